@@ -1,0 +1,331 @@
+//! The command line → [`Settings`]. Everything is checked here, once.
+//!
+//! argh does the parsing. What it lacks is added around it: `--opt=value`, `-h` on every command, exit
+//! status 2 for a usage error with one clear line, and output to a closed pipe.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use crate::http::Limits;
+use crate::server::{LogFormat, Model, Settings, Strategy};
+use crate::site::{Root, default_folder};
+
+/// A static web server that serves the same site under three I/O strategies.
+///
+/// miniweb mio             ./public       one reactor a core: what you want in earnest
+/// miniweb poll-list       ./public       one loop that asks every socket in turn
+/// miniweb blocking        ./public       blocking calls: iterative, a process or thread each, a pool
+#[derive(FromArgs, Debug)]
+#[argh(help_triggers("-h", "--help"))]
+struct Arguments {
+    /// print the version and exit
+    #[argh(switch)]
+    version: bool,
+
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+enum Command {
+    Mio(Mio),
+    PollList(PollList),
+    Blocking(Blocking),
+}
+
+/// The arguments that every strategy has, and its own before them.
+macro_rules! strategy_arguments {
+    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        #[derive(FromArgs, Debug)]
+        $(#[$attribute])*
+        struct $name {
+            $($own)*
+
+            /// a folder, or a file that is the answer to every path; without it ./html if there is
+            /// one, else the sample site
+            #[argh(positional, arg_name = "ROOT")]
+            root: Option<PathBuf>,
+
+            /// address to listen on (default 127.0.0.1; :: for all, IPv4 too)
+            #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
+            host: String,
+
+            /// port to listen on (default 7890; 0 takes a free one)
+            #[argh(option, default = "7890", arg_name = "number")]
+            port: u16,
+
+            /// connections at once (default 8192, less if descriptors are scarce)
+            #[argh(option, arg_name = "number")]
+            max_connections: Option<NonZeroUsize>,
+
+            /// seconds for a request's head, from its first byte, then 408 (default 10)
+            #[argh(option, default = "Limits::default().header_timeout", from_str_fn(seconds), arg_name = "seconds")]
+            header_timeout: Duration,
+
+            /// seconds between two requests, then closed (default 15)
+            #[argh(option, default = "Limits::default().idle_timeout", from_str_fn(seconds), arg_name = "seconds")]
+            idle_timeout: Duration,
+
+            /// seconds in which a reader must take something, then reset (default 30)
+            #[argh(option, default = "Limits::default().write_timeout", from_str_fn(seconds), arg_name = "seconds")]
+            write_timeout: Duration,
+
+            /// seconds that a stop waits for answers under way (default 10)
+            #[argh(option, default = "Duration::from_secs(10)", from_str_fn(seconds), arg_name = "seconds")]
+            shutdown_timeout: Duration,
+
+            /// access log on stdout: none, short, common or json (default short at a terminal, else common)
+            #[argh(option, from_str_fn(log_format), arg_name = "format")]
+            log: Option<LogFormat>,
+
+            /// tell on stderr what the loop does, step by step
+            #[argh(switch)]
+            trace: bool,
+        }
+
+        impl $name {
+            fn into_settings(self, strategy: Strategy) -> Result<(Settings, Served), Failure> {
+                let (root, served) = open_root(self.root)?;
+                let limits = Limits {
+                    header_timeout: self.header_timeout,
+                    idle_timeout: self.idle_timeout,
+                    write_timeout: self.write_timeout,
+                    ..Limits::default()
+                };
+                let settings = Settings {
+                    strategy,
+                    root,
+                    address: resolve(&self.host, self.port)?,
+                    limits,
+                    connections_max: self.max_connections,
+                    log: self.log.unwrap_or_else(default_log),
+                    trace: self.trace,
+                    shutdown_timeout: self.shutdown_timeout,
+                };
+                Ok((settings, served))
+            }
+        }
+    };
+}
+
+strategy_arguments! {
+    /// Readiness: one reactor a core sleeps until the kernel says which sockets can go on.
+    #[argh(subcommand, name = "mio", help_triggers("-h", "--help"))]
+    struct Mio {
+        /// reactors, each on its own thread with its own listener (default one a core)
+        #[argh(option, arg_name = "number")]
+        workers: Option<NonZeroUsize>,
+    }
+}
+
+strategy_arguments! {
+    /// Busy polling: one loop over a list of non-blocking sockets.
+    #[argh(subcommand, name = "poll-list", help_triggers("-h", "--help"))]
+    struct PollList {
+        /// microseconds to sleep after a pass that found nothing (default 0: never)
+        #[argh(option, default = "0", arg_name = "microseconds")]
+        pause: u32,
+    }
+}
+
+strategy_arguments! {
+    /// Blocking calls: a connection at a time, a process each, a thread each, or a pool of threads.
+    #[argh(subcommand, name = "blocking", help_triggers("-h", "--help"))]
+    struct Blocking {
+        /// who serves a connection: iterative, process, thread or pool (default thread)
+        #[argh(option, default = "ModelName::Thread", from_str_fn(model_name), arg_name = "model")]
+        model: ModelName,
+
+        /// threads of the pool (default 16)
+        #[argh(option, arg_name = "number")]
+        threads: Option<NonZeroUsize>,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelName {
+    Iterative,
+    Process,
+    Thread,
+    Pool,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run a server.
+    Serve(Box<Settings>, Served),
+    /// Print this and exit 0.
+    Print(String),
+}
+
+/// What is served, in words for the first line of the output.
+#[derive(Debug)]
+pub struct Served(pub String);
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line is wrong: exit 2.
+    Usage(String),
+    /// It is right, but what it names can't be had: exit 1.
+    Missing(String),
+}
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// One line for the user.
+pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocation, Failure> {
+    let mut words = Vec::new();
+    for argument in arguments {
+        let word =
+            argument.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))?;
+        match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") && !words.iter().any(|w| w == "--") => {
+                words.extend([name.to_owned(), value.to_owned()]);
+            }
+            _ => words.push(word),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let arguments = match Arguments::from_args(&["miniweb"], &words) {
+        Ok(arguments) => arguments,
+        Err(exit) if exit.status.is_ok() => return Ok(Invocation::Print(exit.output)),
+        Err(exit) => return Err(Failure::Usage(one_line(&exit.output))),
+    };
+    if arguments.version {
+        return Ok(Invocation::Print(concat!("miniweb ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+    }
+    let (settings, served) = match arguments.command {
+        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking".to_owned())),
+        Some(Command::Mio(mio)) => {
+            let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let workers = mio.workers.unwrap_or(cores);
+            if workers.get() > 1024 {
+                return Err(Failure::Usage(format!("--workers {workers}: at most 1024")));
+            }
+            mio.into_settings(Strategy::Mio { workers })?
+        }
+        Some(Command::PollList(list)) => {
+            let pause = Duration::from_micros(list.pause.into());
+            list.into_settings(Strategy::PollList { pause })?
+        }
+        Some(Command::Blocking(blocking)) => {
+            let model = match (blocking.model, blocking.threads) {
+                (ModelName::Pool, threads) => match threads.map_or(16, NonZeroUsize::get) {
+                    threads if threads > 8192 => {
+                        return Err(Failure::Usage(format!("--threads {threads}: at most 8192")));
+                    }
+                    threads => Model::Pool(threads),
+                },
+                (_, Some(_)) => return Err(Failure::Usage("--threads goes with --model pool".to_owned())),
+                (ModelName::Iterative, None) => Model::Iterative,
+                (ModelName::Process, None) => Model::Process,
+                (ModelName::Thread, None) => Model::Thread,
+            };
+            blocking.into_settings(Strategy::Blocking(model))?
+        }
+    };
+    Ok(Invocation::Serve(Box::new(settings), served))
+}
+
+/// argh's message without its advice, on one line.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Run "));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
+    let path = match root.or_else(|| default_folder().map(PathBuf::from)) {
+        None => return Ok((Root::Sample, Served("the sample site".to_owned()))),
+        Some(path) => path,
+    };
+    let root =
+        Root::open(&path).map_err(|error| Failure::Missing(format!("{}: {}", path.display(), reason(&error))))?;
+    let served = match root {
+        Root::File(_) => format!("{} for every path", path.display()),
+        Root::Folder(_) | Root::Sample => path.display().to_string(),
+    };
+    Ok((root, Served(served)))
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let unknown = |_| Failure::Usage(format!("--host {host}: not an address of this machine"));
+    let mut addresses = (bare, port).to_socket_addrs().map_err(unknown)?;
+    addresses.next().ok_or_else(|| Failure::Usage(format!("--host {host}: it has no address")))
+}
+
+/// What went wrong, as a person would say it.
+pub fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => "not an address of this machine".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn default_log() -> LogFormat {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    // A century: past it a deadline can't be reckoned, and nobody means it.
+    const MAX: f64 = 100.0 * 366.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MAX => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds greater than 0 is needed".to_owned()),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "none" => Ok(LogFormat::None),
+        "short" => Ok(LogFormat::Short),
+        "common" => Ok(LogFormat::Common),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("it is none, short, common or json".to_owned()),
+    }
+}
+
+fn model_name(text: &str) -> Result<ModelName, String> {
+    match text {
+        "iterative" => Ok(ModelName::Iterative),
+        "process" => Ok(ModelName::Process),
+        "thread" => Ok(ModelName::Thread),
+        "pool" => Ok(ModelName::Pool),
+        _ => Err("it is iterative, process, thread or pool".to_owned()),
+    }
+}
+
+/// How a person opens what listens at `address`.
+pub fn url(address: SocketAddr) -> String {
+    // Nobody can open 0.0.0.0 or :: in every browser, and everybody can open this.
+    match address {
+        address if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
+        address => format!("http://{address}/"),
+    }
+}
+
+/// The strategy in words.
+pub fn describe(strategy: Strategy) -> String {
+    match strategy {
+        Strategy::Mio { workers } if workers.get() == 1 => "mio, 1 worker".to_owned(),
+        Strategy::Mio { workers } => format!("mio, {workers} workers"),
+        Strategy::PollList { pause } if pause.is_zero() => "poll-list, never resting".to_owned(),
+        Strategy::PollList { pause } => format!("poll-list, resting for {} µs", pause.as_micros()),
+        Strategy::Blocking(Model::Iterative) => "blocking, one connection at a time".to_owned(),
+        Strategy::Blocking(Model::Process) => "blocking, a process a connection".to_owned(),
+        Strategy::Blocking(Model::Thread) => "blocking, a thread a connection".to_owned(),
+        Strategy::Blocking(Model::Pool(threads)) => format!("blocking, a pool of {threads} threads"),
+    }
+}

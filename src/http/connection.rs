@@ -1,0 +1,435 @@
+//! The state machine of one connection, without its socket.
+//!
+//! ```text
+//!                   ┌────────────────── the queue has drained ──── Held
+//!                   v                                               ^
+//!   accept ──> Idle ──first byte──> Head ──complete──> answered ────┤ the queue is full
+//!               ^  │                 │                  │  │  │     │
+//!               │  │ silent too      │ malformed,       │  │  └─────┴─> Idle   keep-alive
+//!               │  │ long, or FIN    │ too large, late  │  └──> Body ──passed──> Idle
+//!               │  v                 v                  v         │ malformed, too long
+//!               │  Closed         Closing <───── last answer <────┘
+//!               │                    │ everything queued is sent
+//!               │                    ├── the peer may be sending still ──> Lingering ──FIN or late──> Closed
+//!               └── (never)          └── it asked for the close ─────────────────────────────────────> Closed
+//! ```
+//!
+//! What lives here: what the bytes of a peer mean, in which order answers leave, when a connection ends and why.
+//! What does not: reading and writing (`server/drive.rs`), the answer itself ([`Respond`]).
+//!
+//! Laws:
+//! 1. Answers leave in the order of their requests; after a `close` nothing more is answered.
+//! 2. Nothing is read while anything waits to be sent: a peer that does not read is not read from.
+//! 3. An idle connection owns no buffer. Only an incomplete head, requests that a full queue holds up, and
+//!    an unsent remainder are copied into it.
+//! 4. A deadline is a moment, fixed when the state is entered, so that a byte now and then postpones nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::body::BodySkip;
+use super::request::FieldStorage;
+use super::response::Persistence;
+use super::{
+    Exchange, Framing, HeadScan, Limits, Now, Output, Request, RequestError, Response, Status, Version, error_response,
+};
+
+/// What answers the requests of a connection.
+pub trait Respond {
+    /// An open file.
+    type File;
+
+    /// The answer to a well-formed request.
+    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Response<Self::File>;
+}
+
+/// One connection. Ask [`Connection::step`] what to do, do it, and report what came of it.
+#[derive(Debug)]
+pub struct Connection<F> {
+    limits: Arc<Limits>,
+    state: State,
+    /// Bytes that were received and not yet understood; empty in every state but Idle, Head and Held.
+    input: Vec<u8>,
+    output: Output<F>,
+    writing: Writing,
+    requests_left: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Idle { until: Instant },
+    Head { until: Instant, scan: HeadScan },
+    Held,
+    Body { until: Instant, skip: BodySkip },
+    Closing { reason: CloseReason, linger: bool },
+    Lingering { reason: CloseReason, until: Instant, dropped_bytes: u64 },
+    Closed { reason: CloseReason },
+}
+
+/// How the sending goes.
+#[derive(Clone, Copy, Debug)]
+enum Writing {
+    Nothing,
+    Since { start: Instant, progress: Instant, sent_bytes: u64 },
+}
+
+/// What the connection needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Give [`Connection::output`] to the socket, then call [`Connection::sent`].
+    Send,
+    /// The queue has drained: call [`Connection::receive`] with no bytes.
+    Resume,
+    /// Read the socket, then call [`Connection::receive`] or [`Connection::end_of_input`].
+    Receive,
+    /// Close the sending side, then call [`Connection::half_closed`].
+    HalfClose,
+    /// Close the socket.
+    Close(Closing),
+}
+
+/// How and why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Why.
+    pub reason: CloseReason,
+    /// Drop what the kernel still holds, too: the peer is not reading it.
+    pub reset: bool,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed its side.
+    PeerClosed,
+    /// A request said `Connection: close`, or was HTTP/1.0 without keep-alive.
+    Asked,
+    /// No request came in time.
+    Idle,
+    /// A request was answered with this status and the connection can't go on.
+    Refused(Status),
+    /// The request's body was not worth reading past.
+    BodyUnread,
+    /// The connection has had its number of requests.
+    RequestsMax,
+    /// The server is stopping.
+    Stopping,
+    /// The peer took nothing for too long, or too little.
+    WriteStalled,
+    /// A file became shorter while it was being sent: what was promised can't be kept.
+    FileTruncated,
+    /// The socket or the file failed.
+    Failed,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::PeerClosed => f.write_str("the peer closed"),
+            CloseReason::Asked => f.write_str("the request asked for it"),
+            CloseReason::Idle => f.write_str("no request came in time"),
+            CloseReason::Refused(status) => write!(f, "answered {}", status.code()),
+            CloseReason::BodyUnread => f.write_str("the request's body was not read"),
+            CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
+            CloseReason::Stopping => f.write_str("the server is stopping"),
+            CloseReason::WriteStalled => f.write_str("the peer reads too little"),
+            CloseReason::FileTruncated => f.write_str("the file became shorter"),
+            CloseReason::Failed => f.write_str("an error"),
+        }
+    }
+}
+
+impl<F> Connection<F> {
+    /// A connection that was just accepted.
+    pub fn new(limits: Arc<Limits>, now: &Now) -> Connection<F> {
+        Connection {
+            state: State::Idle { until: now.instant + limits.header_timeout },
+            input: Vec::new(),
+            output: Output::default(),
+            writing: Writing::Nothing,
+            requests_left: limits.requests_max,
+            limits,
+        }
+    }
+
+    /// What to do next.
+    pub fn step(&self) -> Step {
+        match self.state {
+            State::Closed { reason } => Step::Close(Closing { reason, reset: reason == CloseReason::WriteStalled }),
+            _ if !self.output.is_empty() => Step::Send,
+            State::Held => Step::Resume,
+            State::Closing { linger: true, .. } => Step::HalfClose,
+            State::Closing { reason, linger: false } => Step::Close(Closing { reason, reset: false }),
+            State::Idle { .. } | State::Head { .. } | State::Body { .. } | State::Lingering { .. } => Step::Receive,
+        }
+    }
+
+    /// Understands what came from the peer and queues the answers.
+    pub fn receive<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) {
+        if self.input.is_empty() {
+            let used = self.understand(bytes, now, site);
+            self.input.extend_from_slice(&bytes[used..]);
+        } else {
+            let mut held = std::mem::take(&mut self.input);
+            held.extend_from_slice(bytes);
+            let used = self.understand(&held, now, site);
+            if used < held.len() {
+                held.drain(..used);
+                self.input = held;
+            }
+        }
+    }
+
+    /// The peer sends no more. What it asked for before that is still answered.
+    pub fn end_of_input(&mut self) {
+        self.state = match self.state {
+            State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
+            State::Closing { reason, .. } => State::Closing { reason, linger: false },
+            State::Idle { .. } | State::Head { .. } | State::Held | State::Body { .. } => {
+                State::Closing { reason: CloseReason::PeerClosed, linger: false }
+            }
+        };
+    }
+
+    /// What waits to be sent.
+    pub fn output(&self) -> &Output<F> {
+        &self.output
+    }
+
+    /// The socket took `bytes` of the output; `ended` is given the exchanges that this completes.
+    pub fn sent(&mut self, bytes: u64, now: &Now, ended: impl FnMut(Exchange)) {
+        self.output.advance(bytes, ended);
+        match (&mut self.writing, &mut self.state) {
+            (writing, state) if self.output.is_empty() => {
+                *writing = Writing::Nothing;
+                if let State::Idle { until } = state {
+                    *until = now.instant + self.limits.idle_timeout;
+                }
+            }
+            (Writing::Since { progress, sent_bytes, .. }, _) if bytes > 0 => {
+                *progress = now.instant;
+                *sent_bytes += bytes;
+            }
+            _ => {}
+        }
+    }
+
+    /// The sending side was closed: the peer is given a moment to read what it was sent, lest a reset
+    /// takes it away (RFC 9112 section 9.6).
+    pub fn half_closed(&mut self, now: &Now) {
+        if let State::Closing { reason, .. } = self.state {
+            self.state = State::Lingering { reason, until: now.instant + self.limits.linger_timeout, dropped_bytes: 0 };
+        }
+    }
+
+    /// The connection can't go on: the socket failed, or a file did.
+    pub fn fail(&mut self, reason: CloseReason) {
+        self.state = State::Closed { reason };
+    }
+
+    /// The server is stopping: one request more is answered, if it has come already, and says so.
+    pub fn stop(&mut self) {
+        self.requests_left = match self.state {
+            State::Body { .. } => 0,
+            _ => self.requests_left.min(1),
+        };
+    }
+
+    /// When [`Connection::expire`] is to be called if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        if let Writing::Since { start, progress, sent_bytes } = self.writing {
+            // A reader that keeps the least rate is always ahead of this moment; the patience before it
+            // is that of a stall.
+            let owed = Duration::from_secs(sent_bytes / self.limits.write_rate_min.max(1));
+            let too_slow = start + self.limits.write_timeout.max(owed);
+            return Some((progress + self.limits.write_timeout).min(too_slow));
+        }
+        match self.state {
+            State::Idle { until }
+            | State::Head { until, .. }
+            | State::Body { until, .. }
+            | State::Lingering { until, .. } => Some(until),
+            State::Held | State::Closing { .. } | State::Closed { .. } => None,
+        }
+    }
+
+    /// The deadline has passed.
+    pub fn expire(&mut self, now: &Now) {
+        const LATE: RequestError =
+            RequestError { status: Status::RequestTimeout, reason: "The request did not come in time." };
+        if let Writing::Since { .. } = self.writing {
+            self.state = State::Closed { reason: CloseReason::WriteStalled };
+            return;
+        }
+        match self.state {
+            State::Idle { .. } => self.state = State::Closed { reason: CloseReason::Idle },
+            State::Head { .. } => {
+                let head = std::mem::take(&mut self.input);
+                self.refuse(LATE, &head, now);
+            }
+            // Its answer is out: a second one would answer nothing.
+            State::Body { .. } => self.state = State::Closing { reason: CloseReason::BodyUnread, linger: true },
+            State::Lingering { reason, .. } => self.state = State::Closed { reason },
+            State::Held | State::Closing { .. } | State::Closed { .. } => {}
+        }
+    }
+
+    /// Hands out the exchanges that will not be completed. Called once, when the socket is closed.
+    pub fn abandon(&mut self, ended: impl FnMut(Exchange)) {
+        self.output.abandon(ended);
+    }
+
+    /// Lends the buffers of `spare` to this connection while it is served.
+    pub fn join(&mut self, spare: &mut Output<F>) {
+        self.output.join(spare);
+    }
+
+    /// Gives the buffers back; an unsent remainder is copied into the connection.
+    pub fn part(&mut self, spare: &mut Output<F>) {
+        self.output.part(spare);
+    }
+
+    /// Reads requests from the start of `bytes` and returns how many bytes are done with.
+    fn understand<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) -> usize {
+        let mut storage = FieldStorage::new();
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            match self.state {
+                State::Idle { .. } | State::Held if self.output.is_full(self.limits.queue_bytes_max) => {
+                    self.state = State::Held;
+                    return used;
+                }
+                State::Idle { .. } | State::Held => match rest {
+                    // RFC 9112 section 2.2: empty lines before a request line are ignored. They are not its first byte.
+                    [b'\r', b'\n', ..] => used += 2,
+                    [] | [b'\r'] => {
+                        if let State::Held = self.state {
+                            self.state = State::Idle { until: now.instant + self.limits.idle_timeout };
+                        }
+                        return used;
+                    }
+                    _ => {
+                        self.state =
+                            State::Head { until: now.instant + self.limits.header_timeout, scan: HeadScan::default() }
+                    }
+                },
+                State::Head { until, mut scan } => match scan.end(rest, &self.limits) {
+                    Ok(Some(length)) => {
+                        self.answer(&rest[..length], &mut storage, now, site);
+                        used += length;
+                    }
+                    Ok(None) => {
+                        self.state = State::Head { until, scan };
+                        return used;
+                    }
+                    Err(error) => self.refuse(error, rest, now),
+                },
+                State::Body { until, mut skip } => match skip.skip(rest) {
+                    Ok((passed, true)) => {
+                        used += passed;
+                        self.next_request(now);
+                    }
+                    Ok((passed, false)) => {
+                        self.state = State::Body { until, skip };
+                        return used + passed;
+                    }
+                    Err(error) => {
+                        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true }
+                    }
+                },
+                State::Closing { reason, linger } => {
+                    self.state = State::Closing { reason, linger: linger || !rest.is_empty() };
+                    return bytes.len();
+                }
+                State::Lingering { reason, until, dropped_bytes } => {
+                    let dropped_bytes = dropped_bytes + rest.len() as u64;
+                    self.state = match dropped_bytes > self.limits.linger_bytes_max {
+                        true => State::Closed { reason },
+                        false => State::Lingering { reason, until, dropped_bytes },
+                    };
+                    return bytes.len();
+                }
+                State::Closed { .. } => return bytes.len(),
+            }
+        }
+    }
+
+    fn next_request(&mut self, now: &Now) {
+        self.state = match self.requests_left {
+            0 => State::Closing { reason: CloseReason::Stopping, linger: true },
+            _ => State::Idle { until: now.instant + self.limits.idle_timeout },
+        };
+    }
+
+    /// Answers the request of one complete head.
+    fn answer<'a, R: Respond<File = F>>(
+        &mut self,
+        head: &'a [u8],
+        storage: &mut FieldStorage<'a>,
+        now: &Now,
+        site: &mut R,
+    ) {
+        let parsed = Request::parse(head, storage, &self.limits);
+        let (request, body) = match parsed.and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
+        {
+            Ok((body, request)) => (request, body),
+            Err(error) => return self.refuse(error, head, now),
+        };
+        let response = site.respond(&request, now);
+        self.requests_left -= 1;
+        // A method that is not served is no reason to read what it brought; neither is a body that the
+        // peer may hold back, having seen the final status (RFC 9110 section 10.1.1).
+        let body_unread = request.framing != Framing::None
+            && (request.expects_continue || response.status == Status::MethodNotAllowed);
+        let close = match self.requests_left {
+            _ if !request.keep_alive => Some(CloseReason::Asked),
+            _ if body_unread => Some(CloseReason::BodyUnread),
+            0 => Some(CloseReason::RequestsMax),
+            _ => None,
+        };
+        let persistence = match (close, request.version) {
+            (Some(_), _) => Persistence::Close,
+            (None, Version::Http10) => Persistence::KeepAlive,
+            (None, Version::Http11) => Persistence::Implied,
+        };
+        let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, &response, now));
+        self.queue(response, request.is_head(), persistence, exchange, now);
+        match (close, body) {
+            (Some(reason), _) => {
+                let linger = reason != CloseReason::Asked || request.framing != Framing::None;
+                self.state = State::Closing { reason, linger };
+            }
+            (None, Some(skip)) => self.state = State::Body { until: now.instant + self.limits.header_timeout, skip },
+            (None, None) => self.next_request(now),
+        }
+    }
+
+    /// Answers what is no request and reads no further.
+    fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
+        let response = error_response(error.status, error.reason);
+        let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, &response, now));
+        self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
+        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true };
+    }
+
+    fn queue(
+        &mut self,
+        mut response: Response<F>,
+        is_head: bool,
+        persistence: Persistence,
+        exchange: Option<Exchange>,
+        now: &Now,
+    ) {
+        let body = if is_head { super::Body::Empty } else { std::mem::replace(&mut response.body, super::Body::Empty) };
+        let body_bytes = body.len();
+        self.output.push(|out| response.write_head(out, &now.date, persistence), body);
+        if let Some(exchange) = exchange {
+            self.output.push_end(Exchange { body_bytes, ..exchange });
+        }
+        if let Writing::Nothing = self.writing {
+            self.writing = Writing::Since { start: now.instant, progress: now.instant, sent_bytes: 0 };
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! One request and what became of its answer: what an access log is made of.
+//!
+//! Kept beside the answer in the output queue and handed out when its last byte was taken by the
+//! socket, or when the connection ended before that: no answer goes unlogged.
+
+use std::time::Instant;
+
+use super::{Now, Request, Response, Status};
+
+/// One answered request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request line as it came, whole if it was well-formed, at most its first bytes otherwise.
+    pub request_line: Box<[u8]>,
+    /// The Referer field, if any.
+    pub referer: Option<Box<[u8]>>,
+    /// The User-Agent field, if any.
+    pub user_agent: Option<Box<[u8]>>,
+    /// The status it was answered with.
+    pub status: Status,
+    /// Bytes of the body that the socket took.
+    pub body_bytes: u64,
+    /// Whether the whole answer was taken.
+    pub complete: bool,
+    /// When the request was answered.
+    pub started: Instant,
+}
+
+/// Of a head that is no request, this much of the first line is kept.
+const REFUSED_LINE_BYTES_MAX: usize = 256;
+
+impl Exchange {
+    pub(super) fn new<F>(request: &Request<'_>, response: &Response<F>, now: &Now) -> Exchange {
+        let field = |name| request.fields.values(name).next().map(Box::from);
+        Exchange {
+            request_line: request.line.into(),
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+            status: response.status,
+            body_bytes: response.body.len(),
+            complete: true,
+            started: now.instant,
+        }
+    }
+
+    pub(super) fn refused<F>(head: &[u8], response: &Response<F>, now: &Now) -> Exchange {
+        let head = &head[..head.len().min(REFUSED_LINE_BYTES_MAX)];
+        let line_end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+        Exchange {
+            request_line: head[..line_end].into(),
+            referer: None,
+            user_agent: None,
+            status: response.status,
+            body_bytes: response.body.len(),
+            complete: true,
+            started: now.instant,
+        }
+    }
+}

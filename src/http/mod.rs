@@ -1,0 +1,33 @@
+//! HTTP/1.1 without I/O: bytes in, bytes out.
+//!
+//! What lives here: the state machine of one connection ([`Connection`]), the request parser, the
+//! response and its rendering, one concept of the RFCs per file. What does not: what a target means
+//! (that is [`crate::site`]) and how bytes travel (that is [`crate::server`]).
+//!
+//! Laws of this folder, held by `tests/tidy.rs`:
+//! 1. No socket, file, thread, process or clock is touched. Time comes in as a [`Now`]; an open file is
+//!    an opaque type parameter that is handed back untouched to whoever writes to the socket.
+//! 2. An error means the peer and carries the status it is answered with; a panic means our bug.
+//! 3. Whatever a peer sends, what is kept of it is bounded by [`Limits`].
+
+mod body;
+mod connection;
+mod date;
+mod error_page;
+mod exchange;
+mod host;
+mod limits;
+mod output;
+mod request;
+mod response;
+mod status;
+
+pub use connection::{CloseReason, Closing, Connection, Respond, Step};
+pub use date::{DateText, Now};
+pub use error_page::error_response;
+pub use exchange::Exchange;
+pub use limits::Limits;
+pub use output::{Chunk, Output};
+pub use request::{FieldStorage, Fields, Framing, HeadScan, Method, Request, RequestError, Target, Version};
+pub use response::{Body, FieldBlock, Response};
+pub use status::Status;

@@ -1,0 +1,399 @@
+//! Bytes → [`Request`]. The only user of httparse.
+//!
+//! What lives here: finding the end of a head, the request line, the fields, and what follows from them
+//! for the connection (does it persist, does a body follow). What does not: what the target means, and
+//! reading the body.
+//!
+//! The reading is strict where two programs could otherwise read two things (RFC 9112 section 11.2):
+//! exactly one space between the parts of the request line, CRLF and nothing else at the end of a line,
+//! one Host, one way to tell the length of a body. Every refusal carries its status.
+
+use httparse::Header;
+
+use super::host;
+use super::{Limits, Status};
+
+/// A request whose head is complete and well-formed. It borrows the bytes it was read from.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// A method that this server knows, offered or not.
+    pub method: Method,
+    /// What is asked for.
+    pub target: Target<'a>,
+    /// 1.0 or 1.1; a later minor version counts as 1.1 (RFC 9110 section 2.5).
+    pub version: Version,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// Whether the peer lets the connection persist after this request (RFC 9112 section 9.3).
+    pub keep_alive: bool,
+    /// How the end of the request's body is found.
+    pub framing: Framing,
+    /// `Expect: 100-continue`: whether the body will follow is not known (RFC 9110 section 10.1.1).
+    pub expects_continue: bool,
+    /// The request line as it came, for the log.
+    pub line: &'a [u8],
+}
+
+/// The methods of RFC 9110 section 9 and PATCH. Any other token is a 501.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+}
+
+/// The request target of RFC 9112 section 3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// Origin-form, or absolute-form without its scheme and authority. The path is still encoded and
+    /// starts with a slash; the query is what follows the first `?`.
+    Path {
+        /// Still percent-encoded.
+        path: &'a [u8],
+        /// None where there is no `?`.
+        query: Option<&'a [u8]>,
+    },
+    /// `*`, with OPTIONS only: the server itself.
+    Server,
+    /// `host:port`, with CONNECT only.
+    Authority,
+}
+
+/// The versions that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Version {
+    Http10,
+    Http11,
+}
+
+/// How the end of a request's body is found (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body follows.
+    None,
+    /// So many bytes follow; never zero.
+    Length(u64),
+    /// Chunks follow.
+    Chunked,
+}
+
+/// Why a request is refused, and the status that says so. The connection can't go on after one: where the
+/// next request would begin is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestError {
+    /// What it is answered with.
+    pub status: Status,
+    /// A sentence for the error page and the log.
+    pub reason: &'static str,
+}
+
+impl RequestError {
+    pub(super) const fn bad(reason: &'static str) -> RequestError {
+        RequestError { status: Status::BadRequest, reason }
+    }
+
+    const fn new(status: Status, reason: &'static str) -> RequestError {
+        RequestError { status, reason }
+    }
+}
+
+const FIELDS_TOO_LARGE: RequestError =
+    RequestError::new(Status::RequestHeaderFieldsTooLarge, "The request's head is larger than this server reads.");
+const TARGET_TOO_LONG: RequestError =
+    RequestError::new(Status::UriTooLong, "The request target is longer than this server reads.");
+
+/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadScan {
+    /// Everything before this was looked at.
+    scanned: usize,
+}
+
+impl HeadScan {
+    /// The length of the head at the start of `bytes`, its empty line included, or None while it is
+    /// incomplete. Called again with more bytes it goes on where it stopped.
+    ///
+    /// # Errors
+    /// 400 at a line feed without its carriage return, 414 or 431 as soon as a bound is passed, whether
+    /// or not the head is complete.
+    pub fn end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+        while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
+            let line_feed = self.scanned + offset;
+            if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
+                return Err(RequestError::bad("A line ends without a carriage return."));
+            }
+            self.scanned = line_feed + 1;
+            if line_feed >= 3 && bytes[line_feed - 3..line_feed - 1] == *b"\r\n" {
+                return if self.scanned > limits.head_bytes_max {
+                    Err(FIELDS_TOO_LARGE)
+                } else {
+                    Ok(Some(self.scanned))
+                };
+            }
+        }
+        self.scanned = bytes.len();
+        // The longest line that a target within its bound can have; the method and version take the rest.
+        let line_bytes_max = limits.target_bytes_max + 64;
+        if bytes.len() > line_bytes_max && memchr::memchr(b'\n', &bytes[..line_bytes_max]).is_none() {
+            return Err(TARGET_TOO_LONG);
+        }
+        if bytes.len() > limits.head_bytes_max { Err(FIELDS_TOO_LARGE) } else { Ok(None) }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads a complete head, as [`HeadScan`] found it.
+    ///
+    /// # Errors
+    /// 400, 414, 431, 501 or 505: see HTTP's own rules at each step.
+    pub fn parse<'h>(
+        head: &'a [u8],
+        storage: &'h mut FieldStorage<'a>,
+        limits: &Limits,
+    ) -> Result<Request<'h>, RequestError> {
+        let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
+        let (line, rest) = head.split_at(line_end);
+        let rest = rest.strip_prefix(b"\r\n").ok_or(RequestError::bad("The request line is malformed."))?;
+        let [method, target, version] = split_line(line)?;
+        // The target before the method: a token of any length may be unknown, a long target is too long.
+        if target.len() > limits.target_bytes_max {
+            return Err(TARGET_TOO_LONG);
+        }
+        let version = Version::parse(version)?;
+        let method = Method::parse(method)?;
+        let fields = Fields::parse(rest, &mut storage.0)?;
+        let (target, authority) = Target::parse(target, method)?;
+        check_host(&fields, authority, version)?;
+        let (mut close, mut keep_alive) = (false, false);
+        for option in fields.list("connection") {
+            close |= option.eq_ignore_ascii_case(b"close");
+            keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+        let framing = Framing::parse(&fields, version)?;
+        Ok(Request {
+            method,
+            target,
+            version,
+            keep_alive: !close && (version == Version::Http11 || keep_alive),
+            framing,
+            expects_continue: version == Version::Http11
+                && fields.list("expect").any(|e| e.eq_ignore_ascii_case(b"100-continue")),
+            fields,
+            line,
+        })
+    }
+
+    /// Whether the answer is to have no body, whatever it is.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::Head
+    }
+}
+
+/// Method, target and version, with exactly one space between them (RFC 9112 section 3).
+fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
+    const MALFORMED: RequestError = RequestError::bad("The request line is not a method, a target and a version.");
+    let first = memchr::memchr(b' ', line).ok_or(MALFORMED)?;
+    let last = memchr::memrchr(b' ', line).ok_or(MALFORMED)?;
+    if first == last {
+        return Err(MALFORMED);
+    }
+    let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
+    if method.is_empty() || !method.iter().all(|b| is_token_byte(*b)) {
+        return Err(RequestError::bad("The method is not a token."));
+    }
+    // A space in here is a doubled one, or one that the client forgot to encode.
+    if target.is_empty() || target.iter().any(|b| *b <= b' ' || *b == 0x7f || *b == b'#') {
+        return Err(RequestError::bad("The request target has a character that must be percent-encoded."));
+    }
+    Ok([method, target, version])
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+impl Version {
+    fn parse(text: &[u8]) -> Result<Version, RequestError> {
+        match text {
+            b"HTTP/1.0" => Ok(Version::Http10),
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+                Err(RequestError::new(Status::VersionNotSupported, "This server speaks HTTP/1.1."))
+            }
+            _ => Err(RequestError::bad("The request line does not end in an HTTP version.")),
+        }
+    }
+}
+
+impl Method {
+    fn parse(token: &[u8]) -> Result<Method, RequestError> {
+        Ok(match token {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"CONNECT" => Method::Connect,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"PATCH" => Method::Patch,
+            _ => return Err(RequestError::new(Status::NotImplemented, "This server does not know the method.")),
+        })
+    }
+}
+
+impl<'a> Target<'a> {
+    /// The target, and the authority if it is in absolute-form.
+    fn parse(target: &'a [u8], method: Method) -> Result<(Target<'a>, Option<&'a [u8]>), RequestError> {
+        let (path_and_query, authority) = match target {
+            _ if method == Method::Connect => return Ok((Target::Authority, None)),
+            [b'/', ..] => (target, None),
+            b"*" if method == Method::Options => return Ok((Target::Server, None)),
+            _ => {
+                let after_scheme = ["http://", "https://"].iter().find_map(|scheme| {
+                    let (start, rest) = target.split_at_checked(scheme.len())?;
+                    start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+                });
+                let rest = after_scheme
+                    .ok_or(RequestError::bad("The request target is neither a path nor an http address."))?;
+                let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+                (&rest[end..], Some(&rest[..end]))
+            }
+        };
+        let (path, query) = match memchr::memchr(b'?', path_and_query) {
+            Some(mark) => (&path_and_query[..mark], Some(&path_and_query[mark + 1..])),
+            None => (path_and_query, None),
+        };
+        let path = if path.is_empty() { b"/" } else { path };
+        Ok((Target::Path { path, query }, authority))
+    }
+}
+
+/// Exactly one Host in HTTP/1.1, at most one in 1.0, and valid beside an absolute-form target too, whose
+/// authority wins (RFC 9112 sections 3.2 and 3.2.2).
+fn check_host(fields: &Fields<'_>, authority: Option<&[u8]>, version: Version) -> Result<(), RequestError> {
+    let mut hosts = fields.values("host");
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host::is_valid(host) => {}
+        (Some(_), None) => return Err(RequestError::bad("The Host field is not a host.")),
+        (Some(_), Some(_)) => return Err(RequestError::bad("There is more than one Host field.")),
+        (None, _) if version == Version::Http10 => {}
+        (None, _) => return Err(RequestError::bad("There is no Host field.")),
+    }
+    match authority {
+        Some(authority) if authority.is_empty() || !host::is_valid(authority) => {
+            Err(RequestError::bad("The request target does not name a host."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Most field lines in one head (hyper and h2o: 100). Past it: 431.
+const FIELDS_MAX: usize = 100;
+
+/// Room for the fields of one head after the other.
+pub struct FieldStorage<'a>([Header<'a>; FIELDS_MAX]);
+
+impl FieldStorage<'_> {
+    /// Empty.
+    pub fn new() -> Self {
+        FieldStorage([httparse::EMPTY_HEADER; FIELDS_MAX])
+    }
+}
+
+impl Default for FieldStorage<'_> {
+    fn default() -> Self {
+        FieldStorage::new()
+    }
+}
+
+/// The field lines of one head.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a>(&'a [Header<'a>]);
+
+impl<'a> Fields<'a> {
+    fn parse<'h>(lines: &'a [u8], storage: &'h mut [Header<'a>]) -> Result<Fields<'h>, RequestError> {
+        match httparse::parse_headers(lines, storage) {
+            Ok(httparse::Status::Complete((_, headers))) => Ok(Fields(headers)),
+            Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
+            Err(httparse::Error::TooManyHeaders) => Err(FIELDS_TOO_LARGE),
+            Err(httparse::Error::HeaderName) => Err(RequestError::bad("A field's name is malformed.")),
+            Err(httparse::Error::HeaderValue) => Err(RequestError::bad("A field's value has a forbidden character.")),
+            Err(_) => Err(RequestError::bad("A field line is malformed.")),
+        }
+    }
+
+    /// The values of the fields called `name` (in lower case), in their order, without the white space around them.
+    pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        let same =
+            move |header: &&Header<'a>| header.name.len() == name.len() && header.name.eq_ignore_ascii_case(name);
+        self.0.iter().filter(same).map(|header| header.value.trim_ascii())
+    }
+
+    /// The members of the comma-separated lists called `name`, over all their lines; empty ones are passed
+    /// over (RFC 9110 section 5.6.1).
+    pub fn list(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        self.values(name)
+            .flat_map(|value| value.split(|b| *b == b','))
+            .map(|member| member.trim_ascii())
+            .filter(|member| !member.is_empty())
+    }
+}
+
+impl Framing {
+    fn parse(fields: &Fields<'_>, version: Version) -> Result<Framing, RequestError> {
+        let has_coding = fields.values("transfer-encoding").next().is_some();
+        let length = content_length(fields)?;
+        match (has_coding, length) {
+            (false, None | Some(0)) => Ok(Framing::None),
+            (false, Some(length)) => Ok(Framing::Length(length)),
+            (true, _) if version == Version::Http10 => {
+                Err(RequestError::bad("Transfer-Encoding has no place in HTTP/1.0."))
+            }
+            (true, Some(_)) => Err(RequestError::bad("Content-Length and Transfer-Encoding contradict each other.")),
+            (true, None) => transfer_coding(fields),
+        }
+    }
+}
+
+/// Digits only, no sign, no overflow; several are one if they are equal (RFC 9110 section 8.6).
+fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, RequestError> {
+    let mut length = None;
+    for value in fields.values("content-length").flat_map(|value| value.split(|b| *b == b',')) {
+        let value = value.trim_ascii();
+        // An empty value is no digits, and from_str would take a sign.
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let one = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
+        let one = one.ok_or(RequestError::bad("The Content-Length is not a number."))?;
+        if length.is_some_and(|length| length != one) {
+            return Err(RequestError::bad("There are two different Content-Lengths."));
+        }
+        length = Some(one);
+    }
+    Ok(length)
+}
+
+/// `chunked`, once and last, is the only coding that is read (RFC 9112 sections 6.1 and 7).
+fn transfer_coding(fields: &Fields<'_>) -> Result<Framing, RequestError> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let count = fields.list("transfer-encoding").filter(|c| is_chunked(c)).count();
+    let last = fields.list("transfer-encoding").last();
+    match (count, last) {
+        (1, Some(last)) if is_chunked(last) => match fields.list("transfer-encoding").count() {
+            1 => Ok(Framing::Chunked),
+            _ => Err(RequestError::new(Status::NotImplemented, "This server knows no transfer coding but chunked.")),
+        },
+        (0, Some(_)) => {
+            Err(RequestError::new(Status::NotImplemented, "This server knows no transfer coding but chunked."))
+        }
+        _ => Err(RequestError::bad("The transfer coding chunked must come once, and last.")),
+    }
+}

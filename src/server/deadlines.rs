@@ -1,0 +1,73 @@
+//! Which connection is to be looked at when.
+//!
+//! A deadline moves with nearly every request, nearly always to a later moment. So a connection is not moved
+//! in here each time: it is looked at when its entry comes up, and entered again if its deadline has moved.
+//! A request costs one comparison, whatever the number of connections.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// The next look at each place of a slab.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    looks: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// For each place, its earliest entry in `looks`. It belongs to the place, not to the connection in it:
+    /// a thousand short connections after each other leave one entry.
+    scheduled: Vec<Option<Instant>>,
+}
+
+impl Deadlines {
+    /// Sees to it that `key` is looked at no later than at `deadline`.
+    pub fn schedule(&mut self, key: usize, deadline: Instant) {
+        if self.scheduled.len() <= key {
+            self.scheduled.resize(key + 1, None);
+        }
+        if self.scheduled[key].is_none_or(|look| look > deadline) {
+            self.scheduled[key] = Some(deadline);
+            self.looks.push(Reverse((deadline, key)));
+        }
+    }
+
+    /// When the next look is due.
+    pub fn next(&self) -> Option<Instant> {
+        self.looks.peek().map(|Reverse((look, _))| *look)
+    }
+
+    /// A key that is due. The caller looks at what has it, if anything, and schedules it again.
+    pub fn pop_due(&mut self, now: Instant) -> Option<usize> {
+        while let Some(Reverse((look, key))) = self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now) {
+            self.looks.pop();
+            // Otherwise an earlier look took its place; this one is left over.
+            if self.scheduled[key] == Some(look) {
+                self.scheduled[key] = None;
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_key_comes_up_once_at_its_earliest_deadline() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut deadlines = Deadlines::default();
+        deadlines.schedule(3, at(10));
+        deadlines.schedule(3, at(20));
+        deadlines.schedule(3, at(5));
+        deadlines.schedule(1, at(7));
+        assert_eq!(deadlines.next(), Some(at(5)));
+        assert_eq!(deadlines.pop_due(at(4)), None);
+        assert_eq!(deadlines.pop_due(at(30)), Some(3));
+        assert_eq!(deadlines.pop_due(at(30)), Some(1));
+        assert_eq!(deadlines.pop_due(at(30)), None);
+        deadlines.schedule(3, at(40));
+        assert_eq!(deadlines.pop_due(at(40)), Some(3));
+    }
+}

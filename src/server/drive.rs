@@ -1,0 +1,213 @@
+//! The one loop that joins a connection, its socket and the site.
+//!
+//! Every strategy calls [`drive`] and only decides when: so two strategies make the same calls to read and to
+//! write, and a comparison measures nothing but the way of waiting. It works on blocking and non-blocking
+//! sockets alike: on a blocking one a call that "would block" is one whose timeout has passed.
+
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use super::worker::{Slot, Worker};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Step};
+use crate::ledger::{Call, ConnectionId, Ledger};
+use crate::site;
+
+/// Steps before another connection gets its turn: enough for an ordinary exchange, few enough that a fast
+/// reader of a large file does not keep the others waiting.
+const STEPS_MAX: usize = 16;
+/// Most bytes of a file in one step.
+const SENDFILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most parts of one gathered write.
+const SLICES_MAX: usize = 16;
+
+/// A peer: its socket and what it and the server have to say to each other.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number in the trace.
+    pub id: ConnectionId,
+    /// Whether a recv may bring something. Set by the strategy, cleared when the socket is drained.
+    pub readable: Readable,
+    /// The protocol.
+    pub connection: Connection<site::File>,
+    /// Shared with those who may have to wake a thread that sleeps in it.
+    pub(super) socket: Arc<OwnedFd>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) _slot: Slot,
+}
+
+/// What is known of a socket's receiving side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readable {
+    /// It is drained until the strategy learns otherwise.
+    No,
+    /// There may be something; a read that fills less than its buffer takes the last of it.
+    Yes,
+    /// The peer has closed its side: there is an end to be read, which a short read doesn't show.
+    ToTheEnd,
+}
+
+/// Where [`drive`] left a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// It waits for its socket.
+    Blocked,
+    /// It has more to do, and has had its turn.
+    Yielded,
+    /// It is over: drop it.
+    Closed,
+}
+
+impl Client {
+    /// The socket.
+    pub fn socket(&self) -> &Arc<OwnedFd> {
+        &self.socket
+    }
+
+    /// The server is stopping: what has arrived is answered, and then the input ends.
+    pub fn stop(&mut self) {
+        self.connection.stop();
+        // It can only fail if the peer is gone, which the next read shows.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+        self.readable = Readable::ToTheEnd;
+    }
+
+    /// Lets a read of a blocking socket wait for `time` and no longer. `set` is what it waits now: most
+    /// requests leave it as it is.
+    pub fn be_patient(&self, time: Duration, set: &mut Duration, ledger: &Ledger) {
+        // Rounded up, so that a deadline that is a moment nearer each time is still the same timeout, and the
+        // deadline has passed when the timeout has.
+        const STEP_MS: u128 = 10;
+        let time = Duration::from_millis((time.as_micros().div_ceil(STEP_MS * 1000) * STEP_MS) as u64);
+        if time != *set {
+            ledger.count(Call::Setsockopt);
+            // If it fails the socket is broken, which the next read shows.
+            let _ =
+                rustix::net::sockopt::set_socket_timeout(&self.socket, rustix::net::sockopt::Timeout::Recv, Some(time));
+            *set = time;
+        }
+    }
+}
+
+/// Goes on with `client` as far as its socket allows.
+pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
+    client.connection.join(&mut worker.spare);
+    let outcome = take_steps(client, worker);
+    client.connection.part(&mut worker.spare);
+    outcome
+}
+
+fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
+    for _ in 0..STEPS_MAX {
+        let goes_on = match client.connection.step() {
+            Step::Send => send(client, worker),
+            Step::Resume => {
+                client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
+                true
+            }
+            Step::Receive => client.readable != Readable::No && receive(client, worker),
+            Step::HalfClose => {
+                worker.ledger.count(Call::Shutdown);
+                worker.ledger.tell(client.id, format_args!("shutdown of the sending side"));
+                match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
+                    Ok(()) => client.connection.half_closed(&worker.clock.now()),
+                    Err(_) => client.connection.fail(CloseReason::Failed),
+                }
+                true
+            }
+            Step::Close(closing) => {
+                close(client, worker, closing);
+                return Drive::Closed;
+            }
+        };
+        if !goes_on {
+            return Drive::Blocked;
+        }
+    }
+    Drive::Yielded
+}
+
+/// Reads once. False if the socket has nothing.
+fn receive(client: &mut Client, worker: &mut Worker) -> bool {
+    let received =
+        rustix::net::recv(&client.socket, &mut worker.scratch[..], RecvFlags::empty()).map(|(length, _)| length);
+    worker.ledger.transfer(Call::Recv, client.id, received);
+    match received {
+        Ok(0) => client.connection.end_of_input(),
+        Ok(length) => {
+            worker.moved_bytes += length as u64;
+            if length < worker.scratch.len() && client.readable == Readable::Yes {
+                client.readable = Readable::No;
+            }
+            client.connection.receive(&worker.scratch[..length], &worker.clock.now(), &mut worker.site);
+        }
+        Err(Errno::AGAIN) => {
+            client.readable = Readable::No;
+            return false;
+        }
+        Err(Errno::INTR) => return false,
+        Err(_) => client.connection.fail(CloseReason::Failed),
+    }
+    true
+}
+
+/// Writes once. False if the socket is full.
+fn send(client: &mut Client, worker: &mut Worker) -> bool {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let (sent, is_full) = match client.connection.output().chunk(&mut slices) {
+        Chunk::Empty => (Ok(0), false),
+        Chunk::Memory { slices: count, more } => {
+            let slices = &slices[..count];
+            let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+            let sent = match slices {
+                [one] => rustix::net::send(&client.socket, one, flags),
+                many => rustix::net::sendmsg(&client.socket, many, &mut SendAncillaryBuffer::default(), flags),
+            };
+            worker.ledger.transfer(Call::Send, client.id, sent);
+            let given: usize = slices.iter().map(|slice| slice.len()).sum();
+            (sent, sent.is_ok_and(|sent| sent < given))
+        }
+        Chunk::File { file, range } => {
+            let count = (range.end - range.start).min(SENDFILE_BYTES_MAX);
+            let mut offset = range.start;
+            let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count as usize);
+            worker.ledger.transfer(Call::Sendfile, client.id, sent);
+            if sent == Ok(0) {
+                client.connection.fail(CloseReason::FileTruncated);
+                return true;
+            }
+            (sent, false)
+        }
+    };
+    match sent {
+        Ok(sent) => {
+            worker.moved_bytes += sent as u64;
+            let (now, address) = (worker.clock.now(), client.address);
+            client.connection.sent(sent as u64, &now, |exchange| worker.log.record(&exchange, address, &now));
+            !is_full
+        }
+        Err(Errno::AGAIN) => false,
+        Err(Errno::INTR) => false,
+        Err(_) => {
+            client.connection.fail(CloseReason::Failed);
+            true
+        }
+    }
+}
+
+fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
+    if closing.reset {
+        worker.ledger.count(Call::Setsockopt);
+        // If it fails the peer gets an ordinary close: nothing is lost.
+        let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
+    }
+    worker.ledger.count(Call::Close);
+    worker.ledger.tell(client.id, format_args!("close: {}", closing.reason));
+    let (now, address) = (worker.clock.now(), client.address);
+    client.connection.abandon(|exchange| worker.log.record(&exchange, address, &now));
+}

@@ -1,0 +1,138 @@
+//! A process for each connection: forking them, reaping them, stopping them.
+//!
+//! The only unsafe code of the program is here: fork itself.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use signal_hook::consts::SIGCHLD;
+
+use super::worker::Slot;
+use crate::ledger::{Call, Ledger};
+
+/// The children that live, each with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Children(Arc<Family>);
+
+#[derive(Debug, Default)]
+struct Family {
+    living: Mutex<HashMap<Pid, Slot>>,
+    one_gone: Condvar,
+}
+
+impl Children {
+    /// No children yet, and a thread that reaps them as soon as they end, so that none stays a zombie.
+    pub(super) fn new() -> io::Result<Children> {
+        let family = Arc::new(Family::default());
+        let (wakes, mut sleeper) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
+        std::thread::spawn({
+            let family = family.clone();
+            move || {
+                while sleeper.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {
+                    family.reap();
+                }
+            }
+        });
+        Ok(Children(family))
+    }
+
+    /// Runs `serve` in a child that ends with it and has no part in `listener`. The parent returns at
+    /// once; what `serve` owns is dropped in both.
+    pub(super) fn fork(
+        &self,
+        slot: Slot,
+        listener: impl AsFd,
+        ledger: &Ledger,
+        serve: impl FnOnce(Slot),
+    ) -> io::Result<()> {
+        ledger.count(Call::Fork);
+        // Held until the child is entered: it may end before fork returns here.
+        let mut living = self.0.lock();
+        match fork_without(listener.as_fd())? {
+            Forked::Parent(child) => {
+                living.insert(child, slot);
+                Ok(())
+            }
+            Forked::Child => {
+                // A parent that dies without a word takes its children with it, in order.
+                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(slot)));
+                // Not exit(): the parent's exit handlers and buffers are the parent's.
+                signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
+            }
+        }
+    }
+
+    /// Tells every child to finish; after `timeout` ends those that have not.
+    pub(super) fn stop_all(&self, timeout: Duration) {
+        const AGAIN: Duration = Duration::from_millis(50);
+        let give_up = Instant::now() + timeout;
+        let mut living = self.0.lock();
+        while !living.is_empty() {
+            let is_late = Instant::now() >= give_up;
+            for child in living.keys() {
+                // Again and again: a signal that comes just before the child's recv does not interrupt it.
+                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::TERM });
+            }
+            living = self
+                .0
+                .one_gone
+                .wait_timeout(living, AGAIN)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+        }
+    }
+
+    /// Waits for the children; [`Children::stop_all`] sees to it that they end.
+    pub(super) fn wait_until_gone(&self) {
+        let mut living = self.0.lock();
+        while !living.is_empty() {
+            living = self.0.one_gone.wait(living).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+}
+
+impl Family {
+    fn reap(&self) {
+        let mut living = self.lock();
+        while let Ok(Some((child, _))) = waitpid(None, WaitOptions::NOHANG) {
+            living.remove(&child);
+        }
+        self.one_gone.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, Slot>> {
+        // An insert or a remove either happened or not: there is no half of one to see.
+        self.living.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+enum Forked {
+    Parent(Pid),
+    Child,
+}
+
+/// Forks; the child closes its copy of `listener`, lest the port outlive the parent.
+#[allow(unsafe_code)]
+fn fork_without(listener: BorrowedFd<'_>) -> io::Result<Forked> {
+    // SAFETY: after fork the child has only the calling thread, so it must not wait for a lock that another thread
+    // of the parent held at that moment. The parent's other threads are those that wait for signals and
+    // the log's writer. They sleep in read, wait or futex; none of them writes to the streams of std in this model,
+    // whose lines are written by the children, and the allocator's locks are made whole in the child by libc.
+    // The lock on the family of children is held by this thread itself and not taken in the child.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            // SAFETY: the child never accepts, and it ends by _exit, so that no destructor closes the number
+            // a second time.
+            unsafe { libc::close(listener.as_raw_fd()) };
+            Ok(Forked::Child)
+        }
+        child => Ok(Pid::from_raw(child).map_or(Forked::Child, Forked::Parent)),
+    }
+}

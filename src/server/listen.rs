@@ -1,0 +1,134 @@
+//! Listening sockets, with the same options for every strategy, and accepting from them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::ledger::{Call, Ledger};
+
+/// Connections that may wait to be accepted. A std or mio listener asks for 128, and under churn that alone
+/// costs one-second SYN retries; the kernel takes the lesser of this and net.core.somaxconn (4,096).
+const BACKLOG: i32 = 4096;
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    fd: OwnedFd,
+    address: SocketAddr,
+}
+
+/// How the calls on a socket wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// They don't: EAGAIN.
+    Never,
+    /// They block, each at most this long: EAGAIN then, too.
+    AtMost {
+        /// For accept and the first recv of a connection, which inherits it.
+        receive: Duration,
+        /// For a send.
+        send: Duration,
+    },
+}
+
+/// What an attempt to accept brought.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection.
+    Connection(OwnedFd, Option<SocketAddr>),
+    /// Nobody waits, or a signal came while this did.
+    Nobody,
+    /// Somebody waits, but the system has no descriptor or memory left. To try again at once would spin.
+    Exhausted(Errno),
+}
+
+impl Listener {
+    /// `count` listeners on one address, each with its own queue of connections, filled by the kernel in turn
+    /// (SO_REUSEPORT) if there are several. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The system's: the port is in use, the address is not this machine's, no permission.
+    pub fn bind(address: SocketAddr, waiting: Waiting, count: usize) -> io::Result<Vec<Listener>> {
+        // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the same port
+        // would not be an error but get every other connection. It is set before the others are bound.
+        let first = bind_one(address, false)?;
+        let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let mut sockets = vec![first];
+        for n in 1..count {
+            if n == 1 {
+                sockets[0].set_reuse_port(true)?;
+            }
+            sockets.push(bind_one(address, true)?);
+        }
+        sockets.into_iter().map(|socket| Listener::open(socket, address, waiting)).collect()
+    }
+
+    fn open(socket: Socket, address: SocketAddr, waiting: Waiting) -> io::Result<Listener> {
+        match waiting {
+            Waiting::Never => socket.set_nonblocking(true)?,
+            // Accepted sockets inherit both.
+            Waiting::AtMost { receive, send } => {
+                socket.set_read_timeout(Some(receive))?;
+                socket.set_write_timeout(Some(send))?;
+            }
+        }
+        socket.listen(BACKLOG)?;
+        Ok(Listener { fd: socket.into(), address })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes one connection that waits. It is non-blocking if `waiting` says so.
+    pub fn accept(&self, waiting: Waiting, ledger: &Ledger) -> Accepted {
+        let flags = match waiting {
+            Waiting::Never => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            Waiting::AtMost { .. } => SocketFlags::CLOEXEC,
+        };
+        loop {
+            ledger.count(Call::Accept);
+            return match rustix::net::acceptfrom_with(&self.fd, flags) {
+                Ok((socket, peer)) => Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok())),
+                // EINVAL: the listener was shut down under a thread that waited in it.
+                Err(Errno::AGAIN | Errno::INTR | Errno::INVAL) => Accepted::Nobody,
+                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => Accepted::Exhausted(errno),
+                // The peer went away while it waited (accept(2): ECONNABORTED and the network errors of the
+                // connection itself). The next one may be there still.
+                Err(_) => continue,
+            };
+        }
+    }
+
+    /// Wakes every thread that waits in [`Listener::accept`]; nothing is accepted after it.
+    pub fn shut_down(&self) {
+        // It can only fail if it is shut down already.
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart can bind while connections of the last run are in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
+    // Inherited by accepted sockets on Linux: without it the end of an answer may wait 40 ms for an ACK.
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}

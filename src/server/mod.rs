@@ -1,0 +1,153 @@
+//! Sockets, readiness and scheduling.
+//!
+//! What lives here: the three strategies (one file each, to be read side by side), the loop they share
+//! ([`drive`]), and what any of them needs of the system. What does not: HTTP. A strategy knows that a
+//! connection exists, when it wants to be looked at, and what `drive` said of it.
+
+mod access_log;
+mod blocking;
+mod clock;
+mod deadlines;
+mod drive;
+mod fork;
+mod listen;
+mod live;
+mod mio;
+mod poll_list;
+mod stop;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use access_log::LogFormat;
+pub use blocking::Model;
+
+use crate::http::Limits;
+use crate::site::Root;
+use access_log::AccessLog;
+use clock::Pace;
+use listen::{Listener, Waiting};
+use stop::Stop;
+use worker::{Shared, Slots, Worker};
+
+/// The way of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// So many reactors.
+    Mio {
+        /// Each with its own listener, on its own thread.
+        workers: NonZeroUsize,
+    },
+    /// A busy loop over a list.
+    PollList {
+        /// Slept after a pass that moved nothing.
+        pause: Duration,
+    },
+    /// Blocking calls.
+    Blocking(Model),
+}
+
+/// How a server is to be run.
+#[derive(Debug)]
+pub struct Settings {
+    /// The way of waiting.
+    pub strategy: Strategy,
+    /// What is served.
+    pub root: Root,
+    /// Where; port 0 is a free one.
+    pub address: SocketAddr,
+    /// What a connection may cost.
+    pub limits: Limits,
+    /// Connections at once; None for what the descriptors allow, at most 8,192.
+    pub connections_max: Option<NonZeroUsize>,
+    /// How answers are logged.
+    pub log: LogFormat,
+    /// Whether every step is told on stderr.
+    pub trace: bool,
+    /// How long a stop waits for answers under way.
+    pub shutdown_timeout: Duration,
+}
+
+/// What the workers of a reactor strategy remember of the site, together, in bytes.
+const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Listens, calls `announce` with the real address, and serves until a signal stops it.
+///
+/// # Errors
+/// The system's: the address can't be bound, or what is needed to begin can't be had. Whatever happens to a
+/// connection is no error of the server.
+pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let Settings { strategy, root, address, mut limits, connections_max, log, trace, shutdown_timeout } = settings;
+    // Before anything can be connected to: a signal from the first moment on is a stop in order.
+    let mut stop = Stop::install()?;
+    let slots = Slots::new(places(connections_max));
+    limits.record_exchanges = log != LogFormat::None;
+    let (waiting, listeners) = match strategy {
+        Strategy::Mio { workers } => (Waiting::Never, workers.get()),
+        Strategy::PollList { .. } => (Waiting::Never, 1),
+        Strategy::Blocking(_) => (Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout }, 1),
+    };
+    let mut listeners = Listener::bind(address, waiting, listeners)?;
+    announce(listeners[0].address());
+    let (log, log_writer) = AccessLog::start(log);
+    let shared = Shared { root: Arc::new(root), limits: Arc::new(limits), slots, log, trace };
+    match strategy {
+        Strategy::Mio { workers } => run_reactors(listeners, &shared, &mut stop, workers, shutdown_timeout)?,
+        Strategy::PollList { pause } => {
+            let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX);
+            poll_list::PollList::new(worker, shared.slots, pause).run(listeners.remove(0), &stop, shutdown_timeout);
+        }
+        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model, shutdown_timeout)?,
+    }
+    log_writer.finish();
+    Ok(())
+}
+
+/// One reactor a thread, the last on this one.
+fn run_reactors(
+    listeners: Vec<Listener>,
+    shared: &Shared,
+    stop: &mut Stop,
+    workers: NonZeroUsize,
+    shutdown_timeout: Duration,
+) -> io::Result<()> {
+    let cache_bytes_max = CACHE_BYTES_MAX / workers.get() as u64;
+    let mut reactors = Vec::new();
+    for (n, listener) in listeners.into_iter().enumerate() {
+        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, cache_bytes_max);
+        reactors.push(mio::Reactor::new(listener, worker, shared.slots.clone(), stop.waker()?, shutdown_timeout)?);
+    }
+    let last = reactors.pop();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = reactors.into_iter().map(|reactor| scope.spawn(|| reactor.run())).collect();
+        let mut result = last.map_or(Ok(()), mio::Reactor::run);
+        for thread in threads {
+            result = result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        result
+    })
+}
+
+/// How many connections there may be. A soft limit of descriptors is only a default: it is raised as far as
+/// the system lets us. Some are kept for the files that are being sent and for the program itself.
+fn places(wanted: Option<NonZeroUsize>) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const PLACES_DEFAULT: usize = 8192;
+    const KEPT: u64 = 64;
+    let places = wanted.map_or(PLACES_DEFAULT, NonZeroUsize::get);
+    let needed = places as u64 * 2 + KEPT;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+        // If it is refused, what there is must do.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    }
+    match getrlimit(Resource::Nofile).current {
+        Some(descriptors) => places.min(descriptors.saturating_sub(KEPT).max(1) as usize),
+        None => places,
+    }
+}

@@ -1,0 +1,238 @@
+//! What stands beneath the root, and how it is opened.
+//!
+//! Laws:
+//! 1. Containment is the kernel's: openat2 with RESOLVE_BENEATH from the root's own descriptor. No string
+//!    is compared, so a link, a rename under way or a sibling `/srv/site-evil` can't lead out.
+//! 2. What was opened is what is judged (fstat), not what stood there a moment before.
+//! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use include_dir::{Dir, include_dir};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::Errno;
+
+use super::path::SitePath;
+use crate::http::Status;
+use crate::ledger::{Call, Ledger};
+
+/// Where the site's files come from.
+#[derive(Debug)]
+pub enum Root {
+    /// A folder, held open: it may be renamed while it is served.
+    Folder(OwnedFd),
+    /// One file that is the answer to every path.
+    File(PathBuf),
+    /// The sample site that is part of the program.
+    Sample,
+}
+
+static SAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/html");
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Found {
+    /// A regular file, opened.
+    File {
+        /// Open for reading.
+        file: Arc<OwnedFd>,
+        /// Its facts at that moment.
+        stamp: Stamp,
+    },
+    /// A file of the sample site.
+    Embedded {
+        /// Its content.
+        content: &'static [u8],
+        /// When it was last changed before the program was built.
+        modified: SystemTime,
+    },
+    /// A folder that was asked for without its slash.
+    Folder,
+    /// Nothing that is served, and the status that says so.
+    Nothing(Status),
+}
+
+/// The facts by which two states of a file are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    /// In bytes.
+    pub size: u64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Stamp {
+    /// When the content was last changed.
+    pub fn modified(&self) -> SystemTime {
+        time_of(self.modified)
+    }
+
+    /// When the content or the facts were last changed, whichever is later. Unlike the mtime alone it can't be
+    /// set back by a program.
+    pub fn touched(&self) -> SystemTime {
+        time_of(self.modified.max(self.changed))
+    }
+}
+
+/// `(seconds, nanoseconds)` of a file system, which may lie before 1970 and beyond what a clock can say.
+fn time_of((seconds, nanoseconds): (i64, u64)) -> SystemTime {
+    let (whole, part) = (Duration::from_secs(seconds.unsigned_abs()), Duration::from_nanos(nanoseconds));
+    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    time.and_then(|time| time.checked_add(part)).unwrap_or(UNIX_EPOCH)
+}
+
+impl Root {
+    /// The root at `path`, a folder or a file.
+    ///
+    /// # Errors
+    /// The system's, if there is nothing at `path` that can be read, or the kernel is older than 5.6 and
+    /// has no openat2.
+    pub fn open(path: &Path) -> std::io::Result<Root> {
+        let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+        match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
+            FileType::Directory => {
+                open_beneath(&opened, b".")?;
+                Ok(Root::Folder(opened))
+            }
+            FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
+            _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
+        }
+    }
+
+    /// The name that decides the media type of what `path` leads to.
+    pub fn name_of<'a>(&'a self, path: &'a SitePath<'_>) -> &'a [u8] {
+        use std::os::unix::ffi::OsStrExt;
+        match self {
+            Root::File(file) => file.as_os_str().as_bytes(),
+            _ if path.is_folder => INDEX,
+            _ => path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
+        }
+    }
+
+    /// Opens what `path` leads to.
+    pub fn find(&self, path: &SitePath<'_>, ledger: &Ledger) -> Found {
+        let found = match self {
+            Root::File(file) => {
+                ledger.count(Call::Open);
+                judge(open(file, OPEN_FLAGS, Mode::empty()), ledger)
+            }
+            _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
+            Root::Folder(root) => {
+                ledger.count(Call::Open);
+                match path.is_folder {
+                    false => judge(open_beneath(root, &path.relative), ledger),
+                    true => judge(open_beneath(root, &index_of(path)), ledger),
+                }
+            }
+            Root::Sample => Ok(find_in_sample(path)),
+        };
+        match found {
+            Ok(Found::Folder) if path.is_folder => Found::Nothing(Status::NotFound),
+            Ok(found) => found,
+            Err(errno) => Found::Nothing(status_of(errno)),
+        }
+    }
+}
+
+const INDEX: &[u8] = b"index.html";
+const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+fn index_of(folder: &SitePath<'_>) -> Vec<u8> {
+    if folder.relative.is_empty() { INDEX.to_vec() } else { [&folder.relative[..], b"/", INDEX].concat() }
+}
+
+fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
+    const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+    // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
+    const TRIES: u32 = 16;
+    let relative = if relative.is_empty() { b"." } else { relative };
+    let mut result = Err(Errno::AGAIN);
+    for _ in 0..TRIES {
+        result = openat2(root, relative, OPEN_FLAGS, Mode::empty(), RESOLVE);
+        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    result
+}
+
+fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Result<Found> {
+    let file = opened?;
+    ledger.count(Call::Stat);
+    let stat = fstat(&file)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Found::File { stamp: stamp_of(&stat), file: Arc::new(file) },
+        FileType::Directory => Found::Folder,
+        _ => Found::Nothing(Status::NotFound),
+    })
+}
+
+/// The facts of an open file now.
+pub fn stamp(file: &OwnedFd, ledger: &Ledger) -> rustix::io::Result<Stamp> {
+    ledger.count(Call::Stat);
+    Ok(stamp_of(&fstat(file)?))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types of struct stat differ between architectures")]
+fn stamp_of(stat: &rustix::fs::Stat) -> Stamp {
+    Stamp {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        size: stat.st_size.max(0) as u64,
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u64),
+    }
+}
+
+fn find_in_sample(path: &SitePath<'_>) -> Found {
+    let relative = if path.is_folder { index_of(path) } else { path.relative.to_vec() };
+    let Ok(relative) = std::str::from_utf8(&relative) else { return Found::Nothing(Status::NotFound) };
+    match SAMPLE.get_file(relative) {
+        Some(file) => {
+            let modified = file.metadata().map_or(UNIX_EPOCH, |facts| facts.modified());
+            Found::Embedded { content: file.contents(), modified }
+        }
+        None if SAMPLE.get_dir(relative).is_some() => Found::Folder,
+        None => Found::Nothing(Status::NotFound),
+    }
+}
+
+/// What a failed open is answered with: what leads nowhere and what leads out of the root look the same.
+fn status_of(errno: Errno) -> Status {
+    match errno {
+        Errno::ACCESS | Errno::PERM => Status::Forbidden,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR => Status::ServiceUnavailable,
+        Errno::IO | Errno::BADF | Errno::FAULT => Status::InternalServerError,
+        _ => Status::NotFound,
+    }
+}
+
+/// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
+pub fn read_whole(file: &OwnedFd, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+    let mut content = vec![0; size as usize];
+    let mut filled = 0;
+    while filled < content.len() {
+        ledger.count(Call::Read);
+        match rustix::io::pread(file, &mut content[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}
+
+/// The folder that a program started without a ROOT serves, if it stands in the current one.
+pub fn default_folder() -> Option<&'static Path> {
+    let folder = Path::new("./html");
+    rustix::fs::statat(CWD, folder, rustix::fs::AtFlags::empty())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        .then_some(folder)
+}
