@@ -14,13 +14,16 @@ use crate::http::Limits;
 use crate::server::{LogFormat, Model, Settings, Strategy};
 use crate::site::{Root, default_folder};
 
-/// A static web server that serves the same site under three I/O strategies.
-///
-/// miniweb mio             ./public       one reactor a core: what you want in earnest
-/// miniweb poll-list       ./public       one loop that asks every socket in turn
-/// miniweb blocking        ./public       blocking calls: iterative, a process or thread each, a pool
+/// Puts a folder on the web, under one of three I/O strategies. In earnest: mio.
 #[derive(FromArgs, Debug)]
-#[argh(help_triggers("-h", "--help"))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name} mio                            the sample site on http://127.0.0.1:7890/",
+    example = "{command_name} mio ./public --port 8080       a folder of yours",
+    example = "{command_name} blocking --model process       a process for each connection",
+    example = "{command_name} poll-list --trace              what the loop does, step by step",
+    note = "{command_name} <command> --help shows the options, which are the same for all but a few."
+)]
 struct Arguments {
     /// print the version and exit
     #[argh(switch)]
@@ -56,11 +59,11 @@ macro_rules! strategy_arguments {
             host: String,
 
             /// port to listen on (default 7890; 0 takes a free one)
-            #[argh(option, default = "7890", arg_name = "number")]
+            #[argh(option, default = "7890", from_str_fn(port), arg_name = "number")]
             port: u16,
 
             /// connections at once (default 8192, less if descriptors are scarce)
-            #[argh(option, arg_name = "number")]
+            #[argh(option, from_str_fn(count), arg_name = "number")]
             max_connections: Option<NonZeroUsize>,
 
             /// seconds for a request's head, from its first byte, then 408 (default 10)
@@ -118,7 +121,7 @@ strategy_arguments! {
     #[argh(subcommand, name = "mio", help_triggers("-h", "--help"))]
     struct Mio {
         /// reactors, each on its own thread with its own listener (default one a core)
-        #[argh(option, arg_name = "number")]
+        #[argh(option, from_str_fn(count), arg_name = "number")]
         workers: Option<NonZeroUsize>,
     }
 }
@@ -128,8 +131,8 @@ strategy_arguments! {
     #[argh(subcommand, name = "poll-list", help_triggers("-h", "--help"))]
     struct PollList {
         /// microseconds to sleep after a pass that found nothing (default 0: never)
-        #[argh(option, default = "0", arg_name = "microseconds")]
-        pause: u32,
+        #[argh(option, default = "Duration::ZERO", from_str_fn(microseconds), arg_name = "microseconds")]
+        pause: Duration,
     }
 }
 
@@ -142,7 +145,7 @@ strategy_arguments! {
         model: ModelName,
 
         /// threads of the pool (default 16)
-        #[argh(option, arg_name = "number")]
+        #[argh(option, from_str_fn(count), arg_name = "number")]
         threads: Option<NonZeroUsize>,
     }
 }
@@ -213,7 +216,7 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
             mio.into_settings(Strategy::Mio { workers })?
         }
         Some(Command::PollList(list)) => {
-            let pause = Duration::from_micros(list.pause.into());
+            let pause = list.pause;
             list.into_settings(Strategy::PollList { pause })?
         }
         Some(Command::Blocking(blocking)) => {
@@ -238,7 +241,14 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
 /// argh's message without its advice, on one line.
 fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Run "));
-    lines.collect::<Vec<_>>().join(" ")
+    let line = lines.collect::<Vec<_>>().join(" ");
+    // "Error parsing option '--port' with value 'abc': why"
+    let option_error = || {
+        let (option, rest) = line.strip_prefix("Error parsing option '")?.split_once("' with value '")?;
+        let (value, why) = rest.split_once("': ")?;
+        Some(format!("{option} {value}: {why}"))
+    };
+    option_error().unwrap_or(line)
 }
 
 fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
@@ -276,6 +286,20 @@ pub fn reason(error: &std::io::Error) -> String {
 fn default_log() -> LogFormat {
     use std::io::IsTerminal;
     if std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a number from 0 to 65535 is needed".to_owned())
+}
+
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number, 1 or more, is needed".to_owned())
+}
+
+fn microseconds(text: &str) -> Result<Duration, String> {
+    text.parse::<u32>()
+        .map(|us| Duration::from_micros(us.into()))
+        .map_err(|_| "a whole number of microseconds is needed".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

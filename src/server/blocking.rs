@@ -10,17 +10,19 @@
 //! The code that serves is the straightest of all: no state but where it stands. The price is a flow of control for
 //! each connection, busy or idle, or else to serve only as many as there are. Deadlines are socket timeouts.
 
-use std::sync::Arc;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::clock::Pace;
+use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
 use super::fork::Children;
 use super::listen::{Accepted, Listener, Waiting};
 use super::live::Live;
 use super::stop::Stop;
-use super::worker::{Shared, Slot, Worker};
+use super::worker::{Shared, Worker};
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +40,13 @@ pub enum Model {
 /// What a thread that may come and go remembers of the site, in bytes; there may be thousands of them.
 const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
 const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// After accept failed for want of descriptors, or while all places are taken.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-
 /// What the threads of this strategy have in common.
 struct Blocking {
     listener: Listener,
     shared: Shared,
     live: Live,
     /// Workers whose thread has ended: what they remember serves the next.
-    resting: std::sync::Mutex<Vec<Worker>>,
+    resting: Mutex<Vec<Worker>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -58,17 +57,17 @@ pub(super) fn run(
     mut stop: Stop,
     model: Model,
     shutdown_timeout: Duration,
-) -> std::io::Result<()> {
-    let (signal, stopping) = (stop.waker()?, stop.flag());
-    let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Default::default(), stopping });
+) -> io::Result<()> {
+    let (mut signal, stopping) = (stop.waker()?, stop.flag());
+    let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
     let children = Children::new()?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
             // Nothing can be done about a stream that fails; the flag is set all the same.
-            let _ = std::io::Read::read(&mut &signal, &mut [0]);
+            let _ = signal.read(&mut [0]);
             server.listener.shut_down();
-            server.live.stop_all();
+            server.live.stop_all(shutdown_timeout);
             children.stop_all(shutdown_timeout);
         }
     });
@@ -76,82 +75,87 @@ pub(super) fn run(
         Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
         Model::Process => server.accept_and_fork(&children, stop),
         Model::Thread => server.accept_and_spawn(),
-        Model::Pool(threads) => {
-            let worker = |n| server.worker(&format!("pool {n}"), CACHE_BYTES_MAX / threads as u64);
-            std::thread::scope(|scope| {
-                (0..threads).for_each(|n| {
-                    drop(scope.spawn({
-                        let worker = worker(n);
-                        || server.accept_and_serve(worker)
-                    }))
-                })
-            });
-        }
+        Model::Pool(threads) => server.accept_in_pool(threads)?,
     }
-    server.live.wait_until_empty(shutdown_timeout);
+    server.live.wait_until_empty();
     children.wait_until_gone();
     Ok(())
 }
 
 impl Blocking {
     fn accept_and_serve(&self, mut worker: Worker) {
-        while let Some((socket, peer, slot)) = self.accept(&worker) {
-            let client = worker.welcome(socket, peer, slot);
+        while let Some(client) = self.accept(&mut worker) {
+            let _registered = self.live.enter(client.socket());
             self.serve(client, &mut worker);
         }
     }
 
+    fn accept_in_pool(&self, threads: usize) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            let started = (0..threads).try_for_each(|n| {
+                let worker = self.worker(&format!("pool {n}"), CACHE_BYTES_MAX / threads as u64);
+                std::thread::Builder::new().spawn_scoped(scope, move || self.accept_and_serve(worker)).map(drop)
+            });
+            if started.is_err() {
+                // Fewer than were asked for is not what was asked for: those that did start end again.
+                self.stopping.store(true, Ordering::Release);
+                self.listener.shut_down();
+            }
+            started
+        })
+    }
+
     fn accept_and_spawn(self: &Arc<Self>) {
-        let acceptor = self.worker("acceptor", 0);
-        while let Some((socket, peer, slot)) = self.accept(&acceptor) {
+        let mut acceptor = self.worker("acceptor", 0);
+        while let Some(client) = self.accept(&mut acceptor) {
+            let registered = self.live.enter(client.socket());
             let server = self.clone();
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
                 let mut worker = rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));
-                let client = worker.welcome(socket, peer, slot);
                 server.serve(client, &mut worker);
                 server.resting().push(worker);
+                drop(registered);
             });
             if let Err(error) = spawned {
                 // The connection went with its closure. The system has no thread to give.
                 acceptor.ledger.tell_of_worker(format_args!("spawn: {error}; it rests for a moment"));
-                std::thread::sleep(ACCEPT_PAUSE);
+                std::thread::sleep(REST);
             }
         }
     }
 
     fn accept_and_fork(&self, children: &Children, mut stop: Stop) {
         let mut worker = self.worker("process", CACHE_BYTES_MAX);
-        while let Some((socket, peer, slot)) = self.accept(&worker) {
-            let forked = children.fork(slot, &self.listener, &worker.ledger.clone(), |slot| {
+        while let Some(client) = self.accept(&mut worker) {
+            let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
                 stop.continue_in_child();
                 let log_writer = worker.start_log_of_its_own();
-                let client = worker.welcome(socket, peer, slot);
                 self.serve(client, &mut worker);
                 log_writer.finish();
             });
             if let Err(error) = forked {
                 worker.ledger.tell_of_worker(format_args!("fork: {error}; it rests for a moment"));
-                std::thread::sleep(ACCEPT_PAUSE);
+                std::thread::sleep(REST);
             }
         }
     }
 
     /// Waits for a connection and a place for it; None when the server is to stop.
-    fn accept(&self, worker: &Worker) -> Option<(std::os::fd::OwnedFd, Option<std::net::SocketAddr>, Slot)> {
-        let waiting =
-            Waiting::AtMost { receive: self.shared.limits.header_timeout, send: self.shared.limits.write_timeout };
+    fn accept(&self, worker: &mut Worker) -> Option<Client> {
+        let limits = &self.shared.limits;
+        let waiting = Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout };
         while !self.stopping.load(Ordering::Acquire) {
             let Some(slot) = self.shared.slots.take() else {
-                std::thread::sleep(ACCEPT_PAUSE);
+                std::thread::sleep(REST);
                 continue;
             };
             match self.listener.accept(waiting, &worker.ledger) {
-                Accepted::Connection(socket, peer) => return Some((socket, peer, slot)),
+                Accepted::Connection(socket, peer) => return Some(worker.welcome(socket, peer, slot)),
                 Accepted::Nobody => {}
                 Accepted::Exhausted(errno) => {
                     worker.ledger.tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
-                    std::thread::sleep(ACCEPT_PAUSE);
+                    std::thread::sleep(REST);
                 }
             }
         }
@@ -160,12 +164,9 @@ impl Blocking {
 
     /// Serves one connection to its end.
     fn serve(&self, mut client: Client, worker: &mut Worker) {
-        let _registered = self.live.enter(client.socket());
         let mut patience = self.shared.limits.header_timeout;
-        let mut stopping = false;
         loop {
-            if !stopping && self.stopping.load(Ordering::Acquire) {
-                stopping = true;
+            if self.stopping.load(Ordering::Acquire) {
                 client.stop();
             }
             let now = worker.clock.now();
@@ -185,7 +186,7 @@ impl Blocking {
         Worker::new(&self.shared, name, Pace::Always, cache_bytes_max)
     }
 
-    fn resting(&self) -> std::sync::MutexGuard<'_, Vec<Worker>> {
+    fn resting(&self) -> MutexGuard<'_, Vec<Worker>> {
         // A push or a pop either happened or not: there is no half of one to see.
         self.resting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -34,14 +34,19 @@ impl Deadlines {
         self.looks.peek().map(|Reverse((look, _))| *look)
     }
 
-    /// A key that is due. The caller looks at what has it, if anything, and schedules it again.
-    pub fn pop_due(&mut self, now: Instant) -> Option<usize> {
+    /// A key whose deadline, as `deadline_of` says it, has come. Those whose deadline has moved are entered
+    /// again; those that have none any more are forgotten.
+    pub fn pop_due(&mut self, now: Instant, deadline_of: impl Fn(usize) -> Option<Instant>) -> Option<usize> {
         while let Some(Reverse((look, key))) = self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now) {
             self.looks.pop();
             // Otherwise an earlier look took its place; this one is left over.
             if self.scheduled[key] == Some(look) {
                 self.scheduled[key] = None;
-                return Some(key);
+                match deadline_of(key) {
+                    Some(deadline) if deadline > now => self.schedule(key, deadline),
+                    Some(_) => return Some(key),
+                    None => {}
+                }
             }
         }
         None
@@ -58,16 +63,30 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut deadlines = Deadlines::default();
-        deadlines.schedule(3, at(10));
-        deadlines.schedule(3, at(20));
-        deadlines.schedule(3, at(5));
-        deadlines.schedule(1, at(7));
+        for (key, seconds) in [(3, 10), (3, 20), (3, 5), (1, 7)] {
+            deadlines.schedule(key, at(seconds));
+        }
+        let due = |_| Some(start);
         assert_eq!(deadlines.next(), Some(at(5)));
-        assert_eq!(deadlines.pop_due(at(4)), None);
-        assert_eq!(deadlines.pop_due(at(30)), Some(3));
-        assert_eq!(deadlines.pop_due(at(30)), Some(1));
-        assert_eq!(deadlines.pop_due(at(30)), None);
+        assert_eq!(deadlines.pop_due(at(4), due), None);
+        assert_eq!(deadlines.pop_due(at(30), due), Some(3));
+        assert_eq!(deadlines.pop_due(at(30), due), Some(1));
+        assert_eq!(deadlines.pop_due(at(30), due), None);
         deadlines.schedule(3, at(40));
-        assert_eq!(deadlines.pop_due(at(40)), Some(3));
+        assert_eq!(deadlines.pop_due(at(40), due), Some(3));
+    }
+
+    #[test]
+    fn a_deadline_that_has_moved_is_met_when_it_comes_and_one_that_is_gone_never() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut deadlines = Deadlines::default();
+        deadlines.schedule(0, at(10));
+        deadlines.schedule(1, at(10));
+        let moved = |key| (key == 0).then_some(at(15));
+        assert_eq!(deadlines.pop_due(at(11), moved), None);
+        assert_eq!(deadlines.next(), Some(at(15)));
+        assert_eq!(deadlines.pop_due(at(16), moved), Some(0));
+        assert_eq!(deadlines.next(), None);
     }
 }

@@ -38,7 +38,7 @@ pub struct Client {
     /// Shared with those who may have to wake a thread that sleeps in it.
     pub(super) socket: Arc<OwnedFd>,
     pub(super) address: Option<IpAddr>,
-    pub(super) _slot: Slot,
+    pub(super) slot: Slot,
 }
 
 /// What is known of a socket's receiving side.
@@ -67,6 +67,11 @@ impl Client {
     /// The socket.
     pub fn socket(&self) -> &Arc<OwnedFd> {
         &self.socket
+    }
+
+    /// Closes the socket and keeps the place.
+    pub fn into_slot(self) -> Slot {
+        self.slot
     }
 
     /// The server is stopping: what has arrived is answered, and then the input ends.

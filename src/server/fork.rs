@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use signal_hook::consts::SIGCHLD;
 
+use super::drive::Client;
 use super::worker::Slot;
 use crate::ledger::{Call, Ledger};
 
@@ -42,27 +43,27 @@ impl Children {
         Ok(Children(family))
     }
 
-    /// Runs `serve` in a child that ends with it and has no part in `listener`. The parent returns at
-    /// once; what `serve` owns is dropped in both.
+    /// Serves `client` in a child that ends with it and has no part in `listener`. The parent keeps nothing
+    /// of the connection but its place.
     pub(super) fn fork(
         &self,
-        slot: Slot,
+        client: Client,
         listener: impl AsFd,
         ledger: &Ledger,
-        serve: impl FnOnce(Slot),
+        serve: impl FnOnce(Client),
     ) -> io::Result<()> {
         ledger.count(Call::Fork);
         // Held until the child is entered: it may end before fork returns here.
         let mut living = self.0.lock();
         match fork_without(listener.as_fd())? {
             Forked::Parent(child) => {
-                living.insert(child, slot);
+                living.insert(child, client.into_slot());
                 Ok(())
             }
             Forked::Child => {
                 // A parent that dies without a word takes its children with it, in order.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
-                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(slot)));
+                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(client)));
                 // Not exit(): the parent's exit handlers and buffers are the parent's.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
             }

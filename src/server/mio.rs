@@ -18,7 +18,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -27,15 +26,13 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::deadlines::Deadlines;
+use super::door::{Admission, Door};
 use super::drive::{Client, Drive, Readable, drive};
-use super::listen::{Accepted, Listener, Waiting};
-use super::worker::{Slots, Worker};
+use super::worker::Worker;
 use crate::ledger::Call;
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
-/// After accept failed for want of descriptors, or at the limit of connections, unless one closes before.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// One worker's loop and all it owns.
 pub(super) struct Reactor {
@@ -46,38 +43,30 @@ pub(super) struct Reactor {
     ready: Vec<usize>,
     deadlines: Deadlines,
     worker: Worker,
-    slots: Arc<Slots>,
     shutdown_timeout: Duration,
 }
 
 enum Phase {
-    Serving { listener: Listener, backlog: Backlog, _stop: UnixStream },
-    Draining { until: Instant },
-}
-
-/// What is known of the listener's queue. Edge-triggered, too: it is told once.
-#[derive(Clone, Copy)]
-enum Backlog {
-    Empty,
-    Waiting,
-    Paused { until: Instant },
+    /// `may_wait`: the listener was ready and is not known to be drained since. Edge-triggered, too: it is told once.
+    Serving {
+        door: Door,
+        may_wait: bool,
+        _stop: UnixStream,
+    },
+    Draining {
+        until: Instant,
+    },
 }
 
 impl Reactor {
-    /// A reactor on `listener` that ends in order when `stop` can be read.
-    pub(super) fn new(
-        listener: Listener,
-        worker: Worker,
-        slots: Arc<Slots>,
-        stop: UnixStream,
-        shutdown_timeout: Duration,
-    ) -> io::Result<Reactor> {
+    /// A reactor behind `door` that ends in order when `stop` can be read.
+    pub(super) fn new(door: Door, worker: Worker, stop: UnixStream, shutdown_timeout: Duration) -> io::Result<Reactor> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut SourceFd(&listener.as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&stop.as_raw_fd()), STOP, Interest::READABLE)?;
-        let phase = Phase::Serving { listener, backlog: Backlog::Empty, _stop: stop };
+        let phase = Phase::Serving { door, may_wait: false, _stop: stop };
         let (clients, ready, deadlines) = (Slab::new(), Vec::new(), Deadlines::default());
-        Ok(Reactor { poll, phase, clients, ready, deadlines, worker, slots, shutdown_timeout })
+        Ok(Reactor { poll, phase, clients, ready, deadlines, worker, shutdown_timeout })
     }
 
     /// Serves until it is told to stop and has finished.
@@ -95,7 +84,7 @@ impl Reactor {
             }
             for event in &events {
                 match event.token() {
-                    LISTENER => self.set_backlog(Backlog::Waiting),
+                    LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
                     Token(key) => self.wake(key, event),
                 }
@@ -121,8 +110,8 @@ impl Reactor {
         match drive(client, &mut self.worker) {
             Drive::Closed => {
                 self.clients.remove(key);
-                if let Phase::Serving { backlog: backlog @ Backlog::Paused { .. }, .. } = &mut self.phase {
-                    *backlog = Backlog::Waiting;
+                if let Phase::Serving { door, .. } = &mut self.phase {
+                    door.reopen();
                 }
                 return;
             }
@@ -134,23 +123,24 @@ impl Reactor {
         }
     }
 
+    fn listener_is_ready(&mut self) {
+        if let Phase::Serving { may_wait, .. } = &mut self.phase {
+            *may_wait = true;
+        }
+    }
+
     /// Takes all that wait. Each is served before it is registered: its request has often come already, and a
     /// connection that is over by then need not be registered at all.
     fn accept(&mut self) {
-        while let Phase::Serving { listener, backlog: Backlog::Waiting, .. } = &self.phase {
-            let pause = Backlog::Paused { until: self.worker.clock.now().instant + ACCEPT_PAUSE };
-            let Some(slot) = self.slots.take() else { return self.set_backlog(pause) };
-            match listener.accept(Waiting::Never, &self.worker.ledger) {
-                Accepted::Nobody => self.set_backlog(Backlog::Empty),
-                Accepted::Exhausted(errno) => {
-                    self.worker.ledger.tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
-                    self.set_backlog(pause);
-                }
-                Accepted::Connection(socket, peer) => {
-                    let key = self.clients.insert(self.worker.welcome(socket, peer, slot));
+        while let Phase::Serving { door, may_wait: may_wait @ true, .. } = &mut self.phase {
+            match door.admit(&mut self.worker) {
+                Admission::Client(client) => {
+                    let key = self.clients.insert(client);
                     self.serve(key);
                     self.register(key);
                 }
+                Admission::Nobody => *may_wait = false,
+                Admission::Resting => return,
             }
         }
     }
@@ -167,41 +157,28 @@ impl Reactor {
 
     fn meet_deadlines(&mut self) {
         let now = self.worker.clock.now();
-        while let Some(key) = self.deadlines.pop_due(now.instant) {
-            let Some(client) = self.clients.get_mut(key) else { continue };
-            match client.connection.deadline() {
-                Some(deadline) if deadline > now.instant => self.deadlines.schedule(key, deadline),
-                Some(_) => {
-                    client.connection.expire(&now);
-                    self.serve(key);
-                }
-                None => {}
-            }
-        }
-        if let Phase::Serving { backlog: backlog @ Backlog::Paused { .. }, .. } = &mut self.phase
-            && matches!(backlog, Backlog::Paused { until } if *until <= now.instant)
-        {
-            *backlog = Backlog::Waiting;
+        while let Some(key) = self.deadlines.pop_due(now.instant, |key| self.clients.get(key)?.connection.deadline()) {
+            self.clients[key].connection.expire(&now);
+            self.serve(key);
         }
     }
 
     /// How long to sleep at most; None for ever.
     fn patience(&mut self) -> Option<Duration> {
-        let phase_ends = match self.phase {
-            Phase::Serving { backlog: Backlog::Waiting, .. } => return Some(Duration::ZERO),
-            Phase::Serving { backlog: Backlog::Paused { until }, .. } | Phase::Draining { until } => Some(until),
-            Phase::Serving { backlog: Backlog::Empty, .. } => None,
+        let now = self.worker.clock.now().instant;
+        let phase_changes = match &self.phase {
+            Phase::Serving { door, may_wait: true, .. } => Some(door.rests_until().unwrap_or(now)),
+            Phase::Serving { may_wait: false, .. } => None,
+            Phase::Draining { until } => Some(*until),
         };
-        if !self.ready.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let next = [phase_ends, self.deadlines.next()].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(self.worker.clock.now().instant))
+        let turn = (!self.ready.is_empty()).then_some(now);
+        let next = [turn, phase_changes, self.deadlines.next()].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
     }
 
     /// Accepts those who are connected already, then closes the door and lets everyone finish.
     fn stop(&mut self) {
-        self.set_backlog(Backlog::Waiting);
+        self.listener_is_ready();
         self.accept();
         self.phase = Phase::Draining { until: self.worker.clock.now().instant + self.shutdown_timeout };
         for key in self.clients.iter().map(|(key, _)| key).collect::<Vec<_>>() {
@@ -213,11 +190,5 @@ impl Reactor {
     fn is_finished(&mut self) -> bool {
         let now = self.worker.clock.now().instant;
         matches!(self.phase, Phase::Draining { until } if self.clients.is_empty() || until <= now)
-    }
-
-    fn set_backlog(&mut self, to: Backlog) {
-        if let Phase::Serving { backlog, .. } = &mut self.phase {
-            *backlog = to;
-        }
     }
 }

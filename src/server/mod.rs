@@ -1,13 +1,14 @@
 //! Sockets, readiness and scheduling.
 //!
 //! What lives here: the three strategies (one file each, to be read side by side), the loop they share
-//! ([`drive`]), and what any of them needs of the system. What does not: HTTP. A strategy knows that a
+//! (`drive`), and what any of them needs of the system. What does not: HTTP. A strategy knows that a
 //! connection exists, when it wants to be looked at, and what `drive` said of it.
 
 mod access_log;
 mod blocking;
 mod clock;
 mod deadlines;
+mod door;
 mod drive;
 mod fork;
 mod listen;
@@ -30,6 +31,7 @@ use crate::http::Limits;
 use crate::site::Root;
 use access_log::AccessLog;
 use clock::Pace;
+use door::Door;
 use listen::{Listener, Waiting};
 use stop::Stop;
 use worker::{Shared, Slots, Worker};
@@ -99,7 +101,8 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         Strategy::Mio { workers } => run_reactors(listeners, &shared, &mut stop, workers, shutdown_timeout)?,
         Strategy::PollList { pause } => {
             let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX);
-            poll_list::PollList::new(worker, shared.slots, pause).run(listeners.remove(0), &stop, shutdown_timeout);
+            let door = Door::new(listeners.remove(0), shared.slots);
+            poll_list::PollList::new(worker, pause).run(door, &stop, shutdown_timeout);
         }
         Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model, shutdown_timeout)?,
     }
@@ -119,7 +122,8 @@ fn run_reactors(
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
         let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, cache_bytes_max);
-        reactors.push(mio::Reactor::new(listener, worker, shared.slots.clone(), stop.waker()?, shutdown_timeout)?);
+        let door = Door::new(listener, shared.slots.clone());
+        reactors.push(mio::Reactor::new(door, worker, stop.waker()?, shutdown_timeout)?);
     }
     let last = reactors.pop();
     std::thread::scope(|scope| {

@@ -10,42 +10,35 @@
 //! price is there to be seen: a recv that would block for each idle connection in each pass, and a core
 //! that never rests.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::door::{Admission, Door};
 use super::drive::{Client, Drive, Readable, drive};
-use super::listen::{Accepted, Listener, Waiting};
 use super::stop::Stop;
-use super::worker::{Slots, Worker};
+use super::worker::Worker;
 use crate::ledger::Call;
-
-/// After accept failed for want of descriptors: it would fail in every pass.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The loop and all it owns.
 pub(super) struct PollList {
     clients: Vec<Client>,
     worker: Worker,
-    slots: Arc<Slots>,
     /// Slept after a pass that moved nothing.
     pause: Duration,
-    accept_after: Instant,
 }
 
 impl PollList {
-    pub(super) fn new(mut worker: Worker, slots: Arc<Slots>, pause: Duration) -> PollList {
-        let accept_after = worker.clock.now().instant;
-        PollList { clients: Vec::new(), worker, slots, pause, accept_after }
+    pub(super) fn new(worker: Worker, pause: Duration) -> PollList {
+        PollList { clients: Vec::new(), worker, pause }
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self, listener: Listener, stop: &Stop, shutdown_timeout: Duration) {
+    pub(super) fn run(mut self, mut door: Door, stop: &Stop, shutdown_timeout: Duration) {
         while !stop.is_requested() {
-            self.turn(Some(&listener));
+            self.turn(Some(&mut door));
         }
         // Those who are connected already, then nobody; each may finish.
-        self.turn(Some(&listener));
-        drop(listener);
+        self.turn(Some(&mut door));
+        drop(door);
         self.clients.iter_mut().for_each(Client::stop);
         let give_up = self.worker.clock.now().instant + shutdown_timeout;
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
@@ -53,10 +46,10 @@ impl PollList {
         }
     }
 
-    fn turn(&mut self, listener: Option<&Listener>) {
+    fn turn(&mut self, door: Option<&mut Door>) {
         self.worker.clock.tick();
         let moved_before = self.worker.moved_bytes;
-        let accepted = listener.is_some_and(|listener| self.accept(listener));
+        let accepted = door.is_some_and(|door| self.accept(door));
         self.pass();
         let found_nothing = !accepted && self.worker.moved_bytes == moved_before;
         if found_nothing && !self.pause.is_zero() {
@@ -66,24 +59,12 @@ impl PollList {
     }
 
     /// Takes all that wait; tells whether anyone did.
-    fn accept(&mut self, listener: &Listener) -> bool {
-        let mut anyone = false;
-        while self.worker.clock.now().instant >= self.accept_after
-            && let Some(slot) = self.slots.take()
-        {
-            match listener.accept(Waiting::Never, &self.worker.ledger) {
-                Accepted::Nobody => break,
-                Accepted::Exhausted(errno) => {
-                    self.worker.ledger.tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
-                    self.accept_after = self.worker.clock.now().instant + ACCEPT_PAUSE;
-                }
-                Accepted::Connection(socket, peer) => {
-                    self.clients.push(self.worker.welcome(socket, peer, slot));
-                    anyone = true;
-                }
-            }
+    fn accept(&mut self, door: &mut Door) -> bool {
+        let before = self.clients.len();
+        while let Admission::Client(client) = door.admit(&mut self.worker) {
+            self.clients.push(client);
         }
-        anyone
+        self.clients.len() > before
     }
 
     /// Gives every connection its turn.

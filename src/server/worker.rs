@@ -86,7 +86,7 @@ impl Worker {
             connection: Connection::new(self.limits.clone(), &self.clock.now()),
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
-            _slot: slot,
+            slot,
         }
     }
 }
