@@ -12,7 +12,7 @@ use argh::FromArgs;
 
 use crate::http::Limits;
 use crate::server::{LogFormat, Model, Settings, Strategy};
-use crate::site::{Root, default_folder};
+use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, default_folder};
 
 /// Puts a folder on the web, under one of three I/O strategies. In earnest: mio.
 #[derive(FromArgs, Debug)]
@@ -86,6 +86,39 @@ macro_rules! strategy_arguments {
             #[argh(option, from_str_fn(log_format), arg_name = "format")]
             log: Option<LogFormat>,
 
+            /// codings offered: off, sidecar (page.html.br, .zst, .gz beside page.html) or on (gzip made
+            /// here, too; the default)
+            #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "codings")]
+            compress: Compress,
+
+            /// list folders that have no index page
+            #[argh(switch)]
+            list: bool,
+
+            /// a file beneath ROOT: the page of navigations to paths that don't exist (single-page apps)
+            #[argh(option, arg_name = "file")]
+            fallback: Option<String>,
+
+            /// a field of every answer, or of those whose path matches: 'X-A: b', '/fonts/** X-A: b'
+            #[argh(option, arg_name = "field")]
+            header: Vec<FieldRule>,
+
+            /// value of Cache-Control, for all or for some paths: 'no-store', '/assets/** max-age=86400'
+            #[argh(option, arg_name = "rule")]
+            cache_control: Vec<CacheRule>,
+
+            /// let pages of other origins read the site
+            #[argh(switch)]
+            cors: bool,
+
+            /// who may read the site, as user:SHA-256 of the password
+            #[argh(option, arg_name = "user:hash")]
+            auth: Option<Credentials>,
+
+            /// the media type of an extension: glb=model/gltf-binary
+            #[argh(option, arg_name = "ext=type")]
+            media_type: Vec<MediaTypeRule>,
+
             /// tell on stderr what the loop does, step by step
             #[argh(switch)]
             trace: bool,
@@ -94,6 +127,16 @@ macro_rules! strategy_arguments {
         impl $name {
             fn into_settings(self, strategy: Strategy) -> Result<(Settings, Served), Failure> {
                 let (root, served) = open_root(self.root)?;
+                let policy = Policy {
+                    compress: self.compress,
+                    list: self.list,
+                    fallback: self.fallback.map(|file| fallback(&root, &file)).transpose()?,
+                    fields: self.header,
+                    cache_control: self.cache_control,
+                    cors: self.cors,
+                    credentials: self.auth,
+                    media_types: self.media_type,
+                };
                 let limits = Limits {
                     header_timeout: self.header_timeout,
                     idle_timeout: self.idle_timeout,
@@ -103,6 +146,7 @@ macro_rules! strategy_arguments {
                 let settings = Settings {
                     strategy,
                     root,
+                    policy,
                     address: resolve(&self.host, self.port)?,
                     limits,
                     connections_max: self.max_connections,
@@ -265,6 +309,15 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
     Ok((root, Served(served)))
 }
 
+/// The fallback must be there when the server starts: a mistyped name would show as a 404 weeks later.
+fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
+    let relative = file.trim_start_matches("./").trim_start_matches('/');
+    match root.has_file(relative.as_bytes()) {
+        true => Ok(relative.as_bytes().into()),
+        false => Err(Failure::Missing(format!("--fallback {file}: no such file beneath the root"))),
+    }
+}
+
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let unknown = |_| Failure::Usage(format!("--host {host}: not an address of this machine"));
@@ -318,6 +371,15 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         "common" => Ok(LogFormat::Common),
         "json" => Ok(LogFormat::Json),
         _ => Err("it is none, short, common or json".to_owned()),
+    }
+}
+
+fn compress(text: &str) -> Result<Compress, String> {
+    match text {
+        "off" => Ok(Compress::Off),
+        "sidecar" => Ok(Compress::Sidecar),
+        "on" => Ok(Compress::On),
+        _ => Err("it is off, sidecar or on".to_owned()),
     }
 }
 

@@ -13,7 +13,7 @@
 //! - [`site`]: a request's target → an answer. [`site::Site`] opens files beneath the root and remembers small ones.
 //! - [`server`]: sockets, readiness, scheduling. The strategies, and `drive`, the loop they share.
 //! - [`ledger`]: the account that each worker keeps of its system calls.
-//! - [`args`]: the command line.
+//! - [`args`]: the command line. [`human`]: amounts in words.
 //!
 //! # The life of a request
 //! ```text
@@ -31,6 +31,7 @@
 
 pub mod args;
 pub mod http;
+pub mod human;
 pub mod ledger;
 pub mod server;
 pub mod site;

@@ -32,7 +32,8 @@ use super::body::BodySkip;
 use super::request::FieldStorage;
 use super::response::Persistence;
 use super::{
-    Exchange, Framing, HeadScan, Limits, Now, Output, Request, RequestError, Response, Status, Version, error_response,
+    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Now, Output, Request, RequestError, Response,
+    Status, Version, error_response,
 };
 
 /// What answers the requests of a connection.
@@ -41,7 +42,7 @@ pub trait Respond {
     type File;
 
     /// The answer to a well-formed request.
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Response<Self::File>;
+    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<Self::File>;
 }
 
 /// One connection. Ask [`Connection::step`] what to do, do it, and report what came of it.
@@ -61,10 +62,20 @@ enum State {
     Idle { until: Instant },
     Head { until: Instant, scan: HeadScan },
     Held,
+    Answering { after: After },
     Body { until: Instant, skip: BodySkip },
     Closing { reason: CloseReason, linger: bool },
     Lingering { reason: CloseReason, until: Instant, dropped_bytes: u64 },
     Closed { reason: CloseReason },
+}
+
+/// What is decided about an answer before it is there.
+#[derive(Clone, Copy, Debug)]
+struct After {
+    is_head: bool,
+    persistence: Persistence,
+    close: Option<CloseReason>,
+    linger: bool,
 }
 
 /// How the sending goes.
@@ -81,6 +92,8 @@ pub enum Step {
     Send,
     /// The queue has drained: call [`Connection::receive`] with no bytes.
     Resume,
+    /// Wait for [`Connection::complete`].
+    Wait,
     /// Read the socket, then call [`Connection::receive`] or [`Connection::end_of_input`].
     Receive,
     /// Close the sending side, then call [`Connection::half_closed`].
@@ -159,25 +172,40 @@ impl<F> Connection<F> {
             State::Closed { reason } => Step::Close(Closing { reason, reset: reason == CloseReason::WriteStalled }),
             _ if !self.output.is_empty() => Step::Send,
             State::Held => Step::Resume,
+            State::Answering { .. } => Step::Wait,
             State::Closing { linger: true, .. } => Step::HalfClose,
             State::Closing { reason, linger: false } => Step::Close(Closing { reason, reset: false }),
             State::Idle { .. } | State::Head { .. } | State::Body { .. } | State::Lingering { .. } => Step::Receive,
         }
     }
 
-    /// Understands what came from the peer and queues the answers.
-    pub fn receive<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) {
+    /// Understands what came from the peer and queues the answers. What it returns is to be done, here or elsewhere, and
+    /// brought to [`Connection::complete`].
+    pub fn receive<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) -> Option<Deferred<F>> {
         if self.input.is_empty() {
-            let used = self.understand(bytes, now, site);
+            let (used, deferred) = self.understand(bytes, now, site);
             self.input.extend_from_slice(&bytes[used..]);
-        } else {
-            let mut held = std::mem::take(&mut self.input);
-            held.extend_from_slice(bytes);
-            let used = self.understand(&held, now, site);
-            if used < held.len() {
-                held.drain(..used);
-                self.input = held;
-            }
+            return deferred;
+        }
+        let mut held = std::mem::take(&mut self.input);
+        held.extend_from_slice(bytes);
+        let (used, deferred) = self.understand(&held, now, site);
+        if used < held.len() {
+            held.drain(..used);
+            self.input = held;
+        }
+        deferred
+    }
+
+    /// The answer that [`Connection::receive`] deferred.
+    pub fn complete(&mut self, finished: Finished<F>, now: &Now) {
+        if let State::Answering { after } = self.state {
+            self.queue(finished.response, after.is_head, after.persistence, finished.exchange, now);
+            // More requests may have come with this one: they are looked at when its answer is sent.
+            self.state = match after.close {
+                Some(reason) => State::Closing { reason, linger: after.linger || !self.input.is_empty() },
+                None => State::Held,
+            };
         }
     }
 
@@ -186,7 +214,7 @@ impl<F> Connection<F> {
         self.state = match self.state {
             State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
             State::Closing { reason, .. } => State::Closing { reason, linger: false },
-            State::Idle { .. } | State::Head { .. } | State::Held | State::Body { .. } => {
+            State::Idle { .. } | State::Head { .. } | State::Held | State::Answering { .. } | State::Body { .. } => {
                 State::Closing { reason: CloseReason::PeerClosed, linger: false }
             }
         };
@@ -250,7 +278,7 @@ impl<F> Connection<F> {
             | State::Head { until, .. }
             | State::Body { until, .. }
             | State::Lingering { until, .. } => Some(until),
-            State::Held | State::Closing { .. } | State::Closed { .. } => None,
+            State::Held | State::Answering { .. } | State::Closing { .. } | State::Closed { .. } => None,
         }
     }
 
@@ -271,7 +299,7 @@ impl<F> Connection<F> {
             // Its answer is out: a second one would answer nothing.
             State::Body { .. } => self.state = State::Closing { reason: CloseReason::BodyUnread, linger: true },
             State::Lingering { reason, .. } => self.state = State::Closed { reason },
-            State::Held | State::Closing { .. } | State::Closed { .. } => {}
+            State::Held | State::Answering { .. } | State::Closing { .. } | State::Closed { .. } => {}
         }
     }
 
@@ -290,8 +318,14 @@ impl<F> Connection<F> {
         self.output.part(spare);
     }
 
-    /// Reads requests from the start of `bytes` and returns how many bytes are done with.
-    fn understand<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) -> usize {
+    /// Reads requests from the start of `bytes` and returns how many bytes are done with, and
+    /// the work on an answer that the rest has to wait for.
+    fn understand<R: Respond<File = F>>(
+        &mut self,
+        bytes: &[u8],
+        now: &Now,
+        site: &mut R,
+    ) -> (usize, Option<Deferred<F>>) {
         let mut storage = FieldStorage::new();
         let mut used = 0;
         loop {
@@ -299,7 +333,7 @@ impl<F> Connection<F> {
             match self.state {
                 State::Idle { .. } | State::Held if self.output.is_full(self.limits.queue_bytes_max) => {
                     self.state = State::Held;
-                    return used;
+                    return (used, None);
                 }
                 State::Idle { .. } | State::Held => match rest {
                     // RFC 9112 section 2.2: empty lines before a request line are ignored. They are not its first byte.
@@ -308,7 +342,7 @@ impl<F> Connection<F> {
                         if let State::Held = self.state {
                             self.state = State::Idle { until: now.instant + self.limits.idle_timeout };
                         }
-                        return used;
+                        return (used, None);
                     }
                     _ => {
                         self.state =
@@ -317,12 +351,14 @@ impl<F> Connection<F> {
                 },
                 State::Head { until, mut scan } => match scan.end(rest, &self.limits) {
                     Ok(Some(length)) => {
-                        self.answer(&rest[..length], &mut storage, now, site);
                         used += length;
+                        if let Some(deferred) = self.answer(&rest[..length], &mut storage, now, site) {
+                            return (used, Some(deferred));
+                        }
                     }
                     Ok(None) => {
                         self.state = State::Head { until, scan };
-                        return used;
+                        return (used, None);
                     }
                     Err(error) => self.refuse(error, rest, now),
                 },
@@ -333,7 +369,7 @@ impl<F> Connection<F> {
                     }
                     Ok((passed, false)) => {
                         self.state = State::Body { until, skip };
-                        return used + passed;
+                        return (used + passed, None);
                     }
                     Err(error) => {
                         self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true }
@@ -341,7 +377,7 @@ impl<F> Connection<F> {
                 },
                 State::Closing { reason, linger } => {
                     self.state = State::Closing { reason, linger: linger || !rest.is_empty() };
-                    return bytes.len();
+                    return (bytes.len(), None);
                 }
                 State::Lingering { reason, until, dropped_bytes } => {
                     let dropped_bytes = dropped_bytes + rest.len() as u64;
@@ -349,9 +385,10 @@ impl<F> Connection<F> {
                         true => State::Closed { reason },
                         false => State::Lingering { reason, until, dropped_bytes },
                     };
-                    return bytes.len();
+                    return (bytes.len(), None);
                 }
-                State::Closed { .. } => return bytes.len(),
+                State::Answering { .. } => return (used, None),
+                State::Closed { .. } => return (bytes.len(), None),
             }
         }
     }
@@ -363,29 +400,54 @@ impl<F> Connection<F> {
         };
     }
 
-    /// Answers the request of one complete head.
+    /// Answers the request of one complete head, or returns the work that will.
     fn answer<'a, R: Respond<File = F>>(
         &mut self,
         head: &'a [u8],
         storage: &mut FieldStorage<'a>,
         now: &Now,
         site: &mut R,
-    ) {
+    ) -> Option<Deferred<F>> {
         let parsed = Request::parse(head, storage, &self.limits);
         let (request, body) = match parsed.and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
             Ok((body, request)) => (request, body),
-            Err(error) => return self.refuse(error, head, now),
+            Err(error) => {
+                self.refuse(error, head, now);
+                return None;
+            }
         };
-        let response = site.respond(&request, now);
+        let answer = site.respond(&request, now);
         self.requests_left -= 1;
-        // A method that is not served is no reason to read what it brought; neither is a body that the
-        // peer may hold back, having seen the final status (RFC 9110 section 10.1.1).
-        let body_unread = request.framing != Framing::None
-            && (request.expects_continue || response.status == Status::MethodNotAllowed);
+        let after = self.after(&request, &answer);
+        let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, now));
+        match answer {
+            Answer::Later(work) => {
+                self.state = State::Answering { after };
+                return Some(Deferred { work, exchange });
+            }
+            Answer::Now(response) => self.queue(response, after.is_head, after.persistence, exchange, now),
+        }
+        match (after.close, body) {
+            (Some(reason), _) => self.state = State::Closing { reason, linger: after.linger },
+            (None, Some(skip)) => self.state = State::Body { until: now.instant + self.limits.header_timeout, skip },
+            (None, None) => self.next_request(now),
+        }
+        None
+    }
+
+    /// Whether and why the connection ends with this answer.
+    fn after(&self, request: &Request<'_>, answer: &Answer<F>) -> After {
+        // A method that is not served is no reason to read what it brought; neither is a body that the peer may
+        // hold back, having seen the final status (RFC 9110 section 10.1.1), or one that would come meanwhile.
+        let has_body = request.framing != Framing::None;
+        let is_unwanted = match answer {
+            Answer::Now(response) => response.status == Status::MethodNotAllowed,
+            Answer::Later(_) => true,
+        };
         let close = match self.requests_left {
             _ if !request.keep_alive => Some(CloseReason::Asked),
-            _ if body_unread => Some(CloseReason::BodyUnread),
+            _ if has_body && (request.expects_continue || is_unwanted) => Some(CloseReason::BodyUnread),
             0 => Some(CloseReason::RequestsMax),
             _ => None,
         };
@@ -394,22 +456,14 @@ impl<F> Connection<F> {
             (None, Version::Http10) => Persistence::KeepAlive,
             (None, Version::Http11) => Persistence::Implied,
         };
-        let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, &response, now));
-        self.queue(response, request.is_head(), persistence, exchange, now);
-        match (close, body) {
-            (Some(reason), _) => {
-                let linger = reason != CloseReason::Asked || request.framing != Framing::None;
-                self.state = State::Closing { reason, linger };
-            }
-            (None, Some(skip)) => self.state = State::Body { until: now.instant + self.limits.header_timeout, skip },
-            (None, None) => self.next_request(now),
-        }
+        let linger = close != Some(CloseReason::Asked) || has_body;
+        After { is_head: request.is_head(), persistence, close, linger }
     }
 
     /// Answers what is no request and reads no further.
     fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
         let response = error_response(error.status, error.reason);
-        let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, &response, now));
+        let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
         self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true };
     }
@@ -426,7 +480,7 @@ impl<F> Connection<F> {
         let body_bytes = body.len();
         self.output.push(|out| response.write_head(out, &now.date, persistence), body);
         if let Some(exchange) = exchange {
-            self.output.push_end(Exchange { body_bytes, ..exchange });
+            self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
         }
         if let Writing::Nothing = self.writing {
             self.writing = Writing::Since { start: now.instant, progress: now.instant, sent_bytes: 0 };

@@ -15,7 +15,7 @@ pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
          <h1><b>{code}</b>{words}</h1>\n<p>{reason}</p>\n<footer>miniweb</footer>\n</html>\n"
     );
     let mut fields = FieldBlock::default();
-    fields.push("Content-Type", "text/html; charset=utf-8");
+    fields.push_content_type("text/html; charset=utf-8");
     fields.push_number("Content-Length", page.len() as u64);
     Response { status, fields, body: Body::Bytes(page.into()) }
 }

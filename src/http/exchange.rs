@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{Now, Request, Response, Status};
+use super::{Now, Request, Status};
 
 /// One answered request.
 #[derive(Debug)]
@@ -30,28 +30,25 @@ pub struct Exchange {
 const REFUSED_LINE_BYTES_MAX: usize = 256;
 
 impl Exchange {
-    pub(super) fn new<F>(request: &Request<'_>, response: &Response<F>, now: &Now) -> Exchange {
+    /// As it begins; the status and the bytes are known when there is an answer.
+    pub(super) fn new(request: &Request<'_>, now: &Now) -> Exchange {
         let field = |name| request.fields.values(name).next().map(Box::from);
-        Exchange {
-            request_line: request.line.into(),
-            referer: field("referer"),
-            user_agent: field("user-agent"),
-            status: response.status,
-            body_bytes: response.body.len(),
-            complete: true,
-            started: now.instant,
-        }
+        Exchange { referer: field("referer"), user_agent: field("user-agent"), ..Exchange::of_line(request.line, now) }
     }
 
-    pub(super) fn refused<F>(head: &[u8], response: &Response<F>, now: &Now) -> Exchange {
+    pub(super) fn refused(head: &[u8], now: &Now) -> Exchange {
         let head = &head[..head.len().min(REFUSED_LINE_BYTES_MAX)];
         let line_end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+        Exchange::of_line(&head[..line_end], now)
+    }
+
+    fn of_line(line: &[u8], now: &Now) -> Exchange {
         Exchange {
-            request_line: head[..line_end].into(),
+            request_line: line.into(),
             referer: None,
             user_agent: None,
-            status: response.status,
-            body_bytes: response.body.len(),
+            status: Status::Ok,
+            body_bytes: 0,
             complete: true,
             started: now.instant,
         }

@@ -11,23 +11,33 @@
 //! 3. Whatever a peer sends, what is kept of it is bounded by [`Limits`].
 
 mod body;
+mod conditional;
 mod connection;
 mod date;
+mod deferred;
+mod encoding;
 mod error_page;
+mod etag;
 mod exchange;
 mod host;
 mod limits;
 mod output;
+mod range;
 mod request;
 mod response;
 mod status;
 
+pub use conditional::{Validators, Verdict, evaluate, range_applies};
 pub use connection::{CloseReason, Closing, Connection, Respond, Step};
 pub use date::{DateText, Now};
+pub use deferred::{Answer, Deferred, Finished, Work};
+pub use encoding::{Acceptance, Coding};
 pub use error_page::error_response;
+pub use etag::EntityTag;
 pub use exchange::Exchange;
 pub use limits::Limits;
 pub use output::{Chunk, Output};
+pub use range::{Selection, select};
 pub use request::{FieldStorage, Fields, Framing, HeadScan, Method, Request, RequestError, Target, Version};
 pub use response::{Body, FieldBlock, Response};
 pub use status::Status;

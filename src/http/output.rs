@@ -80,28 +80,35 @@ impl<F> Output<F> {
 
     /// Queues a head, written by `write`, and the body behind it.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>), body: Body<F>) {
-        let before = self.inline.len();
-        write(&mut self.inline);
-        let separate = match body {
+        self.push_inline(write);
+        self.push_body(body);
+        self.invariants();
+    }
+
+    fn push_body(&mut self, body: Body<F>) {
+        match body {
+            Body::Empty => {}
             Body::Bytes(bytes) if bytes.len() <= INLINE_BYTES_MAX => {
-                self.inline.extend_from_slice(&bytes);
-                None
+                self.push_inline(|out| out.extend_from_slice(&bytes))
             }
-            Body::Empty => None,
             Body::Bytes(bytes) => {
                 self.memory_bytes += bytes.len();
-                Some(Segment::Shared(bytes))
+                self.segments.push_back(Segment::Shared(bytes));
             }
-            Body::File { file, range } => Some(Segment::File { file, range }),
-        };
+            Body::File { file, range } => self.segments.push_back(Segment::File { file, range }),
+            Body::Parts(parts) => parts.into_iter().for_each(|part| self.push_body(part)),
+        }
+    }
+
+    fn push_inline(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.inline.len();
+        write(&mut self.inline);
         let added = self.inline.len() - before;
         self.memory_bytes += added;
         match self.segments.back_mut() {
             Some(Segment::Inline(length)) => *length += added,
             _ => self.segments.push_back(Segment::Inline(added)),
         }
-        self.segments.extend(separate);
-        self.invariants();
     }
 
     /// Marks the end of an answer: `exchange` is handed out when everything before it is sent.

@@ -35,6 +35,8 @@ pub enum Body<F> {
         /// Never empty.
         range: Range<u64>,
     },
+    /// One behind the other.
+    Parts(Vec<Body<F>>),
 }
 
 impl<F> Body<F> {
@@ -44,6 +46,7 @@ impl<F> Body<F> {
             Body::Empty => 0,
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { range, .. } => range.end - range.start,
+            Body::Parts(parts) => parts.iter().map(Body::len).sum(),
         }
     }
 
@@ -75,6 +78,28 @@ impl FieldBlock {
         self.own.extend_from_slice(b": ");
         self.own.extend_from_slice(value);
         self.own.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds lines that are rendered already.
+    pub fn push_lines(&mut self, lines: &[u8]) {
+        self.own.extend_from_slice(lines);
+    }
+
+    /// Adds the media type, and that it is to be believed: a browser that guesses another can be made to run what is
+    /// only to be shown.
+    pub fn push_content_type(&mut self, media_type: &str) {
+        self.push("Content-Type", media_type);
+        self.push("X-Content-Type-Options", "nosniff");
+    }
+
+    /// Bytes of all lines.
+    pub fn len(&self) -> usize {
+        self.shared.len() + self.own.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Adds a line whose value is a number.

@@ -6,10 +6,18 @@
 pub enum Status {
     /// 200
     Ok = 200,
+    /// 204
+    NoContent = 204,
+    /// 206
+    PartialContent = 206,
     /// 301
     MovedPermanently = 301,
+    /// 304
+    NotModified = 304,
     /// 400
     BadRequest = 400,
+    /// 401
+    Unauthorized = 401,
     /// 403
     Forbidden = 403,
     /// 404
@@ -18,10 +26,14 @@ pub enum Status {
     MethodNotAllowed = 405,
     /// 408
     RequestTimeout = 408,
+    /// 412
+    PreconditionFailed = 412,
     /// 413
     ContentTooLarge = 413,
     /// 414
     UriTooLong = 414,
+    /// 416
+    RangeNotSatisfiable = 416,
     /// 431
     RequestHeaderFieldsTooLarge = 431,
     /// 500
@@ -51,14 +63,20 @@ impl Status {
     pub fn line(self) -> &'static str {
         match self {
             Status::Ok => "HTTP/1.1 200 OK",
+            Status::NoContent => "HTTP/1.1 204 No Content",
+            Status::PartialContent => "HTTP/1.1 206 Partial Content",
             Status::MovedPermanently => "HTTP/1.1 301 Moved Permanently",
+            Status::NotModified => "HTTP/1.1 304 Not Modified",
             Status::BadRequest => "HTTP/1.1 400 Bad Request",
+            Status::Unauthorized => "HTTP/1.1 401 Unauthorized",
             Status::Forbidden => "HTTP/1.1 403 Forbidden",
             Status::NotFound => "HTTP/1.1 404 Not Found",
             Status::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed",
             Status::RequestTimeout => "HTTP/1.1 408 Request Timeout",
+            Status::PreconditionFailed => "HTTP/1.1 412 Precondition Failed",
             Status::ContentTooLarge => "HTTP/1.1 413 Content Too Large",
             Status::UriTooLong => "HTTP/1.1 414 URI Too Long",
+            Status::RangeNotSatisfiable => "HTTP/1.1 416 Range Not Satisfiable",
             Status::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Fields Too Large",
             Status::InternalServerError => "HTTP/1.1 500 Internal Server Error",
             Status::NotImplemented => "HTTP/1.1 501 Not Implemented",

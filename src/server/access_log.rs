@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::http::{Exchange, Now};
+use crate::human;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +163,8 @@ fn short_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now:
     write!(
         out,
         "  {}  {}",
-        human_bytes(exchange.body_bytes),
-        human_time(now.instant.saturating_duration_since(exchange.started))
+        human::bytes(exchange.body_bytes),
+        human::time(now.instant.saturating_duration_since(exchange.started))
     )?;
     if let Some(peer) = peer {
         write!(out, "  {peer}")?;
@@ -191,7 +192,7 @@ fn common_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now
 fn json_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":", exchange.status.code())?;
-    json_string(out, &exchange.request_line);
+    human::json_string(out, &exchange.request_line);
     let micros = now.instant.saturating_duration_since(exchange.started).as_micros();
     write!(out, ",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}", exchange.body_bytes, exchange.complete)?;
     if let Some(peer) = peer {
@@ -200,7 +201,7 @@ fn json_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: 
     for (name, value) in [("referer", &exchange.referer), ("user_agent", &exchange.user_agent)] {
         if let Some(value) = value {
             write!(out, ",\"{name}\":")?;
-            json_string(out, value);
+            human::json_string(out, value);
         }
     }
     out.extend_from_slice(b"}\n");
@@ -214,36 +215,5 @@ fn escape(out: &mut Vec<u8>, text: &[u8], also: &[u8]) {
             b' '..=b'~' if !also.contains(byte) => out.push(*byte),
             _ => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
         }
-    }
-}
-
-fn json_string(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    for char in String::from_utf8_lossy(text).chars() {
-        match char {
-            '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
-            char if char.is_control() => out.extend_from_slice(format!("\\u{:04x}", char as u32).as_bytes()),
-            char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out.push(b'"');
-}
-
-fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut amount, mut unit) = (bytes as f64 / 1024.0, 0);
-    while amount >= 1024.0 && unit + 1 < UNITS.len() {
-        (amount, unit) = (amount / 1024.0, unit + 1);
-    }
-    format!("{amount:.1} {}", UNITS[unit])
-}
-
-fn human_time(time: Duration) -> String {
-    match time {
-        time if time >= Duration::from_secs(1) => format!("{:.1} s", time.as_secs_f64()),
-        time => format!("{:.1} ms", time.as_secs_f64() * 1000.0),
     }
 }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::worker::{Slot, Worker};
-use crate::http::{Chunk, CloseReason, Closing, Connection, Step};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
 
@@ -112,9 +112,11 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
         let goes_on = match client.connection.step() {
             Step::Send => send(client, worker),
             Step::Resume => {
-                client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
+                let deferred = client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
+                defer(client, worker, deferred);
                 true
             }
+            Step::Wait => false,
             Step::Receive => client.readable != Readable::No && receive(client, worker),
             Step::HalfClose => {
                 worker.ledger.count(Call::Shutdown);
@@ -149,7 +151,8 @@ fn receive(client: &mut Client, worker: &mut Worker) -> bool {
             if length < worker.scratch.len() && client.readable == Readable::Yes {
                 client.readable = Readable::No;
             }
-            client.connection.receive(&worker.scratch[..length], &worker.clock.now(), &mut worker.site);
+            let deferred = client.connection.receive(&worker.scratch[..length], &worker.clock.now(), &mut worker.site);
+            defer(client, worker, deferred);
         }
         Err(Errno::AGAIN) => {
             client.readable = Readable::No;
@@ -159,6 +162,14 @@ fn receive(client: &mut Client, worker: &mut Worker) -> bool {
         Err(_) => client.connection.fail(CloseReason::Failed),
     }
     true
+}
+
+/// Has the work on an answer done: by a helper, if the worker has any, or here.
+fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<site::File>>) {
+    let Some(deferred) = deferred else { return };
+    if let Some(finished) = worker.delegate(client.id, deferred) {
+        client.connection.complete(finished, &worker.clock.now());
+    }
 }
 
 /// Writes once. False if the socket is full.

@@ -22,17 +22,19 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::deadlines::Deadlines;
 use super::door::{Admission, Door};
 use super::drive::{Client, Drive, Readable, drive};
+use super::helpers::Helpers;
 use super::worker::Worker;
 use crate::ledger::Call;
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
+const HELPERS: Token = Token(usize::MAX - 2);
 
 /// One worker's loop and all it owns.
 pub(super) struct Reactor {
@@ -60,10 +62,17 @@ enum Phase {
 
 impl Reactor {
     /// A reactor behind `door` that ends in order when `stop` can be read.
-    pub(super) fn new(door: Door, worker: Worker, stop: UnixStream, shutdown_timeout: Duration) -> io::Result<Reactor> {
+    pub(super) fn new(
+        door: Door,
+        worker: Worker,
+        helpers: Helpers,
+        stop: UnixStream,
+        shutdown_timeout: Duration,
+    ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&stop.as_raw_fd()), STOP, Interest::READABLE)?;
+        let worker = worker.with_helpers(helpers, Some(Waker::new(poll.registry(), HELPERS)?));
         let phase = Phase::Serving { door, may_wait: false, _stop: stop };
         let (clients, ready, deadlines) = (Slab::new(), Vec::new(), Deadlines::default());
         Ok(Reactor { poll, phase, clients, ready, deadlines, worker, shutdown_timeout })
@@ -86,6 +95,7 @@ impl Reactor {
                 match event.token() {
                     LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
+                    HELPERS => self.take_finished(),
                     Token(key) => self.wake(key, event),
                 }
             }
@@ -120,6 +130,17 @@ impl Reactor {
         }
         if let Some(deadline) = client.connection.deadline() {
             self.deadlines.schedule(key, deadline);
+        }
+    }
+
+    /// Answers that helpers made. A connection that ended meanwhile has no use for its own.
+    fn take_finished(&mut self) {
+        for (id, finished) in self.worker.finished() {
+            let waiting = self.clients.iter_mut().find(|(_, client)| client.id == id);
+            if let Some((key, client)) = waiting {
+                client.connection.complete(finished, &self.worker.clock.now());
+                self.serve(key);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod deadlines;
 mod door;
 mod drive;
 mod fork;
+mod helpers;
 mod listen;
 mod live;
 mod mio;
@@ -28,10 +29,11 @@ pub use access_log::LogFormat;
 pub use blocking::Model;
 
 use crate::http::Limits;
-use crate::site::Root;
+use crate::site::{Policy, Root};
 use access_log::AccessLog;
 use clock::Pace;
 use door::Door;
+use helpers::Helpers;
 use listen::{Listener, Waiting};
 use stop::Stop;
 use worker::{Shared, Slots, Worker};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub strategy: Strategy,
     /// What is served.
     pub root: Root,
+    /// In which form.
+    pub policy: Policy,
     /// Where; port 0 is a free one.
     pub address: SocketAddr,
     /// What a connection may cost.
@@ -83,7 +87,8 @@ const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The system's: the address can't be bound, or what is needed to begin can't be had. Whatever happens to a
 /// connection is no error of the server.
 pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let Settings { strategy, root, address, mut limits, connections_max, log, trace, shutdown_timeout } = settings;
+    let Settings { strategy, root, policy, address, mut limits, connections_max, log, trace, shutdown_timeout } =
+        settings;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let mut stop = Stop::install()?;
     let slots = Slots::new(places(connections_max));
@@ -96,11 +101,20 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     let mut listeners = Listener::bind(address, waiting, listeners)?;
     announce(listeners[0].address());
     let (log, log_writer) = AccessLog::start(log);
-    let shared = Shared { root: Arc::new(root), limits: Arc::new(limits), slots, log, trace };
+    let shared = Shared {
+        helpers: Helpers::default(),
+        root: Arc::new(root),
+        policy: Arc::new(policy),
+        limits: Arc::new(limits),
+        slots,
+        log,
+        trace,
+    };
     match strategy {
         Strategy::Mio { workers } => run_reactors(listeners, &shared, &mut stop, workers, shutdown_timeout)?,
         Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX);
+            let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX)
+                .with_helpers(shared.helpers.clone(), None);
             let door = Door::new(listeners.remove(0), shared.slots);
             poll_list::PollList::new(worker, pause).run(door, &stop, shutdown_timeout);
         }
@@ -123,7 +137,7 @@ fn run_reactors(
     for (n, listener) in listeners.into_iter().enumerate() {
         let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, cache_bytes_max);
         let door = Door::new(listener, shared.slots.clone());
-        reactors.push(mio::Reactor::new(door, worker, stop.waker()?, shutdown_timeout)?);
+        reactors.push(mio::Reactor::new(door, worker, shared.helpers.clone(), stop.waker()?, shutdown_timeout)?);
     }
     let last = reactors.pop();
     std::thread::scope(|scope| {

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::access_log::{AccessLog, LogWriter};
 use super::clock::{Clock, Pace};
 use super::drive::{Client, Readable};
-use crate::http::{Connection, Limits, Output};
+use super::helpers::{Helpers, Mailbox};
+use crate::http::{Connection, Deferred, Finished, Limits, Output};
 use crate::ledger::{ConnectionId, Ledger};
-use crate::site::{self, Root, Site};
+use crate::site::{self, Policy, Root, Site};
 
 /// What is read at once, in bytes. It holds a whole head within its bound, or a pipeline of some hundred.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -33,6 +34,19 @@ pub struct Worker {
     pub(super) spare: Output<site::File>,
     limits: Arc<Limits>,
     accepted: u64,
+    delegation: Delegation,
+}
+
+/// Who makes the answers that take long.
+#[derive(Debug)]
+enum Delegation {
+    /// The worker itself: it blocks anyway, and holds up nobody else.
+    Nobody,
+    Helpers {
+        helpers: Helpers,
+        mailbox: Arc<Mailbox>,
+        outstanding: usize,
+    },
 }
 
 /// What all workers of a server have in common.
@@ -40,12 +54,16 @@ pub struct Worker {
 pub struct Shared {
     /// What is served.
     pub root: Arc<Root>,
+    /// In which form.
+    pub policy: Arc<Policy>,
     /// What a connection may cost.
     pub limits: Arc<Limits>,
     /// How many connections there may be.
     pub slots: Arc<Slots>,
     /// Where answers are logged.
     pub log: AccessLog,
+    /// Who makes the answers that take long, for the loops that must not block.
+    pub helpers: Helpers,
     /// Whether each step is told on stderr.
     pub trace: bool,
 }
@@ -56,7 +74,7 @@ impl Worker {
         let ledger = Arc::new(Ledger::new(name, shared.trace));
         Worker {
             clock: Clock::new(pace),
-            site: Site::new(shared.root.clone(), ledger.clone(), cache_bytes_max),
+            site: Site::new(shared.root.clone(), shared.policy.clone(), ledger.clone(), cache_bytes_max),
             ledger,
             moved_bytes: 0,
             log: shared.log.clone(),
@@ -64,6 +82,43 @@ impl Worker {
             spare: Output::default(),
             limits: shared.limits.clone(),
             accepted: 0,
+            delegation: Delegation::Nobody,
+        }
+    }
+
+    /// The same, for a loop that must not block; `waker` wakes it when an answer is made.
+    pub fn with_helpers(self, helpers: Helpers, waker: Option<mio::Waker>) -> Worker {
+        let mailbox = Arc::new(Mailbox::new(waker));
+        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, ..self }
+    }
+
+    /// Has an answer made. It comes back at once if there is nobody else to make it.
+    pub(super) fn delegate(
+        &mut self,
+        connection: ConnectionId,
+        deferred: Deferred<site::File>,
+    ) -> Option<Finished<site::File>> {
+        match &mut self.delegation {
+            Delegation::Nobody => Some(deferred.finish()),
+            Delegation::Helpers { helpers, mailbox, outstanding } => {
+                self.ledger.tell(connection, format_args!("the answer takes long: handed to a helper"));
+                *outstanding += 1;
+                let refused = helpers.submit(connection, deferred, mailbox)?;
+                *outstanding -= 1;
+                Some(refused.refuse())
+            }
+        }
+    }
+
+    /// The answers that were made since the last look.
+    pub fn finished(&mut self) -> Vec<(ConnectionId, Finished<site::File>)> {
+        match &mut self.delegation {
+            Delegation::Helpers { mailbox, outstanding, .. } if *outstanding > 0 => {
+                let finished = mailbox.take();
+                *outstanding -= finished.len();
+                finished
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -9,84 +9,89 @@
 //! Laws:
 //! 1. A change on the disk is visible within [`FRESH`]. Nothing is answered from memory beyond that without
 //!    asking the disk, and what isn't there is remembered no longer than what is.
-//! 2. A file that was still changing when it was read is read again, whatever its facts say: two states
-//!    within one tick of the file system's clock have the same mtime.
+//! 2. A file that may still have been changing when it was read is read again, whatever its facts say.
 //! 3. Every entry is bounded (content up to [`CONTENT_BYTES_MAX`]), and so is their sum.
 //! 4. It belongs to one worker: no lock.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::media_type;
+use super::compress;
 use super::path::SitePath;
-use super::root::{self, Found, Root, Stamp};
-use crate::http::{DateText, FieldBlock, Now, Status};
+use super::policy::{Compress, Policy};
+use super::representation::{Making, Representation, Source};
+use super::root::{self, Found, Root, Stamp, file_of};
+use crate::http::{Acceptance, Coding, FieldBlock, Now, Status};
 use crate::ledger::Ledger;
 
 /// How long an answer from memory is trusted.
-pub const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_secs(1);
 /// Larger files are left to the kernel's own cache and to sendfile.
-pub const CONTENT_BYTES_MAX: u64 = 64 * 1024;
-/// A file touched more recently than this, when it is read, may be changing still. Two seconds is the
-/// coarsest clock of a common file system (FAT).
-const SETTLED: Duration = Duration::from_secs(2);
+const CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
-/// A file of the site, ready to be answered with.
+/// The memory of one worker.
 #[derive(Debug)]
-pub struct Resource {
-    /// The fields of a 200, rendered.
-    pub fields: Bytes,
-    /// The body of a 200.
-    pub content: Content,
+pub struct FileCache {
+    root: Arc<Root>,
+    policy: Arc<Policy>,
+    ledger: Arc<Ledger>,
+    entries: Cache<Box<[u8]>, Entry, Weight>,
 }
 
-/// Where the body comes from.
-#[derive(Debug)]
-pub enum Content {
-    /// From memory.
-    Memory(Bytes),
-    /// From the file, which is opened for each answer.
-    OnDisk,
-}
-
-/// What a path leads to, as far as it is remembered.
+/// What a path leads to, as far as it is known.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// A file whose content is in memory.
-    File(Arc<Resource>),
-    /// A file that is sent from the disk; open, with its length in bytes.
-    OpenFile(Arc<Resource>, Arc<OwnedFd>, u64),
+    /// A file.
+    File(Arc<File>),
     /// A folder that was asked for without its slash.
     Folder,
     /// Nothing, and the status that says so.
     Nothing(Status),
 }
 
-/// The memory of one worker.
-#[derive(Debug)]
-pub struct FileCache {
-    root: Arc<Root>,
-    ledger: Arc<Ledger>,
-    entries: Cache<Box<[u8]>, Entry, Weight>,
+/// A file, in the codings there are.
+#[derive(Clone, Debug)]
+pub struct File {
+    plain: Arc<Representation>,
+    /// Those that lie beside it.
+    beside: Vec<Beside>,
+    gzip: Gzip,
+    stamp: Option<Stamp>,
+    is_settled: bool,
+}
+
+/// The same content in another coding, from a file of its own.
+#[derive(Clone, Debug)]
+struct Beside {
+    stamp: Stamp,
+    representation: Arc<Representation>,
+}
+
+/// A file that may become a [`Beside`].
+struct Sidecar {
+    coding: Coding,
+    opened: Arc<OwnedFd>,
+    stamp: Stamp,
+}
+
+/// The coding that is made here.
+#[derive(Clone, Debug)]
+enum Gzip {
+    /// It is not offered: the file is of no such kind, too small or too large, or lies beside it already.
+    No,
+    NotYet,
+    Made(Arc<Representation>),
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    what: Remembered,
+    known: Known,
     checked: Instant,
-}
-
-#[derive(Clone, Debug)]
-enum Remembered {
-    File { resource: Arc<Resource>, stamp: Stamp, settled: bool },
-    Embedded(Arc<Resource>),
-    Folder,
-    Nothing(Status),
 }
 
 #[derive(Clone, Debug)]
@@ -94,14 +99,14 @@ struct Weight;
 
 impl Weighter<Box<[u8]>, Entry> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &Entry) -> u64 {
-        const BOOKKEEPING: usize = 256;
-        let held = match &entry.what {
-            Remembered::File { resource, .. } => match &resource.content {
-                Content::Memory(content) => content.len() + resource.fields.len(),
-                Content::OnDisk => resource.fields.len(),
-            },
-            Remembered::Embedded(resource) => resource.fields.len(),
-            Remembered::Folder | Remembered::Nothing(_) => 0,
+        const BOOKKEEPING: usize = 128;
+        let held = match &entry.known {
+            Known::File(file) => {
+                let beside: usize = file.beside.iter().map(|beside| beside.representation.weight()).sum();
+                let gzip = if let Gzip::Made(gzip) = &file.gzip { gzip.weight() } else { 0 };
+                file.plain.weight() + beside + gzip
+            }
+            Known::Folder | Known::Nothing(_) => 0,
         };
         (key.len() + held + BOOKKEEPING) as u64
     }
@@ -109,118 +114,283 @@ impl Weighter<Box<[u8]>, Entry> for Weight {
 
 impl FileCache {
     /// An empty memory of at most `bytes_max`.
-    pub fn new(root: Arc<Root>, ledger: Arc<Ledger>, bytes_max: u64) -> FileCache {
+    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, bytes_max: u64) -> FileCache {
         const TYPICAL_BYTES: u64 = 4096;
         let entries = Cache::with_weighter((bytes_max / TYPICAL_BYTES) as usize, bytes_max, Weight);
-        FileCache { root, ledger, entries }
+        FileCache { root, policy, ledger, entries }
     }
 
     /// What `path` leads to.
     pub fn look_up(&mut self, path: &SitePath<'_>, now: &Now) -> Known {
-        // A folder's page and the folder itself are two things with one path: the slash tells them apart.
         let mut slashed = Vec::new();
-        let key: &[u8] = if path.is_folder {
-            slashed.extend_from_slice(&path.relative);
-            slashed.push(b'/');
-            &slashed
-        } else {
-            &path.relative
-        };
-        let remembered = match self.entries.get(key) {
-            Some(entry) if now.instant.saturating_duration_since(entry.checked) < FRESH => match &entry.what {
-                Remembered::Folder => return Known::Folder,
-                Remembered::Nothing(status) => return Known::Nothing(*status),
-                Remembered::Embedded(resource) => return Known::File(resource.clone()),
-                Remembered::File { resource, .. } if matches!(resource.content, Content::Memory(_)) => {
-                    return Known::File(resource.clone());
-                }
-                other => Some(other.clone()),
-            },
-            Some(entry) => Some(entry.what.clone()),
-            None => None,
-        };
-        self.ask_disk(path, key.into(), remembered, now)
+        let key = key_of(path, &mut slashed);
+        match self.entries.get(key) {
+            Some(entry) if now.instant.saturating_duration_since(entry.checked) < FRESH => entry.known.clone(),
+            Some(entry) => {
+                let stale = entry.known.clone();
+                self.ask_disk(path, key.into(), Some(stale), now)
+            }
+            None => self.ask_disk(path, key.into(), None, now),
+        }
     }
 
-    fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, remembered: Option<Remembered>, now: &Now) -> Known {
-        let (what, known) = match self.root.find(path, &self.ledger) {
-            Found::Folder => (Remembered::Folder, Known::Folder),
+    /// The representation of `file` that the client likes best. What it is made from may be read for that, once.
+    pub fn choose(
+        &mut self,
+        path: &SitePath<'_>,
+        file: &Arc<File>,
+        acceptance: &Acceptance,
+        now: &Now,
+    ) -> Arc<Representation> {
+        let beside = file.beside.iter().filter_map(|beside| beside.representation.coding);
+        let made = (!matches!(file.gzip, Gzip::No)).then_some(Coding::Gzip);
+        match (acceptance.choose(beside.chain(made)), &file.gzip) {
+            (None, _) => file.plain.clone(),
+            (Some(Coding::Gzip), Gzip::Made(gzip)) => gzip.clone(),
+            (Some(Coding::Gzip), Gzip::NotYet) => self.make_gzip(path, file, now),
+            (Some(chosen), _) => {
+                let found = file.beside.iter().find(|beside| beside.representation.coding == Some(chosen));
+                found.map_or(&file.plain, |beside| &beside.representation).clone()
+            }
+        }
+    }
+
+    /// Opens the file that holds `representation`, if it is still the one it was made from; otherwise forgets the path, so
+    /// that the next look finds what is there now.
+    pub fn open(
+        &mut self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        stamp: &Stamp,
+    ) -> Result<Arc<OwnedFd>, Status> {
+        match self.root.find(path, representation.coding, &self.ledger) {
+            Found::File { file, stamp: now } if now == *stamp => Ok(file),
+            Found::Nothing(status) if status.code() >= 500 => Err(status),
+            _ => {
+                self.entries.remove(key_of(path, &mut Vec::new()));
+                Err(Status::NotFound)
+            }
+        }
+    }
+
+    /// Opens the folder at `path` itself.
+    pub fn open_folder(&self, path: &SitePath<'_>) -> Option<Arc<OwnedFd>> {
+        self.root.open_folder(path, &self.ledger)
+    }
+
+    fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
+        let known = match self.root.find(path, None, &self.ledger) {
+            Found::Folder => Known::Folder,
             // What failed for want of something (descriptors, memory, a disk) may succeed the next moment.
             Found::Nothing(status) if status.code() >= 500 => return Known::Nothing(status),
-            Found::Nothing(status) => (Remembered::Nothing(status), Known::Nothing(status)),
+            Found::Nothing(status) => Known::Nothing(status),
             Found::Embedded { content, modified } => {
-                let name = self.root.name_of(path);
-                let fields = render_fields(name, content.len() as u64, DateText::new(modified));
-                let resource = Arc::new(Resource { fields, content: Content::Memory(Bytes::from_static(content)) });
-                (Remembered::Embedded(resource.clone()), Known::File(resource))
+                // It is part of the program: what was made from it stays right.
+                if let Some(file @ Known::File(_)) = stale {
+                    self.entries.insert(key, Entry { known: file.clone(), checked: now.instant });
+                    return file;
+                }
+                let maker = Maker { cache: self, path, now, is_settled: true, modified };
+                Known::File(Arc::new(maker.file(
+                    Source::Memory(Bytes::from_static(content)),
+                    content.len() as u64,
+                    None,
+                    Vec::new(),
+                )))
             }
-            Found::File { file, stamp } => {
-                let resource = match remembered {
-                    Some(Remembered::File { resource, stamp: before, settled: true }) if before == stamp => {
-                        Ok((resource, stamp, true))
-                    }
-                    _ => self.load(self.root.name_of(path), &file, stamp, now),
-                };
-                let (resource, stamp, settled) = match resource {
-                    Ok(loaded) => loaded,
-                    Err(_) => return Known::Nothing(Status::InternalServerError),
-                };
-                let known = match resource.content {
-                    Content::Memory(_) => Known::File(resource.clone()),
-                    Content::OnDisk => Known::OpenFile(resource.clone(), file, stamp.size),
-                };
-                (Remembered::File { resource, stamp, settled }, known)
+            Found::File { file: opened, stamp } => {
+                let sidecars = self.find_beside(path, &stamp);
+                match stale {
+                    Some(Known::File(file)) if file.is_still(&stamp, &sidecars) => Known::File(file),
+                    _ => match self.load(path, &opened, stamp, sidecars, now) {
+                        Ok(file) => Known::File(Arc::new(file)),
+                        Err(_) => return Known::Nothing(Status::InternalServerError),
+                    },
+                }
             }
         };
-        self.entries.insert(key, Entry { what, checked: now.instant });
+        self.entries.insert(key, Entry { known: known.clone(), checked: now.instant });
         known
     }
 
-    /// Reads a file, or only its facts if it is large. Also says which state of the file that was, and whether it had settled.
+    /// The files beside `path` that hold the same in another coding. One that is older than what it was made from
+    /// holds something else.
+    fn find_beside(&self, path: &SitePath<'_>, original: &Stamp) -> Vec<Sidecar> {
+        if self.policy.compress == Compress::Off
+            || !compress::is_worth_it(&self.policy.media_type(self.root.name_of(path)))
+        {
+            return Vec::new();
+        }
+        let beside =
+            Coding::ALL.into_iter().filter_map(|coding| match self.root.find(path, Some(coding), &self.ledger) {
+                Found::File { file, stamp } if stamp.modified() >= original.modified() => {
+                    Some(Sidecar { coding, opened: file, stamp })
+                }
+                _ => None,
+            });
+        beside.collect()
+    }
+
     fn load(
         &self,
-        name: &[u8],
-        file: &OwnedFd,
-        mut stamp: Stamp,
+        path: &SitePath<'_>,
+        opened: &OwnedFd,
+        stamp: Stamp,
+        sidecars: Vec<Sidecar>,
         now: &Now,
-    ) -> rustix::io::Result<(Arc<Resource>, Stamp, bool)> {
-        // A file that changes while it is read is read once more; if it goes on changing, what was read is one of
-        // its states or near one, and is trusted for a second only.
+    ) -> rustix::io::Result<File> {
+        let (source, stamp, is_steady) = self.read(opened, stamp)?;
+        let modified = stamp.modified();
+        let maker = Maker { cache: self, path, now, is_settled: is_steady && stamp.is_settled(now.wall), modified };
+        let size = source.size();
+        let mut beside = Vec::new();
+        for Sidecar { coding, opened, stamp } in sidecars {
+            let (source, stamp, is_steady) = self.read(&opened, stamp)?;
+            let is_settled = is_steady && stamp.is_settled(now.wall);
+            let maker = Maker { is_settled, modified: stamp.modified(), ..maker };
+            let (size, origin) = (source.size(), stamp.size);
+            let mark = Some((coding, coding.extension()));
+            let representation = Arc::new(maker.representation(mark, true, origin, size, source));
+            beside.push(Beside { stamp, representation });
+        }
+        Ok(maker.file(source, size, Some(stamp), beside))
+    }
+
+    /// Where the bytes of an open file are to come from: memory if they are few. Also says which state of the file that
+    /// is, and whether it was the same before and after it was read.
+    fn read(&self, file: &OwnedFd, mut stamp: Stamp) -> rustix::io::Result<(Source, Stamp, bool)> {
+        // A file that changes while it is read is read again; if it goes on changing, what was read is near one of its
+        // states, and is trusted for a second only.
         const TRIES: u32 = 3;
-        let mut content = Content::OnDisk;
-        let mut steady = true;
+        let mut last = Bytes::new();
         for _ in 0..TRIES {
             if stamp.size > CONTENT_BYTES_MAX {
-                content = Content::OnDisk;
-                break;
+                return Ok((Source::Disk(stamp), stamp, true));
             }
-            let bytes = root::read_whole(file, stamp.size, &self.ledger)?;
+            last = root::read_whole(file, stamp.size, &self.ledger)?.into();
             let after = root::stamp(file, &self.ledger)?;
-            steady = after == stamp && bytes.len() as u64 == stamp.size;
-            stamp = after;
-            content = Content::Memory(bytes.into());
-            if steady {
-                break;
+            if after == stamp && last.len() as u64 == stamp.size {
+                return Ok((Source::Memory(last), stamp, true));
             }
+            stamp = after;
         }
-        let size = match &content {
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::OnDisk => stamp.size,
+        Ok((Source::Memory(last), stamp, false))
+    }
+
+    /// Compresses `file` and remembers the result; its plain form where that is not worth it.
+    fn make_gzip(&mut self, path: &SitePath<'_>, file: &Arc<File>, now: &Now) -> Arc<Representation> {
+        let bytes = match &file.plain.source {
+            Source::Memory(bytes) => Some(bytes.clone()),
+            Source::Disk(stamp) => {
+                let opened = self.open(path, &file.plain, stamp);
+                let read = opened.ok().and_then(|opened| root::read_whole(&opened, stamp.size, &self.ledger).ok());
+                read.map(Bytes::from).filter(|bytes| bytes.len() as u64 == stamp.size)
+            }
         };
-        // RFC 9110 section 8.8.2.1: never later than the Date of the answer.
-        let modified = stamp.modified().min(now.wall);
-        let fields = render_fields(name, size, DateText::new(modified));
-        let settled = steady && stamp.touched().checked_add(SETTLED).is_some_and(|settled| settled < now.wall);
-        Ok((Arc::new(Resource { fields, content }), stamp, settled))
+        let Some(bytes) = bytes else { return file.plain.clone() };
+        let made = compress::gzip(&bytes).map(|compressed| {
+            let modified = file
+                .stamp
+                .map_or(file.plain.validators().modified.unwrap_or(SystemTime::UNIX_EPOCH), |stamp| stamp.modified());
+            let maker = Maker { cache: self, path, now, is_settled: file.is_settled, modified };
+            let size = compressed.len() as u64;
+            Arc::new(maker.representation(
+                Some((Coding::Gzip, "-gzip")),
+                true,
+                file.plain.size,
+                size,
+                Source::Memory(compressed.into()),
+            ))
+        });
+        let gzip = made.clone().map_or(Gzip::No, Gzip::Made);
+        let file_with = Arc::new(File { gzip, ..File::clone(file) });
+        // Checked when the plain form was: the entry lives no longer for this.
+        let key = key_of(path, &mut Vec::new()).to_vec().into_boxed_slice();
+        if let Some(Entry { checked, .. }) = self.entries.peek(&key).cloned() {
+            self.entries.insert(key, Entry { known: Known::File(file_with), checked });
+        }
+        made.unwrap_or_else(|| file.plain.clone())
     }
 }
 
-fn render_fields(name: &[u8], size: u64, modified: Option<DateText>) -> Bytes {
-    let mut fields = FieldBlock::default();
-    fields.push("Content-Type", media_type::of_name(name));
-    fields.push_number("Content-Length", size);
-    if let Some(modified) = modified {
-        fields.push("Last-Modified", modified.as_bytes());
+impl File {
+    /// Whether it is what the disk holds, beyond doubt.
+    fn is_still(&self, stamp: &Stamp, sidecars: &[Sidecar]) -> bool {
+        let same = |(beside, sidecar): (&Beside, &Sidecar)| {
+            let representation = &beside.representation;
+            // A weak tag says that it may still have been changing.
+            representation.etag().is_strong()
+                && representation.coding == Some(sidecar.coding)
+                && beside.stamp == sidecar.stamp
+        };
+        self.is_settled
+            && self.stamp == Some(*stamp)
+            && self.beside.len() == sidecars.len()
+            && self.beside.iter().zip(sidecars).all(same)
     }
-    fields.freeze()
+
+    /// Whether there is a choice of codings.
+    pub fn has_choice(&self) -> bool {
+        !self.beside.is_empty() || !matches!(self.gzip, Gzip::No)
+    }
+
+    /// The file as it is.
+    pub fn plain(&self) -> &Arc<Representation> {
+        &self.plain
+    }
+}
+
+/// What all representations of one file have in common.
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    cache: &'a FileCache,
+    path: &'a SitePath<'a>,
+    now: &'a Now,
+    is_settled: bool,
+    modified: SystemTime,
+}
+
+impl Maker<'_> {
+    fn file(&self, source: Source, size: u64, stamp: Option<Stamp>, beside: Vec<Beside>) -> File {
+        let media_type = self.cache.policy.media_type(self.cache.root.name_of(self.path));
+        let has_gzip = beside.iter().any(|beside| beside.representation.coding == Some(Coding::Gzip));
+        let is_made =
+            self.cache.policy.compress == Compress::On && !has_gzip && compress::is_offered(&media_type, size);
+        let varies = is_made || !beside.is_empty();
+        let plain = Arc::new(self.representation(None, varies, size, size, source));
+        File { plain, beside, gzip: if is_made { Gzip::NotYet } else { Gzip::No }, stamp, is_settled: self.is_settled }
+    }
+
+    fn representation(
+        &self,
+        coding: Option<(Coding, &str)>,
+        varies: bool,
+        origin_size: u64,
+        size: u64,
+        source: Source,
+    ) -> Representation {
+        let relative = file_of(self.path);
+        let mut policy_lines = FieldBlock::default();
+        self.cache.policy.push_fields(&mut policy_lines, &relative);
+        let making = Making {
+            media_type: &self.cache.policy.media_type(self.cache.root.name_of(self.path)),
+            coding,
+            varies,
+            modified: self.modified,
+            origin_size,
+            is_settled: self.is_settled,
+            policy_lines: &policy_lines.freeze(),
+        };
+        Representation::new(&making, size, source, self.now)
+    }
+}
+
+/// A folder's page and the folder itself are two things with one path: the slash tells them apart.
+fn key_of<'a>(path: &'a SitePath<'_>, slashed: &'a mut Vec<u8>) -> &'a [u8] {
+    if !path.is_folder {
+        return &path.relative;
+    }
+    slashed.extend_from_slice(&path.relative);
+    slashed.push(b'/');
+    slashed
 }

@@ -1,89 +1,231 @@
 //! A request's target → a [`Response`].
 //!
-//! What lives here: what is served and what isn't. What does not: parsing requests and sending answers.
-//! Every strategy asks the same [`Site::respond`], so that they differ in nothing but the way of waiting.
+//! What lives here: what is served and what isn't, and in which form. What does not: parsing requests and sending
+//! answers. Every strategy asks the same [`Site::respond`], so that they differ in nothing but the way of waiting.
 
+mod auth;
 mod cache;
+mod compress;
+mod listing;
 mod media_type;
 mod path;
+mod policy;
+mod representation;
 mod root;
+mod selection;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::http::{Body, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, error_response};
+use crate::http::{
+    Acceptance, Answer, Body, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
+    error_response, evaluate,
+};
 use crate::ledger::Ledger;
-use cache::{Content, FileCache, Known, Resource};
+use cache::{FileCache, Known};
 use path::SitePath;
+use representation::{Representation, Source};
 
+pub use auth::Credentials;
+pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
 pub use root::{Root, default_folder};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
 pub type File = Arc<OwnedFd>;
 
+const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
 /// The site as one worker sees it.
 #[derive(Debug)]
 pub struct Site {
     cache: FileCache,
+    policy: Arc<Policy>,
 }
 
 impl Site {
     /// The site beneath `root`, with at most `cache_bytes_max` of it remembered.
-    pub fn new(root: Arc<Root>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
-        Site { cache: FileCache::new(root, ledger, cache_bytes_max) }
+    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
+        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy }
+    }
+
+    /// The answer to a request for `target`, which is to be read.
+    fn read(&mut self, request: &Request<'_>, target: &[u8], query: Option<&[u8]>, now: &Now) -> Answer<File> {
+        // 3. The target → a path beneath the root.
+        let path = match SitePath::parse(target) {
+            Ok(path) => path,
+            Err(reason) => return Answer::Now(error_response(Status::BadRequest, reason)),
+        };
+        // 4. The path → what stands there.
+        Answer::Now(match self.cache.look_up(&path, now) {
+            Known::File(file) => self
+                .send(request, &path, &file, now)
+                .unwrap_or_else(|status| error_response(status, explanation(status))),
+            Known::Folder => self.redirect_to_folder(&path, query),
+            Known::Nothing(Status::NotFound) => {
+                if self.policy.list
+                    && let Some(folder) = self.cache.open_folder(&path)
+                {
+                    return self.list(request, folder, path, query);
+                }
+                self.nothing(request, &path, now)
+            }
+            Known::Nothing(status) => self.with_policy(error_response(status, explanation(status)), &path),
+        })
+    }
+
+    /// A folder without an index page. It may be large: the work is handed out.
+    fn list(&self, request: &Request<'_>, folder: File, path: SitePath<'_>, query: Option<&[u8]>) -> Answer<File> {
+        let wanted = listing::Wanted::parse(request, query);
+        let mut policy_lines = FieldBlock::default();
+        self.policy.push_extra_fields(&mut policy_lines, &path.relative);
+        let (path, policy_lines) = (path.into_owned(), policy_lines.freeze());
+        Answer::Later(Box::new(move || listing::respond(&folder, &path, wanted, &policy_lines)))
+    }
+
+    /// Answers with `file`, or a part of it, or that the client has it.
+    fn send(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &Arc<cache::File>,
+        now: &Now,
+    ) -> Result<Response<File>, Status> {
+        // 5. The coding that the client likes best.
+        let representation = match file.has_choice() {
+            true => self.cache.choose(path, file, &Acceptance::parse(request.fields), now),
+            false => file.plain().clone(),
+        };
+        // 6. Conditions, in the order of RFC 9110 section 13.2.2.
+        match evaluate(request.fields, representation.validators()) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => {
+                let fields = representation.fields_of_none();
+                return Ok(Response { status: Status::NotModified, fields, body: Body::Empty });
+            }
+            Verdict::Failed => {
+                let response =
+                    error_response(Status::PreconditionFailed, "It is no longer what the request takes it for.");
+                return Ok(self.with_policy(response, path));
+            }
+        }
+        // 7. The part of it that is asked for, and where its bytes are.
+        let opened = match &representation.source {
+            Source::Memory(_) => None,
+            Source::Disk(stamp) => match self.cache.open(path, &representation, stamp) {
+                Ok(opened) => Some(opened),
+                // It has changed since it was looked at: once more, with what is there now.
+                Err(Status::NotFound) => match self.cache.look_up(path, now) {
+                    Known::File(file) if !Arc::ptr_eq(&representation, file.plain()) => {
+                        return self.send(request, path, &file, now);
+                    }
+                    _ => return Err(Status::NotFound),
+                },
+                Err(status) => return Err(status),
+            },
+        };
+        Ok(selection::answer(request, &representation, opened))
+    }
+
+    /// Nothing stands at `path`: the page for navigations, the site's own error page, or ours.
+    fn nothing(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Response<File> {
+        let fallback = self.policy.fallback.clone().filter(|_| is_navigation(request, path));
+        if let Some(fallback) = fallback
+            && let page = SitePath::to_file(&fallback)
+            && let Known::File(file) = self.cache.look_up(&page, now)
+            && let Ok(mut response) = self.send(request, &page, &file, now)
+        {
+            // The same path is a 404 to who does not navigate.
+            response.fields.push("Vary", "Accept");
+            return response;
+        }
+        let page = SitePath::to_file(b"404.html");
+        if let Known::File(file) = self.cache.look_up(&page, now)
+            && let Some(response) = self.error_page(file.plain(), &page)
+        {
+            return self.with_policy(response, path);
+        }
+        self.with_policy(error_response(Status::NotFound, explanation(Status::NotFound)), path)
+    }
+
+    /// The site's own page for what isn't there. It has no validators: it is about no representation.
+    fn error_page(&mut self, page: &Representation, path: &SitePath<'_>) -> Option<Response<File>> {
+        let body = match &page.source {
+            Source::Memory(bytes) => Body::Bytes(bytes.clone()),
+            Source::Disk(stamp) => Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size },
+        };
+        let mut fields = FieldBlock::default();
+        fields.push_content_type(&page.media_type);
+        fields.push_number("Content-Length", page.size);
+        Some(Response { status: Status::NotFound, fields, body })
+    }
+
+    /// To the same path with a slash, so that the links of the folder's page lead into it. The Location has no
+    /// host of its own (RFC 9110 section 10.2.2): what the client calls this server stays its business.
+    fn redirect_to_folder(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
+        let mut location = path.to_folder_target();
+        if let Some(query) = query {
+            location.push('?');
+            location.push_str(&path::escape_query(query));
+        }
+        let mut response = error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
+        response.fields.push("Location", location);
+        self.with_policy(response, path)
+    }
+
+    /// RFC 9110 section 9.3.7, for one path or for `*`; with --cors also the answer to a preflight.
+    fn options(&self) -> Response<File> {
+        let mut fields = FieldBlock::default();
+        fields.push("Allow", ALLOWED);
+        if self.policy.cors {
+            fields.push("Access-Control-Allow-Origin", "*");
+            fields.push("Access-Control-Allow-Methods", ALLOWED);
+            fields.push("Access-Control-Allow-Headers", "*");
+            fields.push("Access-Control-Max-Age", "86400");
+        }
+        Response { status: Status::NoContent, fields, body: Body::Empty }
+    }
+
+    fn with_policy(&self, mut response: Response<File>, path: &SitePath<'_>) -> Response<File> {
+        self.policy.push_extra_fields(&mut response.fields, &path.relative);
+        response
     }
 }
 
 impl Respond for Site {
     type File = File;
 
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Response<File> {
-        // 1. Only reading is offered.
-        if !matches!(request.method, Method::Get | Method::Head) {
-            return method_not_allowed();
+    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<File> {
+        // 1. Who asks. A preflight never brings credentials (Fetch standard, section 3.2.2).
+        let is_preflight = self.policy.cors && request.method == Method::Options;
+        if let Some(credentials) = &self.policy.credentials
+            && !is_preflight
+            && !credentials.admit(request)
+        {
+            let mut response = error_response(Status::Unauthorized, "A name and a password are needed here.");
+            response.fields.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
+            return Answer::Now(response);
         }
-        // 2. The target → a path beneath the root.
-        let Target::Path { path: target, query } = request.target else { return method_not_allowed() };
-        let path = match SitePath::parse(target) {
-            Ok(path) => path,
-            Err(reason) => return error_response(Status::BadRequest, reason),
-        };
-        // 3. The path → what stands there.
-        match self.cache.look_up(&path, now) {
-            Known::File(resource) => ok(&resource, None),
-            Known::OpenFile(resource, file, size) => ok(&resource, Some((file, size))),
-            Known::Folder => redirect_to_folder(&path, query),
-            Known::Nothing(status) => error_response(status, explanation(status)),
+        // 2. What for: only reading is offered.
+        match (request.method, request.target) {
+            (Method::Get | Method::Head, Target::Path { path, query }) => self.read(request, path, query, now),
+            (Method::Options, _) => Answer::Now(self.options()),
+            _ => {
+                let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
+                response.fields.push("Allow", ALLOWED);
+                Answer::Now(response)
+            }
         }
     }
 }
 
-fn ok(resource: &Resource, open: Option<(File, u64)>) -> Response<File> {
-    let body = match (&resource.content, open) {
-        (Content::Memory(bytes), _) => Body::Bytes(bytes.clone()),
-        (Content::OnDisk, Some((file, size))) => Body::File { file, range: 0..size },
-        (Content::OnDisk, None) => Body::Empty,
+/// Whether a person went there, and not a page's script or image: it takes HTML, and the path has no extension but a page's.
+fn is_navigation(request: &Request<'_>, path: &SitePath<'_>) -> bool {
+    let media_range = |member: &[u8]| {
+        member.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
     };
-    Response { status: Status::Ok, fields: FieldBlock::shared(resource.fields.clone()), body }
-}
-
-fn method_not_allowed() -> Response<File> {
-    let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
-    response.fields.push("Allow", "GET, HEAD");
-    response
-}
-
-/// To the same path with a slash, so that the links of the folder's page lead into it. The Location has no
-/// host of its own (RFC 9110 section 10.2.2): what the client calls this server stays its business.
-fn redirect_to_folder(path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
-    let mut location = path.to_folder_target();
-    if let Some(query) = query {
-        location.push('?');
-        location.push_str(&path::escape_query(query));
-    }
-    let mut response = error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
-    response.fields.push("Location", location);
-    response
+    let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let is_page = path.is_folder || !name.contains(&b'.') || name.ends_with(b".html");
+    is_page && !path.is_hidden && request.fields.list("accept").any(media_range)
 }
 
 fn explanation(status: Status) -> &'static str {

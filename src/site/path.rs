@@ -49,6 +49,16 @@ impl<'a> SitePath<'a> {
         Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_folder, is_hidden })
     }
 
+    /// The path of a file of the site itself, which is known to be clean.
+    pub fn to_file(relative: &'a [u8]) -> SitePath<'a> {
+        SitePath { relative: Cow::Borrowed(relative), is_folder: false, is_hidden: false }
+    }
+
+    /// The same, for whoever outlives the request.
+    pub fn into_owned(self) -> SitePath<'static> {
+        SitePath { relative: Cow::Owned(self.relative.into_owned()), ..self }
+    }
+
     /// The path as a target again, with a slash at the end: where a folder's redirect leads. It starts with
     /// exactly one slash, so it can't name another host, and holds no line end.
     pub fn to_folder_target(&self) -> String {
@@ -82,6 +92,11 @@ const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// What of a query must be escaped in a Location: what no target may hold.
 const ESCAPED_IN_QUERY: &AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
+
+/// One name as it may stand in a path.
+pub fn escape_segment(name: &[u8]) -> String {
+    percent_encode(name, ESCAPED_IN_PATH).to_string()
+}
 
 /// A query as it may stand in a Location field.
 pub fn escape_query(query: &[u8]) -> String {

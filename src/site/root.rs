@@ -6,17 +6,18 @@
 //! 2. What was opened is what is judged (fstat), not what stood there a moment before.
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
 use rustix::io::Errno;
 
 use super::path::SitePath;
-use crate::http::Status;
+use crate::http::{Coding, Status};
 use crate::ledger::{Call, Ledger};
 
 /// Where the site's files come from.
@@ -67,14 +68,33 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The facts in a struct stat.
+    #[allow(clippy::unnecessary_cast, reason = "the types of struct stat differ between architectures")]
+    pub fn of(stat: &Stat) -> Stamp {
+        Stamp {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size.max(0) as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u64),
+        }
+    }
+
     /// When the content was last changed.
     pub fn modified(&self) -> SystemTime {
         time_of(self.modified)
     }
 
+    /// Whether nothing can have changed it since without a trace, as of `now`. Two states within one tick of the file
+    /// system's clock have the same times; two seconds is the coarsest clock of a common file system (FAT).
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        const COARSEST_TICK: Duration = Duration::from_secs(2);
+        self.touched().checked_add(COARSEST_TICK).is_some_and(|settled| settled < now)
+    }
+
     /// When the content or the facts were last changed, whichever is later. Unlike the mtime alone it can't be
     /// set back by a program.
-    pub fn touched(&self) -> SystemTime {
+    fn touched(&self) -> SystemTime {
         time_of(self.modified.max(self.changed))
     }
 }
@@ -104,6 +124,27 @@ impl Root {
         }
     }
 
+    /// Opens the folder at `path` itself, to be listed.
+    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
+        let Root::Folder(root) = self else { return None };
+        if !path.is_folder || path.is_hidden {
+            return None;
+        }
+        ledger.count(Call::Open);
+        let folder = open_beneath(root, &path.relative).ok()?;
+        ledger.count(Call::Stat);
+        let is_folder = FileType::from_raw_mode(fstat(&folder).ok()?.st_mode) == FileType::Directory;
+        is_folder.then(|| Arc::new(folder))
+    }
+
+    /// Whether a file that can be served stands at `relative`.
+    pub fn has_file(&self, relative: &[u8]) -> bool {
+        matches!(
+            self.find(&SitePath::to_file(relative), None, &Ledger::default()),
+            Found::File { .. } | Found::Embedded { .. }
+        )
+    }
+
     /// The name that decides the media type of what `path` leads to.
     pub fn name_of<'a>(&'a self, path: &'a SitePath<'_>) -> &'a [u8] {
         use std::os::unix::ffi::OsStrExt;
@@ -114,22 +155,27 @@ impl Root {
         }
     }
 
-    /// Opens what `path` leads to.
-    pub fn find(&self, path: &SitePath<'_>, ledger: &Ledger) -> Found {
+    /// Opens what `path` leads to: the file, or the index page of the folder. With a `coding` it is the file beside it
+    /// that holds the same in that coding.
+    pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, ledger: &Ledger) -> Found {
+        let extension = coding.map_or("", Coding::extension);
         let found = match self {
             Root::File(file) => {
+                let mut name = file.as_os_str().to_owned();
+                name.push(extension);
                 ledger.count(Call::Open);
-                judge(open(file, OPEN_FLAGS, Mode::empty()), ledger)
+                judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
             Root::Folder(root) => {
-                ledger.count(Call::Open);
-                match path.is_folder {
-                    false => judge(open_beneath(root, &path.relative), ledger),
-                    true => judge(open_beneath(root, &index_of(path)), ledger),
+                let mut relative = file_of(path);
+                if !extension.is_empty() {
+                    relative.to_mut().extend_from_slice(extension.as_bytes());
                 }
+                ledger.count(Call::Open);
+                judge(open_beneath(root, &relative), ledger)
             }
-            Root::Sample => Ok(find_in_sample(path)),
+            Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
         };
         match found {
             Ok(Found::Folder) if path.is_folder => Found::Nothing(Status::NotFound),
@@ -142,8 +188,13 @@ impl Root {
 const INDEX: &[u8] = b"index.html";
 const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-fn index_of(folder: &SitePath<'_>) -> Vec<u8> {
-    if folder.relative.is_empty() { INDEX.to_vec() } else { [&folder.relative[..], b"/", INDEX].concat() }
+/// The path of the file that answers for `path`.
+pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
+    match path.is_folder {
+        false => Cow::Borrowed(&path.relative),
+        true if path.relative.is_empty() => Cow::Borrowed(INDEX),
+        true => Cow::Owned([&path.relative[..], b"/", INDEX].concat()),
+    }
 }
 
 fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
@@ -166,7 +217,7 @@ fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Re
     ledger.count(Call::Stat);
     let stat = fstat(&file)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Found::File { stamp: stamp_of(&stat), file: Arc::new(file) },
+        FileType::RegularFile => Found::File { stamp: Stamp::of(&stat), file: Arc::new(file) },
         FileType::Directory => Found::Folder,
         _ => Found::Nothing(Status::NotFound),
     })
@@ -175,23 +226,18 @@ fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Re
 /// The facts of an open file now.
 pub fn stamp(file: &OwnedFd, ledger: &Ledger) -> rustix::io::Result<Stamp> {
     ledger.count(Call::Stat);
-    Ok(stamp_of(&fstat(file)?))
+    Ok(Stamp::of(&fstat(file)?))
 }
 
-#[allow(clippy::unnecessary_cast, reason = "the types of struct stat differ between architectures")]
-fn stamp_of(stat: &rustix::fs::Stat) -> Stamp {
-    Stamp {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-        size: stat.st_size.max(0) as u64,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
-        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u64),
-    }
+/// The facts of what a link in `folder` leads to, if that is beneath it.
+pub fn stat_beneath(folder: &OwnedFd, name: &[u8]) -> rustix::io::Result<Stat> {
+    fstat(&open_beneath(folder, name)?)
 }
 
-fn find_in_sample(path: &SitePath<'_>) -> Found {
-    let relative = if path.is_folder { index_of(path) } else { path.relative.to_vec() };
-    let Ok(relative) = std::str::from_utf8(&relative) else { return Found::Nothing(Status::NotFound) };
+fn find_in_sample(relative: &[u8], extension: &str) -> Found {
+    let Some(relative) = std::str::from_utf8(relative).ok().filter(|_| extension.is_empty()) else {
+        return Found::Nothing(Status::NotFound);
+    };
     match SAMPLE.get_file(relative) {
         Some(file) => {
             let modified = file.metadata().map_or(UNIX_EPOCH, |facts| facts.modified());

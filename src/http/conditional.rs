@@ -1,0 +1,98 @@
+//! Conditional requests (RFC 9110 section 13).
+//!
+//! The order of precedence is that of section 13.2.2:
+//!
+//! ```text
+//!   If-Match? ──no──> If-Unmodified-Since? ──> false: 412
+//!      └─yes─> false: 412
+//!   If-None-Match? ──no──> If-Modified-Since? ──> false: 304
+//!      └─yes─> false: 304
+//!   Range and If-Range? ──> true: the range, false: the whole
+//! ```
+//!
+//! Only called where the answer without conditions would be a 200: elsewhere they are ignored (13.2.1).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::etag::{self, EntityTag};
+use super::request::Fields;
+
+/// What tells one state of a representation from another.
+#[derive(Clone, Copy, Debug)]
+pub struct Validators<'a> {
+    /// Its tag.
+    pub etag: &'a EntityTag,
+    /// Its Last-Modified, as the answer says it: None where it says none.
+    pub modified: Option<SystemTime>,
+}
+
+/// What the conditions of a request come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer as if there were none.
+    Proceed,
+    /// 304: the client has it already.
+    NotModified,
+    /// 412: it is not what the client thinks it is.
+    Failed,
+}
+
+/// Weighs the preconditions of a GET or HEAD.
+pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
+    if is_present(fields, "if-match") {
+        if !any_tag(fields, "if-match", |tag| validators.etag.matches_strongly(tag)) {
+            return Verdict::Failed;
+        }
+    } else if let (Some(date), Some(modified)) = (date(fields, "if-unmodified-since"), validators.modified)
+        && seconds(modified) > seconds(date)
+    {
+        return Verdict::Failed;
+    }
+    if is_present(fields, "if-none-match") {
+        if any_tag(fields, "if-none-match", |tag| validators.etag.matches_weakly(tag)) {
+            return Verdict::NotModified;
+        }
+    } else if let (Some(date), Some(modified)) = (date(fields, "if-modified-since"), validators.modified)
+        && seconds(modified) <= seconds(date)
+    {
+        return Verdict::NotModified;
+    }
+    Verdict::Proceed
+}
+
+/// Whether a Range is to be heeded: there is no If-Range, or it names just this state. A date does so only if
+/// it is equal, and only if the tag is strong: while a file may still change within the second, a date names two of its states.
+pub fn range_applies(fields: Fields<'_>, validators: Validators<'_>) -> bool {
+    let mut values = fields.values("if-range");
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => validators.etag.matches_strongly(tag),
+        (Some(_), None) => match (date(fields, "if-range"), validators.modified) {
+            (Some(date), Some(modified)) => validators.etag.is_strong() && seconds(date) == seconds(modified),
+            _ => false,
+        },
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn is_present(fields: Fields<'_>, name: &'static str) -> bool {
+    fields.values(name).next().is_some()
+}
+
+/// `*` stands for any tag; there is a representation, or this would not be asked.
+fn any_tag(fields: Fields<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
+    fields.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
+}
+
+/// The date of a field that is there once and well-formed, in any of the three formats; None otherwise, which is
+/// how a condition on a date is ignored.
+fn date(fields: Fields<'_>, name: &'static str) -> Option<SystemTime> {
+    let mut values = fields.values(name);
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+}
+
+/// HTTP's dates have no fractions.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

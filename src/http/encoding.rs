@@ -1,0 +1,135 @@
+//! Content codings: which of those there are the client wants (RFC 9110 section 12.5.3).
+
+use super::request::Fields;
+
+/// A content coding that a file may be kept in. In the order of preference between equals: what is usually smallest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coding {
+    /// `br`
+    Brotli,
+    /// `zstd`
+    Zstd,
+    /// `gzip`
+    Gzip,
+}
+
+impl Coding {
+    /// All of them.
+    pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
+
+    /// Its name in Content-Encoding.
+    pub fn token(self) -> &'static str {
+        match self {
+            Coding::Brotli => "br",
+            Coding::Zstd => "zstd",
+            Coding::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a file in this coding ends with, beside the file it was made from.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Coding::Brotli => ".br",
+            Coding::Zstd => ".zst",
+            Coding::Gzip => ".gz",
+        }
+    }
+}
+
+/// What the client says of each coding, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    codings: [u16; 3],
+    identity: u16,
+}
+
+impl Acceptance {
+    /// Reads Accept-Encoding. Without it, and for what can't be understood, only the plain file is right.
+    pub fn parse(fields: Fields<'_>) -> Acceptance {
+        let mut named = [None; 3];
+        let (mut identity, mut any) = (None, None);
+        for member in fields.list("accept-encoding") {
+            let (name, parameters) = member.split_at(memchr::memchr(b';', member).unwrap_or(member.len()));
+            let name = name.trim_ascii();
+            let Some(weight) = weight(parameters) else { continue };
+            let slot = match name {
+                b"*" => &mut any,
+                name if name.eq_ignore_ascii_case(b"identity") => &mut identity,
+                name if name.eq_ignore_ascii_case(b"x-gzip") => &mut named[Coding::Gzip as usize],
+                name => match Coding::ALL.iter().find(|coding| name.eq_ignore_ascii_case(coding.token().as_bytes())) {
+                    Some(coding) => &mut named[*coding as usize],
+                    None => continue,
+                },
+            };
+            *slot = Some(weight);
+        }
+        // Plain is acceptable unless it is excluded, but a coding that is as welcome is preferred to it.
+        Acceptance { codings: named.map(|weight| weight.or(any).unwrap_or(0)), identity: identity.unwrap_or(0) }
+    }
+
+    /// The best of those that are available; None for the plain file, which is also what there is when nothing is acceptable: an
+    /// answer that can't be read says more than a 406.
+    pub fn choose(&self, available: impl IntoIterator<Item = Coding>) -> Option<Coding> {
+        let weight = |coding: &Coding| self.codings[*coding as usize];
+        let acceptable = available.into_iter().filter(|coding| weight(coding) > 0 && weight(coding) >= self.identity);
+        acceptable.min_by_key(|coding| (std::cmp::Reverse(weight(coding)), *coding))
+    }
+}
+
+/// The `q` of a member, 1 without one; None if it is malformed (section 12.4.2).
+fn weight(parameters: &[u8]) -> Option<u16> {
+    let parameters = parameters.trim_ascii();
+    let Some(q) = parameters.strip_prefix(b";") else { return parameters.is_empty().then_some(1000) };
+    let q = q.trim_ascii();
+    let digits = q.strip_prefix(b"q=").or_else(|| q.strip_prefix(b"Q="))?;
+    match digits {
+        b"1" | b"1." | b"1.0" | b"1.00" | b"1.000" => Some(1000),
+        b"0" | b"0." => Some(0),
+        [b'0', b'.', fraction @ ..] if fraction.len() <= 3 && fraction.iter().all(u8::is_ascii_digit) => {
+            let value = fraction.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+            Some(value * 10u16.pow(3 - fraction.len() as u32))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::FieldStorage;
+
+    fn chosen(accept: &str, available: &[Coding]) -> Option<&'static str> {
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{accept}\r\n");
+        let mut storage = FieldStorage::new();
+        let request = crate::http::Request::parse(head.as_bytes(), &mut storage, &crate::http::Limits::default());
+        let acceptance = Acceptance::parse(request.expect("a request").fields);
+        acceptance.choose(available.iter().copied()).map(Coding::token)
+    }
+
+    #[test]
+    fn the_best_that_is_welcome_is_chosen() {
+        use Coding::{Brotli, Gzip, Zstd};
+        for (accept, available, coding) in [
+            ("", &Coding::ALL[..], None),
+            ("Accept-Encoding:\r\n", &Coding::ALL, None),
+            ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &Coding::ALL, Some("br")),
+            ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &[Gzip, Zstd], Some("zstd")),
+            ("Accept-Encoding: gzip\r\nAccept-Encoding: br;q=0.5\r\n", &[Brotli, Gzip], Some("gzip")),
+            ("Accept-Encoding: GZIP;Q=0.001\r\n", &[Gzip], Some("gzip")),
+            ("Accept-Encoding: x-gzip\r\n", &[Gzip], Some("gzip")),
+            ("Accept-Encoding: *\r\n", &[Gzip], Some("gzip")),
+            ("Accept-Encoding: *, gzip;q=0\r\n", &[Gzip], None),
+            ("Accept-Encoding: br;q=0, *;q=0.1\r\n", &[Brotli, Gzip], Some("gzip")),
+            ("Accept-Encoding: gzip;q=0\r\n", &[Gzip], None),
+            ("Accept-Encoding: identity, gzip;q=0.5\r\n", &[Gzip], None),
+            ("Accept-Encoding: identity;q=0.5, gzip;q=0.5\r\n", &[Gzip], Some("gzip")),
+            ("Accept-Encoding: identity;q=0\r\n", &[Gzip], None),
+            ("Accept-Encoding: gzip;q=2\r\n", &[Gzip], None),
+            ("Accept-Encoding: gzip;q=0.1234\r\n", &[Gzip], None),
+            ("Accept-Encoding: gzip;level=9\r\n", &[Gzip], None),
+            ("Accept-Encoding: compress, ,\r\n", &Coding::ALL, None),
+        ] {
+            assert_eq!(chosen(accept, available), coding, "{accept:?} {available:?}");
+        }
+    }
+}

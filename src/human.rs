@@ -1,0 +1,37 @@
+//! Amounts as a person reads them.
+
+use std::time::Duration;
+
+/// `17 B`, `1.2 KiB`, `3.4 GiB`
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut amount, mut unit) = (bytes as f64 / 1024.0, 0);
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        (amount, unit) = (amount / 1024.0, unit + 1);
+    }
+    format!("{amount:.1} {}", UNITS[unit])
+}
+
+/// `0.3 ms`, `2.5 s`
+pub fn time(time: Duration) -> String {
+    match time {
+        time if time >= Duration::from_secs(1) => format!("{:.1} s", time.as_secs_f64()),
+        time => format!("{:.1} ms", time.as_secs_f64() * 1000.0),
+    }
+}
+
+/// `text` in JSON, with its quotes. What is no UTF-8 is replaced.
+pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for char in String::from_utf8_lossy(text).chars() {
+        match char {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
+            char if char.is_control() => out.extend_from_slice(format!("\\u{:04x}", char as u32).as_bytes()),
+            char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}

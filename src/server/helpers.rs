@@ -1,0 +1,115 @@
+//! Threads for what would hold up a loop: making answers that take long.
+//!
+//! Only the loops that must not block have them. They start when there is the first work, and are few: what they do
+//! is bound by the disk and by the cores, and a client that asks for a thousand listings waits for its turn.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use crate::http::{Deferred, Finished};
+use crate::ledger::ConnectionId;
+use crate::site::File;
+
+const THREADS_MAX: usize = 4;
+/// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
+const WAITING_MAX: usize = 1024;
+
+/// The threads of one server, shared by its workers.
+#[derive(Clone, Debug, Default)]
+pub struct Helpers(Arc<Pool>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    state: Mutex<PoolState>,
+    work_came: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct PoolState {
+    waiting: VecDeque<Task>,
+    threads: usize,
+    idle_threads: usize,
+}
+
+#[derive(Debug)]
+struct Task {
+    connection: ConnectionId,
+    deferred: Deferred<File>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Where finished work waits for its worker.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    finished: Mutex<Vec<(ConnectionId, Finished<File>)>>,
+    /// Wakes the worker, if it sleeps.
+    waker: Option<mio::Waker>,
+}
+
+impl Helpers {
+    /// Has the work done and the result put into `mailbox`. It comes back if there is too much of it.
+    pub fn submit(
+        &self,
+        connection: ConnectionId,
+        deferred: Deferred<File>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Option<Deferred<File>> {
+        let mut state = lock(&self.0.state);
+        if state.waiting.len() >= WAITING_MAX {
+            return Some(deferred);
+        }
+        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone() });
+        if state.idle_threads == 0 && state.threads < THREADS_MAX {
+            let pool = self.0.clone();
+            // Without a thread to spare those that are there do it; without any, it waits for the next try.
+            if std::thread::Builder::new().spawn(move || pool.work()).is_ok() {
+                state.threads += 1;
+            } else if state.threads == 0 {
+                return state.waiting.pop_back().map(|task| task.deferred);
+            }
+        }
+        self.0.work_came.notify_one();
+        None
+    }
+}
+
+impl Pool {
+    fn work(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            while let Some(Task { connection, deferred, mailbox }) = state.waiting.pop_front() {
+                drop(state);
+                mailbox.put(connection, deferred.finish());
+                state = lock(&self.state);
+            }
+            state.idle_threads += 1;
+            state = self.work_came.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state.idle_threads -= 1;
+        }
+    }
+}
+
+impl Mailbox {
+    /// Empty; `waker` wakes its worker.
+    pub fn new(waker: Option<mio::Waker>) -> Mailbox {
+        Mailbox { waker, ..Mailbox::default() }
+    }
+
+    fn put(&self, connection: ConnectionId, finished: Finished<File>) {
+        lock(&self.finished).push((connection, finished));
+        if let Some(waker) = &self.waker {
+            // It can only fail if the worker is gone.
+            let _ = waker.wake();
+        }
+    }
+
+    /// What was finished since the last look.
+    pub fn take(&self) -> Vec<(ConnectionId, Finished<File>)> {
+        std::mem::take(&mut lock(&self.finished))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Pushes and pops either happened or not: there is no half of one to see.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
