@@ -122,7 +122,9 @@ fn read(folder: &File) -> rustix::io::Result<(Vec<Item>, bool)> {
             _ => continue,
         };
         let stamp = Stamp::of(&stat);
-        items.push(Item { name: name.to_vec(), is_folder, size: stamp.size, modified: stamp.modified() });
+        // The size that a file system keeps of a folder says nothing about what is in it.
+        let size = if is_folder { 0 } else { stamp.size };
+        items.push(Item { name: name.to_vec(), is_folder, size, modified: stamp.modified() });
     }
     Ok((items, true))
 }
