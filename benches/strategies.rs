@@ -5,9 +5,10 @@
 //! sockets in this process ([`client`](support::client)); the floor is a loop that parses nothing
 //! ([`floor`](support::floor)), run as a child like the others.
 //!
-//! What is timed is the time per request of a client that always has the next one ready. Client and server
-//! share the machine's cores, so the figures are for comparing strategies in one run, not for quoting: CPU time
-//! per request, latencies and their care are the business of `miniweb compare`.
+//! What is timed is the time per request of a client that always has the next one ready. Where the client is the
+//! slower side, all servers look alike in that; so the CPU time that a request costs the server stands beside it.
+//! Client and server share the machine's cores, so the figures are for comparing strategies in one run, not for
+//! quoting. Latencies, repetition and doubt are the business of `miniweb compare`.
 
 mod support;
 
@@ -137,8 +138,9 @@ fn run(workload: &Workload, folder: &Path, criterion: &mut Criterion, summary: &
             // Not before: a benchmark that is filtered out starts no server.
             let running = running.get_or_insert_with(|| Running::start(arm, workload, folder));
             bencher.iter_custom(|batches| {
+                let cpu_before = running.server.cpu_time();
                 let time = running.client.exchange(batches);
-                timed.record(batches, time);
+                timed.record(batches, time, running.server.cpu_time().saturating_sub(cpu_before));
                 time
             });
         });
@@ -151,7 +153,7 @@ fn run(workload: &Workload, folder: &Path, criterion: &mut Criterion, summary: &
 /// A server and its client. The fields are dropped in their order: the client hangs up first.
 struct Running {
     client: Client,
-    _server: Server,
+    server: Server,
 }
 
 impl Running {
@@ -163,6 +165,6 @@ impl Running {
         };
         let content = std::fs::read(&file).expect("it was written when the benches began");
         let client = Client::connect(server.address(), workload.plan, workload.file, &content);
-        Running { client, _server: server }
+        Running { client, server }
     }
 }

@@ -6,34 +6,50 @@ use std::time::Duration;
 pub struct Timed {
     /// Requests that one of criterion's iterations makes.
     requests: usize,
-    microseconds_per_request: Vec<f64>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    requests: f64,
+    microseconds: f64,
+    cpu_microseconds: f64,
 }
 
 impl Timed {
     /// Nothing timed yet; each iteration will be so many `requests`.
     pub fn new(requests: usize) -> Timed {
-        Timed { requests, microseconds_per_request: Vec::new() }
+        Timed { requests, samples: Vec::new() }
     }
 
-    /// Takes note of one sample.
-    pub fn record(&mut self, iterations: u64, time: Duration) {
-        let requests = iterations * self.requests as u64;
-        self.microseconds_per_request.push(time.as_secs_f64() * 1e6 / requests as f64);
+    /// Takes note of one sample: how long it took, and what it cost the server.
+    pub fn record(&mut self, iterations: u64, time: Duration, cpu_time: Duration) {
+        self.samples.push(Sample {
+            requests: (iterations * self.requests as u64) as f64,
+            microseconds: time.as_secs_f64() * 1e6,
+            cpu_microseconds: cpu_time.as_secs_f64() * 1e6,
+        });
     }
 
     /// The last `count` samples, which are the measured ones: the warm-up came before them. None if there are fewer,
     /// as when the benches are only tried (`--test`).
     pub fn last(&self, count: usize) -> Option<Samples> {
-        let first = self.microseconds_per_request.len().checked_sub(count + 1)? + 1;
-        let mut sorted = self.microseconds_per_request[first..].to_vec();
+        let first = self.samples.len().checked_sub(count + 1)? + 1;
+        let samples = &self.samples[first..];
+        let mut sorted: Vec<f64> = samples.iter().map(|sample| sample.microseconds / sample.requests).collect();
         sorted.sort_by(f64::total_cmp);
-        Some(Samples { sorted })
+        // Of all samples together: the kernel's account is too coarse for a single one.
+        let total = |part: fn(&Sample) -> f64| samples.iter().map(part).sum::<f64>();
+        Some(Samples { sorted, cpu: total(|sample| sample.cpu_microseconds) / total(|sample| sample.requests) })
     }
 }
 
-/// Microseconds per request, from the least to the most.
+/// What was measured, in microseconds per request.
 pub struct Samples {
+    /// From the least to the most.
     sorted: Vec<f64>,
+    /// What the server spent.
+    cpu: f64,
 }
 
 impl Samples {
@@ -91,7 +107,9 @@ impl Summary {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         println!(
-            "\nTime per request, the median of the samples; ± is half of what the middle half of them spans.\n\
+            "\nTime per request, the median of the samples; ± is half of what the middle half of them spans. CPU is what\n\
+             the server spent of it, on all its threads and processes: where the times are alike, the client is the\n\
+             slower side, and CPU tells. A loop that never waits spends all there is.\n\
              Client and server share {cores} cores and nothing is pinned: compare within a table, quote nothing.\n\
              mio runs with one worker, blocking-pool with 64 threads; the floor parses nothing."
         );
@@ -104,19 +122,30 @@ impl Summary {
 impl Table {
     fn print(&mut self) {
         self.rows.sort_by(|(_, a), (_, b)| a.median().total_cmp(&b.median()));
-        let floor = self.rows.iter().find(|(name, _)| *name == FLOOR).map(|(_, samples)| samples.median());
+        let floor = self.rows.iter().find(|(name, _)| *name == FLOOR).map(|(_, samples)| samples);
         println!("\n{}: {}", self.workload, self.explanation);
-        println!("  {:<20} {:>12} {:>7} {:>9}", "", "µs/request", "", "× floor");
+        println!("  {:<20} {:>10} {:>6} {:>8} {:>10} {:>8}", "", "µs/request", "", "× floor", "µs CPU", "× floor");
         for (name, samples) in &self.rows {
-            let median = samples.median();
-            let spread = (samples.at(0.75) - samples.at(0.25)) / 2.0 / median * 100.0;
-            let ratio = floor.map_or("-".to_owned(), |floor| format!("{:.2}", median / floor));
-            println!("  {name:<20} {median:>12.2} {:>7} {ratio:>9}", format!("±{spread:.0}%"));
+            let (median, cpu) = (samples.median(), samples.cpu);
+            let spread = format!("±{:.0}%", (samples.at(0.75) - samples.at(0.25)) / 2.0 / median * 100.0);
+            let ratio = |own: f64, of: fn(&Samples) -> f64| {
+                floor.map_or("-".to_owned(), |floor| format!("{:.2}", own / of(floor)))
+            };
+            let (of_time, of_cpu) = (ratio(median, Samples::median), ratio(cpu, |floor| floor.cpu));
+            println!("  {name:<20} {median:>10.2} {spread:>6} {of_time:>8} {cpu:>10.2} {of_cpu:>8}");
         }
         for (name, served_at_once) in &self.left_out {
             println!("  {name:<20} left out: of connections that stay open it serves {served_at_once} at once");
         }
         println!("  {}", self.verdict());
+        self.print_cheapest();
+    }
+
+    fn print_cheapest(&self) {
+        let strategies = self.rows.iter().filter(|(name, _)| *name != FLOOR);
+        if let Some((name, samples)) = strategies.min_by(|(_, a), (_, b)| a.cpu.total_cmp(&b.cpu)) {
+            println!("  the least CPU: {name}, {:.2} µs", samples.cpu);
+        }
     }
 
     /// The first of the strategies, or those that can't be told from it.
