@@ -55,6 +55,8 @@ pub struct Connection<F> {
     output: Output<F>,
     writing: Writing,
     requests_left: u32,
+    /// Why the connection ends when none is left.
+    last_because: CloseReason,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +164,7 @@ impl<F> Connection<F> {
             output: Output::default(),
             writing: Writing::Nothing,
             requests_left: limits.requests_max,
+            last_because: CloseReason::RequestsMax,
             limits,
         }
     }
@@ -231,8 +234,13 @@ impl<F> Connection<F> {
         match (&mut self.writing, &mut self.state) {
             (writing, state) if self.output.is_empty() => {
                 *writing = Writing::Nothing;
-                if let State::Idle { until } = state {
-                    *until = now.instant + self.limits.idle_timeout;
+                // Meanwhile nothing was read (law 2): the peer's time begins now.
+                match state {
+                    State::Idle { until } => *until = now.instant + self.limits.idle_timeout,
+                    State::Head { until, .. } | State::Body { until, .. } => {
+                        *until = now.instant + self.limits.header_timeout
+                    }
+                    _ => {}
                 }
             }
             (Writing::Since { progress, sent_bytes, .. }, _) if bytes > 0 => {
@@ -258,6 +266,7 @@ impl<F> Connection<F> {
 
     /// The server is stopping: one request more is answered, if it has come already, and says so.
     pub fn stop(&mut self) {
+        self.last_because = CloseReason::Stopping;
         self.requests_left = match self.state {
             State::Body { .. } => 0,
             _ => self.requests_left.min(1),
@@ -395,7 +404,7 @@ impl<F> Connection<F> {
 
     fn next_request(&mut self, now: &Now) {
         self.state = match self.requests_left {
-            0 => State::Closing { reason: CloseReason::Stopping, linger: true },
+            0 => State::Closing { reason: self.last_because, linger: true },
             _ => State::Idle { until: now.instant + self.limits.idle_timeout },
         };
     }
@@ -448,7 +457,7 @@ impl<F> Connection<F> {
         let close = match self.requests_left {
             _ if !request.keep_alive => Some(CloseReason::Asked),
             _ if has_body && (request.expects_continue || is_unwanted) => Some(CloseReason::BodyUnread),
-            0 => Some(CloseReason::RequestsMax),
+            0 => Some(self.last_because),
             _ => None,
         };
         let persistence = match (close, request.version) {

@@ -206,8 +206,11 @@ impl<F> Output<F> {
 
     /// After it was served: the allocations go back to `spare`; a remainder keeps just what it needs.
     pub(super) fn part(&mut self, spare: &mut Output<F>) {
-        if self.is_empty() {
+        if self.is_empty() && spare.inline.capacity() == 0 {
             std::mem::swap(self, spare);
+        } else if self.is_empty() {
+            // It had a remainder, and so buffers of its own: the spare ones were not lent.
+            *self = Output::default();
         } else if spare.inline.capacity() == 0 {
             let rest = self.inline[self.inline_sent..].to_vec();
             spare.inline = std::mem::replace(&mut self.inline, rest);

@@ -110,11 +110,14 @@ const FIELDS_TOO_LARGE: RequestError =
 const TARGET_TOO_LONG: RequestError =
     RequestError::new(Status::UriTooLong, "The request target is longer than this server reads.");
 
-/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once.
+/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once. What it says depends
+/// on the bytes alone, not on where they were cut: of two faults the first counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
     /// Everything before this was looked at.
     scanned: usize,
+    /// Whether the request line has ended.
+    has_line: bool,
 }
 
 impl HeadScan {
@@ -127,25 +130,29 @@ impl HeadScan {
     pub fn end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let line_feed = self.scanned + offset;
+            self.scanned = line_feed + 1;
+            self.check_bounds(limits)?;
+            self.has_line = true;
             if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
                 return Err(RequestError::bad("A line ends without a carriage return."));
             }
-            self.scanned = line_feed + 1;
             if line_feed >= 3 && bytes[line_feed - 3..line_feed - 1] == *b"\r\n" {
-                return if self.scanned > limits.head_bytes_max {
-                    Err(FIELDS_TOO_LARGE)
-                } else {
-                    Ok(Some(self.scanned))
-                };
+                return Ok(Some(self.scanned));
             }
         }
         self.scanned = bytes.len();
-        // The longest line that a target within its bound can have; the method and version take the rest.
-        let line_bytes_max = limits.target_bytes_max + 64;
-        if bytes.len() > line_bytes_max && memchr::memchr(b'\n', &bytes[..line_bytes_max]).is_none() {
-            return Err(TARGET_TOO_LONG);
+        self.check_bounds(limits)?;
+        Ok(None)
+    }
+
+    fn check_bounds(&self, limits: &Limits) -> Result<(), RequestError> {
+        // A line whose target is within its bound has room to spare for the longest method and the version.
+        const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
+        match self.has_line {
+            false if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => Err(TARGET_TOO_LONG),
+            _ if self.scanned > limits.head_bytes_max => Err(FIELDS_TOO_LARGE),
+            _ => Ok(()),
         }
-        if bytes.len() > limits.head_bytes_max { Err(FIELDS_TOO_LARGE) } else { Ok(None) }
     }
 }
 

@@ -13,6 +13,19 @@ type Case = (&'static str, &'static [u8], &'static [u16], CloseReason);
 const CASES: &[Case] = &[
     ("one request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", &[200], CloseReason::PeerClosed),
     ("nothing", b"", &[], CloseReason::PeerClosed),
+    (
+        "an answer that takes long, others around it",
+        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.1\r\nHost: a\r\n\r\nHEAD /late HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.0\r\n\r\n",
+        &[200, 200, 200, 200, 200],
+        CloseReason::Asked,
+    ),
+    (
+        "an answer that takes long to a request with a body",
+        b"GET /late HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200],
+        CloseReason::BodyUnread,
+    ),
     ("half a head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::PeerClosed),
     (
         "empty lines before a request, and a lone CR after it",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use miniweb::http::{
-    Body, Chunk, Closing, Connection, Exchange, FieldBlock, Limits, Method, Now, Request, Respond, Response, Status,
-    Step, Target, error_response,
+    self, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Request, Respond,
+    Response, Status, Step, Target, error_response,
 };
 
 /// A file that is nowhere: its bytes follow from where they stand.
@@ -45,7 +45,17 @@ impl PaperSite {
 impl Respond for PaperSite {
     type File = PaperFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Response<PaperFile> {
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> http::Answer<PaperFile> {
+        let response = self.response(request);
+        match request.target {
+            Target::Path { path: b"/late", .. } => http::Answer::Later(Box::new(move || response)),
+            _ => http::Answer::Now(response),
+        }
+    }
+}
+
+impl PaperSite {
+    fn response(&mut self, request: &Request<'_>) -> Response<PaperFile> {
         self.answered += 1;
         if !matches!(request.method, Method::Get | Method::Head) {
             return error_response(Status::MethodNotAllowed, "");
@@ -59,6 +69,7 @@ impl Respond for PaperSite {
             b"/large" => Body::Bytes(self.large.clone()),
             b"/file" => Body::File { file: PaperFile, range: 0..FILE_BYTES },
             b"/part" => Body::File { file: PaperFile, range: PART },
+            b"/late" => Body::Bytes(b"late".as_slice().into()),
             small if small.starts_with(b"/small") => Body::Bytes(b"small".as_slice().into()),
             _ => return error_response(Status::NotFound, ""),
         };
@@ -83,6 +94,8 @@ pub struct Peer {
     pub received: Vec<u8>,
     /// What an access log would have been given.
     pub exchanges: Vec<Exchange>,
+    /// Work that was handed out and is not done.
+    pub deferred: Option<Deferred<PaperFile>>,
 }
 
 impl Peer {
@@ -100,6 +113,7 @@ impl Peer {
             now,
             received: Vec::new(),
             exchanges: Vec::new(),
+            deferred: None,
         }
     }
 
@@ -122,7 +136,13 @@ impl Peer {
     /// Sends `bytes`, which must be wanted.
     pub fn give(&mut self, bytes: impl AsRef<[u8]>) {
         assert_eq!(self.connection.step(), Step::Receive);
-        self.connection.receive(bytes.as_ref(), &self.now, &mut self.site);
+        self.deferred = self.connection.receive(bytes.as_ref(), &self.now, &mut self.site);
+    }
+
+    /// Does the work that was handed out.
+    pub fn complete(&mut self) {
+        let deferred = self.deferred.take().expect("a connection that waits has handed out work");
+        self.connection.complete(deferred.finish(), &self.now);
     }
 
     /// Takes at most `bytes_max` of what is offered next; returns how many bytes that was.
@@ -154,7 +174,8 @@ impl Peer {
         loop {
             match self.connection.step() {
                 Step::Send => drop(self.take(bytes_max)),
-                Step::Resume => self.connection.receive(&[], &self.now, &mut self.site),
+                Step::Resume => self.deferred = self.connection.receive(&[], &self.now, &mut self.site),
+                Step::Wait => self.complete(),
                 Step::HalfClose => self.connection.half_closed(&self.now),
                 end @ (Step::Receive | Step::Close(_)) => return end,
             }
