@@ -304,7 +304,7 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
         Root::open(&path).map_err(|error| Failure::Missing(format!("{}: {}", path.display(), reason(&error))))?;
     let served = match root {
         Root::File(_) => format!("{} for every path", path.display()),
-        Root::Folder(_) | Root::Sample => path.display().to_string(),
+        Root::Folder { .. } | Root::Sample => path.display().to_string(),
     };
     Ok((root, Served(served)))
 }

@@ -130,6 +130,8 @@ pub enum CloseReason {
     RequestsMax,
     /// The server is stopping.
     Stopping,
+    /// All places were taken, and this one was idle.
+    RoomNeeded,
     /// The peer took nothing for too long, or too little.
     WriteStalled,
     /// A file became shorter while it was being sent: what was promised can't be kept.
@@ -147,6 +149,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Refused(status) => write!(f, "answered {}", status.code()),
             CloseReason::BodyUnread => f.write_str("the request's body was not read"),
             CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
+            CloseReason::RoomNeeded => f.write_str("its place was needed"),
             CloseReason::Stopping => f.write_str("the server is stopping"),
             CloseReason::WriteStalled => f.write_str("the peer reads too little"),
             CloseReason::FileTruncated => f.write_str("the file became shorter"),
@@ -271,6 +274,21 @@ impl<F> Connection<F> {
             State::Body { .. } => 0,
             _ => self.requests_left.min(1),
         };
+    }
+
+    /// Since when nothing is asked of it and nothing under way, as the deadline that would end it; None if something is.
+    pub fn idle_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Idle { until } if self.output.is_empty() && self.input.is_empty() => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Its place is needed for another. Only an idle connection is ended for that.
+    pub fn make_room(&mut self) {
+        if self.idle_until().is_some() {
+            self.state = State::Closed { reason: CloseReason::RoomNeeded };
+        }
     }
 
     /// When [`Connection::expire`] is to be called if nothing happens before.

@@ -1,14 +1,19 @@
 //! The way in for a loop that never waits: accepting under the limit of connections.
 //!
-//! At the limit, or when the system has no descriptor left, new connections stay in the backlog, where they cost
-//! nothing and lose nothing, and the door rests: trying again at once would spin.
+//! At the limit those go first that have been idle for longest: a kept connection is a courtesy, a new one is a user. When
+//! none is idle, or when the system has no descriptor left, new connections stay in the backlog, where they cost nothing
+//! and are served as soon as there is a place; a 503 would tell them to do by themselves, later, what the backlog does
+//! for them. Meanwhile the door rests: trying again at once would spin.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::drive::Client;
 use super::listen::{Accepted, Listener, Waiting};
 use super::worker::{Slots, Worker};
+use crate::ledger::Call;
 
 /// How long it rests, unless a connection ends before.
 pub const REST: Duration = Duration::from_millis(100);
@@ -29,8 +34,22 @@ pub enum Admission {
     Client(Client),
     /// Nobody waits.
     Nobody,
+    /// Somebody waits, and there is no place: let [`oldest_idle`] make room.
+    Full,
     /// Somebody may wait, and has to.
     Resting,
+}
+
+/// Most that are ended at once to make room: the search for them is worth more than one place.
+const ROOM_MAX: usize = 32;
+
+/// Those among `clients` that have been idle for longest. Of few idle ones only a few: they are likely to be used again.
+pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>) -> Vec<Key> {
+    let mut idle: Vec<(Instant, Key)> =
+        clients.filter_map(|(key, client)| Some((client.connection.idle_until()?, key))).collect();
+    idle.sort_unstable_by_key(|(until, _)| *until);
+    let count = idle.len().div_ceil(16).min(ROOM_MAX);
+    idle.into_iter().take(count).map(|(_, key)| key).collect()
 }
 
 impl Door {
@@ -46,7 +65,9 @@ impl Door {
             return Admission::Resting;
         }
         self.rests_until = None;
-        let Some(slot) = self.slots.take() else { return self.rest(now) };
+        let Some(slot) = self.slots.take() else {
+            return if self.someone_waits(worker) { Admission::Full } else { Admission::Nobody };
+        };
         match self.listener.accept(Waiting::Never, &worker.ledger) {
             Accepted::Connection(socket, peer) => Admission::Client(worker.welcome(socket, peer, slot)),
             Accepted::Nobody => Admission::Nobody,
@@ -57,9 +78,17 @@ impl Door {
         }
     }
 
-    fn rest(&mut self, now: Instant) -> Admission {
+    /// Does not let anyone in for a moment.
+    pub fn rest(&mut self, now: Instant) -> Admission {
         self.rests_until = Some(now + REST);
         Admission::Resting
+    }
+
+    fn someone_waits(&self, worker: &Worker) -> bool {
+        worker.ledger.count(Call::Wait);
+        let mut listener = [PollFd::new(&self.listener, PollFlags::IN)];
+        // If it can't be told, accept will.
+        poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// A connection has ended: there is a place and a descriptor.

@@ -7,6 +7,7 @@
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::worker::{Slot, Worker};
-use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Step};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Output, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
 
@@ -102,9 +103,18 @@ impl Client {
 /// Goes on with `client` as far as its socket allows.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
     client.connection.join(&mut worker.spare);
-    let outcome = take_steps(client, worker);
-    client.connection.part(&mut worker.spare);
-    outcome
+    // A panic is our bug; it shall cost the one connection that met it, not all of this worker's.
+    match catch_unwind(AssertUnwindSafe(|| take_steps(client, worker))) {
+        Ok(outcome) => {
+            client.connection.part(&mut worker.spare);
+            outcome
+        }
+        Err(_) => {
+            worker.ledger.tell(client.id, format_args!("close: the server panicked"));
+            worker.spare = Output::default();
+            Drive::Closed
+        }
+    }
 }
 
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod blocking;
+mod clients;
 mod clock;
 mod deadlines;
 mod door;
@@ -91,6 +92,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         settings;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let mut stop = Stop::install()?;
+    Stop::on_hangup(root.reopen_flag())?;
     let slots = Slots::new(places(connections_max));
     limits.record_exchanges = log != LogFormat::None;
     let (waiting, listeners) = match strategy {

@@ -12,10 +12,11 @@
 
 use std::time::Duration;
 
-use super::door::{Admission, Door};
+use super::door::{Admission, Door, oldest_idle};
 use super::drive::{Client, Drive, Readable, drive};
 use super::stop::Stop;
 use super::worker::Worker;
+use crate::http::CloseReason;
 use crate::ledger::Call;
 
 /// The loop and all it owns.
@@ -44,6 +45,8 @@ impl PollList {
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
             self.turn(None);
         }
+        self.clients.iter_mut().for_each(|client| client.connection.fail(CloseReason::Stopping));
+        self.pass();
     }
 
     fn turn(&mut self, door: Option<&mut Door>) {
@@ -66,10 +69,21 @@ impl PollList {
     /// Takes all that wait; tells whether anyone did.
     fn accept(&mut self, door: &mut Door) -> bool {
         let before = self.clients.len();
-        while let Admission::Client(client) = door.admit(&mut self.worker) {
-            self.clients.push(client);
+        loop {
+            match door.admit(&mut self.worker) {
+                Admission::Client(client) => self.clients.push(client),
+                Admission::Nobody | Admission::Resting => return self.clients.len() > before,
+                Admission::Full => {
+                    // The pass closes them, and the next turn lets others in.
+                    let idle = oldest_idle(self.clients.iter().enumerate());
+                    if idle.is_empty() {
+                        door.rest(self.worker.clock.now().instant);
+                    }
+                    idle.into_iter().for_each(|at| self.clients[at].connection.make_room());
+                    return true;
+                }
+            }
         }
-        self.clients.len() > before
     }
 
     /// Gives every connection its turn.

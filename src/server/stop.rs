@@ -1,12 +1,12 @@
 //! SIGINT and SIGTERM: the first asks the server to stop, the second ends it at once.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 /// Whether the server is to stop.
@@ -33,6 +33,18 @@ impl Stop {
             flag::register(signal, requested.clone())?;
         }
         Ok(Stop { requested, exits, wakers: Vec::new() })
+    }
+
+    /// Sets `reopen` at each SIGHUP, as a service is told that its files were moved. At a terminal the signal keeps its
+    /// meaning: whoever is at it has left.
+    ///
+    /// # Errors
+    /// The system's, if it refuses.
+    pub fn on_hangup(reopen: Arc<AtomicBool>) -> io::Result<()> {
+        if !io::stdin().is_terminal() {
+            flag::register(SIGHUP, reopen)?;
+        }
+        Ok(())
     }
 
     /// Whether a signal came.

@@ -7,9 +7,11 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
@@ -23,8 +25,15 @@ use crate::ledger::{Call, Ledger};
 /// Where the site's files come from.
 #[derive(Debug)]
 pub enum Root {
-    /// A folder, held open: it may be renamed while it is served.
-    Folder(OwnedFd),
+    /// A folder, held open: it may be renamed while it is served. When that is asked for, the one that has its path then is served instead.
+    Folder {
+        /// As the user named it.
+        path: PathBuf,
+        /// Open.
+        held: RwLock<Arc<OwnedFd>>,
+        /// Set by a signal.
+        reopen: Arc<AtomicBool>,
+    },
     /// One file that is the answer to every path.
     File(PathBuf),
     /// The sample site that is part of the program.
@@ -117,21 +126,49 @@ impl Root {
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".")?;
-                Ok(Root::Folder(opened))
+                let reopen = Arc::new(AtomicBool::new(false));
+                Ok(Root::Folder { path: path.to_owned(), held: RwLock::new(Arc::new(opened)), reopen })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
         }
     }
 
+    /// Set it, and the folder's path is looked up anew.
+    pub fn reopen_flag(&self) -> Arc<AtomicBool> {
+        match self {
+            Root::Folder { reopen, .. } => reopen.clone(),
+            // Looked up by its path each time, or part of the program.
+            Root::File(_) | Root::Sample => Arc::default(),
+        }
+    }
+
+    /// The folder, opened anew if that was asked for. If its path leads to none now, the old one goes on being served.
+    fn held(&self) -> Option<Arc<OwnedFd>> {
+        let Root::Folder { path, held, reopen } = self else { return None };
+        if reopen.swap(false, Ordering::AcqRel) {
+            match open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(opened) => *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened),
+                Err(error) => {
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "miniweb: {}: {error}; the folder of before is served on",
+                        path.display()
+                    );
+                }
+            }
+        }
+        Some(held.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
     /// Opens the folder at `path` itself, to be listed.
     pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
-        let Root::Folder(root) = self else { return None };
+        let root = self.held()?;
         if !path.is_folder || path.is_hidden {
             return None;
         }
         ledger.count(Call::Open);
-        let folder = open_beneath(root, &path.relative).ok()?;
+        let folder = open_beneath(&root, &path.relative).ok()?;
         ledger.count(Call::Stat);
         let is_folder = FileType::from_raw_mode(fstat(&folder).ok()?.st_mode) == FileType::Directory;
         is_folder.then(|| Arc::new(folder))
@@ -167,13 +204,14 @@ impl Root {
                 judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
-            Root::Folder(root) => {
+            Root::Folder { .. } => {
+                let Some(root) = self.held() else { return Found::Nothing(Status::InternalServerError) };
                 let mut relative = file_of(path);
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
                 }
                 ledger.count(Call::Open);
-                judge(open_beneath(root, &relative), ledger)
+                judge(open_beneath(&root, &relative), ledger)
             }
             Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
         };
