@@ -2,14 +2,14 @@
 
 use miniweb::http::{CloseReason, Closing, Limits, Status, Step};
 
-use super::peer::{Answer, Peer, get};
+use super::peer::{Peer, Reply, get};
 
 fn close(reason: CloseReason) -> Step {
     Step::Close(Closing { reason, reset: false })
 }
 
 /// What the Connection field of each answer says.
-fn persistence(answers: &[Answer]) -> Vec<Option<&str>> {
+fn persistence(answers: &[Reply]) -> Vec<Option<&str>> {
     answers.iter().map(|answer| answer.connection.as_deref()).collect()
 }
 
@@ -152,34 +152,10 @@ fn nothing_is_asked_of_a_connection_that_is_over() {
     let mut peer = Peer::new(Limits::default());
     peer.connection.end_of_input();
     assert_eq!(peer.settle(), close(CloseReason::PeerClosed));
-    assert!(peer.connection.receive(get("/small").as_bytes(), &peer.now, &mut peer.site).is_none());
+    peer.receive(get("/small").as_bytes());
     peer.connection.expire(&peer.now);
     peer.connection.half_closed(&peer.now);
     peer.connection.end_of_input();
     assert_eq!(peer.connection.step(), close(CloseReason::PeerClosed));
     assert_eq!(peer.site.answered, 0);
-}
-
-#[test]
-fn while_an_answer_is_made_nothing_is_read_or_answered_and_no_deadline_runs() {
-    let mut peer = Peer::new(Limits::default());
-    peer.give([get("/late"), get("/small")].concat());
-    assert_eq!(peer.connection.step(), Step::Wait);
-    assert_eq!(peer.connection.deadline(), None);
-    assert_eq!(peer.site.answered, 1);
-    peer.complete();
-    assert_eq!(peer.settle(), Step::Receive);
-    assert_eq!(peer.site.answered, 2);
-    assert!(peer.connection.deadline().is_some());
-}
-
-#[test]
-fn an_answer_that_is_made_while_the_server_stops_still_arrives_and_says_close() {
-    let mut peer = Peer::new(Limits::default());
-    peer.give([get("/late"), get("/small")].concat());
-    peer.connection.stop();
-    peer.complete();
-    peer.settle();
-    // The work was under way before the stop; the request behind it is the last.
-    assert_eq!(persistence(&peer.answers()), [None, Some("close")]);
 }

@@ -9,6 +9,7 @@
 
 mod closing;
 mod deadlines;
+mod deferred;
 mod exchanges;
 mod framing;
 mod output;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use miniweb::http::{
-    self, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Request, Respond,
+    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Request, Respond,
     Response, Status, Step, Target, error_response,
 };
 
@@ -23,7 +23,7 @@ impl PaperFile {
 
 /// Longer than what is copied into the queue: shared with it instead.
 pub const LARGE_BYTES: usize = 20_000;
-/// What of the file `/part` answers with.
+/// What of the file `/part` answers with, and `/parts` between two texts.
 pub const PART: std::ops::Range<u64> = 100..400;
 /// The length of `/file`.
 pub const FILE_BYTES: u64 = 3_000;
@@ -45,18 +45,19 @@ impl PaperSite {
 impl Respond for PaperSite {
     type File = PaperFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> http::Answer<PaperFile> {
-        let response = self.response(request);
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Answer<PaperFile> {
+        self.answered += 1;
+        let response = self.read(request);
         match request.target {
-            Target::Path { path: b"/late", .. } => http::Answer::Later(Box::new(move || response)),
-            _ => http::Answer::Now(response),
+            Target::Path { path: b"/late", .. } => Answer::Later(Box::new(|| response)),
+            Target::Path { path: b"/never", .. } => Answer::Later(Box::new(|| panic!("as a test wants it"))),
+            _ => Answer::Now(response),
         }
     }
 }
 
 impl PaperSite {
-    fn response(&mut self, request: &Request<'_>) -> Response<PaperFile> {
-        self.answered += 1;
+    fn read(&self, request: &Request<'_>) -> Response<PaperFile> {
         if !matches!(request.method, Method::Get | Method::Head) {
             return error_response(Status::MethodNotAllowed, "");
         }
@@ -69,8 +70,11 @@ impl PaperSite {
             b"/large" => Body::Bytes(self.large.clone()),
             b"/file" => Body::File { file: PaperFile, range: 0..FILE_BYTES },
             b"/part" => Body::File { file: PaperFile, range: PART },
-            b"/late" => Body::Bytes(b"late".as_slice().into()),
-            small if small.starts_with(b"/small") => Body::Bytes(b"small".as_slice().into()),
+            b"/parts" => {
+                Body::Parts(vec![text(b"before"), Body::File { file: PaperFile, range: PART }, text(b"after")])
+            }
+            b"/late" => text(b"late"),
+            small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
         };
         let mut fields = FieldBlock::default();
@@ -78,6 +82,10 @@ impl PaperSite {
         fields.push_number("Content-Length", body.len());
         Response { status: Status::Ok, fields, body }
     }
+}
+
+fn text(text: &'static [u8]) -> Body<PaperFile> {
+    Body::Bytes(bytes::Bytes::from_static(text))
 }
 
 /// A GET of `path` that leaves the connection open.
@@ -94,7 +102,7 @@ pub struct Peer {
     pub received: Vec<u8>,
     /// What an access log would have been given.
     pub exchanges: Vec<Exchange>,
-    /// Work that was handed out and is not done.
+    /// The work on an answer that the connection waits for.
     pub deferred: Option<Deferred<PaperFile>>,
 }
 
@@ -136,13 +144,14 @@ impl Peer {
     /// Sends `bytes`, which must be wanted.
     pub fn give(&mut self, bytes: impl AsRef<[u8]>) {
         assert_eq!(self.connection.step(), Step::Receive);
-        self.deferred = self.connection.receive(bytes.as_ref(), &self.now, &mut self.site);
+        self.receive(bytes.as_ref());
     }
 
-    /// Does the work that was handed out.
-    pub fn complete(&mut self) {
-        let deferred = self.deferred.take().expect("a connection that waits has handed out work");
-        self.connection.complete(deferred.finish(), &self.now);
+    /// The same, wanted or not.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        let deferred = self.connection.receive(bytes, &self.now, &mut self.site);
+        assert!(deferred.is_none() || self.deferred.is_none(), "answers are made one after the other");
+        self.deferred = deferred.or(self.deferred.take());
     }
 
     /// Takes at most `bytes_max` of what is offered next; returns how many bytes that was.
@@ -174,8 +183,11 @@ impl Peer {
         loop {
             match self.connection.step() {
                 Step::Send => drop(self.take(bytes_max)),
-                Step::Resume => self.deferred = self.connection.receive(&[], &self.now, &mut self.site),
-                Step::Wait => self.complete(),
+                Step::Resume => self.receive(&[]),
+                Step::Wait => {
+                    let deferred = self.deferred.take().expect("what is waited for was handed out");
+                    self.connection.complete(deferred.finish(), &self.now);
+                }
                 Step::HalfClose => self.connection.half_closed(&self.now),
                 end @ (Step::Receive | Step::Close(_)) => return end,
             }
@@ -194,14 +206,14 @@ impl Peer {
     }
 
     /// The answers that were taken so far.
-    pub fn answers(&self) -> Vec<Answer> {
+    pub fn answers(&self) -> Vec<Reply> {
         answers(&self.received)
     }
 }
 
 /// One answer as the peer reads it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Reply {
     pub status: u16,
     /// The path that it answers, where the site knew it.
     pub asked: Option<String>,
@@ -211,7 +223,7 @@ pub struct Answer {
 }
 
 /// Takes `received` apart.
-pub fn answers(received: &[u8]) -> Vec<Answer> {
+pub fn answers(received: &[u8]) -> Vec<Reply> {
     spans(received).iter().map(|span| span.read(received)).collect()
 }
 
@@ -236,11 +248,11 @@ pub fn spans(received: &[u8]) -> Vec<Span> {
 }
 
 impl Span {
-    fn read(&self, received: &[u8]) -> Answer {
+    fn read(&self, received: &[u8]) -> Reply {
         let head = std::str::from_utf8(&received[self.start..self.head_end]).expect("the heads of this site are ASCII");
         let fields = head.lines().filter_map(|line| line.split_once(": "));
         let field = |name: &str| fields.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
-        Answer {
+        Reply {
             status: head[9..12].parse().expect("a status is a number"),
             asked: field("Asked"),
             connection: field("Connection"),
