@@ -26,7 +26,8 @@ pub fn cases() -> Vec<Case> {
         a_pipeline_that_is_never_read_costs_no_memory,
     ];
     let at_once = cases![if Strategy::serves_several_at_once; connections_beyond_the_limit_wait_for_a_place];
-    [everywhere, at_once].concat()
+    let in_one_loop = cases![if |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList); at_the_limit_the_longest_idle_connection_goes];
+    [everywhere, at_once, in_one_loop].concat()
 }
 
 fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(strategy: Strategy) {
@@ -212,15 +213,35 @@ fn send_what_is_taken(peer: &mut Peer, bytes: &str) {
 fn connections_beyond_the_limit_wait_for_a_place(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
+    // Both are in the middle of a request: none of them is idle.
     let (mut first, mut second) = (server.connect(), server.connect());
-    assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+    let request = get("/");
+    let (start, end) = request.split_at(10);
+    first.send(start);
+    second.send(start);
     let mut third = server.connect();
     third.send(get("/page.html"));
     third.stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket has timeouts");
     let early = third.stream.peek(&mut [0]).map_err(|error| error.kind());
     assert_eq!(early, Err(ErrorKind::WouldBlock), "there is no place for it yet");
-    assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+    first.send(end);
+    second.send(end);
+    assert_eq!((first.response().status, second.response().status), (200, 200));
     drop(first);
     third.stream.set_read_timeout(Some(crate::support::PATIENCE)).expect("a socket has timeouts");
     assert_eq!(third.response().status, 200);
+}
+
+/// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its threads sleeps for
+/// which reason, and leaves the newcomer in the backlog until a connection ends.
+fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!(first.get("/").status, 200);
+    assert_eq!(second.get("/").status, 200);
+    let mut third = server.connect();
+    assert_eq!(third.get("/page.html").status, 200);
+    first.expect_end();
+    assert_eq!(second.get("/").status, 200);
 }

@@ -19,7 +19,7 @@ pub fn cases() -> Vec<Case> {
 fn a_known_method_that_is_not_offered_says_what_is(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
         // That it says what is allowed is asked of every 405.
         expect_answered(&server, format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n\r\n"), 405);
     }
@@ -37,7 +37,7 @@ fn options_of_the_server_says_what_is_offered(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let response = server.ask("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(matches!(response.status, 200 | 204 | 405), "{response:?}");
+    assert_eq!(response.status, 204, "{response:?}");
     assert!(response.required("Allow").starts_with("GET, HEAD"), "{response:?}");
 }
 
