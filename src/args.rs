@@ -11,7 +11,9 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use crate::http::Limits;
-use crate::server::{LogFormat, Model, Settings, Strategy};
+use nix::unistd::User;
+
+use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
 use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, default_folder};
 
 /// Puts a folder on the web, under one of three I/O strategies. In earnest: mio.
@@ -119,6 +121,14 @@ macro_rules! strategy_arguments {
             #[argh(option, arg_name = "ext=type")]
             media_type: Vec<MediaTypeRule>,
 
+            /// become this user once the port is bound
+            #[argh(option, from_str_fn(user), arg_name = "name")]
+            user: Option<User>,
+
+            /// let the kernel refuse all access to files but reading ROOT (Landlock)
+            #[argh(switch)]
+            confine: bool,
+
             /// tell on stderr what the loop does, step by step
             #[argh(switch)]
             trace: bool,
@@ -153,6 +163,7 @@ macro_rules! strategy_arguments {
                     log: self.log.unwrap_or_else(default_log),
                     trace: self.trace,
                     shutdown_timeout: self.shutdown_timeout,
+                    privileges: Privileges { user: self.user, confine: self.confine },
                 };
                 Ok((settings, served))
             }
@@ -364,6 +375,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn user(name: &str) -> Result<User, String> {
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err("there is no such user".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "none" => Ok(LogFormat::None),
@@ -402,8 +421,19 @@ pub fn url(address: SocketAddr) -> String {
     }
 }
 
-/// The strategy in words.
-pub fn describe(strategy: Strategy) -> String {
+/// The way of waiting and what was given up, in words.
+pub fn describe(strategy: Strategy, privileges: &Privileges) -> String {
+    let mut words = describe_strategy(strategy);
+    if let Some(user) = &privileges.user {
+        words.push_str(&format!("; as {}", user.name));
+    }
+    if privileges.confine {
+        words.push_str("; confined to it");
+    }
+    words
+}
+
+fn describe_strategy(strategy: Strategy) -> String {
     match strategy {
         Strategy::Mio { workers } if workers.get() == 1 => "mio, 1 worker".to_owned(),
         Strategy::Mio { workers } => format!("mio, {workers} workers"),

@@ -13,13 +13,12 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use super::clock::Pace;
 use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
 use super::fork::Children;
-use super::listen::{Accepted, Listener, Waiting};
+use super::listen::{Accepted, Listener};
 use super::live::Live;
 use super::stop::Stop;
 use super::worker::{Shared, Worker};
@@ -51,14 +50,8 @@ struct Blocking {
 }
 
 /// Serves until it is told to stop and has finished.
-pub(super) fn run(
-    listener: Listener,
-    shared: Shared,
-    mut stop: Stop,
-    model: Model,
-    shutdown_timeout: Duration,
-) -> io::Result<()> {
-    let (mut signal, stopping) = (stop.waker()?, stop.flag());
+pub(super) fn run(listener: Listener, shared: Shared, mut stop: Stop, model: Model) -> io::Result<()> {
+    let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
     let children = Children::new()?;
     std::thread::spawn({
@@ -67,8 +60,8 @@ pub(super) fn run(
             // Nothing can be done about a stream that fails; the flag is set all the same.
             let _ = signal.read(&mut [0]);
             server.listener.shut_down();
-            server.live.stop_all(shutdown_timeout);
-            children.stop_all(shutdown_timeout);
+            server.live.stop_all(timeout);
+            children.stop_all(timeout);
         }
     });
     match model {
@@ -143,14 +136,12 @@ impl Blocking {
 
     /// Waits for a connection and a place for it; None when the server is to stop.
     fn accept(&self, worker: &mut Worker) -> Option<Client> {
-        let limits = &self.shared.limits;
-        let waiting = Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout };
         while !self.stopping.load(Ordering::Acquire) {
             let Some(slot) = self.shared.slots.take() else {
                 std::thread::sleep(REST);
                 continue;
             };
-            match self.listener.accept(waiting, &worker.ledger) {
+            match self.listener.accept(&worker.ledger) {
                 Accepted::Connection(socket, peer) => return Some(worker.welcome(socket, peer, slot)),
                 Accepted::Nobody => {}
                 Accepted::Exhausted(errno) => {
@@ -164,7 +155,7 @@ impl Blocking {
 
     /// Serves one connection to its end.
     fn serve(&self, mut client: Client, worker: &mut Worker) {
-        let mut patience = self.shared.limits.header_timeout;
+        let mut patience = self.listener.patience();
         loop {
             if self.stopping.load(Ordering::Acquire) {
                 client.stop();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::drive::Client;
-use super::listen::{Accepted, Listener, Waiting};
+use super::listen::{Accepted, Listener};
 use super::worker::{Slots, Worker};
 use crate::ledger::Call;
 
@@ -68,7 +68,7 @@ impl Door {
         let Some(slot) = self.slots.take() else {
             return if self.someone_waits(worker) { Admission::Full } else { Admission::Nobody };
         };
-        match self.listener.accept(Waiting::Never, &worker.ledger) {
+        match self.listener.accept(&worker.ledger) {
             Accepted::Connection(socket, peer) => Admission::Client(worker.welcome(socket, peer, slot)),
             Accepted::Nobody => Admission::Nobody,
             Accepted::Exhausted(errno) => {

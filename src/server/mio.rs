@@ -27,6 +27,7 @@ use super::clients::Clients;
 use super::door::{Admission, Door};
 use super::drive::Readable;
 use super::helpers::Helpers;
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::ledger::Call;
 
@@ -39,7 +40,8 @@ pub(super) struct Reactor {
     poll: Poll,
     phase: Phase,
     clients: Clients,
-    shutdown_timeout: Duration,
+    /// How long a stop waits.
+    timeout: Duration,
 }
 
 enum Phase {
@@ -47,7 +49,7 @@ enum Phase {
     Serving {
         door: Door,
         may_wait: bool,
-        _stop: UnixStream,
+        _signal: UnixStream,
     },
     Draining {
         until: Instant,
@@ -55,20 +57,14 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A reactor behind `door` that ends in order when `stop` can be read.
-    pub(super) fn new(
-        door: Door,
-        worker: Worker,
-        helpers: Helpers,
-        stop: UnixStream,
-        shutdown_timeout: Duration,
-    ) -> io::Result<Reactor> {
-        let poll = Poll::new()?;
+    /// A reactor behind `door` that ends in order when it is told to stop.
+    pub(super) fn new(door: Door, worker: Worker, helpers: Helpers, stop: &mut Stop) -> io::Result<Reactor> {
+        let (poll, signal) = (Poll::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
-        poll.registry().register(&mut SourceFd(&stop.as_raw_fd()), STOP, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
         let worker = worker.with_helpers(helpers, Some(Waker::new(poll.registry(), HELPERS)?));
-        let phase = Phase::Serving { door, may_wait: false, _stop: stop };
-        Ok(Reactor { poll, phase, clients: Clients::new(worker), shutdown_timeout })
+        let phase = Phase::Serving { door, may_wait: false, _signal: signal };
+        Ok(Reactor { poll, phase, clients: Clients::new(worker), timeout: stop.timeout() })
     }
 
     /// Serves until it is told to stop and has finished.
@@ -153,7 +149,7 @@ impl Reactor {
     fn stop(&mut self) {
         self.listener_is_ready();
         self.accept();
-        self.phase = Phase::Draining { until: self.clients.worker.clock.now().instant + self.shutdown_timeout };
+        self.phase = Phase::Draining { until: self.clients.worker.clock.now().instant + self.timeout };
         self.clients.stop();
     }
 

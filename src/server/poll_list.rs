@@ -33,7 +33,7 @@ impl PollList {
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self, mut door: Door, stop: &Stop, shutdown_timeout: Duration) {
+    pub(super) fn run(mut self, mut door: Door, stop: &Stop) {
         while !stop.is_requested() {
             self.turn(Some(&mut door));
         }
@@ -41,7 +41,7 @@ impl PollList {
         self.turn(Some(&mut door));
         drop(door);
         self.clients.iter_mut().for_each(Client::stop);
-        let give_up = self.worker.clock.now().instant + shutdown_timeout;
+        let give_up = self.worker.clock.now().instant + stop.timeout();
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
             self.turn(None);
         }
@@ -73,6 +73,8 @@ impl PollList {
             match door.admit(&mut self.worker) {
                 Admission::Client(client) => self.clients.push(client),
                 Admission::Nobody | Admission::Resting => return self.clients.len() > before,
+                // Those who came in just now have not had their turn yet: they are not idle.
+                Admission::Full if self.clients.len() > before => return true,
                 Admission::Full => {
                     // The pass closes them, and the next turn lets others in.
                     let idle = oldest_idle(self.clients.iter().enumerate());

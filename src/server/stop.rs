@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -12,6 +13,7 @@ use signal_hook::{flag, low_level};
 /// Whether the server is to stop.
 #[derive(Debug)]
 pub struct Stop {
+    timeout: Duration,
     requested: Arc<AtomicBool>,
     /// What a second signal does.
     exits: Vec<SigId>,
@@ -19,11 +21,11 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Takes over both signals.
+    /// Takes over both signals. Answers under way have `timeout` to be finished.
     ///
     /// # Errors
     /// The system's, if it refuses.
-    pub fn install() -> io::Result<Stop> {
+    pub fn install(timeout: Duration) -> io::Result<Stop> {
         let requested = Arc::new(AtomicBool::new(false));
         let mut exits = Vec::new();
         for signal in [SIGINT, SIGTERM] {
@@ -32,7 +34,7 @@ impl Stop {
             exits.push(flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?);
             flag::register(signal, requested.clone())?;
         }
-        Ok(Stop { requested, exits, wakers: Vec::new() })
+        Ok(Stop { timeout, requested, exits, wakers: Vec::new() })
     }
 
     /// Sets `reopen` at each SIGHUP, as a service is told that its files were moved. At a terminal the signal keeps its
@@ -45,6 +47,11 @@ impl Stop {
             flag::register(SIGHUP, reopen)?;
         }
         Ok(())
+    }
+
+    /// How long a stop waits for answers under way.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether a signal came.

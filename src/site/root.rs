@@ -134,6 +134,14 @@ impl Root {
         }
     }
 
+    /// Where its files are, if they are files.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Root::Folder { path, .. } | Root::File(path) => Some(path.clone()),
+            Root::Sample => None,
+        }
+    }
+
     /// Set it, and the folder's path is looked up anew.
     pub fn reopen_flag(&self) -> Arc<AtomicBool> {
         match self {
