@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub framing: Framing,
     /// `Expect: 100-continue`: whether the body will follow is not known (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
+    /// The whole head as it came, for whoever must answer later.
+    pub head: &'a [u8],
     /// The request line as it came, for the log.
     pub line: &'a [u8],
 }
@@ -194,6 +196,7 @@ impl<'a> Request<'a> {
             expects_continue: version == Version::Http11
                 && fields.list("expect").any(|e| e.eq_ignore_ascii_case(b"100-continue")),
             fields,
+            head,
             line,
         })
     }

@@ -26,7 +26,6 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::clients::Clients;
 use super::door::{Admission, Door};
 use super::drive::Readable;
-use super::helpers::Helpers;
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::ledger::Call;
@@ -57,12 +56,12 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A reactor behind `door` that ends in order when it is told to stop.
-    pub(super) fn new(door: Door, worker: Worker, helpers: Helpers, stop: &mut Stop) -> io::Result<Reactor> {
+    /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
+    pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &mut Stop) -> io::Result<Reactor> {
         let (poll, signal) = (Poll::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
-        let worker = worker.with_helpers(helpers, Some(Waker::new(poll.registry(), HELPERS)?));
+        let worker = worker(Waker::new(poll.registry(), HELPERS)?);
         let phase = Phase::Serving { door, may_wait: false, _signal: signal };
         Ok(Reactor { poll, phase, clients: Clients::new(worker), timeout: stop.timeout() })
     }

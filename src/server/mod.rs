@@ -135,8 +135,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     match strategy {
         Strategy::Mio { .. } => run_reactors(listeners, &shared, &mut stop)?,
         Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX)
-                .with_helpers(shared.helpers.clone(), None);
+            let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(&shared, CACHE_BYTES_MAX, None);
             let door = Door::new(listeners.remove(0), shared.slots);
             poll_list::PollList::new(worker, pause).run(door, &stop);
         }
@@ -151,9 +150,13 @@ fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &mut Stop) -> i
     let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
-        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, cache_bytes_max);
+        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, 0);
         let door = Door::new(listener, shared.slots.clone());
-        reactors.push(mio::Reactor::new(door, worker, shared.helpers.clone(), stop)?);
+        reactors.push(mio::Reactor::new(
+            door,
+            |waker| worker.with_helpers(shared, cache_bytes_max, Some(waker)),
+            stop,
+        )?);
     }
     let last = reactors.pop();
     std::thread::scope(|scope| {

@@ -86,10 +86,12 @@ impl Worker {
         }
     }
 
-    /// The same, for a loop that must not block; `waker` wakes it when an answer is made.
-    pub fn with_helpers(self, helpers: Helpers, waker: Option<mio::Waker>) -> Worker {
+    /// The same, for a loop that must not block; `waker` wakes it when an answer is made. Its memory is of another size.
+    pub fn with_helpers(self, shared: &Shared, cache_bytes_max: u64, waker: Option<mio::Waker>) -> Worker {
+        let helpers = shared.helpers.clone();
+        let site = Site::unhurried(shared.root.clone(), shared.policy.clone(), self.ledger.clone(), cache_bytes_max);
         let mailbox = Arc::new(Mailbox::new(waker));
-        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, ..self }
+        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, site, ..self }
     }
 
     /// Has an answer made. It comes back at once if there is nobody else to make it.

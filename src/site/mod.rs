@@ -6,6 +6,7 @@
 mod auth;
 mod cache;
 mod compress;
+mod elsewhere;
 mod listing;
 mod media_type;
 mod path;
@@ -23,6 +24,7 @@ use crate::http::{
 };
 use crate::ledger::Ledger;
 use cache::{FileCache, Known};
+use elsewhere::Elsewhere;
 use path::SitePath;
 use representation::{Representation, Source};
 
@@ -40,12 +42,21 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS";
 pub struct Site {
     cache: FileCache,
     policy: Arc<Policy>,
+    /// Where requests are answered if the root is slow to ask and there is someone to wait for it.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 impl Site {
     /// The site beneath `root`, with at most `cache_bytes_max` of it remembered.
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
-        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy }
+        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy, elsewhere: None }
+    }
+
+    /// The same for a loop that must not wait for the root, and has helpers that may.
+    pub fn unhurried(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
+        let elsewhere =
+            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max / 16));
+        Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
     }
 
     /// The answer to a request for `target`, which is to be read.
@@ -206,9 +217,12 @@ impl Respond for Site {
             return Answer::Now(response);
         }
         // 2. What for: only reading is offered.
-        match (request.method, request.target) {
-            (Method::Get | Method::Head, Target::Path { path, query }) => self.read(request, path, query, now),
-            (Method::Options, _) => Answer::Now(self.options()),
+        match (request.method, request.target, &self.elsewhere) {
+            (Method::Get | Method::Head, Target::Path { .. }, Some(elsewhere)) => {
+                Answer::Later(elsewhere.answer(request, now))
+            }
+            (Method::Get | Method::Head, Target::Path { path, query }, None) => self.read(request, path, query, now),
+            (Method::Options, ..) => Answer::Now(self.options()),
             _ => {
                 let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
                 response.fields.push("Allow", ALLOWED);

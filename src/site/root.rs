@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statfs};
 use rustix::io::Errno;
 
 use super::path::SitePath;
@@ -132,6 +132,19 @@ impl Root {
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
         }
+    }
+
+    /// Whether asking it may take long: it lives in another program (FUSE) or on another machine. A file system of that
+    /// kind that is mounted further down is not noticed.
+    pub fn is_slow(&self) -> bool {
+        // statfs(2): FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
+        const SLOW: [u32; 7] = [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
+        let facts = match self {
+            Root::Folder { .. } => self.held().map(fstatfs),
+            Root::File(path) => Some(statfs(path)),
+            Root::Sample => None,
+        };
+        facts.is_some_and(|facts| facts.is_ok_and(|facts| SLOW.contains(&(facts.f_type as u32))))
     }
 
     /// Where its files are, if they are files.
