@@ -80,14 +80,23 @@ impl Response {
         self.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The fields but for Date, which is another in each second.
-    pub fn fields_but_date(&self) -> Vec<(String, String)> {
-        self.fields.iter().filter(|(name, _)| name != "Date").cloned().collect()
+    /// The fields but for what the clock changes: the Date, and whether the tag of a file that was written a
+    /// moment ago is weak still.
+    pub fn lasting_fields(&self) -> Vec<(&str, &str)> {
+        let fields = self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
+        fields.filter(|(name, _)| *name != "Date").collect()
     }
 
     /// Whether a body follows this head if the request's method is not HEAD.
     pub fn may_have_body(&self) -> bool {
         !matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    /// Fails unless it says that the site can be read.
+    #[track_caller]
+    pub fn expect_allow(&self) {
+        let allow = self.required("Allow");
+        assert!(["GET", "HEAD"].iter().all(|method| allow.split(", ").any(|word| word == *method)), "Allow: {allow}");
     }
 
     #[track_caller]
@@ -109,7 +118,7 @@ impl Response {
         }
         match self.status {
             301 => drop(self.required("Location")),
-            405 => assert!(self.required("Allow").starts_with("GET, HEAD"), "{self:?}"),
+            405 => self.expect_allow(),
             // The connection can't go on after these: where the next request would begin is not known.
             408 | 413 | 414 | 431 | 505 => assert!(self.says_close(), "no Connection: close in {self:?}"),
             _ => {}
