@@ -66,6 +66,11 @@ impl Strategy {
     }
 }
 
+/// The binary, without arguments.
+pub fn miniweb() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_miniweb"))
+}
+
 /// A running server; dead and reaped when it is dropped.
 pub struct Server {
     /// The first line of its output.
@@ -90,7 +95,7 @@ impl Server {
 
     /// The command that [`Server::start`] runs.
     pub fn command(strategy: Strategy, root: impl AsRef<Path>, options: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+        let mut command = miniweb();
         command.args(strategy.arguments()).arg(root.as_ref()).args(options);
         // An option may stand there once.
         for (option, value) in [("--port", "0"), ("--log", "none")] {
@@ -119,6 +124,11 @@ impl Server {
         Pid::from_child(&self.process)
     }
 
+    /// Reads its output no more: it gets a broken pipe.
+    pub fn close_output(&mut self) {
+        self.output = Lines::none();
+    }
+
     #[track_caller]
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address)
@@ -143,7 +153,8 @@ impl Server {
     /// Waits for the end that something else brings about.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let status = wait_until("the server ends", || self.process.try_wait().expect("it is ours"));
+        let what = format!("the end of {:?}", self.greeting);
+        let status = wait_until(&what, || self.process.try_wait().expect("it is ours"));
         self.ended = Some(status);
         status
     }
@@ -189,8 +200,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.ended.is_none() {
-            // They can only fail if all of them are gone.
+        // A server that has ended may have left children; one that runs is a member of its group itself.
+        if !self.processes().is_empty() {
+            // They can only fail if all of them have ended meanwhile.
             let _ = kill_process_group(self.pid(), Signal::KILL);
             let _ = self.process.wait();
         }
@@ -219,6 +231,11 @@ impl Lines {
             }
         });
         Lines(lines)
+    }
+
+    /// Nothing, of which there will be no more.
+    fn none() -> Lines {
+        Lines(channel().1)
     }
 
     /// The next line, or None at the end.
