@@ -235,6 +235,9 @@ pub enum Failure {
     Missing(String),
 }
 
+/// The options that are there or not. With a value they would be taken for two arguments.
+const SWITCHES: [&str; 6] = ["--confine", "--cors", "--help", "--list", "--trace", "--version"];
+
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
@@ -245,6 +248,9 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         let word =
             argument.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))?;
         match word.split_once('=') {
+            Some((name, _)) if SWITCHES.contains(&name) => {
+                return Err(Failure::Usage(format!("{name} takes no value")));
+            }
             Some((name, value)) if name.starts_with("--") && !words.iter().any(|w| w == "--") => {
                 words.extend([name.to_owned(), value.to_owned()]);
             }

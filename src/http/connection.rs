@@ -276,10 +276,12 @@ impl<F> Connection<F> {
         };
     }
 
-    /// Since when nothing is asked of it and nothing under way, as the deadline that would end it; None if something is.
+    /// Since when it is kept for nothing but courtesy, as the deadline that would end it: it has had an answer, and nothing
+    /// is asked of it or under way. None otherwise.
     pub fn idle_until(&self) -> Option<Instant> {
+        let is_served = self.requests_left < self.limits.requests_max;
         match self.state {
-            State::Idle { until } if self.output.is_empty() && self.input.is_empty() => Some(until),
+            State::Idle { until } if is_served && self.output.is_empty() && self.input.is_empty() => Some(until),
             _ => None,
         }
     }

@@ -61,8 +61,9 @@ impl Children {
                 Ok(())
             }
             Forked::Child => {
-                // A parent that dies without a word takes its children with it, in order.
-                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+                // A parent that is ended at once, by a second signal or by force, takes its children with it; one that
+                // stops in order waits for them.
+                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
                 let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(client)));
                 // Not exit(): the parent's exit handlers and buffers are the parent's.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })

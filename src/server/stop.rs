@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: the first asks the server to stop, the second ends it at once.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ impl Stop {
         self.requested.clone()
     }
 
-    /// A stream that has something to read as soon as a signal comes.
+    /// A stream that has something to read as soon as a signal comes, or at once if one has come already.
     ///
     /// # Errors
     /// The system's, if it has no descriptors left.
@@ -72,6 +72,9 @@ impl Stop {
         let (wakes, sleeper) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
             self.wakers.push(low_level::pipe::register(signal, wakes.try_clone()?)?);
+        }
+        if self.is_requested() {
+            (&wakes).write_all(b"!")?;
         }
         Ok(sleeper)
     }
