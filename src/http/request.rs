@@ -327,12 +327,20 @@ impl Default for FieldStorage<'_> {
 
 /// The field lines of one head.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(&'a [Header<'a>]);
+pub struct Fields<'a> {
+    lines: &'a [Header<'a>],
+    /// Which lengths the names have, a bit each (modulo 64). Most requests have none of the fields that are looked for, and
+    /// that mostly shows here.
+    name_lengths: u64,
+}
 
 impl<'a> Fields<'a> {
     fn parse<'h>(lines: &'a [u8], storage: &'h mut [Header<'a>]) -> Result<Fields<'h>, RequestError> {
         match httparse::parse_headers(lines, storage) {
-            Ok(httparse::Status::Complete((_, headers))) => Ok(Fields(headers)),
+            Ok(httparse::Status::Complete((_, lines))) => {
+                let name_lengths = lines.iter().fold(0, |lengths, line| lengths | 1 << (line.name.len() % 64));
+                Ok(Fields { lines, name_lengths })
+            }
             Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
             Err(httparse::Error::TooManyHeaders) => Err(FIELDS_TOO_LARGE),
             Err(httparse::Error::HeaderName) => Err(RequestError::bad("A field's name is malformed.")),
@@ -343,9 +351,9 @@ impl<'a> Fields<'a> {
 
     /// The values of the fields called `name` (in lower case), in their order, without the white space around them.
     pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        let same =
-            move |header: &&Header<'a>| header.name.len() == name.len() && header.name.eq_ignore_ascii_case(name);
-        self.0.iter().filter(same).map(|header| header.value.trim_ascii())
+        let lines = if self.name_lengths & 1 << (name.len() % 64) == 0 { &[] } else { self.lines };
+        let same = move |line: &&Header<'a>| line.name.len() == name.len() && line.name.eq_ignore_ascii_case(name);
+        lines.iter().filter(same).map(|line| line.value.trim_ascii())
     }
 
     /// The members of the comma-separated lists called `name`, over all their lines; empty ones are passed

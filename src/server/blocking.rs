@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::clock::Pace;
 use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
-use super::fork::Children;
+use super::fork::{Children, told_by_parent};
 use super::listen::{Accepted, Listener};
 use super::live::Live;
 use super::stop::Stop;
@@ -50,15 +50,15 @@ struct Blocking {
 }
 
 /// Serves until it is told to stop and has finished.
-pub(super) fn run(listener: Listener, shared: Shared, mut stop: Stop, model: Model) -> io::Result<()> {
+pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model) -> io::Result<()> {
     let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
     let children = Children::new()?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
-            // Nothing can be done about a stream that fails; the flag is set all the same.
-            let _ = signal.read(&mut [0]);
+            // A signal to a forked child alone ends up here, too: the stream was inherited.
+            while !server.stopping.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
             server.listener.shut_down();
             server.live.stop_all(timeout);
             children.stop_all(timeout);
@@ -66,7 +66,7 @@ pub(super) fn run(listener: Listener, shared: Shared, mut stop: Stop, model: Mod
     });
     match model {
         Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
-        Model::Process => server.accept_and_fork(&children, stop),
+        Model::Process => server.accept_and_fork(&children),
         Model::Thread => server.accept_and_spawn(),
         Model::Pool(threads) => server.accept_in_pool(threads)?,
     }
@@ -118,11 +118,10 @@ impl Blocking {
         }
     }
 
-    fn accept_and_fork(&self, children: &Children, mut stop: Stop) {
+    fn accept_and_fork(&self, children: &Children) {
         let mut worker = self.worker("process", CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
-                stop.continue_in_child();
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);
                 log_writer.finish();
@@ -157,7 +156,7 @@ impl Blocking {
     fn serve(&self, mut client: Client, worker: &mut Worker) {
         let mut patience = self.listener.patience();
         loop {
-            if self.stopping.load(Ordering::Acquire) {
+            if self.stopping.load(Ordering::Acquire) || told_by_parent() {
                 client.stop();
             }
             let now = worker.clock.now();

@@ -6,15 +6,29 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use signal_hook::consts::SIGCHLD;
+use signal_hook::consts::{SIGCHLD, SIGUSR1};
 
 use super::drive::Client;
 use super::worker::Slot;
 use crate::ledger::{Call, Ledger};
+
+/// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as
+/// Ctrl-C at a terminal sends it to all of them, ends a process at once.
+const TELLS_CHILD: i32 = SIGUSR1;
+
+/// Set in a child that was told. The handler is registered before any fork and never taken back: what a child inherits of
+/// another thread's work on the registry is locked for good.
+static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether this process is a child whose parent told it to finish.
+pub(super) fn told_by_parent() -> bool {
+    TOLD.get().is_some_and(|told| told.load(Ordering::Acquire))
+}
 
 /// The children that live, each with its place.
 #[derive(Clone, Debug)]
@@ -32,6 +46,7 @@ impl Children {
         let family = Arc::new(Family::default());
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
+        signal_hook::flag::register(TELLS_CHILD, TOLD.get_or_init(Arc::default).clone())?;
         std::thread::spawn({
             let family = family.clone();
             move || {
@@ -80,7 +95,7 @@ impl Children {
             let is_late = Instant::now() >= give_up;
             for child in living.keys() {
                 // Again and again: a signal that comes just before the child's recv does not interrupt it.
-                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::TERM });
+                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::USR1 });
             }
             living = self
                 .0

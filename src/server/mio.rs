@@ -57,7 +57,7 @@ enum Phase {
 
 impl Reactor {
     /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
-    pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &mut Stop) -> io::Result<Reactor> {
+    pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &Stop) -> io::Result<Reactor> {
         let (poll, signal) = (Poll::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;

@@ -105,7 +105,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         privileges,
     } = settings;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
-    let mut stop = Stop::install(shutdown_timeout)?;
+    let stop = Stop::install(shutdown_timeout)?;
     Stop::on_hangup(root.reopen_flag())?;
     let slots = Slots::new(places(connections_max));
     limits.record_exchanges = log != LogFormat::None;
@@ -133,7 +133,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         trace,
     };
     match strategy {
-        Strategy::Mio { .. } => run_reactors(listeners, &shared, &mut stop)?,
+        Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop)?,
         Strategy::PollList { pause } => {
             let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(&shared, CACHE_BYTES_MAX, None);
             let door = Door::new(listeners.remove(0), shared.slots);
@@ -146,7 +146,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
 }
 
 /// One reactor a thread, the last on this one.
-fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &mut Stop) -> io::Result<()> {
+fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop) -> io::Result<()> {
     let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -15,9 +14,6 @@ use signal_hook::{flag, low_level};
 pub struct Stop {
     timeout: Duration,
     requested: Arc<AtomicBool>,
-    /// What a second signal does.
-    exits: Vec<SigId>,
-    wakers: Vec<SigId>,
 }
 
 impl Stop {
@@ -27,14 +23,13 @@ impl Stop {
     /// The system's, if it refuses.
     pub fn install(timeout: Duration) -> io::Result<Stop> {
         let requested = Arc::new(AtomicBool::new(false));
-        let mut exits = Vec::new();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the exit looks at the flag before this signal sets it. 128 + the signal is what
             // a shell says of a program that a signal ended.
-            exits.push(flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?);
+            flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?;
             flag::register(signal, requested.clone())?;
         }
-        Ok(Stop { timeout, requested, exits, wakers: Vec::new() })
+        Ok(Stop { timeout, requested })
     }
 
     /// Sets `reopen` at each SIGHUP, as a service is told that its files were moved. At a terminal the signal keeps its
@@ -68,21 +63,14 @@ impl Stop {
     ///
     /// # Errors
     /// The system's, if it has no descriptors left.
-    pub fn waker(&mut self) -> io::Result<UnixStream> {
+    pub fn waker(&self) -> io::Result<UnixStream> {
         let (wakes, sleeper) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
-            self.wakers.push(low_level::pipe::register(signal, wakes.try_clone()?)?);
+            low_level::pipe::register(signal, wakes.try_clone()?)?;
         }
         if self.is_requested() {
             (&wakes).write_all(b"!")?;
         }
         Ok(sleeper)
-    }
-
-    /// In a forked child: a signal sets the child's own flag, however often it comes, and wakes nobody else.
-    pub fn continue_in_child(&mut self) {
-        for id in self.exits.drain(..).chain(self.wakers.drain(..)) {
-            low_level::unregister(id);
-        }
     }
 }
