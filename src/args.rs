@@ -376,8 +376,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // A century: past it a deadline can't be reckoned, and nobody means it.
     const MAX: f64 = 100.0 * 366.0 * 86_400.0;
     match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= MAX => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a number of seconds greater than 0 is needed".to_owned()),
+        // A socket's timeout has microseconds, and 0 of them mean for ever.
+        Ok(seconds) if (0.001..=MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds is needed, 0.001 or more".to_owned()),
     }
 }
 

@@ -104,6 +104,15 @@ pub enum Step {
     Close(Closing),
 }
 
+/// How a connection is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idleness {
+    /// Whether it has had an answer: then it is kept out of courtesy only.
+    pub is_served: bool,
+    /// Since when.
+    pub since: Instant,
+}
+
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing {
@@ -276,19 +285,21 @@ impl<F> Connection<F> {
         };
     }
 
-    /// Since when it is kept for nothing but courtesy, as the deadline that would end it: it has had an answer, and nothing
-    /// is asked of it or under way. None otherwise.
-    pub fn idle_until(&self) -> Option<Instant> {
-        let is_served = self.requests_left < self.limits.requests_max;
+    /// Whether, and since when, nothing is asked of it or under way.
+    pub fn idleness(&self) -> Option<Idleness> {
         match self.state {
-            State::Idle { until } if is_served && self.output.is_empty() && self.input.is_empty() => Some(until),
+            State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
+                let is_served = self.requests_left < self.limits.requests_max;
+                let patience = if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
+                Some(Idleness { is_served, since: until.checked_sub(patience).unwrap_or(until) })
+            }
             _ => None,
         }
     }
 
     /// Its place is needed for another. Only an idle connection is ended for that.
     pub fn make_room(&mut self) {
-        if self.idle_until().is_some() {
+        if self.idleness().is_some() {
             self.state = State::Closed { reason: CloseReason::RoomNeeded };
         }
     }

@@ -28,7 +28,7 @@ mod response;
 mod status;
 
 pub use conditional::{Validators, Verdict, evaluate, range_applies};
-pub use connection::{CloseReason, Closing, Connection, Respond, Step};
+pub use connection::{CloseReason, Closing, Connection, Idleness, Respond, Step};
 pub use date::{DateText, Now};
 pub use deferred::{Answer, Deferred, Finished, Work};
 pub use encoding::{Acceptance, Coding};

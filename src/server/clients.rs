@@ -44,6 +44,13 @@ impl Clients {
         }
     }
 
+    /// The kernel says that the connection is broken.
+    pub(super) fn reset(&mut self, key: usize) {
+        if let Some(client) = self.slab.get_mut(key) {
+            client.reset();
+        }
+    }
+
     /// Goes on with a connection as far as it can. A key that is nobody's any more is passed over.
     pub(super) fn serve(&mut self, key: usize) {
         let Some(client) = self.slab.get_mut(key) else { return };
@@ -86,7 +93,7 @@ impl Clients {
 
     /// Ends some that are idle, for others; false if none is.
     pub(super) fn make_room(&mut self) -> bool {
-        let idle = oldest_idle(self.slab.iter());
+        let idle = oldest_idle(self.slab.iter(), self.worker.clock.now().instant);
         for key in &idle {
             self.slab[*key].connection.make_room();
             self.serve(*key);

@@ -43,13 +43,21 @@ pub enum Admission {
 /// Most that are ended at once to make room: the search for them is worth more than one place.
 const ROOM_MAX: usize = 32;
 
-/// Those among `clients` that have been idle for longest. Of few idle ones only a few: they are likely to be used again.
-pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>) -> Vec<Key> {
-    let mut idle: Vec<(Instant, Key)> =
-        clients.filter_map(|(key, client)| Some((client.connection.idle_until()?, key))).collect();
-    idle.sort_unstable_by_key(|(until, _)| *until);
+/// How long a newcomer may say nothing while others wait for its place.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Those among `clients` that have been idle for longest: kept connections first, then newcomers that only came to sit. Of few
+/// only a few: they are likely to be used again.
+pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>, now: Instant) -> Vec<Key> {
+    let idle = |(key, client): (Key, &Client)| {
+        let idleness = client.connection.idleness()?;
+        let counts = idleness.is_served || now.saturating_duration_since(idleness.since) > SILENCE;
+        counts.then_some((!idleness.is_served, idleness.since, key))
+    };
+    let mut idle: Vec<_> = clients.filter_map(idle).collect();
+    idle.sort_unstable_by_key(|(is_new, since, _)| (*is_new, *since));
     let count = idle.len().div_ceil(16).min(ROOM_MAX);
-    idle.into_iter().take(count).map(|(_, key)| key).collect()
+    idle.into_iter().take(count).map(|(.., key)| key).collect()
 }
 
 impl Door {

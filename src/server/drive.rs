@@ -40,6 +40,8 @@ pub struct Client {
     pub(super) socket: Arc<OwnedFd>,
     pub(super) address: Option<IpAddr>,
     pub(super) slot: Slot,
+    /// Lives as long as the connection does that waits for a helper.
+    pub(super) asked: Option<Arc<()>>,
 }
 
 /// What is known of a socket's receiving side.
@@ -68,6 +70,14 @@ impl Client {
     /// The socket.
     pub fn socket(&self) -> &Arc<OwnedFd> {
         &self.socket
+    }
+
+    /// The peer has reset the connection. It shows by itself where something is read or written; whoever waits for an answer
+    /// to be made does neither.
+    pub fn reset(&mut self) {
+        if self.connection.step() == Step::Wait {
+            self.connection.fail(CloseReason::Failed);
+        }
     }
 
     /// Closes the socket and keeps the place.
@@ -177,7 +187,7 @@ fn receive(client: &mut Client, worker: &mut Worker) -> bool {
 /// Has the work on an answer done: by a helper, if the worker has any, or here.
 fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<site::File>>) {
     let Some(deferred) = deferred else { return };
-    if let Some(finished) = worker.delegate(client.id, deferred) {
+    if let Some(finished) = worker.delegate(client, deferred) {
         client.connection.complete(finished, &worker.clock.now());
     }
 }

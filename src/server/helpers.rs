@@ -5,7 +5,7 @@
 //! for a slow file system to be asked several things at once.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use crate::http::{Deferred, Finished};
 use crate::ledger::ConnectionId;
@@ -37,6 +37,8 @@ struct Task {
     connection: ConnectionId,
     deferred: Deferred<File>,
     mailbox: Arc<Mailbox>,
+    /// Gone with the connection that asked.
+    asked: Weak<()>,
 }
 
 /// Where finished work waits for its worker.
@@ -48,10 +50,12 @@ pub struct Mailbox {
 }
 
 impl Helpers {
-    /// Has the work done and the result put into `mailbox`. It comes back if there is too much of it.
+    /// Has the work done, unless `asked` is dropped before, and the result put into `mailbox`. It comes back if there is
+    /// too much of it.
     pub fn submit(
         &self,
         connection: ConnectionId,
+        asked: &Arc<()>,
         deferred: Deferred<File>,
         mailbox: &Arc<Mailbox>,
     ) -> Option<Deferred<File>> {
@@ -59,7 +63,7 @@ impl Helpers {
         if state.waiting.len() >= WAITING_MAX {
             return Some(deferred);
         }
-        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone() });
+        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
         if state.idle_threads == 0 && state.threads < THREADS_MAX {
             let pool = self.0.clone();
             // Without a thread to spare those that are there do it; without any, it waits for the next try.
@@ -78,9 +82,11 @@ impl Pool {
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { connection, deferred, mailbox }) = state.waiting.pop_front() {
+            while let Some(Task { connection, deferred, mailbox, asked }) = state.waiting.pop_front() {
                 drop(state);
-                mailbox.put(connection, deferred.finish());
+                // For nobody it is not done, but what became of it is told all the same: the worker counts.
+                let finished = if asked.strong_count() > 0 { deferred.finish() } else { deferred.refuse() };
+                mailbox.put(connection, finished);
                 state = lock(&self.state);
             }
             state.idle_threads += 1;

@@ -83,6 +83,9 @@ impl Reactor {
                     STOP => self.stop(),
                     HELPERS => self.clients.serve_finished(),
                     Token(key) => {
+                        if event.is_error() {
+                            self.clients.reset(key);
+                        }
                         if event.is_read_closed() {
                             self.clients.set_readable(key, Readable::ToTheEnd);
                         } else if event.is_readable() {

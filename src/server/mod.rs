@@ -106,7 +106,6 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     } = settings;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let stop = Stop::install(shutdown_timeout)?;
-    Stop::on_hangup(root.reopen_flag())?;
     let slots = Slots::new(places(connections_max));
     limits.record_exchanges = log != LogFormat::None;
     let (waiting, listeners) = match strategy {
@@ -176,7 +175,7 @@ fn places(wanted: Option<NonZeroUsize>) -> usize {
     const PLACES_DEFAULT: usize = 8192;
     const KEPT: u64 = 64;
     let places = wanted.map_or(PLACES_DEFAULT, NonZeroUsize::get);
-    let needed = places as u64 * 2 + KEPT;
+    let needed = (places as u64).saturating_mul(2).saturating_add(KEPT);
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));

@@ -77,9 +77,10 @@ impl PollList {
                 Admission::Full if self.clients.len() > before => return true,
                 Admission::Full => {
                     // The pass closes them, and the next turn lets others in.
-                    let idle = oldest_idle(self.clients.iter().enumerate());
+                    let now = self.worker.clock.now().instant;
+                    let idle = oldest_idle(self.clients.iter().enumerate(), now);
                     if idle.is_empty() {
-                        door.rest(self.worker.clock.now().instant);
+                        door.rest(now);
                     }
                     idle.into_iter().for_each(|at| self.clients[at].connection.make_room());
                     return true;

@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: the first asks the server to stop, the second ends it at once.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,19 +29,31 @@ impl Stop {
             flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?;
             flag::register(signal, requested.clone())?;
         }
-        Ok(Stop { timeout, requested })
+        Stop::ignore_hangup()?;
+        let stop = Stop { timeout, requested };
+        stop.watch()?;
+        Ok(stop)
     }
 
-    /// Sets `reopen` at each SIGHUP, as a service is told that its files were moved. At a terminal the signal keeps its
-    /// meaning: whoever is at it has left.
-    ///
-    /// # Errors
-    /// The system's, if it refuses.
-    pub fn on_hangup(reopen: Arc<AtomicBool>) -> io::Result<()> {
-        if !io::stdin().is_terminal() {
-            flag::register(SIGHUP, reopen)?;
+    /// Outlives SIGHUP, by which a service is told to open its files anew: the root is followed anyway, and the log is
+    /// stdout. At a terminal the signal keeps its meaning: whoever was at it has left.
+    fn ignore_hangup() -> io::Result<()> {
+        match io::stdin().is_terminal() {
+            true => Ok(()),
+            false => flag::register(SIGHUP, Arc::default()).map(drop),
         }
-        Ok(())
+    }
+
+    /// Ends the process if it has not ended by itself a second after its time to stop. Whatever holds it up (a log that nobody
+    /// reads, a disk that does not answer) has had its chance.
+    fn watch(&self) -> io::Result<()> {
+        let (requested, mut signal, patience) = (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
+        let watch = move || {
+            while !requested.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
+            std::thread::sleep(patience);
+            low_level::exit(0);
+        };
+        std::thread::Builder::new().spawn(watch).map(drop)
     }
 
     /// How long a stop waits for answers under way.

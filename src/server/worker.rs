@@ -97,15 +97,16 @@ impl Worker {
     /// Has an answer made. It comes back at once if there is nobody else to make it.
     pub(super) fn delegate(
         &mut self,
-        connection: ConnectionId,
+        client: &mut Client,
         deferred: Deferred<site::File>,
     ) -> Option<Finished<site::File>> {
         match &mut self.delegation {
             Delegation::Nobody => Some(deferred.finish()),
             Delegation::Helpers { helpers, mailbox, outstanding } => {
-                self.ledger.tell(connection, format_args!("the answer takes long: handed to a helper"));
+                self.ledger.tell(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
-                let refused = helpers.submit(connection, deferred, mailbox)?;
+                let asked = client.asked.insert(Arc::default());
+                let refused = helpers.submit(client.id, asked, deferred, mailbox)?;
                 *outstanding -= 1;
                 Some(refused.refuse())
             }
@@ -144,6 +145,7 @@ impl Worker {
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
             slot,
+            asked: None,
         }
     }
 }

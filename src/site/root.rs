@@ -7,15 +7,15 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statfs};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statat, statfs,
+};
 use rustix::io::Errno;
 
 use super::path::SitePath;
@@ -25,14 +25,12 @@ use crate::ledger::{Call, Ledger};
 /// Where the site's files come from.
 #[derive(Debug)]
 pub enum Root {
-    /// A folder, held open: it may be renamed while it is served. When that is asked for, the one that has its path then is served instead.
+    /// A folder, held open. If another takes its path, as when a site is built anew, that one is served.
     Folder {
         /// As the user named it.
         path: PathBuf,
         /// Open.
         held: RwLock<Arc<OwnedFd>>,
-        /// Set by a signal.
-        reopen: Arc<AtomicBool>,
     },
     /// One file that is the answer to every path.
     File(PathBuf),
@@ -126,8 +124,7 @@ impl Root {
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".")?;
-                let reopen = Arc::new(AtomicBool::new(false));
-                Ok(Root::Folder { path: path.to_owned(), held: RwLock::new(Arc::new(opened)), reopen })
+                Ok(Root::Folder { path: std::path::absolute(path)?, held: RwLock::new(Arc::new(opened)) })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
@@ -155,44 +152,45 @@ impl Root {
         }
     }
 
-    /// Set it, and the folder's path is looked up anew.
-    pub fn reopen_flag(&self) -> Arc<AtomicBool> {
-        match self {
-            Root::Folder { reopen, .. } => reopen.clone(),
-            // Looked up by its path each time, or part of the program.
-            Root::File(_) | Root::Sample => Arc::default(),
+    /// The folder that has the root's path now. If none has, the one of before goes on being served: it may be moved away
+    /// for the moment in which another takes its place.
+    fn followed(&self, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
+        let Root::Folder { path, held } = self else { return None };
+        let before = self.held()?;
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        ledger.count(Call::Stat);
+        ledger.count(Call::Stat);
+        let is_same = match (statat(CWD, path, AtFlags::empty()), fstat(&before)) {
+            (Ok(there), Ok(here)) => identity(there) == identity(here),
+            _ => true,
+        };
+        if is_same {
+            return Some(before);
         }
+        ledger.count(Call::Open);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let Ok(opened) = open(path, flags, Mode::empty()) else { return Some(before) };
+        let opened = Arc::new(opened);
+        *held.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        Some(opened)
     }
 
-    /// The folder, opened anew if that was asked for. If its path leads to none now, the old one goes on being served.
     fn held(&self) -> Option<Arc<OwnedFd>> {
-        let Root::Folder { path, held, reopen } = self else { return None };
-        if reopen.swap(false, Ordering::AcqRel) {
-            match open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(opened) => *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened),
-                Err(error) => {
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "miniweb: {}: {error}; the folder of before is served on",
-                        path.display()
-                    );
-                }
-            }
-        }
+        let Root::Folder { held, .. } = self else { return None };
         Some(held.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Opens the folder at `path` itself, to be listed.
-    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
-        let root = self.held()?;
-        if !path.is_folder || path.is_hidden {
-            return None;
-        }
+    /// The status otherwise.
+    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<Arc<OwnedFd>, Status> {
+        let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
         ledger.count(Call::Open);
-        let folder = open_beneath(&root, &path.relative).ok()?;
+        let folder = open_beneath(&root, &path.relative).map_err(status_of)?;
         ledger.count(Call::Stat);
-        let is_folder = FileType::from_raw_mode(fstat(&folder).ok()?.st_mode) == FileType::Directory;
-        is_folder.then(|| Arc::new(folder))
+        match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
+            FileType::Directory => Ok(Arc::new(folder)),
+            _ => Err(Status::NotFound),
+        }
     }
 
     /// Whether a file that can be served stands at `relative`.
@@ -213,6 +211,17 @@ impl Root {
         }
     }
 
+    /// Whether something stands at `path` that must not even be opened: the open alone of a FIFO wakes its writer, and that
+    /// of a device may do anything. It is looked at through a descriptor that opens nothing (O_PATH).
+    pub fn is_untouchable(&self, path: &SitePath<'_>, ledger: &Ledger) -> bool {
+        let Some(root) = self.held().filter(|_| !path.is_hidden) else { return false };
+        ledger.count(Call::Open);
+        let Ok(peeked) = open_with(&root, &file_of(path), OFlags::PATH | OFlags::CLOEXEC) else { return false };
+        ledger.count(Call::Stat);
+        let kind = fstat(&peeked).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+    }
+
     /// Opens what `path` leads to: the file, or the index page of the folder. With a `coding` it is the file beside it
     /// that holds the same in that coding.
     pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, ledger: &Ledger) -> Found {
@@ -226,7 +235,9 @@ impl Root {
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
             Root::Folder { .. } => {
-                let Some(root) = self.held() else { return Found::Nothing(Status::InternalServerError) };
+                // What lies beside a file is looked for just after the file.
+                let root = if coding.is_none() { self.followed(ledger) } else { self.held() };
+                let Some(root) = root else { return Found::Nothing(Status::InternalServerError) };
                 let mut relative = file_of(path);
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
@@ -257,13 +268,17 @@ pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
 }
 
 fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
+    open_with(root, relative, OPEN_FLAGS)
+}
+
+fn open_with(root: &OwnedFd, relative: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
     const TRIES: u32 = 16;
     let relative = if relative.is_empty() { b"." } else { relative };
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
-        result = openat2(root, relative, OPEN_FLAGS, Mode::empty(), RESOLVE);
+        result = openat2(root, relative, flags, Mode::empty(), RESOLVE);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }
@@ -337,7 +352,7 @@ pub fn read_whole(file: &OwnedFd, size: u64, ledger: &Ledger) -> rustix::io::Res
 /// The folder that a program started without a ROOT serves, if it stands in the current one.
 pub fn default_folder() -> Option<&'static Path> {
     let folder = Path::new("./html");
-    rustix::fs::statat(CWD, folder, rustix::fs::AtFlags::empty())
+    statat(CWD, folder, AtFlags::empty())
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         .then_some(folder)
 }
