@@ -27,13 +27,13 @@ fn what_was_answered_before_is_sent_meanwhile() {
 #[test]
 fn an_answer_that_is_there_before_the_last_is_sent_queues_behind_it() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/file") + &get("/late") + &get("/small"));
+    peer.give(get("/large") + &get("/late") + &get("/small"));
     peer.take(10);
     let deferred = peer.deferred.take().expect("work for the second answer");
     peer.connection.complete(deferred.finish(), &peer.now);
     peer.settle_in_writes_of(100);
     let asked: Vec<_> = peer.answers().into_iter().filter_map(|answer| answer.asked).collect();
-    assert_eq!(asked, ["/file", "/late", "/small"]);
+    assert_eq!(asked, ["/large", "/late", "/small"]);
 }
 
 #[test]

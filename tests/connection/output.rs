@@ -207,3 +207,13 @@ fn bytes_freed_with(peers: Vec<Peer>) -> i64 {
     connections.extend(peers.into_iter().map(|peer| peer.connection));
     -allocation_counter::measure(|| connections.clear()).bytes_current
 }
+
+/// Each file holds a descriptor until it is sent.
+#[test]
+fn a_pipeline_of_files_holds_one_file_at_a_time() {
+    let mut peer = Peer::new(Limits::default());
+    peer.give(get("/file").repeat(20));
+    assert_eq!(peer.site.answered, 1);
+    peer.settle();
+    assert_eq!(peer.site.answered, 20);
+}
