@@ -25,10 +25,11 @@ use crate::http::{
 use crate::ledger::Ledger;
 use cache::{FileCache, Known};
 use elsewhere::Elsewhere;
-use path::SitePath;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;
+#[doc(hidden)] // For the fuzz targets, which compare it with a second reading.
+pub use path::SitePath;
 pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
 pub use root::{Root, default_folder};
 
