@@ -226,7 +226,8 @@ fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     Ok([method, target, version])
 }
 
-fn is_token_byte(byte: u8) -> bool {
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
