@@ -300,7 +300,8 @@ fn check_host(fields: &Fields<'_>, authority: Option<&[u8]>, version: Version) -
         (None, _) => return Err(RequestError::bad("There is no Host field.")),
     }
     match authority {
-        Some(authority) if authority.is_empty() || !host::is_valid(authority) => {
+        // An http address without a host is none, with or without a port (RFC 9110 section 4.2.1).
+        Some(authority) if matches!(authority, [] | [b':', ..]) || !host::is_valid(authority) => {
             Err(RequestError::bad("The request target does not name a host."))
         }
         _ => Ok(()),
