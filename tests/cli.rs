@@ -467,8 +467,12 @@ fn connections_beyond_the_descriptors_wait_and_nobody_is_turned_away() {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""]).arg(serving.get_program()).args(serving.get_args());
         let server = Server::run(command);
-        let mut peers: Vec<_> = (0..60).map(|_| server.connect()).collect();
-        peers.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        let ask = |_| {
+            let mut peer = server.connect();
+            peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            peer
+        };
+        let peers: Vec<_> = (0..60).map(ask).collect();
         // Each place is given on when its owner leaves, in whatever order they got it.
         for mut peer in peers {
             assert_eq!(peer.response().status, 200, "{strategy:?}");

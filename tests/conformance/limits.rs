@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::support::{PATIENCE, Peer, Server, Site, Strategy, get, patterned, shown, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -25,9 +25,15 @@ pub fn cases() -> Vec<Case> {
         a_reader_that_pauses_is_not_held_to_the_other_deadlines,
         a_pipeline_that_is_never_read_costs_no_memory,
     ];
-    let at_once = cases![if Strategy::serves_several_at_once; connections_beyond_the_limit_wait_for_a_place];
-    let in_one_loop = cases![if |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList); at_the_limit_the_longest_idle_connection_goes];
-    [everywhere, at_once, in_one_loop].concat()
+    let at_once = cases![if Strategy::serves_several_at_once;
+        connections_beyond_the_limit_wait_for_a_place,
+        a_request_that_was_sent_is_answered_however_many_want_a_place,
+    ];
+    let one_loop = |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
+    let loops = cases![if one_loop; at_the_limit_the_longest_idle_connection_goes];
+    let workers = cases![if |strategy| strategy == Strategy::MioTwoWorkers;
+        a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones];
+    [everywhere, at_once, loops, workers].concat()
 }
 
 fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(strategy: Strategy) {
@@ -212,36 +218,66 @@ fn send_what_is_taken(peer: &mut Peer, bytes: &str) {
 
 fn connections_beyond_the_limit_wait_for_a_place(strategy: Strategy) {
     let site = Site::new();
+    site.sparse("huge.bin", 1 << 30);
     let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
-    // Both are in the middle of a request: none of them is idle.
-    let (mut first, mut second) = (server.connect(), server.connect());
-    let request = get("/");
-    let (start, end) = request.split_at(10);
-    first.send(start);
-    second.send(start);
+    // Both are in the middle of an answer: none of them is idle.
+    let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
+    for peer in &mut busy {
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+    }
     let mut third = server.connect();
     third.send(get("/page.html"));
     third.stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket has timeouts");
     let early = third.stream.peek(&mut [0]).map_err(|error| error.kind());
     assert_eq!(early, Err(ErrorKind::WouldBlock), "there is no place for it yet");
-    first.send(end);
-    second.send(end);
-    assert_eq!((first.response().status, second.response().status), (200, 200));
-    drop(first);
-    third.stream.set_read_timeout(Some(crate::support::PATIENCE)).expect("a socket has timeouts");
+    busy.pop();
+    third.stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
     assert_eq!(third.response().status, 200);
 }
+
+/// Options under which an idle connection does not end by itself.
+const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
 
 /// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its threads sleeps for
 /// which reason, and leaves the newcomer in the backlog until a connection ends.
 fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
-    let (mut first, mut second) = (server.connect(), server.connect());
-    assert_eq!(first.get("/").status, 200);
-    assert_eq!(second.get("/").status, 200);
-    let mut third = server.connect();
-    assert_eq!(third.get("/page.html").status, 200);
-    first.expect_end();
-    assert_eq!(second.get("/").status, 200);
+    let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
+    let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
+    // No longer the one that has been idle for longest.
+    assert_eq!(idle[0].get("/").status, 200);
+    assert_eq!(server.get("/page.html").status, 200);
+    idle[1].expect_end();
+    for kept in [0, 2] {
+        assert_eq!(idle[kept].get("/").status, 200, "connection {kept} was in nobody's way");
+    }
+}
+
+fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(strategy: Strategy) {
+    let site = Site::new();
+    // Which worker gets a connection is chance, so once proves nothing.
+    for _ in 0..6 {
+        let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=2"]].concat());
+        let mut idle = [server.connect(), server.connect()];
+        idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
+        assert_eq!(server.get("/page.html").status, 200);
+    }
+}
+
+fn a_request_that_was_sent_is_answered_however_many_want_a_place(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--max-connections=4"]);
+    let ask = |_| {
+        let mut peer = server.connect();
+        // At once: whoever is to make room for somebody has been silent for longer than this.
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        peer
+    };
+    let mut peers: Vec<Peer> = (0..100).map(ask).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let (answer, end) = peer.rest();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "request {n} got {end:?} and {:?}", shown(&answer));
+    }
 }
