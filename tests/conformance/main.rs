@@ -7,6 +7,7 @@
 //! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one strategy.
 
 mod concurrency;
+mod conditions;
 mod connections;
 mod files;
 mod framing;
@@ -15,6 +16,7 @@ mod lineage;
 mod messages;
 mod methods;
 mod paths;
+mod ranges;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
@@ -71,6 +73,8 @@ fn main() {
         files::cases(),
         concurrency::cases(),
         lineage::cases(),
+        conditions::cases(),
+        ranges::cases(),
     ];
     let trials = Strategy::ALL.iter().flat_map(|strategy| {
         let runs = cases.iter().flatten().filter(|case| (case.runs_under)(*strategy));

@@ -109,14 +109,9 @@ fn last_modified_is_the_time_of_the_file(strategy: Strategy) {
     let site = Site::new();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     // Less than a second is not said: rounded down, or it could be later than the Date.
-    set_modified(&site, "page.html", time + Duration::from_millis(900));
+    site.set_modified("page.html", time + Duration::from_millis(900));
     let response = Server::start(strategy, site.root(), &[]).get("/page.html");
     assert_eq!(response.required("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
-}
-
-fn set_modified(site: &Site, name: &str, time: SystemTime) {
-    let file = std::fs::File::options().write(true).open(site.path(name)).expect("it is there");
-    file.set_modified(time).expect("it is ours");
 }
 
 fn an_error_is_a_small_page_that_says_its_status(strategy: Strategy) {

@@ -15,7 +15,7 @@ mod site;
 
 use std::time::{Duration, Instant};
 
-pub use peer::{End, Peer, get};
+pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
 pub use server::{Lines, Server, Strategy, miniweb};
 pub use site::{Site, patterned};

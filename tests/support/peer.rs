@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use super::{PATIENCE, Response, shown};
+use super::{PATIENCE, Response, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
@@ -25,6 +25,17 @@ pub enum End {
 /// A request that asks for `path` and for nothing else.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+/// A request that asks for `path` and says more: each line of `fields` without its end.
+pub fn get_with(path: &str, fields: &[&str]) -> String {
+    let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
+}
+
+/// The same request for the head alone.
+pub fn head(request: &str) -> String {
+    request.replacen("GET ", "HEAD ", 1)
 }
 
 impl Peer {
@@ -77,17 +88,26 @@ impl Peer {
         self.ask(get(path))
     }
 
+    /// Asks for a path and says more.
+    #[track_caller]
+    pub fn get_with(&mut self, path: &str, fields: &[&str]) -> Response {
+        self.ask(get_with(path, fields))
+    }
+
+    /// Asks for a path until its tag is a strong one, which it becomes when the file is old enough.
+    #[track_caller]
+    pub fn settled(&mut self, path: &str, fields: &[&str]) -> Response {
+        wait_until("the tag becomes strong", || {
+            Some(self.get_with(path, fields)).filter(|response| response.required("ETag").starts_with('"'))
+        })
+    }
+
     /// Reads one answer and not a byte more.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         let mut response = self.response_to_head();
         if response.may_have_body() {
-            let length = response.content_length() as usize;
-            while self.ahead.len() < length {
-                assert!(self.receive() == Ok(true), "the body ended after {} of {length} bytes", self.ahead.len());
-            }
-            let rest = self.ahead.split_off(length);
-            response.body = std::mem::replace(&mut self.ahead, rest);
+            response.body = self.take(response.content_length() as usize);
         }
         response
     }
@@ -103,6 +123,16 @@ impl Peer {
             let received = self.receive();
             assert!(received == Ok(true), "no answer, but {received:?} after {:?}", shown(&self.ahead));
         }
+    }
+
+    /// Reads this many bytes, whatever they are part of.
+    #[track_caller]
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.ahead.len() < length {
+            assert!(self.receive() == Ok(true), "it ended after {} of {length} bytes", self.ahead.len());
+        }
+        let rest = self.ahead.split_off(length);
+        std::mem::replace(&mut self.ahead, rest)
     }
 
     /// Reads until the connection ends: what came, and how it ended.

@@ -52,6 +52,12 @@ impl Response {
         value
     }
 
+    /// The members of a list, in all the lines that it is spread over.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        let values = self.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        values.flat_map(|(_, value)| value.split(',').map(str::trim)).collect()
+    }
+
     /// The value of a field that has to be there.
     #[track_caller]
     pub fn required(&self, name: &str) -> &str {
@@ -117,8 +123,21 @@ impl Response {
             assert!(!location.contains(['\\', ' ', '"', '<', '>']), "not escaped: {location}");
         }
         match self.status {
+            // In one part it is told here which; in several, beside each of them (RFC 9110 section 15.3.7.2).
+            206 => assert_eq!(
+                self.field("Content-Range").is_some(),
+                !self.required("Content-Type").starts_with("multipart/byteranges"),
+                "{self:?}"
+            ),
             301 => drop(self.required("Location")),
+            304 => {
+                for name in ["Content-Length", "Content-Type", "Content-Encoding", "Content-Range"] {
+                    assert_eq!(self.field(name), None, "{name} tells of a body that does not come: {self:?}");
+                }
+            }
+            401 => drop(self.required("WWW-Authenticate")),
             405 => self.expect_allow(),
+            416 => assert!(self.required("Content-Range").starts_with("bytes */"), "{self:?}"),
             // The connection can't go on after these: where the next request would begin is not known.
             408 | 413 | 414 | 431 | 505 => assert!(self.says_close(), "no Connection: close in {self:?}"),
             _ => {}

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -58,6 +59,12 @@ impl Site {
         let file = fs::File::create(self.path(name)).expect("a file can be made");
         file.set_len(size).expect("the file system has sparse files");
         file
+    }
+
+    /// Sets when a file was changed, to the nanosecond.
+    pub fn set_modified(&self, name: impl AsRef<[u8]>, time: SystemTime) {
+        let file = fs::File::options().write(true).open(self.path(name)).expect("it is there");
+        file.set_modified(time).expect("it is ours");
     }
 
     /// A symbolic link to `target`, as it stands.
