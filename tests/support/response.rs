@@ -52,6 +52,11 @@ impl Response {
         value
     }
 
+    /// The lines that two answers to the same request have in common.
+    pub fn fields_but_date(&self) -> Vec<&(String, String)> {
+        self.fields.iter().filter(|(name, _)| name != "Date").collect()
+    }
+
     /// The members of a list, in all the lines that it is spread over.
     pub fn list(&self, name: &str) -> Vec<&str> {
         let values = self.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
