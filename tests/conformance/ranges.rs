@@ -1,5 +1,7 @@
 //! Parts of a file (RFC 9110 section 14): what a player that seeks and a download that goes on ask for.
 
+#![allow(clippy::single_range_in_vec_init, reason = "one range among lists of them")]
+
 use std::fs;
 use std::io::Write;
 use std::ops::Range;
