@@ -42,7 +42,7 @@ fn naive_weight(text: &str, coding: &str) -> u32 {
 
 /// The last that is said of `name` and can be understood.
 fn named_weight(text: &str, name: &str) -> Option<u32> {
-    text.lines().flat_map(|line| line.split(',')).filter_map(|member| one(member, name)).last()
+    text.lines().flat_map(|line| line.split(',')).filter_map(|member| one(member, name)).next_back()
 }
 
 /// `codings [ weight ]`, if it is about `name`.
