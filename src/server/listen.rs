@@ -15,9 +15,6 @@ use crate::ledger::{Call, Ledger};
 /// costs one-second SYN retries; the kernel takes the lesser of this and net.core.somaxconn (4,096).
 const BACKLOG: i32 = 4096;
 
-/// What the kernel holds for one peer beyond what is on its way.
-const UNSENT_BYTES_MAX: u32 = 256 * 1024;
-
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
@@ -177,9 +174,6 @@ fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     socket.set_reuse_port(reuse_port)?;
     // Inherited by accepted sockets on Linux: without it the end of an answer may wait 40 ms for an ACK.
     socket.set_tcp_nodelay(true)?;
-    // Inherited, too: what the kernel takes for a slow reader is bounded, and a reader that takes anything shows as
-    // progress soon, not only when a third of some megabytes is gone.
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }

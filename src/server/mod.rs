@@ -111,7 +111,11 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     let (waiting, listeners) = match strategy {
         Strategy::Mio { workers } => (Waiting::Never, workers.get()),
         Strategy::PollList { .. } => (Waiting::Never, 1),
-        Strategy::Blocking(_) => (Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout }, 1),
+        // A send that waits is told of free space late, when a third of its buffer is free; one that is tried anew finds
+        // whatever there is. So each waits for a part of the time only.
+        Strategy::Blocking(_) => {
+            (Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout / 4 }, 1)
+        }
     };
     let mut listeners = match Listener::passed(waiting, listeners)? {
         Some(passed) => passed,
