@@ -13,6 +13,7 @@ mod files;
 mod framing;
 mod limits;
 mod lineage;
+mod listings;
 mod messages;
 mod methods;
 mod paths;
@@ -75,6 +76,7 @@ fn main() {
         lineage::cases(),
         conditions::cases(),
         ranges::cases(),
+        listings::cases(),
     ];
     let trials = Strategy::ALL.iter().flat_map(|strategy| {
         let runs = cases.iter().flatten().filter(|case| (case.runs_under)(*strategy));

@@ -1,0 +1,507 @@
+//! Folders without an index page, with `--list`: what is there, all of it, nothing else, and no name that does
+//! anything but stand there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::time::{Duration, UNIX_EPOCH};
+
+use percent_encoding::percent_decode_str;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
+
+use crate::support::{Peer, Server, Site, Strategy, get, get_with, head, shown};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    let everywhere = cases![
+        a_folder_is_listed_if_that_is_wanted_and_else_not_there,
+        a_folder_without_its_slash_is_redirected_to_its_listing,
+        a_listing_comes_in_the_form_the_client_takes,
+        names_of_any_bytes_are_listed_once_and_lead_to_their_file,
+        a_page_shows_names_and_never_runs_them,
+        what_is_hidden_is_not_listed,
+        what_is_not_served_is_not_listed,
+        a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served,
+        folders_come_first_and_the_rest_in_the_order_asked_for,
+        breadcrumbs_lead_back_to_the_root,
+        a_head_request_has_the_fields_of_the_page,
+        requests_behind_a_listing_are_answered_in_order,
+        a_listing_can_be_the_last_answer,
+        a_listing_whose_request_has_a_body_is_answered_and_the_last,
+        an_empty_folder_has_an_empty_listing,
+    ];
+    // One of each kind of loop: a strategy with a thread or a process a connection can't but pass.
+    let in_a_loop = cases![if |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
+        others_are_answered_while_a_large_folder_is_read,
+    ];
+    [everywhere, in_a_loop].concat()
+}
+
+/// Names that would be something else to a careless page, URL, head or JSON. None starts with a dot.
+const HOSTILE: [&[u8]; 27] = [
+    b"<script>alert(1)<",
+    b"<img src=x onerror=alert(1)>",
+    b"\"double\" quotes",
+    b"'single' onmouseover='alert(1)",
+    b"\" onmouseover=\"alert(1)",
+    b"line\nbreak",
+    b"carriage\r\nreturn: x",
+    b"tab\tand\x7f\x01\x1b[31m",
+    b"not utf-8 \xff\xfe\xc0\xaf",
+    b"not utf-8 \xff\xfe\xc0\xae",
+    b"javascript:alert(1)",
+    b"C:colon",
+    b"50%",
+    b"%41",
+    b"%2e%2e%2f",
+    b"-rf",
+    b"--help",
+    b"a&b",
+    b"a&amp;b",
+    b"&lt;b&gt;",
+    "txt.\u{202e}gnp.exe".as_bytes(),
+    b" spaces  within and around ",
+    b"what?is=this#one",
+    b"back\\slash",
+    b"a+b=c;d,e@f!$(g)*~[h]{i}|^`",
+    "中文 \u{1f980}".as_bytes(),
+    b"caf\xc3\xa9",
+];
+
+/// A listed thing: its name's bytes, and whether it is a folder.
+type Entry = (Vec<u8>, bool);
+
+fn entry(name: impl AsRef<[u8]>, is_folder: bool) -> Entry {
+    (name.as_ref().to_vec(), is_folder)
+}
+
+/// The relative links of a page, as a browser would read them from the source, in order.
+fn hrefs(page: &[u8]) -> Vec<String> {
+    let page = std::str::from_utf8(page).expect("a page is UTF-8");
+    let links = page.split("href=\"./").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+    links.map(|link| format!("./{}", link.replace("&amp;", "&"))).collect()
+}
+
+/// What a link says, taken as a URL (RFC 3986).
+#[track_caller]
+fn entry_of(href: &str) -> Entry {
+    let segment = href.strip_prefix("./").unwrap_or_else(|| panic!("{href} could be read as something else"));
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&b);
+    assert!(segment.bytes().all(allowed), "{href} is no path");
+    let (name, is_folder) = segment.strip_suffix('/').map_or((segment, false), |name| (name, true));
+    assert!(!name.is_empty() && !name.contains('/'), "{href} is not one segment");
+    (percent_decode_str(name).collect(), is_folder)
+}
+
+fn entries(page: &[u8]) -> Vec<Entry> {
+    hrefs(page).iter().map(|href| entry_of(href)).collect()
+}
+
+#[track_caller]
+fn json(response: &crate::support::Response) -> Value {
+    assert_eq!(response.required("Content-Type"), "application/json; charset=utf-8");
+    serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", shown(&response.body)))
+}
+
+fn json_hrefs(listing: &Value) -> Vec<String> {
+    let items = listing["entries"].as_array().expect("entries are a list").iter();
+    items.map(|item| item["href"].as_str().expect("a link is text").to_owned()).collect()
+}
+
+const JSON: &str = "Accept: application/json";
+
+fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(strategy: Strategy) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let page = peer.get("/bare/");
+    assert_eq!((page.status, page.field("Content-Type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(entries(&page.body), [entry("a.txt", false)]);
+    // One that has an index page is that page.
+    assert_eq!(peer.get("/docs/").body, b"<!doctype html><title>docs</title>\n");
+    for path in ["/missing/", "/page.html/", "/.git/"] {
+        assert_eq!(peer.get(path).status, 404, "{path}");
+    }
+    drop((peer, server));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for fields in [&[][..], &[JSON], &["Accept: text/html"]] {
+        assert_eq!(peer.get_with("/bare/", fields).status, 404, "{fields:?}");
+    }
+}
+
+fn a_folder_without_its_slash_is_redirected_to_its_listing(strategy: Strategy) {
+    let site = Site::new();
+    site.write("a b/c.txt", "c");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let response = peer.get("/a%20b?sort=size");
+    assert_eq!((response.status, response.field("Location")), (301, Some("/a%20b/?sort=size")));
+    assert_eq!(entries(&peer.get("/a%20b/?sort=size").body), [entry("c.txt", false)]);
+}
+
+fn a_listing_comes_in_the_form_the_client_takes(strategy: Strategy) {
+    let site = Site::new();
+    site.write("bare/a.txt", "four");
+    site.set_modified("bare/a.txt", UNIX_EPOCH + Duration::from_secs(784_111_777));
+    site.folder("bare/inner");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    for (accept, is_json) in [
+        ("application/json", true),
+        ("Application/JSON;q=0.9", true),
+        ("text/plain, application/json", true),
+        // A browser names what it likes; only who takes no page gets none.
+        ("text/html, application/json", false),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+        ("*/*", false),
+        ("", false),
+    ] {
+        let response = peer.get_with("/bare/", &[&format!("Accept: {accept}")]);
+        let expected = if is_json { "application/json; charset=utf-8" } else { "text/html; charset=utf-8" };
+        assert_eq!((response.status, response.required("Content-Type")), (200, expected), "{accept}");
+        assert_eq!(response.list("Vary"), ["Accept"], "a cache has to keep them apart: {accept}");
+        assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"));
+        // What is in the folder may change at any time, and a listing has nothing by which to tell.
+        assert_eq!(response.field("Cache-Control"), Some("no-cache"), "{accept}");
+    }
+    let listing = json(&peer.get_with("/bare/", &[JSON]));
+    assert_eq!((&listing["path"], &listing["complete"]), (&"/bare/".into(), &true.into()));
+    let [folder, file] = &listing["entries"].as_array().expect("a list")[..] else { panic!("{listing}") };
+    assert_eq!(
+        (&folder["name"], &folder["href"], &folder["type"]),
+        (&"inner".into(), &"./inner/".into(), &"folder".into())
+    );
+    assert_eq!((&file["name"], &file["href"], &file["type"]), (&"a.txt".into(), &"./a.txt".into(), &"file".into()));
+    assert_eq!((&file["size"], &file["modified"]), (&4.into(), &784_111_777.into()));
+}
+
+fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(strategy: Strategy) {
+    let site = Site::new();
+    let mut expected = BTreeSet::new();
+    for (n, name) in HOSTILE.iter().enumerate() {
+        site.write([b"in/", *name].concat(), format!("content of {n}"));
+        expected.insert(entry(name, false));
+        let folder = [*name, b" as a folder"].concat();
+        site.write([b"in/", &folder[..], b"/", name].concat(), format!("content in {n}"));
+        expected.insert(entry(folder, true));
+    }
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let page = hrefs(&peer.get("/in/").body);
+    let listing = json_hrefs(&json(&peer.get_with("/in/", &[JSON])));
+    assert_eq!(page, listing, "both forms list the same, in the same order");
+    let found: BTreeSet<Entry> = page.iter().map(|href| entry_of(href)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(page.len(), expected.len(), "something is listed twice");
+    for href in &page {
+        let (name, is_folder) = entry_of(href);
+        let path = format!("/in/{}", &href[2..]);
+        let place = |name: &[u8]| HOSTILE.iter().position(|hostile| *hostile == name).expect("it is one of them");
+        if is_folder {
+            let inner = peer.get(&path);
+            let [inner] = &hrefs(&inner.body)[..] else { panic!("one file is in {path}: {}", shown(&inner.body)) };
+            let content = peer.get(&format!("{path}{}", &inner[2..])).body;
+            let name = name.strip_suffix(b" as a folder").expect("so they are called");
+            assert_eq!(shown(&content), format!("content in {}", place(name)), "{path}{inner}");
+        } else {
+            assert_eq!(shown(&peer.get(&path).body), format!("content of {}", place(&name)), "{path}");
+        }
+    }
+}
+
+fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
+    let site = Site::new();
+    for name in HOSTILE {
+        site.write(name, "x");
+        // As part of the title, the breadcrumbs and the JSON's path.
+        site.write([name, b" as a folder/", name].concat(), "x");
+    }
+    fs::remove_file(site.path("index.html")).expect("it is there");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let root = peer.get("/").body;
+    let folders = hrefs(&root).into_iter().filter(|href| href.ends_with("folder/")).map(|href| href[1..].to_owned());
+    for path in folders.chain(["/".to_owned()]).collect::<Vec<_>>() {
+        let page = peer.get(&path);
+        let text = String::from_utf8(page.body).expect("a page is UTF-8");
+        let lower = text.to_ascii_lowercase();
+        for tag in ["<script", "<img"] {
+            assert!(!lower.contains(tag), "{path}: {tag}");
+        }
+        // Each tag with all of its attributes: no name has added one or closed one.
+        for tag in text.split('<').skip(1) {
+            let (tag, _) = tag.split_once('>').unwrap_or_else(|| panic!("{path}: an open tag: {tag}"));
+            let bare: String = tag.split('"').step_by(2).collect();
+            assert!(!bare.contains("onmouseover") && !bare.contains("onerror"), "{path}: <{tag}>");
+            assert!(tag.matches('"').count() % 2 == 0, "{path}: <{tag}>");
+        }
+        for hidden in ['\u{202e}', '\u{1}', '\u{1b}', '\u{7f}'] {
+            assert!(!text.contains(hidden), "{path}: {hidden:?} can dress a name up as another");
+        }
+        assert!(text.contains("&lt;script&gt;") || path != "/", "the name is shown");
+        let listing = peer.get_with(&path, &[JSON]);
+        let said = json(&listing)["path"].as_str().expect("text").to_owned();
+        assert_eq!(
+            percent_decode_str(&said).collect::<Vec<u8>>(),
+            percent_decode_str(&path).collect::<Vec<u8>>(),
+            "the path of {path}"
+        );
+    }
+}
+
+fn what_is_hidden_is_not_listed(strategy: Strategy) {
+    let site = Site::new();
+    for name in [".htaccess", ".git/config", "...", ".well-known/security.txt", "..a", "shown.txt"] {
+        site.write(format!("bare/{name}"), "x");
+    }
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    assert_eq!(entries(&peer.get("/bare/").body), [entry("shown.txt", false)]);
+    assert_eq!(json_hrefs(&json(&peer.get_with("/bare/", &[JSON]))), ["./shown.txt"]);
+    for path in ["/bare/.git/", "/bare/.well-known/", "/bare/%2egit/", "/.git/"] {
+        assert_eq!(peer.get(path).status, 404, "{path}");
+    }
+}
+
+fn what_is_not_served_is_not_listed(strategy: Strategy) {
+    let site = Site::new();
+    let secret = site.write_beside("secret.txt", "secret");
+    site.write("bare/file.txt", "x");
+    site.write("target.txt", "x");
+    mknodat(CWD, site.path("bare/fifo"), FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
+    let _socket = std::os::unix::net::UnixListener::bind(site.path("bare/socket")).expect("a socket");
+    site.link("bare/absolute", &secret);
+    site.link("bare/relative", "../../secret.txt");
+    site.link("bare/around", site.beside(""));
+    site.link("bare/up", "../..");
+    site.link("bare/nowhere", "no-such-file");
+    site.link("bare/itself", "itself");
+    site.link("bare/device", "/dev/zero");
+    site.link("bare/to-fifo", "fifo");
+    site.link("bare/good", "file.txt");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let listed = entries(&peer.get("/bare/").body);
+    assert_eq!(listed, [entry("file.txt", false), entry("good", false)]);
+    assert_eq!(peer.get("/bare/good").body, b"x");
+    for name in ["absolute", "relative", "around/", "up/", "nowhere", "itself", "device", "fifo", "socket"] {
+        assert_eq!(peer.get(&format!("/bare/{name}")).status, 404, "{name} is listed nowhere and served nowhere");
+    }
+}
+
+fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(strategy: Strategy) {
+    let site = Site::new();
+    site.write("shared/logo.txt", "logo");
+    site.link("bare/logo.txt", "../shared/logo.txt");
+    site.link("bare/shared", "../shared");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    // It stays within the root, so it is served.
+    assert_eq!(peer.get("/bare/logo.txt").body, b"logo");
+    assert_eq!(peer.get("/bare/shared/logo.txt").body, b"logo");
+    assert_eq!(entries(&peer.get("/bare/").body), [entry("shared", true), entry("logo.txt", false)]);
+}
+
+fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
+    let site = Site::new();
+    // Name, size and date each give another order; the case of a letter gives none.
+    for (name, size, seconds) in [("b", 30, 1_000), ("A", 10, 3_000), ("c", 20, 2_000), ("D", 20, 500)] {
+        site.write(format!("bare/{name}"), vec![b'x'; size]);
+        site.set_modified(format!("bare/{name}"), UNIX_EPOCH + Duration::from_secs(seconds));
+    }
+    for folder in ["bare/z", "bare/Y"] {
+        site.folder(folder);
+    }
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    for (query, folders, files) in [
+        ("", Some("Yz"), "AbcD"),
+        ("?sort=name", Some("Yz"), "AbcD"),
+        ("?sort=name&order=desc", Some("zY"), "DcbA"),
+        ("?order=desc", Some("zY"), "DcbA"),
+        ("?sort=size", Some("Yz"), "AcDb"),
+        ("?sort=size&order=desc", None, "bDcA"),
+        ("?order=desc&sort=size", None, "bDcA"),
+        // When the folders were made is nothing that the case decides.
+        ("?sort=date", None, "DbcA"),
+        ("?sort=date&order=desc", None, "AcbD"),
+        ("?sort=nonsense&order=sideways&x=%zz", Some("Yz"), "AbcD"),
+    ] {
+        let path = format!("/bare/{query}");
+        let listed = entries(&peer.get(&path).body);
+        let names = |wanted: bool| {
+            let names = listed.iter().filter(|(_, is_folder)| *is_folder == wanted);
+            names.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<String>()
+        };
+        assert!(listed.iter().map(|(_, is_folder)| !is_folder).is_sorted(), "{query}: folders first in {listed:?}");
+        assert_eq!(names(false), files, "{query}");
+        if let Some(folders) = folders {
+            assert_eq!(names(true), folders, "{query}");
+        }
+        assert_eq!(listed.len(), 6, "{query}");
+        let json: Vec<Entry> =
+            json_hrefs(&json(&peer.get_with(&path, &[JSON]))).iter().map(|href| entry_of(href)).collect();
+        assert_eq!(json, listed, "{query}: as JSON");
+    }
+}
+
+fn breadcrumbs_lead_back_to_the_root(strategy: Strategy) {
+    let site = Site::new();
+    site.folder("a b/c&d/é'\"");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let page = peer.get("/a%20b/c&d/%C3%A9'%22/").body;
+    let page = String::from_utf8(page).expect("a page is UTF-8");
+    let crumbs: Vec<String> = page
+        .split("href=\"/")
+        .skip(1)
+        .map(|rest| format!("/{}", rest.split('"').next().unwrap_or_default().replace("&amp;", "&")))
+        .collect();
+    let expected = ["/", "/a b/", "/a b/c&d/", "/a b/c&d/é'\"/"];
+    let decoded: Vec<_> = crumbs.iter().map(|crumb| percent_decode_str(crumb).decode_utf8_lossy()).collect();
+    assert_eq!(decoded, expected);
+    // Up is there, too, but for the root, which has nothing above it.
+    assert!(page.contains("href=\"../\""));
+    crumbs.iter().for_each(|crumb| assert_eq!(peer.get(crumb).status, 200, "{crumb}"));
+    fs::remove_file(site.path("index.html")).expect("it is there");
+    let front = crate::support::wait_until("the front page is gone", || {
+        let front = String::from_utf8(peer.get("/").body).expect("a page is UTF-8");
+        front.contains("<table>").then_some(front)
+    });
+    assert!(!front.contains("href=\"../\""), "above the root there is nothing");
+}
+
+fn a_head_request_has_the_fields_of_the_page(strategy: Strategy) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let server = Server::start(strategy, site.root(), &["--list", "--header", "X-A: b", "--cors"]);
+    let mut peer = server.connect();
+    for fields in [&[][..], &[JSON]] {
+        let request = get_with("/bare/", fields);
+        let page = peer.ask(&request);
+        // If a body came it would be taken for the beginning of the next answer.
+        let bare = peer.ask(head(&request));
+        assert_eq!((bare.status, bare.fields_but_date()), (200, page.fields_but_date()), "{fields:?}");
+        assert_eq!(bare.content_length(), page.body.len() as u64);
+        assert_eq!(page.field("X-A"), Some("b"));
+    }
+    assert_eq!(peer.get("/page.html").status, 200);
+}
+
+fn requests_behind_a_listing_are_answered_in_order(strategy: Strategy) {
+    let site = Site::new();
+    for n in 0..300 {
+        site.write(format!("bare/{n}.txt"), "x");
+    }
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let requests = [
+        get("/bare/"),
+        get("/page.html"),
+        get_with("/bare/", &[JSON]),
+        head(&get("/bare/")),
+        get("/missing"),
+        get("/bare/"),
+        get("/bare/"),
+        get("/bare/7.txt"),
+    ]
+    .concat();
+    for piece in [requests.len(), 1] {
+        let mut peer = server.connect();
+        peer.send_in_pieces(&requests, piece);
+        assert_eq!(entries(&peer.response().body).len(), 300);
+        assert_eq!(peer.response().content_length(), 35);
+        assert_eq!(json_hrefs(&json(&peer.response())).len(), 300);
+        assert_eq!(peer.response_to_head().status, 200);
+        assert_eq!(peer.response().status, 404);
+        assert_eq!(entries(&peer.response().body).len(), 300);
+        assert_eq!(entries(&peer.response().body).len(), 300);
+        assert_eq!(peer.response().body, b"x");
+        peer.finish_sending();
+        peer.expect_end();
+    }
+}
+
+fn a_listing_can_be_the_last_answer(strategy: Strategy) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    peer.send(get_with("/bare/", &["Connection: close"]));
+    let page = peer.response();
+    assert!(page.says_close());
+    assert_eq!(entries(&page.body), [entry("a.txt", false)]);
+    peer.expect_end();
+    let mut peer = server.connect();
+    peer.send("GET /bare/ HTTP/1.0\r\n\r\n");
+    assert_eq!(entries(&peer.response().body), [entry("a.txt", false)]);
+    peer.expect_end();
+    // Whoever says that nothing more comes still gets what was asked for.
+    let mut peer = server.connect();
+    peer.send(get("/bare/"));
+    peer.finish_sending();
+    assert_eq!(entries(&peer.response().body), [entry("a.txt", false)]);
+    peer.expect_end();
+}
+
+fn a_listing_whose_request_has_a_body_is_answered_and_the_last(strategy: Strategy) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    for (framing, body) in [
+        ("Content-Length: 5", "hello".to_owned()),
+        ("Content-Length: 60000", "x".repeat(60_000)),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n".to_owned()),
+    ] {
+        let request = get_with("/bare/", &[framing]);
+        for parts in [&[request.clone() + &body][..], &[request.clone(), body.clone()]] {
+            let mut peer = server.connect();
+            parts.iter().for_each(|part| peer.send(part));
+            let page = peer.response();
+            assert!(page.status == 200 && page.says_close(), "{framing}: {page:?}");
+            assert_eq!(entries(&page.body), [entry("a.txt", false)], "{framing}");
+            peer.finish_sending();
+            peer.expect_end();
+        }
+    }
+}
+
+fn an_empty_folder_has_an_empty_listing(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    let page = peer.get("/bare/");
+    assert_eq!((page.status, entries(&page.body)), (200, Vec::new()));
+    let listing = json(&peer.get_with("/bare/", &[JSON]));
+    assert_eq!((json_hrefs(&listing), &listing["complete"]), (Vec::new(), &true.into()));
+}
+
+/// Whether nothing has come yet.
+fn waits(peer: &Peer) -> bool {
+    peer.stream.set_nonblocking(true).expect("a socket has modes");
+    let nothing = peer.stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    peer.stream.set_nonblocking(false).expect("a socket has modes");
+    nothing
+}
+
+fn others_are_answered_while_a_large_folder_is_read(strategy: Strategy) {
+    const FILES: usize = 50_000;
+    let site = Site::new();
+    for n in 0..FILES {
+        fs::File::create(site.path(format!("bare/{n}"))).expect("a file can be made");
+    }
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let (mut reader, mut other) = (server.connect(), server.connect());
+    assert_eq!((reader.get("/page.html").status, other.get("/page.html").status), (200, 200));
+    let is_answered = (0..10).any(|_| {
+        reader.send(get("/bare/"));
+        // A loop that reads the folder itself may have taken the first of these before, but never the third. One
+        // that does not may still be done before them on a busy machine: then there is another try.
+        let meanwhile = (0..3).all(|_| other.get("/page.html").status == 200 && waits(&reader));
+        assert_eq!(entries(&reader.response().body).len(), FILES);
+        meanwhile
+    });
+    assert!(is_answered, "the others waited for the listing each time");
+}
