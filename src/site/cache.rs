@@ -25,7 +25,7 @@ use super::compress;
 use super::path::SitePath;
 use super::policy::{Compress, Policy};
 use super::representation::{Making, Representation, Source};
-use super::root::{self, Found, Root, Stamp, file_of};
+use super::root::{self, Found, OpenFolder, Root, Stamp, file_of};
 use crate::http::{Acceptance, Coding, FieldBlock, Now, Status};
 use crate::ledger::Ledger;
 
@@ -174,7 +174,7 @@ impl FileCache {
     }
 
     /// Opens the folder at `path` itself.
-    pub fn open_folder(&self, path: &SitePath<'_>) -> Result<Arc<OwnedFd>, Status> {
+    pub fn open_folder(&self, path: &SitePath<'_>) -> Result<OpenFolder, Status> {
         self.root.open_folder(path, &self.ledger)
     }
 

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 
 use super::File;
 use super::path::{SitePath, escape_segment};
-use super::root::{self, Stamp};
+use super::root::{OpenFolder, Stamp};
 use crate::http::{Body, DateText, FieldBlock, Request, Response, Status};
 use crate::human;
 
@@ -80,8 +80,8 @@ impl Wanted {
 }
 
 /// Reads the open folder and answers with what is in it. `policy_lines` are what the owner wants said.
-pub fn respond(folder: &File, path: &SitePath<'_>, wanted: Wanted, policy_lines: &[u8]) -> Response<File> {
-    let Ok((items, is_whole)) = read(folder) else {
+pub fn respond(folder: &OpenFolder, path: &SitePath<'_>, wanted: Wanted, policy_lines: &[u8]) -> Response<File> {
+    let Ok((items, is_whole)) = read(folder, path) else {
         return crate::http::error_response(Status::InternalServerError, "This server could not read the folder.");
     };
     let items = sorted(items, wanted);
@@ -133,9 +133,9 @@ impl AsRef<[u8]> for Listed {
 }
 
 /// The files and folders in it that would be served, and whether those are all.
-fn read(folder: &File) -> rustix::io::Result<(Vec<Item>, bool)> {
+fn read(open: &OpenFolder, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>, bool)> {
     let mut items = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    for entry in Dir::read_from(&open.folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         // Hidden names and the folder's own two.
@@ -146,8 +146,10 @@ fn read(folder: &File) -> rustix::io::Result<(Vec<Item>, bool)> {
             return Ok((items, false));
         }
         // What went away since, and links that lead nowhere or out, are not there.
-        let stat = match statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => root::stat_beneath(folder, name),
+        let stat = match statat(&open.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                open.stat_link(&beneath(path, name))
+            }
             other => other,
         };
         let Ok(stat) = stat else { continue };
@@ -162,6 +164,10 @@ fn read(folder: &File) -> rustix::io::Result<(Vec<Item>, bool)> {
         items.push(Item { name: name.to_vec(), is_folder, size, modified: stamp.modified() });
     }
     Ok((items, true))
+}
+
+fn beneath(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
+    if path.relative.is_empty() { name.to_vec() } else { [&path.relative[..], b"/", name].concat() }
 }
 
 /// Folders first, always; equals by name.

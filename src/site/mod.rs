@@ -31,6 +31,7 @@ pub use auth::Credentials;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second reading.
 pub use path::SitePath;
 pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
+use root::OpenFolder;
 pub use root::{Root, default_folder};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
@@ -83,7 +84,13 @@ impl Site {
     }
 
     /// A folder without an index page. It may be large: the work is handed out.
-    fn list(&self, request: &Request<'_>, folder: File, path: SitePath<'_>, query: Option<&[u8]>) -> Answer<File> {
+    fn list(
+        &self,
+        request: &Request<'_>,
+        folder: OpenFolder,
+        path: SitePath<'_>,
+        query: Option<&[u8]>,
+    ) -> Answer<File> {
         let wanted = listing::Wanted::parse(request, query);
         let mut policy_lines = FieldBlock::default();
         self.policy.push_fields(&mut policy_lines, &path.relative);

@@ -182,13 +182,13 @@ impl Root {
 
     /// Opens the folder at `path` itself, to be listed.
     /// The status otherwise.
-    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<Arc<OwnedFd>, Status> {
+    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<OpenFolder, Status> {
         let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
         ledger.count(Call::Open);
         let folder = open_beneath(&root, &path.relative).map_err(status_of)?;
         ledger.count(Call::Stat);
         match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
-            FileType::Directory => Ok(Arc::new(folder)),
+            FileType::Directory => Ok(OpenFolder { root, folder }),
             _ => Err(Status::NotFound),
         }
     }
@@ -303,9 +303,20 @@ pub fn stamp(file: &OwnedFd, ledger: &Ledger) -> rustix::io::Result<Stamp> {
     Ok(Stamp::of(&fstat(file)?))
 }
 
-/// The facts of what a link in `folder` leads to, if that is beneath it.
-pub fn stat_beneath(folder: &OwnedFd, name: &[u8]) -> rustix::io::Result<Stat> {
-    fstat(&open_beneath(folder, name)?)
+/// A folder to be listed.
+#[derive(Debug)]
+pub struct OpenFolder {
+    /// What its links must not lead out of.
+    root: Arc<OwnedFd>,
+    /// The folder itself.
+    pub folder: OwnedFd,
+}
+
+impl OpenFolder {
+    /// The facts of what the link at `relative` leads to, if that is beneath the root.
+    pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
+        fstat(&open_with(&self.root, relative, OFlags::PATH | OFlags::CLOEXEC)?)
+    }
 }
 
 fn find_in_sample(relative: &[u8], extension: &str) -> Found {

@@ -6,6 +6,7 @@
 //!
 //! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one strategy.
 
+mod codings;
 mod concurrency;
 mod conditions;
 mod connections;
@@ -76,6 +77,7 @@ fn main() {
         lineage::cases(),
         conditions::cases(),
         ranges::cases(),
+        codings::cases(),
         listings::cases(),
     ];
     let trials = Strategy::ALL.iter().flat_map(|strategy| {

@@ -1,0 +1,199 @@
+//! The same file in several codings: which one a client gets, and what is said of it.
+
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+use crate::support::{Response, Server, Site, Strategy, patterned};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        the_best_coding_that_is_welcome_is_sent,
+        a_coded_file_is_of_the_type_of_the_original,
+        a_sidecar_older_than_the_original_is_passed_over,
+        vary_stands_where_there_is_a_choice_and_nowhere_else,
+        a_sidecar_asked_for_by_name_is_a_file_like_any_other,
+        text_is_compressed_here_and_decodes_to_the_same_bytes,
+        what_would_not_gain_is_not_compressed,
+        codings_are_offered_as_the_owner_wants,
+        each_coding_has_a_tag_of_its_own,
+        a_range_of_a_coding_is_a_part_of_it,
+        the_head_of_a_coding_is_that_of_its_answer,
+    ]
+}
+
+const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
+
+/// A page with a file beside it for each coding. What is in them is not looked at by a server.
+fn coded_site() -> Site {
+    let site = Site::new();
+    site.write("page.html", "<p>plain</p>".repeat(200));
+    for (name, content) in [("page.html.br", "in br"), ("page.html.zst", "in zstd"), ("page.html.gz", "in gzip")] {
+        site.write(name, content);
+    }
+    for (age, name) in [(2, "page.html"), (1, "page.html.br"), (1, "page.html.zst"), (1, "page.html.gz")] {
+        site.set_modified(name, LONG_AGO + Duration::from_secs(1_000_000 - age));
+    }
+    site
+}
+
+fn ask(server: &Server, path: &str, accept: &str) -> Response {
+    server.ask(format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {accept}\r\n\r\n"))
+}
+
+fn coding(response: &Response) -> Option<&str> {
+    response.field("Content-Encoding")
+}
+
+fn the_best_coding_that_is_welcome_is_sent(strategy: Strategy) {
+    let site = coded_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    for (accept, expected) in [
+        ("gzip, deflate, br, zstd", Some("br")),
+        ("zstd, gzip", Some("zstd")),
+        ("gzip", Some("gzip")),
+        ("br;q=0.5, gzip;q=0.8", Some("gzip")),
+        ("*", Some("br")),
+        ("br;q=0, *;q=0.5", Some("zstd")),
+        ("identity;q=0, gzip", Some("gzip")),
+        ("identity, gzip;q=0.5", None),
+        ("identity;q=0", None),
+        ("gzip;q=0", None),
+        ("deflate", None),
+        ("", None),
+    ] {
+        let response = ask(&server, "/page.html", accept);
+        assert_eq!((response.status, coding(&response)), (200, expected), "{accept:?}");
+        let content = expected.map_or("<p>plain</p>".repeat(200), |coding| format!("in {coding}"));
+        assert_eq!(response.body, content.as_bytes(), "{accept:?}");
+    }
+    assert_eq!(coding(&server.get("/page.html")), None);
+}
+
+fn a_coded_file_is_of_the_type_of_the_original(strategy: Strategy) {
+    let site = coded_site();
+    let response = ask(&Server::start(strategy, site.root(), &[]), "/page.html", "br");
+    assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
+}
+
+fn a_sidecar_older_than_the_original_is_passed_over(strategy: Strategy) {
+    let site = coded_site();
+    site.set_modified("page.html.br", LONG_AGO + Duration::from_secs(10));
+    let server = Server::start(strategy, site.root(), &[]);
+    assert_eq!(coding(&ask(&server, "/page.html", "br, zstd;q=0.5")), Some("zstd"));
+    // It holds something else: the page was changed and not coded again.
+    site.write("page.html", "<p>changed</p>".repeat(200));
+    crate::support::wait_until("the change is seen", || {
+        let response = ask(&server, "/page.html", "br, zstd");
+        coding(&response).is_none().then(|| assert_eq!(response.body, "<p>changed</p>".repeat(200).as_bytes()))
+    });
+}
+
+fn vary_stands_where_there_is_a_choice_and_nowhere_else(strategy: Strategy) {
+    let site = coded_site();
+    site.write("image.png", patterned(5000));
+    site.write("short.txt", "short");
+    let server = Server::start(strategy, site.root(), &[]);
+    let plain = server.get("/page.html");
+    assert_eq!(plain.required("Vary"), "Accept-Encoding");
+    assert_eq!(ask(&server, "/page.html", "br").required("Vary"), "Accept-Encoding");
+    let part = server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nRange: bytes=0-3\r\n\r\n");
+    assert_eq!((part.status, part.required("Vary")), (206, "Accept-Encoding"));
+    let tag = plain.required("ETag");
+    let same = server.ask(format!("GET /page.html HTTP/1.1\r\nHost: h\r\nIf-None-Match: {tag}\r\n\r\n"));
+    assert_eq!((same.status, same.required("Vary")), (304, "Accept-Encoding"));
+    for path in ["/image.png", "/short.txt"] {
+        assert_eq!(ask(&server, path, "gzip").field("Vary"), None, "{path}");
+    }
+}
+
+fn a_sidecar_asked_for_by_name_is_a_file_like_any_other(strategy: Strategy) {
+    let site = coded_site();
+    let response = ask(&Server::start(strategy, site.root(), &[]), "/page.html.gz", "gzip");
+    assert_eq!(response.required("Content-Type"), "application/gzip");
+    assert_eq!((coding(&response), &response.body[..]), (None, &b"in gzip"[..]));
+}
+
+fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    // The last is sent from the disk where it is sent plain.
+    for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
+        let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1)[..bytes].as_bytes().to_vec();
+        site.write(name, &content);
+        let response = ask(&server, &format!("/{name}"), "gzip, br, zstd");
+        assert_eq!(coding(&response), Some("gzip"), "{name}");
+        let mut decoded = Vec::new();
+        flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut decoded).expect("gzip");
+        assert!(decoded == content && response.body.len() < content.len(), "{name}");
+        assert!(ask(&server, &format!("/{name}"), "br").body == content, "{name}");
+    }
+}
+
+fn what_would_not_gain_is_not_compressed(strategy: Strategy) {
+    let site = Site::new();
+    site.write("short.txt", "x".repeat(1023));
+    site.write("photo.jpg", "x".repeat(5000));
+    site.write("huge.txt", "x".repeat(256 * 1024 + 1));
+    // Text by its name only.
+    let mut state = 1u32;
+    let noise: Vec<u8> = (0..5000)
+        .map(|_| (state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223), (state >> 24) as u8).1)
+        .collect();
+    site.write("noise.txt", noise);
+    let server = Server::start(strategy, site.root(), &[]);
+    for path in ["/short.txt", "/photo.jpg", "/huge.txt", "/noise.txt"] {
+        assert_eq!(coding(&ask(&server, path, "gzip")), None, "{path}");
+    }
+}
+
+fn codings_are_offered_as_the_owner_wants(strategy: Strategy) {
+    let site = coded_site();
+    site.write("made.css", "a { b: c }\n".repeat(500));
+    for (option, beside, made) in [("off", None, None), ("sidecar", Some("br"), None), ("on", Some("br"), Some("gzip"))]
+    {
+        let server = Server::start(strategy, site.root(), &["--compress", option]);
+        assert_eq!(coding(&ask(&server, "/page.html", "br, gzip")), beside, "{option}");
+        assert_eq!(coding(&ask(&server, "/made.css", "br, gzip")), made, "{option}");
+    }
+}
+
+fn each_coding_has_a_tag_of_its_own(strategy: Strategy) {
+    let site = coded_site();
+    site.write("made.css", "a { b: c }\n".repeat(500));
+    let server = Server::start(strategy, site.root(), &[]);
+    let tag =
+        |path: &str, accept: &str| ask(&server, path, accept).required("ETag").trim_start_matches("W/").to_owned();
+    let mut tags: Vec<_> = ["identity", "br", "zstd", "gzip"].iter().map(|accept| tag("/page.html", accept)).collect();
+    tags.extend([tag("/made.css", "identity"), tag("/made.css", "gzip")]);
+    let distinct: std::collections::BTreeSet<_> = tags.iter().collect();
+    assert_eq!(distinct.len(), tags.len(), "{tags:?}");
+    // What a client has in one coding is not what it would get in another.
+    for (accept, status) in [("br", 304), ("gzip", 200)] {
+        let request = format!(
+            "GET /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {accept}\r\nIf-None-Match: {}\r\n\r\n",
+            tags[1]
+        );
+        assert_eq!(server.ask(request).status, status, "{accept}");
+    }
+}
+
+fn a_range_of_a_coding_is_a_part_of_it(strategy: Strategy) {
+    let site = Site::new();
+    site.write("made.css", "a { b: c }\n".repeat(500));
+    let server = Server::start(strategy, site.root(), &[]);
+    let whole = ask(&server, "/made.css", "gzip");
+    let part = server.ask("GET /made.css HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nRange: bytes=10-19\r\n\r\n");
+    assert_eq!((part.status, coding(&part)), (206, Some("gzip")));
+    assert_eq!(part.required("Content-Range"), format!("bytes 10-19/{}", whole.body.len()));
+    assert_eq!(part.body, whole.body[10..20]);
+}
+
+fn the_head_of_a_coding_is_that_of_its_answer(strategy: Strategy) {
+    let site = coded_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let got = ask(&server, "/page.html", "zstd");
+    let head = server.ask("HEAD /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: zstd\r\n\r\n");
+    assert_eq!(head.fields_but_date(), got.fields_but_date());
+    assert!(head.body.is_empty());
+}
