@@ -208,7 +208,7 @@ impl Site {
     }
 
     /// RFC 9110 section 9.3.7, for one path or for `*`; with --cors also the answer to a preflight.
-    fn options(&self) -> Response<File> {
+    fn options(&self, request: &Request<'_>) -> Response<File> {
         let mut fields = FieldBlock::default();
         fields.push("Allow", ALLOWED);
         if self.policy.cors {
@@ -217,7 +217,7 @@ impl Site {
             fields.push("Access-Control-Allow-Headers", "*, Authorization");
             fields.push("Access-Control-Max-Age", "86400");
         }
-        self.with_policy(Response { status: Status::NoContent, fields, body: Body::Empty }, b"")
+        self.with_policy(Response { status: Status::NoContent, fields, body: Body::Empty }, &relative_of(request))
     }
 
     fn with_policy(&self, mut response: Response<File>, relative: &[u8]) -> Response<File> {
@@ -238,7 +238,7 @@ impl Respond for Site {
         {
             let mut response = error_response(Status::Unauthorized, "A name and a password are needed here.");
             response.fields.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
-            return Answer::Now(self.with_policy(response, b""));
+            return Answer::Now(self.with_policy(response, &relative_of(request)));
         }
         // 2. What for: only reading is offered.
         match (request.method, request.target, &self.elsewhere) {
@@ -246,13 +246,21 @@ impl Respond for Site {
                 Answer::Later(elsewhere.answer(request, now))
             }
             (Method::Get | Method::Head, Target::Path { path, query }, None) => self.read(request, path, query, now),
-            (Method::Options, ..) => Answer::Now(self.options()),
+            (Method::Options, ..) => Answer::Now(self.options(request)),
             _ => {
                 let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
                 response.fields.push("Allow", ALLOWED);
-                Answer::Now(self.with_policy(response, b""))
+                Answer::Now(self.with_policy(response, &relative_of(request)))
             }
         }
+    }
+}
+
+/// The path beneath the root that an answer is about which never looked there; nothing if there is none.
+fn relative_of(request: &Request<'_>) -> Vec<u8> {
+    match request.target {
+        Target::Path { path, .. } => SitePath::parse(path).map(|path| path.relative.into_owned()).unwrap_or_default(),
+        Target::Server | Target::Authority => Vec::new(),
     }
 }
 

@@ -119,7 +119,7 @@ fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     // The last is sent from the disk where it is sent plain.
     for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
-        let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1)[..bytes].as_bytes().to_vec();
+        let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()[..bytes].to_vec();
         site.write(name, &content);
         let response = ask(&server, &format!("/{name}"), "gzip, br, zstd");
         assert_eq!(coding(&response), Some("gzip"), "{name}");

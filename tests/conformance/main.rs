@@ -22,6 +22,7 @@ mod ranges;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
+mod wishes;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -78,6 +79,7 @@ fn main() {
         conditions::cases(),
         ranges::cases(),
         codings::cases(),
+        wishes::cases(),
         listings::cases(),
     ];
     let trials = Strategy::ALL.iter().flat_map(|strategy| {

@@ -1,0 +1,507 @@
+//! What the site's owner asks for beyond serving files: a page for what isn't there, fields, caching, types, who may
+//! read. What of it can't be understood is held to its message in `tests/cli.rs`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use crate::support::{Peer, Response, Server, Site, Strategy, get, get_with, head};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_navigation_that_leads_nowhere_gets_the_fallback,
+        what_is_no_navigation_gets_no_fallback,
+        what_is_there_is_not_hidden_by_the_fallback,
+        the_sites_own_error_page_is_a_404,
+        the_sites_own_error_page_is_sent_from_the_disk_too,
+        a_field_for_every_answer_is_in_every_answer,
+        a_field_for_some_paths_is_only_there,
+        a_field_for_some_paths_is_there_whatever_the_answer,
+        what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash,
+        rules_for_caching_count_in_their_order,
+        pages_of_other_origins_may_read_if_that_is_wanted,
+        a_preflight_is_answered_whoever_asks,
+        only_who_knows_the_password_may_read,
+        a_type_of_the_owners_goes_before_the_table,
+        types_are_what_browsers_need,
+        whatever_has_a_type_is_not_to_be_guessed,
+        options_has_no_content_and_says_so_by_saying_nothing,
+    ]
+}
+
+const HTML: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+
+fn options(path: &str, fields: &[&str]) -> String {
+    get_with(path, fields).replacen("GET", "OPTIONS", 1)
+}
+
+fn post(path: &str) -> String {
+    get(path).replacen("GET", "POST", 1)
+}
+
+/// Whether caches are told that the answer depends on what is accepted, and are told it once.
+#[track_caller]
+fn varies_by_accept(response: &Response) -> bool {
+    let times = response.list("Vary").iter().filter(|name| name.eq_ignore_ascii_case("accept")).count();
+    assert!(times <= 1, "{:?}", response.fields);
+    times == 1
+}
+
+fn a_navigation_that_leads_nowhere_gets_the_fallback(strategy: Strategy) {
+    let site = Site::new();
+    site.write("app.html", "<!doctype html><title>app</title>\n");
+    for name in ["app.html", "/app.html", "./app.html"] {
+        let server = Server::start(strategy, site.root(), &["--fallback", name]);
+        let mut peer = server.connect();
+        for path in ["/settings", "/users/7", "/users/", "/old.html", "/a/b/c?x=y.js", "/bare/", "/%C3%A9"] {
+            for accept in [HTML, "Accept: text/html", "Accept: */*, Text/HTML;level=1"] {
+                let response = peer.get_with(path, &[accept]);
+                assert_eq!(response.status, 200, "{path} {accept}");
+                assert_eq!(response.body, b"<!doctype html><title>app</title>\n", "{path} {accept}");
+                assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
+                assert!(varies_by_accept(&response), "{path} {accept}: {:?}", response.fields);
+            }
+            let bare = peer.ask(head(&get_with(path, &[HTML])));
+            assert_eq!((bare.status, bare.content_length()), (200, 34), "{path}");
+        }
+        let tag = peer.settled("/settings", &[HTML]).required("ETag").to_owned();
+        let same = peer.get_with("/settings", &[HTML, &format!("If-None-Match: {tag}")]);
+        assert!(same.status == 304 && varies_by_accept(&same), "{same:?}");
+    }
+}
+
+fn what_is_no_navigation_gets_no_fallback(strategy: Strategy) {
+    let site = Site::new();
+    site.write("app.html", "app");
+    let server = Server::start(strategy, site.root(), &["--fallback", "app.html"]);
+    let mut peer = server.connect();
+    // A page in place of a script is an error that shows far from its cause.
+    for path in ["/x.js", "/assets/x.css", "/logo.png", "/data.json", "/.git/config", "/.env"] {
+        for fields in [&[HTML][..], &[]] {
+            let response = peer.get_with(path, fields);
+            assert!(response.status == 404 && !varies_by_accept(&response), "{path} {fields:?}: {response:?}");
+        }
+    }
+    for path in ["/settings", "/users/", "/old.html"] {
+        for fields in [&[][..], &["Accept: */*"], &["Accept: application/json"], &["Accept: text/htmlx, text/*"]] {
+            let response = peer.get_with(path, fields);
+            assert_eq!(response.status, 404, "{path} {fields:?}");
+            // A cache that kept this for all would keep the page from who navigates.
+            assert!(varies_by_accept(&response), "{path} {fields:?}");
+        }
+    }
+    assert_eq!(peer.get_with("/%zz", &[HTML]).status, 400);
+    assert_eq!(peer.ask(post("/settings")).status, 405);
+}
+
+fn what_is_there_is_not_hidden_by_the_fallback(strategy: Strategy) {
+    let site = Site::new();
+    site.write("app.html", "app");
+    let server = Server::start(strategy, site.root(), &["--fallback", "app.html"]);
+    let mut peer = server.connect();
+    for (path, status) in [("/", 200), ("/page.html", 200), ("/docs", 301), ("/docs/", 200)] {
+        let response = peer.get_with(path, &[HTML]);
+        assert!(response.status == status && response.body != b"app", "{path}: {response:?}");
+        assert!(!varies_by_accept(&response), "{path}");
+    }
+}
+
+fn the_sites_own_error_page_is_a_404(strategy: Strategy) {
+    let site = Site::new();
+    let own = "<!doctype html><title>lost?</title>\n";
+    site.write("404.html", own);
+    site.write("docs/404.html", "of the folder, which is not meant");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for path in ["/missing", "/a/b/c", "/docs/missing", "/missing/", "/.git/config", "/x.js"] {
+        for fields in [&[][..], &["If-None-Match: *"], &["If-Match: \"x\""], &["Range: bytes=0-3"]] {
+            let request = get_with(path, fields);
+            let page = peer.ask(&request);
+            assert_eq!((page.status, String::from_utf8_lossy(&page.body)), (404, own.into()), "{path} {fields:?}");
+            assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
+            // They would be of the page that says so, and not of what is missing.
+            for name in ["ETag", "Last-Modified", "Accept-Ranges", "Content-Range"] {
+                assert_eq!(page.field(name), None, "{path}: {name}");
+            }
+            let bare = peer.ask(head(&request));
+            assert_eq!((bare.status, bare.fields_but_date()), (404, page.fields_but_date()), "{path} {fields:?}");
+        }
+    }
+    assert_eq!(peer.get("/404.html").status, 200, "by its name it is a page like others");
+}
+
+fn the_sites_own_error_page_is_sent_from_the_disk_too(strategy: Strategy) {
+    let site = Site::new();
+    // More than is kept in memory.
+    let own = format!("<!doctype html>{}", "lost? ".repeat(50_000));
+    site.write("404.html", &own);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for _ in 0..2 {
+        let page = peer.get("/missing");
+        assert!(page.status == 404 && page.body == own.as_bytes());
+        assert_eq!(peer.ask(head(&get("/missing"))).content_length(), own.len() as u64);
+    }
+    assert_eq!(peer.get("/page.html").status, 200);
+}
+
+/// A request for each kind of answer about a path, and the status it has; the last of them is about no path.
+fn one_of_each(peer: &mut Peer) -> Vec<(u16, Response)> {
+    let tag = peer.settled("/docs/a.txt", &[]).required("ETag").to_owned();
+    let requests = [
+        (200, get("/docs/a.txt")),
+        (200, head(&get("/docs/a.txt"))),
+        (200, get_with("/docs/a.txt", &["Accept-Encoding: gzip"])),
+        (206, get_with("/docs/a.txt", &["Range: bytes=0-3"])),
+        (206, get_with("/docs/a.txt", &["Range: bytes=0-3,7-8"])),
+        (304, get_with("/docs/a.txt", &[&format!("If-None-Match: {tag}")])),
+        (412, get_with("/docs/a.txt", &["If-Match: \"other\""])),
+        (416, get_with("/docs/a.txt", &["Range: bytes=99999-"])),
+        (301, get("/docs/inner")),
+        (200, get("/docs/inner/")),
+        (200, get("/docs/bare/")),
+        (404, get("/docs/missing")),
+        (405, post("/docs/a.txt")),
+        (204, options("/docs/a.txt", &[])),
+        (400, get("/docs/%zz")),
+    ];
+    let ask = |(status, request): (u16, String)| {
+        let response = peer.ask(&request);
+        assert_eq!(response.status, status, "{request}");
+        (status, response)
+    };
+    requests.into_iter().map(ask).collect()
+}
+
+fn site_with_one_of_each() -> Site {
+    let site = Site::new();
+    site.write("docs/a.txt", "much of the same\n".repeat(100));
+    site.write("docs/inner/index.html", "inner");
+    site.write("docs/bare/b.txt", "b");
+    site
+}
+
+fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    let wishes =
+        ["--list", "--header", "X-A: b", "--header", "X-Empty:", "--header=Content-Security-Policy: a 'b'; c=d"];
+    let server = Server::start(strategy, site.root(), &wishes);
+    for (status, response) in one_of_each(&mut server.connect()) {
+        // `field` also holds them to stand there once.
+        assert_eq!(response.field("X-A"), Some("b"), "{status}");
+        assert_eq!(response.field("Content-Security-Policy"), Some("a 'b'; c=d"), "{status}");
+    }
+}
+
+fn a_field_for_some_paths_is_only_there(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    site.write("docs/deep/er/c.txt", "c");
+    let rules = ["--header", "/docs/* X-Here: 1", "--header", "/docs/** X-Below: 2", "--header", "/**/*.txt X-Text: 3"];
+    let server = Server::start(strategy, site.root(), &rules);
+    let mut peer = server.connect();
+    for (path, here, below, text) in [
+        ("/docs/a.txt", true, true, true),
+        ("/docs/%61.txt", true, true, true),
+        ("/x/../docs/a.txt?x", true, true, true),
+        ("/docs/deep/er/c.txt", false, true, true),
+        ("/docs/", true, true, false),
+        ("/docs/missing.txt", true, true, true),
+        ("/docs/missing", true, true, false),
+        ("/page.html", false, false, false),
+        ("/", false, false, false),
+        ("/missing", false, false, false),
+        ("/docsx", false, false, false),
+    ] {
+        let response = peer.get(path);
+        let found = ["X-Here", "X-Below", "X-Text"].map(|name| response.field(name).is_some());
+        assert_eq!(found, [here, below, text], "{path}: here, below, text");
+    }
+}
+
+fn a_field_for_some_paths_is_there_whatever_the_answer(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    let server = Server::start(strategy, site.root(), &["--list", "--header", "/docs/** X-A: b"]);
+    for (status, response) in one_of_each(&mut server.connect()) {
+        // The path of a 400 could not be read, so no pattern is like it.
+        let expected = (status != 400).then_some("b");
+        assert_eq!(response.field("X-A"), expected, "{status}: {:?}", response.fields);
+    }
+}
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(strategy: Strategy) {
+    let site = Site::new();
+    let named = [
+        ("assets/app.3f2a9c1b.js", IMMUTABLE),
+        ("chunk-0a1b2c3d4e.css", IMMUTABLE),
+        ("font_9f8e7d6c5b4a.woff2", IMMUTABLE),
+        ("app.js", "no-cache"),
+        ("app.3f2a9c1.js", "no-cache"),
+        ("3f2a9c1b/app.js", "no-cache"),
+        ("page.3f2a9c1b.html", "no-cache"),
+        ("report-20240131.css", "no-cache"),
+        ("deadbeef.png", "no-cache"),
+    ];
+    named.iter().for_each(|(name, _)| drop(site.write(name, "some content")));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (name, expected) in named {
+        let path = format!("/{name}");
+        let tag = peer.get(&path).required("ETag").to_owned();
+        for (status, field) in
+            [(200, String::new()), (206, "Range: bytes=0-3".to_owned()), (304, format!("If-None-Match: {tag}"))]
+        {
+            let fields: &[&str] = if field.is_empty() { &[] } else { &[&field] };
+            let response = peer.get_with(&path, fields);
+            assert_eq!((response.status, response.field("Cache-Control")), (status, Some(expected)), "{name}");
+        }
+    }
+    for path in ["/missing.3f2a9c1b.js", "/3f2a9c1b.js/"] {
+        // What is not there yet may be there tomorrow.
+        let response = peer.get(path);
+        assert!(response.status == 404 && response.field("Cache-Control") != Some(IMMUTABLE), "{path}");
+    }
+}
+
+fn rules_for_caching_count_in_their_order(strategy: Strategy) {
+    let site = Site::new();
+    for name in ["assets/a.js", "assets/keep/b.js", "app.3f2a9c1b.js"] {
+        site.write(name, "x");
+    }
+    let rules = ["/assets/keep/** max-age=1", "/assets/** max-age=2", "/page.html private, no-store", "max-age=3"];
+    let rules: Vec<&str> = rules.iter().flat_map(|rule| ["--cache-control", *rule]).collect();
+    let server = Server::start(strategy, site.root(), &rules);
+    let mut peer = server.connect();
+    for (path, expected) in [
+        ("/assets/keep/b.js", "max-age=1"),
+        ("/assets/a.js", "max-age=2"),
+        ("/page.html", "private, no-store"),
+        ("/", "max-age=3"),
+        // A rule for all is for these, too: whoever wrote it has the last word.
+        ("/app.3f2a9c1b.js", "max-age=3"),
+    ] {
+        assert_eq!(peer.get(path).field("Cache-Control"), Some(expected), "{path}");
+    }
+}
+
+fn pages_of_other_origins_may_read_if_that_is_wanted(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    let server = Server::start(strategy, site.root(), &["--list", "--cors"]);
+    for (status, response) in one_of_each(&mut server.connect()) {
+        assert_eq!(response.field("Access-Control-Allow-Origin"), Some("*"), "{status}");
+        let exposed = response.list("Access-Control-Expose-Headers");
+        for name in ["ETag", "Content-Range"] {
+            assert!(exposed.contains(&name), "{status}: a script may read {name}");
+        }
+        assert_eq!(response.field("Access-Control-Allow-Credentials"), None, "the star and this exclude each other");
+    }
+    drop(server);
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    for (status, response) in one_of_each(&mut server.connect()) {
+        let told = response.fields.iter().find(|(name, _)| name.to_ascii_lowercase().starts_with("access-control"));
+        assert_eq!(told, None, "{status}: nobody asked for it");
+    }
+}
+
+fn a_preflight_is_answered_whoever_asks(strategy: Strategy) {
+    let site = Site::new();
+    let auth = format!("me:{}", sha256("secret"));
+    let fields = [
+        "Origin: https://other.example",
+        "Access-Control-Request-Method: GET",
+        "Access-Control-Request-Headers: authorization, range",
+    ];
+    // A preflight never brings a password, so it can't be asked for one.
+    for wishes in [&["--cors"][..], &["--cors", "--auth", &auth]] {
+        let server = Server::start(strategy, site.root(), wishes);
+        let mut peer = server.connect();
+        for path in ["/page.html", "/missing", "/"] {
+            let response = peer.ask(options(path, &fields));
+            assert_eq!((response.status, response.field("Access-Control-Allow-Origin")), (204, Some("*")), "{path}");
+            assert!(response.list("Access-Control-Allow-Methods").contains(&"GET"), "{path}");
+            let allowed = response.list("Access-Control-Allow-Headers").join(",").to_ascii_lowercase();
+            assert!(allowed.contains('*') && allowed.contains("authorization"), "{allowed}");
+        }
+    }
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn only_who_knows_the_password_may_read(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    let password = "se:cret pässword";
+    let wishes = ["--list", "--header", "X-A: b", "--auth", &format!("me:{}", sha256(password).to_uppercase())];
+    let server = Server::start(strategy, site.root(), &wishes);
+    let mut peer = server.connect();
+    let token = |pair: &str| STANDARD.encode(pair);
+    let right = token(&format!("me:{password}"));
+    let refused = [
+        String::new(),
+        "Basic".to_owned(),
+        "Basic ".to_owned(),
+        "Basic !!!".to_owned(),
+        "Basic =".to_owned(),
+        format!("Bearer {right}"),
+        format!("Basic{right}"),
+        format!("Basic {right}x"),
+        format!("Basic {}", &right[..right.len() - 4]),
+        format!("Basic me:{password}").replace('ä', "a"),
+        format!("Basic {}", token("me")),
+        format!("Basic {}", token("")),
+        format!("Basic {}", token(":")),
+        format!("Basic {}", token("me:")),
+        format!("Basic {}", token("me:wrong")),
+        format!("Basic {}", token("me:se")),
+        format!("Basic {}", token(&format!("me:{password} "))),
+        format!("Basic {}", token(&format!("you:{password}"))),
+        format!("Basic {}", token(&format!("ME:{password}"))),
+        format!("Basic {}", token(&format!(":{password}"))),
+        // Whoever has read the command line has not yet the password.
+        format!("Basic {}", token(&format!("me:{}", sha256(password)))),
+    ];
+    let expect_refusal = |response: Response, what: &str| {
+        assert_eq!((response.status, response.field("X-A")), (401, Some("b")), "{what}");
+        assert!(response.required("WWW-Authenticate").starts_with("Basic realm=\""), "{what}");
+        for name in ["ETag", "Last-Modified", "Location", "Accept-Ranges"] {
+            assert_eq!(response.field(name), None, "{what}: it tells nothing of what is there");
+        }
+    };
+    // What is there and what isn't look the same from outside.
+    for path in ["/", "/page.html", "/docs", "/docs/bare/", "/missing", "/.git/config", "/%zz"] {
+        expect_refusal(peer.get(path), path);
+        expect_refusal(peer.ask(head(&get(path))), path);
+        expect_refusal(peer.ask(options(path, &[])), path);
+    }
+    for value in &refused {
+        expect_refusal(peer.get_with("/page.html", &[&format!("Authorization: {value}")]), value);
+    }
+    for scheme in ["Basic", "basic", "BASIC"] {
+        let field = format!("Authorization: {scheme} {right}");
+        for (path, status) in [("/", 200), ("/page.html", 200), ("/docs", 301), ("/docs/bare/", 200), ("/missing", 404)]
+        {
+            assert_eq!(peer.get_with(path, &[&field]).status, status, "{path} with {scheme}");
+        }
+    }
+    // It is asked for with each request, not once a connection.
+    expect_refusal(peer.get("/page.html"), "after the right one");
+}
+
+fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
+    let site = Site::new();
+    for name in ["a.glb", "a.TXT", "a.tar.zz", "zz", "a.md"] {
+        site.write(name, "some content");
+    }
+    let wishes = ["glb=model/x-own", "txt=text/x-own; charset=us-ascii", ".tar.zz=application/x-own"];
+    let wishes: Vec<&str> = wishes.iter().flat_map(|wish| ["--media-type", *wish]).collect();
+    let server = Server::start(strategy, site.root(), &wishes);
+    let mut peer = server.connect();
+    for (path, expected) in [
+        ("/a.glb", "model/x-own"),
+        ("/a.TXT", "text/x-own; charset=us-ascii"),
+        ("/a.tar.zz", "application/x-own"),
+        ("/zz", "application/octet-stream"),
+        ("/a.md", "text/markdown; charset=utf-8"),
+    ] {
+        assert_eq!(peer.get(path).field("Content-Type"), Some(expected), "{path}");
+        let part = peer.get_with(path, &["Range: bytes=0-3"]);
+        assert_eq!((part.status, part.field("Content-Type")), (206, Some(expected)), "a part of {path}");
+    }
+}
+
+fn types_are_what_browsers_need(strategy: Strategy) {
+    // From the registry and the standards, not from the program's table.
+    let types = [
+        ("html", "text/html; charset=utf-8"),
+        ("css", "text/css; charset=utf-8"),
+        ("js", "text/javascript; charset=utf-8"),
+        // A module of any other type is not run, and WebAssembly is not compiled while it loads.
+        ("mjs", "text/javascript; charset=utf-8"),
+        ("wasm", "application/wasm"),
+        // TypeScript is source to be read; the registry has .ts for video.
+        ("ts", "text/plain; charset=utf-8"),
+        ("svg", "image/svg+xml; charset=utf-8"),
+        ("json", "application/json; charset=utf-8"),
+        ("webmanifest", "application/manifest+json; charset=utf-8"),
+        ("xml", "text/xml; charset=utf-8"),
+        ("md", "text/markdown; charset=utf-8"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("avif", "image/avif"),
+        ("webp", "image/webp"),
+        ("jxl", "image/jxl"),
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("ico", "image/vnd.microsoft.icon"),
+        ("woff2", "font/woff2"),
+        ("mp4", "video/mp4"),
+        ("webm", "video/webm"),
+        ("mp3", "audio/mpeg"),
+        ("opus", "audio/ogg"),
+        ("pdf", "application/pdf"),
+        ("unheard-of", "application/octet-stream"),
+    ];
+    let site = Site::new();
+    for (extension, _) in types {
+        site.write(format!("a.{extension}"), "x");
+        site.write(format!("B.{}", extension.to_ascii_uppercase()), "x");
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (extension, expected) in types {
+        for path in [format!("/a.{extension}"), format!("/B.{}", extension.to_ascii_uppercase())] {
+            assert_eq!(peer.get(&path).field("Content-Type"), Some(expected), "{path}");
+        }
+    }
+}
+
+fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
+    let site = site_with_one_of_each();
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let expect = |response: &Response| {
+        let (has_type, nosniff) = (response.field("Content-Type").is_some(), response.field("X-Content-Type-Options"));
+        assert_eq!(nosniff, has_type.then_some("nosniff"), "{response:?}");
+    };
+    one_of_each(&mut server.connect()).iter().for_each(|(_, response)| expect(response));
+    // Those that end the connection come from elsewhere in the program.
+    for (status, request) in [
+        (400, "nonsense\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
+        (431, get_with("/", &[&format!("X: {}", "x".repeat(100_000))])),
+        (501, get("/").replacen("GET", "BREW", 1)),
+        (505, get("/").replacen("HTTP/1.1", "HTTP/2.0", 1)),
+    ] {
+        let response = server.ask(request);
+        assert_eq!(response.status, status);
+        expect(&response);
+    }
+    drop(server);
+    site.write("404.html", "lost?");
+    let server =
+        Server::start(strategy, site.root(), &["--fallback", "page.html", "--auth", &format!("me:{}", sha256(""))]);
+    expect(&server.get("/"));
+    let known = format!("Authorization: Basic {}", STANDARD.encode("me:"));
+    expect(&server.ask(get_with("/missing.js", &[&known])));
+    expect(&server.ask(get_with("/missing", &[&known, HTML])));
+}
+
+fn options_has_no_content_and_says_so_by_saying_nothing(strategy: Strategy) {
+    let site = Site::new();
+    for wishes in [&[][..], &["--cors", "--list", "--header", "X-A: b"]] {
+        let server = Server::start(strategy, site.root(), wishes);
+        let mut peer = server.connect();
+        for target in ["*", "/", "/page.html", "/missing", "/bare/"] {
+            let response = peer.ask(options(target, &[]));
+            assert_eq!(response.status, 204, "{target}");
+            response.expect_allow();
+            // RFC 9110 section 8.6: a 204 must not have one.
+            for name in ["Content-Length", "Transfer-Encoding", "Content-Type"] {
+                assert_eq!(response.field(name), None, "{target}");
+            }
+        }
+        // Whatever followed them would be taken for the beginning of this.
+        assert_eq!(peer.get("/page.html").content_length(), 35);
+    }
+}
