@@ -71,8 +71,12 @@ impl Clients {
         }
     }
 
-    /// Brings the answers that helpers made. A connection that ended meanwhile has no use for its own.
-    pub(super) fn serve_finished(&mut self) {
+    /// Somebody else has woken the worker: another worker that needs room, or helpers that made answers. A connection
+    /// that ended meanwhile has no use for its own.
+    pub(super) fn serve_others(&mut self) {
+        if self.worker.is_room_wanted() {
+            self.make_room();
+        }
         for (id, finished) in self.worker.finished() {
             let waiting = self.slab.iter_mut().find(|(_, client)| client.id == id);
             if let Some((key, client)) = waiting {

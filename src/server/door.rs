@@ -99,6 +99,12 @@ impl Door {
         poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
+    /// Nobody is idle here: the other workers are asked, and those who wait have to for a moment.
+    pub fn ask_for_room(&mut self, now: Instant) {
+        self.slots.ask_for_room();
+        self.rests_until = Some(now + REST);
+    }
+
     /// A connection has ended: there is a place and a descriptor.
     pub fn reopen(&mut self) {
         self.rests_until = None;

@@ -5,6 +5,7 @@
 //! for a slow file system to be asked several things at once.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use crate::http::{Deferred, Finished};
@@ -45,6 +46,8 @@ struct Task {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     finished: Mutex<Vec<(ConnectionId, Finished<File>)>>,
+    /// Another worker has somebody waiting and nobody idle.
+    room_wanted: AtomicBool,
     /// Wakes the worker, if it sleeps.
     waker: Option<mio::Waker>,
 }
@@ -102,12 +105,27 @@ impl Mailbox {
         Mailbox { waker, ..Mailbox::default() }
     }
 
-    fn put(&self, connection: ConnectionId, finished: Finished<File>) {
-        lock(&self.finished).push((connection, finished));
+    /// Asks the worker to end some of its idle connections.
+    pub fn ask_for_room(&self) {
+        self.room_wanted.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it was asked to since the last look.
+    pub fn is_room_wanted(&self) -> bool {
+        self.room_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &self.waker {
             // It can only fail if the worker is gone.
             let _ = waker.wake();
         }
+    }
+
+    fn put(&self, connection: ConnectionId, finished: Finished<File>) {
+        lock(&self.finished).push((connection, finished));
+        self.wake();
     }
 
     /// What was finished since the last look.

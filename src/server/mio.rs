@@ -32,7 +32,7 @@ use crate::ledger::Call;
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
-const HELPERS: Token = Token(usize::MAX - 2);
+const OTHERS: Token = Token(usize::MAX - 2);
 
 /// One worker's loop and all it owns.
 pub(super) struct Reactor {
@@ -61,7 +61,7 @@ impl Reactor {
         let (poll, signal) = (Poll::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
-        let worker = worker(Waker::new(poll.registry(), HELPERS)?);
+        let worker = worker(Waker::new(poll.registry(), OTHERS)?);
         let phase = Phase::Serving { door, may_wait: false, _signal: signal };
         Ok(Reactor { poll, phase, clients: Clients::new(worker), timeout: stop.timeout() })
     }
@@ -81,7 +81,7 @@ impl Reactor {
                 match event.token() {
                     LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
-                    HELPERS => self.clients.serve_finished(),
+                    OTHERS => self.clients.serve_others(),
                     Token(key) => {
                         if event.is_error() {
                             self.clients.reset(key);
@@ -123,7 +123,7 @@ impl Reactor {
                 }
                 Admission::Nobody => *may_wait = false,
                 Admission::Full if self.clients.make_room() => {}
-                Admission::Full => drop(door.rest(self.clients.worker.clock.now().instant)),
+                Admission::Full => door.ask_for_room(self.clients.worker.clock.now().instant),
                 Admission::Resting => return,
             }
         }

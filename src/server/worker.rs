@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::access_log::{AccessLog, LogWriter};
 use super::clock::{Clock, Pace};
@@ -91,6 +91,7 @@ impl Worker {
         let helpers = shared.helpers.clone();
         let site = Site::unhurried(shared.root.clone(), shared.policy.clone(), self.ledger.clone(), cache_bytes_max);
         let mailbox = Arc::new(Mailbox::new(waker));
+        shared.slots.share_with(mailbox.clone());
         Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, site, ..self }
     }
 
@@ -110,6 +111,14 @@ impl Worker {
                 *outstanding -= 1;
                 Some(refused.refuse())
             }
+        }
+    }
+
+    /// Whether another worker asked for room since the last look.
+    pub fn is_room_wanted(&self) -> bool {
+        match &self.delegation {
+            Delegation::Nobody => false,
+            Delegation::Helpers { mailbox, .. } => mailbox.is_room_wanted(),
         }
     }
 
@@ -154,6 +163,8 @@ impl Worker {
 #[derive(Debug)]
 pub struct Slots {
     free: AtomicUsize,
+    /// The workers that share them.
+    workers: Mutex<Vec<Arc<Mailbox>>>,
 }
 
 /// The place of one connection; free again when it is dropped.
@@ -163,7 +174,18 @@ pub struct Slot(Arc<Slots>);
 impl Slots {
     /// So many places.
     pub fn new(count: usize) -> Arc<Slots> {
-        Arc::new(Slots { free: AtomicUsize::new(count) })
+        Arc::new(Slots { free: AtomicUsize::new(count), workers: Mutex::default() })
+    }
+
+    /// Another worker takes from them.
+    fn share_with(&self, worker: Arc<Mailbox>) {
+        // A push either happened or not: there is no half of one to see.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// Asks every worker to end some of its idle connections.
+    pub fn ask_for_room(&self) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|worker| worker.ask_for_room());
     }
 
     /// A place, if one is free.
