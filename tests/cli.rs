@@ -145,6 +145,59 @@ fn a_usage_error_is_one_line_that_names_it() {
 }
 
 #[test]
+fn a_wish_that_cannot_be_understood_is_a_usage_error_that_names_its_option() {
+    let no_hash = format!("me:{}", "x".repeat(64));
+    let long_hash = format!("me:{}", "0".repeat(65));
+    for (option, values) in [
+        ("--compress", &["", "gzip", "ON"][..]),
+        (
+            "--header",
+            &[
+                "",
+                "no colon",
+                ": x",
+                "X Y: z",
+                "X-A: a\r\nX-B: b",
+                "X-A: a\nb",
+                "/docs/**",
+                "/[ X-A: b",
+                // What the server says itself would stand there twice.
+                "Content-Length: 3",
+                "date: now",
+                "Transfer-Encoding: chunked",
+                // These have options of their own.
+                "Cache-Control: no-store",
+                "content-type: text/html",
+            ],
+        ),
+        ("--cache-control", &["", " ", "/docs/**", "/docs/** ", "/[ no-store", "no-store\r\nX-A: b"]),
+        ("--auth", &["", "me", "me:", "me:secret", &no_hash, &long_hash]),
+        ("--media-type", &["", "glb", "glb=", "glb=model", "=a/b", "glb=/b", "glb=a/", "glb=a/b\r\nX-A: b", ".=a/b"]),
+    ] {
+        for value in values {
+            expect_failure(&["mio", option, value, "--port", "0"], 2, &[option]);
+        }
+        expect_failure(&["mio", option], 2, &[option]);
+    }
+    for switch in ["--list", "--cors"] {
+        expect_failure(&["mio", &format!("{switch}=yes")], 2, &[switch]);
+    }
+}
+
+#[test]
+fn a_fallback_that_is_not_there_is_named() {
+    let site = Site::new();
+    let root = site.root().display().to_string();
+    site.write_beside("outside.html", "not beneath the root");
+    site.link("out.html", "../outside.html");
+    for strategy in STRATEGIES {
+        for file in ["no-such-page.html", "docs", "", "../outside.html", "out.html", "/no/such.html"] {
+            expect_failure(&[strategy, &root, "--port", "0", "--fallback", file], 1, &["--fallback", file]);
+        }
+    }
+}
+
+#[test]
 fn a_switch_takes_no_value() {
     for arguments in [&["mio", "--trace=yes"][..], &["mio", "--trace=no", "."], &["--version=1"], &["--help=mio"]] {
         expect_failure(arguments, 2, &[arguments.iter().find_map(|word| word.split_once('=')).expect("one has").0]);

@@ -93,7 +93,8 @@ impl Site {
     ) -> Answer<File> {
         let wanted = listing::Wanted::parse(request, query);
         let mut policy_lines = FieldBlock::default();
-        self.policy.push_fields(&mut policy_lines, &path.relative);
+        // Rules for what is beneath the folder are for its page, too, listed or written.
+        self.policy.push_fields(&mut policy_lines, &root::file_of(&path));
         let (path, policy_lines) = (path.into_owned(), policy_lines.freeze());
         Answer::Later(Box::new(move || listing::respond(&folder, &path, wanted, &policy_lines)))
     }

@@ -216,11 +216,11 @@ impl FromStr for MediaTypeRule {
     fn from_str(text: &str) -> Result<MediaTypeRule, String> {
         const FORM: &str = "extension=type is needed, such as glb=model/gltf-binary";
         let (extension, media_type) = text.split_once('=').ok_or(FORM)?;
+        let extension = extension.trim_start_matches('.').to_owned();
         let is_type = media_type.split_once('/').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
         if extension.is_empty() || extension.contains('/') || !is_type {
             return Err(FORM.to_owned());
         }
-        let extension = extension.trim_start_matches('.').to_owned();
         Ok(MediaTypeRule { extension, media_type: checked(media_type)?.to_owned() })
     }
 }

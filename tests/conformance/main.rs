@@ -81,6 +81,7 @@ fn main() {
         codings::cases(),
         wishes::cases(),
         listings::cases(),
+        wishes::cases(),
     ];
     let trials = Strategy::ALL.iter().flat_map(|strategy| {
         let runs = cases.iter().flatten().filter(|case| (case.runs_under)(*strategy));

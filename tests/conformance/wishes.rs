@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         a_field_for_every_answer_is_in_every_answer,
         a_field_for_some_paths_is_only_there,
         a_field_for_some_paths_is_there_whatever_the_answer,
+        a_listed_folder_is_below_itself_as_one_with_an_index_is,
         what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash,
         rules_for_caching_count_in_their_order,
         pages_of_other_origins_may_read_if_that_is_wanted,
@@ -226,6 +227,15 @@ fn a_field_for_some_paths_is_there_whatever_the_answer(strategy: Strategy) {
         // The path of a 400 could not be read, so no pattern is like it.
         let expected = (status != 400).then_some("b");
         assert_eq!(response.field("X-A"), expected, "{status}: {:?}", response.fields);
+    }
+}
+
+fn a_listed_folder_is_below_itself_as_one_with_an_index_is(strategy: Strategy) {
+    let site = Site::new();
+    let wishes = ["--list", "--header", "/docs/** X-A: b", "--header", "/bare/** X-A: b"];
+    let server = Server::start(strategy, site.root(), &wishes);
+    for path in ["/docs/", "/bare/"] {
+        assert_eq!(server.get(path).field("X-A"), Some("b"), "{path}");
     }
 }
 
