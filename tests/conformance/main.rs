@@ -79,7 +79,6 @@ fn main() {
         conditions::cases(),
         ranges::cases(),
         codings::cases(),
-        wishes::cases(),
         listings::cases(),
         wishes::cases(),
     ];
