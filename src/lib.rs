@@ -33,5 +33,6 @@ pub mod args;
 pub mod http;
 pub mod human;
 pub mod ledger;
+pub mod load;
 pub mod server;
 pub mod site;
