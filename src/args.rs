@@ -3,9 +3,10 @@
 //! argh does the parsing. What it lacks is added around it: `--opt=value`, `-h` on every command, exit
 //! status 2 for a usage error with one clear line, and output to a closed pipe.
 
+use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use argh::FromArgs;
@@ -122,6 +123,14 @@ macro_rules! strategy_arguments {
             /// tell on stderr what the loop does, step by step
             #[argh(switch)]
             trace: bool,
+
+            /// a file in which system calls are counted while they are made; see `miniweb compare`
+            #[argh(option, hidden_help, arg_name = "file")]
+            ledger_page: Option<PathBuf>,
+
+            /// microseconds of work added to every answer, for a comparison to find
+            #[argh(option, hidden_help, default = "Duration::ZERO", from_str_fn(microseconds), arg_name = "microseconds")]
+            handicap: Duration,
         }
 
         impl $name {
@@ -136,6 +145,7 @@ macro_rules! strategy_arguments {
                     cors: self.cors,
                     credentials: self.auth,
                     media_types: self.media_type,
+                    handicap: self.handicap,
                 };
                 let limits = Limits {
                     header_timeout: self.header_timeout,
@@ -153,6 +163,7 @@ macro_rules! strategy_arguments {
                     log: self.log.unwrap_or_else(default_log),
                     trace: self.trace,
                     shutdown_timeout: self.shutdown_timeout,
+                    ledger_page: self.ledger_page.map(|page| ledger_page(&page)).transpose()?,
                 };
                 Ok((settings, served))
             }
@@ -316,6 +327,11 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
         true => Ok(relative.as_bytes().into()),
         false => Err(Failure::Missing(format!("--fallback {file}: no such file beneath the root"))),
     }
+}
+
+fn ledger_page(path: &Path) -> Result<File, Failure> {
+    let opened = File::options().read(true).write(true).open(path);
+    opened.map_err(|error| Failure::Missing(format!("--ledger-page {}: {}", path.display(), reason(&error))))
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {

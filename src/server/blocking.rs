@@ -23,6 +23,7 @@ use super::listen::{Accepted, Listener, Waiting};
 use super::live::Live;
 use super::stop::Stop;
 use super::worker::{Shared, Worker};
+use crate::ledger::{Call, Ledger};
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(super) fn run(
 ) -> io::Result<()> {
     let (mut signal, stopping) = (stop.waker()?, stop.flag());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
-    let children = Children::new()?;
+    let children = Children::new(Ledger::new("reaper", false, server.shared.account))?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
@@ -110,6 +111,7 @@ impl Blocking {
         while let Some(client) = self.accept(&mut acceptor) {
             let registered = self.live.enter(client.socket());
             let server = self.clone();
+            acceptor.ledger.count(Call::Spawn);
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
                 let mut worker = rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));

@@ -19,6 +19,7 @@ mod poll_list;
 mod stop;
 mod worker;
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 pub use access_log::LogFormat;
 pub use blocking::Model;
+pub use fork::common_account;
 
 use crate::http::Limits;
+use crate::ledger::Ledger;
 use crate::site::{Policy, Root};
 use access_log::AccessLog;
 use clock::Pace;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub trace: bool,
     /// How long a stop waits for answers under way.
     pub shutdown_timeout: Duration,
+    /// A page in which the system calls of all workers are counted, for whoever else has it.
+    pub ledger_page: Option<File>,
 }
 
 /// What the workers of a reactor strategy remember of the site, together, in bytes.
@@ -87,8 +92,9 @@ const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The system's: the address can't be bound, or what is needed to begin can't be had. Whatever happens to a
 /// connection is no error of the server.
 pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let Settings { strategy, root, policy, address, mut limits, connections_max, log, trace, shutdown_timeout } =
+    let Settings { strategy, root, policy, address, mut limits, connections_max, log, trace, shutdown_timeout, .. } =
         settings;
+    let account = settings.ledger_page.map(fork::common_account).transpose()?;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let mut stop = Stop::install()?;
     let slots = Slots::new(places(connections_max));
@@ -100,7 +106,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     };
     let mut listeners = Listener::bind(address, waiting, listeners)?;
     announce(listeners[0].address());
-    let (log, log_writer) = AccessLog::start(log);
+    let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false, account));
     let shared = Shared {
         helpers: Helpers::default(),
         root: Arc::new(root),
@@ -109,6 +115,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         slots,
         log,
         trace,
+        account,
     };
     match strategy {
         Strategy::Mio { workers } => run_reactors(listeners, &shared, &mut stop, workers, shutdown_timeout)?,

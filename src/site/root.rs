@@ -7,7 +7,7 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::path::SitePath;
 use crate::http::{Coding, Status};
-use crate::ledger::{Call, Ledger};
+use crate::ledger::{Call, Ledger, OpenFile};
 
 /// Where the site's files come from.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub enum Found {
     /// A regular file, opened.
     File {
         /// Open for reading.
-        file: Arc<OwnedFd>,
+        file: Arc<OpenFile>,
         /// Its facts at that moment.
         stamp: Stamp,
     },
@@ -116,7 +116,7 @@ impl Root {
         let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
-                open_beneath(&opened, b".")?;
+                open_beneath(&opened, b".", &Ledger::default())?;
                 Ok(Root::Folder(opened))
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
@@ -125,13 +125,12 @@ impl Root {
     }
 
     /// Opens the folder at `path` itself, to be listed.
-    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
+    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OpenFile>> {
         let Root::Folder(root) = self else { return None };
         if !path.is_folder || path.is_hidden {
             return None;
         }
-        ledger.count(Call::Open);
-        let folder = open_beneath(root, &path.relative).ok()?;
+        let folder = OpenFile::new(open_beneath(root, &path.relative, ledger).ok()?, ledger);
         ledger.count(Call::Stat);
         let is_folder = FileType::from_raw_mode(fstat(&folder).ok()?.st_mode) == FileType::Directory;
         is_folder.then(|| Arc::new(folder))
@@ -163,7 +162,7 @@ impl Root {
             Root::File(file) => {
                 let mut name = file.as_os_str().to_owned();
                 name.push(extension);
-                ledger.count(Call::Open);
+                ledger.count(Call::Openat);
                 judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
@@ -172,8 +171,7 @@ impl Root {
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
                 }
-                ledger.count(Call::Open);
-                judge(open_beneath(root, &relative), ledger)
+                judge(open_beneath(root, &relative, ledger), ledger)
             }
             Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
         };
@@ -197,14 +195,15 @@ pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
     }
 }
 
-fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
+fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
     const TRIES: u32 = 16;
     let relative = if relative.is_empty() { b"." } else { relative };
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
-        result = openat2(root, relative, OPEN_FLAGS, Mode::empty(), RESOLVE);
+        ledger.count(Call::Openat2);
+        result = openat2(&root, relative, OPEN_FLAGS, Mode::empty(), RESOLVE);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }
@@ -213,7 +212,7 @@ fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> 
 }
 
 fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Result<Found> {
-    let file = opened?;
+    let file = OpenFile::new(opened?, ledger);
     ledger.count(Call::Stat);
     let stat = fstat(&file)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
@@ -224,14 +223,14 @@ fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Re
 }
 
 /// The facts of an open file now.
-pub fn stamp(file: &OwnedFd, ledger: &Ledger) -> rustix::io::Result<Stamp> {
+pub fn stamp(file: &OpenFile, ledger: &Ledger) -> rustix::io::Result<Stamp> {
     ledger.count(Call::Stat);
     Ok(Stamp::of(&fstat(file)?))
 }
 
 /// The facts of what a link in `folder` leads to, if that is beneath it.
-pub fn stat_beneath(folder: &OwnedFd, name: &[u8]) -> rustix::io::Result<Stat> {
-    fstat(&open_beneath(folder, name)?)
+pub fn stat_beneath(folder: &OpenFile, name: &[u8]) -> rustix::io::Result<Stat> {
+    fstat(&open_beneath(folder, name, &Ledger::default())?)
 }
 
 fn find_in_sample(relative: &[u8], extension: &str) -> Found {
@@ -259,7 +258,7 @@ fn status_of(errno: Errno) -> Status {
 }
 
 /// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
-pub fn read_whole(file: &OwnedFd, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
     let mut content = vec![0; size as usize];
     let mut filled = 0;
     while filled < content.len() {
