@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
+mod compare;
+pub use compare::{Color, Telling};
+
+use crate::compare::run::Request;
 use crate::http::Limits;
 use crate::server::{LogFormat, Model, Settings, Strategy};
 use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, default_folder};
@@ -40,6 +44,7 @@ enum Command {
     Mio(Mio),
     PollList(PollList),
     Blocking(Blocking),
+    Compare(compare::Compare),
 }
 
 /// The arguments that every strategy has, and its own before them.
@@ -218,6 +223,10 @@ enum ModelName {
 pub enum Invocation {
     /// Run a server.
     Serve(Box<Settings>, Served),
+    /// Measure.
+    Compare(Box<Request>, Telling),
+    /// Be the floor of a comparison: a folder, and the files in it that are asked for.
+    Floor(PathBuf, Vec<PathBuf>),
     /// Print this and exit 0.
     Print(String),
 }
@@ -252,6 +261,10 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Only a comparison starts it, so it is in no help.
+    if let ["floor", root, paths @ ..] = &words[..] {
+        return Ok(Invocation::Floor(root.into(), paths.iter().map(PathBuf::from).collect()));
+    }
     let arguments = match Arguments::from_args(&["miniweb"], &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => return Ok(Invocation::Print(exit.output)),
@@ -261,7 +274,11 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         return Ok(Invocation::Print(concat!("miniweb ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
     let (settings, served) = match arguments.command {
-        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking".to_owned())),
+        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking; or compare".to_owned())),
+        Some(Command::Compare(compare)) => {
+            let (request, telling) = compare.into_request(format!("miniweb {}", words.join(" ")))?;
+            return Ok(Invocation::Compare(Box::new(request), telling));
+        }
         Some(Command::Mio(mio)) => {
             let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
             let workers = mio.workers.unwrap_or(cores);

@@ -1,15 +1,19 @@
 //! Arguments → settings → run → exit status.
 
 use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::args::{self, Failure, Invocation};
+use miniweb::args::{self, Failure, Invocation, Telling};
+use miniweb::compare::run::{self, Refusal, Request};
 use miniweb::server;
 
 fn main() -> ExitCode {
     let (settings, served) = match args::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(settings, served)) => (settings, served),
         Ok(Invocation::Print(text)) => return print(&text),
+        Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
+        Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &format!("{message} (see miniweb --help)")),
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
@@ -21,6 +25,29 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &format!("{address}: {}", args::reason(&error))),
     }
+}
+
+fn compare(request: &Request, telling: &Telling) -> ExitCode {
+    let results = match run::compare(request, &mut |_| {}) {
+        Ok(results) => results,
+        Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", args::reason(&error))),
+        Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
+    };
+    let Ok(json) = serde_json::to_string(&results) else { return fail(1, "the results can't be written as JSON") };
+    match &telling.json {
+        Some(path) => match std::fs::write(path, json) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &format!("{}: {}", path.display(), args::reason(&error))),
+        },
+        None => print(&json),
+    }
+}
+
+fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
+    let ran = run::serve_floor(root, paths, |address| {
+        print(&format!("The floor is on {}\n", args::url(address)));
+    });
+    ran.map_or_else(|error| fail(1, &args::reason(&error)), |()| ExitCode::SUCCESS)
 }
 
 /// At once, so that whoever started this on port 0 can read where it listens. A closed stdout is the

@@ -77,7 +77,7 @@ fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usi
     let plan = Plan { address, ask, active, idle: 0, depth: 1, pace: Pace::Closed, slow: None, timeout };
     let mut load = Load::open(plan).expect("the server answers");
     let tally = load.run(Duration::from_millis(1000)).expect("it runs");
-    assert_eq!(tally.faults_total(), 0, "{tally:?}");
+    assert_eq!(tally.faults_total(), 0, "{:?}", tally.faults);
     tally.answered
 }
 

@@ -12,4 +12,17 @@
 //! - A figure is never kept beside the rounds that it follows from: it is reckoned where it is told, so that no two
 //!   reports can differ.
 
+mod contender;
+mod cores;
+mod environment;
+mod floor;
+mod gate;
+mod order;
+mod process;
 pub mod results;
+pub mod run;
+mod server;
+mod site;
+mod workloads;
+
+pub use contender::Contender;

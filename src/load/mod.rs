@@ -174,7 +174,7 @@ impl Load {
         let give_up = end + self.plan.timeout;
         let mut window = Window::begin(start, self.schedule.is_some());
         if let Some(schedule) = &mut self.schedule {
-            schedule.begin(start, end)?;
+            schedule.begin(start, end);
         }
         let (mut now, mut look_around) = (start, start + LOOK_AROUND);
         loop {
@@ -185,6 +185,9 @@ impl Load {
             if now >= give_up {
                 self.give_up(&mut window);
                 break;
+            }
+            if let Some(schedule) = self.schedule.as_ref().filter(|_| now < end) {
+                schedule.wind(now)?;
             }
             let wakes = [look_around, give_up].into_iter().chain(self.slow.as_ref().map(SlowClients::next_tick));
             let wake = wakes.chain((now < end).then_some(end)).min().unwrap_or(give_up);
@@ -204,9 +207,6 @@ impl Load {
                 look_around = now + LOOK_AROUND;
                 self.end_waits(now, &mut window);
             }
-        }
-        if let Some(schedule) = &self.schedule {
-            schedule.stop()?;
         }
         Ok(window.end(Instant::now()))
     }

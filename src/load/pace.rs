@@ -42,14 +42,18 @@ impl Schedule {
         Ok(Schedule { timer, interval, next: now, end: now })
     }
 
-    /// Rings at every interval from `start` on. The timer is registered edge-triggered and never read.
-    pub(super) fn begin(&mut self, start: Instant, end: Instant) -> io::Result<()> {
+    pub(super) fn begin(&mut self, start: Instant, end: Instant) {
         (self.next, self.end) = (start, end);
-        self.set(self.interval)
     }
 
-    pub(super) fn stop(&self) -> io::Result<()> {
-        self.set(Duration::ZERO)
+    /// Rings when the next request is due. The timer is registered edge-triggered; to set it anew does for reading it.
+    pub(super) fn wind(&self, now: Instant) -> io::Result<()> {
+        // Zero would stop it.
+        let until = self.next.saturating_duration_since(now).max(Duration::from_nanos(1));
+        let value = Timespec { tv_sec: until.as_secs() as i64, tv_nsec: until.subsec_nanos().into() };
+        let times = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &times)?;
+        Ok(())
     }
 
     /// A moment that has come and for which no request was sent yet.
@@ -57,13 +61,6 @@ impl Schedule {
         let due = (self.next <= now && self.next < self.end).then_some(self.next)?;
         self.next += self.interval;
         Some(due)
-    }
-
-    fn set(&self, interval: Duration) -> io::Result<()> {
-        let interval = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };
-        let times = Itimerspec { it_interval: interval, it_value: interval };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &times)?;
-        Ok(())
     }
 }
 

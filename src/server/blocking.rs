@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::clock::Pace;
 use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
-use super::fork::Children;
+use super::fork::{Children, without_signals};
 use super::listen::{Accepted, Listener, Waiting};
 use super::live::Live;
 use super::stop::Stop;
@@ -62,7 +62,7 @@ pub(super) fn run(
     let (mut signal, stopping) = (stop.waker()?, stop.flag());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
     let children = Children::new(Ledger::new("reaper", false, server.shared.account))?;
-    std::thread::spawn({
+    let stop_all = {
         let (server, children) = (server.clone(), children.clone());
         move || {
             // Nothing can be done about a stream that fails; the flag is set all the same.
@@ -71,7 +71,8 @@ pub(super) fn run(
             server.live.stop_all(shutdown_timeout);
             children.stop_all(shutdown_timeout);
         }
-    });
+    };
+    without_signals(|| std::thread::spawn(stop_all));
     match model {
         Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
         Model::Process => server.accept_and_fork(&children, stop),

@@ -1,6 +1,6 @@
 //! A process for each connection: forking them, reaping them, stopping them.
 //!
-//! The only unsafe code of the program is here: fork itself, and the page on which a family keeps one account.
+//! The only unsafe code of the program is here: fork itself, who hears signals, and the page on which a family keeps one account.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -34,7 +34,7 @@ impl Children {
         let family = Arc::new(Family::default());
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
-        std::thread::spawn({
+        let reap = {
             let family = family.clone();
             move || {
                 while let Ok(signals @ 1..) = sleeper.read(&mut [0; 64]) {
@@ -44,7 +44,8 @@ impl Children {
                     family.reap(&ledger);
                 }
             }
-        });
+        };
+        without_signals(|| std::thread::spawn(reap));
         Ok(Children(family))
     }
 
@@ -123,6 +124,25 @@ impl Family {
         // An insert or a remove either happened or not: there is no half of one to see.
         self.living.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// Runs `spawn` with all signals blocked: the threads that it starts take none. So only the thread that forks does,
+/// and no child is ever made while a handler runs in another thread. It would inherit the handler's lock, held
+/// by a thread that it hasn't got, and wait for it for ever when it lets go of its handlers.
+#[allow(unsafe_code)]
+pub(super) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset makes a whole set of its argument; pthread_sigmask reads that and writes the old one. With a valid
+    // first argument neither can fail.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let result = spawn();
+    // SAFETY: the set was written by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    result
 }
 
 enum Forked {
