@@ -224,6 +224,8 @@ impl Load {
                 while let Some(intended) = schedule.due(now) {
                     self.waiting.push_back(intended);
                     self.in_flight += 1;
+                    // It was under way already while this thread slept or was busy.
+                    window.count_late(now - intended);
                 }
                 while let Some(intended) = self.waiting.front().copied()
                     && let Some(key) = self.free.pop_front()
@@ -273,7 +275,12 @@ impl Load {
         let was_free = flow.state() == State::Free;
         let read =
             flow.write(&self.batch).and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
-        self.in_flight -= owed - flow.owed();
+        let answered = owed - flow.owed();
+        if answered > 0 && self.schedule.is_some() {
+            // In a closed loop the next request follows at once, and once a turn is enough.
+            window.count_in_flight(self.in_flight, Instant::now());
+        }
+        self.in_flight -= answered;
         match read {
             Ok(State::Waiting) => {}
             // It had nothing to do and is among the free or the resting already.

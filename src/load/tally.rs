@@ -76,8 +76,13 @@ impl Window {
 
     /// So many requests were under way from the last call until `now`.
     pub(super) fn count_in_flight(&mut self, in_flight: usize, now: Instant) {
-        self.in_flight_seconds += in_flight as f64 * (now - self.counted_until).as_secs_f64();
+        self.in_flight_seconds += in_flight as f64 * now.saturating_duration_since(self.counted_until).as_secs_f64();
         self.counted_until = now;
+    }
+
+    /// One more has been under way for so long before it was counted.
+    pub(super) fn count_late(&mut self, time: Duration) {
+        self.in_flight_seconds += time.as_secs_f64();
     }
 
     pub(super) fn received(&mut self, bytes: usize) {

@@ -132,7 +132,7 @@ impl Blocking {
         let mut worker = self.worker("process", CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
-                stop.continue_in_child();
+                stop.continue_in_child(&worker.ledger);
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);
                 log_writer.finish();

@@ -9,6 +9,8 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::ledger::{Call, Ledger};
+
 /// Whether the server is to stop.
 #[derive(Debug)]
 pub struct Stop {
@@ -58,8 +60,13 @@ impl Stop {
     }
 
     /// In a forked child: a signal sets the child's own flag, however often it comes, and wakes nobody else.
-    pub fn continue_in_child(&mut self) {
-        for id in self.exits.drain(..).chain(self.wakers.drain(..)) {
+    pub fn continue_in_child(&mut self, ledger: &Ledger) {
+        for id in self.exits.drain(..) {
+            low_level::unregister(id);
+        }
+        for id in self.wakers.drain(..) {
+            // Its end of the pair goes with it.
+            ledger.count(Call::Close);
             low_level::unregister(id);
         }
     }
