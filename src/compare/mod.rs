@@ -5,6 +5,11 @@
 //! | module | is |
 //! |---|---|
 //! | [`results`] | what was measured, as plain data; everything below reads it and nothing else |
+//! | [`metric`] | the figures that follow from one round |
+//! | [`statistics`] | how sure they are: medians and intervals over rounds |
+//! | [`checks`] | what a measurement must pass before it is believed |
+//! | [`verdict`] | what may be said of two arms |
+//! | [`winners`] | who leads where, and where the lead changes |
 //!
 //! # Laws
 //! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
@@ -12,4 +17,11 @@
 //! - A figure is never kept beside the rounds that it follows from: it is reckoned where it is told, so that no two
 //!   reports can differ.
 
+pub mod checks;
+pub mod metric;
 pub mod results;
+pub mod statistics;
+#[cfg(test)]
+mod synthetic;
+pub mod verdict;
+pub mod winners;
