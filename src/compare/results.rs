@@ -171,7 +171,7 @@ pub struct Workload {
     pub pacing: Pacing,
     /// Open at once, active or not.
     pub connections: u32,
-    /// Of those, never asking for anything while it is measured.
+    /// Of those, silent while it is measured; with slow readers, those that read.
     pub idle_connections: u32,
     /// Requests under way on one active connection at once; 1: no pipelining.
     pub pipeline_depth: u32,
@@ -181,7 +181,7 @@ pub struct Workload {
     pub path: String,
     /// Size of the body of its answer.
     pub body_bytes: u64,
-    /// How fast each active connection reads, per second; `None`: as fast as it can.
+    /// With slow readers: how fast each of them reads a large file, per second, beside the connections that are measured.
     pub reader_bytes_per_second: Option<u64>,
 }
 
