@@ -15,7 +15,8 @@ fn compare(arguments: &[&str]) -> Output {
 
 fn results(arguments: &[&str], folder: &Path) -> Results {
     let path = folder.join("results.json");
-    let output = compare(&[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]].concat());
+    let output =
+        compare(&[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]].concat());
     // 3: this machine was too busy for a verdict. The rounds are there all the same.
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
@@ -46,7 +47,8 @@ fn a_usage_error_names_its_option_and_ends_with_2() {
 #[test]
 fn every_turn_is_measured_and_a_handicap_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--strategies", "mio,mio+slow:200us", "--rounds", "2", "--seed", "7", "--idle", "20", "--slow", "4"];
+    let arguments =
+        ["--strategies", "mio,mio+slow:200us", "--rounds", "2", "--seed", "7", "--idle", "20", "--slow", "4"];
     let results = results(&arguments, folder.path());
     assert_eq!(results.completeness, Completeness::Whole);
     assert_eq!(results.options.seed, 7);
