@@ -10,6 +10,7 @@
 //! | [`checks`] | what a measurement must pass before it is believed |
 //! | [`verdict`] | what may be said of two arms |
 //! | [`winners`] | who leads where, and where the lead changes |
+//! | [`report`] | all ways to tell it: [`terminal`], [`json`] and, while it runs, [`progress`] |
 //!
 //! # Laws
 //! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
@@ -18,10 +19,15 @@
 //!   reports can differ.
 
 pub mod checks;
+pub mod color;
+pub mod json;
 pub mod metric;
+pub mod progress;
+pub mod report;
 pub mod results;
 pub mod statistics;
 #[cfg(test)]
 mod synthetic;
+pub mod terminal;
 pub mod verdict;
 pub mod winners;
