@@ -12,7 +12,7 @@ use std::time::Duration;
 use argh::FromArgs;
 
 mod compare;
-pub use compare::{Color, Telling};
+pub use compare::Telling;
 
 use crate::compare::run::Request;
 use crate::http::Limits;

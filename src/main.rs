@@ -1,10 +1,12 @@
 //! Arguments → settings → run → exit status.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miniweb::args::{self, Failure, Invocation, Telling};
+use miniweb::compare::report::{self, Progress};
+use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Refusal, Request};
 use miniweb::server;
 
@@ -28,19 +30,34 @@ fn main() -> ExitCode {
 }
 
 fn compare(request: &Request, telling: &Telling) -> ExitCode {
-    let results = match run::compare(request, &mut |_| {}) {
+    let is_watched = std::io::stderr().is_terminal();
+    let mut progress = None;
+    let results = run::compare(request, &mut |now| {
+        let progress = progress.get_or_insert_with(|| Progress::new(std::io::stderr(), is_watched, now.planned));
+        // A terminal that went away is no reason to stop measuring.
+        let _ = progress.draw(now.done, now.elapsed, &format!("{}, {}", now.turn.workload, now.turn.arm));
+    });
+    let _ = progress.map(|mut progress| progress.clear());
+    let results = match results {
         Ok(results) => results,
         Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", args::reason(&error))),
         Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
     };
-    let Ok(json) = serde_json::to_string(&results) else { return fail(1, "the results can't be written as JSON") };
-    match &telling.json {
-        Some(path) => match std::fs::write(path, json) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &format!("{}: {}", path.display(), args::reason(&error))),
-        },
-        None => print(&json),
+    match tell(&results, telling) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(1, &error.to_string()),
+        _ if report::any_valid(&results) => ExitCode::SUCCESS,
+        _ => fail(3, "nothing valid could be measured"),
     }
+}
+
+fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
+    let in_file = |path: &Path, error| std::io::Error::other(format!("{}: {}", path.display(), args::reason(&error)));
+    if let Some(path) = &telling.json {
+        report::write_json(results, path).map_err(|error| in_file(path, error))?;
+    }
+    let stdout = std::io::stdout();
+    let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    report::print_tables(results, &mut stdout.lock(), is_colored)
 }
 
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {

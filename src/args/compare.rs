@@ -7,6 +7,7 @@ use argh::FromArgs;
 
 use super::{Failure, count};
 use crate::compare::Contender;
+use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
 
 /// Measure what each strategy costs under the same load, and say how sure that is.
@@ -75,19 +76,8 @@ pub(super) struct Compare {
     rate: u32,
 
     /// auto, always or never (default auto: at a terminal, unless NO_COLOR is set)
-    #[argh(option, arg_name = "when", default = "Color::Auto", from_str_fn(color))]
-    color: Color,
-}
-
-/// When the report is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Color {
-    /// At a terminal.
-    Auto,
-    /// Even into a pipe.
-    Always,
-    /// Not at all.
-    Never,
+    #[argh(option, arg_name = "when", default = "ColorChoice::Auto")]
+    color: ColorChoice,
 }
 
 /// How the results are told.
@@ -98,7 +88,7 @@ pub struct Telling {
     /// The results go here.
     pub json: Option<PathBuf>,
     /// Of what goes to stdout.
-    pub color: Color,
+    pub color: ColorChoice,
 }
 
 impl Compare {
@@ -158,13 +148,4 @@ fn small_count(text: &str) -> Result<u32, String> {
 
 fn foreign(text: &str) -> Result<Contender, String> {
     Contender::foreign(text)
-}
-
-fn color(text: &str) -> Result<Color, String> {
-    match text {
-        "auto" => Ok(Color::Auto),
-        "always" => Ok(Color::Always),
-        "never" => Ok(Color::Never),
-        _ => Err("it is auto, always or never".to_owned()),
-    }
 }

@@ -54,6 +54,22 @@ impl Metric {
     pub const RANKED: [Metric; 5] =
         [Metric::Throughput, Metric::CpuPerRequest, Metric::LatencyP99, Metric::MemoryPerConnection, Metric::IdleCpu];
 
+    /// Every one.
+    pub const ALL: [Metric; 12] = [
+        Metric::Throughput,
+        Metric::CpuPerRequest,
+        Metric::UserCpuPerRequest,
+        Metric::SystemCpuPerRequest,
+        Metric::LatencyMedian,
+        Metric::LatencyP99,
+        Metric::LatencyP999,
+        Metric::SyscallsPerRequest,
+        Metric::WouldBlocksPerRequest,
+        Metric::ContextSwitchesPerRequest,
+        Metric::MemoryPerConnection,
+        Metric::IdleCpu,
+    ];
+
     /// Its value in this round.
     pub fn of(self, round: &Round) -> Option<f64> {
         let per_request = |total: u64| (round.requests > 0).then(|| total as f64 / round.requests as f64);

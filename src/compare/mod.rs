@@ -14,6 +14,7 @@
 //! | [`checks`] | what a measurement must pass before it is believed |
 //! | [`verdict`] | what may be said of two arms |
 //! | [`winners`] | who leads where, and where the lead changes |
+//! | [`report`] | all ways to tell it: [`terminal`], [`json`] and, while it runs, [`progress`] |
 //!
 //! # Laws
 //! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
@@ -22,14 +23,18 @@
 //!   reports can differ.
 
 pub mod checks;
+pub mod color;
 mod contender;
 mod cores;
 mod environment;
 mod floor;
 mod gate;
+pub mod json;
 pub mod metric;
 mod order;
 mod process;
+pub mod progress;
+pub mod report;
 pub mod results;
 pub mod run;
 mod server;
@@ -37,6 +42,7 @@ mod site;
 pub mod statistics;
 #[cfg(test)]
 mod synthetic;
+pub mod terminal;
 pub mod verdict;
 pub mod winners;
 mod workloads;

@@ -356,6 +356,20 @@ impl Cell {
         let histograms: Vec<_> = self.rounds.iter().filter_map(|round| round.service_time.as_ref()).collect();
         (!histograms.is_empty()).then(|| Histogram::merged(histograms))
     }
+
+    /// By name, over all rounds together, the most frequent first; empty without a ledger.
+    pub fn syscalls_per_request(&self) -> Vec<(&str, f64)> {
+        let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+        let counted: Vec<_> = self.rounds.iter().filter(|round| round.syscalls.is_some()).collect();
+        for (name, count) in counted.iter().filter_map(|round| round.syscalls.as_ref()).flatten() {
+            *totals.entry(name).or_insert(0) += count;
+        }
+        let requests: u64 = counted.iter().map(|round| round.requests).sum();
+        let mut calls: Vec<_> =
+            totals.into_iter().map(|(name, count)| (name, count as f64 / requests.max(1) as f64)).collect();
+        calls.sort_by(|a, b| b.1.total_cmp(&a.1));
+        calls
+    }
 }
 
 impl Round {

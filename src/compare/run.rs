@@ -341,7 +341,8 @@ fn can_take(contender: &Contender, workload: &Workload) -> bool {
     let is_kept = workload.requests_per_connection.is_none();
     let is_foreign = contender.arm.kind == ArmKind::Foreign;
     let needs_large = matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
-    !(is_kept && workload.connections as usize > contender.served_at_once) && !(is_foreign && needs_large)
+    let waits = is_kept && workload.connections as usize > contender.served_at_once;
+    !waits && !(is_foreign && needs_large)
 }
 
 fn cell_of<'a>(cells: &'a mut Vec<Cell>, turn: &Turn) -> &'a mut Cell {

@@ -42,6 +42,19 @@ pub enum Doubt {
     WithinNoise(f64),
 }
 
+impl Doubt {
+    /// To be put behind the ratio; nothing where the interval says it all.
+    fn words(self, estimate: &Estimate) -> String {
+        match self {
+            Doubt::HoldsOne => String::new(),
+            Doubt::FewRounds => {
+                format!(" ({} rounds are sure by {:.0} % only)", estimate.rounds, estimate.level * 100.0)
+            }
+            Doubt::WithinNoise(noise) => format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0),
+        }
+    }
+}
+
 /// Of `a` as a multiple of `b`.
 pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> Verdict {
     let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
@@ -93,26 +106,30 @@ pub fn pairs(results: &Results) -> Vec<(&Arm, &Arm)> {
     pairs
 }
 
-/// A sentence: what `a` does, with the amount of `b` as the measure.
-pub fn sentence(metric: Metric, a: &Arm, b: &Arm, verdict: &Verdict) -> String {
-    let (a, b, verb, title) = (&a.name, &b.name, metric.verb(), metric.title());
-    match verdict {
-        Verdict::Differs(estimate) => format!("{a} {verb} {} of {b}'s {title}", ratio_words(estimate)),
-        Verdict::NoDifferenceShown(estimate, Doubt::FewRounds) => format!(
-            "{a} and {b}, {title}: no difference shown; {} rounds can't ({} is sure by {:.0} %)",
-            estimate.rounds,
-            ratio_words(estimate),
-            estimate.level * 100.0
-        ),
-        Verdict::NoDifferenceShown(estimate, Doubt::HoldsOne) => {
-            format!("{a} and {b}, {title}: no difference shown, {}", ratio_words(estimate))
+/// A sentence on the two under this workload, the amount of `b` being the measure:
+/// "mio serves 1.32 [1.29, 1.35] of nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
+pub fn sentence(results: &Results, workload: &Workload, metrics: &[Metric], a: &Arm, b: &Arm) -> String {
+    let (mut shown, mut not_shown) = (Vec::new(), Vec::new());
+    for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
+        let title = metric.title();
+        match verdict(results, workload, *metric, a, b) {
+            Verdict::Differs(estimate) => {
+                // The name once, then "its".
+                let whose = if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
+                shown.push(format!("{} {} of {whose} {title}", metric.verb(), ratio_words(&estimate)));
+            }
+            Verdict::NoDifferenceShown(estimate, doubt) => {
+                not_shown.push(format!("{title}, {}{}", ratio_words(&estimate), doubt.words(&estimate)));
+            }
+            Verdict::Unranked => {}
         }
-        Verdict::NoDifferenceShown(estimate, Doubt::WithinNoise(noise)) => format!(
-            "{a} and {b}, {title}: no difference shown, {} is within the noise of {:.0} %",
-            ratio_words(estimate),
-            (noise - 1.0) * 100.0
-        ),
-        Verdict::Unranked => format!("{a} and {b}, {title}: not ranked"),
+    }
+    let (a, b, shown, not_shown) = (&a.name, &b.name, shown.join(", "), not_shown.join("; "));
+    match (shown.is_empty(), not_shown.is_empty()) {
+        (true, true) => format!("{a} and {b}: not ranked"),
+        (true, false) => format!("{a} and {b}: no difference shown in {not_shown}"),
+        (false, true) => format!("{a} {shown}"),
+        (false, false) => format!("{a} {shown}; no difference shown in {not_shown}"),
     }
 }
 
@@ -161,12 +178,23 @@ mod tests {
     fn a_difference_is_said_with_its_interval() {
         let Verdict::Differs(estimate) = verdict_of(0.61, 1.0, 6) else { panic!("it is plain") };
         assert_eq!(ratio_words(&estimate), "0.61 [0.61, 0.61]");
-        let results = synthetic::results(3);
+    }
+
+    #[test]
+    fn a_sentence_says_what_is_shown_and_what_is_not() {
+        let mut results = synthetic::results(3);
+        for cell in results.cells.iter_mut().filter(|cell| cell.arm == "poll-list") {
+            cell.rounds.iter_mut().for_each(|round| round.memory_bytes_per_connection = None);
+        }
         let arm = |name| results.arm(name).expect("it was made");
-        assert_eq!(
-            sentence(Metric::CpuPerRequest, arm("mio"), arm("poll-list"), &Verdict::Differs(estimate)),
-            "mio uses 0.61 [0.61, 0.61] of poll-list's CPU time per request"
-        );
+        let workload = results.workload("keep-alive-512").expect("it was made");
+        let sentence = |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
+        let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
+        assert!(differs.starts_with("mio serves ") && differs.contains(" of poll-list's requests per second, uses 0."));
+        assert!(differs.ends_with(" of its CPU time per request"), "{differs}");
+        let equal = sentence(&[Metric::Throughput], "mio again", "mio");
+        assert!(equal.starts_with("mio again and mio: no difference shown in requests per second, "), "{equal}");
+        assert_eq!(sentence(&[Metric::MemoryPerConnection], "mio", "poll-list"), "mio and poll-list: not ranked");
     }
 
     #[test]
