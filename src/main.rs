@@ -55,6 +55,12 @@ fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
     if let Some(path) = &telling.json {
         report::write_json(results, path).map_err(|error| in_file(path, error))?;
     }
+    if let Some(path) = &telling.html {
+        return Err(std::io::Error::other(format!(
+            "--html {}: this version writes no such report yet",
+            path.display()
+        )));
+    }
     let stdout = std::io::stdout();
     let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     report::print_tables(results, &mut stdout.lock(), is_colored)

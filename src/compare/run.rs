@@ -341,8 +341,9 @@ fn can_take(contender: &Contender, workload: &Workload) -> bool {
     let is_kept = workload.requests_per_connection.is_none();
     let is_foreign = contender.arm.kind == ArmKind::Foreign;
     let needs_large = matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
-    let waits = is_kept && workload.connections as usize > contender.served_at_once;
-    !waits && !(is_foreign && needs_large)
+    let would_wait = is_kept && workload.connections as usize > contender.served_at_once;
+    let lacks_file = is_foreign && needs_large;
+    !(would_wait || lacks_file)
 }
 
 fn cell_of<'a>(cells: &'a mut Vec<Cell>, turn: &Turn) -> &'a mut Cell {
