@@ -116,7 +116,7 @@ fn connections_for_one_request_and_announced_ends_are_no_faults() {
     });
     let mut load = Load::open(Plan { depth: 8, ..plan(tenth) }).expect("the server answers");
     let tally = load.run(Duration::from_millis(200)).expect("it runs");
-    assert!(tally.answered > 20 && tally.answered % 8 == 0, "{tally:?}");
+    assert!(tally.answered > 20 && tally.answered.is_multiple_of(8), "{tally:?}");
     assert!(
         tally.faults.keys().all(|fault| *fault == Fault::ClosedEarly),
         "only resets by the scripted close: {tally:?}"
