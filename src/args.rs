@@ -16,7 +16,9 @@ pub use compare::Telling;
 
 use crate::compare::run::Request;
 use crate::http::Limits;
-use crate::server::{LogFormat, Model, Settings, Strategy};
+use nix::unistd::User;
+
+use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
 use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, default_folder};
 
 /// Puts a folder on the web, under one of three I/O strategies. In earnest: mio.
@@ -125,6 +127,14 @@ macro_rules! strategy_arguments {
             #[argh(option, arg_name = "ext=type")]
             media_type: Vec<MediaTypeRule>,
 
+            /// become this user once the port is bound
+            #[argh(option, from_str_fn(user), arg_name = "name")]
+            user: Option<User>,
+
+            /// let the kernel refuse all access to files but reading ROOT (Landlock)
+            #[argh(switch)]
+            confine: bool,
+
             /// tell on stderr what the loop does, step by step
             #[argh(switch)]
             trace: bool,
@@ -168,6 +178,7 @@ macro_rules! strategy_arguments {
                     log: self.log.unwrap_or_else(default_log),
                     trace: self.trace,
                     shutdown_timeout: self.shutdown_timeout,
+                    privileges: Privileges { user: self.user, confine: self.confine },
                     ledger_page: self.ledger_page.map(|page| ledger_page(&page)).transpose()?,
                 };
                 Ok((settings, served))
@@ -244,6 +255,9 @@ pub enum Failure {
     Missing(String),
 }
 
+/// The options that are there or not. With a value they would be taken for two arguments.
+const SWITCHES: [&str; 6] = ["--confine", "--cors", "--help", "--list", "--trace", "--version"];
+
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
@@ -254,6 +268,9 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         let word =
             argument.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))?;
         match word.split_once('=') {
+            Some((name, _)) if SWITCHES.contains(&name) => {
+                return Err(Failure::Usage(format!("{name} takes no value")));
+            }
             Some((name, value)) if name.starts_with("--") && !words.iter().any(|w| w == "--") => {
                 words.extend([name.to_owned(), value.to_owned()]);
             }
@@ -332,7 +349,7 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
         Root::open(&path).map_err(|error| Failure::Missing(format!("{}: {}", path.display(), reason(&error))))?;
     let served = match root {
         Root::File(_) => format!("{} for every path", path.display()),
-        Root::Folder(_) | Root::Sample => path.display().to_string(),
+        Root::Folder { .. } | Root::Sample => path.display().to_string(),
     };
     Ok((root, Served(served)))
 }
@@ -392,8 +409,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // A century: past it a deadline can't be reckoned, and nobody means it.
     const MAX: f64 = 100.0 * 366.0 * 86_400.0;
     match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= MAX => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a number of seconds greater than 0 is needed".to_owned()),
+        // A socket's timeout has microseconds, and 0 of them mean for ever.
+        Ok(seconds) if (0.001..=MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds is needed, 0.001 or more".to_owned()),
+    }
+}
+
+fn user(name: &str) -> Result<User, String> {
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err("there is no such user".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -435,8 +461,19 @@ pub fn url(address: SocketAddr) -> String {
     }
 }
 
-/// The strategy in words.
-pub fn describe(strategy: Strategy) -> String {
+/// The way of waiting and what was given up, in words.
+pub fn describe(strategy: Strategy, privileges: &Privileges) -> String {
+    let mut words = describe_strategy(strategy);
+    if let Some(user) = &privileges.user {
+        words.push_str(&format!("; as {}", user.name));
+    }
+    if privileges.confine {
+        words.push_str("; confined to it");
+    }
+    words
+}
+
+fn describe_strategy(strategy: Strategy) -> String {
     match strategy {
         Strategy::Mio { workers } if workers.get() == 1 => "mio, 1 worker".to_owned(),
         Strategy::Mio { workers } => format!("mio, {workers} workers"),

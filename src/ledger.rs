@@ -30,10 +30,12 @@ pub enum Call {
     Setsockopt,
     Close,
     Wait,
+    Poll,
     EpollCtl,
     Openat2,
     Openat,
     Stat,
+    StatPath,
     Read,
     Sleep,
     Fork,
@@ -56,10 +58,12 @@ impl Call {
         Call::Setsockopt,
         Call::Close,
         Call::Wait,
+        Call::Poll,
         Call::EpollCtl,
         Call::Openat2,
         Call::Openat,
         Call::Stat,
+        Call::StatPath,
         Call::Read,
         Call::Sleep,
         Call::Fork,
@@ -80,10 +84,12 @@ impl Call {
             Call::Setsockopt => "setsockopt",
             Call::Close => "close",
             Call::Wait => "epoll_wait",
+            Call::Poll => "ppoll",
             Call::EpollCtl => "epoll_ctl",
             Call::Openat2 => "openat2",
             Call::Openat => "openat",
             Call::Stat => "fstat",
+            Call::StatPath => "newfstatat",
             Call::Read => "pread64",
             Call::Sleep => "clock_nanosleep",
             Call::Fork => "clone",
@@ -142,16 +148,19 @@ pub struct Ledger {
 
 impl Default for Ledger {
     fn default() -> Ledger {
-        Ledger::new("", false, None)
+        Ledger::new("", false)
     }
 }
 
 impl Ledger {
-    /// An account in the name of `worker`, each entry told on stderr if `trace` is set. Where somebody asks for the
-    /// accounts, all are one, the `common` one.
-    pub fn new(worker: &str, trace: bool, common: Option<&'static Counters>) -> Ledger {
-        let account = common.map_or_else(|| Account::Own(Arc::default()), Account::Common);
-        Ledger { account, tracer: trace.then(|| worker.to_owned()) }
+    /// An account in the name of `worker`, each entry told on stderr if `trace` is set.
+    pub fn new(worker: &str, trace: bool) -> Ledger {
+        Ledger { account: Account::Own(Arc::default()), tracer: trace.then(|| worker.to_owned()) }
+    }
+
+    /// The same, but entered in the `common` account, if there is one: somebody asks for it.
+    pub fn in_common(self, common: Option<&'static Counters>) -> Ledger {
+        Ledger { account: common.map_or(self.account, Account::Common), ..self }
     }
 
     /// What is entered in it.

@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         Err(Failure::Usage(message)) => return fail(2, &format!("{message} (see miniweb --help)")),
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
-    let (strategy, address) = (settings.strategy, settings.address);
+    let (strategy, address, privileges) = (settings.strategy, settings.address, settings.privileges.clone());
     let ran = server::run(*settings, |address| {
-        print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy)));
+        print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy, &privileges)));
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,

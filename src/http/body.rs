@@ -9,6 +9,7 @@
 //!             └───size = 0, line ends──> Trailer ──empty line──> over
 //! ```
 
+use super::request::is_token_byte;
 use super::{Framing, RequestError, Status};
 
 /// How far a body has been read past.
@@ -25,8 +26,18 @@ enum State {
     Size { size: u64, digits: u8, line: SizeLine },
     Data { remaining: u64 },
     DataEnd { carriage_return: bool },
-    Trailer { line_bytes: u32, carriage_return: bool },
+    Trailer { line: TrailerLine },
     Over,
+}
+
+/// Where in a line behind the last chunk the next byte stands. What is neither a field nor the empty line is no trailer:
+/// a program that reads past it and one that takes it for the next request would disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrailerLine {
+    Start,
+    Name,
+    Value,
+    LineFeed { is_last: bool },
 }
 
 /// Where in the line of a chunk's size the next byte stands.
@@ -93,11 +104,11 @@ impl BodySkip {
             },
             State::Size { size, digits, line: SizeLine::Extension } => match byte {
                 b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
-                b'\n' | 0 => return Err(MALFORMED),
+                byte if is_control(byte) => return Err(MALFORMED),
                 _ => (self.state, 1),
             },
             State::Size { size, line: SizeLine::LineFeed, .. } => match (byte, size) {
-                (b'\n', 0) => (State::Trailer { line_bytes: 0, carriage_return: false }, 1),
+                (b'\n', 0) => (State::Trailer { line: TrailerLine::Start }, 1),
                 (b'\n', size) if size > self.allowance => return Err(TOO_LARGE),
                 (b'\n', size) => (State::Data { remaining: size }, 1),
                 _ => return Err(MALFORMED),
@@ -111,14 +122,17 @@ impl BodySkip {
                 (b'\n', true) => (SIZE, 1),
                 _ => return Err(MALFORMED),
             },
-            State::Trailer { line_bytes, carriage_return } => match (byte, carriage_return, line_bytes) {
-                (b'\n', true, 0) => (State::Over, 1),
-                (b'\n', true, _) => (State::Trailer { line_bytes: 0, carriage_return: false }, 1),
-                (b'\n' | 0, ..) | (_, true, _) => return Err(MALFORMED),
-                (b'\r', false, _) => (State::Trailer { line_bytes, carriage_return: true }, 1),
-                (_, false, _) => {
-                    (State::Trailer { line_bytes: line_bytes.saturating_add(1), carriage_return: false }, 1)
+            State::Trailer { line } => match (line, byte) {
+                (TrailerLine::Start, b'\r') => (State::Trailer { line: TrailerLine::LineFeed { is_last: true } }, 1),
+                (TrailerLine::Start | TrailerLine::Name, byte) if is_token_byte(byte) => {
+                    (State::Trailer { line: TrailerLine::Name }, 1)
                 }
+                (TrailerLine::Name, b':') => (State::Trailer { line: TrailerLine::Value }, 1),
+                (TrailerLine::Value, b'\r') => (State::Trailer { line: TrailerLine::LineFeed { is_last: false } }, 1),
+                (TrailerLine::Value, byte) if !is_control(byte) => (self.state, 1),
+                (TrailerLine::LineFeed { is_last: true }, b'\n') => (State::Over, 1),
+                (TrailerLine::LineFeed { is_last: false }, b'\n') => (State::Trailer { line: TrailerLine::Start }, 1),
+                _ => return Err(MALFORMED),
             },
             State::Over => return Err(MALFORMED),
         };
@@ -128,6 +142,11 @@ impl BodySkip {
 }
 
 const SIZE: State = State::Size { size: 0, digits: 0, line: SizeLine::Digits };
+
+/// What no value of a field holds, nor an extension (RFC 9110 section 5.5).
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
+}
 
 /// How many of `bytes` belong to the `remaining` ones, and how many remain after them.
 fn take(remaining: u64, bytes: &[u8]) -> (usize, u64) {
@@ -176,7 +195,11 @@ mod tests {
             b"11111111111111111\r\n",
             b"0\r\nX: y\n\r\n",
             b"5\r\nhello\n0\r\n\r\n",
-            b"0\r\nX\rY\r\n\r\n",
+            b"0\r\nX: \rY\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\n: y\r\n\r\n",
+            b"0\r\n x: y\r\n\r\n",
+            b"5;a\x0bb\r\nhello\r\n",
         ] {
             assert_eq!(
                 skip_all(Framing::Chunked, body, 1),

@@ -24,11 +24,11 @@
 //!    an unsent remainder are copied into it.
 //! 4. A deadline is a moment, fixed when the state is entered, so that a byte now and then postpones nothing.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::body::BodySkip;
+use super::closing::{CloseReason, Closing};
 use super::request::FieldStorage;
 use super::response::Persistence;
 use super::{
@@ -55,6 +55,8 @@ pub struct Connection<F> {
     output: Output<F>,
     writing: Writing,
     requests_left: u32,
+    /// Why the connection ends when none is left.
+    last_because: CloseReason,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,55 +104,13 @@ pub enum Step {
     Close(Closing),
 }
 
-/// How and why a connection ends.
+/// How a connection is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// Why.
-    pub reason: CloseReason,
-    /// Drop what the kernel still holds, too: the peer is not reading it.
-    pub reset: bool,
-}
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer closed its side.
-    PeerClosed,
-    /// A request said `Connection: close`, or was HTTP/1.0 without keep-alive.
-    Asked,
-    /// No request came in time.
-    Idle,
-    /// A request was answered with this status and the connection can't go on.
-    Refused(Status),
-    /// The request's body was not worth reading past.
-    BodyUnread,
-    /// The connection has had its number of requests.
-    RequestsMax,
-    /// The server is stopping.
-    Stopping,
-    /// The peer took nothing for too long, or too little.
-    WriteStalled,
-    /// A file became shorter while it was being sent: what was promised can't be kept.
-    FileTruncated,
-    /// The socket or the file failed.
-    Failed,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CloseReason::PeerClosed => f.write_str("the peer closed"),
-            CloseReason::Asked => f.write_str("the request asked for it"),
-            CloseReason::Idle => f.write_str("no request came in time"),
-            CloseReason::Refused(status) => write!(f, "answered {}", status.code()),
-            CloseReason::BodyUnread => f.write_str("the request's body was not read"),
-            CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
-            CloseReason::Stopping => f.write_str("the server is stopping"),
-            CloseReason::WriteStalled => f.write_str("the peer reads too little"),
-            CloseReason::FileTruncated => f.write_str("the file became shorter"),
-            CloseReason::Failed => f.write_str("an error"),
-        }
-    }
+pub struct Idleness {
+    /// Whether it has had an answer: then it is kept out of courtesy only.
+    pub is_served: bool,
+    /// Since when.
+    pub since: Instant,
 }
 
 impl<F> Connection<F> {
@@ -162,6 +122,7 @@ impl<F> Connection<F> {
             output: Output::default(),
             writing: Writing::Nothing,
             requests_left: limits.requests_max,
+            last_because: CloseReason::RequestsMax,
             limits,
         }
     }
@@ -231,8 +192,13 @@ impl<F> Connection<F> {
         match (&mut self.writing, &mut self.state) {
             (writing, state) if self.output.is_empty() => {
                 *writing = Writing::Nothing;
-                if let State::Idle { until } = state {
-                    *until = now.instant + self.limits.idle_timeout;
+                // Meanwhile nothing was read (law 2): the peer's time begins now.
+                match state {
+                    State::Idle { until } => *until = now.instant + self.limits.idle_timeout,
+                    State::Head { until, .. } | State::Body { until, .. } => {
+                        *until = now.instant + self.limits.header_timeout
+                    }
+                    _ => {}
                 }
             }
             (Writing::Since { progress, sent_bytes, .. }, _) if bytes > 0 => {
@@ -258,10 +224,30 @@ impl<F> Connection<F> {
 
     /// The server is stopping: one request more is answered, if it has come already, and says so.
     pub fn stop(&mut self) {
+        self.last_because = CloseReason::Stopping;
         self.requests_left = match self.state {
             State::Body { .. } => 0,
             _ => self.requests_left.min(1),
         };
+    }
+
+    /// Whether, and since when, nothing is asked of it or under way.
+    pub fn idleness(&self) -> Option<Idleness> {
+        match self.state {
+            State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
+                let is_served = self.requests_left < self.limits.requests_max;
+                let patience = if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
+                Some(Idleness { is_served, since: until.checked_sub(patience).unwrap_or(until) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Its place is needed for another. Only an idle connection is ended for that.
+    pub fn make_room(&mut self) {
+        if self.idleness().is_some() {
+            self.state = State::Closed { reason: CloseReason::RoomNeeded };
+        }
     }
 
     /// When [`Connection::expire`] is to be called if nothing happens before.
@@ -395,7 +381,7 @@ impl<F> Connection<F> {
 
     fn next_request(&mut self, now: &Now) {
         self.state = match self.requests_left {
-            0 => State::Closing { reason: CloseReason::Stopping, linger: true },
+            0 => State::Closing { reason: self.last_because, linger: true },
             _ => State::Idle { until: now.instant + self.limits.idle_timeout },
         };
     }
@@ -448,7 +434,7 @@ impl<F> Connection<F> {
         let close = match self.requests_left {
             _ if !request.keep_alive => Some(CloseReason::Asked),
             _ if has_body && (request.expects_continue || is_unwanted) => Some(CloseReason::BodyUnread),
-            0 => Some(CloseReason::RequestsMax),
+            0 => Some(self.last_because),
             _ => None,
         };
         let persistence = match (close, request.version) {

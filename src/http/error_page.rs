@@ -17,5 +17,9 @@ pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
     let mut fields = FieldBlock::default();
     fields.push_content_type("text/html; charset=utf-8");
     fields.push_number("Content-Length", page.len() as u64);
+    if status == Status::ServiceUnavailable {
+        // What is short (descriptors, memory, helpers) is mostly there again in a moment.
+        fields.push_number("Retry-After", 1);
+    }
     Response { status, fields, body: Body::Bytes(page.into()) }
 }

@@ -10,8 +10,7 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
         [b'[', ..] => {
             let Some(end) = memchr::memchr(b']', authority) else { return false };
             let (host, rest) = authority.split_at(end + 1);
-            let inside = &host[1..end];
-            if inside.is_empty() || !inside.iter().all(|b| is_unreserved(*b) || is_sub_delim(*b) || *b == b':') {
+            if !is_ip_literal(&host[1..end]) {
                 return false;
             }
             match rest {
@@ -26,6 +25,22 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
         },
     };
     is_registered_name(host) && is_port(port)
+}
+
+/// What stands between brackets: an IPv6 address, or one of a version that is to come.
+fn is_ip_literal(inside: &[u8]) -> bool {
+    match inside {
+        [b'v' | b'V', future @ ..] => {
+            let Some(dot) = memchr::memchr(b'.', future) else { return false };
+            let (version, address) = (&future[..dot], &future[dot + 1..]);
+            let is_address_byte = |b: &u8| is_unreserved(*b) || is_sub_delim(*b) || *b == b':';
+            !version.is_empty()
+                && version.iter().all(u8::is_ascii_hexdigit)
+                && !address.is_empty()
+                && address.iter().all(is_address_byte)
+        }
+        address => std::str::from_utf8(address).is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok()),
+    }
 }
 
 fn is_port(port: &[u8]) -> bool {
@@ -58,7 +73,19 @@ mod tests {
 
     #[test]
     fn names_and_addresses_with_and_without_a_port_are_valid() {
-        for host in ["", "localhost", "a.example:80", "127.0.0.1:7890", "[::1]", "[::1]:80", "a%41b", "h:", "x_y"] {
+        for host in [
+            "",
+            "localhost",
+            "a.example:80",
+            "127.0.0.1:7890",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]",
+            "[v1.a:b]",
+            "a%41b",
+            "h:",
+            "x_y",
+        ] {
             assert!(is_valid(host.as_bytes()), "{host}");
         }
     }
@@ -71,6 +98,12 @@ mod tests {
             "a/b",
             "[::1",
             "[]",
+            "[a]",
+            "[::12345]",
+            "[1:2]",
+            "[::1%25eth0]",
+            "[v1]",
+            "[v.a]",
             "[::1]x",
             "h:80x",
             "h:123456",

@@ -11,6 +11,7 @@
 //! 3. Whatever a peer sends, what is kept of it is bounded by [`Limits`].
 
 mod body;
+mod closing;
 mod conditional;
 mod connection;
 mod date;
@@ -27,8 +28,9 @@ mod request;
 mod response;
 mod status;
 
+pub use closing::{CloseReason, Closing};
 pub use conditional::{Validators, Verdict, evaluate, range_applies};
-pub use connection::{CloseReason, Closing, Connection, Respond, Step};
+pub use connection::{Connection, Idleness, Respond, Step};
 pub use date::{DateText, Now};
 pub use deferred::{Answer, Deferred, Finished, Work};
 pub use encoding::{Acceptance, Coding};

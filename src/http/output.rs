@@ -30,6 +30,8 @@ pub struct Output<F> {
     segments: VecDeque<Segment<F>>,
     /// Unsent bytes in memory, inline and shared.
     memory_bytes: usize,
+    /// Files that are not wholly sent. Each holds a descriptor.
+    files: usize,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub enum Chunk<'a, F> {
 
 impl<F> Default for Output<F> {
     fn default() -> Output<F> {
-        Output { inline: Vec::new(), inline_sent: 0, segments: VecDeque::new(), memory_bytes: 0 }
+        Output { inline: Vec::new(), inline_sent: 0, segments: VecDeque::new(), memory_bytes: 0, files: 0 }
     }
 }
 
@@ -75,7 +77,8 @@ impl<F> Output<F> {
     }
 
     pub(super) fn is_full(&self, queue_bytes_max: usize) -> bool {
-        self.memory_bytes >= queue_bytes_max || self.segments.len() >= SEGMENTS_MAX
+        // What stands behind a file can wait until it is sent; a pipeline of files would hold a descriptor each.
+        self.memory_bytes >= queue_bytes_max || self.segments.len() >= SEGMENTS_MAX || self.files > 0
     }
 
     /// Queues a head, written by `write`, and the body behind it.
@@ -95,7 +98,10 @@ impl<F> Output<F> {
                 self.memory_bytes += bytes.len();
                 self.segments.push_back(Segment::Shared(bytes));
             }
-            Body::File { file, range } => self.segments.push_back(Segment::File { file, range }),
+            Body::File { file, range } => {
+                self.files += 1;
+                self.segments.push_back(Segment::File { file, range });
+            }
             Body::Parts(parts) => parts.into_iter().for_each(|part| self.push_body(part)),
         }
     }
@@ -166,8 +172,10 @@ impl<F> Output<F> {
             if taken < length {
                 break;
             }
-            if let Some(Segment::End(exchange)) = self.segments.pop_front() {
-                ended(*exchange);
+            match self.segments.pop_front() {
+                Some(Segment::End(exchange)) => ended(*exchange),
+                Some(Segment::File { .. }) => self.files -= 1,
+                _ => {}
             }
         }
         assert_eq!(sent, 0, "the socket took more than it was given");
@@ -206,8 +214,11 @@ impl<F> Output<F> {
 
     /// After it was served: the allocations go back to `spare`; a remainder keeps just what it needs.
     pub(super) fn part(&mut self, spare: &mut Output<F>) {
-        if self.is_empty() {
+        if self.is_empty() && spare.inline.capacity() == 0 {
             std::mem::swap(self, spare);
+        } else if self.is_empty() {
+            // It had a remainder, and so buffers of its own: the spare ones were not lent.
+            *self = Output::default();
         } else if spare.inline.capacity() == 0 {
             let rest = self.inline[self.inline_sent..].to_vec();
             spare.inline = std::mem::replace(&mut self.inline, rest);

@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub framing: Framing,
     /// `Expect: 100-continue`: whether the body will follow is not known (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
+    /// The whole head as it came, for whoever must answer later.
+    pub head: &'a [u8],
     /// The request line as it came, for the log.
     pub line: &'a [u8],
 }
@@ -110,11 +112,14 @@ const FIELDS_TOO_LARGE: RequestError =
 const TARGET_TOO_LONG: RequestError =
     RequestError::new(Status::UriTooLong, "The request target is longer than this server reads.");
 
-/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once.
+/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once. What it says depends
+/// on the bytes alone, not on where they were cut: of two faults the first counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
     /// Everything before this was looked at.
     scanned: usize,
+    /// Whether the request line has ended.
+    has_line: bool,
 }
 
 impl HeadScan {
@@ -127,25 +132,29 @@ impl HeadScan {
     pub fn end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let line_feed = self.scanned + offset;
+            self.scanned = line_feed + 1;
+            self.check_bounds(limits)?;
+            self.has_line = true;
             if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
                 return Err(RequestError::bad("A line ends without a carriage return."));
             }
-            self.scanned = line_feed + 1;
             if line_feed >= 3 && bytes[line_feed - 3..line_feed - 1] == *b"\r\n" {
-                return if self.scanned > limits.head_bytes_max {
-                    Err(FIELDS_TOO_LARGE)
-                } else {
-                    Ok(Some(self.scanned))
-                };
+                return Ok(Some(self.scanned));
             }
         }
         self.scanned = bytes.len();
-        // The longest line that a target within its bound can have; the method and version take the rest.
-        let line_bytes_max = limits.target_bytes_max + 64;
-        if bytes.len() > line_bytes_max && memchr::memchr(b'\n', &bytes[..line_bytes_max]).is_none() {
-            return Err(TARGET_TOO_LONG);
+        self.check_bounds(limits)?;
+        Ok(None)
+    }
+
+    fn check_bounds(&self, limits: &Limits) -> Result<(), RequestError> {
+        // A line whose target is within its bound has room to spare for the longest method and the version.
+        const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
+        match self.has_line {
+            false if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => Err(TARGET_TOO_LONG),
+            _ if self.scanned > limits.head_bytes_max => Err(FIELDS_TOO_LARGE),
+            _ => Ok(()),
         }
-        if bytes.len() > limits.head_bytes_max { Err(FIELDS_TOO_LARGE) } else { Ok(None) }
     }
 }
 
@@ -187,6 +196,7 @@ impl<'a> Request<'a> {
             expects_continue: version == Version::Http11
                 && fields.list("expect").any(|e| e.eq_ignore_ascii_case(b"100-continue")),
             fields,
+            head,
             line,
         })
     }
@@ -216,7 +226,8 @@ fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     Ok([method, target, version])
 }
 
-fn is_token_byte(byte: u8) -> bool {
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -289,7 +300,8 @@ fn check_host(fields: &Fields<'_>, authority: Option<&[u8]>, version: Version) -
         (None, _) => return Err(RequestError::bad("There is no Host field.")),
     }
     match authority {
-        Some(authority) if authority.is_empty() || !host::is_valid(authority) => {
+        // An http address without a host is none, with or without a port (RFC 9110 section 4.2.1).
+        Some(authority) if matches!(authority, [] | [b':', ..]) || !host::is_valid(authority) => {
             Err(RequestError::bad("The request target does not name a host."))
         }
         _ => Ok(()),
@@ -317,12 +329,20 @@ impl Default for FieldStorage<'_> {
 
 /// The field lines of one head.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(&'a [Header<'a>]);
+pub struct Fields<'a> {
+    lines: &'a [Header<'a>],
+    /// Which lengths the names have, a bit each (modulo 64). Most requests have none of the fields that are looked for, and
+    /// that mostly shows here.
+    name_lengths: u64,
+}
 
 impl<'a> Fields<'a> {
     fn parse<'h>(lines: &'a [u8], storage: &'h mut [Header<'a>]) -> Result<Fields<'h>, RequestError> {
         match httparse::parse_headers(lines, storage) {
-            Ok(httparse::Status::Complete((_, headers))) => Ok(Fields(headers)),
+            Ok(httparse::Status::Complete((_, lines))) => {
+                let name_lengths = lines.iter().fold(0, |lengths, line| lengths | 1 << (line.name.len() % 64));
+                Ok(Fields { lines, name_lengths })
+            }
             Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
             Err(httparse::Error::TooManyHeaders) => Err(FIELDS_TOO_LARGE),
             Err(httparse::Error::HeaderName) => Err(RequestError::bad("A field's name is malformed.")),
@@ -333,9 +353,9 @@ impl<'a> Fields<'a> {
 
     /// The values of the fields called `name` (in lower case), in their order, without the white space around them.
     pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        let same =
-            move |header: &&Header<'a>| header.name.len() == name.len() && header.name.eq_ignore_ascii_case(name);
-        self.0.iter().filter(same).map(|header| header.value.trim_ascii())
+        let lines = if self.name_lengths & 1 << (name.len() % 64) == 0 { &[] } else { self.lines };
+        let same = move |line: &&Header<'a>| line.name.len() == name.len() && line.name.eq_ignore_ascii_case(name);
+        lines.iter().filter(same).map(|line| line.value.trim_ascii())
     }
 
     /// The members of the comma-separated lists called `name`, over all their lines; empty ones are passed

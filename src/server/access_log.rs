@@ -15,7 +15,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::fork::without_signals;
 use crate::http::{Exchange, Now};
 use crate::human;
 use crate::ledger::{Call, Ledger};
@@ -73,7 +72,7 @@ impl AccessLog {
         let sink = Arc::new(Sink::default());
         let thread = (format != LogFormat::None).then(|| {
             let (sink, ledger) = (sink.clone(), ledger.clone());
-            without_signals(|| std::thread::spawn(move || sink.write_out(&ledger)))
+            std::thread::spawn(move || sink.write_out(&ledger))
         });
         (AccessLog { format, sink: sink.clone() }, LogWriter { sink, thread })
     }

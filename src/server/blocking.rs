@@ -13,13 +13,12 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use super::clock::Pace;
 use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
-use super::fork::{Children, without_signals};
-use super::listen::{Accepted, Listener, Waiting};
+use super::fork::{Children, told_by_parent};
+use super::listen::{Accepted, Listener};
 use super::live::Live;
 use super::stop::Stop;
 use super::worker::{Shared, Worker};
@@ -52,30 +51,23 @@ struct Blocking {
 }
 
 /// Serves until it is told to stop and has finished.
-pub(super) fn run(
-    listener: Listener,
-    shared: Shared,
-    mut stop: Stop,
-    model: Model,
-    shutdown_timeout: Duration,
-) -> io::Result<()> {
-    let (mut signal, stopping) = (stop.waker()?, stop.flag());
+pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model) -> io::Result<()> {
+    let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
-    let children = Children::new(Ledger::new("reaper", false, server.shared.account))?;
-    let stop_all = {
+    let children = Children::new(Ledger::new("reaper", false).in_common(server.shared.account))?;
+    std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
-            // Nothing can be done about a stream that fails; the flag is set all the same.
-            let _ = signal.read(&mut [0]);
+            // A signal to a forked child alone ends up here, too: the stream was inherited.
+            while !server.stopping.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
             server.listener.shut_down();
-            server.live.stop_all(shutdown_timeout);
-            children.stop_all(shutdown_timeout);
+            server.live.stop_all(timeout);
+            children.stop_all(timeout);
         }
-    };
-    without_signals(|| std::thread::spawn(stop_all));
+    });
     match model {
         Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
-        Model::Process => server.accept_and_fork(&children, stop),
+        Model::Process => server.accept_and_fork(&children),
         Model::Thread => server.accept_and_spawn(),
         Model::Pool(threads) => server.accept_in_pool(threads)?,
     }
@@ -128,11 +120,10 @@ impl Blocking {
         }
     }
 
-    fn accept_and_fork(&self, children: &Children, mut stop: Stop) {
+    fn accept_and_fork(&self, children: &Children) {
         let mut worker = self.worker("process", CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
-                stop.continue_in_child(&worker.ledger);
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);
                 log_writer.finish();
@@ -146,14 +137,12 @@ impl Blocking {
 
     /// Waits for a connection and a place for it; None when the server is to stop.
     fn accept(&self, worker: &mut Worker) -> Option<Client> {
-        let limits = &self.shared.limits;
-        let waiting = Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout };
         while !self.stopping.load(Ordering::Acquire) {
             let Some(slot) = self.shared.slots.take() else {
                 std::thread::sleep(REST);
                 continue;
             };
-            match self.listener.accept(waiting, &worker.ledger) {
+            match self.listener.accept(&worker.ledger) {
                 Accepted::Connection(socket, peer) => return Some(worker.welcome(socket, peer, slot)),
                 Accepted::Nobody => {}
                 Accepted::Exhausted(errno) => {
@@ -167,9 +156,9 @@ impl Blocking {
 
     /// Serves one connection to its end.
     fn serve(&self, mut client: Client, worker: &mut Worker) {
-        let mut patience = self.shared.limits.header_timeout;
+        let mut patience = self.listener.patience();
         loop {
-            if self.stopping.load(Ordering::Acquire) {
+            if self.stopping.load(Ordering::Acquire) || told_by_parent() {
                 client.stop();
             }
             let now = worker.clock.now();

@@ -1,14 +1,19 @@
 //! The way in for a loop that never waits: accepting under the limit of connections.
 //!
-//! At the limit, or when the system has no descriptor left, new connections stay in the backlog, where they cost
-//! nothing and lose nothing, and the door rests: trying again at once would spin.
+//! At the limit those go first that have been idle for longest: a kept connection is a courtesy, a new one is a user. When
+//! none is idle, or when the system has no descriptor left, new connections stay in the backlog, where they cost nothing
+//! and are served as soon as there is a place; a 503 would tell them to do by themselves, later, what the backlog does
+//! for them. Meanwhile the door rests: trying again at once would spin.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::drive::Client;
-use super::listen::{Accepted, Listener, Waiting};
+use super::listen::{Accepted, Listener};
 use super::worker::{Slots, Worker};
+use crate::ledger::Call;
 
 /// How long it rests, unless a connection ends before.
 pub const REST: Duration = Duration::from_millis(100);
@@ -29,8 +34,30 @@ pub enum Admission {
     Client(Client),
     /// Nobody waits.
     Nobody,
+    /// Somebody waits, and there is no place: let [`oldest_idle`] make room.
+    Full,
     /// Somebody may wait, and has to.
     Resting,
+}
+
+/// Most that are ended at once to make room: the search for them is worth more than one place.
+const ROOM_MAX: usize = 32;
+
+/// How long a newcomer may say nothing while others wait for its place.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Those among `clients` that have been idle for longest: kept connections first, then newcomers that only came to sit. Of few
+/// only a few: they are likely to be used again.
+pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>, now: Instant) -> Vec<Key> {
+    let idle = |(key, client): (Key, &Client)| {
+        let idleness = client.connection.idleness()?;
+        let counts = idleness.is_served || now.saturating_duration_since(idleness.since) > SILENCE;
+        counts.then_some((!idleness.is_served, idleness.since, key))
+    };
+    let mut idle: Vec<_> = clients.filter_map(idle).collect();
+    idle.sort_unstable_by_key(|(is_new, since, _)| (*is_new, *since));
+    let count = idle.len().div_ceil(16).min(ROOM_MAX);
+    idle.into_iter().take(count).map(|(.., key)| key).collect()
 }
 
 impl Door {
@@ -46,8 +73,10 @@ impl Door {
             return Admission::Resting;
         }
         self.rests_until = None;
-        let Some(slot) = self.slots.take() else { return self.rest(now) };
-        match self.listener.accept(Waiting::Never, &worker.ledger) {
+        let Some(slot) = self.slots.take() else {
+            return if self.someone_waits(worker) { Admission::Full } else { Admission::Nobody };
+        };
+        match self.listener.accept(&worker.ledger) {
             Accepted::Connection(socket, peer) => Admission::Client(worker.welcome(socket, peer, slot)),
             Accepted::Nobody => Admission::Nobody,
             Accepted::Exhausted(errno) => {
@@ -57,9 +86,17 @@ impl Door {
         }
     }
 
-    fn rest(&mut self, now: Instant) -> Admission {
+    /// Does not let anyone in for a moment.
+    pub fn rest(&mut self, now: Instant) -> Admission {
         self.rests_until = Some(now + REST);
         Admission::Resting
+    }
+
+    fn someone_waits(&self, worker: &Worker) -> bool {
+        worker.ledger.count(Call::Poll);
+        let mut listener = [PollFd::new(&self.listener, PollFlags::IN)];
+        // If it can't be told, accept will.
+        poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// A connection has ended: there is a place and a descriptor.

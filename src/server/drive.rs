@@ -7,6 +7,7 @@
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::worker::{Slot, Worker};
-use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Step};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Output, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
 
@@ -39,6 +40,8 @@ pub struct Client {
     pub(super) socket: Arc<OwnedFd>,
     pub(super) address: Option<IpAddr>,
     pub(super) slot: Slot,
+    /// Lives as long as the connection does that waits for a helper.
+    pub(super) asked: Option<Arc<()>>,
 }
 
 /// What is known of a socket's receiving side.
@@ -67,6 +70,14 @@ impl Client {
     /// The socket.
     pub fn socket(&self) -> &Arc<OwnedFd> {
         &self.socket
+    }
+
+    /// The peer has reset the connection. It shows by itself where something is read or written; whoever waits for an answer
+    /// to be made does neither.
+    pub fn reset(&mut self) {
+        if self.connection.step() == Step::Wait {
+            self.connection.fail(CloseReason::Failed);
+        }
     }
 
     /// Closes the socket and keeps the place.
@@ -102,9 +113,18 @@ impl Client {
 /// Goes on with `client` as far as its socket allows.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
     client.connection.join(&mut worker.spare);
-    let outcome = take_steps(client, worker);
-    client.connection.part(&mut worker.spare);
-    outcome
+    // A panic is our bug; it shall cost the one connection that met it, not all of this worker's.
+    match catch_unwind(AssertUnwindSafe(|| take_steps(client, worker))) {
+        Ok(outcome) => {
+            client.connection.part(&mut worker.spare);
+            outcome
+        }
+        Err(_) => {
+            worker.ledger.tell(client.id, format_args!("close: the server panicked"));
+            worker.spare = Output::default();
+            Drive::Closed
+        }
+    }
 }
 
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
@@ -167,7 +187,7 @@ fn receive(client: &mut Client, worker: &mut Worker) -> bool {
 /// Has the work on an answer done: by a helper, if the worker has any, or here.
 fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<site::File>>) {
     let Some(deferred) = deferred else { return };
-    if let Some(finished) = worker.delegate(client.id, deferred) {
+    if let Some(finished) = worker.delegate(client, deferred) {
         client.connection.complete(finished, &worker.clock.now());
     }
 }

@@ -1,21 +1,35 @@
 //! A process for each connection: forking them, reaping them, stopping them.
 //!
-//! The only unsafe code of the program is here: fork itself, who hears signals, and the page on which a family keeps one account.
+//! The only unsafe code of the program is here: fork itself, and the page on which a family keeps one account.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use signal_hook::consts::SIGCHLD;
+use signal_hook::consts::{SIGCHLD, SIGUSR1};
 
 use super::drive::Client;
 use super::worker::Slot;
 use crate::ledger::{Call, Counters, Ledger};
+
+/// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as
+/// Ctrl-C at a terminal sends it to all of them, ends a process at once.
+const TELLS_CHILD: i32 = SIGUSR1;
+
+/// Set in a child that was told. The handler is registered before any fork and never taken back: what a child inherits of
+/// another thread's work on the registry is locked for good.
+static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether this process is a child whose parent told it to finish.
+pub(super) fn told_by_parent() -> bool {
+    TOLD.get().is_some_and(|told| told.load(Ordering::Acquire))
+}
 
 /// The children that live, each with its place.
 #[derive(Clone, Debug)]
@@ -34,7 +48,8 @@ impl Children {
         let family = Arc::new(Family::default());
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
-        let reap = {
+        signal_hook::flag::register(TELLS_CHILD, TOLD.get_or_init(Arc::default).clone())?;
+        std::thread::spawn({
             let family = family.clone();
             move || {
                 while let Ok(signals @ 1..) = sleeper.read(&mut [0; 64]) {
@@ -44,8 +59,7 @@ impl Children {
                     family.reap(&ledger);
                 }
             }
-        };
-        without_signals(|| std::thread::spawn(reap));
+        });
         Ok(Children(family))
     }
 
@@ -70,8 +84,9 @@ impl Children {
                 Ok(())
             }
             Forked::Child => {
-                // A parent that dies without a word takes its children with it, in order.
-                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+                // A parent that is ended at once, by a second signal or by force, takes its children with it; one that
+                // stops in order waits for them.
+                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
                 let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(client)));
                 // Not exit(): the parent's exit handlers and buffers are the parent's.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
@@ -88,7 +103,7 @@ impl Children {
             let is_late = Instant::now() >= give_up;
             for child in living.keys() {
                 // Again and again: a signal that comes just before the child's recv does not interrupt it.
-                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::TERM });
+                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::USR1 });
             }
             living = self
                 .0
@@ -124,25 +139,6 @@ impl Family {
         // An insert or a remove either happened or not: there is no half of one to see.
         self.living.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-}
-
-/// Runs `spawn` with all signals blocked: the threads that it starts take none. So only the thread that forks does,
-/// and no child is ever made while a handler runs in another thread. It would inherit the handler's lock, held
-/// by a thread that it hasn't got, and wait for it for ever when it lets go of its handlers.
-#[allow(unsafe_code)]
-pub(super) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset makes a whole set of its argument; pthread_sigmask reads that and writes the old one. With a valid
-    // first argument neither can fail.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-    }
-    let result = spawn();
-    // SAFETY: the set was written by the call above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    result
 }
 
 enum Forked {

@@ -1,16 +1,17 @@
 //! Threads for what would hold up a loop: making answers that take long.
 //!
 //! Only the loops that must not block have them. They start when there is the first work, and are few: what they do
-//! is bound by the disk and by the cores, and a client that asks for a thousand listings waits for its turn.
+//! is bound by the disk and by the cores, and a client that asks for a thousand listings waits for its turn. There are enough
+//! for a slow file system to be asked several things at once.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use crate::http::{Deferred, Finished};
 use crate::ledger::ConnectionId;
 use crate::site::File;
 
-const THREADS_MAX: usize = 4;
+const THREADS_MAX: usize = 16;
 /// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
 const WAITING_MAX: usize = 1024;
 
@@ -36,6 +37,8 @@ struct Task {
     connection: ConnectionId,
     deferred: Deferred<File>,
     mailbox: Arc<Mailbox>,
+    /// Gone with the connection that asked.
+    asked: Weak<()>,
 }
 
 /// Where finished work waits for its worker.
@@ -47,10 +50,12 @@ pub struct Mailbox {
 }
 
 impl Helpers {
-    /// Has the work done and the result put into `mailbox`. It comes back if there is too much of it.
+    /// Has the work done, unless `asked` is dropped before, and the result put into `mailbox`. It comes back if there is
+    /// too much of it.
     pub fn submit(
         &self,
         connection: ConnectionId,
+        asked: &Arc<()>,
         deferred: Deferred<File>,
         mailbox: &Arc<Mailbox>,
     ) -> Option<Deferred<File>> {
@@ -58,7 +63,7 @@ impl Helpers {
         if state.waiting.len() >= WAITING_MAX {
             return Some(deferred);
         }
-        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone() });
+        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
         if state.idle_threads == 0 && state.threads < THREADS_MAX {
             let pool = self.0.clone();
             // Without a thread to spare those that are there do it; without any, it waits for the next try.
@@ -77,9 +82,11 @@ impl Pool {
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { connection, deferred, mailbox }) = state.waiting.pop_front() {
+            while let Some(Task { connection, deferred, mailbox, asked }) = state.waiting.pop_front() {
                 drop(state);
-                mailbox.put(connection, deferred.finish());
+                // For nobody it is not done, but what became of it is told all the same: the worker counts.
+                let finished = if asked.strong_count() > 0 { deferred.finish() } else { deferred.refuse() };
+                mailbox.put(connection, finished);
                 state = lock(&self.state);
             }
             state.idle_threads += 1;

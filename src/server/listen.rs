@@ -15,11 +15,16 @@ use crate::ledger::{Call, Ledger};
 /// costs one-second SYN retries; the kernel takes the lesser of this and net.core.somaxconn (4,096).
 const BACKLOG: i32 = 4096;
 
+/// What the kernel holds for one peer beyond what is on its way.
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
     address: SocketAddr,
+    waiting: Waiting,
+    holder: Holder,
 }
 
 /// How the calls on a socket wait.
@@ -34,6 +39,15 @@ pub enum Waiting {
         /// For a send.
         send: Duration,
     },
+}
+
+/// Whose the socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// This program's: with it the port ends.
+    Us,
+    /// Whoever started this program and will start the next: others may accept from it, now and later.
+    Another,
 }
 
 /// What an attempt to accept brought.
@@ -65,20 +79,55 @@ impl Listener {
             }
             sockets.push(bind_one(address, true)?);
         }
-        sockets.into_iter().map(|socket| Listener::open(socket, address, waiting)).collect()
+        sockets.into_iter().map(|socket| Listener::open(socket, waiting, Holder::Us)).collect()
     }
 
-    fn open(socket: Socket, address: SocketAddr, waiting: Waiting) -> io::Result<Listener> {
-        match waiting {
-            Waiting::Never => socket.set_nonblocking(true)?,
-            // Accepted sockets inherit both.
-            Waiting::AtMost { receive, send } => {
-                socket.set_read_timeout(Some(receive))?;
-                socket.set_write_timeout(Some(send))?;
-            }
+    /// The listeners that whoever started this program has passed (LISTEN_FDS, see sd_listen_fds(3)), at least
+    /// `count`: if there are fewer, some share one. None if none was passed.
+    ///
+    /// # Errors
+    /// What was passed is no listening TCP socket.
+    pub fn passed(waiting: Waiting, count: usize) -> io::Result<Option<Vec<Listener>>> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let sockets = (0..passed.len()).map(|n| passed.take_tcp_listener(n).map(|socket| socket.map(Socket::from)));
+        let sockets = sockets.collect::<io::Result<Option<Vec<Socket>>>>()?.unwrap_or_default();
+        if sockets.is_empty() {
+            return Ok(None);
         }
-        socket.listen(BACKLOG)?;
-        Ok(Listener { fd: socket.into(), address })
+        let needed = sockets.iter().cycle().take(count.max(sockets.len()));
+        let listeners = needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Holder::Another));
+        listeners.collect::<io::Result<Vec<Listener>>>().map(Some)
+    }
+
+    fn open(socket: Socket, waiting: Waiting, holder: Holder) -> io::Result<Listener> {
+        // Threads that sleep in a listener of their own are woken by shutting it down. That of another must go on:
+        // they look up now and then.
+        const LOOK_UP: Duration = Duration::from_millis(500);
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let waiting = match (waiting, holder) {
+            (Waiting::AtMost { receive, send }, Holder::Another) => {
+                Waiting::AtMost { receive: receive.min(LOOK_UP), send }
+            }
+            (waiting, _) => waiting,
+        };
+        socket.set_nonblocking(waiting == Waiting::Never)?;
+        if let Waiting::AtMost { receive, send } = waiting {
+            // Accepted sockets inherit both.
+            socket.set_read_timeout(Some(receive))?;
+            socket.set_write_timeout(Some(send))?;
+        }
+        if holder == Holder::Us {
+            socket.listen(BACKLOG)?;
+        }
+        Ok(Listener { fd: socket.into(), address, waiting, holder })
+    }
+
+    /// How long a recv on an accepted socket waits, until it is told otherwise.
+    pub fn patience(&self) -> Duration {
+        match self.waiting {
+            Waiting::Never => Duration::ZERO,
+            Waiting::AtMost { receive, .. } => receive,
+        }
     }
 
     /// Where it listens, with the real port.
@@ -86,9 +135,9 @@ impl Listener {
         self.address
     }
 
-    /// Takes one connection that waits. It is non-blocking if `waiting` says so.
-    pub fn accept(&self, waiting: Waiting, ledger: &Ledger) -> Accepted {
-        let flags = match waiting {
+    /// Takes one connection that waits. Its calls wait as those of the listener do.
+    pub fn accept(&self, ledger: &Ledger) -> Accepted {
+        let flags = match self.waiting {
             Waiting::Never => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             Waiting::AtMost { .. } => SocketFlags::CLOEXEC,
         };
@@ -106,10 +155,12 @@ impl Listener {
         }
     }
 
-    /// Wakes every thread that waits in [`Listener::accept`]; nothing is accepted after it.
+    /// Wakes every thread that waits in [`Listener::accept`]; the port ends with it, unless it is another's.
     pub fn shut_down(&self) {
-        // It can only fail if it is shut down already.
-        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
+        if self.holder == Holder::Us {
+            // It can only fail if it is shut down already.
+            let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
+        }
     }
 }
 
@@ -126,6 +177,9 @@ fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     socket.set_reuse_port(reuse_port)?;
     // Inherited by accepted sockets on Linux: without it the end of an answer may wait 40 ms for an ACK.
     socket.set_tcp_nodelay(true)?;
+    // Inherited, too: what the kernel takes for a slow reader is bounded, and a reader that takes anything shows as
+    // progress soon, not only when a third of some megabytes is gone.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }

@@ -20,15 +20,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use slab::Slab;
 
-use super::deadlines::Deadlines;
+use super::clients::Clients;
 use super::door::{Admission, Door};
-use super::drive::{Client, Drive, Readable, drive};
-use super::helpers::Helpers;
+use super::drive::Readable;
+use super::stop::Stop;
 use super::worker::Worker;
 use crate::ledger::Call;
 
@@ -40,12 +38,9 @@ const HELPERS: Token = Token(usize::MAX - 2);
 pub(super) struct Reactor {
     poll: Poll,
     phase: Phase,
-    clients: Slab<Client>,
-    /// Tokens of those that yielded.
-    ready: Vec<usize>,
-    deadlines: Deadlines,
-    worker: Worker,
-    shutdown_timeout: Duration,
+    clients: Clients,
+    /// How long a stop waits.
+    timeout: Duration,
 }
 
 enum Phase {
@@ -53,7 +48,7 @@ enum Phase {
     Serving {
         door: Door,
         may_wait: bool,
-        _stop: UnixStream,
+        _signal: UnixStream,
     },
     Draining {
         until: Instant,
@@ -61,85 +56,75 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A reactor behind `door` that ends in order when `stop` can be read.
-    pub(super) fn new(
-        door: Door,
-        worker: Worker,
-        helpers: Helpers,
-        stop: UnixStream,
-        shutdown_timeout: Duration,
-    ) -> io::Result<Reactor> {
-        let poll = Poll::new()?;
+    /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
+    pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &Stop) -> io::Result<Reactor> {
+        let (poll, signal) = (Poll::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
-        poll.registry().register(&mut SourceFd(&stop.as_raw_fd()), STOP, Interest::READABLE)?;
-        let worker = worker.with_helpers(helpers, Some(Waker::new(poll.registry(), HELPERS)?));
-        let phase = Phase::Serving { door, may_wait: false, _stop: stop };
-        let (clients, ready, deadlines) = (Slab::new(), Vec::new(), Deadlines::default());
-        Ok(Reactor { poll, phase, clients, ready, deadlines, worker, shutdown_timeout })
+        poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
+        let worker = worker(Waker::new(poll.registry(), HELPERS)?);
+        let phase = Phase::Serving { door, may_wait: false, _signal: signal };
+        Ok(Reactor { poll, phase, clients: Clients::new(worker), timeout: stop.timeout() })
     }
 
     /// Serves until it is told to stop and has finished.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.is_finished() {
-            self.worker.ledger.count(Call::Wait);
-            let patience = self.patience();
+            let (patience, before) = (self.patience(), self.clients.len());
+            self.clients.worker.ledger.count(Call::Wait);
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => self.worker.clock.tick(),
+                _ => self.clients.worker.clock.tick(),
             }
-            for key in std::mem::take(&mut self.ready) {
-                self.serve(key);
-            }
+            self.clients.serve_ready();
             for event in &events {
                 match event.token() {
                     LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
-                    HELPERS => self.take_finished(),
-                    Token(key) => self.wake(key, event),
+                    HELPERS => self.clients.serve_finished(),
+                    Token(key) => {
+                        if event.is_error() {
+                            self.clients.reset(key);
+                        }
+                        if event.is_read_closed() {
+                            self.clients.set_readable(key, Readable::ToTheEnd);
+                        } else if event.is_readable() {
+                            self.clients.set_readable(key, Readable::Yes);
+                        }
+                        self.clients.serve(key);
+                    }
                 }
             }
+            self.clients.meet_deadlines();
+            if let (Phase::Serving { door, .. }, true) = (&mut self.phase, self.clients.len() < before) {
+                door.reopen();
+            }
             self.accept();
-            self.meet_deadlines();
         }
+        self.clients.cut();
         Ok(())
     }
 
-    fn wake(&mut self, key: usize, event: &Event) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        if event.is_read_closed() {
-            client.readable = Readable::ToTheEnd;
-        } else if event.is_readable() && client.readable == Readable::No {
-            client.readable = Readable::Yes;
-        }
-        self.serve(key);
-    }
-
-    fn serve(&mut self, key: usize) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        match drive(client, &mut self.worker) {
-            Drive::Closed => {
-                self.clients.remove(key);
-                if let Phase::Serving { door, .. } = &mut self.phase {
-                    door.reopen();
+    /// Takes all that wait. Each is served before it is registered: its request has often come already, and a
+    /// connection that is over by then need not be registered at all.
+    fn accept(&mut self) {
+        while let Phase::Serving { door, may_wait: may_wait @ true, .. } = &mut self.phase {
+            match door.admit(&mut self.clients.worker) {
+                Admission::Client(client) => {
+                    let registry = self.poll.registry();
+                    let Some((key, client)) = self.clients.insert(client) else { continue };
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    let registered = registry.register(&mut SourceFd(&client.socket().as_raw_fd()), Token(key), both);
+                    self.clients.worker.ledger.count(Call::EpollCtl);
+                    if registered.is_err() {
+                        // The kernel's own limit of watches: without one it would never be heard of again.
+                        self.clients.remove(key);
+                    }
                 }
-                return;
-            }
-            Drive::Yielded => self.ready.push(key),
-            Drive::Blocked => {}
-        }
-        if let Some(deadline) = client.connection.deadline() {
-            self.deadlines.schedule(key, deadline);
-        }
-    }
-
-    /// Answers that helpers made. A connection that ended meanwhile has no use for its own.
-    fn take_finished(&mut self) {
-        for (id, finished) in self.worker.finished() {
-            let waiting = self.clients.iter_mut().find(|(_, client)| client.id == id);
-            if let Some((key, client)) = waiting {
-                client.connection.complete(finished, &self.worker.clock.now());
-                self.serve(key);
+                Admission::Nobody => *may_wait = false,
+                Admission::Full if self.clients.make_room() => {}
+                Admission::Full => drop(door.rest(self.clients.worker.clock.now().instant)),
+                Admission::Resting => return,
             }
         }
     }
@@ -150,50 +135,15 @@ impl Reactor {
         }
     }
 
-    /// Takes all that wait. Each is served before it is registered: its request has often come already, and a
-    /// connection that is over by then need not be registered at all.
-    fn accept(&mut self) {
-        while let Phase::Serving { door, may_wait: may_wait @ true, .. } = &mut self.phase {
-            match door.admit(&mut self.worker) {
-                Admission::Client(client) => {
-                    let key = self.clients.insert(client);
-                    self.serve(key);
-                    self.register(key);
-                }
-                Admission::Nobody => *may_wait = false,
-                Admission::Resting => return,
-            }
-        }
-    }
-
-    fn register(&mut self, key: usize) {
-        let Some(client) = self.clients.get(key) else { return };
-        self.worker.ledger.count(Call::EpollCtl);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut SourceFd(&client.socket().as_raw_fd()), Token(key), both).is_err() {
-            // The kernel's own limit of watches: without one the connection would never be heard of again.
-            self.clients.remove(key);
-        }
-    }
-
-    fn meet_deadlines(&mut self) {
-        let now = self.worker.clock.now();
-        while let Some(key) = self.deadlines.pop_due(now.instant, |key| self.clients.get(key)?.connection.deadline()) {
-            self.clients[key].connection.expire(&now);
-            self.serve(key);
-        }
-    }
-
     /// How long to sleep at most; None for ever.
     fn patience(&mut self) -> Option<Duration> {
-        let now = self.worker.clock.now().instant;
+        let now = self.clients.worker.clock.now().instant;
         let phase_changes = match &self.phase {
             Phase::Serving { door, may_wait: true, .. } => Some(door.rests_until().unwrap_or(now)),
             Phase::Serving { may_wait: false, .. } => None,
             Phase::Draining { until } => Some(*until),
         };
-        let turn = (!self.ready.is_empty()).then_some(now);
-        let next = [turn, phase_changes, self.deadlines.next()].into_iter().flatten().min()?;
+        let next = [phase_changes, self.clients.next_look()].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
     }
 
@@ -201,15 +151,12 @@ impl Reactor {
     fn stop(&mut self) {
         self.listener_is_ready();
         self.accept();
-        self.phase = Phase::Draining { until: self.worker.clock.now().instant + self.shutdown_timeout };
-        for key in self.clients.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            self.clients[key].stop();
-            self.serve(key);
-        }
+        self.phase = Phase::Draining { until: self.clients.worker.clock.now().instant + self.timeout };
+        self.clients.stop();
     }
 
     fn is_finished(&mut self) -> bool {
-        let now = self.worker.clock.now().instant;
-        matches!(self.phase, Phase::Draining { until } if self.clients.is_empty() || until <= now)
+        let now = self.clients.worker.clock.now().instant;
+        matches!(self.phase, Phase::Draining { until } if self.clients.len() == 0 || until <= now)
     }
 }

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod blocking;
+mod clients;
 mod clock;
 mod deadlines;
 mod door;
@@ -16,6 +17,7 @@ mod listen;
 mod live;
 mod mio;
 mod poll_list;
+mod privileges;
 mod stop;
 mod worker;
 
@@ -29,6 +31,7 @@ use std::time::Duration;
 pub use access_log::LogFormat;
 pub use blocking::Model;
 pub use fork::common_account;
+pub use privileges::Privileges;
 
 use crate::http::Limits;
 use crate::ledger::Ledger;
@@ -79,6 +82,8 @@ pub struct Settings {
     pub trace: bool,
     /// How long a stop waits for answers under way.
     pub shutdown_timeout: Duration,
+    /// What is given up before the first connection is accepted.
+    pub privileges: Privileges,
     /// A page in which the system calls of all workers are counted, for whoever else has it.
     pub ledger_page: Option<File>,
 }
@@ -92,11 +97,22 @@ const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The system's: the address can't be bound, or what is needed to begin can't be had. Whatever happens to a
 /// connection is no error of the server.
 pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let Settings { strategy, root, policy, address, mut limits, connections_max, log, trace, shutdown_timeout, .. } =
-        settings;
-    let account = settings.ledger_page.map(fork::common_account).transpose()?;
+    let Settings {
+        strategy,
+        root,
+        policy,
+        address,
+        mut limits,
+        connections_max,
+        log,
+        trace,
+        shutdown_timeout,
+        privileges,
+        ledger_page,
+    } = settings;
+    let account = ledger_page.map(fork::common_account).transpose()?;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
-    let mut stop = Stop::install()?;
+    let stop = Stop::install(shutdown_timeout)?;
     let slots = Slots::new(places(connections_max));
     limits.record_exchanges = log != LogFormat::None;
     let (waiting, listeners) = match strategy {
@@ -104,9 +120,15 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         Strategy::PollList { .. } => (Waiting::Never, 1),
         Strategy::Blocking(_) => (Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout }, 1),
     };
-    let mut listeners = Listener::bind(address, waiting, listeners)?;
+    let mut listeners = match Listener::passed(waiting, listeners)? {
+        Some(passed) => passed,
+        None => Listener::bind(address, waiting, listeners)?,
+    };
+    privileges.drop(root.path())?;
     announce(listeners[0].address());
-    let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false, account));
+    // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false).in_common(account));
     let shared = Shared {
         helpers: Helpers::default(),
         root: Arc::new(root),
@@ -118,33 +140,30 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         account,
     };
     match strategy {
-        Strategy::Mio { workers } => run_reactors(listeners, &shared, &mut stop, workers, shutdown_timeout)?,
+        Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop)?,
         Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", Pace::Turns, CACHE_BYTES_MAX)
-                .with_helpers(shared.helpers.clone(), None);
+            let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(&shared, CACHE_BYTES_MAX, None);
             let door = Door::new(listeners.remove(0), shared.slots);
-            poll_list::PollList::new(worker, pause).run(door, &stop, shutdown_timeout);
+            poll_list::PollList::new(worker, pause).run(door, &stop);
         }
-        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model, shutdown_timeout)?,
+        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model)?,
     }
     log_writer.finish();
     Ok(())
 }
 
 /// One reactor a thread, the last on this one.
-fn run_reactors(
-    listeners: Vec<Listener>,
-    shared: &Shared,
-    stop: &mut Stop,
-    workers: NonZeroUsize,
-    shutdown_timeout: Duration,
-) -> io::Result<()> {
-    let cache_bytes_max = CACHE_BYTES_MAX / workers.get() as u64;
+fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop) -> io::Result<()> {
+    let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
-        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, cache_bytes_max);
+        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, 0);
         let door = Door::new(listener, shared.slots.clone());
-        reactors.push(mio::Reactor::new(door, worker, shared.helpers.clone(), stop.waker()?, shutdown_timeout)?);
+        reactors.push(mio::Reactor::new(
+            door,
+            |waker| worker.with_helpers(shared, cache_bytes_max, Some(waker)),
+            stop,
+        )?);
     }
     let last = reactors.pop();
     std::thread::scope(|scope| {
@@ -164,7 +183,7 @@ fn places(wanted: Option<NonZeroUsize>) -> usize {
     const PLACES_DEFAULT: usize = 8192;
     const KEPT: u64 = 64;
     let places = wanted.map_or(PLACES_DEFAULT, NonZeroUsize::get);
-    let needed = places as u64 * 2 + KEPT;
+    let needed = (places as u64).saturating_mul(2).saturating_add(KEPT);
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));

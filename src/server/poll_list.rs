@@ -12,10 +12,11 @@
 
 use std::time::Duration;
 
-use super::door::{Admission, Door};
+use super::door::{Admission, Door, oldest_idle};
 use super::drive::{Client, Drive, Readable, drive};
 use super::stop::Stop;
 use super::worker::Worker;
+use crate::http::CloseReason;
 use crate::ledger::Call;
 
 /// The loop and all it owns.
@@ -32,7 +33,7 @@ impl PollList {
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self, mut door: Door, stop: &Stop, shutdown_timeout: Duration) {
+    pub(super) fn run(mut self, mut door: Door, stop: &Stop) {
         while !stop.is_requested() {
             self.turn(Some(&mut door));
         }
@@ -40,10 +41,12 @@ impl PollList {
         self.turn(Some(&mut door));
         drop(door);
         self.clients.iter_mut().for_each(Client::stop);
-        let give_up = self.worker.clock.now().instant + shutdown_timeout;
+        let give_up = self.worker.clock.now().instant + stop.timeout();
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
             self.turn(None);
         }
+        self.clients.iter_mut().for_each(|client| client.connection.fail(CloseReason::Stopping));
+        self.pass();
     }
 
     fn turn(&mut self, door: Option<&mut Door>) {
@@ -66,10 +69,24 @@ impl PollList {
     /// Takes all that wait; tells whether anyone did.
     fn accept(&mut self, door: &mut Door) -> bool {
         let before = self.clients.len();
-        while let Admission::Client(client) = door.admit(&mut self.worker) {
-            self.clients.push(client);
+        loop {
+            match door.admit(&mut self.worker) {
+                Admission::Client(client) => self.clients.push(client),
+                Admission::Nobody | Admission::Resting => return self.clients.len() > before,
+                // Those who came in just now have not had their turn yet: they are not idle.
+                Admission::Full if self.clients.len() > before => return true,
+                Admission::Full => {
+                    // The pass closes them, and the next turn lets others in.
+                    let now = self.worker.clock.now().instant;
+                    let idle = oldest_idle(self.clients.iter().enumerate(), now);
+                    if idle.is_empty() {
+                        door.rest(now);
+                    }
+                    idle.into_iter().for_each(|at| self.clients[at].connection.make_room());
+                    return true;
+                }
+            }
         }
-        self.clients.len() > before
     }
 
     /// Gives every connection its turn.

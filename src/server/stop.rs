@@ -1,40 +1,64 @@
 //! SIGINT and SIGTERM: the first asks the server to stop, the second ends it at once.
 
-use std::io;
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
-
-use crate::ledger::{Call, Ledger};
 
 /// Whether the server is to stop.
 #[derive(Debug)]
 pub struct Stop {
+    timeout: Duration,
     requested: Arc<AtomicBool>,
-    /// What a second signal does.
-    exits: Vec<SigId>,
-    wakers: Vec<SigId>,
 }
 
 impl Stop {
-    /// Takes over both signals.
+    /// Takes over both signals. Answers under way have `timeout` to be finished.
     ///
     /// # Errors
     /// The system's, if it refuses.
-    pub fn install() -> io::Result<Stop> {
+    pub fn install(timeout: Duration) -> io::Result<Stop> {
         let requested = Arc::new(AtomicBool::new(false));
-        let mut exits = Vec::new();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the exit looks at the flag before this signal sets it. 128 + the signal is what
             // a shell says of a program that a signal ended.
-            exits.push(flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?);
+            flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?;
             flag::register(signal, requested.clone())?;
         }
-        Ok(Stop { requested, exits, wakers: Vec::new() })
+        Stop::ignore_hangup()?;
+        let stop = Stop { timeout, requested };
+        stop.watch()?;
+        Ok(stop)
+    }
+
+    /// Outlives SIGHUP, by which a service is told to open its files anew: the root is followed anyway, and the log is
+    /// stdout. At a terminal the signal keeps its meaning: whoever was at it has left.
+    fn ignore_hangup() -> io::Result<()> {
+        match io::stdin().is_terminal() {
+            true => Ok(()),
+            false => flag::register(SIGHUP, Arc::default()).map(drop),
+        }
+    }
+
+    /// Ends the process if it has not ended by itself a second after its time to stop. Whatever holds it up (a log that nobody
+    /// reads, a disk that does not answer) has had its chance.
+    fn watch(&self) -> io::Result<()> {
+        let (requested, mut signal, patience) = (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
+        let watch = move || {
+            while !requested.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
+            std::thread::sleep(patience);
+            low_level::exit(0);
+        };
+        std::thread::Builder::new().spawn(watch).map(drop)
+    }
+
+    /// How long a stop waits for answers under way.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether a signal came.
@@ -47,27 +71,18 @@ impl Stop {
         self.requested.clone()
     }
 
-    /// A stream that has something to read as soon as a signal comes.
+    /// A stream that has something to read as soon as a signal comes, or at once if one has come already.
     ///
     /// # Errors
     /// The system's, if it has no descriptors left.
-    pub fn waker(&mut self) -> io::Result<UnixStream> {
+    pub fn waker(&self) -> io::Result<UnixStream> {
         let (wakes, sleeper) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
-            self.wakers.push(low_level::pipe::register(signal, wakes.try_clone()?)?);
+            low_level::pipe::register(signal, wakes.try_clone()?)?;
+        }
+        if self.is_requested() {
+            (&wakes).write_all(b"!")?;
         }
         Ok(sleeper)
-    }
-
-    /// In a forked child: a signal sets the child's own flag, however often it comes, and wakes nobody else.
-    pub fn continue_in_child(&mut self, ledger: &Ledger) {
-        for id in self.exits.drain(..) {
-            low_level::unregister(id);
-        }
-        for id in self.wakers.drain(..) {
-            // Its end of the pair goes with it.
-            ledger.count(Call::Close);
-            low_level::unregister(id);
-        }
     }
 }

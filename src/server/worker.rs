@@ -73,7 +73,7 @@ pub struct Shared {
 impl Worker {
     /// A worker called `name` in the trace, with at most `cache_bytes_max` of the site remembered.
     pub fn new(shared: &Shared, name: &str, pace: Pace, cache_bytes_max: u64) -> Worker {
-        let ledger = Arc::new(Ledger::new(name, shared.trace, shared.account));
+        let ledger = Arc::new(Ledger::new(name, shared.trace).in_common(shared.account));
         Worker {
             clock: Clock::new(pace),
             site: Site::new(shared.root.clone(), shared.policy.clone(), ledger.clone(), cache_bytes_max),
@@ -88,24 +88,27 @@ impl Worker {
         }
     }
 
-    /// The same, for a loop that must not block; `waker` wakes it when an answer is made.
-    pub fn with_helpers(self, helpers: Helpers, waker: Option<mio::Waker>) -> Worker {
+    /// The same, for a loop that must not block; `waker` wakes it when an answer is made. Its memory is of another size.
+    pub fn with_helpers(self, shared: &Shared, cache_bytes_max: u64, waker: Option<mio::Waker>) -> Worker {
+        let helpers = shared.helpers.clone();
+        let site = Site::unhurried(shared.root.clone(), shared.policy.clone(), self.ledger.clone(), cache_bytes_max);
         let mailbox = Arc::new(Mailbox::new(waker));
-        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, ..self }
+        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, site, ..self }
     }
 
     /// Has an answer made. It comes back at once if there is nobody else to make it.
     pub(super) fn delegate(
         &mut self,
-        connection: ConnectionId,
+        client: &mut Client,
         deferred: Deferred<site::File>,
     ) -> Option<Finished<site::File>> {
         match &mut self.delegation {
             Delegation::Nobody => Some(deferred.finish()),
             Delegation::Helpers { helpers, mailbox, outstanding } => {
-                self.ledger.tell(connection, format_args!("the answer takes long: handed to a helper"));
+                self.ledger.tell(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
-                let refused = helpers.submit(connection, deferred, mailbox)?;
+                let asked = client.asked.insert(Arc::default());
+                let refused = helpers.submit(client.id, asked, deferred, mailbox)?;
                 *outstanding -= 1;
                 Some(refused.refuse())
             }
@@ -144,6 +147,7 @@ impl Worker {
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
             slot,
+            asked: None,
         }
     }
 }

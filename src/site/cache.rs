@@ -173,11 +173,15 @@ impl FileCache {
     }
 
     /// Opens the folder at `path` itself.
-    pub fn open_folder(&self, path: &SitePath<'_>) -> Option<Arc<OpenFile>> {
+    pub fn open_folder(&self, path: &SitePath<'_>) -> Result<Arc<OpenFile>, Status> {
         self.root.open_folder(path, &self.ledger)
     }
 
     fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
+        // What was a file a second ago may be opened again; of anything else it has to be seen first what it is.
+        if !matches!(stale, Some(Known::File(_))) && self.root.is_untouchable(path, &self.ledger) {
+            return Known::Nothing(Status::NotFound);
+        }
         let known = match self.root.find(path, None, &self.ledger) {
             Found::Folder => Known::Folder,
             // What failed for want of something (descriptors, memory, a disk) may succeed the next moment.
@@ -283,7 +287,9 @@ impl FileCache {
             Source::Disk(stamp) => {
                 let opened = self.open(path, &file.plain, stamp);
                 let read = opened.ok().and_then(|opened| root::read_whole(&opened, stamp.size, &self.ledger).ok());
-                read.map(Bytes::from).filter(|bytes| bytes.len() as u64 == stamp.size)
+                // What changes while it is read is sent as it is, and compressed another time.
+                let is_steady = || matches!(self.root.find(path, None, &self.ledger), Found::File { stamp: after, .. } if after == *stamp);
+                read.map(Bytes::from).filter(|bytes| bytes.len() as u64 == stamp.size && is_steady())
             }
         };
         let Some(bytes) = bytes else { return file.plain.clone() };

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::io::Write;
+use std::sync::atomic::{self, AtomicUsize};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -88,13 +89,47 @@ pub fn respond(folder: &File, path: &SitePath<'_>, wanted: Wanted, policy_lines:
         Form::Page => (page(path, &items, is_whole, wanted), "text/html; charset=utf-8"),
         Form::Json => (json(path, &items, is_whole), "application/json; charset=utf-8"),
     };
+    let Some(body) = Listed::new(body) else {
+        return crate::http::error_response(
+            Status::ServiceUnavailable,
+            "Too many listings are under way. It may work in a moment.",
+        );
+    };
     let mut fields = FieldBlock::default();
     fields.push("Vary", "Accept");
-    fields.push("Cache-Control", "no-cache");
     fields.push_lines(policy_lines);
     fields.push_content_type(media_type);
-    fields.push_number("Content-Length", body.len() as u64);
-    Response { status: Status::Ok, fields, body: Body::Bytes(Bytes::from(body)) }
+    fields.push_number("Content-Length", body.0.len() as u64);
+    Response { status: Status::Ok, fields, body: Body::Bytes(Bytes::from_owner(body)) }
+}
+
+/// A listing in memory, counted until the last of it is sent.
+struct Listed(Vec<u8>);
+
+/// All listings of this process. A listing is the one answer whose memory is neither shared nor small: a thousand clients
+/// that ask for a large folder and don't read would hold it a thousand times.
+static LISTED_BYTES: AtomicUsize = AtomicUsize::new(0);
+const LISTED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+impl Listed {
+    /// None if there is no room for another.
+    fn new(bytes: Vec<u8>) -> Option<Listed> {
+        let listed = Listed(bytes);
+        let before = LISTED_BYTES.fetch_add(listed.0.len(), atomic::Ordering::AcqRel);
+        (before + listed.0.len() <= LISTED_BYTES_MAX).then_some(listed)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        LISTED_BYTES.fetch_sub(self.0.len(), atomic::Ordering::AcqRel);
+    }
+}
+
+impl AsRef<[u8]> for Listed {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The files and folders in it that would be served, and whether those are all.

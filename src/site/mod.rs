@@ -6,6 +6,7 @@
 mod auth;
 mod cache;
 mod compress;
+mod elsewhere;
 mod listing;
 mod media_type;
 mod path;
@@ -22,10 +23,12 @@ use crate::http::{
 };
 use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
-use path::SitePath;
+use elsewhere::Elsewhere;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;
+#[doc(hidden)] // For the fuzz targets, which compare it with a second reading.
+pub use path::SitePath;
 pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
 pub use root::{Root, default_folder};
 
@@ -39,12 +42,21 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS";
 pub struct Site {
     cache: FileCache,
     policy: Arc<Policy>,
+    /// Where requests are answered if the root is slow to ask and there is someone to wait for it.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 impl Site {
     /// The site beneath `root`, with at most `cache_bytes_max` of it remembered.
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
-        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy }
+        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy, elsewhere: None }
+    }
+
+    /// The same for a loop that must not wait for the root, and has helpers that may.
+    pub fn unhurried(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
+        let elsewhere =
+            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max / 16));
+        Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
     }
 
     /// The answer to a request for `target`, which is to be read.
@@ -52,7 +64,7 @@ impl Site {
         // 3. The target → a path beneath the root.
         let path = match SitePath::parse(target) {
             Ok(path) => path,
-            Err(reason) => return Answer::Now(error_response(Status::BadRequest, reason)),
+            Err(reason) => return Answer::Now(self.with_policy(error_response(Status::BadRequest, reason), b"")),
         };
         // 4. The path → what stands there.
         Answer::Now(match self.cache.look_up(&path, now) {
@@ -60,15 +72,12 @@ impl Site {
                 .send(request, &path, &file, now)
                 .unwrap_or_else(|status| error_response(status, explanation(status))),
             Known::Folder => self.redirect_to_folder(&path, query),
-            Known::Nothing(Status::NotFound) => {
-                if self.policy.list
-                    && let Some(folder) = self.cache.open_folder(&path)
-                {
-                    return self.list(request, folder, path, query);
-                }
-                self.nothing(request, &path, now)
-            }
-            Known::Nothing(status) => self.with_policy(error_response(status, explanation(status)), &path),
+            Known::Nothing(Status::NotFound) => match self.policy.list.then(|| self.cache.open_folder(&path)) {
+                Some(Ok(folder)) => return self.list(request, folder, path, query),
+                None | Some(Err(Status::NotFound)) => self.nothing(request, &path, now),
+                Some(Err(status)) => self.with_policy(error_response(status, explanation(status)), &path.relative),
+            },
+            Known::Nothing(status) => self.with_policy(error_response(status, explanation(status)), &path.relative),
         })
     }
 
@@ -76,7 +85,7 @@ impl Site {
     fn list(&self, request: &Request<'_>, folder: File, path: SitePath<'_>, query: Option<&[u8]>) -> Answer<File> {
         let wanted = listing::Wanted::parse(request, query);
         let mut policy_lines = FieldBlock::default();
-        self.policy.push_extra_fields(&mut policy_lines, &path.relative);
+        self.policy.push_fields(&mut policy_lines, &path.relative);
         let (path, policy_lines) = (path.into_owned(), policy_lines.freeze());
         Answer::Later(Box::new(move || listing::respond(&folder, &path, wanted, &policy_lines)))
     }
@@ -104,7 +113,7 @@ impl Site {
             Verdict::Failed => {
                 let response =
                     error_response(Status::PreconditionFailed, "It is no longer what the request takes it for.");
-                return Ok(self.with_policy(response, path));
+                return Ok(self.with_policy(response, &path.relative));
             }
         }
         // 7. The part of it that is asked for, and where its bytes are.
@@ -122,28 +131,47 @@ impl Site {
                 Err(status) => return Err(status),
             },
         };
-        Ok(selection::answer(request, &representation, opened))
+        let response = selection::answer(request, &representation, opened);
+        Ok(if response.status == Status::RangeNotSatisfiable {
+            self.with_policy(response, &path.relative)
+        } else {
+            response
+        })
     }
 
     /// Nothing stands at `path`: the page for navigations, the site's own error page, or ours.
     fn nothing(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Response<File> {
-        let fallback = self.policy.fallback.clone().filter(|_| is_navigation(request, path));
-        if let Some(fallback) = fallback
-            && let page = SitePath::to_file(&fallback)
-            && let Known::File(file) = self.cache.look_up(&page, now)
-            && let Ok(mut response) = self.send(request, &page, &file, now)
-        {
+        let may_navigate = self.policy.fallback.is_some() && is_page(path);
+        let mut response = match self.fallback(request, path, now) {
+            Some(response) => response,
+            None => self.not_found(path, now),
+        };
+        if may_navigate {
             // The same path is a 404 to who does not navigate.
             response.fields.push("Vary", "Accept");
-            return response;
         }
+        response
+    }
+
+    /// The page of a single-page app, to a navigation.
+    fn fallback(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Option<Response<File>> {
+        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && takes_html(request))?;
+        let page = SitePath::to_file(&fallback);
+        match self.cache.look_up(&page, now) {
+            Known::File(file) => self.send(request, &page, &file, now).ok(),
+            Known::Folder | Known::Nothing(_) => None,
+        }
+    }
+
+    /// The site's own error page, or ours.
+    fn not_found(&mut self, path: &SitePath<'_>, now: &Now) -> Response<File> {
         let page = SitePath::to_file(b"404.html");
-        if let Known::File(file) = self.cache.look_up(&page, now)
-            && let Some(response) = self.error_page(file.plain(), &page)
-        {
-            return self.with_policy(response, path);
-        }
-        self.with_policy(error_response(Status::NotFound, explanation(Status::NotFound)), path)
+        let own = match self.cache.look_up(&page, now) {
+            Known::File(file) => self.error_page(file.plain(), &page),
+            Known::Folder | Known::Nothing(_) => None,
+        };
+        let response = own.unwrap_or_else(|| error_response(Status::NotFound, explanation(Status::NotFound)));
+        self.with_policy(response, &path.relative)
     }
 
     /// The site's own page for what isn't there. It has no validators: it is about no representation.
@@ -168,7 +196,7 @@ impl Site {
         }
         let mut response = error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
         response.fields.push("Location", location);
-        self.with_policy(response, path)
+        self.with_policy(response, &path.relative)
     }
 
     /// RFC 9110 section 9.3.7, for one path or for `*`; with --cors also the answer to a preflight.
@@ -176,16 +204,16 @@ impl Site {
         let mut fields = FieldBlock::default();
         fields.push("Allow", ALLOWED);
         if self.policy.cors {
-            fields.push("Access-Control-Allow-Origin", "*");
             fields.push("Access-Control-Allow-Methods", ALLOWED);
-            fields.push("Access-Control-Allow-Headers", "*");
+            // The star does not stand for Authorization (Fetch standard, section 3.3.3).
+            fields.push("Access-Control-Allow-Headers", "*, Authorization");
             fields.push("Access-Control-Max-Age", "86400");
         }
-        Response { status: Status::NoContent, fields, body: Body::Empty }
+        self.with_policy(Response { status: Status::NoContent, fields, body: Body::Empty }, b"")
     }
 
-    fn with_policy(&self, mut response: Response<File>, path: &SitePath<'_>) -> Response<File> {
-        self.policy.push_extra_fields(&mut response.fields, &path.relative);
+    fn with_policy(&self, mut response: Response<File>, relative: &[u8]) -> Response<File> {
+        self.policy.push_extra_fields(&mut response.fields, relative);
         response
     }
 }
@@ -203,29 +231,36 @@ impl Respond for Site {
         {
             let mut response = error_response(Status::Unauthorized, "A name and a password are needed here.");
             response.fields.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
-            return Answer::Now(response);
+            return Answer::Now(self.with_policy(response, b""));
         }
         // 2. What for: only reading is offered.
-        match (request.method, request.target) {
-            (Method::Get | Method::Head, Target::Path { path, query }) => self.read(request, path, query, now),
-            (Method::Options, _) => Answer::Now(self.options()),
+        match (request.method, request.target, &self.elsewhere) {
+            (Method::Get | Method::Head, Target::Path { .. }, Some(elsewhere)) => {
+                Answer::Later(elsewhere.answer(request, now))
+            }
+            (Method::Get | Method::Head, Target::Path { path, query }, None) => self.read(request, path, query, now),
+            (Method::Options, ..) => Answer::Now(self.options()),
             _ => {
                 let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
                 response.fields.push("Allow", ALLOWED);
-                Answer::Now(response)
+                Answer::Now(self.with_policy(response, b""))
             }
         }
     }
 }
 
-/// Whether a person went there, and not a page's script or image: it takes HTML, and the path has no extension but a page's.
-fn is_navigation(request: &Request<'_>, path: &SitePath<'_>) -> bool {
-    let media_range = |member: &[u8]| {
-        member.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
-    };
+/// Whether a page may stand at `path`, and not a page's script or image: it has no extension but a page's.
+fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    let is_page = path.is_folder || !name.contains(&b'.') || name.ends_with(b".html");
-    is_page && !path.is_hidden && request.fields.list("accept").any(media_range)
+    !path.is_hidden && (path.is_folder || !name.contains(&b'.') || name.ends_with(b".html"))
+}
+
+/// Whether a person went there: a script or an image asks for something else.
+fn takes_html(request: &Request<'_>) -> bool {
+    let essence = |range: &[u8]| {
+        range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
+    };
+    request.fields.list("accept").any(essence)
 }
 
 fn explanation(status: Status) -> &'static str {

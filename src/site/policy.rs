@@ -173,19 +173,25 @@ impl FromStr for FieldRule {
 
     fn from_str(text: &str) -> Result<FieldRule, String> {
         // What this server says itself; said twice or wrongly it would break the connection or its promises.
-        const OWN: [&str; 12] = [
+        const OWN: [&str; 18] = [
+            "accept-ranges",
+            "allow",
             "connection",
             "content-encoding",
             "content-length",
+            "content-location",
             "content-range",
             "date",
+            "etag",
             "keep-alive",
             "last-modified",
+            "location",
             "server",
+            "trailer",
             "transfer-encoding",
             "upgrade",
-            "etag",
-            "accept-ranges",
+            "www-authenticate",
+            "x-content-type-options",
         ];
         let (paths, field) = Paths::parse(text)?;
         let (name, value) = field.split_once(':').ok_or("'Name: value' is needed")?;
@@ -196,8 +202,10 @@ impl FromStr for FieldRule {
         if OWN.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is said by the server itself"));
         }
-        if name.eq_ignore_ascii_case("cache-control") {
-            return Err("there is --cache-control for that".to_owned());
+        for (field, option) in [("cache-control", "--cache-control"), ("content-type", "--media-type")] {
+            if name.eq_ignore_ascii_case(field) {
+                return Err(format!("there is {option} for that"));
+            }
         }
         Ok(FieldRule { paths, name: name.to_owned(), value: checked(value)?.to_owned() })
     }

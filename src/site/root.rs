@@ -7,13 +7,15 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statat, statfs,
+};
 use rustix::io::Errno;
 
 use super::path::SitePath;
@@ -23,8 +25,13 @@ use crate::ledger::{Call, Ledger, OpenFile};
 /// Where the site's files come from.
 #[derive(Debug)]
 pub enum Root {
-    /// A folder, held open: it may be renamed while it is served.
-    Folder(OwnedFd),
+    /// A folder, held open. If another takes its path, as when a site is built anew, that one is served.
+    Folder {
+        /// As the user named it.
+        path: PathBuf,
+        /// Open.
+        held: RwLock<Arc<OwnedFd>>,
+    },
     /// One file that is the answer to every path.
     File(PathBuf),
     /// The sample site that is part of the program.
@@ -117,23 +124,72 @@ impl Root {
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".", &Ledger::default())?;
-                Ok(Root::Folder(opened))
+                Ok(Root::Folder { path: std::path::absolute(path)?, held: RwLock::new(Arc::new(opened)) })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
         }
     }
 
-    /// Opens the folder at `path` itself, to be listed.
-    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Option<Arc<OpenFile>> {
-        let Root::Folder(root) = self else { return None };
-        if !path.is_folder || path.is_hidden {
-            return None;
+    /// Whether asking it may take long: it lives in another program (FUSE) or on another machine. A file system of that
+    /// kind that is mounted further down is not noticed.
+    pub fn is_slow(&self) -> bool {
+        // statfs(2): FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
+        const SLOW: [u32; 7] = [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
+        let facts = match self {
+            Root::Folder { .. } => self.held().map(fstatfs),
+            Root::File(path) => Some(statfs(path)),
+            Root::Sample => None,
+        };
+        facts.is_some_and(|facts| facts.is_ok_and(|facts| SLOW.contains(&(facts.f_type as u32))))
+    }
+
+    /// Where its files are, if they are files.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Root::Folder { path, .. } | Root::File(path) => Some(path.clone()),
+            Root::Sample => None,
         }
-        let folder = OpenFile::new(open_beneath(root, &path.relative, ledger).ok()?, ledger);
+    }
+
+    /// The folder that has the root's path now. If none has, the one of before goes on being served: it may be moved away
+    /// for the moment in which another takes its place.
+    fn followed(&self, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
+        let Root::Folder { path, held } = self else { return None };
+        let before = self.held()?;
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        ledger.count(Call::StatPath);
         ledger.count(Call::Stat);
-        let is_folder = FileType::from_raw_mode(fstat(&folder).ok()?.st_mode) == FileType::Directory;
-        is_folder.then(|| Arc::new(folder))
+        let is_same = match (statat(CWD, path, AtFlags::empty()), fstat(&before)) {
+            (Ok(there), Ok(here)) => identity(there) == identity(here),
+            _ => true,
+        };
+        if is_same {
+            return Some(before);
+        }
+        ledger.count(Call::Openat);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let Ok(opened) = open(path, flags, Mode::empty()) else { return Some(before) };
+        let opened = Arc::new(opened);
+        *held.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        Some(opened)
+    }
+
+    fn held(&self) -> Option<Arc<OwnedFd>> {
+        let Root::Folder { held, .. } = self else { return None };
+        Some(held.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Opens the folder at `path` itself, to be listed.
+    /// The status otherwise.
+    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<Arc<OpenFile>, Status> {
+        let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
+        let folder = OpenFile::new(open_beneath(&root, &path.relative, ledger).map_err(status_of)?, ledger);
+        ledger.count(Call::Stat);
+        match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
+            FileType::Directory => Ok(Arc::new(folder)),
+            _ => Err(Status::NotFound),
+        }
     }
 
     /// Whether a file that can be served stands at `relative`.
@@ -154,6 +210,19 @@ impl Root {
         }
     }
 
+    /// Whether something stands at `path` that must not even be opened: the open alone of a FIFO wakes its writer, and that
+    /// of a device may do anything. It is looked at through a descriptor that opens nothing (O_PATH).
+    pub fn is_untouchable(&self, path: &SitePath<'_>, ledger: &Ledger) -> bool {
+        let Some(root) = self.held().filter(|_| !path.is_hidden) else { return false };
+        let Ok(peeked) = open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, ledger) else {
+            return false;
+        };
+        let peeked = OpenFile::new(peeked, ledger);
+        ledger.count(Call::Stat);
+        let kind = fstat(&peeked).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+    }
+
     /// Opens what `path` leads to: the file, or the index page of the folder. With a `coding` it is the file beside it
     /// that holds the same in that coding.
     pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, ledger: &Ledger) -> Found {
@@ -166,12 +235,15 @@ impl Root {
                 judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
-            Root::Folder(root) => {
+            Root::Folder { .. } => {
+                // What lies beside a file is looked for just after the file.
+                let root = if coding.is_none() { self.followed(ledger) } else { self.held() };
+                let Some(root) = root else { return Found::Nothing(Status::InternalServerError) };
                 let mut relative = file_of(path);
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
                 }
-                judge(open_beneath(root, &relative, ledger), ledger)
+                judge(open_beneath(&root, &relative, ledger), ledger)
             }
             Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
         };
@@ -196,6 +268,10 @@ pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
 }
 
 fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
+    open_with(root.as_fd(), relative, OPEN_FLAGS, ledger)
+}
+
+fn open_with(root: BorrowedFd<'_>, relative: &[u8], flags: OFlags, ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
     const TRIES: u32 = 16;
@@ -203,7 +279,7 @@ fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
         ledger.count(Call::Openat2);
-        result = openat2(&root, relative, OPEN_FLAGS, Mode::empty(), RESOLVE);
+        result = openat2(root, relative, flags, Mode::empty(), RESOLVE);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
         }
@@ -277,7 +353,7 @@ pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Re
 /// The folder that a program started without a ROOT serves, if it stands in the current one.
 pub fn default_folder() -> Option<&'static Path> {
     let folder = Path::new("./html");
-    rustix::fs::statat(CWD, folder, rustix::fs::AtFlags::empty())
+    statat(CWD, folder, AtFlags::empty())
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         .then_some(folder)
 }

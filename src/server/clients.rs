@@ -1,0 +1,132 @@
+//! The connections of one reactor: where they are, when each is to be looked at, which have more to do.
+//!
+//! What lives here: everything about a connection that does not concern the kernel's readiness. What does not:
+//! registering, polling, accepting (`mio.rs`).
+
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::deadlines::Deadlines;
+use super::door::oldest_idle;
+use super::drive::{Client, Drive, Readable, drive};
+use super::worker::Worker;
+use crate::http::CloseReason;
+
+/// A slab of connections and the worker that serves them.
+#[derive(Debug)]
+pub(super) struct Clients {
+    slab: Slab<Client>,
+    /// Keys of those that yielded.
+    ready: Vec<usize>,
+    deadlines: Deadlines,
+    pub(super) worker: Worker,
+}
+
+impl Clients {
+    pub(super) fn new(worker: Worker) -> Clients {
+        Clients { slab: Slab::new(), ready: Vec::new(), deadlines: Deadlines::default(), worker }
+    }
+
+    /// Takes a connection in and serves it. None if it is over by then.
+    pub(super) fn insert(&mut self, client: Client) -> Option<(usize, &Client)> {
+        let key = self.slab.insert(client);
+        self.serve(key);
+        self.slab.get(key).map(|client| (key, client))
+    }
+
+    /// The kernel says that there is something to read, or an end.
+    pub(super) fn set_readable(&mut self, key: usize, readable: Readable) {
+        if let Some(client) = self.slab.get_mut(key)
+            && client.readable != Readable::ToTheEnd
+        {
+            client.readable = readable;
+        }
+    }
+
+    /// The kernel says that the connection is broken.
+    pub(super) fn reset(&mut self, key: usize) {
+        if let Some(client) = self.slab.get_mut(key) {
+            client.reset();
+        }
+    }
+
+    /// Goes on with a connection as far as it can. A key that is nobody's any more is passed over.
+    pub(super) fn serve(&mut self, key: usize) {
+        let Some(client) = self.slab.get_mut(key) else { return };
+        match drive(client, &mut self.worker) {
+            Drive::Closed => return self.remove(key),
+            Drive::Yielded => self.ready.push(key),
+            Drive::Blocked => {}
+        }
+        if let Some(deadline) = client.connection.deadline() {
+            self.deadlines.schedule(key, deadline);
+        }
+    }
+
+    /// Gives those that yielded their next turn.
+    pub(super) fn serve_ready(&mut self) {
+        for key in std::mem::take(&mut self.ready) {
+            self.serve(key);
+        }
+    }
+
+    /// Brings the answers that helpers made. A connection that ended meanwhile has no use for its own.
+    pub(super) fn serve_finished(&mut self) {
+        for (id, finished) in self.worker.finished() {
+            let waiting = self.slab.iter_mut().find(|(_, client)| client.id == id);
+            if let Some((key, client)) = waiting {
+                client.connection.complete(finished, &self.worker.clock.now());
+                self.serve(key);
+            }
+        }
+    }
+
+    /// Tells those whose time is over.
+    pub(super) fn meet_deadlines(&mut self) {
+        let now = self.worker.clock.now();
+        while let Some(key) = self.deadlines.pop_due(now.instant, |key| self.slab.get(key)?.connection.deadline()) {
+            self.slab[key].connection.expire(&now);
+            self.serve(key);
+        }
+    }
+
+    /// Ends some that are idle, for others; false if none is.
+    pub(super) fn make_room(&mut self) -> bool {
+        let idle = oldest_idle(self.slab.iter(), self.worker.clock.now().instant);
+        for key in &idle {
+            self.slab[*key].connection.make_room();
+            self.serve(*key);
+        }
+        !idle.is_empty()
+    }
+
+    /// Lets everyone finish.
+    pub(super) fn stop(&mut self) {
+        for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            self.slab[key].stop();
+            self.serve(key);
+        }
+    }
+
+    /// Ends those that have not finished in time; what they were sent of an answer is logged.
+    pub(super) fn cut(&mut self) {
+        for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            self.slab[key].connection.fail(CloseReason::Stopping);
+            self.serve(key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: usize) {
+        self.slab.remove(key);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// When the loop has to come back by itself: at once if somebody yielded, or at the next deadline.
+    pub(super) fn next_look(&mut self) -> Option<Instant> {
+        if self.ready.is_empty() { self.deadlines.next() } else { Some(self.worker.clock.now().instant) }
+    }
+}

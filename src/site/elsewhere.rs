@@ -1,0 +1,57 @@
+//! Answering where it may take its time, for roots that are slow to ask.
+//!
+//! A file system of this machine answers an open from memory, or from a disk in less time than a client notices. One that
+//! lives in another program or on another machine may take seconds, and while it does a loop would serve nobody. So a
+//! site on such a root answers no request itself: it hands each to a helper, which has a site of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::policy::Policy;
+use super::root::Root;
+use super::{Site, cache::FileCache};
+use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
+use crate::ledger::Ledger;
+
+/// Sites that helpers borrow.
+#[derive(Debug)]
+pub struct Elsewhere {
+    root: Arc<Root>,
+    policy: Arc<Policy>,
+    ledger: Arc<Ledger>,
+    resting: Mutex<Vec<Site>>,
+    cache_bytes_max: u64,
+}
+
+impl Elsewhere {
+    /// Sites beneath `root`, each with at most `cache_bytes_max` of it remembered.
+    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Elsewhere {
+        Elsewhere { root, policy, ledger, resting: Mutex::default(), cache_bytes_max }
+    }
+
+    /// The work on the answer to `request`.
+    pub fn answer(self: &Arc<Self>, request: &Request<'_>, now: &Now) -> Work<super::File> {
+        let (sites, head, now) = (self.clone(), request.head.to_vec(), *now);
+        Box::new(move || sites.respond(&head, &now))
+    }
+
+    fn respond(&self, head: &[u8], now: &Now) -> Response<super::File> {
+        // The lock is held for a push or a pop: there is no half of one to see.
+        let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut site = rested.unwrap_or_else(|| Site {
+            cache: FileCache::new(self.root.clone(), self.policy.clone(), self.ledger.clone(), self.cache_bytes_max),
+            policy: self.policy.clone(),
+            elsewhere: None,
+        });
+        let mut storage = FieldStorage::new();
+        let response = match Request::parse(head, &mut storage, &Limits::default()) {
+            Ok(request) => match site.respond(&request, now) {
+                Answer::Now(response) => response,
+                Answer::Later(work) => work(),
+            },
+            // It was read once before, so this does not happen.
+            Err(error) => error_response(error.status, error.reason),
+        };
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(site);
+        response
+    }
+}

@@ -1,0 +1,162 @@
+//! Several clients at once, and none in another's way. What `iterative` cannot do by its nature is not asked of it.
+
+use std::net::Shutdown;
+
+use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    let everywhere = cases![many_connections_after_each_other_leave_nothing];
+    let at_once = cases![if Strategy::serves_several_at_once;
+        a_client_that_is_slow_to_ask_stops_nobody,
+        a_client_that_is_slow_to_read_stops_nobody,
+        idle_connections_stop_nobody_and_still_work,
+        each_of_many_clients_gets_its_own_answer,
+        an_answer_under_way_and_requests_of_others_do_not_mix,
+        connections_in_every_state_can_be_closed_at_once,
+    ];
+    [everywhere, at_once].concat()
+}
+
+/// How many connections a strategy can be asked to hold. The pool has 16 threads; processes cost more than the
+/// others.
+fn many(strategy: Strategy) -> usize {
+    match strategy {
+        Strategy::Iterative => 1,
+        Strategy::Pool => 15,
+        Strategy::Process => 40,
+        Strategy::Thread => 200,
+        Strategy::Mio | Strategy::MioTwoWorkers | Strategy::PollList => 500,
+    }
+}
+
+#[track_caller]
+fn expect_service(server: &Server) {
+    assert_eq!(server.get("/page.html").status, 200);
+}
+
+fn a_client_that_is_slow_to_ask_stops_nobody(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut slow = server.connect();
+    for byte in get("/").bytes() {
+        slow.send([byte]);
+        expect_service(&server);
+    }
+    assert_eq!(slow.response().status, 200);
+}
+
+fn a_client_that_is_slow_to_read_stops_nobody(strategy: Strategy) {
+    let site = Site::new();
+    let size = 1 << 30;
+    site.sparse("huge.bin", size);
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_service(&server);
+    let at_rest = server.resident_bytes();
+    let mut slow: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
+    for peer in &mut slow {
+        peer.send(get("/huge.bin"));
+        assert_eq!(peer.response_to_head().content_length(), size);
+    }
+    (0..20).for_each(|_| expect_service(&server));
+    // A process has its own copy of little, and all that it shares is counted again.
+    let allowed = at_rest * if strategy == Strategy::Process { 6 } else { 1 } + (16 << 20);
+    let in_use = server.resident_bytes();
+    assert!(in_use < allowed, "{in_use} bytes in use, {at_rest} at rest");
+}
+
+fn idle_connections_stop_nobody_and_still_work(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
+    let mut idle: Vec<Peer> = (1..many(strategy)).map(|_| server.connect()).collect();
+    for peer in idle.iter_mut().step_by(2) {
+        assert_eq!(peer.get("/").status, 200);
+    }
+    (0..5).for_each(|_| expect_service(&server));
+    for peer in idle.iter_mut().rev() {
+        assert_eq!(peer.get("/page.html").status, 200);
+    }
+}
+
+fn each_of_many_clients_gets_its_own_answer(strategy: Strategy) {
+    let site = Site::new();
+    let sizes: Vec<usize> = (0..8).map(|n| 1 + n * n * 4000).collect();
+    for size in &sizes {
+        site.write(size.to_string(), patterned(*size));
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let address = server.address;
+    std::thread::scope(|scope| {
+        for size in &sizes {
+            scope.spawn(move || {
+                let (path, content) = (format!("/{size}"), patterned(*size));
+                for _ in 0..5 {
+                    let mut peer = Peer::connect(address);
+                    for _ in 0..5 {
+                        assert!(peer.get(&path).body == content, "another answer than that of {path}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn an_answer_under_way_and_requests_of_others_do_not_mix(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned(12 << 20);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut readers: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
+    readers.iter_mut().for_each(|peer| peer.send(get("/large.bin") + &get("/missing")));
+    // All of them are stuck in the middle of their file by now, or will be.
+    expect_service(&server);
+    for peer in &mut readers {
+        assert!(peer.response().body == content);
+        expect_service(&server);
+        assert_eq!(peer.response().status, 404);
+    }
+}
+
+fn connections_in_every_state_can_be_closed_at_once(strategy: Strategy) {
+    let site = Site::new();
+    site.sparse("huge.bin", 1 << 30);
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_service(&server);
+    let descriptors = server.descriptors();
+    for round in 0..3 {
+        let starts =
+            ["", "GET", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", &get("/huge.bin"), &get("/")];
+        let peers = starts.map(|start| {
+            let mut peer = server.connect();
+            peer.send(start);
+            peer
+        });
+        for (n, peer) in peers.into_iter().enumerate() {
+            match (n + round) % 3 {
+                0 => peer.reset(),
+                1 => drop(peer),
+                _ => peer.stream.shutdown(Shutdown::Both).expect("the connection is open"),
+            }
+        }
+        expect_service(&server);
+    }
+    wait_until("all of them are forgotten", || (server.descriptors() <= descriptors).then_some(()));
+}
+
+fn many_connections_after_each_other_leave_nothing(strategy: Strategy) {
+    let site = Site::new();
+    site.write("large.bin", patterned(100_000));
+    let server = Server::start(strategy, site.root(), &[]);
+    let visit = |n: usize| match n % 4 {
+        0 => drop(server.connect()),
+        1 => assert_eq!(server.get("/large.bin").content_length(), 100_000),
+        2 => assert_eq!(server.ask("nonsense\r\n\r\n").status, 400),
+        _ => expect_service(&server),
+    };
+    (0..20).for_each(visit);
+    let descriptors = server.descriptors();
+    (0..200).for_each(visit);
+    wait_until("what they opened is closed", || (server.descriptors() <= descriptors).then_some(()));
+    // Processes that ended and were not waited for would stay as zombies.
+    wait_until("what they started is gone", || (server.processes().len() == 1).then_some(()));
+}

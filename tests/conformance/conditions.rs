@@ -1,0 +1,442 @@
+//! What tells one state of a file from another, and requests that depend on it (RFC 9110 sections 8.8 and 13).
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::support::{Peer, Response, Server, Site, Strategy, get_with, head, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_copy_with_its_times_has_the_same_tag,
+        a_nanosecond_and_a_byte_make_another_tag,
+        a_file_that_may_still_change_has_a_weak_tag,
+        a_file_from_the_future_keeps_a_weak_tag,
+        the_codings_of_a_file_have_tags_of_their_own,
+        a_tag_that_the_client_has_saves_the_body,
+        a_tag_that_is_not_the_file_s_saves_nothing,
+        a_date_saves_the_body_in_each_of_the_three_formats,
+        a_date_that_is_none_is_ignored,
+        a_tag_that_must_match_is_compared_strongly,
+        a_file_changed_since_fails_what_was_meant_for_the_old_one,
+        not_modified_repeats_what_a_cache_needs,
+        a_failed_condition_is_a_page_that_says_so,
+        conditions_are_ignored_where_there_is_no_file,
+        the_order_of_precedence_is_that_of_the_rfc,
+    ]
+}
+
+/// The file's time in most cases: old, so that other dates can lie on both sides of it.
+const TIME: Duration = Duration::from_secs(784_111_777);
+const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+/// A site whose `page.html` was changed at [`TIME`].
+fn old_site() -> Site {
+    let site = Site::new();
+    site.set_modified("page.html", UNIX_EPOCH + TIME);
+    site
+}
+
+/// What a tag says, whether it is weak or not.
+fn opaque(tag: &str) -> &str {
+    tag.trim_start_matches("W/")
+}
+
+/// Asks for the page with each of `fields`, and for another thing after it: had an answer a body that it must not
+/// have, the next would begin with it.
+#[track_caller]
+fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
+    for field in fields {
+        let lines: Vec<&str> = field.split("\r\n").collect();
+        assert_eq!(peer.get_with("/page.html", &lines).status, status, "{field}");
+    }
+    assert_eq!(peer.get("/missing").status, 404);
+}
+
+fn a_copy_with_its_times_has_the_same_tag(strategy: Strategy) {
+    // Both exist at once, so that no inode can be the other's.
+    let (one, other) = (Site::new(), Site::new());
+    let time = UNIX_EPOCH + TIME + Duration::from_nanos(123_456_789);
+    for (site, name) in [(&one, "a.bin"), (&other, "elsewhere/b.bin")] {
+        site.write(name, "the same");
+        site.set_modified(name, time);
+    }
+    let (one_server, other_server) =
+        (Server::start(strategy, one.root(), &[]), Server::start(strategy, other.root(), &[]));
+    let tag = one_server.connect().settled("/a.bin", &[]);
+    let copy = other_server.connect().settled("/elsewhere/b.bin", &[]);
+    assert_eq!(tag.required("ETag"), copy.required("ETag"));
+}
+
+fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
+    let site = Site::new();
+    let time = UNIX_EPOCH + TIME;
+    let files = [("a", "one", time), ("b", "one", time + Duration::from_nanos(1)), ("c", "four", time)];
+    for (name, content, time) in files {
+        site.write(name, content);
+        site.set_modified(name, time);
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    // Weak or not, what is within the quotes is the same from the first answer on.
+    let tags = files.map(|(name, ..)| opaque(peer.get(&format!("/{name}")).required("ETag")).to_owned());
+    assert!(tags[0] != tags[1] && tags[0] != tags[2] && tags[1] != tags[2], "{tags:?}");
+    // A second apart they would differ in Last-Modified, too; here only the tag tells.
+    assert_eq!(peer.get("/a").required("Last-Modified"), peer.get("/b").required("Last-Modified"));
+}
+
+fn a_file_that_may_still_change_has_a_weak_tag(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    // Its mtime is old, but a program may have set that; when it was last touched is what counts.
+    for (name, time) in [("new.txt", None), ("set-back.txt", Some(UNIX_EPOCH + TIME))] {
+        let path = format!("/{name}");
+        let young = wait_until("an answer while the file is young", || {
+            let written = SystemTime::now();
+            site.write(name, "x");
+            time.inspect(|time| site.set_modified(name, *time));
+            let response = peer.get(&path);
+            // On a machine that is too busy to ask in time nothing is shown: once more.
+            let is_young = written.elapsed().is_ok_and(|age| age < Duration::from_millis(1900));
+            (is_young && response.status == 200).then(|| response.required("ETag").to_owned())
+        });
+        assert!(young.starts_with("W/\""), "{name} could change without a trace, but its tag is {young}");
+        let settled = peer.settled(&path, &[]);
+        assert_eq!(settled.required("ETag"), opaque(&young), "the file is the same");
+        let changed = fs::metadata(site.path(name)).expect("it is there");
+        use std::os::unix::fs::MetadataExt;
+        let age = UNIX_EPOCH + Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
+        assert!(age.elapsed().is_ok_and(|age| age >= Duration::from_secs(2)), "strong before two seconds were over");
+    }
+}
+
+fn a_file_from_the_future_keeps_a_weak_tag(strategy: Strategy) {
+    let site = Site::new();
+    site.set_modified("page.html", SystemTime::now() + Duration::from_secs(86_400));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let tag = peer.get("/page.html").required("ETag").to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    // It serves where a weak comparison is enough, and nowhere else.
+    expect_each(&mut peer, 304, &[&format!("If-None-Match: {tag}")]);
+    expect_each(&mut peer, 412, &[&format!("If-Match: {tag}"), &format!("If-Match: {}", opaque(&tag))]);
+    expect_each(&mut peer, 200, &[&format!("Range: bytes=0-1\r\nIf-Range: {tag}")]);
+}
+
+fn the_codings_of_a_file_have_tags_of_their_own(strategy: Strategy) {
+    let site = Site::new();
+    site.write("page.html", "<p>much of the same</p>\n".repeat(100));
+    for extension in ["br", "zst"] {
+        site.write(format!("page.html.{extension}"), extension);
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let mut tags = ["identity", "br", "zstd", "gzip"].map(|coding| {
+        let response = peer.get_with("/page.html", &[&format!("Accept-Encoding: {coding}")]);
+        assert_eq!(response.field("Content-Encoding").unwrap_or("identity"), coding);
+        opaque(response.required("ETag")).to_owned()
+    });
+    tags.sort();
+    assert!(tags.windows(2).all(|pair| pair[0] != pair[1]), "{tags:?}");
+}
+
+fn a_tag_that_the_client_has_saves_the_body(strategy: Strategy) {
+    let site = old_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let saves = |peer: &mut Peer, tag: &str| {
+        let fields = [
+            "If-None-Match: *".to_owned(),
+            format!("If-None-Match: {tag}"),
+            format!("if-none-match:{tag}"),
+            format!("If-None-Match: \"other\", {tag}"),
+            format!("If-None-Match: {tag},\"other\""),
+            format!("If-None-Match: ,, \"a,b\" ,\t{tag} ,"),
+            format!("If-None-Match: \"\", W/\"other\", {tag}"),
+            format!("If-None-Match: \"other\"\r\nIf-None-Match: {tag}"),
+            // The date is not asked, though it says the opposite.
+            format!("If-None-Match: {tag}\r\nIf-Modified-Since: {BEFORE}"),
+        ];
+        expect_each(peer, 304, &fields.each_ref().map(String::as_str));
+    };
+    // The comparison is weak: neither side need be strong.
+    let young = peer.get("/page.html").required("ETag").to_owned();
+    saves(&mut peer, &format!("W/{}", opaque(&young)));
+    saves(&mut peer, opaque(&young));
+    let strong = peer.settled("/page.html", &[]).required("ETag").to_owned();
+    saves(&mut peer, &format!("W/{strong}"));
+    saves(&mut peer, &strong);
+}
+
+fn a_tag_that_is_not_the_file_s_saves_nothing(strategy: Strategy) {
+    let site = old_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let tag = opaque(peer.get("/page.html").required("ETag")).to_owned();
+    let bare = tag.trim_matches('"');
+    let fields = [
+        "If-None-Match: \"other\"".to_owned(),
+        "If-None-Match: \"*\"".to_owned(),
+        format!("If-None-Match: {bare}"),
+        format!("If-None-Match: w/{tag}"),
+        format!("If-None-Match: \"{bare}x\""),
+        format!("If-None-Match: \"x{bare}\""),
+        format!("If-None-Match: \"{}\"", &bare[1..]),
+        format!("If-None-Match: \"{bare}"),
+        "If-None-Match:".to_owned(),
+        // A tag that holds a comma is one, though its parts are none.
+        format!("If-None-Match: \"a,{bare},b\""),
+        // The date would save the body, but is ignored beside a tag (section 13.1.3).
+        format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {SAME}"),
+        format!("If-None-Match:\r\nIf-Modified-Since: {SAME}"),
+    ];
+    expect_each(&mut peer, 200, &fields.each_ref().map(String::as_str));
+}
+
+fn a_date_saves_the_body_in_each_of_the_three_formats(strategy: Strategy) {
+    let site = old_site();
+    // A part of a second is not said, and must not make the file newer than what was said of it.
+    site.set_modified("page.html", UNIX_EPOCH + TIME + Duration::from_millis(900));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let formats = |time: &str| {
+        [
+            format!("Sun, 06 Nov 1994 {time} GMT"),
+            format!("Sunday, 06-Nov-94 {time} GMT"),
+            format!("Sun Nov  6 {time} 1994"),
+        ]
+    };
+    for date in [formats("08:49:37"), formats("08:49:38")].concat() {
+        expect_each(&mut peer, 304, &[&format!("If-Modified-Since: {date}")]);
+        expect_each(&mut peer, 200, &[&format!("If-Unmodified-Since: {date}")]);
+    }
+    for date in formats("08:49:36") {
+        expect_each(&mut peer, 200, &[&format!("If-Modified-Since: {date}")]);
+        expect_each(&mut peer, 412, &[&format!("If-Unmodified-Since: {date}")]);
+    }
+}
+
+fn a_date_that_is_none_is_ignored(strategy: Strategy) {
+    let site = old_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    // Understood kindly, each of the first lies after the file's time, and each of the second before it.
+    for date in [
+        "",
+        "tomorrow",
+        "1",
+        "2524608000",
+        "Sun, 06 Nov 2044 08:49:37",
+        "Sun, 06 Nov 2044 08:49:37 +0000",
+        "Sun, 06 Nov 2044 08:49:37 CET",
+        "Sun, 06 Nov 2044 08:49 GMT",
+        "Sun, 06 Nov 2044 25:49:37 GMT",
+        "Sun, 32 Nov 2044 08:49:37 GMT",
+        "Sun, 06 Non 2044 08:49:37 GMT",
+        "2044-11-06T08:49:37Z",
+        "Sun, 06 Nov 2044 08:49:37 GMT, Sun, 06 Nov 2044 08:49:37 GMT",
+    ] {
+        expect_each(&mut peer, 200, &[&format!("If-Modified-Since: {date}")]);
+    }
+    for date in ["", "yesterday", "0", "Sun, 06 Nov 1984 08:49:37", "Sun, 06 Nov 1984 08:49:37 +0000", "1984-11-06"] {
+        expect_each(&mut peer, 200, &[&format!("If-Unmodified-Since: {date}")]);
+    }
+    // Of two dates none can be meant.
+    let twice = |name: &str, date: &str| format!("{name}: {date}\r\n{name}: {date}");
+    expect_each(&mut peer, 200, &[&twice("If-Modified-Since", AFTER), &twice("If-Unmodified-Since", BEFORE)]);
+}
+
+fn a_tag_that_must_match_is_compared_strongly(strategy: Strategy) {
+    let site = old_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let young = peer.get("/page.html").required("ETag").to_owned();
+    // A weak tag may name two states, and the client could mean the other.
+    if young.starts_with("W/") {
+        expect_each(&mut peer, 412, &[&format!("If-Match: {young}")]);
+    }
+    let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
+    let holds = [
+        "If-Match: *".to_owned(),
+        format!("If-Match: {tag}"),
+        format!("If-Match: \"other\", {tag}"),
+        format!("If-Match: W/{tag}, {tag}"),
+        format!("If-Match: \"other\"\r\nIf-Match: {tag}"),
+        // The date is not asked, though it says the opposite (section 13.1.4).
+        format!("If-Match: {tag}\r\nIf-Unmodified-Since: {BEFORE}"),
+    ];
+    expect_each(&mut peer, 200, &holds.each_ref().map(String::as_str));
+    let fails = [
+        "If-Match: \"other\"".to_owned(),
+        format!("If-Match: W/{tag}"),
+        "If-Match: \"*\"".to_owned(),
+        "If-Match:".to_owned(),
+        format!("If-Match: \"other\"\r\nIf-Unmodified-Since: {AFTER}"),
+    ];
+    expect_each(&mut peer, 412, &fails.each_ref().map(String::as_str));
+}
+
+fn a_file_changed_since_fails_what_was_meant_for_the_old_one(strategy: Strategy) {
+    let site = old_site();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
+    let fields = [format!("If-None-Match: {tag}"), format!("If-Match: {tag}")];
+    expect_each(&mut peer, 304, &[&fields[0]]);
+    expect_each(&mut peer, 200, &[&fields[1]]);
+    site.write("page.html", "another page");
+    wait_until("the change is seen", || (peer.get("/page.html").body == b"another page").then_some(()));
+    expect_each(&mut peer, 200, &[&fields[0], &format!("If-Modified-Since: {SAME}")]);
+    expect_each(&mut peer, 412, &[&fields[1], &format!("If-Unmodified-Since: {SAME}")]);
+}
+
+fn not_modified_repeats_what_a_cache_needs(strategy: Strategy) {
+    let site = Site::new();
+    // Large enough for there to be a choice of codings, and so a Vary.
+    site.write("text.html", "<p>much of the same</p>\n".repeat(100));
+    site.write("large.bin", vec![7; 300_000]);
+    let server = Server::start(strategy, site.root(), &["--header", "X-Own: 1"]);
+    let mut peer = server.connect();
+    for (path, varies) in [("/page.html", false), ("/text.html", true), ("/large.bin", false)] {
+        let whole = peer.settled(path, &[]);
+        let request = get_with(path, &[&format!("If-None-Match: {}", whole.required("ETag"))]);
+        // That it has no body and no field that tells of one is asked of every 304.
+        for request in [head(&request), request] {
+            let saved = peer.ask(request);
+            assert_eq!(saved.status, 304, "{path}");
+            for name in ["ETag", "Last-Modified", "Cache-Control", "Vary", "X-Own"] {
+                assert_eq!(saved.field(name), whole.field(name), "{path}: {name}");
+            }
+            assert_eq!(saved.list("Vary"), if varies { vec!["Accept-Encoding"] } else { vec![] }, "{path}");
+        }
+    }
+    assert_eq!(peer.get("/missing").status, 404, "the next answer is where it should be");
+}
+
+fn a_failed_condition_is_a_page_that_says_so(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let request = get_with("/page.html", &["If-Match: \"other\"", "Range: bytes=0-1"]);
+    let failed = peer.ask(&request);
+    assert_eq!(failed.status, 412);
+    assert!(String::from_utf8_lossy(&failed.body).contains("412"), "{failed:?}");
+    assert_eq!(failed.field("ETag"), None, "the tag would be taken for the page's");
+    let by_head = peer.ask(head(&request));
+    assert_eq!((by_head.status, by_head.fields_but_date()), (412, failed.fields_but_date()));
+    assert_eq!(peer.get("/page.html").status, 200);
+}
+
+fn conditions_are_ignored_where_there_is_no_file(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let conditions =
+        ["If-Match: \"x\"", "If-None-Match: *", &format!("If-Unmodified-Since: {BEFORE}"), "Range: bytes=0-1"];
+    // RFC 9110 section 13.2.1: where the answer without them is no success, they are not weighed.
+    for (path, status) in [("/missing", 404), ("/docs", 301), ("/%zz", 400), ("/.git/config", 404)] {
+        for condition in conditions {
+            assert_eq!(server.ask(get_with(path, &[condition])).status, status, "{path} {condition}");
+        }
+        assert_eq!(server.ask(get_with(path, &conditions)).status, status, "{path}");
+    }
+    let post = format!("POST /page.html HTTP/1.1\r\nHost: h\r\n{}\r\n\r\n", conditions[0]);
+    assert_eq!(server.ask(post).status, 405);
+}
+
+/// The conditions of one request: None where one is absent, else whether it holds.
+#[derive(Clone, Copy, Debug)]
+struct Conditions {
+    is_head: bool,
+    match_: Option<bool>,
+    unmodified_since: Option<bool>,
+    none_match: Option<bool>,
+    modified_since: Option<bool>,
+    has_range: bool,
+    range: Option<bool>,
+}
+
+impl Conditions {
+    /// Every combination there is.
+    fn all() -> Vec<Conditions> {
+        const THREE: [Option<bool>; 3] = [None, Some(true), Some(false)];
+        let mut all = Vec::new();
+        for n in 0..2 * 2 * 3usize.pow(5) {
+            let digit = |power: u32| THREE[n / 4 / 3usize.pow(power) % 3];
+            all.push(Conditions {
+                is_head: n % 2 == 1,
+                has_range: n / 2 % 2 == 1,
+                match_: digit(0),
+                unmodified_since: digit(1),
+                none_match: digit(2),
+                modified_since: digit(3),
+                range: digit(4),
+            });
+        }
+        all
+    }
+
+    fn request(&self, tag: &str) -> String {
+        let field = |name: &str, holds: Option<bool>, yes: &str, no: &str| {
+            holds.map_or(String::new(), |holds| format!("{name}: {}\r\n", if holds { yes } else { no }))
+        };
+        let lines = [
+            // In another order than they are weighed in.
+            field("If-Range", self.range, tag, "\"other\""),
+            field("Range", self.has_range.then_some(true), "bytes=2-5", ""),
+            field("If-Modified-Since", self.modified_since, BEFORE, SAME),
+            field("If-None-Match", self.none_match, "\"other\"", tag),
+            field("If-Unmodified-Since", self.unmodified_since, SAME, BEFORE),
+            field("If-Match", self.match_, tag, "\"other\""),
+        ];
+        let method = if self.is_head { "HEAD" } else { "GET" };
+        format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n{}\r\n", lines.concat())
+    }
+
+    /// RFC 9110 section 13.2.2, step by step.
+    fn status_by_the_rfc(&self) -> u16 {
+        // 1. and 2.
+        match (self.match_, self.unmodified_since) {
+            (Some(false), _) | (None, Some(false)) => return 412,
+            (Some(true), _) | (None, Some(true) | None) => {}
+        }
+        // 3. and 4. The method is GET or HEAD.
+        match (self.none_match, self.modified_since) {
+            (Some(false), _) | (None, Some(false)) => return 304,
+            (Some(true), _) | (None, Some(true) | None) => {}
+        }
+        // 5. "When the method is GET and both Range and If-Range are present"; section 14.2 for Range alone.
+        match (self.is_head, self.has_range, self.range) {
+            (false, true, Some(true) | None) => 206,
+            _ => 200,
+        }
+    }
+}
+
+fn the_order_of_precedence_is_that_of_the_rfc(strategy: Strategy) {
+    let site = old_site();
+    let content = fs::read(site.path("page.html")).expect("it is there");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
+    let all = Conditions::all();
+    let expected_body = |response: &Response, is_head: bool| match response.status {
+        200 if !is_head => Some(content.clone()),
+        206 => Some(content[2..6].to_vec()),
+        412 if !is_head => None,
+        _ => Some(Vec::new()),
+    };
+    let mut seen = [0; 4];
+    for conditions in &all {
+        let response = peer.ask(conditions.request(&tag));
+        assert_eq!(response.status, conditions.status_by_the_rfc(), "{conditions:?}");
+        if let Some(body) = expected_body(&response, conditions.is_head) {
+            assert_eq!(response.body, body, "{conditions:?}");
+        }
+        seen[[200, 206, 304, 412].iter().position(|status| *status == response.status).expect("one of these")] += 1;
+    }
+    assert_eq!((all.len(), seen.iter().sum::<usize>()), (972, 972));
+    assert!(seen.iter().all(|count| *count >= 50), "each outcome has its share: {seen:?}");
+}

@@ -1,0 +1,256 @@
+//! A file's content, whole and as it is now.
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        content_of_any_size_comes_byte_for_byte,
+        a_file_of_20_mib_comes_byte_for_byte,
+        a_file_beyond_4_gib_has_its_length,
+        a_file_that_is_overwritten_is_seen,
+        a_file_that_is_replaced_is_seen,
+        a_change_that_leaves_size_and_time_is_seen,
+        a_file_that_grows_and_shrinks_is_seen,
+        a_file_that_appears_and_disappears_is_seen,
+        a_folder_in_place_of_a_file_is_seen,
+        a_large_file_that_is_replaced_while_it_is_sent_stays_itself,
+        a_file_that_shrinks_while_it_is_sent_closes_the_connection,
+        a_file_that_is_emptied_does_not_hold_a_connection,
+        any_modification_time_is_survived,
+    ]
+}
+
+fn content_of_any_size_comes_byte_for_byte(strategy: Strategy) {
+    let site = Site::new();
+    let around = |size: usize| [size - 1, size, size + 1];
+    let sizes =
+        [[0, 1, 2], around(4096), around(16 << 10), around(64 << 10), around(128 << 10), around(1 << 20)].concat();
+    for size in &sizes {
+        site.write(size.to_string(), patterned(*size));
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    // Twice: from the disk, and from memory where there is one.
+    for size in sizes.iter().chain(&sizes) {
+        assert!(peer.get(&format!("/{size}")).body == patterned(*size), "{size} bytes differ");
+    }
+}
+
+fn a_file_of_20_mib_comes_byte_for_byte(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned((20 << 20) + 7);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send(get("/large.bin") + &get("/page.html"));
+    assert!(peer.response().body == content);
+    assert_eq!(peer.response().content_length(), 35, "the next answer begins where the file ends");
+}
+
+fn a_file_beyond_4_gib_has_its_length(strategy: Strategy) {
+    let site = Site::new();
+    let size = (5 << 30) + 3;
+    site.sparse("huge.bin", size);
+    let server = Server::start(strategy, site.root(), &[]);
+    let response = server.ask(get("/huge.bin").replace("GET", "HEAD"));
+    assert_eq!((response.status, response.content_length()), (200, size));
+}
+
+/// Asks until the answer is the new one. Until then it must be the old one, never a mixture.
+#[track_caller]
+fn expect_change(peer: &mut Peer, path: &str, old: &[u8], new: &[u8]) {
+    wait_until("the change is seen", || {
+        let response = peer.get(path);
+        let is_new = response.status == 200 && response.body == new;
+        assert!(is_new || response.body == old, "neither the old content nor the new: {response:?}");
+        is_new.then_some(())
+    });
+    assert!(peer.get(path).body == new, "what was seen once stays");
+}
+
+fn a_file_that_is_overwritten_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    site.write("page.html", "before");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/page.html").body, b"before");
+    // In one write, so that there is no moment between the two.
+    let file = fs::File::options().write(true).open(site.path("page.html")).expect("it is there");
+    (&file).write_all(b"after!").expect("it is ours");
+    expect_change(&mut peer, "/page.html", b"before", b"after!");
+}
+
+fn a_file_that_is_replaced_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    site.write("page.html", "before");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let mut old = "before".to_owned();
+    for version in 0..2 {
+        assert_eq!(peer.get("/page.html").body, old.as_bytes());
+        let new = format!("version {version} is longer");
+        fs::rename(site.write("new", &new), site.path("page.html")).expect("it is ours");
+        expect_change(&mut peer, "/page.html", old.as_bytes(), new.as_bytes());
+        old = new;
+    }
+}
+
+fn a_change_that_leaves_size_and_time_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    let time = SystemTime::now() - Duration::from_secs(3600);
+    let write = |content: &str| {
+        let file = fs::File::create(site.path("new")).expect("a file can be made");
+        (&file).write_all(content.as_bytes()).expect("it is ours");
+        file.set_modified(time).expect("it is ours");
+        fs::rename(site.path("new"), site.path("page.html")).expect("it is ours");
+    };
+    write("before");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/page.html").body, b"before");
+    write("after!");
+    expect_change(&mut peer, "/page.html", b"before", b"after!");
+}
+
+fn a_file_that_grows_and_shrinks_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    // From memory to the disk and back, and to nothing.
+    let contents = [patterned(100), patterned(500_000), patterned(60_000), Vec::new(), patterned(7)];
+    fs::rename(site.write("new", &contents[0]), site.path("page.html")).expect("it is ours");
+    assert!(peer.get("/page.html").body == contents[0]);
+    for change in contents.windows(2) {
+        fs::rename(site.write("new", &change[1]), site.path("page.html")).expect("it is ours");
+        expect_change(&mut peer, "/page.html", &change[0], &change[1]);
+    }
+}
+
+fn a_file_that_appears_and_disappears_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let mut expect = |path: &str, status: u16| {
+        wait_until("the change is seen", || (peer.get(path).status == status).then_some(()));
+    };
+    expect("/new.html", 404);
+    expect("/new/", 404);
+    site.write("new.html", "new");
+    site.write("new/index.html", "new");
+    expect("/new.html", 200);
+    expect("/new/", 200);
+    fs::remove_file(site.path("new.html")).expect("it is ours");
+    fs::remove_dir_all(site.path("new")).expect("it is ours");
+    expect("/new.html", 404);
+    expect("/new/", 404);
+}
+
+fn a_folder_in_place_of_a_file_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    site.write("thing", "a file");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/thing").status, 200);
+    fs::remove_file(site.path("thing")).expect("it is ours");
+    site.write("thing/index.html", "a folder");
+    wait_until("the folder is seen", || (peer.get("/thing").status == 301).then_some(()));
+    wait_until("its index is seen", || (peer.get("/thing/").status == 200).then_some(()));
+    fs::remove_dir_all(site.path("thing")).expect("it is ours");
+    site.write("thing", "a file");
+    wait_until("the file is seen", || (peer.get("/thing").status == 200).then_some(()));
+}
+
+fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned(30 << 20);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send(get("/large.bin"));
+    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
+    fs::rename(site.write("new", vec![0; 30 << 20]), site.path("large.bin")).expect("it is ours");
+    assert!(peer.response().body == content);
+}
+
+fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(strategy: Strategy) {
+    let site = Site::new();
+    let file = site.sparse("huge.bin", 256 << 20);
+    let server = Server::start(strategy, site.root(), &[]);
+    for size in [0, 1 << 20] {
+        file.set_len(256 << 20).expect("it is ours");
+        let mut peer = server.connect();
+        wait_until("the file is long again", || {
+            let response = peer.ask(get("/huge.bin").replace("GET", "HEAD"));
+            (response.content_length() == 256 << 20).then_some(())
+        });
+        peer.send(get("/huge.bin") + &get("/page.html"));
+        assert_eq!(peer.response_to_head().content_length(), 256 << 20);
+        file.set_len(size).expect("it is ours");
+        let (received, _) = peer.rest();
+        assert!(received.len() < 256 << 20, "the file was sent before it could shrink");
+        // Whatever came is of the file, which holds nothing but zeros: the next answer is not in its place.
+        assert!(received.iter().all(|byte| *byte == 0), "something else came within the promised length");
+    }
+    assert_eq!(server.get("/page.html").status, 200);
+}
+
+fn a_file_that_is_emptied_does_not_hold_a_connection(strategy: Strategy) {
+    let site = Site::new();
+    site.write("log.txt", patterned(200_000));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/log.txt").content_length(), 200_000);
+    site.write("log.txt", "");
+    // Where only facts were remembered, they may be a second old: then the connection ends short.
+    wait_until("the empty file is seen", || {
+        let mut peer = server.connect();
+        peer.send(get("/log.txt"));
+        let promised = peer.response_to_head().content_length();
+        if promised > 0 {
+            assert!(peer.rest().0.len() < 200_000);
+        }
+        (promised == 0).then_some(())
+    });
+}
+
+fn any_modification_time_is_survived(strategy: Strategy) {
+    // A file system in memory keeps times that those on disks cut off.
+    let memory = std::path::Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    let folder = folder.expect("a temporary folder");
+    let day = Duration::from_secs(86_400);
+    let times = [
+        ("epoch", UNIX_EPOCH, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
+        ("before-1970", UNIX_EPOCH - day, None),
+        ("half-a-second-before-1970", UNIX_EPOCH - Duration::from_millis(500), None),
+        ("long-before", UNIX_EPOCH - day * 366 * 1000, None),
+        ("tomorrow", SystemTime::now() + day, None),
+        ("in-a-century", SystemTime::now() + day * 36_525, None),
+        ("year-10000", UNIX_EPOCH + Duration::from_secs(253_402_300_800), None),
+        ("year-300000", UNIX_EPOCH + day * 366 * 300_000, None),
+    ];
+    for (name, time, _) in times {
+        let path = folder.path().join(name);
+        fs::write(&path, "x").expect("a file can be written");
+        let file = fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(time).expect("it is ours");
+    }
+    let server = Server::start(strategy, folder.path(), &[]);
+    let mut peer = server.connect();
+    for (name, _, said) in times {
+        // That a Last-Modified is a date and no later than the Date is asked of every answer.
+        let response = peer.get(&format!("/{name}"));
+        assert_eq!((response.status, &*response.body), (200, &b"x"[..]), "{name}");
+        if said.is_some() {
+            assert_eq!(response.field("Last-Modified"), said, "{name}");
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! Where a request begins and ends. Two programs that disagree about that can be made to answer one client
+//! with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken for a request.
+
+use crate::support::{Peer, Response, Server, Site, Strategy, get, shown};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_head_that_arrives_a_byte_at_a_time_is_the_same_request,
+        a_head_that_is_split_anywhere_is_the_same_request,
+        a_head_with_the_next_request_attached_is_the_same_request,
+        a_body_of_a_given_length_is_not_a_request,
+        a_body_in_chunks_is_not_a_request,
+        a_body_of_no_length_is_none,
+        the_body_of_a_method_that_is_not_offered_is_not_a_request,
+        the_body_of_an_unknown_method_is_not_a_request,
+        malformed_chunks_end_the_connection,
+        content_length_with_transfer_encoding_is_refused,
+        two_different_lengths_are_refused,
+        equal_lengths_are_one_length,
+        a_length_that_is_not_a_number_is_refused,
+        transfer_encoding_in_http_1_0_is_refused,
+        an_unknown_transfer_coding_is_not_implemented,
+        chunked_comes_once_and_last,
+        chunked_is_understood_in_any_case_and_any_list,
+        an_announced_body_that_is_too_long_is_refused,
+        chunks_that_go_on_for_too_long_end_the_connection,
+        a_body_that_is_cut_short_is_not_a_request,
+        expect_100_continue_waits_for_no_body,
+        expect_100_continue_in_http_1_0_is_ignored,
+    ]
+}
+
+/// Holds a request to being refused with `status`, in whatever way it arrives: the answer gets through, says
+/// that it is the last, and is the last.
+#[track_caller]
+pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
+    let request = request.as_ref();
+    let with_next = [request, get("/page.html").as_bytes()].concat();
+    let ways: [(&str, &[u8], usize); 3] = [
+        ("whole", request, request.len()),
+        ("a byte at a time", request, 1),
+        ("with the next request attached", &with_next, with_next.len()),
+    ];
+    for (way, bytes, piece) in ways {
+        let mut peer = server.connect();
+        peer.send_in_pieces(bytes, piece);
+        let answers = peer.responses_to_the_end();
+        let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        assert_eq!(seen, [(status, true)], "{way}: {}", shown(request));
+    }
+}
+
+/// Holds a request to being answered with `status`, in whatever way it arrives, and the connection to going on after it.
+#[track_caller]
+pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) {
+    let request = request.as_ref();
+    let with_next = [request, get("/page.html").as_bytes()].concat();
+    let mut peer = server.connect();
+    for (way, piece) in [("whole", request.len()), ("a byte at a time", 1)] {
+        peer.send_in_pieces(request, piece);
+        assert_eq!(peer.response().status, status, "{way}: {}", shown(request));
+    }
+    peer.send(with_next);
+    assert_eq!(peer.response().status, status, "with the next request attached: {}", shown(request));
+    assert_eq!(peer.response().status, 200, "the next request after {}", shown(request));
+}
+
+fn a_head_that_arrives_a_byte_at_a_time_is_the_same_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, get("/page.html"), 200);
+    expect_answered(&server, get("/missing"), 404);
+}
+
+fn a_head_that_is_split_anywhere_is_the_same_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let request = "GET /docs/?a=b HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n";
+    for at in 1..request.len() {
+        peer.send(&request[..at]);
+        let response = peer.ask(&request[at..]);
+        assert_eq!((response.status, response.content_length()), (200, 35), "split at {at}");
+    }
+}
+
+fn a_head_with_the_next_request_attached_is_the_same_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let two = get("/page.html") + &get("/missing");
+    // Each time a part of the second comes with the first.
+    for at in get("/page.html").len()..two.len() {
+        peer.send(&two[..at]);
+        assert_eq!(peer.response().status, 200, "split at {at}");
+        peer.send(&two[at..]);
+        assert_eq!(peer.response().status, 404, "split at {at}");
+    }
+}
+
+/// What would be answered with 301 if it were taken for a request.
+const SMUGGLED: &str = "GET /docs HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// Sends a request and `body` behind it, then another request: the body is read past or the connection
+/// closed, which the answer says. In no case is it answered.
+#[track_caller]
+fn expect_body_unanswered(server: &Server, head: &str, body: &str, status: u16) {
+    let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let request = format!("{head}{body}{last}");
+    for piece in [request.len(), 1, 10, head.len()] {
+        let mut peer = server.connect();
+        peer.send_in_pieces(&request, piece);
+        let answers = peer.responses_to_the_end();
+        let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        assert!(
+            seen == [(status, true)] || seen == [(status, false), (200, true)],
+            "{seen:?} in pieces of {piece}: {}",
+            shown(request.as_bytes())
+        );
+    }
+}
+
+fn length(bytes: &str) -> String {
+    format!("Content-Length: {}\r\n\r\n", bytes.len())
+}
+
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+
+fn chunk(bytes: &str) -> String {
+    format!("{:x}\r\n{bytes}\r\n", bytes.len())
+}
+
+fn a_body_of_a_given_length_is_not_a_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for method in ["GET", "HEAD"] {
+        let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n{}", length(SMUGGLED));
+        if method == "GET" {
+            expect_body_unanswered(&server, &head, SMUGGLED, 200);
+        } else {
+            let mut peer = server.connect();
+            peer.send(format!("{head}{SMUGGLED}"));
+            assert_eq!(peer.response_to_head().status, 200);
+            peer.finish_sending();
+            peer.expect_end();
+        }
+    }
+    let large = SMUGGLED.repeat(200);
+    expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{}", length(&large)), &large, 200);
+    let with_zeros = format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000{}\r\n\r\n", SMUGGLED.len());
+    expect_body_unanswered(&server, &with_zeros, SMUGGLED, 200);
+    expect_body_unanswered(
+        &server,
+        &format!("GET /missing HTTP/1.1\r\nHost: h\r\n{}", length(SMUGGLED)),
+        SMUGGLED,
+        404,
+    );
+}
+
+fn a_body_in_chunks_is_not_a_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let size = SMUGGLED.len();
+    for body in [
+        "0\r\n\r\n".to_owned(),
+        chunk(SMUGGLED) + "0\r\n\r\n",
+        chunk(SMUGGLED) + &chunk(SMUGGLED) + "0\r\n\r\n",
+        format!("{size:X};name=\"value\"\r\n{SMUGGLED}\r\n000\r\n\r\n"),
+        format!("0000{size:x}\r\n{SMUGGLED}\r\n0;last\r\nTrailer: x\r\nAnother: y\r\n\r\n"),
+        format!("{}0\r\nGET: /docs HTTP/1.1\r\nHost: h\r\n\r\n", chunk("x")),
+        SMUGGLED.chars().map(|byte| chunk(&byte.to_string())).collect::<String>() + "0\r\n\r\n",
+    ] {
+        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}"), &body, 200);
+    }
+}
+
+fn a_body_of_no_length_is_none(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 200);
+    expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000\r\n\r\n", 200);
+}
+
+fn the_body_of_a_method_that_is_not_offered_is_not_a_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n");
+        for (framing, body) in [(length(SMUGGLED), SMUGGLED), (CHUNKED.to_owned(), &(chunk(SMUGGLED) + "0\r\n\r\n"))] {
+            let mut peer = server.connect();
+            peer.send(format!("{head}{framing}{body}{}", get("/page.html")));
+            let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
+            assert_eq!(seen, [(405, true)], "{method}: it closes rather than to read what nobody wants");
+        }
+    }
+}
+
+fn the_body_of_an_unknown_method_is_not_a_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_refused(&server, format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", length(SMUGGLED)), 501);
+    expect_refused(&server, format!("BREW / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{}0\r\n\r\n", chunk(SMUGGLED)), 501);
+}
+
+fn malformed_chunks_end_the_connection(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for body in [
+        "\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\nx\r\n",
+        "0x1\r\nx\r\n",
+        " 1\r\nx\r\n",
+        "1\nx\n",
+        "1\rx\r\n",
+        "1\r\nxx\r\n",
+        "1\r\nx\n0\r\n\r\n",
+        "1\r\nx0\r\n\r\n",
+        ";x\r\n",
+        "10000000000000001\r\nx\r\n",
+        "ffffffffffffffffff\r\nx\r\n",
+        "0\r\nX: 1\n\r\n",
+        "0\r\n\n",
+        "1;x\ny\r\nx\r\n0\r\n\r\n",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{body}{SMUGGLED}{SMUGGLED}");
+        for piece in [request.len(), 1] {
+            let mut peer = server.connect();
+            peer.send_in_pieces(&request, piece);
+            // The answer may have been given before the body was looked at.
+            let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+            assert!(seen == [200] || seen == [400], "{seen:?} in pieces of {piece}: {body:?}");
+        }
+    }
+}
+
+fn content_length_with_transfer_encoding_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "transfer-encoding: CHUNKED\r\nX: y\r\ncontent-length: 0",
+    ] {
+        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"), 400);
+    }
+}
+
+fn two_different_lengths_are_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 0\r\nX: y\r\ncontent-length: 5",
+        "Content-Length: 5, 6",
+        "Content-Length: 5, 5\r\nContent-Length: 6",
+    ] {
+        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\nhello"), 400);
+    }
+}
+
+fn equal_lengths_are_one_length(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let size = SMUGGLED.len();
+    for fields in
+        [format!("Content-Length: {size}, {size}"), format!("Content-Length: {size}\r\nContent-Length: {size}")]
+    {
+        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"), SMUGGLED, 200);
+    }
+}
+
+fn a_length_that_is_not_a_number_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for length in [
+        "",
+        "+5",
+        "-1",
+        "-0",
+        "5a",
+        "a",
+        "0x5",
+        "5.0",
+        "1e3",
+        "1 0",
+        "5;",
+        "\"5\"",
+        "5,a",
+        "18446744073709551616",
+        "100000000000000000000000000000005",
+        "\u{665}",
+    ] {
+        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nhello"), 400);
+    }
+}
+
+fn transfer_encoding_in_http_1_0_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for fields in ["", "Connection: keep-alive\r\n"] {
+        expect_refused(&server, format!("GET / HTTP/1.0\r\n{fields}{CHUNKED}0\r\n\r\n"), 400);
+    }
+}
+
+fn an_unknown_transfer_coding_is_not_implemented(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for coding in ["gzip", "identity", "xchunked", "chunkedx", "gzip, chunked", "chunke\u{212a}d", "\"chunked\""] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
+        expect_refused(&server, request, 501);
+    }
+}
+
+fn chunked_comes_once_and_last(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for fields in [
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: chunked, gzip, chunked",
+    ] {
+        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"), 400);
+    }
+    // White space that is not white space (RFC 9112 section 11.2 has a list of such disguises).
+    for disguised in ["\u{b}chunked", "chunked\0", "\rchunked"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {disguised}\r\n\r\n0\r\n\r\n");
+        expect_refused(&server, request, 400);
+    }
+}
+
+fn chunked_is_understood_in_any_case_and_any_list(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for fields in ["Transfer-Encoding: Chunked", "TRANSFER-ENCODING:CHUNKED", "Transfer-Encoding: ,\tchunked,,"] {
+        let body = chunk(SMUGGLED) + "0\r\n\r\n";
+        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"), &body, 200);
+    }
+}
+
+fn an_announced_body_that_is_too_long_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for length in [64 * 1024 + 1, 1 << 40, u64::MAX] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
+        expect_refused(&server, request, 413);
+    }
+    // One that is sent all the same: the answer must not be lost to a reset.
+    let body = "x".repeat(4 << 20);
+    let mut peer = server.connect();
+    peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{}{body}", length(&body)));
+    assert_eq!(peer.response().status, 413);
+    peer.expect_end();
+}
+
+fn chunks_that_go_on_for_too_long_end_the_connection(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let endless = [
+        chunk(&"x".repeat(1000)).repeat(2000),
+        chunk("x").repeat(100_000),
+        format!("1;{}\r\nx\r\n", "x".repeat(1_000_000)),
+        format!("0\r\n{}", "X: y\r\n".repeat(100_000)),
+        "100000000\r\n".to_owned() + &"x".repeat(1_000_000),
+    ];
+    for body in endless {
+        let mut peer = server.connect();
+        peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{body}"));
+        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+        assert!(seen == [200] || seen == [413], "{seen:?}");
+    }
+}
+
+fn a_body_that_is_cut_short_is_not_a_request(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for framing in ["Content-Length: 1000\r\n\r\n".to_owned(), CHUNKED.to_owned() + "3e8\r\n"] {
+        let mut peer = server.connect();
+        peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}{SMUGGLED}"));
+        peer.finish_sending();
+        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+        assert!(seen == [200] || seen == [400], "{seen:?}");
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+fn expect_100_continue_waits_for_no_body(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let ask = |peer: &mut Peer, method: &str, framing: &str| -> Response {
+        let response = peer.ask(format!("{method} / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n{framing}"));
+        if response.status == 100 { peer.response() } else { response }
+    };
+    for framing in [length(SMUGGLED), CHUNKED.to_owned()] {
+        for (method, status) in [("GET", 200), ("POST", 405)] {
+            let mut peer = server.connect();
+            let response = ask(&mut peer, method, &framing);
+            assert_eq!(response.status, status, "{method} {framing}");
+            // A client that was refused may hold the body back. What comes next is then a request, or else
+            // a body: nobody can tell, so the connection must not go on.
+            assert!(response.says_close(), "{method} {framing}");
+            peer.send(SMUGGLED);
+            peer.expect_end();
+        }
+    }
+    let mut peer = server.connect();
+    assert_eq!(ask(&mut peer, "GET", "\r\n").status, 200, "without a body there is nothing to expect");
+    assert_eq!(peer.get("/").status, 200);
+}
+
+fn expect_100_continue_in_http_1_0_is_ignored(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let head = "GET / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n";
+    expect_body_unanswered(&server, &format!("{head}{}", length(SMUGGLED)), SMUGGLED, 200);
+}

@@ -1,0 +1,283 @@
+//! What a client may ask of the server: bytes, fields, time, connections. Whoever asks for more is told so,
+//! where there is anything to tell, and the rest do not notice.
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use crate::framing::{expect_answered, expect_refused};
+use crate::support::{PATIENCE, Peer, Server, Site, Strategy, get, patterned, shown, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    let everywhere = cases![
+        a_target_of_8000_bytes_is_read_and_one_more_is_too_long,
+        a_target_of_a_megabyte_is_told_so,
+        a_head_of_32_kib_is_read_and_one_more_byte_is_too_large,
+        a_hundred_fields_are_read_and_one_more_is_too_many,
+        ten_megabytes_of_fields_are_told_so,
+        a_head_that_never_ends_is_told_so_as_it_comes,
+        a_head_that_comes_too_slowly_is_told_so,
+        a_byte_now_and_then_postpones_nothing,
+        a_body_that_never_comes_does_not_hold_a_connection,
+        an_idle_connection_is_closed_without_a_word,
+        a_new_connection_that_says_nothing_is_closed_without_a_word,
+        a_reader_that_takes_nothing_is_reset,
+        a_reader_that_pauses_is_not_held_to_the_other_deadlines,
+        a_pipeline_that_is_never_read_costs_no_memory,
+    ];
+    let at_once = cases![if Strategy::serves_several_at_once;
+        connections_beyond_the_limit_wait_for_a_place,
+        a_request_that_was_sent_is_answered_however_many_want_a_place,
+    ];
+    let one_loop = |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
+    let loops = cases![if one_loop; at_the_limit_the_longest_idle_connection_goes];
+    let workers = cases![if |strategy| strategy == Strategy::MioTwoWorkers;
+        a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones];
+    [everywhere, at_once, loops, workers].concat()
+}
+
+fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let target = |bytes: usize| "/?".to_owned() + &"x".repeat(bytes - 2);
+    expect_answered(&server, get(&target(8000)), 200);
+    expect_refused(&server, get(&target(8001)), 414);
+    expect_refused(&server, get(&("/".to_owned() + &"a/".repeat(10_000))), 414);
+    expect_refused(&server, get(&("http://h".to_owned() + &target(8000))), 414);
+}
+
+fn a_target_of_a_megabyte_is_told_so(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send(get(&("/".to_owned() + &"x".repeat(1 << 20))));
+    assert_eq!(peer.response().status, 414);
+    peer.expect_end();
+}
+
+/// A request whose head has so many bytes.
+fn request_of(head_bytes: usize) -> String {
+    let (start, end) = ("GET / HTTP/1.1\r\nHost: h\r\nX: ", "\r\n\r\n");
+    start.to_owned() + &"x".repeat(head_bytes - start.len() - end.len()) + end
+}
+
+fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, request_of(32 * 1024), 200);
+    expect_refused(&server, request_of(32 * 1024 + 1), 431);
+    let mut peer = server.connect();
+    peer.send_in_pieces(request_of(31 * 1024), 10 * 1024);
+    assert_eq!(peer.response().status, 200);
+}
+
+fn a_hundred_fields_are_read_and_one_more_is_too_many(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let request = |fields: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
+    expect_answered(&server, request(100), 200);
+    expect_refused(&server, request(101), 431);
+    expect_refused(&server, request(3000), 431);
+}
+
+fn ten_megabytes_of_fields_are_told_so(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let (one, many) = (format!("X: {}\r\n", "x".repeat(10 << 20)), "X: 0123456789\r\n".repeat((10 << 20) / 15));
+    for fields in [one, many] {
+        let mut peer = server.connect();
+        // Written to its end before anything is read, as most clients do.
+        peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        assert_eq!(peer.response().status, 431);
+        peer.expect_end();
+    }
+}
+
+fn a_head_that_never_ends_is_told_so_as_it_comes(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    // No more is sent, so whoever waits for the end of the line or of the head waits for ever.
+    for (start, status) in [(request_of(40_000), 431), (get(&"/x".repeat(10_000)), 414)] {
+        let mut peer = server.connect();
+        peer.send(start.trim_end());
+        assert_eq!(peer.response().status, status);
+        peer.expect_end();
+    }
+}
+
+fn a_head_that_comes_too_slowly_is_told_so(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    for start in ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
+        let mut peer = server.connect();
+        let response = peer.ask(start);
+        assert_eq!((response.status, response.says_close()), (408, true), "{start:?}");
+        peer.expect_end();
+    }
+    // The time is that of one head, not of the connection.
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/").status, 200);
+    assert_eq!(peer.ask("GET / HTTP/1.1\r\n").status, 408);
+    peer.expect_end();
+}
+
+fn a_byte_now_and_then_postpones_nothing(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.5"]);
+    let mut peer = server.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+    let mut sender = peer.stream.try_clone().expect("a socket can be shared");
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let give_up = Instant::now() + Duration::from_secs(60);
+            // Each gap is far shorter than the timeout. The connection ends it.
+            while Instant::now() < give_up && sender.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        assert_eq!(peer.response().status, 408);
+        peer.stream.shutdown(std::net::Shutdown::Both).expect("the connection was open");
+    });
+}
+
+fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let mut peer = server.connect();
+        peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
+        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|response| response.status).collect();
+        assert!(seen == [200] || seen == [408], "{seen:?}");
+    }
+}
+
+fn an_idle_connection_is_closed_without_a_word(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--idle-timeout", "0.3"]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/").status, 200);
+    assert_eq!(peer.get("/page.html").status, 200);
+    peer.expect_end();
+}
+
+fn a_new_connection_that_says_nothing_is_closed_without_a_word(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    server.connect().expect_end();
+}
+
+fn a_reader_that_takes_nothing_is_reset(strategy: Strategy) {
+    let site = Site::new();
+    // Far more than the sockets hold, from the disk and from memory.
+    site.sparse("huge.bin", 1 << 30);
+    site.write("64k.bin", patterned(64 * 1024));
+    let server = Server::start(strategy, site.root(), &["--write-timeout", "0.5"]);
+    for requests in [get("/huge.bin"), get("/64k.bin").repeat(1000)] {
+        let mut peer = server.connect();
+        peer.send(requests);
+        // Were it closed in order, the kernel would go on holding what nobody takes.
+        let error = wait_until("the server gives up", || peer.stream.take_error().expect("a socket has a state"));
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned(12 << 20);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
+    let mut peer = server.connect();
+    peer.send(get("/large.bin"));
+    // Both have passed by then, and neither is about sending.
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(peer.response().body == content);
+}
+
+fn a_pipeline_that_is_never_read_costs_no_memory(strategy: Strategy) {
+    let site = Site::new();
+    site.write("12k.bin", patterned(12 * 1024));
+    let server = Server::start(strategy, site.root(), &[]);
+    assert_eq!(server.get("/12k.bin").status, 200);
+    let mut peer = server.connect();
+    // Answered all at once, they would be 110 MB.
+    send_what_is_taken(&mut peer, &get("/12k.bin").repeat(9_000));
+    let in_use = server.resident_bytes();
+    assert!(in_use < 60 << 20, "{in_use} bytes in use");
+}
+
+/// Sends until the server takes no more for a while, or all of it.
+fn send_what_is_taken(peer: &mut Peer, bytes: &str) {
+    peer.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a socket has timeouts");
+    if let Err(error) = peer.stream.write_all(bytes.as_bytes()) {
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+    }
+    // What it took it has looked at, or left in the socket.
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+fn connections_beyond_the_limit_wait_for_a_place(strategy: Strategy) {
+    let site = Site::new();
+    site.sparse("huge.bin", 1 << 30);
+    let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
+    // Both are in the middle of an answer: none of them is idle.
+    let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
+    for peer in &mut busy {
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+    }
+    let mut third = server.connect();
+    third.send(get("/page.html"));
+    third.stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket has timeouts");
+    let early = third.stream.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(ErrorKind::WouldBlock), "there is no place for it yet");
+    busy.pop();
+    third.stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    assert_eq!(third.response().status, 200);
+}
+
+/// Options under which an idle connection does not end by itself.
+const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
+
+/// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its threads sleeps for
+/// which reason, and leaves the newcomer in the backlog until a connection ends.
+fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
+    let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
+    // No longer the one that has been idle for longest.
+    assert_eq!(idle[0].get("/").status, 200);
+    assert_eq!(server.get("/page.html").status, 200);
+    idle[1].expect_end();
+    for kept in [0, 2] {
+        assert_eq!(idle[kept].get("/").status, 200, "connection {kept} was in nobody's way");
+    }
+}
+
+fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(strategy: Strategy) {
+    let site = Site::new();
+    // Which worker gets a connection is chance, so once proves nothing.
+    for _ in 0..6 {
+        let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=2"]].concat());
+        let mut idle = [server.connect(), server.connect()];
+        idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
+        assert_eq!(server.get("/page.html").status, 200);
+    }
+}
+
+fn a_request_that_was_sent_is_answered_however_many_want_a_place(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--max-connections=4"]);
+    let ask = |_| {
+        let mut peer = server.connect();
+        // At once: whoever is to make room for somebody has been silent for longer than this.
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        peer
+    };
+    let mut peers: Vec<Peer> = (0..100).map(ask).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let (answer, end) = peer.rest();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "request {n} got {end:?} and {:?}", shown(&answer));
+    }
+}

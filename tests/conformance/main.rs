@@ -1,0 +1,90 @@
+//! What every strategy answers: each case is run against the real binary under each of them, so that a
+//! failure names its strategy: `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
+//!
+//! A case starts a server of its own, so that none can hide behind what another left. Most cases never hold two
+//! connections open, since `iterative` serves one at a time; those that need several are marked.
+//!
+//! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one strategy.
+
+mod concurrency;
+mod conditions;
+mod connections;
+mod files;
+mod framing;
+mod limits;
+mod lineage;
+mod messages;
+mod methods;
+mod paths;
+mod ranges;
+#[path = "../support/mod.rs"]
+mod support;
+mod syntax;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::Strategy;
+
+/// One case: a sentence, and what shows that it holds under a strategy.
+#[derive(Clone)]
+struct Case {
+    /// Where the case stands: `conformance::framing`.
+    module: &'static str,
+    name: &'static str,
+    run: fn(Strategy),
+    runs_under: fn(Strategy) -> bool,
+}
+
+/// Lists the cases of a file. A case that is not listed is dead code, of which the compiler warns.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => { $crate::cases![if |_| true; $($name),*] };
+    (if $runs_under:expr; $($name:ident),* $(,)?) => {
+        vec![$($crate::Case {
+            module: module_path!(),
+            name: stringify!($name),
+            run: $name,
+            runs_under: $runs_under,
+        }),*]
+    };
+}
+use cases;
+
+thread_local! {
+    /// Where and why this thread panicked last.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Many cases wait for a deadline or for the disk and use no core meanwhile.
+    arguments.test_threads.get_or_insert(8);
+    // Kept for the summary, where the trial's name stands beside it.
+    set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
+    let cases = [
+        messages::cases(),
+        connections::cases(),
+        framing::cases(),
+        syntax::cases(),
+        limits::cases(),
+        paths::cases(),
+        methods::cases(),
+        files::cases(),
+        concurrency::cases(),
+        lineage::cases(),
+        conditions::cases(),
+        ranges::cases(),
+    ];
+    let trials = Strategy::ALL.iter().flat_map(|strategy| {
+        let runs = cases.iter().flatten().filter(|case| (case.runs_under)(*strategy));
+        runs.map(|case| trial(case.clone(), *strategy))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn trial(case: Case, strategy: Strategy) -> Trial {
+    let file = case.module.trim_start_matches("conformance::");
+    let run = move || catch_unwind(AssertUnwindSafe(|| (case.run)(strategy))).map_err(|_| Failed::from(PANIC.take()));
+    Trial::test(format!("{}::{file}::{}", strategy.name(), case.name), run)
+}

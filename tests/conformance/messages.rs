@@ -1,0 +1,145 @@
+//! What an answer says about what it brings.
+
+use std::time::{Duration, SystemTime};
+
+use crate::support::{Peer, Response, Server, Site, Strategy, get, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        get_brings_the_file_and_says_what_it_is,
+        head_has_the_fields_of_get_and_no_body,
+        head_of_a_refused_request_has_no_body_either,
+        text_is_utf_8_and_other_types_have_no_charset,
+        the_date_is_the_present_and_goes_on,
+        last_modified_is_the_time_of_the_file,
+        an_error_is_a_small_page_that_says_its_status,
+        a_front_page_is_the_index_of_its_folder,
+    ]
+}
+
+fn get_brings_the_file_and_says_what_it_is(strategy: Strategy) {
+    let site = Site::new();
+    site.write("page.html", "<!doctype html>\n<p>grüße\n");
+    let response = Server::start(strategy, site.root(), &[]).get("/page.html");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body, "<!doctype html>\n<p>grüße\n".as_bytes());
+    assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
+    assert_eq!(response.required("Content-Length"), "27", "bytes, not characters");
+    assert_eq!(response.field("Transfer-Encoding"), None);
+    assert_eq!(response.field("Connection"), None, "HTTP/1.1 goes on without a word");
+}
+
+fn head_has_the_fields_of_get_and_no_body(strategy: Strategy) {
+    let site = Site::new();
+    site.write("empty.txt", "");
+    site.write("large.bin", vec![7; 300_000]);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for path in ["/", "/page.html", "/empty.txt", "/large.bin", "/docs", "/missing", "/bare/", "/%zz"] {
+        let by_get = peer.get(path);
+        // Had the answer to HEAD a body, the next answer on this connection would begin with it.
+        let by_head = peer.ask(get(path).replace("GET", "HEAD"));
+        assert_eq!(by_head.status, by_get.status, "{path}");
+        assert_eq!(by_head.lasting_fields(), by_get.lasting_fields(), "{path}");
+        assert_eq!(by_head.content_length(), by_get.body.len() as u64, "{path}");
+    }
+}
+
+fn head_of_a_refused_request_has_no_body_either(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for rest in ["/ HTTP/1.1\r\n\r\n", "/ HTTP/3.0\r\nHost: h\r\n\r\n", "/ HTTP/1.1\r\nHost: h\r\nX : 1\r\n\r\n"] {
+        let by_get = server.ask(format!("GET {rest}"));
+        let mut peer = server.connect();
+        let by_head = peer.ask(format!("HEAD {rest}"));
+        assert_eq!((by_head.status, by_head.lasting_fields()), (by_get.status, by_get.lasting_fields()), "{rest}");
+        peer.expect_end();
+    }
+}
+
+fn text_is_utf_8_and_other_types_have_no_charset(strategy: Strategy) {
+    let site = Site::new();
+    let types = [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.HTM", "text/html; charset=utf-8"),
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("a.txt", "text/plain; charset=utf-8"),
+        ("a.min.css", "text/css; charset=utf-8"),
+        ("a.png", "image/png"),
+        ("a.jpeg", "image/jpeg"),
+        ("a.woff2", "font/woff2"),
+        ("a.wasm", "application/wasm"),
+        ("a.pdf", "application/pdf"),
+        ("a.unheard-of", "application/octet-stream"),
+        ("html", "application/octet-stream"),
+    ];
+    for (name, _) in types {
+        site.write(name, "x");
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (name, media_type) in types {
+        assert_eq!(peer.get(&format!("/{name}")).required("Content-Type"), media_type, "{name}");
+    }
+}
+
+fn the_date_is_the_present_and_goes_on(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let mut ask = || {
+        // The field has whole seconds.
+        let before = SystemTime::now() - Duration::from_secs(1);
+        let date = date_of(&mut peer);
+        assert!(before <= date && date <= SystemTime::now(), "{date:?} is not now");
+        date
+    };
+    let first = ask();
+    wait_until("another date", || Some(ask()).filter(|date| *date > first));
+}
+
+fn date_of(peer: &mut Peer) -> SystemTime {
+    peer.get("/").time("Date").expect("every answer has one")
+}
+
+fn last_modified_is_the_time_of_the_file(strategy: Strategy) {
+    let site = Site::new();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    // Less than a second is not said: rounded down, or it could be later than the Date.
+    site.set_modified("page.html", time + Duration::from_millis(900));
+    let response = Server::start(strategy, site.root(), &[]).get("/page.html");
+    assert_eq!(response.required("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
+}
+
+fn an_error_is_a_small_page_that_says_its_status(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let says_itself = |response: Response| {
+        let page = String::from_utf8(response.body.clone()).expect("a page is UTF-8");
+        assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
+        assert!(page.starts_with("<!doctype html>"), "{page}");
+        assert!(page.contains(&response.status.to_string()), "{page}");
+        assert!(page.len() < 4096, "{page}");
+        assert_eq!(response.field("Last-Modified"), None, "an error has no age");
+    };
+    says_itself(server.get("/missing"));
+    says_itself(server.get("/docs"));
+    says_itself(server.ask("BREW / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    says_itself(server.ask("POST / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    says_itself(server.ask("GET / HTTP/1.1\r\n\r\n"));
+    says_itself(server.ask("GET / HTTP/2.0\r\nHost: h\r\n\r\n"));
+}
+
+fn a_front_page_is_the_index_of_its_folder(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, content) in [("/", "front"), ("/docs/", "docs"), ("/?x=/docs/", "front"), ("/docs/?", "docs")] {
+        let response = peer.get(path);
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.body, format!("<!doctype html><title>{content}</title>\n").as_bytes(), "{path}");
+    }
+}

@@ -1,0 +1,84 @@
+//! What can be asked for besides GET and HEAD: nothing, and each is told so in its way.
+
+use crate::framing::{expect_answered, expect_refused};
+use crate::support::{Server, Site, Strategy};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_known_method_that_is_not_offered_says_what_is,
+        a_method_on_what_is_not_there_is_not_offered_either,
+        options_says_what_is_offered,
+        a_tunnel_is_not_offered,
+        an_unknown_method_is_not_implemented,
+        a_method_in_another_case_is_another_method,
+        nothing_on_the_disk_is_changed,
+    ]
+}
+
+fn a_known_method_that_is_not_offered_says_what_is(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+        // That it says what is allowed is asked of every 405.
+        expect_answered(&server, format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n\r\n"), 405);
+    }
+}
+
+fn a_method_on_what_is_not_there_is_not_offered_either(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for path in ["/missing", "/docs", "/.git/config"] {
+        assert_eq!(server.ask(format!("DELETE {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, 405, "{path}");
+    }
+}
+
+fn options_says_what_is_offered(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for target in ["*", "/", "/page.html"] {
+        let response = peer.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert!(matches!(response.status, 200 | 204), "{target}: {response:?}");
+        response.expect_allow();
+    }
+    assert_eq!(peer.get("/").status, 200);
+}
+
+fn a_tunnel_is_not_offered(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for target in ["h:443", "[::1]:443"] {
+        let response = server.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert!(matches!(response.status, 405 | 501), "{response:?}");
+    }
+}
+
+fn an_unknown_method_is_not_implemented(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let long = "A".repeat(1000);
+    for method in ["BREW", "PROPFIND", "M-SEARCH", "GETX", "XGET", "GE", "!#$%&'*+-.^_`|~09", &long] {
+        let response = server.ask(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!(response.status, 501, "{method}");
+    }
+}
+
+fn a_method_in_another_case_is_another_method(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for method in ["get", "Get", "head", "pOST"] {
+        expect_refused(&server, format!("{method} / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), 501);
+    }
+}
+
+fn nothing_on_the_disk_is_changed(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    server.ask("PUT /new.html HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+    server.ask("PUT /page.html HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
+    server.ask("DELETE /index.html HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(!site.path("new.html").exists());
+    assert_eq!(server.get("/page.html").content_length(), 35);
+    assert_eq!(server.get("/").status, 200);
+}

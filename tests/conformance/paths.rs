@@ -1,0 +1,552 @@
+//! What a path leads to, and what no path leads to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+use crate::support::{Response, Server, Site, Strategy, get, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        a_path_is_decoded,
+        a_name_in_any_script_is_found,
+        a_name_that_is_no_text_is_found_by_its_bytes,
+        a_name_with_special_characters_is_found,
+        a_path_is_decoded_once,
+        an_encoded_slash_is_refused,
+        an_encoded_nul_is_refused,
+        a_malformed_escape_is_refused,
+        a_path_above_the_root_is_refused,
+        dots_that_stay_below_the_root_are_resolved,
+        nothing_beside_the_root_is_served,
+        a_backslash_is_an_ordinary_character,
+        the_query_is_not_part_of_the_path,
+        an_absolute_address_is_its_path,
+        names_that_start_with_a_dot_are_not_there,
+        well_known_is_there,
+        a_link_inside_the_root_is_followed,
+        a_link_that_leaves_the_root_is_not_followed,
+        a_link_that_leads_nowhere_is_not_there,
+        a_fifo_hangs_nobody,
+        a_socket_hangs_nobody,
+        a_device_hangs_nobody,
+        an_unreadable_file_is_forbidden,
+        a_folder_without_its_slash_is_told_so,
+        a_redirect_never_leads_to_another_host,
+        a_redirect_is_one_line,
+        a_folder_without_an_index_is_not_there,
+        a_folder_called_index_html_is_no_index,
+        a_file_is_no_folder,
+        names_that_are_too_long_are_not_there,
+        a_file_as_root_answers_every_path,
+        a_root_that_is_renamed_is_still_served,
+        a_root_that_is_built_anew_is_served,
+    ]
+}
+
+/// Asks for each path on one connection and compares the statuses.
+#[track_caller]
+fn expect_status(server: &Server, status: u16, paths: &[&str]) {
+    let mut peer = server.connect();
+    for path in paths {
+        let response = peer.get(path);
+        assert_eq!(response.status, status, "{path}");
+        assert!(!response.body.windows(6).any(|part| part == b"secret"), "{path} tells what it must not");
+        if response.says_close() {
+            peer = server.connect();
+        }
+    }
+}
+
+#[track_caller]
+fn expect_content(server: &Server, path: &str, content: &str) {
+    let response = server.get(path);
+    assert_eq!((response.status, &*String::from_utf8_lossy(&response.body)), (200, content), "{path}");
+}
+
+fn a_path_is_decoded(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        200,
+        &["/%70age.html", "/page%2Ehtml", "/page%2ehtml", "/docs%2E/../docs/", "/%64ocs/index.html"],
+    );
+}
+
+fn a_name_in_any_script_is_found(strategy: Strategy) {
+    let site = Site::new();
+    site.write("中文.html", "中");
+    site.write("grüße/index.html", "grüße");
+    site.write("😀.txt", "😀");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/%E4%B8%AD%E6%96%87.html", "中");
+    expect_content(&server, "/%e4%b8%ad%e6%96%87.html", "中");
+    expect_content(&server, "/gr%C3%BC%C3%9Fe/", "grüße");
+    expect_content(&server, "/%F0%9F%98%80.txt", "😀");
+    let response = server.get("/gr%C3%BC%C3%9Fe");
+    assert_eq!((response.status, response.field("Location")), (301, Some("/gr%C3%BC%C3%9Fe/")));
+}
+
+fn a_name_that_is_no_text_is_found_by_its_bytes(strategy: Strategy) {
+    let site = Site::new();
+    site.write(b"\xff\xfe.txt", "bytes");
+    site.write(b"f\xf6lder/index.html", "latin");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/%FF%FE.txt", "bytes");
+    expect_content(&server, "/f%F6lder/", "latin");
+    assert_eq!(server.get("/f%f6lder").required("Location"), "/f%F6lder/");
+    expect_status(&server, 404, &["/%FF.txt", "/%C0%AE%C0%AE/", "/f%C3%B6lder/"]);
+}
+
+fn a_name_with_special_characters_is_found(strategy: Strategy) {
+    let site = Site::new();
+    for name in [
+        "a b.txt",
+        "a+b.txt",
+        "100%.txt",
+        "what?.txt",
+        "a#b.txt",
+        "a&b=c;d.txt",
+        "\"quoted\".txt",
+        "a\r\nb.txt",
+        "~a.txt",
+        "a:b.txt",
+    ] {
+        site.write(name, name);
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/a%20b.txt", "a b.txt");
+    expect_content(&server, "/a+b.txt", "a+b.txt");
+    expect_content(&server, "/100%25.txt", "100%.txt");
+    expect_content(&server, "/what%3f.txt?what.txt", "what?.txt");
+    expect_content(&server, "/a%23b.txt", "a#b.txt");
+    expect_content(&server, "/a&b=c;d.txt", "a&b=c;d.txt");
+    expect_content(&server, "/%22quoted%22.txt", "\"quoted\".txt");
+    expect_content(&server, "/a%0D%0Ab.txt", "a\r\nb.txt");
+    expect_content(&server, "/%7Ea.txt", "~a.txt");
+    expect_content(&server, "/a:b.txt", "a:b.txt");
+}
+
+fn a_path_is_decoded_once(strategy: Strategy) {
+    let site = Site::new();
+    site.write_beside("secret.txt", "secret");
+    site.write("%70age.html", "percent");
+    site.write("%2e%2e/secret.txt", "a folder of that name");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/%2570age.html", "percent");
+    expect_content(&server, "/%252e%252e/secret.txt", "a folder of that name");
+    expect_status(&server, 404, &["/docs%252f..%252f..%252fsecret.txt", "/%252fetc/passwd", "/page.html%2500"]);
+}
+
+fn an_encoded_slash_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        400,
+        &["/docs%2findex.html", "/docs%2Findex.html", "/%2f", "/..%2fsecret.txt", "/%2F%2Fevil.example"],
+    );
+}
+
+fn an_encoded_nul_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 400, &["/%00", "/page.html%00", "/page.html%00.png", "/docs/%00/"]);
+}
+
+fn a_malformed_escape_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 400, &["/%", "/%4", "/%zz", "/%4z", "/page.html%", "/%%70", "/%u0070", "/%-1", "/%+1"]);
+    expect_status(&server, 200, &["/page.html?%", "/?%zz"]);
+}
+
+fn a_path_above_the_root_is_refused(strategy: Strategy) {
+    let site = Site::new();
+    site.write_beside("secret.txt", "secret");
+    let server = Server::start(strategy, site.root(), &[]);
+    let above = [
+        "/..",
+        "/../",
+        "/../secret.txt",
+        "/../site/page.html",
+        "/./../secret.txt",
+        "//../secret.txt",
+        "/docs/../../secret.txt",
+        "/docs/../docs/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/%2E%2E/secret.txt",
+        "/.%2e/secret.txt",
+        "/%2e./secret.txt",
+        "/docs/%2e%2e/%2e%2e/secret.txt",
+        "/../../../../../../../../etc/passwd",
+        "http://h/../secret.txt",
+    ];
+    expect_status(&server, 400, &above);
+    // Many such steps, up to the length of a target.
+    expect_status(&server, 400, &[&("/..".repeat(2000) + "/etc/passwd")]);
+}
+
+fn dots_that_stay_below_the_root_are_resolved(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        200,
+        &[
+            "/.",
+            "/./",
+            "/./page.html",
+            "/docs/../page.html",
+            "/docs/..",
+            "/docs/.",
+            "/docs/./",
+            "/no/../page.html",
+            "//page.html",
+            "/docs//index.html",
+            "/docs/%2e%2e/page.html",
+        ],
+    );
+    expect_status(&server, 404, &["/...", "/.../page.html", "/..;/secret.txt", "/docs/..page.html"]);
+}
+
+fn nothing_beside_the_root_is_served(strategy: Strategy) {
+    let site = Site::new();
+    // Its name begins like the root's: who compares strings lets it in.
+    site.write_beside("site-evil/index.html", "secret");
+    site.write_beside("secret.txt", "secret");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 400, &["/../site-evil/index.html", "/..", "/%2e%2e/site-evil/"]);
+    let absolute = site.beside("secret.txt");
+    let absolute = absolute.to_str().expect("the name of a temporary folder");
+    expect_status(&server, 404, &["/-evil/index.html", absolute, &format!("/{absolute}")]);
+}
+
+fn a_backslash_is_an_ordinary_character(strategy: Strategy) {
+    let site = Site::new();
+    site.write_beside("secret.txt", "secret");
+    site.write("a\\b.txt", "backslash");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/a\\b.txt", "backslash");
+    expect_content(&server, "/a%5Cb.txt", "backslash");
+    expect_status(&server, 404, &["/docs\\index.html", "/docs\\..\\page.html", "/\\docs", "/docs/%5c%2e%2e"]);
+    let response = server.get("/..\\secret.txt");
+    assert_eq!((response.status, response.body.windows(6).any(|part| part == b"secret")), (404, false));
+}
+
+fn the_query_is_not_part_of_the_path(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        200,
+        &["/?", "/??", "/?../../x", "/page.html?a=b&c=/..", "/page.html?%00%2f", "/page.html?http://evil.example/"],
+    );
+}
+
+fn an_absolute_address_is_its_path(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        200,
+        &[
+            "http://h/page.html",
+            "HTTP://other.example:80/page.html",
+            "https://h/docs/?x",
+            "http://h",
+            "http://h?x=/docs",
+        ],
+    );
+    expect_status(&server, 404, &["http://h/missing", "http://docs/http://h/"]);
+    let response = server.get("http://other.example/docs?x");
+    assert_eq!((response.status, response.field("Location")), (301, Some("/docs/?x")));
+}
+
+fn names_that_start_with_a_dot_are_not_there(strategy: Strategy) {
+    let site = Site::new();
+    for name in
+        [".git/config", ".git/index.html", ".htaccess", "docs/.hidden", ".well-known/.hidden", "docs/.well-known/x"]
+    {
+        site.write(name, "secret");
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let hidden = [
+        "/.git/config",
+        "/.git/",
+        "/.git",
+        "/.htaccess",
+        "/%2egit/config",
+        "/%2Ehtaccess",
+        "/docs/.hidden",
+        "/.well-known/.hidden",
+        "/docs/.well-known/x",
+        "/docs/../.htaccess",
+        "/.git/../.htaccess",
+    ];
+    expect_status(&server, 404, &hidden);
+    // What is there and what isn't look the same.
+    let body = |path| server.get(path).body;
+    assert_eq!(body("/.git/config"), body("/.git/no-such-file"));
+}
+
+fn well_known_is_there(strategy: Strategy) {
+    let site = Site::new();
+    site.write(".well-known/security.txt", "Contact: a");
+    site.write(".well-known/index.html", "index");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_content(&server, "/.well-known/security.txt", "Contact: a");
+    expect_content(&server, "/%2Ewell-known/security.txt", "Contact: a");
+    expect_content(&server, "/.well-known/", "index");
+    assert_eq!(server.get("/.well-known").required("Location"), "/.well-known/");
+}
+
+fn a_link_inside_the_root_is_followed(strategy: Strategy) {
+    let site = Site::new();
+    site.link("link.html", "page.html");
+    site.link("docs/up.html", "../page.html");
+    site.link("folder", "docs");
+    site.link("twice.html", "link.html");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 200, &["/link.html", "/docs/up.html", "/folder/", "/folder/index.html", "/twice.html"]);
+    assert_eq!(server.get("/link.html").required("Content-Type"), "text/html; charset=utf-8");
+    assert_eq!(server.get("/folder").required("Location"), "/folder/");
+}
+
+fn a_link_that_leaves_the_root_is_not_followed(strategy: Strategy) {
+    let site = Site::new();
+    let secret = site.write_beside("secret.txt", "secret");
+    site.write_beside("outside/index.html", "secret");
+    site.link("absolute.txt", &secret);
+    site.link("relative.txt", "../secret.txt");
+    site.link("folder", "../outside");
+    site.link("root", "/");
+    site.link("docs/up", "../..");
+    site.link("chain.txt", "relative.txt");
+    site.link("self", "/proc/self/cwd");
+    // It leaves, and comes back by name.
+    site.link("around.html", "../site/page.html");
+    let server = Server::start(strategy, site.root(), &[]);
+    let out = [
+        "/absolute.txt",
+        "/relative.txt",
+        "/folder",
+        "/folder/",
+        "/folder/index.html",
+        "/root/etc/passwd",
+        "/root/",
+        "/docs/up/secret.txt",
+        "/chain.txt",
+        "/self/secret.txt",
+        "/around.html",
+    ];
+    expect_status(&server, 404, &out);
+}
+
+fn a_link_that_leads_nowhere_is_not_there(strategy: Strategy) {
+    let site = Site::new();
+    site.link("dangling.html", "no-such-file");
+    site.link("loop.html", "loop.html");
+    site.link("a", "b");
+    site.link("b", "a");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &["/dangling.html", "/loop.html", "/a", "/a/", "/b/index.html"]);
+}
+
+fn a_fifo_hangs_nobody(strategy: Strategy) {
+    let site = Site::new();
+    for name in ["fifo", "fifo.html", "pipes/index.html"] {
+        site.folder("pipes");
+        mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a fifo can be made");
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &["/fifo", "/fifo.html", "/pipes/", "/pipes/index.html", "/fifo/"]);
+    expect_status(&server, 200, &["/"]);
+}
+
+fn a_socket_hangs_nobody(strategy: Strategy) {
+    let site = Site::new();
+    let _listener = UnixListener::bind(site.path("socket")).expect("a socket can be bound");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &["/socket", "/socket/"]);
+    expect_status(&server, 200, &["/"]);
+}
+
+fn a_device_hangs_nobody(strategy: Strategy) {
+    let site = Site::new();
+    site.link("zero", "/dev/zero");
+    let mut devices = vec!["/zero"];
+    // One that really stands in the site takes root to make.
+    let null = mknodat(CWD, site.path("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 3));
+    if null.is_ok() {
+        devices.push("/null");
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &devices);
+    expect_status(&server, 200, &["/"]);
+}
+
+fn an_unreadable_file_is_forbidden(strategy: Strategy) {
+    let site = Site::new();
+    let closed = site.write("closed.html", "secret");
+    let closed_folder = site.write("closed/index.html", "secret");
+    let close = |path: &std::path::Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    };
+    close(&closed);
+    close(closed_folder.parent().expect("a folder"));
+    let mut command = Server::command(strategy, site.root(), &[]);
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything. So the server is run as somebody else, from a place where they may run it.
+        const NOBODY: u32 = 65_534;
+        let binary = site.beside("miniweb");
+        // Not by fs::copy: a server that another case forks meanwhile would hold the copy open for writing, and
+        // what is open for writing can't be run.
+        let copied = std::process::Command::new("cp").args([command.get_program(), binary.as_ref()]).status();
+        assert!(copied.expect("there is a cp").success());
+        let around = binary.parent().expect("a folder");
+        fs::set_permissions(around, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let mut of_nobody = std::process::Command::new(&binary);
+        of_nobody.args(command.get_args()).current_dir(around).uid(NOBODY).gid(NOBODY);
+        command = of_nobody;
+    }
+    let server = Server::run(command);
+    expect_status(&server, 403, &["/closed.html", "/closed/", "/closed/index.html"]);
+    expect_status(&server, 200, &["/"]);
+    // So that what is temporary can be removed by whoever made it.
+    let folder = closed_folder.parent().expect("a folder");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
+}
+
+fn a_folder_without_its_slash_is_told_so(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for (path, location) in [
+        ("/docs", "/docs/"),
+        ("/docs?a=b&c=d", "/docs/?a=b&c=d"),
+        ("/docs?a=%20%2f?", "/docs/?a=%20%2f?"),
+        ("/bare", "/bare/"),
+        ("/%64ocs", "/docs/"),
+        ("/bare/../docs", "/docs/"),
+    ] {
+        let response = server.get(path);
+        assert_eq!((response.status, response.required("Location")), (301, location), "{path}");
+    }
+    assert_eq!(server.get("/docs/?a=b").status, 200);
+}
+
+fn a_redirect_never_leads_to_another_host(strategy: Strategy) {
+    let site = Site::new();
+    site.write("evil.example/index.html", "a folder of that name");
+    site.write("\\evil.example/index.html", "a folder of that name");
+    site.write("http:/evil.example/index.html", "a folder of that name");
+    let server = Server::start(strategy, site.root(), &[]);
+    for (path, location) in [
+        ("//evil.example", "/evil.example/"),
+        ("////evil.example", "/evil.example/"),
+        ("/.//evil.example", "/evil.example/"),
+        ("//evil.example?//evil.example", "/evil.example/?//evil.example"),
+        // A browser takes a backslash for a slash.
+        ("/\\evil.example", "/%5Cevil.example/"),
+        ("/%5cevil.example", "/%5Cevil.example/"),
+        ("//docs", "/docs/"),
+        ("//docs/../docs", "/docs/"),
+        ("http://evil.example/docs", "/docs/"),
+        ("http://evil.example//evil.example", "/evil.example/"),
+    ] {
+        let response = server.get(path);
+        assert_eq!((response.status, response.required("Location")), (301, location), "{path}");
+    }
+    // That no Location begins with two slashes is asked of every answer; here is none at all.
+    for path in ["//evil.example/..", "//evil.example/%2e%2e", "///"] {
+        let response = server.get(path);
+        assert_eq!((response.status, response.field("Location")), (200, None), "{path}");
+    }
+}
+
+fn a_redirect_is_one_line(strategy: Strategy) {
+    let site = Site::new();
+    site.folder("a\r\nX-Evil: 1\r\n\r\n<script>");
+    site.folder("tab\tnul");
+    let server = Server::start(strategy, site.root(), &[]);
+    let of = |path: &str| -> Response {
+        let response = server.get(path);
+        assert_eq!((response.status, response.field("X-Evil")), (301, None), "{path}");
+        response
+    };
+    let location = of("/a%0d%0aX-Evil:%201%0d%0a%0d%0a%3Cscript%3E").required("Location").to_owned();
+    assert_eq!(location, "/a%0D%0AX-Evil:%201%0D%0A%0D%0A%3Cscript%3E/");
+    assert_eq!(server.get(&location).status, 404, "it leads to the folder, which has no index");
+    assert_eq!(of("/docs?x%0d%0aX-Evil:1").required("Location"), "/docs/?x%0d%0aX-Evil:1");
+    assert_eq!(of("/tab%09nul").required("Location"), "/tab%09nul/");
+    // A query may come with any byte but those that end it; a Location is ASCII.
+    let response = server.connect().ask(b"GET /docs?\xff\xfe\"<> HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(response.required("Location"), "/docs/?%FF%FE%22%3C%3E");
+}
+
+fn a_folder_without_an_index_is_not_there(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &["/bare/", "/bare/index.html", "/bare/?x", "/bare//"]);
+}
+
+fn a_folder_called_index_html_is_no_index(strategy: Strategy) {
+    let site = Site::new();
+    site.folder("odd/index.html");
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 404, &["/odd/"]);
+    assert_eq!(server.get("/odd/index.html").required("Location"), "/odd/index.html/");
+}
+
+fn a_file_is_no_folder(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(
+        &server,
+        404,
+        &["/index.html/", "/page.html/", "/page.html/x", "/page.html/index.html", "/docs/index.html/"],
+    );
+}
+
+fn names_that_are_too_long_are_not_there(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    let (long, deep) = ("/".to_owned() + &"x".repeat(7000), "/x".repeat(3500));
+    expect_status(&server, 404, &[&long, &deep, &(long.clone() + "/"), &("/".to_owned() + &"x".repeat(256))]);
+    expect_status(&server, 200, &[&("/.".repeat(3000) + "/page.html"), &("/".repeat(7000) + "page.html")]);
+}
+
+fn a_file_as_root_answers_every_path(strategy: Strategy) {
+    let site = Site::new();
+    site.write("only.txt", "the only page");
+    let server = Server::start(strategy, site.path("only.txt"), &[]);
+    for path in ["/", "/x", "/x/y/z/", "/only.txt", "/index.html", "/?x", "http://h/x", "/%E4%B8%AD"] {
+        expect_content(&server, path, "the only page");
+    }
+    assert_eq!(server.get("/a.html").required("Content-Type"), "text/plain; charset=utf-8");
+    assert_eq!(server.ask(get("/x").replace("GET", "POST")).status, 405);
+}
+
+fn a_root_that_is_renamed_is_still_served(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    fs::rename(site.root(), site.beside("moved")).expect("it is ours");
+    expect_status(&server, 200, &["/page.html"]);
+    expect_status(&server, 400, &["/../secret.txt"]);
+}
+
+/// As a generator of sites does it: the old folder goes, a new one takes its path.
+fn a_root_that_is_built_anew_is_served(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_status(&server, 200, &["/page.html"]);
+    fs::rename(site.root(), site.beside("moved")).expect("it is ours");
+    site.write("page.html", "built anew");
+    wait_until("the new root is served", || (server.get("/page.html").body == b"built anew").then_some(()));
+    expect_status(&server, 404, &["/docs/"]);
+}

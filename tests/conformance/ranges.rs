@@ -1,0 +1,547 @@
+//! Parts of a file (RFC 9110 section 14): what a player that seeks and a download that goes on ask for.
+
+#![allow(clippy::single_range_in_vec_init, reason = "one range among lists of them")]
+
+use std::fs;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
+
+use proptest::prelude::{Just, Strategy as _, prop};
+use proptest::test_runner::{Config, TestRunner};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof};
+
+use crate::support::{Peer, Response, Server, Site, Strategy, get_with, head, patterned, wait_until};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        every_form_of_one_range_is_what_it_says,
+        a_range_beyond_the_end_is_told_the_size,
+        what_is_no_range_of_bytes_is_ignored,
+        several_ranges_come_in_parts_in_the_order_asked_for,
+        ranges_that_overlap_or_touch_become_one,
+        more_ranges_than_anyone_needs_are_the_whole_file,
+        ranges_that_sum_up_to_more_than_the_file_are_the_whole_file,
+        if_range_keeps_two_states_of_a_file_apart,
+        a_head_request_knows_no_ranges,
+        what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts,
+        a_part_beyond_4_gib_is_found,
+        a_part_of_a_coded_file_is_a_part_of_the_coded_bytes,
+        the_parts_are_what_was_asked_for_whatever_it_is,
+        a_broken_download_goes_on_where_it_broke,
+        curl_resumes_a_broken_download,
+    ]
+}
+
+/// Smaller than what is kept in memory, and larger.
+const FILES: [(&str, usize); 2] = [("/small.bin", 1000), ("/large.bin", 200_000)];
+
+fn site_with_files() -> Site {
+    let site = Site::new();
+    for (path, size) in FILES {
+        site.write(path.trim_start_matches('/'), patterned(size));
+    }
+    site
+}
+
+/// Where a part stands, by its Content-Range, and its bytes.
+type Part = (Range<u64>, Vec<u8>);
+
+/// Reads `bytes 0-9/1000`, and fails if it is about another size.
+#[track_caller]
+fn content_range(value: &str, size: u64) -> Range<u64> {
+    let parsed = || {
+        let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, whole.parse::<u64>().ok()?))
+    };
+    let (first, last, whole) = parsed().unwrap_or_else(|| panic!("no Content-Range: {value}"));
+    assert!(first <= last && last < whole && whole == size, "{value} in a file of {size} bytes");
+    first..last + 1
+}
+
+/// The parts of a 206, read as RFC 2046 says: by the boundary, not by what this server is known to send.
+#[track_caller]
+fn parts(response: &Response, size: u64) -> Vec<Part> {
+    assert_eq!(response.status, 206, "{:?}", response.fields);
+    let Some(boundary) = response.required("Content-Type").strip_prefix("multipart/byteranges; boundary=") else {
+        let range = content_range(response.required("Content-Range"), size);
+        return vec![(range, response.body.clone())];
+    };
+    let boundary = boundary.trim_matches('"');
+    assert!((1..=70).contains(&boundary.len()), "{boundary:?}");
+    // The line end before a delimiter belongs to it; the first may do without.
+    let body = [b"\r\n", &response.body[..]].concat();
+    let delimiter = format!("\r\n--{boundary}");
+    let ends: Vec<usize> = memchr::memmem::find_iter(&body, &delimiter).collect();
+    assert_eq!(ends.first(), Some(&0), "something stands before the first part");
+    let last = *ends.last().expect("there is a first");
+    assert_eq!(&body[last + delimiter.len()..], b"--\r\n", "the end of the parts");
+    let between = ends.windows(2).map(|pair| &body[pair[0] + delimiter.len()..pair[1]]);
+    let read = between.map(|part| {
+        let head_end = memchr::memmem::find(part, b"\r\n\r\n").expect("a part has a head");
+        let head = std::str::from_utf8(&part[..head_end]).expect("a head is text");
+        let head = head.strip_prefix("\r\n").expect("a delimiter is a whole line");
+        let mut lines: Vec<&str> = head.split("\r\n").collect();
+        lines.sort_unstable();
+        let [range, media_type] = lines[..] else { panic!("the head of a part: {head:?}") };
+        assert_eq!(media_type, "Content-Type: application/octet-stream");
+        let range = content_range(range.strip_prefix("Content-Range: ").expect("it tells which part it is"), size);
+        (range, part[head_end + 4..].to_vec())
+    });
+    read.collect()
+}
+
+/// Fails unless the answer has just these parts of the file, which is [`patterned`].
+#[track_caller]
+fn expect_parts(peer: &mut Peer, path: &str, size: usize, value: &str, expected: &[Range<usize>]) {
+    let content = patterned(size);
+    let response = peer.get_with(path, &[&format!("Range: {value}")]);
+    let found = parts(&response, size as u64);
+    assert_eq!(response.field("Accept-Ranges"), Some("bytes"), "{path} {value}");
+    let ranges: Vec<_> = found.iter().map(|(range, _)| range.start as usize..range.end as usize).collect();
+    assert_eq!(ranges, expected, "{path} {value}");
+    for (range, (_, bytes)) in expected.iter().zip(&found) {
+        assert!(*bytes == content[range.clone()], "{path} {value}: other bytes at {range:?}");
+    }
+    assert_eq!(response.body.len() as u64, response.content_length());
+}
+
+#[track_caller]
+fn expect_whole(peer: &mut Peer, path: &str, size: usize, fields: &[&str]) {
+    let response = peer.get_with(path, fields);
+    assert_eq!((response.status, response.field("Content-Range")), (200, None), "{path} {fields:?}");
+    assert!(response.body == patterned(size), "{path} {fields:?}");
+}
+
+fn every_form_of_one_range_is_what_it_says(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for (value, expected) in [
+            ("bytes=0-0".to_owned(), 0..1),
+            ("bytes=0-499".to_owned(), 0..500),
+            ("bytes=500-".to_owned(), 500..size),
+            ("bytes=0-".to_owned(), 0..size),
+            (format!("bytes={}-", size - 1), size - 1..size),
+            (format!("bytes={0}-{0}", size - 1), size - 1..size),
+            ("bytes=-8".to_owned(), size - 8..size),
+            (format!("bytes=-{size}"), 0..size),
+            (format!("bytes=-{}", size + 1), 0..size),
+            (format!("bytes=10-{}", size + 10), 10..size),
+            ("bytes=10-9223372036854775807".to_owned(), 10..size),
+            ("bytes=10-18446744073709551615".to_owned(), 10..size),
+            ("bytes=10-99999999999999999999999999".to_owned(), 10..size),
+            ("bytes=-99999999999999999999999999".to_owned(), 0..size),
+            ("bytes=00010-0000000000000000000000019".to_owned(), 10..20),
+            ("BYTES=7-8".to_owned(), 7..9),
+            ("bytes= , 7-8 ,,".to_owned(), 7..9),
+            // The others can't be satisfied and are left out; what is left is no multipart.
+            (format!("bytes={size}-,7-8,-0"), 7..9),
+        ] {
+            expect_parts(&mut peer, path, size, &value, &[expected]);
+        }
+    }
+}
+
+fn a_range_beyond_the_end_is_told_the_size(strategy: Strategy) {
+    let site = site_with_files();
+    site.write("empty.bin", "");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES.into_iter().chain([("/empty.bin", 0)]) {
+        for value in [
+            format!("bytes={size}-"),
+            format!("bytes={size}-{}", size + 1),
+            "bytes=-0".to_owned(),
+            "bytes=18446744073709551615-".to_owned(),
+            "bytes=18446744073709551616-18446744073709551617".to_owned(),
+            format!("bytes={size}-,-0,{}-", size + 7),
+        ] {
+            let response = peer.get_with(path, &[&format!("Range: {value}")]);
+            assert_eq!(response.status, 416, "{path} {value}");
+            assert_eq!(response.required("Content-Range"), format!("bytes */{size}"), "{path} {value}");
+            assert_eq!(response.body.len() as u64, response.content_length());
+            assert_eq!(response.field("ETag"), None, "the page that says so is not the file");
+        }
+    }
+    assert_eq!(peer.get_with("/empty.bin", &["Range: bytes=0-"]).status, 416);
+}
+
+fn what_is_no_range_of_bytes_is_ignored(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for value in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=--1",
+            "bytes=9-5",
+            "bytes=0-1,9-5",
+            "bytes=a-5",
+            "bytes=5-a",
+            "bytes=+1-5",
+            "bytes=1-+5",
+            "bytes=0x1-0x5",
+            "bytes=1 - 5",
+            "bytes=1-5-9",
+            "bytes=1-5;6-9",
+            "bytes=5",
+            "bytes 1-5",
+            "bytes:1-5",
+            "bytes =1-5",
+            "lines=1-5",
+            "none=1-5",
+            "items=0-",
+            "xbytes=1-5",
+            "1-5",
+        ] {
+            expect_whole(&mut peer, path, size, &[&format!("Range: {value}")]);
+        }
+        // Which of two is meant nobody knows.
+        expect_whole(&mut peer, path, size, &["Range: bytes=0-1", "Range: bytes=2-3"]);
+    }
+}
+
+fn several_ranges_come_in_parts_in_the_order_asked_for(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for (value, expected) in [
+            ("bytes=0-0,-1", vec![0..1, size - 1..size]),
+            ("bytes=500-599,0-9", vec![500..600, 0..10]),
+            ("bytes=-10, 0-9 ,300-309", vec![size - 10..size, 0..10, 300..310]),
+            ("bytes=0-0,2-2,4-4", vec![0..1, 2..3, 4..5]),
+            ("bytes=0-9,99999999-,100-109", vec![0..10, 100..110]),
+        ] {
+            expect_parts(&mut peer, path, size, value, &expected);
+        }
+        // Sixteen are still answered.
+        let expected: Vec<_> = (0..16).map(|n| n * 50..n * 50 + 3).collect();
+        let set: Vec<_> = expected.iter().map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
+        expect_parts(&mut peer, path, size, &format!("bytes={}", set.join(",")), &expected);
+    }
+    // The file's own type stands in the parts, and behind them the connection goes on.
+    assert_eq!(peer.get("/page.html").status, 200);
+}
+
+fn ranges_that_overlap_or_touch_become_one(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for (value, expected) in [
+            ("bytes=0-9,10-19", vec![0..20]),
+            ("bytes=10-19,0-9", vec![0..20]),
+            ("bytes=0-99,50-149", vec![0..150]),
+            ("bytes=0-99,20-29", vec![0..100]),
+            ("bytes=5-5,5-5,5-5", vec![5..6]),
+            ("bytes=0-9,20-29,10-19", vec![0..30]),
+            ("bytes=50-99,0-60,200-209", vec![0..100, 200..210]),
+            ("bytes=-10,-20", vec![size - 20..size]),
+            // A byte between them keeps them apart.
+            ("bytes=0-9,11-19", vec![0..10, 11..20]),
+        ] {
+            expect_parts(&mut peer, path, size, value, &expected);
+        }
+    }
+}
+
+fn more_ranges_than_anyone_needs_are_the_whole_file(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    let set = |count: usize| (0..count).map(|n| format!("{}-{}", n * 3, n * 3)).collect::<Vec<_>>().join(",");
+    for (path, size) in FILES {
+        for set in [set(17), set(1000), "0-0,".repeat(17), "0-".to_owned() + &",-1".repeat(2000)] {
+            expect_whole(&mut peer, path, size, &[&format!("Range: bytes={set}")]);
+        }
+    }
+}
+
+fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for set in [
+            "0-,0-".to_owned(),
+            format!("0-{0},-{size}", size / 2),
+            "0-18446744073709551615,0-18446744073709551615".to_owned(),
+            "1-18446744073709551615,-18446744073709551615,2-18446744073709551614".to_owned(),
+        ] {
+            expect_whole(&mut peer, path, size, &[&format!("Range: bytes={set}")]);
+        }
+        // Just as much as the file holds is not more.
+        expect_parts(&mut peer, path, size, "bytes=0-9,10-", &[0..size]);
+    }
+}
+
+fn if_range_keeps_two_states_of_a_file_apart(strategy: Strategy) {
+    let site = site_with_files();
+    for (path, _) in FILES {
+        site.set_modified(&path[1..], UNIX_EPOCH + Duration::from_secs(784_111_777));
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        let tag = peer.settled(path, &[]).required("ETag").to_owned();
+        for (if_range, applies) in [
+            (tag.clone(), true),
+            (format!("W/{tag}"), false),
+            ("\"other\"".to_owned(), false),
+            (format!("\"other\", {tag}"), false),
+            ("*".to_owned(), false),
+            (String::new(), false),
+            ("Sun, 06 Nov 1994 08:49:37 GMT".to_owned(), true),
+            ("Sunday, 06-Nov-94 08:49:37 GMT".to_owned(), true),
+            ("Sun Nov  6 08:49:37 1994".to_owned(), true),
+            // A later date says that the client has what the file is now, or what it was in between.
+            ("Sun, 06 Nov 1994 08:49:38 GMT".to_owned(), false),
+            ("Sun, 06 Nov 1994 08:49:36 GMT".to_owned(), false),
+            ("Sun, 06 Nov 1994 08:49:37".to_owned(), false),
+        ] {
+            let field = format!("If-Range: {if_range}");
+            match applies {
+                true => {
+                    let response = peer.get_with(path, &["Range: bytes=3-7", &field]);
+                    assert_eq!(parts(&response, size as u64), [(3..8, patterned(size)[3..8].to_vec())], "{field}");
+                }
+                false => expect_whole(&mut peer, path, size, &["Range: bytes=3-7", &field]),
+            }
+            // A range that could not be satisfied is no error where it does not count.
+            let beyond = peer.get_with(path, &["Range: bytes=999999-", &field]);
+            assert_eq!(beyond.status, if applies { 416 } else { 200 }, "{field}");
+            expect_whole(&mut peer, path, size, &[&field]);
+        }
+        expect_whole(&mut peer, path, size, &["Range: bytes=3-7", &format!("If-Range: {tag}\r\nIf-Range: {tag}")]);
+    }
+}
+
+fn a_head_request_knows_no_ranges(strategy: Strategy) {
+    let site = site_with_files();
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, size) in FILES {
+        for value in ["bytes=0-1", "bytes=0-1,4-5", "bytes=999999-"] {
+            let response = peer.ask(head(&get_with(path, &[&format!("Range: {value}")])));
+            assert_eq!((response.status, response.content_length()), (200, size as u64), "{value}");
+            assert_eq!(response.required("Accept-Ranges"), "bytes");
+        }
+    }
+}
+
+fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(strategy: Strategy) {
+    let site = Site::new();
+    // Around the size up to which content is kept in memory; the beginning of all is the same.
+    let sizes = [60_000, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20];
+    for size in sizes {
+        site.write(size.to_string(), patterned(size));
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for value in
+        ["bytes=0-0", "bytes=4095-4096", "bytes=1-59998", "bytes=59999-59999", "bytes=0-9,100-8191,59990-59999"]
+    {
+        let answers = sizes.map(|size| {
+            let response = peer.get_with(&format!("/{size}"), &[&format!("Range: {value}")]);
+            parts(&response, size as u64)
+        });
+        for (size, answer) in sizes.iter().zip(&answers) {
+            assert!(*answer == answers[0], "{value} of {size} bytes");
+        }
+    }
+    for size in sizes {
+        expect_parts(&mut peer, &format!("/{size}"), size, "bytes=-60000", &[size - 60_000..size]);
+    }
+}
+
+fn a_part_beyond_4_gib_is_found(strategy: Strategy) {
+    let site = Site::new();
+    let (size, marker) = ((5 << 30) + 3, b"at the very end");
+    let start = size - marker.len() as u64;
+    site.sparse("huge.bin", size).write_all_at(marker, start).expect("it is ours");
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for value in [format!("bytes={start}-"), format!("bytes=-{}", marker.len()), format!("bytes={start}-{}", u64::MAX)]
+    {
+        let response = peer.get_with("/huge.bin", &[&format!("Range: {value}")]);
+        assert_eq!(parts(&response, size), [(start..size, marker.to_vec())], "{value}");
+    }
+    let two = peer.get_with("/huge.bin", &[&format!("Range: bytes={}-{},-3", 1u64 << 32, (1u64 << 32) + 2)]);
+    let (four, end) = (1 << 32..(1 << 32) + 3, size - 3..size);
+    assert_eq!(parts(&two, size), [(four, vec![0; 3]), (end, b"end".to_vec())]);
+}
+
+fn a_part_of_a_coded_file_is_a_part_of_the_coded_bytes(strategy: Strategy) {
+    let site = Site::new();
+    site.write("page.html", "<p>much of the same</p>\n".repeat(100));
+    site.write("side.html", "<p>plain</p>");
+    site.write("side.html.br", patterned(100_000));
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    for (path, coding) in [("/page.html", "gzip"), ("/side.html", "br")] {
+        let accept = format!("Accept-Encoding: {coding}");
+        let whole = peer.get_with(path, &[&accept]);
+        assert_eq!(whole.field("Content-Encoding"), Some(coding), "{path}");
+        let size = whole.body.len() as u64;
+        let response = peer.get_with(path, &[&accept, "Range: bytes=10-29"]);
+        assert_eq!(parts(&response, size), [(10..30, whole.body[10..30].to_vec())], "{path}");
+        // Whoever puts the parts together must see that they are of this coding.
+        for name in ["Content-Encoding", "ETag", "Content-Type", "Cache-Control", "Last-Modified"] {
+            assert_eq!(response.field(name), whole.field(name), "{path}: {name}");
+        }
+        assert_eq!(response.list("Vary"), ["Accept-Encoding"], "{path}");
+        let beyond = peer.get_with(path, &[&accept, &format!("Range: bytes={size}-")]);
+        assert_eq!(beyond.required("Content-Range"), format!("bytes */{size}"), "{path}");
+    }
+}
+
+/// A member of a range set: `a-b`, `a-` or `-b`, with numbers around what matters in a file of `size` bytes.
+fn member(size: u64) -> impl proptest::strategy::Strategy<Value = String> {
+    let number = prop_oneof![
+        6 => 0..size + 10,
+        1 => Just(size),
+        1 => Just(size.saturating_sub(1)),
+        1 => prop_oneof![Just(u64::MAX), Just(u64::MAX - 1), Just(i64::MAX as u64)],
+    ];
+    let length = prop_oneof![0..30u64, 0..size / 4 + 1, Just(u64::MAX)];
+    prop_oneof![
+        8 => (number.clone(), length.clone()).prop_map(|(first, length)| format!("{first}-{}", first.saturating_add(length))),
+        1 => number.clone().prop_map(|first| format!("{first}-")),
+        2 => length.prop_map(|bytes| format!("-{bytes}")),
+        1 => (number.clone(), number).prop_map(|(first, last)| format!("{first}-{last}")),
+    ]
+}
+
+/// What of `size` bytes a set names, by the letter of section 14.1.2: None if it is malformed.
+fn named(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
+    let mut named = Vec::new();
+    for member in set {
+        let (first, last) = member.split_once('-').expect("each has one");
+        let range = match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
+            (Some(first), Some(last)) if last < first => return None,
+            (Some(first), Some(last)) => first..size.min(last.saturating_add(1)),
+            (Some(first), None) => first..size,
+            (None, Some(suffix)) => size.saturating_sub(suffix)..size,
+            (None, None) => unreachable!("no member is a lone dash"),
+        };
+        named.push(range);
+    }
+    named.retain(|range| range.start < range.end);
+    Some(named)
+}
+
+fn the_parts_are_what_was_asked_for_whatever_it_is(strategy: Strategy) {
+    const SIZES: [usize; 5] = [1, 17, 1000, 66_000, 300_000];
+    let site = Site::new();
+    for size in SIZES {
+        site.write(size.to_string(), patterned(size));
+    }
+    let server = Server::start(strategy, site.root(), &[]);
+    let sets = prop::sample::select(&SIZES[..])
+        .prop_flat_map(|size| (Just(size), prop::collection::vec(member(size as u64), 1..20)));
+    let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&sets, |(size, set)| {
+        let content = patterned(size);
+        // A connection each: what fails leaves nothing for the next.
+        let response = server.ask(get_with(&format!("/{size}"), &[&format!("Range: bytes={}", set.join(","))]));
+        let named = named(&set, size as u64);
+        let sum: u128 = named.iter().flatten().map(|range| u128::from(range.end - range.start)).sum();
+        match named {
+            Some(named) if set.len() <= 16 && sum <= size as u128 && named.is_empty() => {
+                prop_assert_eq!(response.status, 416);
+                prop_assert_eq!(response.required("Content-Range"), format!("bytes */{size}"));
+            }
+            Some(named) if set.len() <= 16 && sum <= size as u128 => {
+                let found = parts(&response, size as u64);
+                let mut is_asked_for = vec![false; size];
+                named.into_iter().for_each(|range| is_asked_for[range.start as usize..range.end as usize].fill(true));
+                for (range, bytes) in found {
+                    let range = range.start as usize..range.end as usize;
+                    prop_assert!(bytes == content[range.clone()], "other bytes at {range:?}");
+                    // Taken away as it comes: no byte comes twice, and in the end none is missing.
+                    prop_assert!(is_asked_for[range.clone()].iter().all(|asked| *asked), "{range:?} was not asked for");
+                    is_asked_for[range].fill(false);
+                }
+                prop_assert!(!is_asked_for.contains(&true), "something is missing");
+            }
+            _ => {
+                prop_assert_eq!(response.status, 200);
+                prop_assert!(response.body == content);
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Downloads the beginning of a file of `size` bytes, and breaks off.
+#[track_caller]
+fn broken_download(server: &Server, path: &str, size: usize) -> (Response, Vec<u8>) {
+    let mut peer = server.connect();
+    peer.send(get_with(path, &[]));
+    let head = peer.response_to_head();
+    assert_eq!(head.content_length(), size as u64);
+    let begun = peer.take(size / 3);
+    peer.reset();
+    (head, begun)
+}
+
+fn a_broken_download_goes_on_where_it_broke(strategy: Strategy) {
+    let site = Site::new();
+    let (size, time) = (3 << 20, UNIX_EPOCH + Duration::from_secs(784_111_777));
+    let content = patterned(size);
+    site.write("large.bin", &content);
+    site.set_modified("large.bin", time);
+    let server = Server::start(strategy, site.root(), &[]);
+    server.connect().settled("/large.bin", &[]);
+    let (head, begun) = broken_download(&server, "/large.bin", size);
+    let fields = [format!("Range: bytes={}-", begun.len()), format!("If-Range: {}", head.required("ETag"))];
+    let fields = fields.each_ref().map(String::as_str);
+    let rest = server.connect().get_with("/large.bin", &fields);
+    assert_eq!(parts(&rest, size as u64)[0].0, begun.len() as u64..size as u64);
+    assert!([begun, rest.body].concat() == content);
+    // Another file in its place, of the same size: its rest would not fit to what is there.
+    fs::rename(site.write("new", vec![7; size]), site.path("large.bin")).expect("it is ours");
+    let anew = wait_until("the new file is seen", || {
+        let response = server.connect().get_with("/large.bin", &fields);
+        (response.status == 200).then_some(response)
+    });
+    assert!(anew.body == vec![7; size]);
+}
+
+fn curl_resumes_a_broken_download(strategy: Strategy) {
+    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        // Not a success in disguise: whoever reads the output is told.
+        let _ = writeln!(std::io::stderr(), "NOT SHOWN: there is no curl here, so that it resumes was not tried");
+        return;
+    }
+    let site = Site::new();
+    let size = 3 << 20;
+    let content = patterned(size);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let (_, begun) = broken_download(&server, "/large.bin", size);
+    let target = site.beside("download");
+    fs::write(&target, &begun).expect("a file can be written");
+    let curl = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*", "--continue-at", "-"])
+        .args(["--write-out", "%{http_code} %{size_download}", "--output"])
+        .arg(&target)
+        .arg(format!("http://{}/large.bin", server.address))
+        .output()
+        .expect("curl can be run");
+    assert!(curl.status.success(), "{curl:?}");
+    assert_eq!(String::from_utf8_lossy(&curl.stdout), format!("206 {}", size - begun.len()), "only the rest came");
+    assert!(fs::read(&target).expect("it is there") == content);
+}

@@ -1,0 +1,325 @@
+//! What is a request and what is not. Whatever is refused here is refused in every way it can arrive: the
+//! status gets through, says that it is the last, and the connection ends without a reset.
+
+use crate::framing::{expect_answered, expect_refused};
+use crate::support::{Server, Site, Strategy, get};
+use crate::{Case, cases};
+
+pub fn cases() -> Vec<Case> {
+    cases![
+        empty_lines_before_a_request_are_ignored,
+        a_bare_line_feed_ends_nothing,
+        a_bare_carriage_return_ends_nothing,
+        one_space_stands_between_the_parts_of_a_request_line,
+        a_request_line_has_three_parts,
+        white_space_before_the_first_field_is_refused,
+        white_space_before_a_colon_is_refused,
+        folded_lines_are_refused,
+        control_characters_in_a_value_are_refused,
+        tabs_and_bytes_beyond_ascii_in_a_value_are_fine,
+        a_field_has_a_name_and_a_colon,
+        host_is_needed_once_in_http_1_1,
+        host_is_a_host,
+        host_is_not_needed_in_http_1_0,
+        the_authority_of_a_target_wins_over_host_but_both_are_valid,
+        a_target_is_a_path_or_an_address,
+        control_characters_in_a_target_are_refused,
+        another_major_version_is_not_supported,
+        a_later_minor_version_is_1_1,
+        a_version_is_http_and_two_digits,
+        a_method_is_a_token,
+        names_of_fields_are_known_in_any_case,
+        other_protocols_are_refused,
+    ]
+}
+
+/// Holds each of `requests` to being refused as bad syntax.
+#[track_caller]
+fn expect_bad<B: AsRef<[u8]>>(strategy: Strategy, requests: impl IntoIterator<Item = B>) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    requests.into_iter().for_each(|request| expect_refused(&server, request, 400));
+}
+
+/// A request with one field line more.
+fn with_field(line: impl AsRef<[u8]>) -> Vec<u8> {
+    [b"GET / HTTP/1.1\r\nHost: h\r\n", line.as_ref(), b"\r\n\r\n"].concat()
+}
+
+fn empty_lines_before_a_request_are_ignored(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "\r\n".to_owned() + &get("/"), 200);
+    expect_answered(&server, "\r\n\r\n\r\n\r\n".to_owned() + &get("/"), 200);
+    expect_answered(&server, get("/") + "\r\n", 200);
+}
+
+fn a_bare_line_feed_ends_nothing(strategy: Strategy) {
+    expect_bad(
+        strategy,
+        [
+            "GET / HTTP/1.1\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: y\nZ: w\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "GET / HTTP/1.1\nHost: h\n\n",
+            "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        ],
+    );
+}
+
+fn a_bare_carriage_return_ends_nothing(strategy: Strategy) {
+    expect_bad(
+        strategy,
+        [
+            "GET / HTTP/1.1\rHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: y\rZ: w\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\r\n\r\n",
+            "GET /\r HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\rGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        ],
+    );
+}
+
+fn one_space_stands_between_the_parts_of_a_request_line(strategy: Strategy) {
+    expect_bad(
+        strategy,
+        [
+            "GET  / HTTP/1.1",
+            "GET /  HTTP/1.1",
+            "GET\t/ HTTP/1.1",
+            "GET /\tHTTP/1.1",
+            "GET \t/ HTTP/1.1",
+            " GET / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET / HTTP/1.1\t",
+            "GET /a b HTTP/1.1",
+            "GET\u{b}/ HTTP/1.1",
+            "GET\u{a0}/ HTTP/1.1",
+        ]
+        .map(|line| format!("{line}\r\nHost: h\r\n\r\n")),
+    );
+}
+
+fn a_request_line_has_three_parts(strategy: Strategy) {
+    let lines =
+        ["GET /", "GET", "GET ", "GET  HTTP/1.1", "/ HTTP/1.1", " / HTTP/1.1", "HTTP/1.1", "GET / ", "G/HTTP/1.1"];
+    expect_bad(strategy, lines.map(|line| format!("{line}\r\nHost: h\r\n\r\n")));
+}
+
+fn white_space_before_the_first_field_is_refused(strategy: Strategy) {
+    expect_bad(
+        strategy,
+        [
+            "GET / HTTP/1.1\r\n Host: h\r\n\r\n",
+            "GET / HTTP/1.1\r\n\tHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\n \r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\n X: y\r\nHost: h\r\n\r\n",
+        ],
+    );
+}
+
+fn white_space_before_a_colon_is_refused(strategy: Strategy) {
+    expect_bad(strategy, ["X : y", "X\t: y", "Content-Length : 5", "Transfer-Encoding : chunked"].map(with_field));
+    expect_bad(strategy, ["GET / HTTP/1.1\r\nHost : h\r\n\r\n"]);
+}
+
+fn folded_lines_are_refused(strategy: Strategy) {
+    let folds =
+        ["X: y\r\n z", "X: y\r\n\tz", "X:\r\n z", "X: y\r\n ", "X: y\r\n \r\nZ: w", "Transfer-Encoding:\r\n chunked"];
+    expect_bad(strategy, folds.map(with_field));
+}
+
+fn control_characters_in_a_value_are_refused(strategy: Strategy) {
+    let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte));
+    expect_bad(strategy, controls.map(|byte: u8| with_field([b"X: a", &[byte][..], b"b"].concat())));
+    expect_bad(strategy, ["GET / HTTP/1.1\r\nHost: h\0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \x01\r\n\r\n"]);
+}
+
+fn tabs_and_bytes_beyond_ascii_in_a_value_are_fine(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for line in
+        [&b"X: a\tb"[..], b"X:\ta\t", b"X:", b"X: ", b"X: gr\xc3\xbc\xc3\x9fe", b"X: \xff\x80", b"X: \"a:b\";c, d"]
+    {
+        expect_answered(&server, with_field(line), 200);
+    }
+}
+
+fn a_field_has_a_name_and_a_colon(strategy: Strategy) {
+    let lines = [
+        "no colon",
+        "nocolon",
+        ": y",
+        ":",
+        "a b: y",
+        "a(b): y",
+        "a\"b: y",
+        "a\0b: y",
+        "gr\u{fc}n: y",
+        "[]: y",
+        "a/b: y",
+    ];
+    expect_bad(strategy, lines.map(with_field));
+}
+
+fn host_is_needed_once_in_http_1_1(strategy: Strategy) {
+    expect_bad(
+        strategy,
+        [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHosts: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: y\r\nhost: i\r\n\r\n",
+            "GET http://h/ HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n",
+        ],
+    );
+}
+
+fn host_is_a_host(strategy: Strategy) {
+    let invalid = [
+        "a b",
+        "user@h",
+        "a/b",
+        "h:80x",
+        "h:-1",
+        "h:123456",
+        "[::1",
+        "[::1]x",
+        "[]",
+        "http://h",
+        "h?",
+        "h#",
+        "h\\",
+        "h,i:80:81",
+        "h%zz",
+    ];
+    expect_bad(strategy, invalid.map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")));
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for host in ["localhost", "h:80", "h:", "", "127.0.0.1:7890", "[::1]", "[::1]:80", "a-b.c_d~e", "gr%C3%BCn.example"]
+    {
+        expect_answered(&server, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 200);
+    }
+}
+
+fn host_is_not_needed_in_http_1_0(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200);
+}
+
+fn the_authority_of_a_target_wins_over_host_but_both_are_valid(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "GET http://other:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
+    expect_answered(&server, "GET http://[::1]:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
+    for (target, host) in [
+        ("http://other/", "a b"),
+        ("http://other/", "user@h"),
+        ("http://user@other/", "h"),
+        ("http://user:password@other/", "h"),
+        ("http://other:80x/", "h"),
+        ("http://[::1/", "h"),
+        ("http:///page.html", "h"),
+        ("http://?", "h"),
+    ] {
+        expect_refused(&server, format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"), 400);
+    }
+}
+
+fn a_target_is_a_path_or_an_address(strategy: Strategy) {
+    let targets = [
+        "*",
+        "page.html",
+        "?x",
+        "./",
+        "../",
+        "h:80",
+        "http:/page.html",
+        "http",
+        "ftp://h/",
+        "file:///etc/passwd",
+        "/#fragment",
+        "/page.html#",
+        "http://h/#x",
+    ];
+    expect_bad(strategy, targets.map(|target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")));
+}
+
+fn control_characters_in_a_target_are_refused(strategy: Strategy) {
+    let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\r\n".contains(byte));
+    let request = |byte: u8| [b"GET /a", &[byte][..], b"b HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+    expect_bad(strategy, controls.map(request));
+}
+
+fn another_major_version_is_not_supported(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.0", "HTTP/9.9"] {
+        expect_refused(&server, format!("GET / {version}\r\nHost: h\r\n\r\n"), 505);
+    }
+}
+
+fn a_later_minor_version_is_1_1(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 200);
+    expect_answered(&server, "GET / HTTP/1.9\r\nHost: h\r\n\r\n", 200);
+    expect_refused(&server, "GET / HTTP/1.2\r\n\r\n", 400);
+}
+
+fn a_version_is_http_and_two_digits(strategy: Strategy) {
+    let versions = [
+        "HTTP/1",
+        "HTTP/1.",
+        "HTTP/.1",
+        "HTTP/11",
+        "HTTP/1.10",
+        "HTTP/01.1",
+        "HTTP/1.1x",
+        "HTTP/1,1",
+        "HTTP/a.b",
+        "HTTP 1.1",
+        "http/1.1",
+        "Http/1.1",
+        "FTP/1.1",
+        "HTTPS/1.1",
+        "x",
+        "1.1",
+        "HTTP/-1.1",
+        "HTTP/1.+1",
+    ];
+    expect_bad(strategy, versions.map(|version| format!("GET / {version}\r\nHost: h\r\n\r\n")));
+}
+
+fn a_method_is_a_token(strategy: Strategy) {
+    let methods = ["G@T", "GET:", "\"GET\"", "G/T", "(GET)", "G,T", "G\0T", "G\u{fc}T", "[]"];
+    expect_bad(strategy, methods.map(|method| format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")));
+}
+
+fn names_of_fields_are_known_in_any_case(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_answered(&server, "GET / HTTP/1.1\r\nhOSt: h\r\ncONTENT-lENGTH: 5\r\n\r\nhello", 200);
+}
+
+fn other_protocols_are_refused(strategy: Strategy) {
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &[]);
+    expect_refused(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
+    expect_refused(&server, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400);
+    expect_refused(&server, "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400);
+    expect_refused(&server, "EHLO mail.example\r\n\r\n", 400);
+    // The beginning of a TLS handshake, to a port that speaks none. Such a client sends no line end and waits.
+    let mut peer = server.connect();
+    peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x0a\x0a\x00");
+    peer.finish_sending();
+    let answers = peer.responses_to_the_end();
+    assert!(answers.iter().all(|answer| answer.status == 400), "{answers:?}");
+}

@@ -1,0 +1,365 @@
+//! However the input is cut, and whatever follows it: the same bytes come back.
+
+use miniweb::http::{CloseReason, Limits};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::peer::{Peer, Talk, answers, get, talk};
+
+/// A conversation, the statuses it is answered with, and why it ends.
+type Case = (&'static str, &'static [u8], &'static [u16], CloseReason);
+
+const CASES: &[Case] = &[
+    ("one request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", &[200], CloseReason::PeerClosed),
+    ("nothing", b"", &[], CloseReason::PeerClosed),
+    (
+        "an answer that takes long, others around it",
+        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.1\r\nHost: a\r\n\r\nHEAD /late HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.0\r\n\r\n",
+        &[200, 200, 200, 200, 200],
+        CloseReason::Asked,
+    ),
+    (
+        "an answer that takes long to a request with a body",
+        b"GET /late HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200],
+        CloseReason::BodyUnread,
+    ),
+    ("half a head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::PeerClosed),
+    (
+        "empty lines before a request, and a lone CR after it",
+        b"\r\n\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r",
+        &[200],
+        CloseReason::PeerClosed,
+    ),
+    (
+        "a pipeline of every kind of body",
+        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nHEAD /large HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /parts HTTP/1.1\r\nHost: a\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /empty HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n\
+          HEAD /file HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200, 200, 200, 404, 200, 200, 200, 200],
+        CloseReason::PeerClosed,
+    ),
+    (
+        "a body that looks like a request",
+        b"GET /small HTTP/1.1\r\nContent-Length: 18\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\n\nGET /part HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200, 200],
+        CloseReason::PeerClosed,
+    ),
+    (
+        "chunks with extensions and trailers",
+        b"GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n\
+          5;name=\"value\"\r\nGET /\r\nA\r\n\r\n0\r\n\r\n123\r\n000\r\nTrailer: GET\r\nOther: x\r\n\r\n\
+          GET /part HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200, 200],
+        CloseReason::PeerClosed,
+    ),
+    (
+        "HTTP/1.0, first with keep-alive",
+        b"GET /small HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /small HTTP/1.0\r\n\r\n",
+        &[200, 200],
+        CloseReason::Asked,
+    ),
+    (
+        "requests after a close",
+        b"GET /small HTTP/1.1\r\nConnection: x, close\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200],
+        CloseReason::Asked,
+    ),
+    (
+        "a body whose request asks for a close",
+        b"GET /small HTTP/1.1\r\nConnection: close\r\nContent-Length: 5\r\nHost: a\r\n\r\nhello",
+        &[200],
+        CloseReason::Asked,
+    ),
+    (
+        "a method that is not offered, with a body",
+        b"POST /small HTTP/1.1\r\nContent-Length: 5\r\nHost: a\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[405],
+        CloseReason::BodyUnread,
+    ),
+    (
+        "a body that may not come",
+        b"GET /small HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\n",
+        &[200],
+        CloseReason::BodyUnread,
+    ),
+    (
+        "a bare line feed",
+        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\nHost: a\r\n\r\n",
+        &[200, 400],
+        CloseReason::Refused(miniweb::http::Status::BadRequest),
+    ),
+    (
+        "no host",
+        b"GET /small HTTP/1.1\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[400],
+        CloseReason::Refused(miniweb::http::Status::BadRequest),
+    ),
+    (
+        "an unknown method, after HEAD",
+        b"HEAD /small HTTP/1.1\r\nHost: a\r\n\r\nBREW / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[200, 501],
+        CloseReason::Refused(miniweb::http::Status::NotImplemented),
+    ),
+    (
+        "malformed chunks: the answer is out already",
+        b"GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n3\r\nabcd\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
+        &[200],
+        CloseReason::Refused(miniweb::http::Status::BadRequest),
+    ),
+    (
+        "two ways to tell a body's length",
+        b"GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
+        &[400],
+        CloseReason::Refused(miniweb::http::Status::BadRequest),
+    ),
+    (
+        "a body that is announced to be too long",
+        b"GET / HTTP/1.1\r\nContent-Length: 65537\r\nHost: a\r\n\r\nxxxxxxxxxxxxxxxxx",
+        &[413],
+        CloseReason::Refused(miniweb::http::Status::ContentTooLarge),
+    ),
+];
+
+#[test]
+fn each_conversation_is_answered_as_it_should_be() {
+    for (name, input, statuses, reason) in CASES {
+        let talk = whole(&Limits::default(), input);
+        let seen: Vec<u16> = answers(&talk.received).iter().map(|answer| answer.status).collect();
+        assert_eq!((&seen[..], talk.closing.reason), (*statuses, *reason), "{name}");
+        assert!(!talk.closing.reset, "{name}");
+    }
+}
+
+#[test]
+fn a_cut_anywhere_changes_nothing() {
+    for (name, input, ..) in CASES {
+        let expected = whole(&Limits::default(), input);
+        for at in 0..=input.len() {
+            let (left, right) = input.split_at(at);
+            assert_same(
+                &talk(&Limits::default(), [left, right], usize::MAX),
+                &expected,
+                &format!("{name}, cut at {at}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn pieces_of_any_one_size_change_nothing() {
+    for (name, input, ..) in CASES {
+        let expected = whole(&Limits::default(), input);
+        for size in [1, 2, 3, 7, 16, 41] {
+            let pieces = input.chunks(size);
+            assert_same(&talk(&Limits::default(), pieces, usize::MAX), &expected, &format!("{name}, pieces of {size}"));
+        }
+    }
+}
+
+/// 414, 431 and 413 come as soon as they are due; that must not depend on how much came at once.
+#[test]
+fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
+    let limits = small_limits();
+    let spaces = |count: usize| " ".repeat(count);
+    let cases: &[(&str, String)] = &[
+        ("a target that is too long", get(&format!("/small{}", "x".repeat(200)))),
+        ("a target that is too long and malformed", get(&format!("/#{}", "x".repeat(200)))),
+        ("a target that is just short enough", get(&format!("/small{}", "x".repeat(limits.target_bytes_max - 6)))),
+        ("a method that is too long", format!("{} /small HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(100))),
+        ("a version that is too long", format!("GET /small {}\r\nHost: a\r\n\r\n", "X".repeat(100))),
+        ("a field that is too long", format!("GET /small HTTP/1.1\r\nX: {}\r\nHost: a\r\n\r\n", "x".repeat(300))),
+        ("fields that are too many", format!("GET /small HTTP/1.1\r\n{}Host: a\r\n\r\n", "X: x\r\n".repeat(60))),
+        ("a target and fields that are too long", {
+            format!("GET /{} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200), "x".repeat(300))
+        }),
+        ("a bare line feed behind the longest head", format!("GET /small HTTP/1.1\r\nX:{}\n\r\n\r\n", spaces(300))),
+        ("a bare line feed behind the longest line", format!("GET /{} HTTP/1.1\n\r\n\r\n", "x".repeat(200))),
+        ("chunks that are too long", {
+            let head = "GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n";
+            format!("{head}{}", "4\r\nabcd\r\n".repeat(20))
+        }),
+        ("a chunk extension that is too long", {
+            let head = "GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n";
+            format!("{head}4;{}\r\nabcd\r\n0\r\n\r\n{}", "x".repeat(100), get("/small"))
+        }),
+    ];
+    let mut different = Vec::new();
+    for (name, input) in cases {
+        let expected = whole(&limits, input.as_bytes());
+        let is_same = |at: &usize| {
+            let (left, right) = input.as_bytes().split_at(*at);
+            talk(&limits, [left, right], usize::MAX) == expected
+        };
+        different.extend((0..=input.len()).find(|at| !is_same(at)).map(|at| format!("{name}, cut at {at}")));
+    }
+    assert!(different.is_empty(), "other bytes than in one piece: {different:#?}");
+}
+
+#[test]
+fn a_byte_of_a_head_is_looked_at_once() {
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X-Filler: xxxxxxxxxxxxxxx\r\n".repeat(1200));
+    let mut bytes = head.into_bytes();
+    let mut scan = miniweb::http::HeadScan::default();
+    assert_eq!(scan.end(&bytes, &Limits::default()), Ok(None));
+    // Whoever looked at these again would refuse them.
+    bytes.fill(b'\n');
+    bytes.extend_from_slice(b"Last: x\r\n\r\n");
+    assert_eq!(scan.end(&bytes, &Limits::default()), Ok(Some(bytes.len())));
+}
+
+#[test]
+fn a_large_head_in_small_pieces_is_copied_in_linear_time() {
+    let head = format!("GET /small HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(31 * 1024));
+    let mut peer = Peer::new(Limits::default());
+    let copied = allocation_counter::measure(|| {
+        for byte in head.as_bytes().chunks(1) {
+            peer.give(byte);
+        }
+    });
+    assert_eq!(peer.site.answered, 1);
+    // A buffer that doubles allocates less than four times its content in all; one that is made anew for each
+    // piece would come to half a gigabyte here.
+    assert!(copied.bytes_total < 4 * head.len() as u64, "{copied:?}");
+    assert!(copied.count_total < 64, "{copied:?}");
+}
+
+proptest! {
+    // What it finds becomes a case above, where it can be read.
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_cuts_of_any_conversation_change_nothing(
+        parts in vec(part(), 0..7),
+        cuts in vec(any::<Index>(), 0..12),
+        write_bytes_max in select(vec![1, 2, 3, 7, 64, 1000, 30_000]),
+    ) {
+        let input = joined(&parts);
+        let expected = whole(&Limits::default(), &input);
+        let cut = talk(&Limits::default(), cut(&input, &cuts), write_bytes_max);
+        prop_assert_eq!(readable(&cut), readable(&expected));
+        prop_assert!(cut == expected);
+    }
+
+    #[test]
+    fn any_cuts_of_any_conversation_change_nothing_under_small_limits(
+        parts in vec(part(), 0..7),
+        cuts in vec(any::<Index>(), 0..12),
+    ) {
+        let input = joined(&parts);
+        let expected = whole(&small_limits(), &input);
+        let cut = talk(&small_limits(), cut(&input, &cuts), usize::MAX);
+        prop_assert_eq!(readable(&cut), readable(&expected));
+        prop_assert!(cut == expected);
+    }
+}
+
+/// A part of a conversation: whole requests, good and bad, and now and then something that is none.
+fn part() -> impl Strategy<Value = Text> {
+    let bytes = prop_oneof![
+        8 => request(),
+        2 => select(CASES).prop_map(|(_, input, ..)| input.to_vec()),
+        2 => broken_request(),
+        1 => (0..300usize).prop_map(|length| get(&format!("/small{}", "x".repeat(length))).into_bytes()),
+        1 => vec(select(&b"\r\n GET/:5a0;\0\x80"[..]), 0..12),
+    ];
+    bytes.prop_map(Text)
+}
+
+/// Bytes that a report shows as text.
+#[derive(Clone)]
+struct Text(Vec<u8>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let method = select(vec!["GET", "GET", "GET", "HEAD", "POST", "OPTIONS", "BREW"]);
+    let target =
+        select(vec!["/small", "/large", "/late", "/parts", "/empty", "/nothing?a=b", "http://b/small", "*", "/%"]);
+    let version = select(vec!["1.1", "1.1", "1.1", "1.1", "1.0", "1.2", "2.0"]);
+    let fields = vec(
+        select(vec![
+            "Accept: */*\r\n",
+            "X:\r\n",
+            "Connection: keep-alive\r\n",
+            "Connection: ,close\r\n",
+            "Host: b\r\n",
+        ]),
+        0..2,
+    );
+    (method, target, version, fields, body()).prop_map(|(method, target, version, fields, (framing, body))| {
+        let fields = fields.concat();
+        let head = format!("{method} {target} HTTP/{version}\r\n{fields}{framing}Host: a\r\n\r\n");
+        [head.as_bytes(), &body].concat()
+    })
+}
+
+/// The field that frames a body, and the body.
+fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let content = || vec(select(&b"GET / \r\n0"[..]), 0..30);
+    prop_oneof![
+        4 => Just((String::new(), Vec::new())),
+        2 => content().prop_map(|content| (format!("Content-Length: {}\r\n", content.len()), content)),
+        2 => (vec(content(), 0..4), select(vec!["", ";x", ";x=\"y\""]), select(vec!["", "T: x\r\n"])).prop_map(
+            |(chunks, extension, trailer)| {
+                let mut body = Vec::new();
+                for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+                    body.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
+                    body.extend(chunk);
+                    body.extend(b"\r\n");
+                }
+                body.extend(format!("0\r\n{trailer}\r\n").bytes());
+                ("Transfer-Encoding: chunked\r\n".into(), body)
+            }
+        ),
+        1 => Just(("Expect: 100-continue\r\nContent-Length: 3\r\n".into(), b"abc".to_vec())),
+        1 => Just(("Content-Length: 3\r\nContent-Length: 4\r\n".into(), b"abc".to_vec())),
+    ]
+}
+
+/// A request with one byte that is another.
+fn broken_request() -> impl Strategy<Value = Vec<u8>> {
+    (request(), any::<Index>(), any::<u8>()).prop_map(|(mut request, at, byte)| {
+        let at = at.index(request.len());
+        request[at] = byte;
+        request
+    })
+}
+
+fn joined(parts: &[Text]) -> Vec<u8> {
+    parts.iter().flat_map(|part| part.0.iter().copied()).collect()
+}
+
+fn cut<'a>(input: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).chain([input.len()]).collect();
+    ends.sort_unstable();
+    let starts = [0].into_iter().chain(ends.clone());
+    starts.zip(ends).map(|(start, end)| &input[start..end]).collect()
+}
+
+/// Bounds that a short conversation can pass.
+fn small_limits() -> Limits {
+    Limits { target_bytes_max: 16, head_bytes_max: 200, body_bytes_max: 48, requests_max: 5, ..Limits::default() }
+}
+
+fn whole(limits: &Limits, input: &[u8]) -> Talk {
+    talk(limits, [input], usize::MAX)
+}
+
+fn assert_same(talk: &Talk, expected: &Talk, what: &str) {
+    assert_eq!(readable(talk), readable(expected), "{what}");
+    assert!(talk == expected, "{what}: the bodies differ");
+}
+
+/// What can be looked at when two talks differ: not the bodies.
+fn readable(talk: &Talk) -> impl PartialEq + std::fmt::Debug + use<> {
+    let answers: Vec<_> = answers(&talk.received).into_iter().map(|a| (a.status, a.asked, a.body.len())).collect();
+    (answers, talk.closing, talk.logged.clone())
+}

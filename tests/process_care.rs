@@ -1,0 +1,198 @@
+//! The server as a process: what its surroundings may do to it, and what it leaves behind.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::io::FdFlags;
+use rustix::process::{Signal, geteuid};
+use support::{PATIENCE, Peer, Server, Site, Strategy, get, wait_until};
+
+/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)): the socket is
+/// descriptor 3, and the process number is that of the program, not of the shell before it.
+fn activated(command: Command, socket: &TcpListener) -> Command {
+    rustix::io::fcntl_setfd(socket, FdFlags::empty()).expect("a socket has flags");
+    let mut shell = Command::new("sh");
+    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{}", socket.as_raw_fd());
+    shell.arg("-c").arg(script).arg(command.get_program()).args(command.get_args());
+    shell
+}
+
+#[test]
+fn a_passed_socket_is_served_under_every_strategy() {
+    let site = Site::new();
+    for strategy in Strategy::ALL {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let mut server = Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        assert_eq!(server.address, address, "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        server.signal(Signal::TERM);
+        server.wait();
+        // The socket is not the server's to shut down: whoever connects now waits for the next one.
+        let mut early = Peer::connect(address);
+        early.send(get("/page.html"));
+        let _next = Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        assert_eq!(early.response().status, 200, "{strategy:?}");
+    }
+}
+
+/// The next server is started and the old one told to stop, again and again, while clients ask without a pause.
+#[test]
+fn a_server_is_replaced_under_load_without_one_failed_request() {
+    let site = Site::new();
+    for strategy in [Strategy::Mio, Strategy::MioTwoWorkers, Strategy::PollList, Strategy::Thread, Strategy::Process] {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let start = || Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let mut server = start();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Acquire) {
+                        let mut peer = Peer::connect(address);
+                        peer.send("GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                        assert_eq!(peer.response().status, 200, "{strategy:?}");
+                        answers.fetch_add(1, Ordering::AcqRel);
+                    }
+                });
+            }
+            for _ in 0..3 {
+                let before = answers.load(Ordering::Acquire);
+                wait_until("the load goes on", || (answers.load(Ordering::Acquire) > before + 20).then_some(()));
+                let next = start();
+                server.signal(Signal::TERM);
+                server.wait();
+                server = next;
+            }
+            is_over.store(true, Ordering::Release);
+        });
+    }
+}
+
+#[test]
+fn whoever_started_it_is_told_when_it_is_ready() {
+    let site = Site::new();
+    let beside = site.beside("notify");
+    let notified = UnixDatagram::bind(&beside).expect("a socket beside the site");
+    notified.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    let mut command = Server::command(Strategy::Mio, site.root(), &[]);
+    command.env("NOTIFY_SOCKET", &beside);
+    let server = Server::run(command);
+    let mut message = [0; 100];
+    let length = notified.recv(&mut message).expect("a message");
+    assert!(message[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&message[..length]));
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_hangup_is_outlived_by_a_service() {
+    let site = Site::new();
+    for strategy in Strategy::ALL {
+        let mut server = Server::start(strategy, site.root(), &[]);
+        server.signal(Signal::HUP);
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        assert!(!server.has_ended(), "{strategy:?}");
+    }
+}
+
+/// A child that was forked while a signal was being handled once spun for ever: under churn a child ends all the time.
+#[test]
+fn children_that_come_and_go_are_all_answered_and_leave_nothing() {
+    children_come_and_go(600);
+}
+
+#[test]
+#[ignore = "the long form: 10,000 connections, a process each"]
+fn ten_thousand_children_leave_nothing() {
+    children_come_and_go(10_000);
+}
+
+fn children_come_and_go(connections: usize) {
+    const CLIENTS: usize = 8;
+    let site = Site::new();
+    let server = Server::start(Strategy::Process, site.root(), &[]);
+    let address = server.address;
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                (0..connections / CLIENTS)
+                    .for_each(|_| assert_eq!(Peer::connect(address).get("/page.html").status, 200));
+            });
+        }
+    });
+    wait_until("every child is reaped", || (server.processes().len() == 1).then_some(()));
+}
+
+/// A log that nobody reads holds up those who log; it must not hold up the stop.
+#[test]
+fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
+    let site = Site::new();
+    for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Thread] {
+        let mut command = Server::command(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut greeting = Vec::new();
+        while !greeting.ends_with(b"\n") {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).expect("the first line");
+            greeting.push(byte[0]);
+        }
+        let greeting = String::from_utf8(greeting).expect("text");
+        let address = greeting.split(['/', ' ']).find(|word| word.starts_with("127.")).expect("an address");
+        let mut peer = Peer::connect(address.parse().expect("an address"));
+        let line = format!("/page.html?{}", "x".repeat(2000));
+        for _ in 0..200 {
+            assert_eq!(peer.get(&line).status, 200);
+        }
+        // The pipe holds 64 KiB, the log is longer: its writer sleeps.
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).expect("it lives");
+        let end = wait_until("the end", || child.try_wait().expect("it is ours"));
+        assert!(end.success(), "{strategy:?}: {end}");
+    }
+}
+
+#[test]
+fn rights_are_given_up_where_that_is_asked_for() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let site = Site::new();
+    // Readable for all: the server is nobody by then.
+    Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &["--user", "nobody"]);
+        assert!(server.greeting.contains("as nobody"), "{}", server.greeting);
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).expect("it lives");
+        let ids = |name: &str| status.lines().find(|line| line.starts_with(name)).expect("a line").to_owned();
+        assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+    }
+}
+
+/// From within, nothing but the root can be read: not even what takes its place.
+#[test]
+fn a_confined_server_reads_its_root_and_nothing_else() {
+    let site = Site::new();
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &["--confine"]);
+        assert!(server.greeting.contains("confined"), "{}", server.greeting);
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        std::fs::rename(site.root(), site.beside("moved")).expect("it is ours");
+        site.write("other.html", "outside of what was allowed");
+        assert_eq!(server.get("/other.html").status, 404, "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        drop(server);
+        std::fs::remove_dir_all(site.root()).expect("it is ours");
+        std::fs::rename(site.beside("moved"), site.root()).expect("it is ours");
+    }
+}

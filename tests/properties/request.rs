@@ -1,0 +1,135 @@
+//! The request parser against a strict reading of the grammar, and against httparse by itself.
+
+use miniweb::http::{FieldStorage, Framing, HeadScan, Limits, Method, Request, RequestError, Target, Version};
+
+use super::grammar::{self, Head};
+
+/// Small, so that a short input can pass them.
+fn limits() -> Limits {
+    Limits { target_bytes_max: 100, head_bytes_max: 1000, ..Limits::default() }
+}
+
+/// The fields whose values decide something somewhere in this program, and one that does not.
+const NAMES: [&str; 16] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "expect",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "user-agent",
+    "x-other",
+];
+
+/// Whatever `input` is, reading it does not panic; what is accepted as a request is one by the grammar, and means the same.
+pub fn check(input: &[u8]) {
+    let limits = limits();
+    let scanned = HeadScan::default().end(input, &limits);
+    assert_eq!(scanned, scanned_byte_by_byte(input, &limits), "where a head is cut changes nothing");
+    let head = match scanned {
+        Ok(Some(length)) => &input[..length],
+        Ok(None) => return,
+        Err(error) => return check_error(error),
+    };
+    let empty_line = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    assert_eq!(empty_line.map(|at| at + 4), Some(head.len()), "a head ends with the first empty line");
+
+    let mut storage = FieldStorage::new();
+    match Request::parse(head, &mut storage, &limits) {
+        Ok(request) => {
+            let strict = match grammar::head(head) {
+                Ok(strict) => strict,
+                Err(stop) => panic!("accepted, but by the grammar it is no request: {stop:?}"),
+            };
+            check_same(&request, &strict);
+            check_httparse(head, &strict);
+        }
+        Err(error) => check_error(error),
+    }
+}
+
+fn scanned_byte_by_byte(input: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+    let mut scan = HeadScan::default();
+    for end in 0..=input.len() {
+        match scan.end(&input[..end], limits) {
+            Ok(None) => {}
+            decided => return decided,
+        }
+    }
+    Ok(None)
+}
+
+fn check_error(error: RequestError) {
+    assert!(matches!(error.status.code(), 400 | 414 | 431 | 501 | 505), "{error:?}");
+    assert!(!error.reason.is_empty());
+}
+
+fn check_same(request: &Request<'_>, strict: &Head<'_>) {
+    assert_eq!(request.line, strict.line);
+    assert_eq!(method_name(request.method), strict.method);
+    assert_eq!(request.is_head(), strict.method == b"HEAD");
+    assert_eq!(request.version == Version::Http10, strict.minor_version == 0);
+    match (request.target, strict.path_and_query()) {
+        (Target::Path { path, query }, Some(expected)) => {
+            assert_eq!((path, query), expected);
+            assert!(path.starts_with(b"/"));
+        }
+        (Target::Server, None) => assert_eq!(strict.target, b"*"),
+        (Target::Authority, None) => assert_eq!(strict.method, b"CONNECT"),
+        (target, expected) => panic!("{target:?}, and by the grammar {expected:?}"),
+    }
+    for name in NAMES {
+        assert!(request.fields.values(name).eq(strict.values(name)), "the values of {name}");
+        assert!(request.fields.list(name).eq(strict.list(name)), "the members of {name}");
+    }
+    assert_eq!(request.keep_alive, strict.persists());
+    let framing = match request.framing {
+        Framing::None => grammar::Framing::None,
+        Framing::Length(length) => grammar::Framing::Length(length),
+        Framing::Chunked => grammar::Framing::Chunked,
+    };
+    assert_eq!(Ok(framing), grammar::framing(strict));
+    let continues = strict.list("expect").iter().any(|member| member.eq_ignore_ascii_case(b"100-continue"));
+    assert_eq!(request.expects_continue, continues && strict.minor_version > 0);
+}
+
+/// The program reads the request line by itself and only the fields with httparse: here httparse reads all of it.
+fn check_httparse(head: &[u8], strict: &Head<'_>) {
+    let mut storage = [httparse::EMPTY_HEADER; 100];
+    let mut request = httparse::Request::new(&mut storage);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(length)) => assert_eq!(length, head.len()),
+        // What it refuses and we read: minor versions that are to come, and targets that are no UTF-8, as names of
+        // files may be.
+        Err(httparse::Error::Version) if strict.minor_version > 1 => return,
+        Err(httparse::Error::Token) if std::str::from_utf8(strict.target).is_err() => return,
+        other => panic!("accepted, but httparse says {other:?}"),
+    }
+    assert_eq!(request.method.map(str::as_bytes), Some(strict.method));
+    assert_eq!(request.path.map(str::as_bytes), Some(strict.target));
+    assert_eq!(request.version, Some(strict.minor_version));
+    let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
+    assert!(fields.eq(strict.fields.iter().copied()), "{:?}", strict.fields);
+}
+
+fn method_name(method: Method) -> &'static [u8] {
+    match method {
+        Method::Get => b"GET",
+        Method::Head => b"HEAD",
+        Method::Post => b"POST",
+        Method::Put => b"PUT",
+        Method::Delete => b"DELETE",
+        Method::Connect => b"CONNECT",
+        Method::Options => b"OPTIONS",
+        Method::Trace => b"TRACE",
+        Method::Patch => b"PATCH",
+    }
+}

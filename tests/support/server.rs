@@ -1,0 +1,266 @@
+//! The real binary, started and ended.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::{PATIENCE, Peer, Response, wait_until};
+
+/// The ways of waiting, as a user starts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    Mio,
+    MioTwoWorkers,
+    PollList,
+    Iterative,
+    Process,
+    Thread,
+    Pool,
+}
+
+impl Strategy {
+    pub const ALL: [Strategy; 7] = [
+        Strategy::Mio,
+        Strategy::MioTwoWorkers,
+        Strategy::PollList,
+        Strategy::Iterative,
+        Strategy::Process,
+        Strategy::Thread,
+        Strategy::Pool,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Mio => "mio",
+            Strategy::MioTwoWorkers => "mio-2",
+            Strategy::PollList => "poll-list",
+            Strategy::Iterative => "iterative",
+            Strategy::Process => "process",
+            Strategy::Thread => "thread",
+            Strategy::Pool => "pool",
+        }
+    }
+
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Strategy::Mio => &["mio", "--workers", "1"],
+            Strategy::MioTwoWorkers => &["mio", "--workers", "2"],
+            // Several of them at once would starve each other and everything else on a small machine.
+            Strategy::PollList => &["poll-list", "--pause", "200"],
+            Strategy::Iterative => &["blocking", "--model", "iterative"],
+            Strategy::Process => &["blocking", "--model", "process"],
+            Strategy::Thread => &["blocking", "--model", "thread"],
+            Strategy::Pool => &["blocking", "--model", "pool"],
+        }
+    }
+
+    /// Whether a connection is served while another is open.
+    pub fn serves_several_at_once(self) -> bool {
+        self != Strategy::Iterative
+    }
+}
+
+/// The binary, without arguments.
+pub fn miniweb() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_miniweb"))
+}
+
+/// A running server; dead and reaped when it is dropped.
+pub struct Server {
+    /// The first line of its output.
+    pub greeting: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its output after the first line.
+    pub output: Lines,
+    /// What it tells on stderr. Unless it was asked to trace, it has nothing to tell.
+    pub errors: Lines,
+    may_tell: bool,
+    process: Child,
+    ended: Option<ExitStatus>,
+}
+
+impl Server {
+    /// Serves `root` on a free port, without an access log.
+    #[track_caller]
+    pub fn start(strategy: Strategy, root: impl AsRef<Path>, options: &[&str]) -> Server {
+        Server::run(Server::command(strategy, root, options))
+    }
+
+    /// The command that [`Server::start`] runs.
+    pub fn command(strategy: Strategy, root: impl AsRef<Path>, options: &[&str]) -> Command {
+        let mut command = miniweb();
+        command.args(strategy.arguments()).arg(root.as_ref()).args(options);
+        // An option may stand there once.
+        for (option, value) in [("--port", "0"), ("--log", "none")] {
+            if !options.contains(&option) {
+                command.args([option, value]);
+            }
+        }
+        command
+    }
+
+    /// Runs a command that serves, and waits until it says where.
+    #[track_caller]
+    pub fn run(mut command: Command) -> Server {
+        let may_tell = command.get_args().any(|argument| argument == "--trace");
+        // A group of its own, so that the children of a server end with it whatever has become of their parent.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the binary can be run");
+        let output = Lines::of(process.stdout.take().expect("it is piped"));
+        let errors = Lines::of(process.stderr.take().expect("it is piped"));
+        let greeting = output.next().unwrap_or_else(|| panic!("{command:?} said {:?} and ended", errors.rest()));
+        let address = address_in(&greeting).unwrap_or_else(|| panic!("no address in {greeting:?}"));
+        Server { greeting, address, output, errors, may_tell, process, ended: None }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    /// Reads its output no more: it gets a broken pipe.
+    pub fn close_output(&mut self) {
+        self.output = Lines::none();
+    }
+
+    #[track_caller]
+    pub fn connect(&self) -> Peer {
+        Peer::connect(self.address)
+    }
+
+    /// Asks for a path on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        self.connect().get(path)
+    }
+
+    /// Sends a request on a connection of its own and reads its answer.
+    #[track_caller]
+    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        self.connect().ask(request)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
+    /// Waits for the end that something else brings about.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of {:?}", self.greeting);
+        let status = wait_until(&what, || self.process.try_wait().expect("it is ours"));
+        self.ended = Some(status);
+        status
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended = self.process.try_wait().expect("it is ours");
+        self.ended.is_some()
+    }
+
+    /// Its processes, children and zombies included: id and state.
+    pub fn processes(&self) -> Vec<(i32, char)> {
+        let ids = fs::read_dir("/proc")
+            .expect("there is a /proc")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        let of_group = ids.filter_map(|id| {
+            // A process that ends meanwhile has no such file.
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            // The name before them may hold anything, parentheses too.
+            let mut facts = stat.rsplit_once(") ")?.1.split(' ');
+            let (state, group) = (facts.next()?.chars().next()?, facts.nth(1)?);
+            (group == self.pid().as_raw_pid().to_string()).then_some((id, state))
+        });
+        of_group.collect()
+    }
+
+    /// Memory that its processes have in use, each counted for itself, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let of_one = |id| {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
+        };
+        self.processes().into_iter().map(|(id, _)| of_one(id)).sum()
+    }
+
+    /// How many descriptors its processes have open.
+    pub fn descriptors(&self) -> usize {
+        let of_one = |id| fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count);
+        self.processes().into_iter().map(|(id, _)| of_one(id)).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that has ended may have left children; one that runs is a member of its group itself.
+        if !self.processes().is_empty() {
+            // They can only fail if all of them have ended meanwhile.
+            let _ = kill_process_group(self.pid(), Signal::KILL);
+            let _ = self.process.wait();
+        }
+        if !std::thread::panicking() && !self.may_tell {
+            assert_eq!(self.errors.rest(), [""; 0], "what the server told on stderr");
+        }
+    }
+}
+
+fn address_in(greeting: &str) -> Option<SocketAddr> {
+    let url = greeting.split_whitespace().find_map(|word| word.strip_prefix("http://"))?;
+    url.strip_suffix('/')?.replace("localhost", "127.0.0.1").parse().ok()
+}
+
+/// The lines of a stream, read as they come, so that whoever writes them never waits.
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Lines {
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines(lines)
+    }
+
+    /// Nothing, of which there will be no more.
+    fn none() -> Lines {
+        Lines(channel().1)
+    }
+
+    /// The next line, or None at the end.
+    #[track_caller]
+    pub fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+        }
+    }
+
+    /// All lines up to the one that `is_last` wants, which has to come.
+    #[track_caller]
+    pub fn until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| is_last(line)) {
+            lines.push(self.next().unwrap_or_else(|| panic!("it ended after {lines:#?}")));
+        }
+        lines
+    }
+
+    /// All lines up to the end, which is when the last process that could write one is gone.
+    #[track_caller]
+    pub fn rest(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
