@@ -14,7 +14,7 @@ use super::metric::{Metric, significant};
 use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
-use super::winners::{by_arm, crossovers, lead, wins_by_metric};
+use super::winners::{crossovers, lead, wins};
 
 const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 18;
@@ -123,15 +123,14 @@ impl<W: Write> Page<'_, W> {
         if !checks::any_valid(results) {
             return self.paragraph(Style::Warning, 0, "Nothing valid was measured, so there is nothing to say.");
         }
-        for (arm, leads) in by_arm(results) {
-            if leads.is_empty() {
+        for (arm, wins) in wins(results) {
+            if wins.is_empty() {
                 self.paragraph(Style::Plain, 0, &format!("{}: nowhere in what was measured", arm.name))?;
                 continue;
             }
             self.paragraph(Style::Strong, 0, &arm.name)?;
-            for (metric, workloads) in wins_by_metric(&leads) {
-                let names: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
-                self.paragraph(Style::Plain, 2, &format!("{}: {}", metric.superlative(), names.join(", ")))?;
+            for (metric, places) in wins {
+                self.paragraph(Style::Plain, 2, &format!("{}: {places}", metric.superlative()))?;
             }
         }
         self.gap()?;

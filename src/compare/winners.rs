@@ -104,7 +104,7 @@ impl Axis {
     }
 
     /// Whether `a` and `b` lie on one line along this axis: different here, and the same in all else.
-    fn joins(self, a: &Workload, b: &Workload) -> bool {
+    pub fn joins(self, a: &Workload, b: &Workload) -> bool {
         let differs = |axis: Axis| axis.position(a) != axis.position(b);
         let same_load = a.pacing == b.pacing
             && a.pipeline_depth == b.pipeline_depth
@@ -167,21 +167,29 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     crossovers
 }
 
-/// For each ranked arm the points where it leads, alone or with others but not with all: perhaps none.
-pub fn by_arm(results: &Results) -> Vec<(&Arm, Vec<Lead<'_>>)> {
+/// For each ranked arm the metrics in which it leads somewhere, and where, in words; perhaps none.
+pub fn wins(results: &Results) -> Vec<(&Arm, Vec<(Metric, String)>)> {
     let leads = leads(results);
-    let wins =
-        |arm: &Arm| leads.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&arm)).cloned().collect();
-    ranked_arms(results).into_iter().map(|arm| (arm, wins(arm))).collect()
+    let of_arm =
+        |arm| Metric::RANKED.into_iter().filter_map(|metric| Some((metric, places(&leads, metric, arm)?))).collect();
+    ranked_arms(results).into_iter().map(|arm| (arm, of_arm(arm))).collect()
 }
 
-/// The names of the workloads among `leads`, by metric, in order.
-pub fn wins_by_metric<'a>(leads: &[Lead<'a>]) -> Vec<(Metric, Vec<&'a Workload>)> {
-    let of_metric = |metric: Metric| -> Vec<&'a Workload> {
-        leads.iter().filter(|lead| lead.metric == metric).map(|lead| lead.workload).collect()
+/// "everywhere", or the names of the workloads: those where it leads alone, then those where it is level with others.
+fn places(leads: &[Lead<'_>], metric: Metric, arm: &Arm) -> Option<String> {
+    let shown: Vec<_> = leads.iter().filter(|lead| lead.metric == metric && lead.is_shown()).collect();
+    let (alone, level): (Vec<_>, Vec<_>) =
+        shown.iter().filter(|lead| lead.leaders.contains(&arm)).partition(|lead| lead.leaders.len() == 1);
+    let names = |leads: &[&&Lead<'_>]| match leads.len() {
+        all if all > 1 && all == shown.len() => "everywhere".to_owned(),
+        _ => leads.iter().map(|lead| lead.workload.name.as_str()).collect::<Vec<_>>().join(", "),
     };
-    let wins = Metric::RANKED.into_iter().map(|metric| (metric, of_metric(metric)));
-    wins.filter(|(_, workloads)| !workloads.is_empty()).collect()
+    match (alone.is_empty(), level.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(names(&alone)),
+        (true, false) => Some(format!("{} (level with others)", names(&level))),
+        (false, false) => Some(format!("{}; level with others: {}", names(&alone), names(&level))),
+    }
 }
 
 fn beats(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> bool {
