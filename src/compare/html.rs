@@ -16,7 +16,7 @@ use super::results::{Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload
 use super::statistics::estimate;
 use super::svg::{Drawing, escape};
 use super::verdict::{noise, pairs, sentence};
-use super::winners::{crossovers, lead, wins};
+use super::winners::{Lead, crossovers, leads_at, wins};
 use crate::human;
 
 const STYLE: &str = include_str!("report.css");
@@ -233,8 +233,9 @@ fn figures(out: &mut String, results: &Results) -> fmt::Result {
             write!(out, "<th>{}</th>", metric.title())?;
         }
         out.push_str("<th>checks</th></tr></thead>\n<tbody>\n");
+        let leads = leads_at(results, workload, &COLUMNS);
         for arm in &results.arms {
-            figure_row(out, results, workload, arm)?;
+            figure_row(out, results, workload, arm, &leads)?;
         }
         out.push_str("</tbody>\n</table></div>\n<ul class=\"says\">\n");
         for (a, b) in pairs(results) {
@@ -249,15 +250,20 @@ fn figures(out: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-fn figure_row(out: &mut String, results: &Results, workload: &Workload, arm: &Arm) -> fmt::Result {
+fn figure_row(
+    out: &mut String,
+    results: &Results,
+    workload: &Workload,
+    arm: &Arm,
+    leads: &[Option<Lead<'_>>],
+) -> fmt::Result {
     let cell = results.cell(&workload.name, &arm.name);
     let findings = checks::findings(results, workload, cell);
     let unranked = if checks::is_valid(results, workload, cell) { "" } else { " unranked" };
     let class = chart::look(results, arm).class;
     write!(out, "<tr class=\"{class}{unranked}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
-    for metric in COLUMNS {
-        let lead = lead(results, workload, metric);
-        let leads = metric.is_ranked_under(workload.pacing) && lead.is_shown() && lead.leaders.contains(&arm);
+    for (metric, lead) in COLUMNS.into_iter().zip(leads) {
+        let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
         let class = if leads { " class=\"leads\"" } else { "" };
         match cell.and_then(|cell| estimate(metric, cell)) {
             None => out.push_str("<td>–</td>"),

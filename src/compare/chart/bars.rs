@@ -1,13 +1,13 @@
 //! A row for each arm: a bar in parts, or a point where the values differ too much for bars.
 
-use super::{WIDTH, cell_class, look, shortened, words};
+use super::{WIDTH, cell_class, look, shortened, tick_words, words};
 use crate::compare::checks;
 use crate::compare::metric::{Metric, significant};
 use crate::compare::results::{Arm, Results, Workload};
 use crate::compare::statistics::{Estimate, estimate, median};
 use crate::compare::svg::{Anchor, Drawing, Scale};
 
-const LEFT: f64 = 126.0;
+const LEFT: f64 = 136.0;
 const RIGHT: f64 = WIDTH - 66.0;
 const TOP: f64 = 6.0;
 const BAR_HEIGHT: f64 = 15.0;
@@ -159,7 +159,7 @@ impl<'a> Frame<'a> {
         let mut drawing = Drawing::new(WIDTH, bottom + 26.0, &title);
         let mut free_from = f64::MIN;
         for tick in across.ticks() {
-            let (x, text) = (across.at(tick), metric.format(tick));
+            let (x, text) = (across.at(tick), tick_words(&metric.format(tick)));
             drawing.line("grid", (x, TOP), (x, bottom));
             // A text that would touch the one before is left out.
             let half_width = 3.6 * text.chars().count() as f64;

@@ -73,8 +73,16 @@ fn value_axis(drawing: &mut Drawing, scale: &Scale, (left, right): (f64, f64), f
     for tick in scale.ticks() {
         let y = scale.at(tick);
         drawing.line("grid", (left, y), (right, y));
-        drawing.text("tick", Anchor::End, (left - 6.0, y + 4.0), &format(tick));
+        drawing.text("tick", Anchor::End, (left - 6.0, y + 4.0), &tick_words(&format(tick)));
     }
+}
+
+/// `50.0k` → `50k`: what is round needs no zeros behind its point.
+fn tick_words(text: &str) -> String {
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number}{unit}")
 }
 
 /// A label beside the end of each curve, moved apart where they would cover each other.
@@ -110,5 +118,40 @@ fn shortened(name: &str) -> String {
     match name.chars().count() {
         count if count > CHARS_MAX => name.chars().take(CHARS_MAX - 1).chain(['…']).collect(),
         _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    #[test]
+    fn round_ticks_have_no_zeros_behind_the_point() {
+        for (text, short) in [("50.0k", "50k"), ("1.00 ms", "1 ms"), ("0.500", "0.5"), ("100 %", "100 %"), ("0", "0")] {
+            assert_eq!(tick_words(text), short);
+        }
+    }
+
+    #[test]
+    fn an_arm_looks_the_same_and_like_no_other() {
+        let results = synthetic::results(1);
+        let look_of = |name| look(&results, results.arm(name).expect("it was made"));
+        assert_eq!(look_of("mio again"), Look { class: "arm-0 twin".into(), shape: 0 });
+        let mut looks: Vec<_> = results.arms.iter().map(|arm| look(&results, arm).class).collect();
+        looks.sort();
+        looks.dedup();
+        assert_eq!(looks.len(), results.arms.len());
+    }
+
+    #[test]
+    fn labels_stay_apart_and_on_the_plot() {
+        let label = |y| EndLabel { class: "a".into(), text: "a".into(), end: (0.0, y) };
+        let mut drawing = Drawing::new(100.0, 100.0, "");
+        end_labels(&mut drawing, vec![label(95.0), label(94.0), label(10.0)], 50.0, (0.0, 100.0));
+        let svg = drawing.finish();
+        for y in ["14.0", "89.0", "104.0"] {
+            assert!(svg.contains(&format!("x=\"50.0\" y=\"{y}\"")), "{svg}");
+        }
     }
 }

@@ -13,6 +13,8 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 296.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
+/// From one arm's interval to the next one's.
+const WHISKER_GAP: f64 = 3.0;
 /// Beyond, even a full run has too few answers.
 const NINES_MAX: f64 = 5.0;
 
@@ -37,7 +39,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     value_axis(&mut drawing, &up, (LEFT, RIGHT), metric::time);
     percentile_axis(&mut drawing, &across, nines);
     let mut labels = Vec::new();
-    for (arm, cell, latency, service) in &curves {
+    for (place, (arm, cell, latency, service)) in curves.iter().enumerate() {
         let look = look(results, arm);
         let is_valid = checks::is_valid(results, workload, Some(cell));
         if let Some(service) = service {
@@ -53,7 +55,8 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
             [(Metric::LatencyMedian, 2.0_f64.log10()), (Metric::LatencyP99, 2.0), (Metric::LatencyP999, 3.0)]
         {
             let Some(estimate) = estimate(metric, cell) else { continue };
-            let x = across.at(nines);
+            // A little apart, so that no interval hides another.
+            let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
             let title = format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
             drawing.group(&cell_class(results, workload, arm), &title, |drawing| {
                 drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
@@ -69,7 +72,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
 }
 
 fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
-    let ticks = [(0.0, "0"), (2.0_f64.log10(), "50"), (1.0, "90"), (2.0, "99"), (3.0, "99.9"), (4.0, "99.99")];
+    let ticks = [(2.0_f64.log10(), "50"), (1.0, "90"), (2.0, "99"), (3.0, "99.9"), (4.0, "99.99")];
     for (nines, text) in ticks.iter().filter(|(nines, _)| *nines <= nines_max.max(1.0)) {
         let x = across.at(*nines);
         drawing.line("grid", (x, TOP), (x, BOTTOM + 5.0));
