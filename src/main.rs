@@ -56,10 +56,7 @@ fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
         report::write_json(results, path).map_err(|error| in_file(path, error))?;
     }
     if let Some(path) = &telling.html {
-        return Err(std::io::Error::other(format!(
-            "--html {}: this version writes no such report yet",
-            path.display()
-        )));
+        report::write_html(results, path).map_err(|error| in_file(path, error))?;
     }
     let stdout = std::io::stdout();
     let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());

@@ -204,9 +204,10 @@ pub fn quantity(value: f64) -> String {
     }
 }
 
-/// `850 ns`, `12.3 µs`, `1.23 ms`, `1.50 s`
+/// `0`, `850 ns`, `12.3 µs`, `1.23 ms`, `1.50 s`
 pub fn time(value_ns: f64) -> String {
     match value_ns {
+        0.0 => "0".to_owned(),
         value if value >= 999.5e6 => format!("{} s", significant(value / 1e9)),
         value if value >= 999.5e3 => format!("{} ms", significant(value / 1e6)),
         value if value >= 999.5 => format!("{} µs", significant(value / 1e3)),

@@ -14,7 +14,7 @@
 //! | [`checks`] | what a measurement must pass before it is believed |
 //! | [`verdict`] | what may be said of two arms |
 //! | [`winners`] | who leads where, and where the lead changes |
-//! | [`report`] | all ways to tell it: [`terminal`], [`json`] and, while it runs, [`progress`] |
+//! | [`report`] | all ways to tell it: [`terminal`], [`html`] with its [`chart`]s, [`json`] and, while it runs, [`progress`] |
 //!
 //! # Laws
 //! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
@@ -22,6 +22,7 @@
 //! - A figure is never kept beside the rounds that it follows from: it is reckoned where it is told, so that no two
 //!   reports can differ.
 
+pub mod chart;
 pub mod checks;
 pub mod color;
 mod contender;
@@ -29,6 +30,7 @@ mod cores;
 mod environment;
 mod floor;
 mod gate;
+pub mod html;
 pub mod json;
 pub mod metric;
 mod order;
@@ -40,6 +42,7 @@ pub mod run;
 mod server;
 mod site;
 pub mod statistics;
+pub mod svg;
 #[cfg(test)]
 mod synthetic;
 pub mod terminal;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | while it runs, between two windows | [`Progress::draw`], at the end [`Progress::clear`] |
 //! | at the end, to stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
+//! | `--html` | [`write_html`] |
 //! | `--json` | [`write_json`] |
 //! | exit status 3 | if not [`any_valid`] |
 
@@ -13,10 +14,10 @@ use std::path::Path;
 
 pub use super::checks::any_valid;
 pub use super::color::ColorChoice;
-use super::json;
 pub use super::progress::Progress;
 use super::results::Results;
 pub use super::terminal::print_tables;
+use super::{html, json};
 
 /// Writes the results with all their rounds to a file.
 ///
@@ -26,6 +27,14 @@ pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     json::write(results, &mut out)?;
     out.flush()
+}
+
+/// Writes the page to a file.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_html(results: &Results, path: &Path) -> io::Result<()> {
+    std::fs::write(path, html::page(results))
 }
 
 #[cfg(test)]
@@ -42,6 +51,7 @@ mod tests {
             [("whole", synthetic::results(1)), ("partial", synthetic::partial(1)), ("invalid", synthetic::invalid(1))]
         {
             write_json(&results, &folder.join(format!("{name}.json"))).expect("the folder is there");
+            write_html(&results, &folder.join(format!("{name}.html"))).expect("the folder is there");
             let mut text = Vec::new();
             print_tables(&results, &mut text, false).expect("a Vec takes it");
             std::fs::write(folder.join(format!("{name}.txt")), text).expect("the folder is there");

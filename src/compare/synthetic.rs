@@ -133,7 +133,8 @@ fn workloads() -> Vec<Workload> {
     };
     let mut workloads = Vec::new();
     for connections in [1, 8, 64, 512] {
-        let title = format!("keep-alive, small file, {connections} connections");
+        let title =
+            format!("keep-alive, small file, {connections} connection{}", if connections == 1 { "" } else { "s" });
         workloads.push(base(&format!("keep-alive-{connections}"), WorkloadKind::KeepAlive, &title, connections));
     }
     let open = base("keep-alive-64-open", WorkloadKind::KeepAlive, "keep-alive at a fixed 10,000 requests/s", 64);
@@ -226,7 +227,7 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
 /// Lopsided, with a long tail, of the mean wanted.
 fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
     let mut recorder = hdrhistogram::Histogram::<u64>::new(3).expect("3 digits are allowed");
-    let samples = requests.clamp(1, 1000);
+    let samples = requests.clamp(1, 400);
     for _ in 0..samples {
         let usual = 0.6 - 0.36 * (1.0 - random.unit()).ln();
         let tail = if random.unit() < 0.003 { 3.0 + 9.0 * random.unit() } else { 0.0 };

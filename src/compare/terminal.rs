@@ -14,7 +14,7 @@ use super::metric::{Metric, significant};
 use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
-use super::winners::{by_arm, crossovers, lead, wins_by_metric};
+use super::winners::{Lead, crossovers, leads_at, wins};
 
 const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 18;
@@ -73,8 +73,9 @@ impl<W: Write> Page<'_, W> {
             heading.push_str(&format!("{title:>width$}"));
         }
         self.line(Style::Faint, &heading)?;
+        let leads = leads_at(results, workload, &COLUMNS.map(|(.., metric)| metric));
         for arm in &results.arms {
-            self.row(results, workload, arm)?;
+            self.row(results, workload, arm, &leads)?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
             let words = format!("A/A noise of the CPU time: at most {:.1} %", (noise - 1.0) * 100.0);
@@ -87,16 +88,15 @@ impl<W: Write> Page<'_, W> {
     }
 
     /// The figures, the details beneath, and what the cell fails.
-    fn row(&mut self, results: &Results, workload: &Workload, arm: &Arm) -> io::Result<()> {
+    fn row(&mut self, results: &Results, workload: &Workload, arm: &Arm, leads: &[Option<Lead<'_>>]) -> io::Result<()> {
         let cell = results.cell(&workload.name, &arm.name);
         let failures = checks::failures(results, workload, cell);
         let style = if failures.is_empty() { Style::Plain } else { Style::Warning };
         write!(self.out, "{}", style.paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name))))?;
-        for (_, width, metric) in COLUMNS {
-            let value = cell.and_then(|cell| estimate(metric, cell));
+        for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
+            let value = cell.and_then(|cell| estimate(*metric, cell));
             let text = value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
-            let lead = lead(results, workload, metric);
-            let leads = metric.is_ranked_under(workload.pacing) && lead.is_shown() && lead.leaders.contains(&arm);
+            let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
             let style = if leads { Style::Strong } else { style };
             write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
         }
@@ -123,15 +123,14 @@ impl<W: Write> Page<'_, W> {
         if !checks::any_valid(results) {
             return self.paragraph(Style::Warning, 0, "Nothing valid was measured, so there is nothing to say.");
         }
-        for (arm, leads) in by_arm(results) {
-            if leads.is_empty() {
+        for (arm, wins) in wins(results) {
+            if wins.is_empty() {
                 self.paragraph(Style::Plain, 0, &format!("{}: nowhere in what was measured", arm.name))?;
                 continue;
             }
             self.paragraph(Style::Strong, 0, &arm.name)?;
-            for (metric, workloads) in wins_by_metric(&leads) {
-                let names: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
-                self.paragraph(Style::Plain, 2, &format!("{}: {}", metric.superlative(), names.join(", ")))?;
+            for (metric, places) in wins {
+                self.paragraph(Style::Plain, 2, &format!("{}: {places}", metric.superlative()))?;
             }
         }
         self.gap()?;

@@ -12,7 +12,7 @@
 
 use super::checks;
 use super::metric::{Metric, significant};
-use super::results::{Arm, ArmKind, Results, Workload};
+use super::results::{Arm, ArmKind, Cell, Results, Workload};
 use super::statistics::{Estimate, ratio};
 
 /// Five rounds reach 93.75 %.
@@ -58,14 +58,19 @@ impl Doubt {
 /// Of `a` as a multiple of `b`.
 pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> Verdict {
     let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
-    let are_valid = cells.iter().all(|cell| checks::is_valid(results, workload, *cell));
-    let estimate = match cells {
-        [Some(a), Some(b)] if are_valid => ratio(metric, a, b),
-        _ => None,
-    };
-    let Some(estimate) = estimate else { return Verdict::Unranked };
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
-    let noise = if is_twin_pair { None } else { noise(results, workload, metric) };
+    match cells {
+        [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell)) => {
+            let noise = if is_twin_pair { None } else { noise(results, workload, metric) };
+            verdict_of_valid(metric, a, b, noise)
+        }
+        _ => Verdict::Unranked,
+    }
+}
+
+/// Of two cells that pass their checks, with the [`noise`] there.
+pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) -> Verdict {
+    let Some(estimate) = ratio(metric, a, b) else { return Verdict::Unranked };
     let effect_needed = EFFECT_MIN.max(noise.unwrap_or(1.0));
     match estimate {
         _ if estimate.level < LEVEL_MIN => Verdict::NoDifferenceShown(estimate, Doubt::FewRounds),
@@ -151,7 +156,7 @@ fn is_twin(a: &Arm, b: &Arm) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::results::{Cell, Round};
+    use crate::compare::results::Round;
     use crate::compare::synthetic;
 
     /// Two arms under the first workload, the CPU of the first times `factor`, and of the twin times `twin`.

@@ -10,9 +10,9 @@
 
 use super::checks;
 use super::metric::{Better, Metric};
-use super::results::{Arm, Results, Workload};
+use super::results::{Arm, Cell, Results, Workload};
 use super::statistics::ratio;
-use super::verdict::{Verdict, ranked_arms, verdict};
+use super::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
 use crate::human;
 
 /// Who leads at one point for one metric.
@@ -62,6 +62,11 @@ impl Lead<'_> {
         }
     }
 
+    /// Whether `arm` is one of those, and somebody is shown to be beaten.
+    pub fn is_led_by(&self, arm: &Arm) -> bool {
+        self.is_shown() && self.leaders.contains(&arm)
+    }
+
     /// Whether somebody is shown to be beaten.
     pub fn is_shown(&self) -> bool {
         !self.leaders.is_empty() && self.leaders.len() < self.rivals
@@ -104,7 +109,7 @@ impl Axis {
     }
 
     /// Whether `a` and `b` lie on one line along this axis: different here, and the same in all else.
-    fn joins(self, a: &Workload, b: &Workload) -> bool {
+    pub fn joins(self, a: &Workload, b: &Workload) -> bool {
         let differs = |axis: Axis| axis.position(a) != axis.position(b);
         let same_load = a.pacing == b.pacing
             && a.pipeline_depth == b.pipeline_depth
@@ -123,25 +128,36 @@ pub fn leads(results: &Results) -> Vec<Lead<'_>> {
     points.map(|(metric, workload)| lead(results, workload, metric)).filter(|lead| lead.rivals > 0).collect()
 }
 
+/// Who leads in each of these, for the columns of a table; `None` where arms are not ranked by it.
+pub fn leads_at<'a>(results: &'a Results, workload: &'a Workload, metrics: &[Metric]) -> Vec<Option<Lead<'a>>> {
+    let is_ranked = |metric: &Metric| metric.is_ranked_under(workload.pacing);
+    metrics.iter().map(|metric| is_ranked(metric).then(|| lead(results, workload, *metric))).collect()
+}
+
 /// Who leads here.
-pub fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lead<'a> {
-    let is_measured = |arm: &&Arm| {
-        let cell = results.cell(&workload.name, &arm.name);
-        checks::is_valid(results, workload, cell) && cell.is_some_and(|cell| !metric.values(cell).is_empty())
+fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lead<'a> {
+    let noise = noise(results, workload, metric);
+    let rival = |arm: &'a Arm| {
+        let cell = results.cell(&workload.name, &arm.name)?;
+        let is_ranked = !metric.values(cell).is_empty() && checks::is_valid(results, workload, Some(cell));
+        is_ranked.then_some((arm, cell))
     };
-    let rivals: Vec<&Arm> = ranked_arms(results).into_iter().filter(is_measured).collect();
-    let is_beaten = |arm: &&Arm| rivals.iter().any(|rival| beats(results, workload, metric, rival, arm));
-    let mut leaders: Vec<&Arm> = rivals.iter().copied().filter(|arm| !is_beaten(arm)).collect();
+    let rivals: Vec<(&Arm, &Cell)> = ranked_arms(results).into_iter().filter_map(rival).collect();
+    let beats = |a: &Cell, b: &Cell| match verdict_of_valid(metric, a, b, noise) {
+        Verdict::Differs(estimate) => (estimate.median > 1.0) == (metric.better() == Better::More),
+        _ => false,
+    };
+    let is_beaten = |cell: &Cell| rivals.iter().any(|(_, rival)| beats(rival, cell));
+    let mut leaders: Vec<(&Arm, &Cell)> = rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
     // Against the first of them, round by round; the sign of "better" turned so that the best comes first.
-    if let Some(first) = leaders.first().and_then(|arm| results.cell(&workload.name, &arm.name)) {
-        let rank = |arm: &&Arm| {
-            let cell = results.cell(&workload.name, &arm.name);
-            let median = cell.and_then(|cell| ratio(metric, cell, first)).map_or(1.0, |estimate| estimate.median);
+    if let Some((_, first)) = leaders.first().copied() {
+        let rank = |cell: &Cell| {
+            let median = ratio(metric, cell, first).map_or(1.0, |estimate| estimate.median);
             if metric.better() == Better::More { -median } else { median }
         };
-        leaders.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+        leaders.sort_by(|(_, a), (_, b)| rank(a).total_cmp(&rank(b)));
     }
-    Lead { workload, metric, leaders, rivals: rivals.len() }
+    Lead { workload, metric, leaders: leaders.into_iter().map(|(arm, _)| arm).collect(), rivals: rivals.len() }
 }
 
 /// Where the lead passes from some to others, so that none leads on both sides.
@@ -167,27 +183,28 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     crossovers
 }
 
-/// For each ranked arm the points where it leads, alone or with others but not with all: perhaps none.
-pub fn by_arm(results: &Results) -> Vec<(&Arm, Vec<Lead<'_>>)> {
+/// For each ranked arm the metrics in which it leads somewhere, and where, in words; perhaps none.
+pub fn wins(results: &Results) -> Vec<(&Arm, Vec<(Metric, String)>)> {
     let leads = leads(results);
-    let wins =
-        |arm: &Arm| leads.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&arm)).cloned().collect();
-    ranked_arms(results).into_iter().map(|arm| (arm, wins(arm))).collect()
+    let of_arm =
+        |arm| Metric::RANKED.into_iter().filter_map(|metric| Some((metric, places(&leads, metric, arm)?))).collect();
+    ranked_arms(results).into_iter().map(|arm| (arm, of_arm(arm))).collect()
 }
 
-/// The names of the workloads among `leads`, by metric, in order.
-pub fn wins_by_metric<'a>(leads: &[Lead<'a>]) -> Vec<(Metric, Vec<&'a Workload>)> {
-    let of_metric = |metric: Metric| -> Vec<&'a Workload> {
-        leads.iter().filter(|lead| lead.metric == metric).map(|lead| lead.workload).collect()
+/// "everywhere", or the names of the workloads: those where it leads alone, then those where it is level with others.
+fn places(leads: &[Lead<'_>], metric: Metric, arm: &Arm) -> Option<String> {
+    let shown: Vec<_> = leads.iter().filter(|lead| lead.metric == metric && lead.is_shown()).collect();
+    let (alone, level): (Vec<_>, Vec<_>) =
+        shown.iter().filter(|lead| lead.leaders.contains(&arm)).partition(|lead| lead.leaders.len() == 1);
+    let names = |leads: &[&&Lead<'_>]| match leads.len() {
+        all if all > 1 && all == shown.len() => "everywhere".to_owned(),
+        _ => leads.iter().map(|lead| lead.workload.name.as_str()).collect::<Vec<_>>().join(", "),
     };
-    let wins = Metric::RANKED.into_iter().map(|metric| (metric, of_metric(metric)));
-    wins.filter(|(_, workloads)| !workloads.is_empty()).collect()
-}
-
-fn beats(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> bool {
-    match verdict(results, workload, metric, a, b) {
-        Verdict::Differs(estimate) => (estimate.median > 1.0) == (metric.better() == Better::More),
-        _ => false,
+    match (alone.is_empty(), level.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(names(&alone)),
+        (true, false) => Some(format!("{} (level with others)", names(&level))),
+        (false, false) => Some(format!("{}; level with others: {}", names(&alone), names(&level))),
     }
 }
 
