@@ -3,13 +3,18 @@
 //! argh does the parsing. What it lacks is added around it: `--opt=value`, `-h` on every command, exit
 //! status 2 for a usage error with one clear line, and output to a closed pipe.
 
+use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use argh::FromArgs;
 
+mod compare;
+pub use compare::Telling;
+
+use crate::compare::run::Request;
 use crate::http::Limits;
 use nix::unistd::User;
 
@@ -41,6 +46,7 @@ enum Command {
     Mio(Mio),
     PollList(PollList),
     Blocking(Blocking),
+    Compare(compare::Compare),
 }
 
 /// The arguments that every strategy has, and its own before them.
@@ -132,6 +138,14 @@ macro_rules! strategy_arguments {
             /// tell on stderr what the loop does, step by step
             #[argh(switch)]
             trace: bool,
+
+            /// a file in which system calls are counted while they are made; see `miniweb compare`
+            #[argh(option, hidden_help, arg_name = "file")]
+            ledger_page: Option<PathBuf>,
+
+            /// microseconds of work added to every answer, for a comparison to find
+            #[argh(option, hidden_help, default = "Duration::ZERO", from_str_fn(microseconds), arg_name = "microseconds")]
+            handicap: Duration,
         }
 
         impl $name {
@@ -146,6 +160,7 @@ macro_rules! strategy_arguments {
                     cors: self.cors,
                     credentials: self.auth,
                     media_types: self.media_type,
+                    handicap: self.handicap,
                 };
                 let limits = Limits {
                     header_timeout: self.header_timeout,
@@ -164,6 +179,7 @@ macro_rules! strategy_arguments {
                     trace: self.trace,
                     shutdown_timeout: self.shutdown_timeout,
                     privileges: Privileges { user: self.user, confine: self.confine },
+                    ledger_page: self.ledger_page.map(|page| ledger_page(&page)).transpose()?,
                 };
                 Ok((settings, served))
             }
@@ -218,6 +234,10 @@ enum ModelName {
 pub enum Invocation {
     /// Run a server.
     Serve(Box<Settings>, Served),
+    /// Measure.
+    Compare(Box<Request>, Telling),
+    /// Be the floor of a comparison: a folder, and the files in it that are asked for.
+    Floor(PathBuf, Vec<PathBuf>),
     /// Print this and exit 0.
     Print(String),
 }
@@ -258,6 +278,10 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Only a comparison starts it, so it is in no help.
+    if let ["floor", root, paths @ ..] = &words[..] {
+        return Ok(Invocation::Floor(root.into(), paths.iter().map(PathBuf::from).collect()));
+    }
     let arguments = match Arguments::from_args(&["miniweb"], &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => return Ok(Invocation::Print(exit.output)),
@@ -267,7 +291,11 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
         return Ok(Invocation::Print(concat!("miniweb ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
     }
     let (settings, served) = match arguments.command {
-        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking".to_owned())),
+        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking; or compare".to_owned())),
+        Some(Command::Compare(compare)) => {
+            let (request, telling) = compare.into_request(format!("miniweb {}", words.join(" ")))?;
+            return Ok(Invocation::Compare(Box::new(request), telling));
+        }
         Some(Command::Mio(mio)) => {
             let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
             let workers = mio.workers.unwrap_or(cores);
@@ -333,6 +361,11 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
         true => Ok(relative.as_bytes().into()),
         false => Err(Failure::Missing(format!("--fallback {file}: no such file beneath the root"))),
     }
+}
+
+fn ledger_page(path: &Path) -> Result<File, Failure> {
+    let opened = File::options().read(true).write(true).open(path);
+    opened.map_err(|error| Failure::Missing(format!("--ledger-page {}: {}", path.display(), reason(&error))))
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
