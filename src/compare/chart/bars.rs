@@ -70,13 +70,13 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     bars(results, workload, Metric::SyscallsPerRequest, &rows)
 }
 
-/// One point an arm on an axis of magnitudes.
+/// One point an arm on an axis of magnitudes, for bytes.
 pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     let floor = |value: f64| value.max(metric.resolution());
     let low = rows.iter().map(|row| floor(row.total.low)).reduce(f64::min)?;
     let high = rows.iter().map(|row| floor(row.total.high)).reduce(f64::max)?;
-    let across = Scale::log((low / 2.0, high * 2.0), (LEFT, RIGHT));
+    let across = Scale::log_binary((low / 2.0, high * 2.0), (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, &rows, across);
     for (row, y) in rows.iter().zip(frame.middles.clone()) {
         let look = look(results, row.arm);
@@ -100,7 +100,7 @@ fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Ro
 }
 
 fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]) -> Option<String> {
-    let limit = limit(rows)?;
+    let limit = limit(metric, rows)?;
     let across = Scale::from_zero(limit, (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, rows, across);
     for (row, y) in rows.iter().zip(frame.middles.clone()) {
@@ -129,13 +129,14 @@ fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]
 }
 
 /// The longest bar that is drawn whole.
-fn limit(rows: &[Row<'_>]) -> Option<f64> {
+fn limit(metric: Metric, rows: &[Row<'_>]) -> Option<f64> {
+    // Of values about as small as can be told apart, a plot must not make mountains.
+    let least = 10.0 * metric.resolution();
     let totals: Vec<f64> = rows.iter().map(|row| row.total.median).collect();
     let whole = BREAK_FACTOR * median(&totals)?;
-    // Where the usual value is next to nothing there is nothing to make room for.
-    let are_whole = |value: &f64| whole <= 0.0 || *value <= whole;
-    let highs = rows.iter().filter(|row| are_whole(&row.total.median)).map(|row| row.total.high);
-    highs.reduce(f64::max)
+    let is_whole = |value: f64| whole < least || value <= whole;
+    let highs = rows.iter().filter(|row| is_whole(row.total.median)).map(|row| row.total.high);
+    Some(highs.fold(least, f64::max))
 }
 
 /// The rows' places, the axis beneath, and a name before each.
