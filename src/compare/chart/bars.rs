@@ -82,7 +82,7 @@ pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Op
         let look = look(results, row.arm);
         let [low, middle, high] =
             [row.total.low, row.total.median, row.total.high].map(|value| across.at(floor(value)));
-        frame.row(row, y, high, |drawing| {
+        frame.row(row, y, high.max(middle + 6.0), |drawing| {
             drawing.line("whisker", (low, y), (high, y));
             drawing.marker("marker", look.shape, (middle, y));
         });
