@@ -2,7 +2,7 @@
 
 use super::{WIDTH, cell_class, look, shortened, tick_words, words};
 use crate::compare::checks;
-use crate::compare::metric::{Metric, significant};
+use crate::compare::metric::{Metric, significant, syscalls_told};
 use crate::compare::results::{Arm, Results, Workload};
 use crate::compare::statistics::{Estimate, estimate, median};
 use crate::compare::svg::{Anchor, Drawing, Scale};
@@ -52,8 +52,7 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     let mut names: Vec<String> = Vec::new();
     for row in &mut rows {
         let Some(cell) = results.cell(&workload.name, &row.arm.name) else { continue };
-        let mut calls = cell.syscalls_per_request();
-        calls.retain(|(_, count)| *count >= Metric::SyscallsPerRequest.resolution());
+        let calls = syscalls_told(cell);
         row.note =
             calls.iter().map(|(name, count)| format!("{name} {}", significant(*count))).collect::<Vec<_>>().join(", ");
         let mut shaded: Vec<(usize, f64)> = Vec::new();
