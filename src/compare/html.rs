@@ -216,7 +216,7 @@ fn plot_section<'a>(
     Ok(())
 }
 
-/// Every figure with its interval, the checks of every cell, and what may be said of every pair.
+/// Every figure with its interval, beneath them the checks of every cell, and what may be said of every pair.
 fn figures(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str(
         "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds, with the interval that holds the true \
@@ -232,7 +232,7 @@ fn figures(out: &mut String, results: &Results) -> fmt::Result {
         for metric in COLUMNS {
             write!(out, "<th>{}</th>", metric.title())?;
         }
-        out.push_str("<th>checks</th></tr></thead>\n<tbody>\n");
+        out.push_str("</tr></thead>\n<tbody>\n");
         let leads = leads_at(results, workload, &COLUMNS);
         for arm in &results.arms {
             figure_row(out, results, workload, arm, &leads)?;
@@ -270,9 +270,8 @@ fn figure_row(
             Some(estimate) => {
                 let [median, low, high] = [estimate.median, estimate.low, estimate.high].map(|v| metric.format(v));
                 write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
-                let more = cell.map_or(String::new(), |cell| beneath(metric, cell));
-                if !more.is_empty() {
-                    write!(out, "<small>{}</small>", escape(&more))?;
+                for part in cell.map_or(Vec::new(), |cell| beneath(metric, cell)) {
+                    write!(out, "<small>{}</small>", escape(&part))?;
                 }
                 out.push_str("</td>");
             }
@@ -282,22 +281,23 @@ fn figure_row(
         let mark = if finding.outcome == Outcome::Failed { "✗ " } else { "✓ " };
         format!("{mark}{}: {}", finding.check.title(), finding.words)
     });
-    writeln!(out, "<td class=\"wide\"><small>{}</small></td></tr>", escape(&told.collect::<Vec<_>>().join("; ")))
+    let told = escape(&told.collect::<Vec<_>>().join("; "));
+    let span = COLUMNS.len() + 1;
+    writeln!(out, "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>")
 }
 
 /// What a figure sums up.
-fn beneath(metric: Metric, cell: &Cell) -> String {
-    let part = |metric: Metric| estimate(metric, cell).map(|estimate| metric.format(estimate.median));
-    match metric {
-        Metric::CpuPerRequest => match (part(Metric::UserCpuPerRequest), part(Metric::SystemCpuPerRequest)) {
-            (Some(user), Some(system)) => format!("{user} user, {system} system"),
-            _ => String::new(),
-        },
-        Metric::SyscallsPerRequest => {
-            part(Metric::WouldBlocksPerRequest).map_or(String::new(), |vain| format!("{vain} in vain"))
-        }
-        _ => String::new(),
-    }
+fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
+    let parts: &[(Metric, &str)] = match metric {
+        Metric::CpuPerRequest => &[(Metric::UserCpuPerRequest, "user"), (Metric::SystemCpuPerRequest, "system")],
+        Metric::SyscallsPerRequest => &[(Metric::WouldBlocksPerRequest, "in vain")],
+        _ => &[],
+    };
+    let words = |(metric, what): &(Metric, &str)| {
+        let median = estimate(*metric, cell)?.median;
+        Some(format!("{} {what}", metric.format(median)))
+    };
+    parts.iter().filter_map(words).collect()
 }
 
 /// All that is needed to do it again, or to doubt it.

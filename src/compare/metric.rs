@@ -91,9 +91,12 @@ impl Metric {
         }
     }
 
-    /// Its values in the rounds of a cell that have it.
+    /// Its values in the rounds of a cell that have it. A quantile that some rounds are too short for has none: those
+    /// that got furthest are not like the rest.
     pub fn values(self, cell: &Cell) -> Vec<f64> {
-        cell.rounds.iter().filter_map(|round| self.of(round)).collect()
+        let values: Vec<f64> = cell.rounds.iter().filter_map(|round| self.of(round)).collect();
+        let is_quantile = matches!(self, Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999);
+        if is_quantile && values.len() < cell.rounds.len() { Vec::new() } else { values }
     }
 
     /// Which end is the good one.
@@ -177,6 +180,13 @@ impl Metric {
     }
 }
 
+/// By name, the most frequent first, without those too rare to tell of.
+pub fn syscalls_told(cell: &Cell) -> Vec<(&str, f64)> {
+    let mut calls = cell.syscalls_per_request();
+    calls.retain(|(_, per_request)| *per_request >= Metric::SyscallsPerRequest.resolution());
+    calls
+}
+
 /// Known only if at least one answer lies beyond it.
 fn quantile_ns(round: &Round, share: f64) -> Option<f64> {
     let beyond = round.latency.count() as f64 * (1.0 - share);
@@ -223,6 +233,7 @@ pub fn bytes(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::results::Histogram;
 
     #[test]
     fn numbers_keep_three_digits() {
@@ -248,6 +259,19 @@ mod tests {
         assert_eq!(Metric::LatencyP999.of(&round), None);
         round.latency.buckets = vec![(1000, 1000)];
         assert_eq!(Metric::LatencyP999.of(&round), Some(1000.0));
+    }
+
+    #[test]
+    fn a_quantile_is_of_all_rounds_or_of_none() {
+        let round = |count| Round { latency: Histogram { buckets: vec![(1000, count)] }, ..Round::default() };
+        let cell = |counts: [u64; 2]| Cell {
+            arm: String::new(),
+            workload: String::new(),
+            rounds: counts.map(round).into(),
+            faults: Vec::new(),
+        };
+        assert_eq!(Metric::LatencyP999.values(&cell([2000, 2000])), [1000.0, 1000.0]);
+        assert!(Metric::LatencyP999.values(&cell([2000, 500])).is_empty());
     }
 
     #[test]

@@ -72,8 +72,11 @@ pub fn ratio(metric: Metric, a: &Cell, b: &Cell) -> Option<Estimate> {
     Estimate::of(&ratios(metric, a, b))
 }
 
-/// In each round that both have.
+/// In each round that both have; none if either cell has no value of its own.
 pub fn ratios(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
+    if metric.values(a).is_empty() || metric.values(b).is_empty() {
+        return Vec::new();
+    }
     let pairs = a.rounds.iter().filter_map(|round| Some((metric.of(round)?, metric.of(b.round(round.number)?)?)));
     pairs.map(|(a, b)| a.max(metric.resolution()) / b.max(metric.resolution())).collect()
 }

@@ -35,6 +35,7 @@ pub struct Scale {
 enum ScaleKind {
     Linear,
     Log,
+    LogBinary,
 }
 
 impl Scale {
@@ -55,12 +56,17 @@ impl Scale {
         Scale { kind: ScaleKind::Log, values: (values.0 / 1.15, values.1 * 1.15), places }
     }
 
+    /// The same, marked at powers of two.
+    pub fn log_binary(values: (f64, f64), places: (f64, f64)) -> Scale {
+        Scale { kind: ScaleKind::LogBinary, ..Scale::log(values, places) }
+    }
+
     /// The place of `value`; of the nearest end if it lies outside.
     pub fn at(&self, value: f64) -> f64 {
         let (low, high) = self.values;
         let share = match self.kind {
             ScaleKind::Linear => (value - low) / (high - low),
-            ScaleKind::Log => (value.max(low) / low).ln() / (high / low).ln(),
+            ScaleKind::Log | ScaleKind::LogBinary => (value.max(low) / low).ln() / (high / low).ln(),
         };
         self.places.0 + share.clamp(0.0, 1.0) * (self.places.1 - self.places.0)
     }
@@ -79,6 +85,12 @@ impl Scale {
                 let parts: &[f64] = if high / low > 1000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
                 let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
                 let ticks = powers.flat_map(|power| parts.iter().map(move |part| part * 10_f64.powi(power)));
+                ticks.filter(|tick| (low..=high).contains(tick)).collect()
+            }
+            ScaleKind::LogBinary => {
+                let step = if (high / low).log2() > 10.0 { 4 } else { 2 };
+                let powers = low.log2().floor() as i32..=high.log2().ceil() as i32;
+                let ticks = powers.filter(|power| power % step == 0).map(|power| 2_f64.powi(power));
                 ticks.filter(|tick| (low..=high).contains(tick)).collect()
             }
         }
@@ -206,6 +218,7 @@ mod tests {
         assert_eq!(Scale::from_zero(0.37, (0.0, 100.0)).ticks().len(), 5);
         assert_eq!(Scale::from_zero(0.0, (0.0, 100.0)).at(0.5), 50.0);
         assert_eq!(Scale::log((10.0, 1000.0), (0.0, 100.0)).ticks(), [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]);
+        assert_eq!(Scale::log_binary((500.0, 5000.0), (0.0, 100.0)).ticks(), [1024.0, 4096.0]);
         assert_eq!(Scale::log((1.0, 1e6), (0.0, 100.0)).ticks().len(), 7);
     }
 

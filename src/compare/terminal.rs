@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use super::checks::{self, Check};
 use super::color::Style;
-use super::metric::{Metric, significant};
+use super::metric::{Metric, significant, syscalls_told};
 use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
@@ -173,7 +173,7 @@ fn details(cell: &Cell) -> String {
             Metric::CpuPerRequest.format(system)
         ));
     }
-    for (name, calls) in cell.syscalls_per_request() {
+    for (name, calls) in syscalls_told(cell) {
         parts.push(format!("{name} {}", significant(calls)));
     }
     if let Some(vain) = median(Metric::WouldBlocksPerRequest) {

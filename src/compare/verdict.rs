@@ -112,7 +112,7 @@ pub fn pairs(results: &Results) -> Vec<(&Arm, &Arm)> {
 }
 
 /// A sentence on the two under this workload, the amount of `b` being the measure:
-/// "mio serves 1.32 [1.29, 1.35] of nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
+/// "mio serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
 pub fn sentence(results: &Results, workload: &Workload, metrics: &[Metric], a: &Arm, b: &Arm) -> String {
     let (mut shown, mut not_shown) = (Vec::new(), Vec::new());
     for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
@@ -121,7 +121,8 @@ pub fn sentence(results: &Results, workload: &Workload, metrics: &[Metric], a: &
             Verdict::Differs(estimate) => {
                 // The name once, then "its".
                 let whose = if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
-                shown.push(format!("{} {} of {whose} {title}", metric.verb(), ratio_words(&estimate)));
+                let times = if estimate.median < 1.0 { "of" } else { "times" };
+                shown.push(format!("{} {} {times} {whose} {title}", metric.verb(), ratio_words(&estimate)));
             }
             Verdict::NoDifferenceShown(estimate, doubt) => {
                 not_shown.push(format!("{title}, {}{}", ratio_words(&estimate), doubt.words(&estimate)));
@@ -195,7 +196,9 @@ mod tests {
         let workload = results.workload("keep-alive-512").expect("it was made");
         let sentence = |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
         let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
-        assert!(differs.starts_with("mio serves ") && differs.contains(" of poll-list's requests per second, uses 0."));
+        assert!(
+            differs.starts_with("mio serves ") && differs.contains(" times poll-list's requests per second, uses 0.")
+        );
         assert!(differs.ends_with(" of its CPU time per request"), "{differs}");
         let equal = sentence(&[Metric::Throughput], "mio again", "mio");
         assert!(equal.starts_with("mio again and mio: no difference shown in requests per second, "), "{equal}");

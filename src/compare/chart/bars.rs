@@ -2,7 +2,7 @@
 
 use super::{WIDTH, cell_class, look, shortened, tick_words, words};
 use crate::compare::checks;
-use crate::compare::metric::{Metric, significant};
+use crate::compare::metric::{Metric, significant, syscalls_told};
 use crate::compare::results::{Arm, Results, Workload};
 use crate::compare::statistics::{Estimate, estimate, median};
 use crate::compare::svg::{Anchor, Drawing, Scale};
@@ -52,8 +52,7 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     let mut names: Vec<String> = Vec::new();
     for row in &mut rows {
         let Some(cell) = results.cell(&workload.name, &row.arm.name) else { continue };
-        let mut calls = cell.syscalls_per_request();
-        calls.retain(|(_, count)| *count >= Metric::SyscallsPerRequest.resolution());
+        let calls = syscalls_told(cell);
         row.note =
             calls.iter().map(|(name, count)| format!("{name} {}", significant(*count))).collect::<Vec<_>>().join(", ");
         let mut shaded: Vec<(usize, f64)> = Vec::new();
@@ -70,19 +69,19 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     bars(results, workload, Metric::SyscallsPerRequest, &rows)
 }
 
-/// One point an arm on an axis of magnitudes.
+/// One point an arm on an axis of magnitudes, for bytes.
 pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     let floor = |value: f64| value.max(metric.resolution());
     let low = rows.iter().map(|row| floor(row.total.low)).reduce(f64::min)?;
     let high = rows.iter().map(|row| floor(row.total.high)).reduce(f64::max)?;
-    let across = Scale::log((low / 2.0, high * 2.0), (LEFT, RIGHT));
+    let across = Scale::log_binary((low / 2.0, high * 2.0), (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, &rows, across);
     for (row, y) in rows.iter().zip(frame.middles.clone()) {
         let look = look(results, row.arm);
         let [low, middle, high] =
             [row.total.low, row.total.median, row.total.high].map(|value| across.at(floor(value)));
-        frame.row(row, y, high, |drawing| {
+        frame.row(row, y, high.max(middle + 6.0), |drawing| {
             drawing.line("whisker", (low, y), (high, y));
             drawing.marker("marker", look.shape, (middle, y));
         });
@@ -100,7 +99,7 @@ fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Ro
 }
 
 fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]) -> Option<String> {
-    let limit = limit(rows)?;
+    let limit = limit(metric, rows)?;
     let across = Scale::from_zero(limit, (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, rows, across);
     for (row, y) in rows.iter().zip(frame.middles.clone()) {
@@ -129,13 +128,14 @@ fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]
 }
 
 /// The longest bar that is drawn whole.
-fn limit(rows: &[Row<'_>]) -> Option<f64> {
+fn limit(metric: Metric, rows: &[Row<'_>]) -> Option<f64> {
+    // Of values about as small as can be told apart, a plot must not make mountains.
+    let least = 10.0 * metric.resolution();
     let totals: Vec<f64> = rows.iter().map(|row| row.total.median).collect();
     let whole = BREAK_FACTOR * median(&totals)?;
-    // Where the usual value is next to nothing there is nothing to make room for.
-    let are_whole = |value: &f64| whole <= 0.0 || *value <= whole;
-    let highs = rows.iter().filter(|row| are_whole(&row.total.median)).map(|row| row.total.high);
-    highs.reduce(f64::max)
+    let is_whole = |value: f64| whole < least || value <= whole;
+    let highs = rows.iter().filter(|row| is_whole(row.total.median)).map(|row| row.total.high);
+    Some(highs.fold(least, f64::max))
 }
 
 /// The rows' places, the axis beneath, and a name before each.

@@ -59,8 +59,13 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
             .collect();
         let Some((_, _, end)) = points.last() else { continue };
         let look = look(results, arm);
-        let line: Vec<(f64, f64)> = points.iter().map(|(.., place)| *place).collect();
-        drawing.path(&format!("curve {}", look.class), &line);
+        for ends in points.windows(2) {
+            let [(before, _, from), (after, _, to)] = ends else { continue };
+            // As pale as the paler of its ends.
+            let classes = [before, after].map(|workload| cell_class(results, workload, arm));
+            let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };
+            drawing.group(class, &arm.name, |drawing| drawing.path("curve", &[*from, *to]));
+        }
         for (workload, estimate, (x, y)) in &points {
             let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &arm.name));
             let title =
