@@ -51,6 +51,7 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let start = || Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        eprintln!("{strategy:?}");
         let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();
         std::thread::scope(|scope| {

@@ -55,6 +55,8 @@ pub struct Connection<F> {
     output: Output<F>,
     writing: Writing,
     requests_left: u32,
+    /// Whether it has had an answer.
+    is_served: bool,
     /// Why the connection ends when none is left.
     last_because: CloseReason,
 }
@@ -122,6 +124,7 @@ impl<F> Connection<F> {
             output: Output::default(),
             writing: Writing::Nothing,
             requests_left: limits.requests_max,
+            is_served: false,
             last_because: CloseReason::RequestsMax,
             limits,
         }
@@ -223,7 +226,14 @@ impl<F> Connection<F> {
     }
 
     /// The server is stopping: one request more is answered, if it has come already, and says so.
-    pub fn stop(&mut self) {
+    ///
+    /// Who has just come and said nothing yet has its first request on the way: it is given a moment.
+    pub fn stop(&mut self, now: &Now) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let is_newcomer = self.is_newcomer();
+        if let (State::Idle { until }, true) = (&mut self.state, is_newcomer) {
+            *until = (*until).min(now.instant + MOMENT);
+        }
         self.last_because = CloseReason::Stopping;
         self.requests_left = match self.state {
             State::Body { .. } => 0,
@@ -235,12 +245,17 @@ impl<F> Connection<F> {
     pub fn idleness(&self) -> Option<Idleness> {
         match self.state {
             State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
-                let is_served = self.requests_left < self.limits.requests_max;
+                let is_served = self.is_served;
                 let patience = if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
                 Some(Idleness { is_served, since: until.checked_sub(patience).unwrap_or(until) })
             }
             _ => None,
         }
+    }
+
+    /// Whether nothing has come of it yet.
+    pub fn is_newcomer(&self) -> bool {
+        self.idleness().is_some_and(|idleness| !idleness.is_served)
     }
 
     /// Its place is needed for another. Only an idle connection is ended for that.
@@ -405,6 +420,7 @@ impl<F> Connection<F> {
         };
         let answer = site.respond(&request, now);
         self.requests_left -= 1;
+        self.is_served = true;
         let after = self.after(&request, &answer);
         let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, now));
         match answer {

@@ -158,10 +158,10 @@ impl Blocking {
     fn serve(&self, mut client: Client, worker: &mut Worker) {
         let mut patience = self.listener.patience();
         loop {
-            if self.stopping.load(Ordering::Acquire) || told_by_parent() {
-                client.stop();
-            }
             let now = worker.clock.now();
+            if self.stopping.load(Ordering::Acquire) || told_by_parent() {
+                client.stop(&now);
+            }
             match client.connection.deadline() {
                 Some(deadline) if deadline <= now.instant => client.connection.expire(&now),
                 Some(deadline) => client.be_patient(deadline - now.instant, &mut patience, &worker.ledger),

@@ -114,8 +114,9 @@ impl Clients {
 
     /// Lets everyone finish.
     pub(super) fn stop(&mut self) {
+        let now = self.worker.clock.now();
         for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            self.slab[key].stop();
+            self.slab[key].stop(&now);
             self.serve(key);
         }
     }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::worker::{Slot, Worker};
-use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Output, Step};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Now, Output, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
 
@@ -86,8 +86,12 @@ impl Client {
     }
 
     /// The server is stopping: what has arrived is answered, and then the input ends.
-    pub fn stop(&mut self) {
-        self.connection.stop();
+    pub fn stop(&mut self, now: &Now) {
+        let is_newcomer = self.connection.is_newcomer();
+        self.connection.stop(now);
+        if is_newcomer {
+            return;
+        }
         // It can only fail if the peer is gone, which the next read shows.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
         self.readable = Readable::ToTheEnd;

@@ -32,7 +32,12 @@ impl Live {
     /// Ends the input of every connection: its thread wakes, answers what was asked, and finds the end.
     /// Those that have not finished within `timeout` are cut.
     pub(super) fn stop_all(&self, timeout: Duration) {
+        // The request of whoever was accepted last is on its way: its thread would find the end before it.
+        const MOMENT: Duration = Duration::from_millis(100);
         let give_up = Instant::now() + timeout;
+        if !self.lock().is_empty() {
+            std::thread::sleep(MOMENT.min(timeout));
+        }
         self.shut_down_all(Shutdown::Read);
         let mut sockets = self.lock();
         while !sockets.is_empty() {

@@ -40,7 +40,8 @@ impl PollList {
         // Those who are connected already, then nobody; each may finish.
         self.turn(Some(&mut door));
         drop(door);
-        self.clients.iter_mut().for_each(Client::stop);
+        let now = self.worker.clock.now();
+        self.clients.iter_mut().for_each(|client| client.stop(&now));
         let give_up = self.worker.clock.now().instant + stop.timeout();
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
             self.turn(None);

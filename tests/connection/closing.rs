@@ -94,7 +94,7 @@ fn a_stop_lets_one_request_more_through_and_says_close() {
         peer.give(get("/part"));
         peer.settle();
         peer.give(sent_before_the_stop);
-        peer.connection.stop();
+        peer.connection.stop(&peer.now);
         peer.give((get("/small") + &get("/part")).trim_start_matches(sent_before_the_stop));
         peer.settle();
         assert_eq!(persistence(&peer.answers()), [None, Some("close")], "{sent_before_the_stop:?} was sent before");
@@ -109,7 +109,7 @@ fn a_stop_lets_one_request_more_through_of_those_that_a_full_queue_held_up() {
     peer.give(get("/large").repeat(20));
     let queued = peer.site.answered;
     assert!(queued < 20);
-    peer.connection.stop();
+    peer.connection.stop(&peer.now);
     peer.settle();
     peer.finish();
     let answers = peer.answers();
@@ -121,7 +121,7 @@ fn a_stop_lets_one_request_more_through_of_those_that_a_full_queue_held_up() {
 fn a_stop_during_a_body_ends_with_it() {
     let mut peer = Peer::new(Limits::default());
     peer.give("GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
-    peer.connection.stop();
+    peer.connection.stop(&peer.now);
     peer.settle();
     peer.give("lo".to_owned() + &get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
@@ -131,7 +131,7 @@ fn a_stop_during_a_body_ends_with_it() {
 #[test]
 fn the_reason_of_a_stop_is_the_stop() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.stop();
+    peer.connection.stop(&peer.now);
     peer.give(get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
 }
@@ -139,10 +139,10 @@ fn the_reason_of_a_stop_is_the_stop() {
 #[test]
 fn a_stop_may_come_twice() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.stop();
-    peer.connection.stop();
+    peer.connection.stop(&peer.now);
+    peer.connection.stop(&peer.now);
     peer.give(get("/small"));
-    peer.connection.stop();
+    peer.connection.stop(&peer.now);
     peer.settle();
     assert_eq!(persistence(&peer.answers()), [Some("close")]);
 }

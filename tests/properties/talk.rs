@@ -264,7 +264,7 @@ impl Talk<'_> {
                     self.now.instant = self.now.instant.max(deadline);
                 }
             }
-            Disturbance::Stop => self.connection.stop(),
+            Disturbance::Stop => self.connection.stop(&self.now),
             Disturbance::Leave if self.connection.step() == Step::Receive => self.connection.end_of_input(),
             Disturbance::Leave => {}
             Disturbance::Fail => self.connection.fail(CloseReason::Failed),
