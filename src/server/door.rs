@@ -102,7 +102,7 @@ impl Door {
     /// Nobody is idle here: the other workers are asked, and those who wait have to for a moment.
     pub fn ask_for_room(&mut self, now: Instant) {
         self.slots.ask_for_room();
-        self.rests_until = Some(now + REST);
+        self.rest(now);
     }
 
     /// A connection has ended: there is a place and a descriptor.

@@ -181,7 +181,9 @@ impl Root {
     }
 
     /// Opens the folder at `path` itself, to be listed.
-    /// The status otherwise.
+    ///
+    /// # Errors
+    /// The status that says why there is nothing to list.
     pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<OpenFolder, Status> {
         let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
         ledger.count(Call::Open);
