@@ -6,6 +6,7 @@
 
 use std::io::IoSlice;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -133,15 +134,15 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
 
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
     for _ in 0..STEPS_MAX {
-        let goes_on = match client.connection.step() {
+        let flow = match client.connection.step() {
             Step::Send => send(client, worker),
             Step::Resume => {
                 let deferred = client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
                 defer(client, worker, deferred);
-                true
+                ControlFlow::Continue(())
             }
-            Step::Wait => false,
-            Step::Receive => client.readable != Readable::No && receive(client, worker),
+            Step::Receive if client.readable != Readable::No => receive(client, worker),
+            Step::Receive | Step::Wait => ControlFlow::Break(Drive::Blocked),
             Step::HalfClose => {
                 worker.ledger.count(Call::Shutdown);
                 worker.ledger.tell(client.id, format_args!("shutdown of the sending side"));
@@ -149,22 +150,35 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                     Ok(()) => client.connection.half_closed(&worker.clock.now()),
                     Err(_) => client.connection.fail(CloseReason::Failed),
                 }
-                true
+                ControlFlow::Continue(())
             }
             Step::Close(closing) => {
                 close(client, worker, closing);
-                return Drive::Closed;
+                ControlFlow::Break(Drive::Closed)
             }
         };
-        if !goes_on {
-            return Drive::Blocked;
+        if let ControlFlow::Break(outcome) = flow {
+            return outcome;
         }
     }
     Drive::Yielded
 }
 
-/// Reads once. False if the socket has nothing.
-fn receive(client: &mut Client, worker: &mut Worker) -> bool {
+/// What a call that failed means for the connection. One that a signal interrupted has said nothing about the socket: the
+/// strategy comes back, and sees to the signal before.
+fn fail(client: &mut Client, errno: Errno) -> ControlFlow<Drive> {
+    match errno {
+        Errno::AGAIN => ControlFlow::Break(Drive::Blocked),
+        Errno::INTR => ControlFlow::Break(Drive::Yielded),
+        _ => {
+            client.connection.fail(CloseReason::Failed);
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+/// Reads once.
+fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
     let received =
         rustix::net::recv(&client.socket, &mut worker.scratch[..], RecvFlags::empty()).map(|(length, _)| length);
     worker.ledger.transfer(Call::Recv, client.id, received);
@@ -178,14 +192,14 @@ fn receive(client: &mut Client, worker: &mut Worker) -> bool {
             let deferred = client.connection.receive(&worker.scratch[..length], &worker.clock.now(), &mut worker.site);
             defer(client, worker, deferred);
         }
-        Err(Errno::AGAIN) => {
-            client.readable = Readable::No;
-            return false;
+        Err(errno) => {
+            if errno == Errno::AGAIN {
+                client.readable = Readable::No;
+            }
+            return fail(client, errno);
         }
-        Err(Errno::INTR) => return false,
-        Err(_) => client.connection.fail(CloseReason::Failed),
     }
-    true
+    ControlFlow::Continue(())
 }
 
 /// Has the work on an answer done: by a helper, if the worker has any, or here.
@@ -196,11 +210,11 @@ fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<sit
     }
 }
 
-/// Writes once. False if the socket is full.
-fn send(client: &mut Client, worker: &mut Worker) -> bool {
+/// Writes once.
+fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let (sent, is_full) = match client.connection.output().chunk(&mut slices) {
-        Chunk::Empty => (Ok(0), false),
+    let (sent, given) = match client.connection.output().chunk(&mut slices) {
+        Chunk::Empty => (Ok(0), 0),
         Chunk::Memory { slices: count, more } => {
             let slices = &slices[..count];
             let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
@@ -209,8 +223,7 @@ fn send(client: &mut Client, worker: &mut Worker) -> bool {
                 many => rustix::net::sendmsg(&client.socket, many, &mut SendAncillaryBuffer::default(), flags),
             };
             worker.ledger.transfer(Call::Send, client.id, sent);
-            let given: usize = slices.iter().map(|slice| slice.len()).sum();
-            (sent, sent.is_ok_and(|sent| sent < given))
+            (sent, slices.iter().map(|slice| slice.len()).sum())
         }
         Chunk::File { file, range } => {
             let count = (range.end - range.start).min(SENDFILE_BYTES_MAX);
@@ -219,25 +232,20 @@ fn send(client: &mut Client, worker: &mut Worker) -> bool {
             worker.ledger.transfer(Call::Sendfile, client.id, sent);
             if sent == Ok(0) {
                 client.connection.fail(CloseReason::FileTruncated);
-                return true;
+                return ControlFlow::Continue(());
             }
-            (sent, false)
+            // It may have stopped for another reason than a full socket, which the next call tells.
+            (sent, 0)
         }
     };
-    match sent {
-        Ok(sent) => {
-            worker.moved_bytes += sent as u64;
-            let (now, address) = (worker.clock.now(), client.address);
-            client.connection.sent(sent as u64, &now, |exchange| worker.log.record(&exchange, address, &now));
-            !is_full
-        }
-        Err(Errno::AGAIN) => false,
-        Err(Errno::INTR) => false,
-        Err(_) => {
-            client.connection.fail(CloseReason::Failed);
-            true
-        }
-    }
+    let sent = match sent {
+        Ok(sent) => sent,
+        Err(errno) => return fail(client, errno),
+    };
+    worker.moved_bytes += sent as u64;
+    let (now, address) = (worker.clock.now(), client.address);
+    client.connection.sent(sent as u64, &now, |exchange| worker.log.record(&exchange, address, &now));
+    if sent < given { ControlFlow::Break(Drive::Blocked) } else { ControlFlow::Continue(()) }
 }
 
 fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {

@@ -54,7 +54,7 @@ pub enum Accepted {
     Connection(OwnedFd, Option<SocketAddr>),
     /// Nobody waits, or a signal came while this did.
     Nobody,
-    /// Somebody waits, but the system has no descriptor or memory left. To try again at once would spin.
+    /// Somebody waits, but can't be let in: mostly the system has no descriptor or memory left. To try again at once would spin.
     Exhausted(Errno),
 }
 
@@ -140,14 +140,15 @@ impl Listener {
         };
         loop {
             ledger.count(Call::Accept);
-            return match rustix::net::acceptfrom_with(&self.fd, flags) {
-                Ok((socket, peer)) => Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok())),
+            return match (rustix::net::acceptfrom_with(&self.fd, flags), self.waiting) {
+                (Ok((socket, peer)), _) => Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok())),
+                // A thread that waits is to see why it was woken. One that doesn't has to know whether somebody waits: it is told
+                // of a newcomer once.
+                (Err(Errno::INTR), Waiting::Never) => continue,
                 // EINVAL: the listener was shut down under a thread that waited in it.
-                Err(Errno::AGAIN | Errno::INTR | Errno::INVAL) => Accepted::Nobody,
-                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => Accepted::Exhausted(errno),
-                // The peer went away while it waited (accept(2): ECONNABORTED and the network errors of the
-                // connection itself). The next one may be there still.
-                Err(_) => continue,
+                (Err(Errno::AGAIN | Errno::INTR | Errno::INVAL), _) => Accepted::Nobody,
+                (Err(errno), _) if is_of_the_newcomer(errno) => continue,
+                (Err(errno), _) => Accepted::Exhausted(errno),
             };
         }
     }
@@ -165,6 +166,24 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Whether it is the connection that failed while it waited, and not accepting: the next one may be there (accept(2), "Error
+/// handling").
+fn is_of_the_newcomer(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::PERM
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
 }
 
 fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {

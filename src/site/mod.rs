@@ -231,6 +231,8 @@ impl Respond for Site {
     type File = File;
 
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<File> {
+        #[cfg(debug_assertions)]
+        panic_where_asked_to(request);
         // 1. Who asks. A preflight never brings credentials (Fetch standard, section 3.2.2).
         let is_preflight = self.policy.cors && request.method == Method::Options;
         if let Some(credentials) = &self.policy.credentials
@@ -254,6 +256,15 @@ impl Respond for Site {
                 Answer::Now(self.with_policy(response, &relative_of(request)))
             }
         }
+    }
+}
+
+/// There should be no panic; that one costs no more than its connection can only be tested where there is one. Not in releases.
+#[cfg(debug_assertions)]
+fn panic_where_asked_to(request: &Request<'_>) {
+    let wanted = std::env::var_os("MINIWEB_PANIC_AT");
+    if let (Target::Path { path, .. }, Some(wanted)) = (request.target, wanted) {
+        assert!(path != wanted.as_encoded_bytes(), "a panic was asked for");
     }
 }
 

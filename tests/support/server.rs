@@ -81,7 +81,8 @@ pub struct Server {
     pub output: Lines,
     /// What it tells on stderr. Unless it was asked to trace, it has nothing to tell.
     pub errors: Lines,
-    may_tell: bool,
+    /// Whether it is expected to tell something there.
+    pub may_tell: bool,
     process: Child,
     ended: Option<ExitStatus>,
 }

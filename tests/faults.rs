@@ -1,0 +1,316 @@
+//! Faults from outside, injected one at a time: the system refuses a call, a client goes away at every possible moment, a bug
+//! panics. What must hold each time: whoever it happened to gets the right end, nobody else notices, and nothing is left.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use support::{End, Peer, Server, Site, Strategy, get, miniweb, patterned, wait_until};
+
+/// Enough for the kernel to take some of it and not all.
+const LARGE_BYTES: usize = 12 << 20;
+/// Whoever is accepted can be answered this.
+const NEEDS_NO_FILE: &str = "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn site() -> Site {
+    let site = Site::new();
+    site.write("large.bin", patterned(LARGE_BYTES));
+    (0..10).for_each(|n| drop(site.write(format!("{n}.txt"), "not asked for before")));
+    site
+}
+
+/// Until this is dropped, no process of the server can open anything.
+struct WithoutDescriptors<'a> {
+    server: &'a Server,
+    limits: Vec<(i32, Rlimit)>,
+}
+
+impl WithoutDescriptors<'_> {
+    fn of(server: &Server) -> WithoutDescriptors<'_> {
+        let lower = |(id, _): (i32, char)| {
+            let is_open = |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("it lives");
+            let first_free = (0..).find(|n| !is_open(n)).expect("not all numbers are taken");
+            // The hard limit is inherited and stays as it is.
+            (id, set_limit(id, Rlimit { current: Some(first_free), ..getrlimit(Resource::Nofile) }))
+        };
+        WithoutDescriptors { server, limits: server.processes().into_iter().map(lower).collect() }
+    }
+}
+
+impl Drop for WithoutDescriptors<'_> {
+    fn drop(&mut self) {
+        let live = self.server.processes();
+        for (id, before) in self.limits.drain(..).filter(|(id, _)| live.iter().any(|(live, _)| live == id)) {
+            set_limit(id, before);
+        }
+    }
+}
+
+/// What the limit was before.
+fn set_limit(id: i32, limit: Rlimit) -> Rlimit {
+    prlimit(Pid::from_raw(id), Resource::Nofile, limit).expect("it lives, and its limit is ours to set")
+}
+
+/// Time on a processor that its processes have had.
+fn cpu_time(server: &Server) -> Duration {
+    let ticks = |(id, _): (i32, char)| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let facts: Vec<_> = stat.rsplit_once(") ").map_or(vec![], |(_, facts)| facts.split(' ').collect());
+        facts.iter().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum::<u64>()
+    };
+    Duration::from_secs_f64(server.processes().into_iter().map(ticks).sum::<u64>() as f64 / 100.0)
+}
+
+#[test]
+fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
+    let (site, large) = (site(), patterned(LARGE_BYTES));
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &[]);
+        // A download that began before, and a connection that is kept.
+        let mut download = server.connect();
+        download.send(get("/large.bin"));
+        assert_eq!(download.response_to_head().content_length(), LARGE_BYTES as u64);
+        let mut kept = strategy.serves_several_at_once().then(|| server.connect());
+        if let Some(kept) = &mut kept {
+            assert_eq!(kept.get("/page.html").status, 200);
+        }
+        let shortage = WithoutDescriptors::of(&server);
+        let mut newcomer = server.connect();
+        newcomer.send(NEEDS_NO_FILE);
+        if let Some(kept) = &mut kept {
+            let refused = kept.get("/1.txt");
+            assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")), "{strategy:?}");
+            assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{strategy:?}");
+        }
+        // Busy polling burns its core in any case.
+        if strategy != Strategy::PollList {
+            let (before, start) = (cpu_time(&server), Instant::now());
+            std::thread::sleep(Duration::from_millis(500));
+            let (spent, passed) = (cpu_time(&server) - before, start.elapsed());
+            assert!(spent < passed / 5, "{strategy:?} spent {spent:?} of {passed:?} on nothing");
+        }
+        assert!(download.take(LARGE_BYTES) == large, "{strategy:?}");
+        drop(shortage);
+        drop(download);
+        assert_eq!(newcomer.response().status, 204, "{strategy:?}");
+        if let Some(kept) = &mut kept {
+            wait_until("files can be opened again", || (kept.get("/1.txt").status == 200).then_some(()));
+        }
+    }
+}
+
+/// The server under strace, which lets `calls` fail in the way that `fault` says; None where there is no strace.
+fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str) -> Option<Server> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: there is no strace to inject faults with");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
+    command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
+    command.args(Server::command(strategy, site.root(), &[]).get_args());
+    Some(Server::run(command))
+}
+
+#[test]
+fn whatever_fails_at_accept_passes() {
+    let site = site();
+    for strategy in Strategy::ALL {
+        for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
+            // The first call and each third after it.
+            let fault = format!("error={errno}:when=1+3");
+            let Some(server) = with_fault(strategy, &site, "accept4", &fault) else { return };
+            (0..4).for_each(|_| assert_eq!(server.get("/page.html").status, 200, "{strategy:?}, {errno}"));
+        }
+    }
+}
+
+#[test]
+fn a_call_that_a_signal_interrupts_is_made_again() {
+    let (site, large) = (site(), patterned(LARGE_BYTES));
+    for strategy in Strategy::ALL {
+        let calls = "recvfrom,sendto,sendmsg,sendfile,epoll_wait,poll,openat2";
+        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3") else { return };
+        for _ in 0..3 {
+            let mut peer = server.connect();
+            peer.send(get("/page.html").repeat(5));
+            (0..5).for_each(|_| assert_eq!(peer.response().status, 200, "{strategy:?}"));
+            assert!(peer.get("/large.bin").body == large, "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_connection_ends_alone() {
+    let (site, large) = (site(), patterned(LARGE_BYTES));
+    for strategy in Strategy::ALL {
+        for (calls, errno) in [
+            ("recvfrom", "ECONNRESET"),
+            ("recvfrom", "ETIMEDOUT"),
+            ("sendto,sendmsg", "EPIPE"),
+            ("sendto,sendmsg", "ECONNRESET"),
+            ("sendfile", "EIO"),
+            ("sendfile", "EPIPE"),
+        ] {
+            let Some(server) = with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3")) else { return };
+            let mut outcomes = [0, 0];
+            for _ in 0..6 {
+                let mut peer = server.connect();
+                peer.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                let (bytes, _) = peer.rest();
+                let head = memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+                // All of it, or a part: never anything else.
+                assert!(large.starts_with(&bytes[head..]), "{strategy:?}, {errno}");
+                outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
+            }
+            // Each thread and process has a count of its own, and may never come to its second call.
+            let is_sure =
+                [Strategy::Mio, Strategy::PollList, Strategy::Iterative].contains(&strategy) && calls != "sendfile";
+            assert!(
+                !is_sure || outcomes.iter().all(|count| *count > 0),
+                "{strategy:?}, {calls}, {errno}: {outcomes:?}"
+            );
+        }
+    }
+}
+
+/// How a client goes away.
+#[derive(Clone, Copy, Debug)]
+enum Departure {
+    Reset,
+    Close,
+    /// It says that it has nothing more to say, and listens.
+    HalfClose,
+}
+
+#[test]
+fn a_client_may_go_at_any_point_of_its_requests() {
+    let site = Site::new();
+    site.write("200k.bin", patterned(200_000));
+    let requests = [get("/page.html"), get("/200k.bin"), get("/missing")];
+    let text = requests.concat();
+    let ends: Vec<usize> = (1..=3).map(|n| requests[..n].concat().len()).collect();
+    let mut cuts: Vec<usize> = (0..text.len()).step_by(7).chain(ends.iter().flat_map(|end| end - 2..end + 2)).collect();
+    cuts.retain(|cut| *cut <= text.len());
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &[]);
+        assert_eq!(server.get("/page.html").status, 200);
+        let descriptors = settled_descriptors(&server);
+        for cut in &cuts {
+            for departure in [Departure::Reset, Departure::Close, Departure::HalfClose] {
+                let mut peer = server.connect();
+                peer.send(&text[..*cut]);
+                match departure {
+                    Departure::Reset => peer.reset(),
+                    Departure::Close => drop(peer),
+                    Departure::HalfClose => {
+                        peer.finish_sending();
+                        let whole = ends.iter().filter(|end| *end <= cut).count();
+                        let answered = peer.responses_to_the_end();
+                        let good = answered.iter().filter(|answer| [200, 404].contains(&answer.status)).count();
+                        assert_eq!(good, whole, "{strategy:?}: {cut} bytes, then the end of input");
+                    }
+                }
+            }
+        }
+        expect_nothing_left(&server, descriptors);
+    }
+}
+
+#[test]
+fn a_client_may_go_at_any_point_of_an_answer() {
+    let site = site();
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &[]);
+        assert_eq!(server.get("/page.html").status, 200);
+        let descriptors = settled_descriptors(&server);
+        for read in [0, 1, 100, 1000, 65_536, 65_537, 300_000, 1 << 20, LARGE_BYTES / 2, LARGE_BYTES - 1, LARGE_BYTES] {
+            for departure in [Departure::Reset, Departure::Close, Departure::HalfClose] {
+                let mut peer = server.connect();
+                peer.send(get("/large.bin"));
+                assert_eq!(peer.take(read).len(), read);
+                match departure {
+                    Departure::Reset => peer.reset(),
+                    Departure::Close => drop(peer),
+                    Departure::HalfClose => {
+                        peer.finish_sending();
+                        let (rest, end) = peer.rest();
+                        assert_eq!(end, End::Clean, "{strategy:?}");
+                        assert!(read + rest.len() > LARGE_BYTES, "{strategy:?}: the rest is owed after {read} bytes");
+                    }
+                }
+            }
+        }
+        expect_nothing_left(&server, descriptors);
+    }
+}
+
+/// What is open when nobody is there: the connections of before may take a moment to be closed.
+fn settled_descriptors(server: &Server) -> usize {
+    let mut before = server.descriptors();
+    wait_until("its descriptors settle", || {
+        let (then, now) = (before, server.descriptors());
+        before = now;
+        (then == now).then_some(now)
+    })
+}
+
+#[track_caller]
+fn expect_nothing_left(server: &Server, descriptors: usize) {
+    assert_eq!(server.get("/page.html").status, 200);
+    wait_until("what they opened is closed", || (server.descriptors() <= descriptors).then_some(()));
+    wait_until("what they started has ended", || (server.processes().len() == 1).then_some(()));
+}
+
+#[test]
+fn a_panic_takes_only_its_connection() {
+    if !cfg!(debug_assertions) {
+        eprintln!("skipped: a release has no way to make it panic");
+        return;
+    }
+    let site = Site::new();
+    for strategy in Strategy::ALL {
+        let mut command = Server::command(strategy, site.root(), &[]);
+        command.env("MINIWEB_PANIC_AT", "/bug");
+        let mut server = Server::run(command);
+        server.may_tell = true;
+        let mut bystander = strategy.serves_several_at_once().then(|| server.connect());
+        if let Some(bystander) = &mut bystander {
+            assert_eq!(bystander.get("/page.html").status, 200);
+        }
+        let descriptors = settled_descriptors(&server);
+        for _ in 0..20 {
+            let mut peer = server.connect();
+            peer.send(get("/bug"));
+            let (answer, _) = peer.rest();
+            assert_eq!(support::shown(&answer), "", "{strategy:?}");
+        }
+        server.errors.until(|line| line.contains("a panic was asked for"));
+        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        if let Some(bystander) = &mut bystander {
+            assert_eq!(bystander.get("/page.html").status, 200, "{strategy:?}");
+        }
+        wait_until("its descriptors are closed", || (server.descriptors() <= descriptors).then_some(()));
+    }
+}
+
+#[test]
+fn whoever_never_asks_gets_out_of_the_way_of_a_strategy_that_waits_for_it() {
+    let site = Site::new();
+    for (strategy, places) in [(Strategy::Iterative, 1), (Strategy::Pool, 16)] {
+        let server = Server::start(strategy, site.root(), &["--header-timeout", "0.5"]);
+        let mut slow: Vec<Peer> = (0..places).map(|_| server.connect()).collect();
+        slow.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nX: "));
+        // Everyone is kept waiting meanwhile: that is what the strategy is.
+        let mut honest = server.connect();
+        honest.send(get("/page.html"));
+        for peer in &mut slow {
+            assert_eq!(peer.response().status, 408, "{strategy:?}");
+        }
+        assert_eq!(honest.response().status, 200, "{strategy:?}");
+    }
+}
