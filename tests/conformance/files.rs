@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
@@ -19,7 +20,10 @@ pub fn cases() -> Vec<Case> {
         a_file_that_appears_and_disappears_is_seen,
         a_folder_in_place_of_a_file_is_seen,
         a_large_file_that_is_replaced_while_it_is_sent_stays_itself,
+        a_large_file_that_is_deleted_while_it_is_sent_stays_itself,
+        a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised,
         a_file_that_shrinks_while_it_is_sent_closes_the_connection,
+        a_permission_that_is_removed_is_seen,
         a_file_that_is_emptied_does_not_hold_a_connection,
         any_modification_time_is_survived,
     ]
@@ -175,6 +179,53 @@ fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(strategy: Strateg
     assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
     fs::rename(site.write("new", vec![0; 30 << 20]), site.path("large.bin")).expect("it is ours");
     assert!(peer.response().body == content);
+}
+
+fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned(12 << 20);
+    site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send(get("/large.bin"));
+    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
+    fs::remove_file(site.path("large.bin")).expect("it is ours");
+    assert!(peer.response().body == content);
+    wait_until("it is gone", || (peer.get("/large.bin").status == 404).then_some(()));
+}
+
+fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(strategy: Strategy) {
+    let site = Site::new();
+    let content = patterned(12 << 20);
+    let path = site.write("large.bin", &content);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send(get("/large.bin") + &get("/page.html"));
+    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
+    let mut file = fs::File::options().append(true).open(path).expect("it is there");
+    file.write_all(b"and more").expect("it is ours");
+    assert!(peer.response().body == content);
+    assert_eq!(peer.response().content_length(), 35, "the next answer begins where the promise ends");
+    let grown = content.len() as u64 + 8;
+    wait_until("the new length is seen", || {
+        (peer.ask(get("/large.bin").replace("GET", "HEAD")).content_length() == grown).then_some(())
+    });
+}
+
+fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
+    let site = Site::new();
+    let allow = |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
+    // Nothing is forbidden to root.
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user", "nobody"] } else { &[] };
+    for folder in [site.root(), site.beside("")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let server = Server::start(strategy, site.root(), user);
+    let mut peer = server.connect();
+    for (mode, status) in [(0o644, 200), (0o000, 403), (0o644, 200)] {
+        allow(mode).expect("it is ours");
+        wait_until("the permission is seen", || (peer.get("/page.html").status == status).then_some(()));
+    }
 }
 
 fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(strategy: Strategy) {
