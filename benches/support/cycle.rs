@@ -1,0 +1,95 @@
+//! One whole turn of a connection in memory: bytes in, answers out, and no socket.
+//!
+//! The site is the one that is part of the program, so that nothing is asked of a disk; its answers come from the same memory as
+//! those of a folder. The moment is made up and stands still.
+
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use miniweb::http::{Chunk, Connection, Limits, Now, Output, Step};
+use miniweb::ledger::Ledger;
+use miniweb::site::{File, Root, Site};
+
+/// What a load generator sends.
+pub const SMALL: &[u8] = b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\r\n";
+
+/// What a browser sends.
+pub const BROWSER: &[u8] = b"GET /404.html HTTP/1.1\r\n\
+    Host: 127.0.0.1:7890\r\n\
+    Connection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\n\
+    sec-ch-ua: \"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\"\r\n\
+    sec-ch-ua-mobile: ?0\r\n\
+    sec-ch-ua-platform: \"Linux\"\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+    Sec-Fetch-Site: none\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-User: ?1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9\r\n\r\n";
+
+const MISSING: &[u8] = b"GET /nothing-here HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\r\n";
+const NOT_MODIFIED: &[u8] = b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\nIf-None-Match: *\r\n\r\n";
+
+/// The turns that are measured: what they are called, what is sent, and how often in one piece.
+pub const TURNS: [(&str, &[u8], usize); 5] = [
+    ("one", SMALL, 1),
+    ("one from a browser", BROWSER, 1),
+    ("pipelined 16", SMALL, 16),
+    ("404", MISSING, 1),
+    ("304", NOT_MODIFIED, 1),
+];
+
+/// A connection and the site that answers on it.
+pub struct Cycle {
+    connection: Connection<File>,
+    spare: Output<File>,
+    site: Site,
+    now: Now,
+    input: Vec<u8>,
+}
+
+impl Cycle {
+    /// A turn of so many equal requests.
+    pub fn new(request: &[u8], requests: usize) -> Cycle {
+        let (site, now) = (sample_site(), now());
+        let limits = Limits { requests_max: u32::MAX, ..Limits::default() };
+        let connection = Connection::new(Arc::new(limits), &now);
+        Cycle { connection, spare: Output::default(), site, now, input: request.repeat(requests) }
+    }
+
+    /// One turn, as `drive` makes it for a socket that takes whatever it is given.
+    pub fn turn(&mut self) {
+        self.connection.join(&mut self.spare);
+        let deferred = self.connection.receive(black_box(&self.input), &self.now, &mut self.site);
+        let mut sent_bytes = 0;
+        while self.connection.step() == Step::Send {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let offered: usize = match self.connection.output().chunk(&mut slices) {
+                Chunk::Memory { slices: count, .. } => {
+                    black_box(&slices[..count]).iter().map(|slice| slice.len()).sum()
+                }
+                Chunk::File { .. } | Chunk::Empty => unreachable!("a small file is answered from memory"),
+            };
+            self.connection.sent(offered as u64, &self.now, |_| ());
+            sent_bytes += offered;
+        }
+        self.connection.part(&mut self.spare);
+        assert!(deferred.is_none() && sent_bytes > 0 && self.connection.step() == Step::Receive);
+    }
+}
+
+/// The sample site; `/404.html` has 1.2 KiB.
+pub fn sample_site() -> Site {
+    Site::new(Arc::new(Root::Sample), Arc::default(), Arc::new(Ledger::new("bench", false)), 1024 * 1024)
+}
+
+/// The one moment.
+pub fn now() -> Now {
+    Now::new(Instant::now(), SystemTime::now())
+}
