@@ -9,7 +9,7 @@
 //!             └───size = 0, line ends──> Trailer ──empty line──> over
 //! ```
 
-use super::request::is_token_byte;
+use super::characters::is_token;
 use super::{Framing, RequestError, Status};
 
 /// How far a body has been read past.
@@ -124,7 +124,7 @@ impl BodySkip {
             },
             State::Trailer { line } => match (line, byte) {
                 (TrailerLine::Start, b'\r') => (State::Trailer { line: TrailerLine::LineFeed { is_last: true } }, 1),
-                (TrailerLine::Start | TrailerLine::Name, byte) if is_token_byte(byte) => {
+                (TrailerLine::Start | TrailerLine::Name, byte) if is_token(byte) => {
                     (State::Trailer { line: TrailerLine::Name }, 1)
                 }
                 (TrailerLine::Name, b':') => (State::Trailer { line: TrailerLine::Value }, 1),

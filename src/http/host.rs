@@ -3,28 +3,22 @@
 //! Only its form is checked (RFC 3986 section 3.2.2): this server has one site, and no path or
 //! redirect is ever made from what a client says its host is.
 
+use super::characters::is_host;
+
 /// Whether `authority` is a valid `host[:port]`: a registered name (which may be empty), an IPv4 address,
 /// or an IPv6 address in brackets. User information (`user@host`) is refused, as RFC 9110 section 4.2.4 asks.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
-    let (host, port) = match authority {
-        [b'[', ..] => {
-            let Some(end) = memchr::memchr(b']', authority) else { return false };
-            let (host, rest) = authority.split_at(end + 1);
-            if !is_ip_literal(&host[1..end]) {
-                return false;
-            }
-            match rest {
-                [] => return true,
-                [b':', port @ ..] => return is_port(port),
-                _ => return false,
-            }
+    let after_host = match authority {
+        [b'[', inside @ ..] => {
+            memchr::memchr(b']', inside).filter(|end| is_ip_literal(&inside[..*end])).map(|end| &inside[end + 1..])
         }
-        _ => match memchr::memchr(b':', authority) {
-            Some(colon) => (&authority[..colon], &authority[colon + 1..]),
-            None => (authority, &b""[..]),
-        },
+        _ => after_registered_name(authority),
     };
-    is_registered_name(host) && is_port(port)
+    match after_host {
+        Some([]) => true,
+        Some([b':', port @ ..]) => is_port(port),
+        Some(_) | None => false,
+    }
 }
 
 /// What stands between brackets: an IPv6 address, or one of a version that is to come.
@@ -33,7 +27,7 @@ fn is_ip_literal(inside: &[u8]) -> bool {
         [b'v' | b'V', future @ ..] => {
             let Some(dot) = memchr::memchr(b'.', future) else { return false };
             let (version, address) = (&future[..dot], &future[dot + 1..]);
-            let is_address_byte = |b: &u8| is_unreserved(*b) || is_sub_delim(*b) || *b == b':';
+            let is_address_byte = |b: &u8| is_host(*b) || *b == b':';
             !version.is_empty()
                 && version.iter().all(u8::is_ascii_hexdigit)
                 && !address.is_empty()
@@ -47,24 +41,17 @@ fn is_port(port: &[u8]) -> bool {
     port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
-fn is_registered_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [first, after @ ..] = rest {
-        rest = match (first, after) {
-            (b'%', [a, b, after @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
-            (other, after) if is_unreserved(*other) || is_sub_delim(*other) => after,
-            _ => return false,
+/// What follows a registered name or an IPv4 address; None where a percent sign encodes nothing.
+fn after_registered_name(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
+            [b'%', ..] => return None,
+            [byte, after @ ..] if is_host(*byte) => after,
+            _ => return Some(rest),
         };
     }
-    true
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-fn is_sub_delim(byte: u8) -> bool {
-    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! 3. Whatever a peer sends, what is kept of it is bounded by [`Limits`].
 
 mod body;
+mod characters;
 mod closing;
 mod conditional;
 mod connection;

@@ -10,6 +10,7 @@
 
 use httparse::Header;
 
+use super::characters::is_token;
 use super::host;
 use super::{Limits, Status};
 
@@ -216,7 +217,7 @@ fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
         return Err(MALFORMED);
     }
     let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
-    if method.is_empty() || !method.iter().all(|b| is_token_byte(*b)) {
+    if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
         return Err(RequestError::bad("The method is not a token."));
     }
     // A space in here is a doubled one, or one that the client forgot to encode.
@@ -224,11 +225,6 @@ fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
         return Err(RequestError::bad("The request target has a character that must be percent-encoded."));
     }
     Ok([method, target, version])
-}
-
-/// RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 impl Version {

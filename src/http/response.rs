@@ -72,6 +72,11 @@ impl FieldBlock {
 
     /// Adds a line. Neither part may hold a line end: they come from this program or were escaped by it.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        // Room for all the lines of an ordinary answer, so that they are not copied from one allocation to the next.
+        const OWN_BYTES_TYPICAL: usize = 256;
+        if self.own.capacity() == 0 {
+            self.own.reserve(OWN_BYTES_TYPICAL);
+        }
         let value = value.as_ref();
         debug_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n')), "a line end in the value of {name}");
         self.own.extend_from_slice(name.as_bytes());
@@ -110,7 +115,11 @@ impl FieldBlock {
 
     /// The lines, to be kept and shared.
     pub fn freeze(self) -> Bytes {
-        if self.shared.is_empty() { self.own.into() } else { [&self.shared[..], &self.own[..]].concat().into() }
+        if self.shared.is_empty() {
+            self.own.into_boxed_slice().into()
+        } else {
+            [&self.shared[..], &self.own[..]].concat().into()
+        }
     }
 }
 

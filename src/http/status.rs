@@ -52,6 +52,11 @@ impl Status {
         self as u16
     }
 
+    /// The three digits.
+    pub(super) fn digits(self) -> &'static str {
+        self.line().get(9..12).unwrap_or_default()
+    }
+
     /// The words of RFC 9110 that follow the code.
     pub fn reason(self) -> &'static str {
         // The status line ends with them: "HTTP/1.1 200 OK".
