@@ -179,6 +179,7 @@ impl FileCache {
     }
 
     fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
+        self.root.follow(&self.ledger);
         // What was a file a second ago may be opened again; of anything else it has to be seen first what it is.
         if !matches!(stale, Some(Known::File(_))) && self.root.is_untouchable(path, &self.ledger) {
             return Known::Nothing(Status::NotFound);

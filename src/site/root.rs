@@ -152,27 +152,22 @@ impl Root {
         }
     }
 
-    /// The folder that has the root's path now. If none has, the one of before goes on being served: it may be moved away
-    /// for the moment in which another takes its place.
-    fn followed(&self, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
-        let Root::Folder { path, held } = self else { return None };
-        let before = self.held()?;
+    /// Looks which folder has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
+    /// be moved away for the moment in which another takes its place.
+    pub fn follow(&self, ledger: &Ledger) {
+        let (Root::Folder { path, held }, Some(before)) = (self, self.held()) else { return };
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         ledger.count(Call::Stat);
         ledger.count(Call::Stat);
-        let is_same = match (statat(CWD, path, AtFlags::empty()), fstat(&before)) {
-            (Ok(there), Ok(here)) => identity(there) == identity(here),
-            _ => true,
-        };
-        if is_same {
-            return Some(before);
+        let (Ok(there), Ok(here)) = (statat(CWD, path, AtFlags::empty()), fstat(&before)) else { return };
+        if identity(there) == identity(here) {
+            return;
         }
         ledger.count(Call::Open);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let Ok(opened) = open(path, flags, Mode::empty()) else { return Some(before) };
-        let opened = Arc::new(opened);
-        *held.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
-        Some(opened)
+        if let Ok(opened) = open(path, flags, Mode::empty()) {
+            *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
+        }
     }
 
     fn held(&self) -> Option<Arc<OwnedFd>> {
@@ -237,9 +232,7 @@ impl Root {
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
             Root::Folder { .. } => {
-                // What lies beside a file is looked for just after the file.
-                let root = if coding.is_none() { self.followed(ledger) } else { self.held() };
-                let Some(root) = root else { return Found::Nothing(Status::InternalServerError) };
+                let Some(root) = self.held() else { return Found::Nothing(Status::InternalServerError) };
                 let mut relative = file_of(path);
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
