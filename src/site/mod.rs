@@ -15,14 +15,13 @@ mod representation;
 mod root;
 mod selection;
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::http::{
     Acceptance, Answer, Body, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
     error_response, evaluate,
 };
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
 use elsewhere::Elsewhere;
 use representation::{Representation, Source};
@@ -35,7 +34,7 @@ use root::OpenFolder;
 pub use root::{Root, default_folder};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
-pub type File = Arc<OwnedFd>;
+pub type File = Arc<OpenFile>;
 
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
@@ -231,6 +230,7 @@ impl Respond for Site {
     type File = File;
 
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<File> {
+        self.policy.carry_handicap();
         // 1. Who asks. A preflight never brings credentials (Fetch standard, section 3.2.2).
         let is_preflight = self.policy.cors && request.method == Method::Options;
         if let Some(credentials) = &self.policy.credentials

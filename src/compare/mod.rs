@@ -1,0 +1,52 @@
+//! `miniweb compare`: what an I/O strategy costs, measured and told.
+//!
+//! What lives here, in the order of the data:
+//!
+//! | module | is |
+//! |---|---|
+//! | [`run`] | the turns: who takes which, and what is noted of it |
+//! | `contender`, `workloads`, `order`, `site` | who takes part, under which loads, in which order, serving what |
+//! | `server`, `floor`, `cores`, `gate` | one arm at work; the bare loop; who has which core; equal answers first |
+//! | `process`, `environment` | what the kernel knows of a server and of the machine |
+//! | [`results`] | what was measured, as plain data; everything below reads it and nothing else |
+//! | [`metric`] | the figures that follow from one round |
+//! | [`statistics`] | how sure they are: medians and intervals over rounds |
+//! | [`checks`] | what a measurement must pass before it is believed |
+//! | [`verdict`] | what may be said of two arms |
+//! | [`winners`] | who leads where, and where the lead changes |
+//! | [`report`] | all ways to tell it: [`terminal`], [`html`] with its [`chart`]s, [`json`] and, while it runs, [`progress`] |
+//!
+//! # Laws
+//! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
+//!   socket, so every report can be made again from a file of results.
+//! - A figure is never kept beside the rounds that it follows from: it is reckoned where it is told, so that no two
+//!   reports can differ.
+
+pub mod chart;
+pub mod checks;
+pub mod color;
+mod contender;
+mod cores;
+mod environment;
+mod floor;
+mod gate;
+pub mod html;
+pub mod json;
+pub mod metric;
+mod order;
+mod process;
+pub mod progress;
+pub mod report;
+pub mod results;
+pub mod run;
+mod server;
+mod site;
+pub mod statistics;
+pub mod svg;
+mod synthetic;
+pub mod terminal;
+pub mod verdict;
+pub mod winners;
+mod workloads;
+
+pub use contender::Contender;

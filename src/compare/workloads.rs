@@ -1,0 +1,74 @@
+//! The loads of a comparison.
+
+use super::results::{Pacing, Workload, WorkloadKind};
+use super::run::Request;
+use super::site::{TestFile, TestSite};
+
+/// How fast a slow reader reads: a phone at the edge of a network.
+const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
+
+/// All of them, in the order in which they are told.
+pub(super) fn all(request: &Request, site: &TestSite) -> Vec<Workload> {
+    let connections = request.connections;
+    let counts: &[u32] = if request.is_quick { &[] } else { &[1, 8, 256] };
+    let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];
+    workloads.extend(counts.iter().filter(|count| **count != connections).map(|count| keep_alive(*count, &site.small)));
+    workloads.push(Workload {
+        name: format!("pipelined-{}", request.depth),
+        kind: WorkloadKind::Pipelined,
+        title: format!("pipelined, {} small files at once on each of {connections} connections", request.depth),
+        pipeline_depth: request.depth,
+        ..keep_alive(connections, &site.small)
+    });
+    workloads.push(Workload {
+        name: "connection-per-request".to_owned(),
+        kind: WorkloadKind::ConnectionPerRequest,
+        title: "a connection for each request, small file, 16 at a time".to_owned(),
+        requests_per_connection: Some(1),
+        ..keep_alive(16, &site.small)
+    });
+    workloads.push(Workload {
+        name: "large-file".to_owned(),
+        kind: WorkloadKind::LargeFile,
+        title: format!("large file ({}), 8 connections", crate::human::bytes(site.large.bytes)),
+        ..keep_alive(8, &site.large)
+    });
+    workloads.push(Workload {
+        name: format!("mostly-idle-{}", request.idle),
+        kind: WorkloadKind::MostlyIdle,
+        title: format!("mostly idle: {} silent connections, small file on 8 more", request.idle),
+        idle_connections: request.idle,
+        ..keep_alive(request.idle + 8, &site.small)
+    });
+    workloads.push(Workload {
+        name: format!("slow-readers-{}", request.slow),
+        kind: WorkloadKind::SlowReaders,
+        title: format!("slow readers: {} that take a large file slowly, small file on 8 more", request.slow),
+        idle_connections: request.slow,
+        reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
+        ..keep_alive(request.slow + 8, &site.small)
+    });
+    workloads.push(Workload {
+        name: format!("open-{}", request.rate),
+        title: format!("keep-alive at a fixed {} requests/s, small file, {connections} connections", request.rate),
+        pacing: Pacing::Open { requests_per_second: f64::from(request.rate) },
+        ..keep_alive(connections, &site.small)
+    });
+    workloads
+}
+
+fn keep_alive(connections: u32, file: &TestFile) -> Workload {
+    Workload {
+        name: format!("keep-alive-{connections}"),
+        kind: WorkloadKind::KeepAlive,
+        title: format!("keep-alive, small file, {connections} connections"),
+        pacing: Pacing::Closed,
+        connections,
+        idle_connections: 0,
+        pipeline_depth: 1,
+        requests_per_connection: None,
+        path: format!("/{}", file.path),
+        body_bytes: file.bytes,
+        reader_bytes_per_second: None,
+    }
+}
