@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miniweb::args::{self, Failure, Invocation, Telling};
+use miniweb::compare::lifeline;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Refusal, Request};
@@ -19,6 +20,12 @@ fn main() -> ExitCode {
         Err(Failure::Usage(message)) => return fail(2, &format!("{message} (see miniweb --help)")),
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
+    // An arm of a comparison.
+    if settings.ledger_page.is_some()
+        && let Err(error) = lifeline::attend()
+    {
+        return fail(1, &args::reason(&error));
+    }
     let (strategy, address, privileges) = (settings.strategy, settings.address, settings.privileges.clone());
     let ran = server::run(*settings, |address| {
         print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy, &privileges)));
@@ -64,8 +71,10 @@ fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
 }
 
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
-    let ran = run::serve_floor(root, paths, |address| {
-        print(&format!("The floor is on {}\n", args::url(address)));
+    let ran = lifeline::attend().and_then(|()| {
+        run::serve_floor(root, paths, |address| {
+            print(&format!("The floor is on {}\n", args::url(address)));
+        })
     });
     ran.map_or_else(|error| fail(1, &args::reason(&error)), |()| ExitCode::SUCCESS)
 }

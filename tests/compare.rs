@@ -4,7 +4,8 @@
 //! purpose and large.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
 
@@ -78,12 +79,49 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
 }
 
 #[test]
+fn a_comparison_that_is_killed_leaves_no_server_behind() {
+    let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
+        .args(["compare", "--quick", "--strategies", "blocking:process", "--rounds", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let children = |pid: u32| -> Vec<u32> {
+        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    let until = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < give_up, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let mut family = Vec::new();
+    // A server with forked children of its own.
+    until(
+        "there is a server with children",
+        Box::new(|| {
+            family = children(comparison.id());
+            let grandchildren: Vec<u32> = family.iter().flat_map(|child| children(*child)).collect();
+            family.extend(&grandchildren);
+            !grandchildren.is_empty()
+        }),
+    );
+    comparison.kill().expect("it lives");
+    comparison.wait().expect("it is a child");
+    let lives =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    until("all of them end", Box::new(|| !family.iter().any(lives)));
+}
+
+#[test]
 fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("page.html"), vec![b'x'; 500]).expect("a new file");
     let mut other = Command::new(env!("CARGO_BIN_EXE_miniweb"));
     other.arg("mio").arg(folder.path()).args(["--port", "0", "--log", "none", "--workers", "1"]);
-    let mut other = other.stdout(std::process::Stdio::piped()).spawn().expect("it was built");
+    let mut other = other.stdout(Stdio::piped()).spawn().expect("it was built");
     let mut line = String::new();
     let stdout = other.stdout.take().expect("it is piped");
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line comes");

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ struct Traced {
     server: Pid,
     address: SocketAddr,
     account: &'static Counters,
+    /// When it is closed, the server ends.
+    _lifeline: UnixStream,
 }
 
 impl Traced {
@@ -29,6 +33,7 @@ impl Traced {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(page).expect("a new file");
         file.set_len(PAGE_BYTES).expect("it can grow");
         let account = common_account(file).expect("it can be mapped");
+        let (lifeline, there) = UnixStream::pair().expect("there are descriptors");
         let mut strace = Command::new("strace")
             .args(["-c", "-f", "-o"])
             .arg(report)
@@ -37,6 +42,7 @@ impl Traced {
             .arg(folder)
             .args(["--port", "0", "--log", "none", "--ledger-page"])
             .arg(page)
+            .stdin(OwnedFd::from(there))
             .stdout(Stdio::piped())
             .spawn()
             .expect("strace was found before");
@@ -51,7 +57,13 @@ impl Traced {
             .next()
             .and_then(|pid| Pid::from_raw(pid.parse().ok()?))
             .expect("it has a child");
-        Traced { strace, server, address: address.expect("the server says where it listens"), account }
+        Traced {
+            strace,
+            server,
+            address: address.expect("the server says where it listens"),
+            account,
+            _lifeline: lifeline,
+        }
     }
 
     fn counts(&self) -> BTreeMap<&'static str, u64> {

@@ -105,7 +105,7 @@ macro_rules! strategy_arguments {
             #[argh(switch)]
             trace: bool,
 
-            /// a file in which system calls are counted while they are made; see `miniweb compare`
+            /// a file in which system calls are counted while they are made, for a comparison, whose line is stdin
             #[argh(option, hidden_help, arg_name = "file")]
             ledger_page: Option<PathBuf>,
 

@@ -75,7 +75,7 @@ impl Metric {
         let per_request = |total: u64| (round.requests > 0).then(|| total as f64 / round.requests as f64);
         match self {
             Metric::Throughput => (round.duration_us > 0).then(|| round.requests as f64 / round.duration_seconds()),
-            Metric::CpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.user_us + cpu.system_us)),
+            Metric::CpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.total_us())),
             Metric::UserCpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.user_us)),
             Metric::SystemCpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.system_us)),
             Metric::LatencyMedian => quantile_ns(round, 0.5),

@@ -7,7 +7,7 @@
 //! | [`run`] | the turns: who takes which, and what is noted of it |
 //! | `contender`, `workloads`, `order`, `site` | who takes part, under which loads, in which order, serving what |
 //! | `server`, `floor`, `cores`, `gate` | one arm at work; the bare loop; who has which core; equal answers first |
-//! | `process`, `environment` | what the kernel knows of a server and of the machine |
+//! | [`lifeline`], `process`, `environment` | what the kernel knows of a server and of the machine |
 //! | [`results`] | what was measured, as plain data; everything below reads it and nothing else |
 //! | [`metric`] | the figures that follow from one round |
 //! | [`statistics`] | how sure they are: medians and intervals over rounds |
@@ -32,6 +32,7 @@ mod floor;
 mod gate;
 pub mod html;
 pub mod json;
+pub mod lifeline;
 pub mod metric;
 mod order;
 mod process;

@@ -1,89 +1,104 @@
 //! What the kernel knows of a server and of the machine: CPU time, context switches, memory, noise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
+use super::lifeline::Usage;
 use super::results::{ContextSwitches, Cpu, Noise};
 
-/// A process and all its descendants at one moment.
+/// A server, all its threads and processes, at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
-    /// By task: nanoseconds on a core, as the scheduler counts them.
-    task_ns: BTreeMap<(u32, u32), u64>,
-    user_ticks: u64,
-    system_ticks: u64,
+    cpu: Cpu,
     switches: ContextSwitches,
     /// Private memory in bytes.
     pub(super) anonymous_bytes: u64,
+}
+
+/// What the kernel tells of living processes.
+#[derive(Debug, Default)]
+struct Living {
+    cpu_us: u64,
+    user_ticks: u64,
+    system_ticks: u64,
+    switches: ContextSwitches,
+    anonymous_bytes: u64,
 }
 
 /// The unit of the times in proc(5): a hundredth of a second on every common architecture.
 const TICK_US: u64 = 10_000;
 
 impl Account {
-    /// Of the tree of processes beneath `pid`, with those that have ended and were reaped.
-    pub(super) fn of(pid: u32) -> Account {
-        let mut account = Account::default();
-        account.add(pid);
-        account
-    }
-
-    fn add(&mut self, pid: u32) {
-        let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else { return };
-        // The second field, a name in parentheses, may hold anything; utime, stime, cutime and cstime are 14 to 17.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(14 - 3);
-        let ticks: Vec<u64> = fields.take(4).filter_map(|ticks| ticks.parse().ok()).collect();
-        if let [user, system, children_user, children_system] = ticks[..] {
-            self.user_ticks += user + children_user;
-            self.system_ticks += system + children_system;
-        }
-        let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        self.anonymous_bytes += field(&status, "RssAnon:") * 1024;
-        for task in numbers_in(&format!("/proc/{pid}/task")) {
-            let folder = format!("/proc/{pid}/task/{task}");
-            let schedstat = read_to_string(format!("{folder}/schedstat")).unwrap_or_default();
-            if let Some(ns) = schedstat.split(' ').next().and_then(|ns| ns.parse().ok()) {
-                self.task_ns.insert((pid, task), ns);
-            }
-            let status = read_to_string(format!("{folder}/status")).unwrap_or_default();
-            self.switches.voluntary += field(&status, "\nvoluntary_ctxt_switches:");
-            self.switches.involuntary += field(&status, "nonvoluntary_ctxt_switches:");
-            let children = read_to_string(format!("{folder}/children")).unwrap_or_default();
-            children.split_whitespace().filter_map(|child| child.parse().ok()).for_each(|child| self.add(child));
+    /// Of the tree of processes beneath `pid`. If its root `told` what it and those that have ended used, that is exact;
+    /// of a server that tells nothing, what ended tasks have used is known to a hundredth of a second, and how often
+    /// they have switched is not known at all.
+    pub(super) fn of(pid: u32, told: Option<Usage>) -> Account {
+        let mut living = Living::default();
+        living.add(pid, told.is_some());
+        let told = told.unwrap_or_default();
+        // The scheduler counts nanoseconds, but which were the user's is sampled at every tick.
+        let ticks = (living.user_ticks + living.system_ticks).max(1);
+        let user_us = (living.cpu_us as f64 * living.user_ticks as f64 / ticks as f64) as u64;
+        Account {
+            cpu: Cpu { user_us: told.cpu.user_us + user_us, system_us: told.cpu.system_us + living.cpu_us - user_us },
+            switches: ContextSwitches {
+                voluntary: told.switches.voluntary + living.switches.voluntary,
+                involuntary: told.switches.involuntary + living.switches.involuntary,
+            },
+            anonymous_bytes: living.anonymous_bytes,
         }
     }
 
-    /// What was used since `before`. Exact to the microsecond while the same tasks live; where some have come or gone, the
-    /// kernel tells only hundredths of a second.
+    /// What was used since `before`.
     pub(super) fn cpu_since(&self, before: &Account) -> Cpu {
-        let (user, system) = (
-            self.user_ticks.saturating_sub(before.user_ticks) * TICK_US,
-            self.system_ticks.saturating_sub(before.system_ticks) * TICK_US,
-        );
-        let tasks = |account: &Account| account.task_ns.keys().copied().collect::<BTreeSet<_>>();
-        let sum = |account: &Account| account.task_ns.values().sum::<u64>();
-        let total_us = sum(self).saturating_sub(sum(before)) / 1000;
-        // Tasks that came and went in between are in the hundredths only, of which each of the two is rounded.
-        let is_all = total_us.abs_diff(user + system) <= 3 * TICK_US;
-        if tasks(self) != tasks(before) || !is_all {
-            return Cpu { user_us: user, system_us: system };
-        }
-        // How it is divided is sampled by the kernel at every tick; too short a window is divided like the whole life.
-        let (part, whole) = match user + system {
-            0 => (self.user_ticks, self.user_ticks + self.system_ticks),
-            both => (user, both),
-        };
-        let user_us = (total_us as f64 * part as f64 / whole.max(1) as f64) as u64;
+        let total_us = self.cpu.total_us().saturating_sub(before.cpu.total_us());
+        // The division is an estimate at both ends, the total is not.
+        let user_us = self.cpu.user_us.saturating_sub(before.cpu.user_us).min(total_us);
         Cpu { user_us, system_us: total_us - user_us }
     }
 
-    /// Of the tasks that live; what those that ended have switched is lost with them.
+    /// How often a core was given away since `before`.
     pub(super) fn switches_since(&self, before: &Account) -> ContextSwitches {
         ContextSwitches {
             voluntary: self.switches.voluntary.saturating_sub(before.switches.voluntary),
             involuntary: self.switches.involuntary.saturating_sub(before.switches.involuntary),
         }
+    }
+}
+
+impl Living {
+    /// A process and those beneath it; of itself only the memory where it `has_told` the rest.
+    fn add(&mut self, pid: u32, has_told: bool) {
+        let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else { return };
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        self.anonymous_bytes += field(&status, "RssAnon:") * 1024;
+        let mut cpu_us = 0;
+        for task in numbers_in(&format!("/proc/{pid}/task")) {
+            let folder = format!("/proc/{pid}/task/{task}");
+            if !has_told {
+                let schedstat = read_to_string(format!("{folder}/schedstat")).unwrap_or_default();
+                cpu_us += schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0) / 1000;
+                let status = read_to_string(format!("{folder}/status")).unwrap_or_default();
+                self.switches.voluntary += field(&status, "\nvoluntary_ctxt_switches:");
+                self.switches.involuntary += field(&status, "nonvoluntary_ctxt_switches:");
+            }
+            let children = read_to_string(format!("{folder}/children")).unwrap_or_default();
+            children.split_whitespace().filter_map(|child| child.parse().ok()).for_each(|child| self.add(child, false));
+        }
+        if has_told {
+            return;
+        }
+        // The second field, a name in parentheses, may hold anything; utime, stime, cutime and cstime are 14 to 17.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(14 - 3);
+        let ticks: Vec<u64> = fields.take(4).filter_map(|ticks| ticks.parse().ok()).collect();
+        let [user, system, children_user, children_system] = ticks[..] else { return };
+        self.user_ticks += user + children_user;
+        self.system_ticks += system + children_system;
+        // Each of the two is rounded down. What is more than that, tasks have used that are gone.
+        let ticks_us = (user + system) * TICK_US;
+        self.cpu_us += if ticks_us > cpu_us + 2 * TICK_US { ticks_us } else { cpu_us };
+        self.cpu_us += (children_user + children_system) * TICK_US;
     }
 }
 

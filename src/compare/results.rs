@@ -384,6 +384,13 @@ impl Round {
     }
 }
 
+impl Cpu {
+    /// Of both kinds.
+    pub fn total_us(self) -> u64 {
+        self.user_us + self.system_us
+    }
+}
+
 impl Workload {
     /// The connections that ask.
     pub fn active_connections(&self) -> u32 {

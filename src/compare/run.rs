@@ -202,25 +202,24 @@ impl Bench {
     /// One turn: start, connect, warm up, measure, look at it idle.
     fn measure(&self, contender: &Contender, workload: &Workload, number: u32) -> io::Result<Round> {
         let server = self.start(contender)?;
-        let before_connections = process::Account::of(server.pid);
+        let before_connections = server.account()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
-        let memory =
-            process::Account::of(server.pid).anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
+        let memory = server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
         load.run(self.windows.warm_up)?;
 
-        let (account, machine) = (process::Account::of(server.pid), process::Machine::now());
+        let (account, machine) = (server.account()?, process::Machine::now());
         let calls = server.ledger.map(Calls::of);
         let tally = load.run(self.windows.measured)?;
         let calls_now = server.ledger.map(Calls::of);
-        let (account_now, machine_now) = (process::Account::of(server.pid), process::Machine::now());
+        let (account_now, machine_now) = (server.account()?, process::Machine::now());
         let cpu = account_now.cpu_since(&account);
 
         let idle_began = Instant::now();
         std::thread::sleep(self.windows.idle);
-        let idle = process::Account::of(server.pid).cpu_since(&account_now);
-        let idle_cpu_share = (idle.user_us + idle.system_us) as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
+        let idle = server.account()?.cpu_since(&account_now);
+        let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
 
-        let server_cpu = Duration::from_micros(cpu.user_us + cpu.system_us);
+        let server_cpu = Duration::from_micros(cpu.total_us());
         let used = self.cores.pinned.map(|(server, client)| vec![(server, server_cpu), (client, tally.client_cpu)]);
         let seconds = tally.duration.as_secs_f64();
         Ok(Round {

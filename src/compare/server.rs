@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::contender::{Contender, Origin};
 use super::cores::Cores;
+use super::lifeline::Lifeline;
+use super::process::Account;
 use super::site::TestSite;
 use crate::ledger::{Counters, PAGE_BYTES};
 
@@ -24,7 +26,15 @@ pub(super) struct Server {
     pub(super) pid: u32,
     /// None for one that keeps none.
     pub(super) ledger: Option<&'static Counters>,
-    child: Option<(Child, BufReader<ChildStdout>)>,
+    child: Option<OwnChild>,
+}
+
+/// One that this program has started. Its stdout stays open: a server may not like to find it closed.
+#[derive(Debug)]
+struct OwnChild {
+    process: Child,
+    lifeline: Lifeline,
+    _stdout: BufReader<ChildStdout>,
 }
 
 /// Nobody is sent away while he is being measured.
@@ -41,7 +51,8 @@ impl Server {
             Origin::Strategy(arguments) => (arguments.clone(), Some(ledger_page()?)),
         };
         let mut command = Command::new(program);
-        command.args(arguments).arg(&site.folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (lifeline, stdin) = Lifeline::pair()?;
+        command.args(arguments).arg(&site.folder).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null());
         match &page {
             // Its number is the same in the child, which inherits it.
             Some(page) => {
@@ -65,14 +76,23 @@ impl Server {
         };
         let pid = child.id();
         let ledger = page.map(|page| crate::server::common_account(File::from(page))).transpose()?;
-        Ok(Server { address, pid, ledger, child: Some((child, stdout)) })
+        // This end of what the child has for itself is closed with the command.
+        Ok(Server { address, pid, ledger, child: Some(OwnChild { process: child, lifeline, _stdout: stdout }) })
+    }
+}
+
+impl Server {
+    /// What it has used until now.
+    pub(super) fn account(&self) -> io::Result<Account> {
+        let told = self.child.as_ref().map(|child| child.lifeline.ask()).transpose()?;
+        Ok(Account::of(self.pid, told))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(3);
-        let Some((child, _)) = &mut self.child else { return };
+        let Some(OwnChild { process: child, .. }) = &mut self.child else { return };
         // In order, so that the children of a server end with it and take no core from the next.
         if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
             let _ = kill_process(pid, Signal::TERM);
