@@ -8,7 +8,7 @@ use miniweb::args::{self, Failure, Invocation, Telling};
 use miniweb::compare::lifeline;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
-use miniweb::compare::run::{self, Refusal, Request};
+use miniweb::compare::run::{self, Event, Refusal, Request};
 use miniweb::server;
 
 fn main() -> ExitCode {
@@ -39,10 +39,16 @@ fn main() -> ExitCode {
 fn compare(request: &Request, telling: &Telling) -> ExitCode {
     let is_watched = std::io::stderr().is_terminal();
     let mut progress = None;
-    let results = run::compare(request, &mut |now| {
-        let progress = progress.get_or_insert_with(|| Progress::new(std::io::stderr(), is_watched, now.planned));
-        // A terminal that went away is no reason to stop measuring.
-        let _ = progress.draw(now.done, now.elapsed, &format!("{}, {}", now.turn.workload, now.turn.arm));
+    // A stderr that went away is no reason to stop measuring.
+    let results = run::compare(request, &mut |event| match event {
+        Event::Planned(results, expected) => {
+            let _ = std::io::stderr().write_all(report::announce(results, expected).as_bytes());
+            progress = Some(Progress::new(std::io::stderr(), is_watched, results.order.len()));
+        }
+        Event::Turn(now) => {
+            let label = format!("{}, {}", now.turn.workload, now.turn.arm);
+            let _ = progress.as_mut().map(|progress| progress.draw(now.done, now.elapsed, &label));
+        }
     });
     let _ = progress.map(|mut progress| progress.clear());
     let results = match results {

@@ -2,11 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use argh::FromArgs;
 
 use super::Failure;
-use super::values::count;
+use super::values::{count, seconds};
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
@@ -17,13 +18,13 @@ use crate::compare::run::Request;
     subcommand,
     name = "compare",
     help_triggers("-h", "--help"),
-    example = "miniweb compare                                 files made for it, all strategies, a few minutes",
+    example = "miniweb compare                                 the sample site, all strategies, under ten minutes",
     example = "miniweb compare ./public --quick --strategies mio,poll-list,blocking:thread",
     example = "miniweb compare --against nginx=http://127.0.0.1:8080/,1234",
     error_code(3, "Nothing valid could be measured.")
 )]
 pub(super) struct Compare {
-    /// a folder whose files are asked for; without it two files are made
+    /// a folder whose files are asked for; without it the sample site, with one large file beside it
     #[argh(positional, arg_name = "ROOT")]
     root: Option<PathBuf>,
 
@@ -36,9 +37,13 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
     against: Vec<Contender>,
 
-    /// under a minute, and less sure of it
+    /// under a minute: three strategies, fewer workloads, shorter windows
     #[argh(switch)]
     quick: bool,
+
+    /// seconds for all of it, shared out among the windows (default 570, with --quick 55)
+    #[argh(option, arg_name = "seconds", from_str_fn(seconds))]
+    time: Option<Duration>,
 
     /// write a report for browsers
     #[argh(option, arg_name = "file")]
@@ -116,6 +121,7 @@ impl Compare {
             root: self.root,
             contenders,
             is_quick: self.quick,
+            time: self.time.unwrap_or(if self.quick { QUICK_TIME } else { TIME }),
             seed: self.seed.unwrap_or_else(seed_of_the_moment),
             rounds: self.rounds.map_or(if self.quick { 6 } else { 8 }, |rounds| rounds.get() as u32),
             connections: self.connections,
@@ -127,6 +133,11 @@ impl Compare {
         Ok((request, Telling { html: self.html, json: self.json, color: self.color }))
     }
 }
+
+/// Under ten minutes, with room for one server that hangs.
+const TIME: Duration = Duration::from_secs(570);
+/// Under one.
+const QUICK_TIME: Duration = Duration::from_secs(55);
 
 /// Every JSON reader keeps a number below this one.
 const SEED_END: u64 = 1 << 53;

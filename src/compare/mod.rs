@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`run`] | the turns: who takes which, and what is noted of it |
 //! | `contender`, `workloads`, `order`, `site` | who takes part, under which loads, in which order, serving what |
+//! | `budget` | for how long |
 //! | `server`, `floor`, `cores`, `gate` | one arm at work; the bare loop; who has which core; equal answers first |
 //! | [`lifeline`], `process`, `environment` | what the kernel knows of a server and of the machine |
 //! | [`results`] | what was measured, as plain data; everything below reads it and nothing else |
@@ -14,7 +15,7 @@
 //! | [`checks`] | what a measurement must pass before it is believed |
 //! | [`verdict`] | what may be said of two arms |
 //! | [`winners`] | who leads where, and where the lead changes |
-//! | [`report`] | all ways to tell it: [`terminal`], [`html`] with its [`chart`]s, [`json`] and, while it runs, [`progress`] |
+//! | [`report`] | all ways to tell it: [`terminal`], [`html`] with its [`chart`]s, [`json`]; before it runs [`announce`] and while it does [`progress`] |
 //!
 //! # Laws
 //! - Measuring and telling meet in [`results::Results`] only. What tells never measures, asks no clock and knows no
@@ -22,6 +23,8 @@
 //! - A figure is never kept beside the rounds that it follows from: it is reckoned where it is told, so that no two
 //!   reports can differ.
 
+pub mod announce;
+mod budget;
 pub mod chart;
 pub mod checks;
 pub mod color;

@@ -2,6 +2,7 @@
 //!
 //! | when | call |
 //! |---|---|
+//! | before it runs | [`announce`] |
 //! | while it runs, between two windows | [`Progress::draw`], at the end [`Progress::clear`] |
 //! | at the end, to stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
 //! | `--html` | [`write_html`] |
@@ -12,6 +13,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use super::announce::plan as announce;
 pub use super::checks::any_valid;
 pub use super::color::ColorChoice;
 pub use super::progress::Progress;

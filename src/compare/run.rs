@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::budget::{Budget, Windows};
 use super::contender::{Contender, Origin};
 use super::cores::Cores;
 use super::results::{
-    Arm, ArmKind, Cell, Completeness, ErrorKind, Gate, Histogram, Options, Pacing, Results, Round, SCHEMA_VERSION,
-    Turn, Workload, WorkloadKind,
+    Arm, ArmKind, Cell, Completeness, ErrorKind, Gate, Histogram, Knob, Options, Pacing, Results, Round,
+    SCHEMA_VERSION, Turn, Workload, WorkloadKind,
 };
 use super::server::Server;
 use super::site::TestSite;
@@ -33,8 +34,10 @@ pub struct Request {
     pub root: Option<PathBuf>,
     /// Strategies and foreign servers, in the order of the reports.
     pub contenders: Vec<Contender>,
-    /// Under a minute rather than under ten.
+    /// Fewer workloads and shorter windows.
     pub is_quick: bool,
+    /// For all of it.
+    pub time: Duration,
     /// Where the order of turns comes from.
     pub seed: u64,
     /// For every cell.
@@ -60,7 +63,16 @@ pub enum Refusal {
     Gate(String),
 }
 
-/// How far it is, between two windows.
+/// What there is to tell while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// What is going to be measured, without anything measured yet, and how long that will take.
+    Planned(&'a Results, Duration),
+    /// How far it is, between two windows.
+    Turn(Progress<'a>),
+}
+
+/// How far it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Turns taken.
@@ -75,33 +87,17 @@ pub struct Progress<'a> {
 
 /// After which an answer is late.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longer windows make no figure surer than more rounds do.
+const WINDOW_MAX: Duration = Duration::from_secs(1);
+const QUICK_WINDOW_MAX: Duration = Duration::from_millis(250);
 /// For fewer connections the growth of memory says nothing about one.
 const CONNECTIONS_MIN_FOR_MEMORY: u32 = 32;
 
-/// The lengths of a turn's parts.
-#[derive(Clone, Copy, Debug)]
-struct Windows {
-    warm_up: Duration,
-    measured: Duration,
-    idle: Duration,
-}
-
-const QUICK: Windows = windows(30, 120, 30);
-const FULL: Windows = windows(150, 500, 100);
-
-const fn windows(warm_up: u64, measured: u64, idle: u64) -> Windows {
-    Windows {
-        warm_up: Duration::from_millis(warm_up),
-        measured: Duration::from_millis(measured),
-        idle: Duration::from_millis(idle),
-    }
-}
-
-/// Compares; `tell` is called before each turn.
+/// Compares; `tell` is called before the first turn, and before each.
 ///
 /// # Errors
 /// If it could not begin. What goes wrong later is a fault in the results.
-pub fn compare(request: &Request, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Results, Refusal> {
+pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Results, Refusal> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // The second one ends this program at once, as it does a server.
@@ -116,11 +112,14 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Progress<'_>)) -> Result<
     let first = contenders.iter().find(|contender| contender.arm.kind == ArmKind::Strategy);
     contenders.extend(first.map(Contender::twin));
     let workloads = workloads::all(request, &site);
-    let windows = if request.is_quick { QUICK } else { FULL };
-    let bench = Bench { site, cores, program: std::env::current_exe()?, windows };
+    let bench = Bench { site, cores, program: std::env::current_exe()? };
 
     let began = Instant::now();
-    let environment = environment::describe(&bench.cores);
+    let mut budget = Budget::new(began, request.time, if request.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX });
+    let mut environment = environment::describe(&bench.cores);
+    if !bench.site.has_large() {
+        environment.remarks.push("No large file there: what needs one is left out.".to_owned());
+    }
     let gate = bench.hold_gate(&contenders)?;
     let arms: Vec<&Arm> = contenders.iter().map(|contender| &contender.arm).collect();
     let mut turns = order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
@@ -132,26 +131,39 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Progress<'_>)) -> Result<
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
         environment,
-        options: bench.options(request),
+        options: Options::default(),
         gate,
         order: turns,
         arms: arms.into_iter().cloned().collect(),
         workloads,
         cells: Vec::new(),
     };
+    let mut windows = budget.windows(Instant::now(), results.order.len());
+    results.options = bench.options(request, &windows);
+    tell(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
     for (done, turn) in results.order.iter().enumerate() {
-        if interrupted.load(Ordering::Acquire) {
-            results.completeness = Completeness::Partial { reason: "interrupted".to_owned() };
+        let turn_began = Instant::now();
+        if done > 0 && results.order[done - 1].round != turn.round {
+            windows = budget.windows(turn_began, results.order.len() - done);
+        }
+        let reason = match () {
+            () if interrupted.load(Ordering::Acquire) => Some("interrupted"),
+            () if !budget.has_room(turn_began, &windows) => Some("the time was up"),
+            () => None,
+        };
+        if let Some(reason) = reason {
+            results.completeness = Completeness::Partial { reason: reason.to_owned() };
             break;
         }
-        tell(Progress { done, planned: results.order.len(), turn, elapsed: began.elapsed() });
+        tell(Event::Turn(Progress { done, planned: results.order.len(), turn, elapsed: began.elapsed() }));
         let Some((contender, workload)) = find(&contenders, &results.workloads, turn) else { continue };
-        let measured = bench.measure(contender, workload, turn.round);
+        let measured = bench.measure(contender, workload, turn.round, &windows);
         let cell = cell_of(&mut results.cells, turn);
         match measured {
             Ok(round) => cell.rounds.push(round),
             Err(error) => cell.faults.push(format!("round {}: {error}", turn.round + 1)),
         }
+        budget.learn(&windows, turn_began.elapsed());
     }
     results.environment.elapsed_seconds = began.elapsed().as_secs();
     Ok(results)
@@ -162,7 +174,6 @@ struct Bench {
     site: TestSite,
     cores: Cores,
     program: PathBuf,
-    windows: Windows,
 }
 
 impl Bench {
@@ -200,22 +211,22 @@ impl Bench {
     }
 
     /// One turn: start, connect, warm up, measure, look at it idle.
-    fn measure(&self, contender: &Contender, workload: &Workload, number: u32) -> io::Result<Round> {
+    fn measure(&self, contender: &Contender, workload: &Workload, number: u32, windows: &Windows) -> io::Result<Round> {
         let server = self.start(contender)?;
         let before_connections = server.account()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
         let memory = server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
-        load.run(self.windows.warm_up)?;
+        load.run(windows.warm_up)?;
 
         let (account, machine) = (server.account()?, process::Machine::now());
         let calls = server.ledger.map(Calls::of);
-        let tally = load.run(self.windows.measured)?;
+        let tally = load.run(windows.measured)?;
         let calls_now = server.ledger.map(Calls::of);
         let (account_now, machine_now) = (server.account()?, process::Machine::now());
         let cpu = account_now.cpu_since(&account);
 
         let idle_began = Instant::now();
-        std::thread::sleep(self.windows.idle);
+        std::thread::sleep(windows.idle);
         let idle = server.account()?.cpu_since(&account_now);
         let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
 
@@ -276,16 +287,17 @@ impl Bench {
         })
     }
 
-    fn options(&self, request: &Request) -> Options {
-        let knob = |name: &str, value: u32| super::results::Knob { name: name.to_owned(), value: value.to_string() };
+    fn options(&self, request: &Request, windows: &Windows) -> Options {
+        let knob = |name: &str, value: u32| Knob { name: name.to_owned(), value: value.to_string() };
         Options {
             command: request.command.clone(),
             site: self.site.describe(),
             seed: request.seed,
             rounds: request.rounds,
-            warm_up_ms: self.windows.warm_up.as_millis() as u64,
-            window_ms: self.windows.measured.as_millis() as u64,
+            warm_up_ms: windows.warm_up.as_millis() as u64,
+            window_ms: windows.measured.as_millis() as u64,
             knobs: vec![
+                Knob { name: "--time".to_owned(), value: format!("{} s", request.time.as_secs()) },
                 knob("--connections", request.connections),
                 knob("--depth", request.depth),
                 knob("--idle", request.idle),

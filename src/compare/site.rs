@@ -1,4 +1,11 @@
-//! What the arms serve: a small file and a large one.
+//! What the arms serve, and the two files of it that are asked for.
+//!
+//! The small one is that which comes nearest to 1 KiB: large enough to be an answer, small enough that waiting and not
+//! copying is what is paid for. The large one is the largest.
+//!
+//! Without a folder it is the sample site, which is what a server without a folder serves. It is written out to one all the
+//! same: a folder is what people serve, opened and looked at again as in earnest; the floor needs it; and the sample
+//! has no file that a socket would not swallow whole, so one of 1 MiB is put beside it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +16,12 @@ pub(super) struct TestSite {
     pub(super) folder: PathBuf,
     pub(super) small: TestFile,
     pub(super) large: TestFile,
-    is_ours: bool,
+    made: Option<Made>,
 }
+
+/// A folder that is gone when this is.
+#[derive(Debug)]
+struct Made(PathBuf);
 
 #[derive(Clone, Debug)]
 pub(super) struct TestFile {
@@ -19,8 +30,10 @@ pub(super) struct TestFile {
     pub(super) bytes: u64,
 }
 
-const SMALL_BYTES: u64 = 1024;
-const LARGE_BYTES: u64 = 1024 * 1024;
+const SMALL_BYTES: f64 = 1024.0;
+const LARGE_BYTES: usize = 1024 * 1024;
+/// A smaller file goes from memory, and whole into the buffer of a socket.
+const LARGE_BYTES_MIN: u64 = 256 * 1024;
 /// Deep enough for any site that people look at with a comparison in mind.
 const DEPTH_MAX: usize = 8;
 
@@ -37,10 +50,15 @@ impl TestSite {
         let folder = root.canonicalize()?;
         let mut files = Vec::new();
         collect(&folder, &folder, DEPTH_MAX, &mut files);
-        let small = files.iter().min_by_key(|file| file.bytes.max(1).ilog2().abs_diff(SMALL_BYTES.ilog2())).cloned();
+        // The same every time: a folder is read in any order.
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let distance = |file: &TestFile| (file.bytes.max(1) as f64 / SMALL_BYTES).log2().abs();
+        // A page of its own kind: it is there for what is not.
+        let asked = files.iter().filter(|file| file.path != "404.html");
+        let small = asked.min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
         let large = files.into_iter().max_by_key(|file| file.bytes);
         match small.zip(large) {
-            Some((small, large)) => Ok(TestSite { folder, small, large, is_ours: false }),
+            Some((small, large)) => Ok(TestSite { folder, small, large, made: None }),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "there is no file in it to ask for")),
         }
     }
@@ -48,13 +66,19 @@ impl TestSite {
     fn make() -> io::Result<TestSite> {
         let folder = std::env::temp_dir().join(format!("miniweb-compare-{}", std::process::id()));
         std::fs::create_dir(&folder)?;
-        let file = |path: &str, bytes| TestFile { path: path.to_owned(), bytes };
-        let (small, large) = (file("small.html", SMALL_BYTES), file("large.bin", LARGE_BYTES));
-        let site = TestSite { folder, small, large, is_ours: true };
-        for file in [&site.small, &site.large] {
-            std::fs::write(site.folder.join(&file.path), vec![b'x'; file.bytes as usize])?;
+        // From here on it is taken away again, whatever happens.
+        let made = Made(folder);
+        for (name, content) in crate::site::sample_files() {
+            std::fs::write(made.0.join(name), content)?;
         }
-        Ok(site)
+        std::fs::write(made.0.join("large.bin"), vec![b'x'; LARGE_BYTES])?;
+        let site = TestSite::find(&made.0)?;
+        Ok(TestSite { made: Some(made), ..site })
+    }
+
+    /// Whether the large file is one.
+    pub(super) fn has_large(&self) -> bool {
+        self.large.bytes >= LARGE_BYTES_MIN
     }
 
     /// In words.
@@ -66,16 +90,17 @@ impl TestSite {
             self.large.path,
             crate::human::bytes(self.large.bytes)
         );
-        if self.is_ours { format!("made for it: {names}") } else { format!("{}: {names}", self.folder.display()) }
+        match self.made {
+            Some(_) => format!("the sample site and a large file: {names}"),
+            None => format!("{}: {names}", self.folder.display()),
+        }
     }
 }
 
-impl Drop for TestSite {
+impl Drop for Made {
     fn drop(&mut self) {
-        if self.is_ours {
-            // What is left in the place for temporary files does no harm.
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
+        // What is left in the place for temporary files does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

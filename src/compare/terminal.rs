@@ -16,7 +16,8 @@ use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
 use super::winners::{Lead, crossovers, leads_at, wins};
 
-const WIDTH: usize = 80;
+/// The columns of every terminal.
+pub(super) const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 18;
 
 /// Heading, width with the space before it, and what stands in it.
@@ -202,7 +203,8 @@ fn printable(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
-fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
+/// `text` in lines of at most `width`, the first set in by `indent`, the others by two more.
+pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
     let mut lines = vec![" ".repeat(indent)];
     let mut filled = indent;
     for word in printable(text).split(' ').filter(|word| !word.is_empty()) {

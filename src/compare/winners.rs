@@ -1,6 +1,6 @@
 //! When each strategy wins: who leads where, and where the lead changes.
 //!
-//! A workload is a point in a space of three axes: connections, the share of them that is idle, and the size of the
+//! A workload is a point in a space of three axes: connections that ask, the share of all that is idle, and the size of the
 //! file. At each point and for each thing that one may want, the leaders are those that nobody is shown to beat. Along
 //! a line of points that differ in one axis only, a crossover lies where the leaders change.
 //!
@@ -42,9 +42,9 @@ pub struct Crossover<'a> {
 /// One direction in the space of workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Open at once.
+    /// That ask.
     Connections,
-    /// Of the connections, that never ask.
+    /// Of all connections, that never ask; so many others ask beside them.
     IdleShare,
     /// Of the file.
     BodyBytes,
@@ -93,7 +93,7 @@ impl Axis {
 
     fn position(self, workload: &Workload) -> f64 {
         match self {
-            Axis::Connections => f64::from(workload.connections),
+            Axis::Connections => f64::from(workload.active_connections()),
             Axis::IdleShare => f64::from(workload.idle_connections) / f64::from(workload.connections.max(1)),
             Axis::BodyBytes => workload.body_bytes as f64,
         }
@@ -101,8 +101,8 @@ impl Axis {
 
     fn words(self, workload: &Workload) -> String {
         match self {
-            Axis::Connections if workload.connections == 1 => "1 connection".to_owned(),
-            Axis::Connections => format!("{} connections", workload.connections),
+            Axis::Connections if workload.active_connections() == 1 => "1 connection".to_owned(),
+            Axis::Connections => format!("{} connections", workload.active_connections()),
             Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
             Axis::BodyBytes => format!("{} a file", human::bytes(workload.body_bytes)),
         }
@@ -251,7 +251,7 @@ mod tests {
     fn idle_share_and_file_size_are_axes_of_their_own() {
         let results = synthetic::results(5);
         let workload = |name| results.workload(name).expect("it was made");
-        assert!(Axis::IdleShare.joins(workload("keep-alive-512"), workload("idle-512")));
+        assert!(Axis::IdleShare.joins(workload("keep-alive-8"), workload("idle-512")));
         assert!(Axis::BodyBytes.joins(workload("keep-alive-8"), workload("large")));
         assert!(!Axis::Connections.joins(workload("keep-alive-64"), workload("pipelined")));
         assert!(!Axis::Connections.joins(workload("keep-alive-8"), workload("keep-alive-8")));

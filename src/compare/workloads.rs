@@ -27,26 +27,16 @@ pub(super) fn all(request: &Request, site: &TestSite) -> Vec<Workload> {
         requests_per_connection: Some(1),
         ..keep_alive(16, &site.small)
     });
-    workloads.push(Workload {
-        name: "large-file".to_owned(),
-        kind: WorkloadKind::LargeFile,
-        title: format!("large file ({}), 8 connections", crate::human::bytes(site.large.bytes)),
-        ..keep_alive(8, &site.large)
-    });
+    if site.has_large() {
+        workloads.push(large_file(site));
+        workloads.push(slow_readers(request.slow, site));
+    }
     workloads.push(Workload {
         name: format!("mostly-idle-{}", request.idle),
         kind: WorkloadKind::MostlyIdle,
         title: format!("mostly idle: {} silent connections, small file on 8 more", request.idle),
         idle_connections: request.idle,
         ..keep_alive(request.idle + 8, &site.small)
-    });
-    workloads.push(Workload {
-        name: format!("slow-readers-{}", request.slow),
-        kind: WorkloadKind::SlowReaders,
-        title: format!("slow readers: {} that take a large file slowly, small file on 8 more", request.slow),
-        idle_connections: request.slow,
-        reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
-        ..keep_alive(request.slow + 8, &site.small)
     });
     workloads.push(Workload {
         name: format!("open-{}", request.rate),
@@ -70,5 +60,25 @@ fn keep_alive(connections: u32, file: &TestFile) -> Workload {
         path: format!("/{}", file.path),
         body_bytes: file.bytes,
         reader_bytes_per_second: None,
+    }
+}
+
+fn large_file(site: &TestSite) -> Workload {
+    Workload {
+        name: "large-file".to_owned(),
+        kind: WorkloadKind::LargeFile,
+        title: format!("large file ({}), 8 connections", crate::human::bytes(site.large.bytes)),
+        ..keep_alive(8, &site.large)
+    }
+}
+
+fn slow_readers(count: u32, site: &TestSite) -> Workload {
+    Workload {
+        name: format!("slow-readers-{}", count),
+        kind: WorkloadKind::SlowReaders,
+        title: format!("slow readers: {} that take a large file slowly, small file on 8 more", count),
+        idle_connections: count,
+        reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
+        ..keep_alive(count + 8, &site.small)
     }
 }

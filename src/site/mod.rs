@@ -31,7 +31,7 @@ pub use auth::Credentials;
 pub use path::SitePath;
 pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
 use root::OpenFolder;
-pub use root::{Root, default_folder};
+pub use root::{Root, default_folder, sample_files};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
 pub type File = Arc<OpenFile>;

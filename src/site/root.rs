@@ -322,6 +322,11 @@ impl OpenFolder {
     }
 }
 
+/// The files of the sample site by name, for whoever wants them in a folder.
+pub fn sample_files() -> impl Iterator<Item = (&'static Path, &'static [u8])> {
+    SAMPLE.files().map(|file| (file.path(), file.contents()))
+}
+
 fn find_in_sample(relative: &[u8], extension: &str) -> Found {
     let Some(relative) = std::str::from_utf8(relative).ok().filter(|_| extension.is_empty()) else {
         return Found::Nothing(Status::NotFound);
