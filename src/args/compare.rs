@@ -57,7 +57,7 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "number", from_str_fn(seed))]
     seed: Option<u64>,
 
-    /// windows for each strategy and workload (default 8, with --quick 6)
+    /// windows for each strategy and workload (default 12)
     #[argh(option, arg_name = "number", from_str_fn(count))]
     rounds: Option<NonZeroUsize>,
 
@@ -123,7 +123,7 @@ impl Compare {
             is_quick: self.quick,
             time: self.time.unwrap_or(if self.quick { QUICK_TIME } else { TIME }),
             seed: self.seed.unwrap_or_else(seed_of_the_moment),
-            rounds: self.rounds.map_or(if self.quick { 6 } else { 8 }, |rounds| rounds.get() as u32),
+            rounds: self.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
             connections: self.connections,
             depth: self.depth,
             idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
@@ -134,6 +134,8 @@ impl Compare {
     }
 }
 
+/// The fewest of which a burst of noise can spoil one at each end, and the intervals are still sure by 99 %.
+const ROUNDS: u32 = 12;
 /// Under ten minutes, with room for one server that hangs.
 const TIME: Duration = Duration::from_secs(570);
 /// Under one.

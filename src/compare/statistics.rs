@@ -3,7 +3,8 @@
 //! Noise on a real machine has steps, bursts and drift, so nothing here takes it for normal. The interval is that of
 //! the sign test: with n independent rounds the true median lies between the k-th smallest and the k-th largest
 //! value unless fewer than k of n fair coins fall on one side. The chance of that is the same for every
-//! distribution. It costs rounds: five reach 93.75 %, six 96.9 %, and fewer than five can't reach 90 % at all.
+//! distribution. It costs rounds: five reach 93.75 %, eight 99.2 %, and fewer than five can't reach 90 % at all. From
+//! twelve on one round at each end may go astray without a say in it.
 //!
 //! # Laws
 //! - Arms are compared within a round only, by the ratio of their values: what slows a whole round down cancels out.
@@ -13,8 +14,9 @@
 use super::metric::Metric;
 use super::results::Cell;
 
-/// Sought for every interval, and reached where there are rounds enough.
-pub const LEVEL_SOUGHT: f64 = 0.95;
+/// Sought for every interval, and reached where there are rounds enough. A report makes some hundred statements: of
+/// those at 95 % five would be wrong.
+pub const LEVEL_SOUGHT: f64 = 0.99;
 
 /// A median and where it may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,10 +134,10 @@ mod tests {
             (5, 0, 0.9375),
             (6, 0, 0.96875),
             (8, 0, 0.9921875),
-            (9, 1, 0.9609375),
-            (10, 1, 0.978515625),
-            (15, 3, 0.96484375),
-            (20, 5, 0.958610534667969),
+            (11, 0, 0.9990234375),
+            (12, 1, 0.99365234375),
+            (15, 2, 0.99261474609375),
+            (20, 3, 0.997423171997070),
         ] {
             assert_eq!(trim(count), trim_known, "of {count}");
             assert!((level(count, trim_known) - level_known).abs() < 1e-12, "of {count}");
@@ -144,8 +146,9 @@ mod tests {
 
     #[test]
     fn known_values_give_the_known_estimate() {
-        let estimate = Estimate::of(&[3.0, 1.0, 9.0, 2.0, 5.0, 4.0, 8.0, 7.0, 6.0]).expect("there are values");
-        assert_eq!((estimate.median, estimate.low, estimate.high, estimate.rounds), (5.0, 2.0, 8.0, 9));
+        let estimate = Estimate::of(&[3.0, 1.0, 9.0, 2.0, 5.0, 11.0, 4.0, 8.0, 7.0, 6.0, 13.0, 12.0, 10.0])
+            .expect("there are values");
+        assert_eq!((estimate.median, estimate.low, estimate.high, estimate.rounds), (7.0, 2.0, 12.0, 13));
         assert_eq!(Estimate::of(&[]), None);
         assert_eq!(median(&[1.0, 4.0]), Some(2.0));
         assert_eq!(median(&[0.0, 4.0]), Some(2.0));
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn the_level_holds_for_a_lopsided_distribution() {
         let mut random = crate::compare::synthetic::Random::new(7);
-        for count in [5, 6, 9] {
+        for count in [5, 8, 12] {
             let trials = 4000;
             let held = (0..trials).filter(|_| {
                 // Exponential: its median is ln 2.
@@ -178,7 +181,7 @@ mod tests {
             let estimate = Estimate::of(&values).expect("there are values");
             prop_assert!(estimate.low <= estimate.median && estimate.median <= estimate.high);
             prop_assert!(values.contains(&estimate.low) && values.contains(&estimate.high));
-            prop_assert!(values.len() < 6 || estimate.level >= LEVEL_SOUGHT);
+            prop_assert!(values.len() < 8 || estimate.level >= LEVEL_SOUGHT);
         }
 
         #[test]

@@ -8,12 +8,13 @@
 //! 4. the effect is larger than [`EFFECT_MIN`], and larger than any that one strategy showed against itself in this
 //!    workload (the A/A arm): what the same program does to itself is noise.
 //!
-//! The A/A pair itself is held to all but the last half of 4, which would acquit it always.
+//! The A/A pair itself, which by its own noise would always be acquitted, is held to what it showed in the other
+//! workloads: the middle one of those.
 
 use super::checks;
 use super::metric::{Metric, significant};
 use super::results::{Arm, ArmKind, Cell, Results, Workload};
-use super::statistics::{Estimate, ratio};
+use super::statistics::{Estimate, median, ratio};
 
 /// Five rounds reach 93.75 %.
 pub const LEVEL_MIN: f64 = 0.9;
@@ -61,7 +62,8 @@ pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, 
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
     match cells {
         [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell)) => {
-            let noise = if is_twin_pair { None } else { noise(results, workload, metric) };
+            let noise = if is_twin_pair { noise_elsewhere } else { noise };
+            let noise = noise(results, workload, metric);
             verdict_of_valid(metric, a, b, noise)
         }
         _ => Verdict::Unranked,
@@ -90,6 +92,12 @@ pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f
         ratio(metric, twin?, original?).map(|estimate| estimate.effect_max())
     });
     effects.reduce(f64::max)
+}
+
+/// The middle one of the other workloads' noises.
+fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
+    let others = results.workloads.iter().filter(|other| other.name != workload.name);
+    median(&others.filter_map(|other| noise(results, other, metric)).collect::<Vec<_>>())
 }
 
 /// Those that are ranked: the floor and the twins are there to judge the others by.
