@@ -11,6 +11,7 @@ use super::values::{count, seconds};
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
+use crate::compare::workloads::Knobs;
 
 /// Measure what each strategy costs under the same load, and say how sure that is.
 #[derive(FromArgs, Debug)]
@@ -29,7 +30,7 @@ pub(super) struct Compare {
     root: Option<PathBuf>,
 
     /// strategies, with commas: mio, poll-list, blocking:thread, :process, :pool, :iterative
-    /// (default all that serve many at once; with --quick mio, poll-list and blocking:thread)
+    /// (default all; with --quick mio, poll-list and blocking:thread)
     #[argh(option, arg_name = "names")]
     strategies: Option<String>,
 
@@ -101,7 +102,7 @@ impl Compare {
     /// `command` is how it was typed.
     pub(super) fn into_request(self, command: String) -> Result<(Request, Telling), Failure> {
         const QUICK: &str = "mio,poll-list,blocking:thread";
-        const ALL: &str = "mio,poll-list,blocking:thread,blocking:process,blocking:pool";
+        const ALL: &str = "mio,poll-list,blocking:thread,blocking:process,blocking:pool,blocking:iterative";
         let usual = if self.quick { QUICK } else { ALL };
         let names = self.strategies.as_deref().unwrap_or(usual).split(',');
         let wrong = |why| Failure::Usage(format!("--strategies {why}"));
@@ -120,15 +121,17 @@ impl Compare {
             command,
             root: self.root,
             contenders,
-            is_quick: self.quick,
             time: self.time.unwrap_or(if self.quick { QUICK_TIME } else { TIME }),
             seed: self.seed.unwrap_or_else(seed_of_the_moment),
             rounds: self.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
-            connections: self.connections,
-            depth: self.depth,
-            idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
-            slow: self.slow,
-            rate: self.rate,
+            knobs: Knobs {
+                is_quick: self.quick,
+                connections: self.connections,
+                depth: self.depth,
+                idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
+                slow: self.slow,
+                rate: self.rate,
+            },
         };
         Ok((request, Telling { html: self.html, json: self.json, color: self.color }))
     }

@@ -1,7 +1,7 @@
 //! What a measurement must pass before it is believed.
 //!
 //! A benchmark that can't go wrong can't be trusted either. Every cell is held to the checks below; a cell that fails
-//! one is shown with the reason, and never ranked. The checks judge the measuring, not the arm: a slow server passes
+//! one is shown with the reason, and never ranked by what the check concerns. The checks judge the measuring, not the arm: a slow server passes
 //! all of them.
 //!
 //! # Laws
@@ -68,6 +68,13 @@ pub enum Outcome {
 }
 
 impl Check {
+    /// Whether a cell that fails it may not be ranked by this metric. A client that is the slower side hides how fast
+    /// the server would be; what a request costs the server, its own account says all the same.
+    pub fn concerns(self, metric: Metric) -> bool {
+        use Metric::{LatencyMedian, LatencyP99, LatencyP999, Throughput};
+        self != Check::Client || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
+    }
+
     /// In a row of a table.
     pub fn title(self) -> &'static str {
         match self {
@@ -100,9 +107,9 @@ pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> 
     ]
 }
 
-/// Whether the cell may be ranked.
-pub fn is_valid(results: &Results, workload: &Workload, cell: Option<&Cell>) -> bool {
-    failures(results, workload, cell).is_empty()
+/// Whether the cell may be ranked by this metric.
+pub fn is_valid(results: &Results, workload: &Workload, cell: Option<&Cell>, metric: Metric) -> bool {
+    !failures(results, workload, cell).iter().any(|failure| failure.check.concerns(metric))
 }
 
 /// The checks that it fails.
@@ -115,7 +122,10 @@ pub fn failures(results: &Results, workload: &Workload, cell: Option<&Cell>) -> 
 /// Whether anything at all may be ranked; else a comparison has said nothing.
 pub fn any_valid(results: &Results) -> bool {
     results.workloads.iter().any(|workload| {
-        results.arms.iter().any(|arm| is_valid(results, workload, results.cell(&workload.name, &arm.name)))
+        results.arms.iter().any(|arm| {
+            let cell = results.cell(&workload.name, &arm.name);
+            Metric::RANKED.into_iter().any(|metric| is_valid(results, workload, cell, metric))
+        })
     })
 }
 
@@ -267,6 +277,12 @@ mod tests {
     }
 
     #[test]
+    fn a_client_at_its_limit_hides_the_rate_and_not_the_cost() {
+        assert!(!Check::Client.concerns(Metric::CpuPerRequest) && Check::Client.concerns(Metric::LatencyP99));
+        assert!(Check::Noise.concerns(Metric::CpuPerRequest));
+    }
+
+    #[test]
     fn one_bad_round_is_borne() {
         assert_eq!(
             failed_after("keep-alive-64", |round| {
@@ -286,7 +302,7 @@ mod tests {
         results.cells.iter_mut().flat_map(|cell| &mut cell.rounds).for_each(|round| round.client_cpu_share = 1.0);
         assert!(results.cells.iter().all(|cell| {
             let workload = results.workload(&cell.workload).expect("it was made");
-            is_valid(&results, workload, Some(cell))
+            is_valid(&results, workload, Some(cell), Metric::Throughput)
         }));
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::results::{Arm, ArmKind};
+use super::results::{Arm, ArmKind, Workload, WorkloadKind};
 
 /// An arm, and how it is come by.
 #[derive(Clone, Debug)]
@@ -83,6 +83,17 @@ impl Contender {
         twin.arm.kind = ArmKind::Twin { of: self.arm.name.clone() };
         twin.arm.description = format!("{}, the same once more", self.arm.description);
         twin
+    }
+
+    /// Whether it can serve a workload at all: kept connections beyond what it serves at once would wait for ever, and what a
+    /// foreign server serves is one file.
+    pub fn can_take(&self, workload: &Workload) -> bool {
+        let is_kept = workload.requests_per_connection.is_none();
+        let is_foreign = self.arm.kind == ArmKind::Foreign;
+        let needs_large = matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
+        let would_wait = is_kept && workload.connections as usize > self.served_at_once;
+        let lacks_file = is_foreign && needs_large;
+        !(would_wait || lacks_file)
     }
 
     /// `name=http://host:port/path,PID`

@@ -259,12 +259,17 @@ fn figure_row(
 ) -> fmt::Result {
     let cell = results.cell(&workload.name, &arm.name);
     let findings = checks::findings(results, workload, cell);
-    let unranked = if checks::is_valid(results, workload, cell) { "" } else { " unranked" };
+    let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
+    let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) { " unranked" } else { "" };
     let class = chart::look(results, arm).class;
-    write!(out, "<tr class=\"{class}{unranked}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
+    write!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
     for (metric, lead) in COLUMNS.into_iter().zip(leads) {
         let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
-        let class = if leads { " class=\"leads\"" } else { "" };
+        let class = match () {
+            () if !is_ranked(metric) => " class=\"unranked\"",
+            () if leads => " class=\"leads\"",
+            () => "",
+        };
         match cell.and_then(|cell| estimate(metric, cell)) {
             None => out.push_str("<td>–</td>"),
             Some(estimate) => {

@@ -31,7 +31,6 @@ struct Told<'a> {
 struct ToldCell<'a> {
     workload: &'a str,
     arm: &'a str,
-    is_valid: bool,
     checks: Vec<ToldCheck>,
     figures: Vec<ToldFigure>,
 }
@@ -46,6 +45,7 @@ struct ToldCheck {
 #[derive(Serialize)]
 struct ToldFigure {
     metric: &'static str,
+    is_ranked: bool,
     median: f64,
     low: f64,
     high: f64,
@@ -97,7 +97,8 @@ fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item
     let figure = |metric: Metric, cell| {
         let estimate = estimate(metric, cell)?;
         let (median, low, high, level) = (estimate.median, estimate.low, estimate.high, estimate.level);
-        Some(ToldFigure { metric: metric.title(), median, low, high, level })
+        let is_ranked = checks::is_valid(results, workload, Some(cell), metric);
+        Some(ToldFigure { metric: metric.title(), is_ranked, median, low, high, level })
     };
     results.arms.iter().map(move |arm| {
         let cell = results.cell(&workload.name, &arm.name);
@@ -107,13 +108,7 @@ fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item
             words: finding.words,
         });
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));
-        ToldCell {
-            workload: &workload.name,
-            arm: &arm.name,
-            is_valid: checks::is_valid(results, workload, cell),
-            checks: checks.collect(),
-            figures: figures.collect(),
-        }
+        ToldCell { workload: &workload.name, arm: &arm.name, checks: checks.collect(), figures: figures.collect() }
     })
 }
 
@@ -148,7 +143,7 @@ mod tests {
         write(&synthetic::results(4), &mut text).expect("a Vec takes it");
         let value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
         assert_eq!(value["schema_version"], SCHEMA_VERSION);
-        assert_eq!(value["told"]["cells"][0]["is_valid"], true);
+        assert_eq!(value["told"]["cells"][0]["figures"][0]["is_ranked"], true);
         assert_eq!(value["told"]["cells"][0]["checks"][2]["check"], "Little's law");
     }
 }

@@ -175,7 +175,7 @@ impl Metric {
             }
             Metric::MemoryPerConnection => bytes(value),
             Metric::IdleCpu if value < Metric::IdleCpu.resolution() => "0 %".to_owned(),
-            Metric::IdleCpu => format!("{} %", significant(value * 100.0)),
+            Metric::IdleCpu => format!("{:.1} %", value * 100.0),
         }
     }
 }

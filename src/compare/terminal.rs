@@ -92,13 +92,20 @@ impl<W: Write> Page<'_, W> {
     fn row(&mut self, results: &Results, workload: &Workload, arm: &Arm, leads: &[Option<Lead<'_>>]) -> io::Result<()> {
         let cell = results.cell(&workload.name, &arm.name);
         let failures = checks::failures(results, workload, cell);
-        let style = if failures.is_empty() { Style::Plain } else { Style::Warning };
-        write!(self.out, "{}", style.paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name))))?;
+        let style = |metric| match failures.iter().any(|failure| failure.check.concerns(metric)) {
+            true => Style::Warning,
+            false => Style::Plain,
+        };
+        write!(
+            self.out,
+            "{}",
+            style(Metric::CpuPerRequest).paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name)))
+        )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
             let value = cell.and_then(|cell| estimate(*metric, cell));
             let text = value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
             let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
-            let style = if leads { Style::Strong } else { style };
+            let style = if leads { Style::Strong } else { style(*metric) };
             write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
         }
         writeln!(self.out)?;
@@ -107,7 +114,12 @@ impl<W: Write> Page<'_, W> {
             self.paragraph(Style::Faint, 4, &details)?;
         }
         for failure in failures {
-            let words = format!("! not ranked: {}: {}", failure.check.title(), failure.words);
+            let what = if failure.check.concerns(Metric::CpuPerRequest) {
+                "not ranked"
+            } else {
+                "rate and latency not ranked"
+            };
+            let words = format!("! {what}: {}: {}", failure.check.title(), failure.words);
             self.paragraph(Style::Warning, 4, &words)?;
         }
         let noise = checks::findings(results, workload, cell).into_iter().find(|finding| finding.check == Check::Noise);

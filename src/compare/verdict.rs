@@ -61,7 +61,7 @@ pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, 
     let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
     match cells {
-        [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell)) => {
+        [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell, metric)) => {
             let noise = if is_twin_pair { noise_elsewhere } else { noise };
             let noise = noise(results, workload, metric);
             verdict_of_valid(metric, a, b, noise)

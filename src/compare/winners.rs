@@ -139,7 +139,7 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     let noise = noise(results, workload, metric);
     let rival = |arm: &'a Arm| {
         let cell = results.cell(&workload.name, &arm.name)?;
-        let is_ranked = !metric.values(cell).is_empty() && checks::is_valid(results, workload, Some(cell));
+        let is_ranked = !metric.values(cell).is_empty() && checks::is_valid(results, workload, Some(cell), metric);
         is_ranked.then_some((arm, cell))
     };
     let rivals: Vec<(&Arm, &Cell)> = ranked_arms(results).into_iter().filter_map(rival).collect();

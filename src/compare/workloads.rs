@@ -1,23 +1,39 @@
 //! The loads of a comparison.
 
 use super::results::{Pacing, Workload, WorkloadKind};
-use super::run::Request;
 use super::site::{TestFile, TestSite};
+
+/// What may be turned of them.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// Fewer workloads.
+    pub is_quick: bool,
+    /// Of the keep-alive, pipelined and paced workloads.
+    pub connections: u32,
+    /// Requests at once in the pipelined workload.
+    pub depth: u32,
+    /// Silent connections of the mostly idle workload.
+    pub idle: u32,
+    /// Connections that read slowly.
+    pub slow: u32,
+    /// Requests a second of the paced workload.
+    pub rate: u32,
+}
 
 /// How fast a slow reader reads: a phone at the edge of a network.
 const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
 
 /// All of them, in the order in which they are told.
-pub(super) fn all(request: &Request, site: &TestSite) -> Vec<Workload> {
-    let connections = request.connections;
-    let counts: &[u32] = if request.is_quick { &[] } else { &[1, 8, 256] };
+pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
+    let connections = knobs.connections;
+    let counts: &[u32] = if knobs.is_quick { &[] } else { &[1, 8, 256] };
     let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];
     workloads.extend(counts.iter().filter(|count| **count != connections).map(|count| keep_alive(*count, &site.small)));
     workloads.push(Workload {
-        name: format!("pipelined-{}", request.depth),
+        name: format!("pipelined-{}", knobs.depth),
         kind: WorkloadKind::Pipelined,
-        title: format!("pipelined, {} small files at once on each of {connections} connections", request.depth),
-        pipeline_depth: request.depth,
+        title: format!("pipelined, {} small files at once on each of {connections} connections", knobs.depth),
+        pipeline_depth: knobs.depth,
         ..keep_alive(connections, &site.small)
     });
     workloads.push(Workload {
@@ -29,19 +45,19 @@ pub(super) fn all(request: &Request, site: &TestSite) -> Vec<Workload> {
     });
     if site.has_large() {
         workloads.push(large_file(site));
-        workloads.push(slow_readers(request.slow, site));
+        workloads.push(slow_readers(knobs.slow, site));
     }
     workloads.push(Workload {
-        name: format!("mostly-idle-{}", request.idle),
+        name: format!("mostly-idle-{}", knobs.idle),
         kind: WorkloadKind::MostlyIdle,
-        title: format!("mostly idle: {} silent connections, small file on 8 more", request.idle),
-        idle_connections: request.idle,
-        ..keep_alive(request.idle + 8, &site.small)
+        title: format!("mostly idle: {} silent connections, small file on 8 more", knobs.idle),
+        idle_connections: knobs.idle,
+        ..keep_alive(knobs.idle + 8, &site.small)
     });
     workloads.push(Workload {
-        name: format!("open-{}", request.rate),
-        title: format!("keep-alive at a fixed {} requests/s, small file, {connections} connections", request.rate),
-        pacing: Pacing::Open { requests_per_second: f64::from(request.rate) },
+        name: format!("open-{}", knobs.rate),
+        title: format!("keep-alive at a fixed {} requests/s, small file, {connections} connections", knobs.rate),
+        pacing: Pacing::Open { requests_per_second: f64::from(knobs.rate) },
         ..keep_alive(connections, &site.small)
     });
     workloads

@@ -66,19 +66,32 @@ impl Flow {
     }
 
     /// Starts to connect. What is owed will be asked for (again).
-    pub(super) fn connect(&mut self, address: SocketAddr, ask: &Ask) -> io::Result<&TcpStream> {
+    pub(super) fn connect(&mut self, address: SocketAddr, ask: &Ask) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        socket.set_tcp_nodelay(true)?;
+        // What is sent in one piece waits for nothing.
+        if ask.reuse == Reuse::KeepAlive {
+            socket.set_tcp_nodelay(true)?;
+        }
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => return Err(error),
             _ => {}
         }
         self.unsent_bytes = self.owed.len() * ask.request.len();
         self.link = Link::Open { socket: socket.into(), reader: AnswerReader::default(), is_made: false };
+        Ok(())
+    }
+
+    /// The connection, if there is one.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
         match &self.link {
-            Link::Open { socket, .. } => Ok(socket),
-            _ => Err(ErrorKind::NotConnected.into()),
+            Link::Open { socket, .. } | Link::Ending { socket } => Some(socket),
+            Link::None => None,
         }
+    }
+
+    /// Whether everything was sent that has to be.
+    pub(super) fn is_sent(&self) -> bool {
+        self.unsent_bytes == 0
     }
 
     pub(super) fn ask(&mut self, asked: Asked, ask: &Ask) {

@@ -80,6 +80,7 @@ const REST: Duration = Duration::from_millis(10);
 const LOOK_AROUND: Duration = Duration::from_millis(20);
 /// What is read at once, in bytes.
 const SCRATCH_BYTES: usize = 256 * 1024;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const SCHEDULE: Token = Token(usize::MAX);
 
 impl Ask {
@@ -136,7 +137,7 @@ impl Load {
                 continue;
             }
             let socket = open(key)?;
-            watch(&poll, &socket, key)?;
+            watch(&poll, &socket, key, BOTH)?;
             flows.push(Flow::over(socket));
         }
         let schedule = match plan.pace {
@@ -258,12 +259,15 @@ impl Load {
 
     fn connect(&mut self, key: usize, window: &mut Window) {
         let flow = &mut self.flows[key];
-        let connected = flow.connect(self.plan.address, &self.plan.ask).and_then(|socket| {
-            // Sent at once; if the connection is not made yet, the poll tells when it is.
-            watch(&self.poll, socket, key)
+        let connected = flow.connect(self.plan.address, &self.plan.ask).map_err(|_| Fault::Connect);
+        let watched = connected.and_then(|()| {
+            // On the same machine a connection is mostly made by now, and takes the request at once. If not, the poll tells when
+            // it is; else there is nothing to be told of but the answer.
+            flow.write(&self.batch)?;
+            let interest = if flow.is_sent() { Interest::READABLE } else { BOTH };
+            flow.socket().map_or(Ok(()), |socket| watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect))
         });
-        let sent = connected.map_err(|_| Fault::Connect).and_then(|()| flow.write(&self.batch));
-        if let Err(fault) = sent {
+        if let Err(fault) = watched {
             self.fail(key, fault, window);
         }
     }
@@ -331,9 +335,8 @@ impl Load {
     }
 }
 
-fn watch(poll: &Poll, socket: &TcpStream, key: usize) -> io::Result<()> {
-    let both = Interest::READABLE | Interest::WRITABLE;
-    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), both)
+fn watch(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
 }
 
 fn proven_or_why(address: SocketAddr, ask: &Ask) -> io::Result<TcpStream> {

@@ -174,10 +174,10 @@ impl<'a> Frame<'a> {
     /// `draw` draws the bar or point; its value goes behind `end`.
     fn row(&mut self, row: &Row<'_>, y: f64, end: f64, draw: impl FnOnce(&mut Drawing)) {
         let Frame { results, workload, metric, .. } = *self;
-        let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &row.arm.name));
+        let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &row.arm.name), metric);
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
         let title = format!("{}: {}{note}", row.arm.name, words(metric, &row.total, is_valid));
-        self.drawing.group(&cell_class(results, workload, row.arm), &title, |drawing| {
+        self.drawing.group(&cell_class(results, workload, row.arm, metric), &title, |drawing| {
             drawing.text("name", Anchor::End, (LEFT - 8.0, y + 4.5), &shortened(&row.arm.name));
             draw(drawing);
             drawing.text("value", Anchor::Start, (end + 7.0, y + 4.5), &metric.format(row.total.median));

@@ -62,15 +62,15 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
         for ends in points.windows(2) {
             let [(before, _, from), (after, _, to)] = ends else { continue };
             // As pale as the paler of its ends.
-            let classes = [before, after].map(|workload| cell_class(results, workload, arm));
+            let classes = [before, after].map(|workload| cell_class(results, workload, arm, metric));
             let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };
             drawing.group(class, &arm.name, |drawing| drawing.path("curve", &[*from, *to]));
         }
         for (workload, estimate, (x, y)) in &points {
-            let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &arm.name));
+            let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &arm.name), metric);
             let title =
                 format!("{}, {} connections: {}", arm.name, workload.connections, words(metric, estimate, is_valid));
-            drawing.group(&cell_class(results, workload, arm), &title, |drawing| {
+            drawing.group(&cell_class(results, workload, arm, metric), &title, |drawing| {
                 drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));
                 drawing.marker("marker", look.shape, (*x, *y));
             });

@@ -53,10 +53,10 @@ pub fn look(results: &Results, arm: &Arm) -> Look {
     }
 }
 
-/// Its class, paler if its cell is not to be ranked.
-fn cell_class(results: &Results, workload: &Workload, arm: &Arm) -> String {
+/// Its class, paler if its cell is not to be ranked by `metric`.
+fn cell_class(results: &Results, workload: &Workload, arm: &Arm, metric: Metric) -> String {
     let cell = results.cell(&workload.name, &arm.name);
-    let pale = if checks::is_valid(results, workload, cell) { "" } else { " pale" };
+    let pale = if checks::is_valid(results, workload, cell, metric) { "" } else { " pale" };
     format!("{}{pale}", look(results, arm).class)
 }
 

@@ -41,15 +41,17 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     let mut labels = Vec::new();
     for (place, (arm, cell, latency, service)) in curves.iter().enumerate() {
         let look = look(results, arm);
-        let is_valid = checks::is_valid(results, workload, Some(cell));
+        let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
         if let Some(service) = service {
             let title = format!("{}: service time, from the real send", arm.name);
-            drawing.group(&cell_class(results, workload, arm), &title, |drawing| {
+            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
                 drawing.path("curve dotted", &points(service, &across, &up));
             });
         }
         let line = points(latency, &across, &up);
-        drawing.group(&cell_class(results, workload, arm), &arm.name, |drawing| drawing.path("curve", &line));
+        drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &arm.name, |drawing| {
+            drawing.path("curve", &line)
+        });
         // Where the rounds say how sure it is.
         for (metric, nines) in
             [(Metric::LatencyMedian, 2.0_f64.log10()), (Metric::LatencyP99, 2.0), (Metric::LatencyP999, 3.0)]
@@ -58,7 +60,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
             // A little apart, so that no interval hides another.
             let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
             let title = format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
-            drawing.group(&cell_class(results, workload, arm), &title, |drawing| {
+            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
                 drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
                 drawing.marker("marker", look.shape, (x, up.at(estimate.median)));
             });
