@@ -13,6 +13,7 @@
 //! - [`site`]: a request's target → an answer. [`site::Site`] opens files beneath the root and remembers small ones.
 //! - [`server`]: sockets, readiness, scheduling. The strategies, and `drive`, the loop they share.
 //! - [`ledger`]: the account that each worker keeps of its system calls.
+//! - [`load`]: a load generator. [`compare`]: what the strategies cost under it, measured and told.
 //! - [`args`]: the command line. [`human`]: amounts in words.
 //!
 //! # The life of a request
@@ -30,8 +31,10 @@
 //! it waits for its socket, has more to do, or is over. That is all a strategy is.
 
 pub mod args;
+pub mod compare;
 pub mod http;
 pub mod human;
 pub mod ledger;
+pub mod load;
 pub mod server;
 pub mod site;

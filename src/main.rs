@@ -1,18 +1,31 @@
 //! Arguments → settings → run → exit status.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::args::{self, Failure, Invocation};
+use miniweb::args::{self, Failure, Invocation, Telling};
+use miniweb::compare::lifeline;
+use miniweb::compare::report::{self, Progress};
+use miniweb::compare::results::Results;
+use miniweb::compare::run::{self, Event, Refusal, Request};
 use miniweb::server;
 
 fn main() -> ExitCode {
     let (settings, served) = match args::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(settings, served)) => (settings, served),
         Ok(Invocation::Print(text)) => return print(&text),
+        Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
+        Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &format!("{message} (see miniweb --help)")),
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
+    // An arm of a comparison.
+    if settings.ledger_page.is_some()
+        && let Err(error) = lifeline::attend()
+    {
+        return fail(1, &args::reason(&error));
+    }
     let (strategy, address, privileges) = (settings.strategy, settings.address, settings.privileges.clone());
     let ran = server::run(*settings, |address| {
         print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy, &privileges)));
@@ -21,6 +34,55 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &format!("{address}: {}", args::reason(&error))),
     }
+}
+
+fn compare(request: &Request, telling: &Telling) -> ExitCode {
+    let is_watched = std::io::stderr().is_terminal();
+    let mut progress = None;
+    // A stderr that went away is no reason to stop measuring.
+    let results = run::compare(request, &mut |event| match event {
+        Event::Planned(results, expected) => {
+            let _ = std::io::stderr().write_all(report::announce(results, expected).as_bytes());
+            progress = Some(Progress::new(std::io::stderr(), is_watched, results.order.len()));
+        }
+        Event::Turn(now) => {
+            let label = format!("{}, {}", now.turn.workload, now.turn.arm);
+            let _ = progress.as_mut().map(|progress| progress.draw(now.done, now.elapsed, &label));
+        }
+    });
+    let _ = progress.map(|mut progress| progress.clear());
+    let results = match results {
+        Ok(results) => results,
+        Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", args::reason(&error))),
+        Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
+    };
+    match tell(&results, telling) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(1, &error.to_string()),
+        _ if report::any_valid(&results) => ExitCode::SUCCESS,
+        _ => fail(3, "nothing valid could be measured"),
+    }
+}
+
+fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
+    let in_file = |path: &Path, error| std::io::Error::other(format!("{}: {}", path.display(), args::reason(&error)));
+    if let Some(path) = &telling.json {
+        report::write_json(results, path).map_err(|error| in_file(path, error))?;
+    }
+    if let Some(path) = &telling.html {
+        report::write_html(results, path).map_err(|error| in_file(path, error))?;
+    }
+    let stdout = std::io::stdout();
+    let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    report::print_tables(results, &mut stdout.lock(), is_colored)
+}
+
+fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
+    let ran = lifeline::attend().and_then(|()| {
+        run::serve_floor(root, paths, |address| {
+            print(&format!("The floor is on {}\n", args::url(address)));
+        })
+    });
+    ran.map_or_else(|error| fail(1, &args::reason(&error)), |()| ExitCode::SUCCESS)
 }
 
 /// At once, so that whoever started this on port 0 can read where it listens. A closed stdout is the

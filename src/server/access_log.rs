@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::http::{Exchange, Now};
 use crate::human;
+use crate::ledger::{Call, Ledger};
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +67,12 @@ pub struct LogWriter {
 }
 
 impl AccessLog {
-    /// A log of `format`, and the writer of its lines.
-    pub fn start(format: LogFormat) -> (AccessLog, LogWriter) {
+    /// A log of `format`, and the writer of its lines, who enters his writes in `ledger`.
+    pub fn start(format: LogFormat, ledger: &Ledger) -> (AccessLog, LogWriter) {
         let sink = Arc::new(Sink::default());
         let thread = (format != LogFormat::None).then(|| {
-            let sink = sink.clone();
-            std::thread::spawn(move || sink.write_out())
+            let (sink, ledger) = (sink.clone(), ledger.clone());
+            std::thread::spawn(move || sink.write_out(&ledger))
         });
         (AccessLog { format, sink: sink.clone() }, LogWriter { sink, thread })
     }
@@ -116,7 +117,7 @@ impl Sink {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn write_out(&self) {
+    fn write_out(&self, ledger: &Ledger) {
         let mut lines = Vec::new();
         loop {
             let mut state = self.lock();
@@ -132,6 +133,9 @@ impl Sink {
             let is_over = state.is_over;
             self.drained.notify_all();
             drop(state);
+            if !lines.is_empty() {
+                ledger.count(Call::WriteLog);
+            }
             let mut stdout = std::io::stdout().lock();
             let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
             lines.clear();

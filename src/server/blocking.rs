@@ -22,6 +22,7 @@ use super::listen::{Accepted, Listener};
 use super::live::Live;
 use super::stop::Stop;
 use super::worker::{Shared, Worker};
+use crate::ledger::{Call, Ledger};
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ struct Blocking {
 pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model) -> io::Result<()> {
     let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
-    let children = Children::new()?;
+    let children = Children::new(Ledger::new("reaper", false).in_common(server.shared.account))?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
@@ -103,6 +104,7 @@ impl Blocking {
         while let Some(client) = self.accept(&mut acceptor) {
             let registered = self.live.enter(client.socket());
             let server = self.clone();
+            acceptor.ledger.count(Call::Spawn);
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
                 let mut worker = rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));

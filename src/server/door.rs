@@ -93,7 +93,7 @@ impl Door {
     }
 
     fn someone_waits(&self, worker: &Worker) -> bool {
-        worker.ledger.count(Call::Wait);
+        worker.ledger.count(Call::Poll);
         let mut listener = [PollFd::new(&self.listener, PollFlags::IN)];
         // If it can't be told, accept will.
         poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)

@@ -218,11 +218,14 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
         Chunk::Memory { slices: count, more } => {
             let slices = &slices[..count];
             let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-            let sent = match slices {
-                [one] => rustix::net::send(&client.socket, one, flags),
-                many => rustix::net::sendmsg(&client.socket, many, &mut SendAncillaryBuffer::default(), flags),
+            let (call, sent) = match slices {
+                [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
+                many => {
+                    let no_control = &mut SendAncillaryBuffer::default();
+                    (Call::Sendmsg, rustix::net::sendmsg(&client.socket, many, no_control, flags))
+                }
             };
-            worker.ledger.transfer(Call::Send, client.id, sent);
+            worker.ledger.transfer(call, client.id, sent);
             (sent, slices.iter().map(|slice| slice.len()).sum())
         }
         Chunk::File { file, range } => {

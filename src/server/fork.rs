@@ -1,8 +1,9 @@
 //! A process for each connection: forking them, reaping them, stopping them.
 //!
-//! The only unsafe code of the program is here: fork itself.
+//! The only unsafe code of the program is here: fork itself, and the page on which a family keeps one account.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,7 @@ use signal_hook::consts::{SIGCHLD, SIGUSR1};
 
 use super::drive::Client;
 use super::worker::Slot;
-use crate::ledger::{Call, Ledger};
+use crate::ledger::{Call, Counters, Ledger};
 
 /// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as
 /// Ctrl-C at a terminal sends it to all of them, ends a process at once.
@@ -42,7 +43,8 @@ struct Family {
 
 impl Children {
     /// No children yet, and a thread that reaps them as soon as they end, so that none stays a zombie.
-    pub(super) fn new() -> io::Result<Children> {
+    /// Its calls are entered in `ledger`.
+    pub(super) fn new(ledger: Ledger) -> io::Result<Children> {
         let family = Arc::new(Family::default());
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
@@ -50,8 +52,11 @@ impl Children {
         std::thread::spawn({
             let family = family.clone();
             move || {
-                while sleeper.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {
-                    family.reap();
+                while let Ok(signals @ 1..) = sleeper.read(&mut [0; 64]) {
+                    ledger.count(Call::Recv);
+                    // The handler of each signal sent one byte.
+                    (0..signals).for_each(|_| ledger.count(Call::Send));
+                    family.reap(&ledger);
                 }
             }
         });
@@ -70,7 +75,10 @@ impl Children {
         ledger.count(Call::Fork);
         // Held until the child is entered: it may end before fork returns here.
         let mut living = self.0.lock();
-        match fork_without(listener.as_fd())? {
+        let forked = fork_without(listener.as_fd())?;
+        // The parent's copy of the connection, or the child's of the listener.
+        ledger.count(Call::Close);
+        match forked {
             Forked::Parent(child) => {
                 living.insert(child, client.into_slot());
                 Ok(())
@@ -115,9 +123,13 @@ impl Children {
 }
 
 impl Family {
-    fn reap(&self) {
+    fn reap(&self, ledger: &Ledger) {
         let mut living = self.lock();
-        while let Ok(Some((child, _))) = waitpid(None, WaitOptions::NOHANG) {
+        let reap_one = || {
+            ledger.count(Call::Reap);
+            waitpid(None, WaitOptions::NOHANG)
+        };
+        while let Ok(Some((child, _))) = reap_one() {
             living.remove(&child);
         }
         self.one_gone.notify_all();
@@ -152,4 +164,25 @@ fn fork_without(listener: BorrowedFd<'_>) -> io::Result<Forked> {
         }
         child => Ok(Pid::from_raw(child).map_or(Forked::Child, Forked::Parent)),
     }
+}
+
+/// The account on `page`, which all who have that file keep together: the workers of this process, its
+/// children, and whoever started it and wants to know. It stays for good: a page for each server that is started.
+///
+/// # Errors
+/// The system's; a file that is too short is refused.
+#[allow(unsafe_code)]
+pub fn common_account(page: File) -> io::Result<&'static Counters> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let length = size_of::<Counters>();
+    if page.metadata()?.len() < length as u64 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the page for the ledger is too short"));
+    }
+    // SAFETY: a new mapping, at an address of the kernel's choice, that overlaps nothing.
+    let address =
+        unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &page, 0)? };
+    // SAFETY: the mapping begins on a page, so it is aligned, is as long as the type (checked above, and the file is
+    // sealed by its maker against becoming shorter), and is never unmapped. The type is made of atomics only, for which every
+    // bit pattern is a value and which others may change at any time.
+    Ok(unsafe { &*address.cast::<Counters>() })
 }

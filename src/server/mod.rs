@@ -21,6 +21,7 @@ mod privileges;
 mod stop;
 mod worker;
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -29,9 +30,11 @@ use std::time::Duration;
 
 pub use access_log::LogFormat;
 pub use blocking::Model;
+pub use fork::common_account;
 pub use privileges::Privileges;
 
 use crate::http::Limits;
+use crate::ledger::Ledger;
 use crate::site::{Policy, Root};
 use access_log::AccessLog;
 use clock::Pace;
@@ -81,6 +84,8 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// What is given up before the first connection is accepted.
     pub privileges: Privileges,
+    /// A page in which the system calls of all workers are counted, for whoever else has it.
+    pub ledger_page: Option<File>,
 }
 
 /// What the workers of a reactor strategy remember of the site, together, in bytes.
@@ -103,7 +108,9 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         trace,
         shutdown_timeout,
         privileges,
+        ledger_page,
     } = settings;
+    let account = ledger_page.map(fork::common_account).transpose()?;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let stop = Stop::install(shutdown_timeout)?;
     let slots = Slots::new(places(connections_max));
@@ -125,7 +132,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     announce(listeners[0].address());
     // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let (log, log_writer) = AccessLog::start(log);
+    let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false).in_common(account));
     let shared = Shared {
         helpers: Helpers::default(),
         root: Arc::new(root),
@@ -134,6 +141,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         slots,
         log,
         trace,
+        account,
     };
     match strategy {
         Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop)?,

@@ -13,7 +13,7 @@ use super::clock::{Clock, Pace};
 use super::drive::{Client, Readable};
 use super::helpers::{Helpers, Mailbox};
 use crate::http::{Connection, Deferred, Finished, Limits, Output};
-use crate::ledger::{ConnectionId, Ledger};
+use crate::ledger::{ConnectionId, Counters, Ledger};
 use crate::site::{self, Policy, Root, Site};
 
 /// What is read at once, in bytes. It holds a whole head within its bound, or a pipeline of some hundred.
@@ -66,12 +66,14 @@ pub struct Shared {
     pub helpers: Helpers,
     /// Whether each step is told on stderr.
     pub trace: bool,
+    /// The one account of all workers, where somebody asks for it.
+    pub account: Option<&'static Counters>,
 }
 
 impl Worker {
     /// A worker called `name` in the trace, with at most `cache_bytes_max` of the site remembered.
     pub fn new(shared: &Shared, name: &str, pace: Pace, cache_bytes_max: u64) -> Worker {
-        let ledger = Arc::new(Ledger::new(name, shared.trace));
+        let ledger = Arc::new(Ledger::new(name, shared.trace).in_common(shared.account));
         Worker {
             clock: Clock::new(pace),
             site: Site::new(shared.root.clone(), shared.policy.clone(), ledger.clone(), cache_bytes_max),
@@ -136,7 +138,7 @@ impl Worker {
 
     /// In a forked child: the thread that writes the parent's log is not here.
     pub fn start_log_of_its_own(&mut self) -> LogWriter {
-        let (log, writer) = AccessLog::start(self.log.format());
+        let (log, writer) = AccessLog::start(self.log.format(), &self.ledger);
         self.log = log;
         writer
     }

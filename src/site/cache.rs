@@ -13,7 +13,6 @@
 //! 3. Every entry is bounded (content up to [`CONTENT_BYTES_MAX`]), and so is their sum.
 //! 4. It belongs to one worker: no lock.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,7 +26,7 @@ use super::policy::{Compress, Policy};
 use super::representation::{Making, Representation, Source};
 use super::root::{self, Found, OpenFolder, Root, Stamp, file_of};
 use crate::http::{Acceptance, Coding, FieldBlock, Now, Status};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, OpenFile};
 
 /// How long an answer from memory is trusted.
 const FRESH: Duration = Duration::from_secs(1);
@@ -75,7 +74,7 @@ struct Beside {
 /// A file that may become a [`Beside`].
 struct Sidecar {
     coding: Coding,
-    opened: Arc<OwnedFd>,
+    opened: Arc<OpenFile>,
     stamp: Stamp,
 }
 
@@ -162,7 +161,7 @@ impl FileCache {
         path: &SitePath<'_>,
         representation: &Representation,
         stamp: &Stamp,
-    ) -> Result<Arc<OwnedFd>, Status> {
+    ) -> Result<Arc<OpenFile>, Status> {
         match self.root.find(path, representation.coding, &self.ledger) {
             Found::File { file, stamp: now } if now == *stamp => Ok(file),
             Found::Nothing(status) if status.code() >= 500 => Err(status),
@@ -239,7 +238,7 @@ impl FileCache {
     fn load(
         &self,
         path: &SitePath<'_>,
-        opened: &OwnedFd,
+        opened: &OpenFile,
         stamp: Stamp,
         sidecars: Vec<Sidecar>,
         now: &Now,
@@ -263,7 +262,7 @@ impl FileCache {
 
     /// Where the bytes of an open file are to come from: memory if they are few. Also says which state of the file that
     /// is, and whether it was the same before and after it was read.
-    fn read(&self, file: &OwnedFd, mut stamp: Stamp) -> rustix::io::Result<(Source, Stamp, bool)> {
+    fn read(&self, file: &OpenFile, mut stamp: Stamp) -> rustix::io::Result<(Source, Stamp, bool)> {
         // A file that changes while it is read is read again; if it goes on changing, what was read is near one of its
         // states, and is trusted for a second only.
         const TRIES: u32 = 3;

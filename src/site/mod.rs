@@ -15,14 +15,13 @@ mod representation;
 mod root;
 mod selection;
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::http::{
     Acceptance, Answer, Body, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
     error_response, evaluate,
 };
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
 use elsewhere::Elsewhere;
 use representation::{Representation, Source};
@@ -32,10 +31,10 @@ pub use auth::Credentials;
 pub use path::SitePath;
 pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
 use root::OpenFolder;
-pub use root::{Root, default_folder};
+pub use root::{Root, default_folder, sample_files};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
-pub type File = Arc<OwnedFd>;
+pub type File = Arc<OpenFile>;
 
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
@@ -233,6 +232,7 @@ impl Respond for Site {
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<File> {
         #[cfg(debug_assertions)]
         panic_where_asked_to(request);
+        self.policy.carry_handicap();
         // 1. Who asks. A preflight never brings credentials (Fetch standard, section 3.2.2).
         let is_preflight = self.policy.cors && request.method == Method::Options;
         if let Some(credentials) = &self.policy.credentials

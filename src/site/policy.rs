@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -30,6 +31,8 @@ pub struct Policy {
     pub credentials: Option<Credentials>,
     /// Types that differ from the table's.
     pub media_types: Vec<MediaTypeRule>,
+    /// Work added to every answer: what it costs is known, so that what measures costs can be measured.
+    pub handicap: Duration,
 }
 
 /// Which codings are offered.
@@ -74,6 +77,16 @@ enum Paths {
 }
 
 impl Policy {
+    /// Works for nothing, if that is wished.
+    pub(super) fn carry_handicap(&self) {
+        if !self.handicap.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < self.handicap {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
     /// Adds what is said of an answer about the file at `relative`.
     pub fn push_fields(&self, fields: &mut FieldBlock, relative: &[u8]) {
         fields.push("Cache-Control", self.cache_control(relative));

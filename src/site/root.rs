@@ -7,7 +7,7 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use super::path::SitePath;
 use crate::http::{Coding, Status};
-use crate::ledger::{Call, Ledger};
+use crate::ledger::{Call, Ledger, OpenFile};
 
 /// Where the site's files come from.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub enum Found {
     /// A regular file, opened.
     File {
         /// Open for reading.
-        file: Arc<OwnedFd>,
+        file: Arc<OpenFile>,
         /// Its facts at that moment.
         stamp: Stamp,
     },
@@ -123,7 +123,7 @@ impl Root {
         let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
-                open_beneath(&opened, b".")?;
+                open_beneath(&opened, b".", &Ledger::default())?;
                 Ok(Root::Folder { path: std::path::absolute(path)?, held: RwLock::new(Arc::new(opened)) })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
@@ -157,13 +157,13 @@ impl Root {
     pub fn follow(&self, ledger: &Ledger) {
         let (Root::Folder { path, held }, Some(before)) = (self, self.held()) else { return };
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
-        ledger.count(Call::Stat);
+        ledger.count(Call::StatPath);
         ledger.count(Call::Stat);
         let (Ok(there), Ok(here)) = (statat(CWD, path, AtFlags::empty()), fstat(&before)) else { return };
         if identity(there) == identity(here) {
             return;
         }
-        ledger.count(Call::Open);
+        ledger.count(Call::Openat);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         if let Ok(opened) = open(path, flags, Mode::empty()) {
             *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
@@ -181,8 +181,7 @@ impl Root {
     /// The status that says why there is nothing to list.
     pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<OpenFolder, Status> {
         let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
-        ledger.count(Call::Open);
-        let folder = open_beneath(&root, &path.relative).map_err(status_of)?;
+        let folder = OpenFile::new(open_beneath(&root, &path.relative, ledger).map_err(status_of)?, ledger);
         ledger.count(Call::Stat);
         match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
             FileType::Directory => Ok(OpenFolder { root, folder }),
@@ -212,8 +211,10 @@ impl Root {
     /// of a device may do anything. It is looked at through a descriptor that opens nothing (O_PATH).
     pub fn is_untouchable(&self, path: &SitePath<'_>, ledger: &Ledger) -> bool {
         let Some(root) = self.held().filter(|_| !path.is_hidden) else { return false };
-        ledger.count(Call::Open);
-        let Ok(peeked) = open_with(&root, &file_of(path), OFlags::PATH | OFlags::CLOEXEC) else { return false };
+        let Ok(peeked) = open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, ledger) else {
+            return false;
+        };
+        let peeked = OpenFile::new(peeked, ledger);
         ledger.count(Call::Stat);
         let kind = fstat(&peeked).map(|stat| FileType::from_raw_mode(stat.st_mode));
         !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
@@ -227,7 +228,7 @@ impl Root {
             Root::File(file) => {
                 let mut name = file.as_os_str().to_owned();
                 name.push(extension);
-                ledger.count(Call::Open);
+                ledger.count(Call::Openat);
                 judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
@@ -237,8 +238,7 @@ impl Root {
                 if !extension.is_empty() {
                     relative.to_mut().extend_from_slice(extension.as_bytes());
                 }
-                ledger.count(Call::Open);
-                judge(open_beneath(&root, &relative), ledger)
+                judge(open_beneath(&root, &relative, ledger), ledger)
             }
             Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
         };
@@ -262,17 +262,18 @@ pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
     }
 }
 
-fn open_beneath(root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
-    open_with(root, relative, OPEN_FLAGS)
+fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
+    open_with(root.as_fd(), relative, OPEN_FLAGS, ledger)
 }
 
-fn open_with(root: &OwnedFd, relative: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+fn open_with(root: BorrowedFd<'_>, relative: &[u8], flags: OFlags, ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
     const TRIES: u32 = 16;
     let relative = if relative.is_empty() { b"." } else { relative };
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
+        ledger.count(Call::Openat2);
         result = openat2(root, relative, flags, Mode::empty(), RESOLVE);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
@@ -282,7 +283,7 @@ fn open_with(root: &OwnedFd, relative: &[u8], flags: OFlags) -> rustix::io::Resu
 }
 
 fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Result<Found> {
-    let file = opened?;
+    let file = OpenFile::new(opened?, ledger);
     ledger.count(Call::Stat);
     let stat = fstat(&file)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
@@ -293,7 +294,7 @@ fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Re
 }
 
 /// The facts of an open file now.
-pub fn stamp(file: &OwnedFd, ledger: &Ledger) -> rustix::io::Result<Stamp> {
+pub fn stamp(file: &OpenFile, ledger: &Ledger) -> rustix::io::Result<Stamp> {
     ledger.count(Call::Stat);
     Ok(Stamp::of(&fstat(file)?))
 }
@@ -304,14 +305,19 @@ pub struct OpenFolder {
     /// What its links must not lead out of.
     root: Arc<OwnedFd>,
     /// The folder itself.
-    pub folder: OwnedFd,
+    pub folder: OpenFile,
 }
 
 impl OpenFolder {
     /// The facts of what the link at `relative` leads to, if that is beneath the root.
     pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
-        fstat(&open_with(&self.root, relative, OFlags::PATH | OFlags::CLOEXEC)?)
+        fstat(&open_with(self.root.as_fd(), relative, OFlags::PATH | OFlags::CLOEXEC, &Ledger::default())?)
     }
+}
+
+/// The files of the sample site by name, for whoever wants them in a folder.
+pub fn sample_files() -> impl Iterator<Item = (&'static Path, &'static [u8])> {
+    SAMPLE.files().map(|file| (file.path(), file.contents()))
 }
 
 fn find_in_sample(relative: &[u8], extension: &str) -> Found {
@@ -339,7 +345,7 @@ fn status_of(errno: Errno) -> Status {
 }
 
 /// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
-pub fn read_whole(file: &OwnedFd, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
     let mut content = vec![0; size as usize];
     let mut filled = 0;
     while filled < content.len() {

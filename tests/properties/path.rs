@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -231,7 +232,7 @@ fn content(response: &Response<File>) -> Vec<u8> {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::File { file, range } => {
             let mut content = Vec::new();
-            let file = fs::File::from(file.try_clone().expect("descriptors are left"));
+            let file = fs::File::from(file.as_fd().try_clone_to_owned().expect("descriptors are left"));
             file.take(range.end).read_to_end(&mut content).expect("the file can be read");
             content
         }

@@ -1,0 +1,181 @@
+//! One turn of a comparison: a server, a load on it, and what came of both.
+//!
+//! It is used by the comparison, which takes many, and by the benches of the strategies.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::budget::Windows;
+use super::contender::{Contender, Origin};
+use super::cores::Cores;
+use super::results::{ErrorKind, Histogram, Pacing, Round, Workload};
+use super::server::Server;
+use super::site::TestSite;
+use super::workloads::{self, Knobs};
+use super::{gate, process};
+use crate::ledger::{Call, Counters};
+use crate::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders, Tally};
+
+/// What does not change from turn to turn.
+#[derive(Debug)]
+pub struct Bench {
+    pub(super) site: TestSite,
+    pub(super) cores: Cores,
+    program: PathBuf,
+}
+
+/// A server with its connections. The fields are dropped in their order: the client hangs up first.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To be run.
+    pub load: Load,
+    _server: Server,
+}
+
+/// After which an answer is late.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// For fewer connections the growth of memory says nothing about one.
+const CONNECTIONS_MIN_FOR_MEMORY: u32 = 32;
+
+impl Bench {
+    /// For servers of `program`, which is miniweb, serving the folder `root` or, without one, the sample site. From now
+    /// on this thread runs on the core of the load.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(root: Option<&Path>, program: PathBuf) -> io::Result<Bench> {
+        Ok(Bench { site: TestSite::open(root)?, cores: Cores::divide(), program })
+    }
+
+    /// The loads that the site has files for.
+    pub fn workloads(&self, knobs: &Knobs) -> Vec<Workload> {
+        workloads::all(knobs, &self.site)
+    }
+
+    /// A server of its own, all connections of `workload` open.
+    ///
+    /// # Errors
+    /// The system's, or the server's: no answer, or not the right one.
+    pub fn load(&self, contender: &Contender, workload: &Workload) -> io::Result<Loaded> {
+        let server = self.start(contender)?;
+        Ok(Loaded { load: Load::open(self.plan(contender, workload, &server)?)?, _server: server })
+    }
+
+    pub(super) fn start(&self, contender: &Contender) -> io::Result<Server> {
+        Server::start(contender, &self.site, &self.cores, &self.program)
+    }
+
+    /// One turn: start, connect, warm up, measure, look at it idle.
+    pub(super) fn measure(
+        &self,
+        contender: &Contender,
+        workload: &Workload,
+        number: u32,
+        windows: &Windows,
+    ) -> io::Result<Round> {
+        let server = self.start(contender)?;
+        let before_connections = server.account()?;
+        let mut load = Load::open(self.plan(contender, workload, &server)?)?;
+        let memory = server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
+        load.run(windows.warm_up)?;
+
+        let (account, machine) = (server.account()?, process::Machine::now());
+        let calls = server.ledger.map(Calls::of);
+        let tally = load.run(windows.measured)?;
+        let calls_now = server.ledger.map(Calls::of);
+        let (account_now, machine_now) = (server.account()?, process::Machine::now());
+        let cpu = account_now.cpu_since(&account);
+
+        let idle_began = Instant::now();
+        std::thread::sleep(windows.idle);
+        let idle = server.account()?.cpu_since(&account_now);
+        let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
+
+        let server_cpu = Duration::from_micros(cpu.total_us());
+        let used = self.cores.pinned.map(|(server, client)| vec![(server, server_cpu), (client, tally.client_cpu)]);
+        let seconds = tally.duration.as_secs_f64();
+        Ok(Round {
+            number,
+            duration_us: tally.duration.as_micros() as u64,
+            requests: tally.answered,
+            bytes: tally.received_bytes,
+            errors: errors(&tally),
+            cpu: Some(cpu),
+            latency: Histogram::of(&tally.latency_ns),
+            service_time: tally.service_ns.as_ref().map(Histogram::of),
+            syscalls: calls.as_ref().zip(calls_now.as_ref()).map(|(then, now)| now.since(then)),
+            would_blocks: calls.zip(calls_now).map(|(then, now)| now.would_block - then.would_block),
+            context_switches: Some(account_now.switches_since(&account)),
+            memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
+                .then(|| memory / f64::from(workload.connections)),
+            idle_cpu_share: Some(idle_cpu_share),
+            client_cpu_share: tally.client_cpu.as_secs_f64() / seconds,
+            in_flight_average: tally.in_flight_average,
+            noise: machine_now.noise_since(&machine, used.as_deref().unwrap_or_default()),
+        })
+    }
+
+    fn plan(&self, contender: &Contender, workload: &Workload, server: &Server) -> io::Result<Plan> {
+        let reuse = if workload.requests_per_connection == Some(1) { Reuse::Never } else { Reuse::KeepAlive };
+        let host = server.address.to_string();
+        let ask = match &contender.origin {
+            Origin::Foreign { path, .. } => {
+                let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+                let answer = gate::answer(server.address, request.as_bytes())?;
+                let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+                Ask::get(&host, path, reuse, (answer.len() - head_end - 4) as u64)
+            }
+            _ => Ask::get(&host, &workload.path, reuse, workload.body_bytes),
+        };
+        let silent = workload.idle_connections as usize;
+        let slow = workload.reader_bytes_per_second.map(|bytes_per_second| SlowReaders {
+            connections: silent,
+            bytes_per_second,
+            ask: Ask::get(&host, &format!("/{}", self.site.large.path), Reuse::KeepAlive, self.site.large.bytes),
+        });
+        Ok(Plan {
+            address: server.address,
+            ask,
+            active: workload.active_connections() as usize,
+            idle: if slow.is_some() { 0 } else { silent },
+            depth: workload.pipeline_depth as usize,
+            pace: match workload.pacing {
+                Pacing::Closed => Pace::Closed,
+                Pacing::Open { requests_per_second } => Pace::Open { per_second: requests_per_second },
+            },
+            slow,
+            timeout: TIMEOUT,
+        })
+    }
+}
+
+/// The ledger at one moment.
+struct Calls {
+    made: [u64; Call::ALL.len()],
+    would_block: u64,
+}
+
+impl Calls {
+    fn of(counters: &'static Counters) -> Calls {
+        Calls { made: Call::ALL.map(|call| counters.made(call)), would_block: counters.would_block() }
+    }
+
+    fn since(&self, before: &Calls) -> BTreeMap<String, u64> {
+        let made = Call::ALL.iter().zip(self.made.iter().zip(before.made));
+        let made = made.map(|(call, (now, then))| (call.name().to_owned(), now - then));
+        made.filter(|(_, made)| *made > 0).collect()
+    }
+}
+
+fn errors(tally: &Tally) -> BTreeMap<ErrorKind, u64> {
+    let kind = |fault: &Fault| match fault {
+        Fault::Connect => ErrorKind::Connect,
+        Fault::ClosedEarly => ErrorKind::Closed,
+        Fault::WrongStatus => ErrorKind::Status,
+        Fault::WrongLength => ErrorKind::Answer,
+        Fault::Timeout => ErrorKind::Timeout,
+    };
+    tally.faults.iter().map(|(fault, count)| (kind(fault), *count)).collect()
+}

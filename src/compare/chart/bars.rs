@@ -1,0 +1,205 @@
+//! A row for each arm: a bar in parts, or a point where the values differ too much for bars.
+
+use super::{WIDTH, cell_class, look, shortened, tick_words, words};
+use crate::compare::checks;
+use crate::compare::metric::{Metric, significant, syscalls_told};
+use crate::compare::results::{Arm, Results, Workload};
+use crate::compare::statistics::{Estimate, estimate, median};
+use crate::compare::svg::{Anchor, Drawing, Scale};
+
+const LEFT: f64 = 136.0;
+const RIGHT: f64 = WIDTH - 66.0;
+const TOP: f64 = 6.0;
+const BAR_HEIGHT: f64 = 15.0;
+/// A bar so many times longer than the usual one is broken off, for the others to be seen.
+const BREAK_FACTOR: f64 = 5.0;
+/// Of the parts of a bar; the last for all that follow.
+const SHADES: [f64; 6] = [1.0, 0.62, 0.4, 0.26, 0.18, 0.12];
+
+/// How wide a letter of a note is, at most.
+const NOTE_CHAR_WIDTH: f64 = 6.0;
+
+struct Row<'a> {
+    arm: &'a Arm,
+    total: Estimate,
+    /// Values with their shades, which add up to about the total.
+    parts: Vec<(f64, f64)>,
+    /// What the parts are, in words, beneath the bar.
+    note: String,
+}
+
+/// One bar an arm, in one part.
+pub fn draw(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
+    let rows = rows(results, workload, metric);
+    bars(results, workload, metric, &rows)
+}
+
+/// User and system CPU time, one upon the other.
+pub fn draw_cpu(results: &Results, workload: &Workload) -> Option<String> {
+    let mut rows = rows(results, workload, Metric::CpuPerRequest);
+    for row in &mut rows {
+        let cell = results.cell(&workload.name, &row.arm.name);
+        let part = |metric| cell.and_then(|cell| estimate(metric, cell)).map_or(0.0, |estimate| estimate.median);
+        let (user, system) = (part(Metric::UserCpuPerRequest), part(Metric::SystemCpuPerRequest));
+        row.parts = vec![(user, SHADES[0]), (system, SHADES[2])];
+    }
+    bars(results, workload, Metric::CpuPerRequest, &rows)
+}
+
+/// System calls by name, one upon the other, in the same shade in every row.
+pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
+    let mut rows = rows(results, workload, Metric::SyscallsPerRequest);
+    let mut names: Vec<String> = Vec::new();
+    for row in &mut rows {
+        let Some(cell) = results.cell(&workload.name, &row.arm.name) else { continue };
+        let calls = syscalls_told(cell);
+        row.note =
+            calls.iter().map(|(name, count)| format!("{name} {}", significant(*count))).collect::<Vec<_>>().join(", ");
+        let mut shaded: Vec<(usize, f64)> = Vec::new();
+        for (name, count) in calls {
+            let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
+                names.push(name.to_owned());
+                names.len() - 1
+            });
+            shaded.push((place, count));
+        }
+        shaded.sort_by_key(|(place, _)| *place);
+        row.parts = shaded.iter().map(|(place, count)| (*count, SHADES[(*place).min(SHADES.len() - 1)])).collect();
+    }
+    bars(results, workload, Metric::SyscallsPerRequest, &rows)
+}
+
+/// One point an arm on an axis of magnitudes, for bytes.
+pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
+    let rows = rows(results, workload, metric);
+    let floor = |value: f64| value.max(metric.resolution());
+    let low = rows.iter().map(|row| floor(row.total.low)).reduce(f64::min)?;
+    let high = rows.iter().map(|row| floor(row.total.high)).reduce(f64::max)?;
+    let across = Scale::log_binary((low / 2.0, high * 2.0), (LEFT, RIGHT));
+    let mut frame = Frame::new(results, workload, metric, &rows, across);
+    for (row, y) in rows.iter().zip(frame.middles.clone()) {
+        let look = look(results, row.arm);
+        let [low, middle, high] =
+            [row.total.low, row.total.median, row.total.high].map(|value| across.at(floor(value)));
+        frame.row(row, y, high.max(middle + 6.0), |drawing| {
+            drawing.line("whisker", (low, y), (high, y));
+            drawing.marker("marker", look.shape, (middle, y));
+        });
+    }
+    Some(frame.drawing.finish())
+}
+
+/// Of the arms that were measured, each in one part.
+fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Row<'a>> {
+    let row = |arm: &'a Arm| {
+        let total = estimate(metric, results.cell(&workload.name, &arm.name)?)?;
+        Some(Row { arm, total, parts: vec![(total.median, SHADES[0])], note: String::new() })
+    };
+    results.arms.iter().filter_map(row).collect()
+}
+
+fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]) -> Option<String> {
+    let limit = limit(metric, rows)?;
+    let across = Scale::from_zero(limit, (LEFT, RIGHT));
+    let mut frame = Frame::new(results, workload, metric, rows, across);
+    for (row, y) in rows.iter().zip(frame.middles.clone()) {
+        let is_broken = row.total.median > limit;
+        let end = if is_broken { RIGHT } else { across.at(row.total.high) };
+        frame.row(row, y, end, |drawing| {
+            let mut sum = 0.0;
+            for (value, shade) in &row.parts {
+                let (from, to) = (across.at(sum), across.at(sum + value));
+                drawing.rect("bar", (from, y - BAR_HEIGHT / 2.0), (to - from, BAR_HEIGHT), *shade);
+                sum += value;
+            }
+            if is_broken {
+                let x = RIGHT - 16.0;
+                drawing.path("break", &[(x, y + 10.0), (x + 7.0, y - 10.0)]);
+            } else {
+                let (low, high) = (across.at(row.total.low), across.at(row.total.high));
+                drawing.line("whisker over", (low, y), (high, y));
+                for x in [low, high] {
+                    drawing.line("whisker over", (x, y - 4.0), (x, y + 4.0));
+                }
+            }
+        });
+    }
+    Some(frame.drawing.finish())
+}
+
+/// The longest bar that is drawn whole.
+fn limit(metric: Metric, rows: &[Row<'_>]) -> Option<f64> {
+    // Of values about as small as can be told apart, a plot must not make mountains.
+    let least = 10.0 * metric.resolution();
+    let totals: Vec<f64> = rows.iter().map(|row| row.total.median).collect();
+    let whole = BREAK_FACTOR * median(&totals)?;
+    let is_whole = |value: f64| whole < least || value <= whole;
+    let highs = rows.iter().filter(|row| is_whole(row.total.median)).map(|row| row.total.high);
+    Some(highs.fold(least, f64::max))
+}
+
+/// The rows' places, the axis beneath, and a name before each.
+struct Frame<'a> {
+    drawing: Drawing,
+    middles: Vec<f64>,
+    results: &'a Results,
+    workload: &'a Workload,
+    metric: Metric,
+}
+
+impl<'a> Frame<'a> {
+    fn new(results: &'a Results, workload: &'a Workload, metric: Metric, rows: &[Row<'_>], across: Scale) -> Frame<'a> {
+        let mut bottom = TOP;
+        let mut middles = Vec::new();
+        for row in rows {
+            middles.push(bottom + 14.0);
+            bottom += 27.0 + 13.0 * note_lines(&row.note).len() as f64;
+        }
+        let title = format!("{}, {}", metric.title(), workload.title);
+        let mut drawing = Drawing::new(WIDTH, bottom + 26.0, &title);
+        let mut free_from = f64::MIN;
+        for tick in across.ticks() {
+            let (x, text) = (across.at(tick), tick_words(&metric.format(tick)));
+            drawing.line("grid", (x, TOP), (x, bottom));
+            // A text that would touch the one before is left out.
+            let half_width = 3.6 * text.chars().count() as f64;
+            if x - half_width >= free_from {
+                drawing.text("tick", Anchor::Middle, (x, bottom + 16.0), &text);
+                free_from = x + half_width + 4.0;
+            }
+        }
+        Frame { drawing, middles, results, workload, metric }
+    }
+
+    /// `draw` draws the bar or point; its value goes behind `end`.
+    fn row(&mut self, row: &Row<'_>, y: f64, end: f64, draw: impl FnOnce(&mut Drawing)) {
+        let Frame { results, workload, metric, .. } = *self;
+        let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &row.arm.name), metric);
+        let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
+        let title = format!("{}: {}{note}", row.arm.name, words(metric, &row.total, is_valid));
+        self.drawing.group(&cell_class(results, workload, row.arm, metric), &title, |drawing| {
+            drawing.text("name", Anchor::End, (LEFT - 8.0, y + 4.5), &shortened(&row.arm.name));
+            draw(drawing);
+            drawing.text("value", Anchor::Start, (end + 7.0, y + 4.5), &metric.format(row.total.median));
+            for (number, line) in note_lines(&row.note).iter().enumerate() {
+                drawing.text("note", Anchor::Start, (LEFT, y + 20.0 + 13.0 * number as f64), line);
+            }
+        });
+    }
+}
+
+/// Broken at its commas into lines that fit.
+fn note_lines(note: &str) -> Vec<String> {
+    let chars_max = ((WIDTH - LEFT) / NOTE_CHAR_WIDTH) as usize;
+    let mut lines: Vec<String> = Vec::new();
+    for part in note.split(", ").filter(|part| !part.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 2 + part.chars().count() <= chars_max => {
+                line.push_str(", ");
+                line.push_str(part);
+            }
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines
+}

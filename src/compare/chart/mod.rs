@@ -1,0 +1,157 @@
+//! The plots of a comparison, each a drawing of its own.
+//!
+//! # Laws
+//! - One color and one sign for an arm, in every plot; a twin wears those of its original, dashed, and the floor is
+//!   grey. What belongs to an arm is labelled where it stands.
+//! - What is drawn is an estimate, so its interval is drawn with it. What is not ranked is drawn pale.
+//! - A plot is made for 420 units of width and read at 340 pixels and up: several stand side by side, or one on a phone.
+
+pub mod bars;
+pub mod curve;
+pub mod spectrum;
+
+use super::checks;
+use super::metric::Metric;
+use super::results::{Arm, ArmKind, Results, Workload};
+use super::statistics::Estimate;
+use super::svg::{Anchor, Drawing, Scale};
+
+/// Of every plot.
+pub const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 290.0;
+/// Of one line of text.
+const LINE_HEIGHT: f64 = 15.0;
+/// As many colors are in `report.css`.
+const COLORS: usize = 8;
+
+/// How an arm looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its color, and dashed or not.
+    pub class: String,
+    /// Its sign.
+    pub shape: usize,
+}
+
+/// How `arm` looks, everywhere.
+pub fn look(results: &Results, arm: &Arm) -> Look {
+    match &arm.kind {
+        ArmKind::Floor => Look { class: "floor".to_owned(), shape: 5 },
+        ArmKind::Twin { of } => match results.arm(of).filter(|original| !matches!(original.kind, ArmKind::Twin { .. }))
+        {
+            Some(original) => {
+                let Look { class, shape } = look(results, original);
+                Look { class: format!("{class} twin"), shape }
+            }
+            None => Look { class: "floor twin".to_owned(), shape: 5 },
+        },
+        ArmKind::Strategy | ArmKind::Foreign => {
+            let others = results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign));
+            let place = others.take_while(|other| other.name != arm.name).count();
+            Look { class: format!("arm-{}", place % COLORS), shape: place }
+        }
+    }
+}
+
+/// Its class, paler if its cell is not to be ranked by `metric`.
+fn cell_class(results: &Results, workload: &Workload, arm: &Arm, metric: Metric) -> String {
+    let cell = results.cell(&workload.name, &arm.name);
+    let pale = if checks::is_valid(results, workload, cell, metric) { "" } else { " pale" };
+    format!("{}{pale}", look(results, arm).class)
+}
+
+/// For a tooltip: the value, its interval and what it is worth.
+fn words(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
+    let Estimate { median, low, high, level, rounds } = *estimate;
+    let [median, low, high] = [median, low, high].map(|value| metric.format(value));
+    let pale = if is_valid { "" } else { "; not ranked" };
+    format!("{median} [{low}, {high}] in {rounds} rounds, {:.0} % sure{pale}", level * 100.0)
+}
+
+/// Lines across at the ticks, each with its value.
+fn value_axis(drawing: &mut Drawing, scale: &Scale, (left, right): (f64, f64), format: impl Fn(f64) -> String) {
+    for tick in scale.ticks() {
+        let y = scale.at(tick);
+        drawing.line("grid", (left, y), (right, y));
+        drawing.text("tick", Anchor::End, (left - 6.0, y + 4.0), &tick_words(&format(tick)));
+    }
+}
+
+/// `50.0k` → `50k`: what is round needs no zeros behind its point.
+fn tick_words(text: &str) -> String {
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number}{unit}")
+}
+
+/// A label beside the end of each curve, moved apart where they would cover each other.
+struct EndLabel {
+    class: String,
+    text: String,
+    /// Where its curve ends.
+    end: (f64, f64),
+}
+
+fn end_labels(drawing: &mut Drawing, mut labels: Vec<EndLabel>, left: f64, (top, bottom): (f64, f64)) {
+    labels.sort_by(|a, b| a.end.1.total_cmp(&b.end.1));
+    let mut places: Vec<f64> = Vec::new();
+    for label in &labels {
+        let least = places.last().map_or(top, |above| above + LINE_HEIGHT);
+        places.push(label.end.1.max(least));
+    }
+    // What went over the lower edge is pushed up again, and what is above makes room.
+    let mut limit = bottom;
+    for place in places.iter_mut().rev() {
+        *place = place.min(limit);
+        limit = *place - LINE_HEIGHT;
+    }
+    for (label, y) in labels.iter().zip(places) {
+        drawing.line(&format!("leader {}", label.class), (label.end.0 + 6.0, label.end.1), (left - 3.0, y));
+        drawing.text(&format!("name {}", label.class), Anchor::Start, (left, y + 4.0), &shortened(&label.text));
+    }
+}
+
+/// What fits beside a plot.
+fn shortened(name: &str) -> String {
+    const CHARS_MAX: usize = 17;
+    match name.chars().count() {
+        count if count > CHARS_MAX => name.chars().take(CHARS_MAX - 1).chain(['…']).collect(),
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    #[test]
+    fn round_ticks_have_no_zeros_behind_the_point() {
+        for (text, short) in [("50.0k", "50k"), ("1.00 ms", "1 ms"), ("0.500", "0.5"), ("100 %", "100 %"), ("0", "0")] {
+            assert_eq!(tick_words(text), short);
+        }
+    }
+
+    #[test]
+    fn an_arm_looks_the_same_and_like_no_other() {
+        let results = synthetic::results(1);
+        let look_of = |name| look(&results, results.arm(name).expect("it was made"));
+        assert_eq!(look_of("mio again"), Look { class: "arm-0 twin".into(), shape: 0 });
+        let mut looks: Vec<_> = results.arms.iter().map(|arm| look(&results, arm).class).collect();
+        looks.sort();
+        looks.dedup();
+        assert_eq!(looks.len(), results.arms.len());
+    }
+
+    #[test]
+    fn labels_stay_apart_and_on_the_plot() {
+        let label = |y| EndLabel { class: "a".into(), text: "a".into(), end: (0.0, y) };
+        let mut drawing = Drawing::new(100.0, 100.0, "");
+        end_labels(&mut drawing, vec![label(95.0), label(94.0), label(10.0)], 50.0, (0.0, 100.0));
+        let svg = drawing.finish();
+        for y in ["14.0", "89.0", "104.0"] {
+            assert!(svg.contains(&format!("x=\"50.0\" y=\"{y}\"")), "{svg}");
+        }
+    }
+}

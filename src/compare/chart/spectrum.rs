@@ -1,0 +1,101 @@
+//! The whole spectrum of latencies: what the best half got, and the worst of a thousand.
+//!
+//! The axis of percentiles is stretched so that each step to the right is ten times rarer; there the tail has room.
+
+use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, look, value_axis, words};
+use crate::compare::checks;
+use crate::compare::metric::{self, Metric};
+use crate::compare::results::{Histogram, Results, Workload};
+use crate::compare::statistics::estimate;
+use crate::compare::svg::{Anchor, Drawing, Scale};
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 296.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = HEIGHT - 46.0;
+/// From one arm's interval to the next one's.
+const WHISKER_GAP: f64 = 3.0;
+/// Beyond, even a full run has too few answers.
+const NINES_MAX: f64 = 5.0;
+
+/// A curve for each arm; of an open loop its service time, too, dotted.
+pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
+    let curves: Vec<_> = results
+        .arms
+        .iter()
+        .filter_map(|arm| {
+            let cell = results.cell(&workload.name, &arm.name)?;
+            Some((arm, cell, cell.latency(), cell.service_time()))
+        })
+        .filter(|(_, _, latency, _)| latency.count() > 0)
+        .collect();
+    let nines = curves.iter().map(|(_, _, latency, _)| nines_of(latency)).fold(0.0, f64::max);
+    let spectra = || curves.iter().flat_map(|(_, _, latency, service)| [Some(latency), service.as_ref()]).flatten();
+    let low = spectra().filter_map(|spectrum| spectrum.quantile_ns(0.0)).min()?;
+    let high = spectra().filter_map(|spectrum| spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))).max()?;
+    let across = Scale::linear((0.0, nines.max(1.0)), (LEFT, RIGHT));
+    let up = Scale::log((low.max(1) as f64, high.max(2) as f64), (BOTTOM, TOP));
+    let mut drawing = Drawing::new(WIDTH, HEIGHT, &format!("latency by percentile, {}", workload.title));
+    value_axis(&mut drawing, &up, (LEFT, RIGHT), metric::time);
+    percentile_axis(&mut drawing, &across, nines);
+    let mut labels = Vec::new();
+    for (place, (arm, cell, latency, service)) in curves.iter().enumerate() {
+        let look = look(results, arm);
+        let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
+        if let Some(service) = service {
+            let title = format!("{}: service time, from the real send", arm.name);
+            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
+                drawing.path("curve dotted", &points(service, &across, &up));
+            });
+        }
+        let line = points(latency, &across, &up);
+        drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &arm.name, |drawing| {
+            drawing.path("curve", &line)
+        });
+        // Where the rounds say how sure it is.
+        for (metric, nines) in
+            [(Metric::LatencyMedian, 2.0_f64.log10()), (Metric::LatencyP99, 2.0), (Metric::LatencyP999, 3.0)]
+        {
+            let Some(estimate) = estimate(metric, cell) else { continue };
+            // A little apart, so that no interval hides another.
+            let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
+            let title = format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
+            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
+                drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
+                drawing.marker("marker", look.shape, (x, up.at(estimate.median)));
+            });
+        }
+        if let Some(end) = line.last() {
+            labels.push(EndLabel { class: look.class, text: arm.name.clone(), end: *end });
+        }
+    }
+    end_labels(&mut drawing, labels, RIGHT + 16.0, (TOP, BOTTOM));
+    Some(drawing.finish())
+}
+
+fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
+    let ticks = [(2.0_f64.log10(), "50"), (1.0, "90"), (2.0, "99"), (3.0, "99.9"), (4.0, "99.99")];
+    for (nines, text) in ticks.iter().filter(|(nines, _)| *nines <= nines_max.max(1.0)) {
+        let x = across.at(*nines);
+        drawing.line("grid", (x, TOP), (x, BOTTOM + 5.0));
+        drawing.text("tick", Anchor::Middle, (x, BOTTOM + 19.0), text);
+    }
+    let middle = f64::midpoint(LEFT, RIGHT);
+    drawing.text("axis", Anchor::Middle, (middle, HEIGHT - 8.0), "% of answers came within");
+}
+
+/// As far to the right as at least one answer lies beyond.
+fn nines_of(spectrum: &Histogram) -> f64 {
+    (spectrum.count().max(1) as f64).log10().min(NINES_MAX)
+}
+
+fn points(spectrum: &Histogram, across: &Scale, up: &Scale) -> Vec<(f64, f64)> {
+    const STEPS_PER_NINE: f64 = 20.0;
+    let steps = (nines_of(spectrum) * STEPS_PER_NINE) as usize;
+    let nines = (0..=steps).map(|step| step as f64 / STEPS_PER_NINE);
+    let place = |nines: f64| {
+        let value_ns = spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))?;
+        Some((across.at(nines), up.at(value_ns as f64)))
+    };
+    nines.filter_map(place).collect()
+}

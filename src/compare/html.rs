@@ -1,0 +1,435 @@
+//! A comparison as one page: a file that needs nothing but a browser, no network and no script.
+//!
+//! The order is the reader's: what it comes to, then the plots, then every figure with its checks, and at the end all
+//! that somebody needs to do it again.
+//!
+//! # Laws
+//! - Every string that was not written here goes through [`escape`].
+//! - The page is the same for the same results: no clock, no chance, no name of this machine.
+
+use std::fmt::{self, Write};
+
+use super::chart::{self, bars, curve, spectrum};
+use super::checks::{self, Outcome};
+use super::metric::Metric;
+use super::results::{Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload};
+use super::statistics::estimate;
+use super::svg::{Drawing, escape};
+use super::verdict::{noise, pairs, sentence};
+use super::winners::{Lead, crossovers, leads_at, wins};
+use crate::human;
+
+const STYLE: &str = include_str!("report.css");
+
+/// Shown in the table of each workload.
+const COLUMNS: [Metric; 9] = [
+    Metric::Throughput,
+    Metric::CpuPerRequest,
+    Metric::LatencyMedian,
+    Metric::LatencyP99,
+    Metric::LatencyP999,
+    Metric::SyscallsPerRequest,
+    Metric::ContextSwitchesPerRequest,
+    Metric::MemoryPerConnection,
+    Metric::IdleCpu,
+];
+
+/// The page.
+pub fn page(results: &Results) -> String {
+    let mut out = String::new();
+    write_page(&mut out, results).expect("writing to a String cannot fail");
+    out
+}
+
+fn write_page(out: &mut String, results: &Results) -> fmt::Result {
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>What an I/O strategy costs: miniweb compare</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )?;
+    summary(out, results)?;
+    plots(out, results)?;
+    figures(out, results)?;
+    circumstances(out, results)?;
+    out.push_str("<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n");
+    Ok(())
+}
+
+/// Who took part, who wins where, and where the lead changes.
+fn summary(out: &mut String, results: &Results) -> fmt::Result {
+    let environment = &results.environment;
+    write!(
+        out,
+        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {} loads, {} rounds of each in turns, \
+         on {} ({} cores), {}.</p>\n",
+        counted(results.arms.len(), "server", "servers"),
+        results.workloads.len(),
+        results.options.rounds,
+        escape(&environment.cpu_model),
+        environment.cores,
+        escape(&environment.started_at)
+    )?;
+    if let Completeness::Partial { reason } = &results.completeness {
+        writeln!(
+            out,
+            "<p class=\"banner\">Partial: {}. What follows is what was measured until then.</p>",
+            escape(reason)
+        )?;
+    }
+    for remark in &environment.remarks {
+        writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
+    }
+    out.push_str("<ul class=\"arms\">\n");
+    for arm in &results.arms {
+        arm_key(out, results, arm)?;
+    }
+    out.push_str("</ul>\n</header>\n<section>\n<h2>When each strategy wins</h2>\n");
+    if !checks::any_valid(results) {
+        out.push_str("<p class=\"banner\">Nothing valid was measured, so there is nothing to say.</p>\n</section>\n");
+        return Ok(());
+    }
+    out.push_str(
+        "<p class=\"intro\">An arm wins where it is shown to beat another and nobody is shown to beat it. Cells that \
+         fail a check are not ranked.</p>\n<div class=\"wins\">\n",
+    );
+    for (arm, wins) in wins(results) {
+        let class = chart::look(results, arm).class;
+        write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&arm.name))?;
+        if wins.is_empty() {
+            out.push_str("<p>Nowhere in what was measured.</p>");
+        } else {
+            out.push_str("<dl>");
+            for (metric, places) in wins {
+                write!(out, "<dt>{}</dt><dd>{}</dd>", escape(&metric.superlative()), escape(&places))?;
+            }
+            out.push_str("</dl>");
+        }
+        out.push_str("</div>\n");
+    }
+    out.push_str("</div>\n<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"turns\">\n");
+    let crossovers = crossovers(results);
+    if crossovers.is_empty() {
+        out.push_str("<li>Nowhere along the lines that were measured.</li>\n");
+    }
+    for crossover in crossovers {
+        writeln!(out, "<li>{}</li>", escape(&crossover.words()))?;
+    }
+    out.push_str("</ul>\n</section>\n");
+    Ok(())
+}
+
+fn arm_key(out: &mut String, results: &Results, arm: &Arm) -> fmt::Result {
+    let look = chart::look(results, arm);
+    let mut sign = Drawing::new(36.0, 14.0, "");
+    sign.group(&look.class, &arm.name, |sign| {
+        sign.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
+        sign.marker("marker", look.shape, (18.0, 7.0));
+    });
+    let role = match &arm.kind {
+        ArmKind::Strategy => String::new(),
+        ArmKind::Floor => "The floor, which no server can pass: ".to_owned(),
+        ArmKind::Twin { of } => format!("{of} a second time, to show the noise: "),
+        ArmKind::Foreign => "Not ours: ".to_owned(),
+    };
+    writeln!(
+        out,
+        "<li class=\"{}\">{}<b>{}</b><span>{}{}</span></li>",
+        look.class,
+        sign.finish(),
+        escape(&arm.name),
+        escape(&role),
+        escape(&arm.description)
+    )
+}
+
+fn plots(out: &mut String, results: &Results) -> fmt::Result {
+    let families = curve::families(results);
+    let closed: Vec<&Workload> = results.workloads.iter().filter(|load| load.pacing == Pacing::Closed).collect();
+    let curves = families.iter().map(|family| {
+        let what = family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
+        (what, Some(curve::draw(results, family, Metric::Throughput)))
+    });
+    let alone = closed.iter().filter(|load| !families.iter().any(|family| family.contains(load)));
+    let alone = alone.map(|load| (load.title.as_str(), bars::draw(results, load, Metric::Throughput)));
+    plot_section(
+        out,
+        "Throughput",
+        "Requests per second in a closed loop, against connections where several numbers of them were measured.",
+        curves.chain(alone),
+    )?;
+    // Open loops first: they are what latency is measured with.
+    let (open, rest): (Vec<_>, Vec<_>) = results.workloads.iter().partition(|load| load.pacing != Pacing::Closed);
+    plot_section(
+        out,
+        "Latency",
+        "Each step to the right is ten times rarer. In an open loop the line counts from when a request should have been \
+         sent, the dotted one from when it was: the gap is what a closed loop hides.",
+        open.iter().chain(&rest).map(|load| (load.title.as_str(), spectrum::draw(results, load))),
+    )?;
+    let each = |draw: fn(&Results, &Workload) -> Option<String>| {
+        results.workloads.iter().map(move |load| (load.title.as_str(), draw(results, load)))
+    };
+    plot_section(
+        out,
+        "CPU time per request",
+        "By the server's own CPU clock, all threads and processes: <i class=\"key\"></i>user and \
+         <i class=\"key system\"></i>system.",
+        each(bars::draw_cpu),
+    )?;
+    plot_section(
+        out,
+        "System calls per request",
+        "By the server's own ledger, each name in its shade.",
+        each(bars::draw_syscalls),
+    )?;
+    plot_section(
+        out,
+        "Memory per connection",
+        "Growth of the server's memory, on an axis of magnitudes.",
+        each(|results, load| bars::draw_points(results, load, Metric::MemoryPerConnection)),
+    )?;
+    plot_section(
+        out,
+        "CPU while idle",
+        "All connections open, no request under way. 100 % is one core.",
+        each(|results, load| bars::draw(results, load, Metric::IdleCpu)),
+    )
+}
+
+/// Those plots that there is anything for; no section without any. `intro` is markup of our own.
+fn plot_section<'a>(
+    out: &mut String,
+    title: &str,
+    intro: &str,
+    plots: impl Iterator<Item = (&'a str, Option<String>)>,
+) -> fmt::Result {
+    let plots: Vec<_> = plots.filter_map(|(caption, plot)| Some((caption, plot?))).collect();
+    if plots.is_empty() {
+        return Ok(());
+    }
+    write!(out, "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"plots\">\n")?;
+    for (caption, plot) in plots {
+        writeln!(out, "<figure><figcaption>{}</figcaption>{plot}</figure>", escape(caption))?;
+    }
+    out.push_str("</div>\n</section>\n");
+    Ok(())
+}
+
+/// Every figure with its interval, beneath them the checks of every cell, and what may be said of every pair.
+fn figures(out: &mut String, results: &Results) -> fmt::Result {
+    out.push_str(
+        "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds, with the interval that holds the true \
+         median as surely as the rounds allow, whatever the noise is shaped like. Bold leads.</p>\n",
+    );
+    for workload in &results.workloads {
+        write!(
+            out,
+            "<div class=\"load\">\n<h3>{} <code>{}</code></h3>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
+            escape(&workload.title),
+            escape(&workload.name)
+        )?;
+        for metric in COLUMNS {
+            write!(out, "<th>{}</th>", metric.title())?;
+        }
+        out.push_str("</tr></thead>\n<tbody>\n");
+        let leads = leads_at(results, workload, &COLUMNS);
+        for arm in &results.arms {
+            figure_row(out, results, workload, arm, &leads)?;
+        }
+        out.push_str("</tbody>\n</table></div>\n<ul class=\"says\">\n");
+        for (a, b) in pairs(results) {
+            writeln!(out, "<li>{}</li>", escape(&sentence(results, workload, &Metric::RANKED, a, b)))?;
+        }
+        if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
+            writeln!(out, "<li>A/A noise of the CPU time: at most {:.1} %</li>", (noise - 1.0) * 100.0)?;
+        }
+        out.push_str("</ul>\n</div>\n");
+    }
+    out.push_str("</section>\n");
+    Ok(())
+}
+
+fn figure_row(
+    out: &mut String,
+    results: &Results,
+    workload: &Workload,
+    arm: &Arm,
+    leads: &[Option<Lead<'_>>],
+) -> fmt::Result {
+    let cell = results.cell(&workload.name, &arm.name);
+    let findings = checks::findings(results, workload, cell);
+    let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
+    let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) { " unranked" } else { "" };
+    let class = chart::look(results, arm).class;
+    write!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
+    for (metric, lead) in COLUMNS.into_iter().zip(leads) {
+        let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
+        let class = match () {
+            () if !is_ranked(metric) => " class=\"unranked\"",
+            () if leads => " class=\"leads\"",
+            () => "",
+        };
+        match cell.and_then(|cell| estimate(metric, cell)) {
+            None => out.push_str("<td>–</td>"),
+            Some(estimate) => {
+                let [median, low, high] = [estimate.median, estimate.low, estimate.high].map(|v| metric.format(v));
+                write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
+                for part in cell.map_or(Vec::new(), |cell| beneath(metric, cell)) {
+                    write!(out, "<small>{}</small>", escape(&part))?;
+                }
+                out.push_str("</td>");
+            }
+        }
+    }
+    let told = findings.iter().filter(|finding| finding.outcome != Outcome::Skipped).map(|finding| {
+        let mark = if finding.outcome == Outcome::Failed { "✗ " } else { "✓ " };
+        format!("{mark}{}: {}", finding.check.title(), finding.words)
+    });
+    let told = escape(&told.collect::<Vec<_>>().join("; "));
+    let span = COLUMNS.len() + 1;
+    writeln!(out, "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>")
+}
+
+/// What a figure sums up.
+fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
+    let parts: &[(Metric, &str)] = match metric {
+        Metric::CpuPerRequest => &[(Metric::UserCpuPerRequest, "user"), (Metric::SystemCpuPerRequest, "system")],
+        Metric::SyscallsPerRequest => &[(Metric::WouldBlocksPerRequest, "in vain")],
+        _ => &[],
+    };
+    let words = |(metric, what): &(Metric, &str)| {
+        let median = estimate(*metric, cell)?.median;
+        Some(format!("{} {what}", metric.format(median)))
+    };
+    parts.iter().filter_map(words).collect()
+}
+
+/// All that is needed to do it again, or to doubt it.
+fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
+    let (environment, options) = (&results.environment, &results.options);
+    let core = |core: Option<u32>| core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
+    let versions = environment.versions.iter().map(|(name, version)| format!("{name} {version}"));
+    let mut rows = vec![
+        ("command".to_owned(), options.command.clone()),
+        ("site".to_owned(), options.site.clone()),
+        ("seed".to_owned(), options.seed.to_string()),
+        ("rounds".to_owned(), options.rounds.to_string()),
+        ("warm-up, window".to_owned(), format!("{} ms, {} ms", options.warm_up_ms, options.window_ms)),
+    ];
+    rows.extend(options.knobs.iter().map(|knob| (knob.name.clone(), knob.value.clone())));
+    rows.extend([
+        ("began, took".to_owned(), format!("{}, {} s", environment.started_at, environment.elapsed_seconds)),
+        ("processor".to_owned(), format!("{}, {} cores", environment.cpu_model, environment.cores)),
+        ("memory".to_owned(), human::bytes(environment.memory_bytes)),
+        ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
+        ("server on".to_owned(), core(environment.server_core)),
+        ("load on".to_owned(), core(environment.client_core)),
+        ("versions".to_owned(), versions.collect::<Vec<_>>().join("; ")),
+        ("equal answers to".to_owned(), results.gate.requests.join("; ")),
+        ("not held to that".to_owned(), results.gate.exempt.join(", ")),
+    ]);
+    rows.extend(results.arms.iter().map(|arm| (format!("arm {}", arm.name), arm.command.clone())));
+    rows.extend(results.workloads.iter().map(|load| (format!("load {}", load.name), load_words(load))));
+    out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"words\">\n<tbody>\n");
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name), escape(value))?;
+    }
+    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">The order of turns</h3>\n");
+    let mut turns = results.order.iter().peekable();
+    while let Some(turn) = turns.next() {
+        write!(out, "<p class=\"order\">round {}, {}: {}", turn.round, escape(&turn.workload), escape(&turn.arm))?;
+        while let Some(next) = turns.next_if(|next| next.round == turn.round && next.workload == turn.workload) {
+            write!(out, ", {}", escape(&next.arm))?;
+        }
+        out.push_str("</p>\n");
+    }
+    out.push_str("</section>\n");
+    Ok(())
+}
+
+/// Every parameter.
+fn load_words(load: &Workload) -> String {
+    let pacing = match load.pacing {
+        Pacing::Closed => "closed loop".to_owned(),
+        Pacing::Open { requests_per_second } => format!("open loop at {requests_per_second} requests/s"),
+    };
+    let mut words = vec![
+        pacing,
+        counted(load.connections as usize, "connection", "connections"),
+        format!("{} of them idle", load.idle_connections),
+        format!("pipeline depth {}", load.pipeline_depth),
+        format!("{} of {}", load.path, human::bytes(load.body_bytes)),
+    ];
+    words.extend(load.requests_per_connection.map(|count| format!("a new connection after {count}")));
+    words.extend(load.reader_bytes_per_second.map(|speed| format!("read at {}/s", human::bytes(speed))));
+    words.join(", ")
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    #[test]
+    fn it_needs_nothing_from_outside_and_runs_nothing() {
+        for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6)] {
+            let page = page(&results);
+            for foreign in ["<script", "src=", "href=", "@import", "url(", "NaN", "inf"] {
+                let without_words = page.replace("information", "");
+                assert!(!without_words.contains(foreign), "{foreign}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_string_is_escaped() {
+        const BAD: &str = "<b onclick='x'>&\"\u{1b}";
+        let mut results = synthetic::partial(6);
+        let environment = &mut results.environment;
+        environment.cpu_model = BAD.into();
+        environment.kernel = BAD.into();
+        environment.remarks = vec![BAD.into()];
+        environment.versions.insert(BAD.into(), BAD.into());
+        results.options.command = BAD.into();
+        results.options.knobs[0].value = BAD.into();
+        results.gate.requests = vec![BAD.into()];
+        results.completeness = Completeness::Partial { reason: BAD.into() };
+        results.arms.iter_mut().for_each(|arm| (arm.description, arm.command) = (BAD.into(), BAD.into()));
+        results.workloads.iter_mut().for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
+        results.cells.iter_mut().for_each(|cell| cell.faults = vec![BAD.into()]);
+        for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
+            round.syscalls = Some([(BAD.to_owned(), 1000)].into());
+        }
+        for (old, new) in [("mio", "mio<i>"), ("floor", "<floor>")] {
+            results.arms.iter_mut().filter(|arm| arm.name == old).for_each(|arm| arm.name = new.into());
+            results.cells.iter_mut().filter(|cell| cell.arm == old).for_each(|cell| cell.arm = new.into());
+        }
+        let page = page(&results);
+        assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));
+        for raw in ["<b onclick", "mio<i>", "<floor>", "\u{1b}"] {
+            assert!(!page.contains(raw), "{raw}");
+        }
+    }
+
+    #[test]
+    fn its_elements_are_closed() {
+        let page = page(&synthetic::results(6));
+        for name in
+            ["section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p", "text", "title"]
+        {
+            let opened = page.matches(&format!("<{name}>")).count() + page.matches(&format!("<{name} ")).count();
+            assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_partial_or_invalid_says_so() {
+        assert!(page(&synthetic::partial(6)).contains("<p class=\"banner\">Partial: interrupted."));
+        assert!(page(&synthetic::invalid(6)).contains("Nothing valid was measured"));
+    }
+}

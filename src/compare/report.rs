@@ -1,0 +1,62 @@
+//! Every way to tell a comparison, for whoever has [`Results`] in hand.
+//!
+//! | when | call |
+//! |---|---|
+//! | before it runs | [`announce`] |
+//! | while it runs, between two windows | [`Progress::draw`], at the end [`Progress::clear`] |
+//! | at the end, to stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
+//! | `--html` | [`write_html`] |
+//! | `--json` | [`write_json`] |
+//! | exit status 3 | if not [`any_valid`] |
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+pub use super::announce::plan as announce;
+pub use super::checks::any_valid;
+pub use super::color::ColorChoice;
+pub use super::progress::Progress;
+use super::results::Results;
+pub use super::terminal::print_tables;
+use super::{html, json};
+
+/// Writes the results with all their rounds to a file.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    json::write(results, &mut out)?;
+    out.flush()
+}
+
+/// Writes the page to a file.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_html(results: &Results, path: &Path) -> io::Result<()> {
+    std::fs::write(path, html::page(results))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    /// Reports of made-up runs, beneath `target/`, to look at.
+    #[test]
+    fn samples_are_written_to_look_at() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/compare-samples");
+        std::fs::create_dir_all(&folder).expect("target/ is ours");
+        for (name, results) in
+            [("whole", synthetic::results(1)), ("partial", synthetic::partial(1)), ("invalid", synthetic::invalid(1))]
+        {
+            write_json(&results, &folder.join(format!("{name}.json"))).expect("the folder is there");
+            write_html(&results, &folder.join(format!("{name}.html"))).expect("the folder is there");
+            let mut text = Vec::new();
+            print_tables(&results, &mut text, false).expect("a Vec takes it");
+            std::fs::write(folder.join(format!("{name}.txt")), text).expect("the folder is there");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The comparison itself: who takes which turn, and what is noted of it.
+//!
+//! # Laws
+//! 1. One server at a time, fresh for every turn, on a core of its own; the load on another.
+//! 2. Nothing is printed or drawn while a window lasts.
+//! 3. What was measured is kept, whatever happens after it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::bench::Bench;
+use super::budget::{Budget, Windows};
+use super::contender::Contender;
+use super::results::{Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload};
+use super::workloads::Knobs;
+use super::{environment, gate, order};
+
+/// What is to be compared, and how.
+#[derive(Debug)]
+pub struct Request {
+    /// As it was typed.
+    pub command: String,
+    /// A folder; None for files made for the comparison.
+    pub root: Option<PathBuf>,
+    /// Strategies and foreign servers, in the order of the reports.
+    pub contenders: Vec<Contender>,
+    /// For all of it.
+    pub time: Duration,
+    /// Where the order of turns comes from.
+    pub seed: u64,
+    /// For every cell.
+    pub rounds: u32,
+    /// Of the loads.
+    pub knobs: Knobs,
+}
+
+/// Why there are no results.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Something that is needed can't be had.
+    System(io::Error),
+    /// Arms gave different answers: they can't be compared.
+    Gate(String),
+}
+
+/// What there is to tell while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// What is going to be measured, without anything measured yet, and how long that will take.
+    Planned(&'a Results, Duration),
+    /// How far it is, between two windows.
+    Turn(Progress<'a>),
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Turns taken.
+    pub done: usize,
+    /// Turns planned.
+    pub planned: usize,
+    /// The next.
+    pub turn: &'a Turn,
+    /// Since the first.
+    pub elapsed: Duration,
+}
+
+/// Longer windows make no figure surer than more rounds do.
+const WINDOW_MAX: Duration = Duration::from_secs(1);
+const QUICK_WINDOW_MAX: Duration = Duration::from_millis(250);
+
+/// Compares; `tell` is called before the first turn, and before each.
+///
+/// # Errors
+/// If it could not begin. What goes wrong later is a fault in the results.
+pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Results, Refusal> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends this program at once, as it does a server.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, interrupted.clone())?;
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
+    let mut contenders = vec![Contender::floor()];
+    contenders.extend(request.contenders.iter().cloned());
+    // The noise is that of the first strategy that is named.
+    let first = contenders.iter().find(|contender| contender.arm.kind == ArmKind::Strategy);
+    contenders.extend(first.map(Contender::twin));
+    let workloads = bench.workloads(&request.knobs);
+
+    let began = Instant::now();
+    let mut budget =
+        Budget::new(began, request.time, if request.knobs.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX });
+    let mut environment = environment::describe(&bench.cores);
+    if !bench.site.has_large() {
+        environment.remarks.push("No large file there: what needs one is left out.".to_owned());
+    }
+    let gate = hold_gate(&bench, &contenders)?;
+    let arms: Vec<&Arm> = contenders.iter().map(|contender| &contender.arm).collect();
+    let mut turns = order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
+    turns.retain(|turn| {
+        let pair = find(&contenders, &workloads, turn);
+        pair.is_some_and(|(contender, workload)| contender.can_take(workload))
+    });
+    let mut results = Results {
+        schema_version: SCHEMA_VERSION,
+        completeness: Completeness::Whole,
+        environment,
+        options: Options::default(),
+        gate,
+        order: turns,
+        arms: arms.into_iter().cloned().collect(),
+        workloads,
+        cells: Vec::new(),
+    };
+    let mut windows = budget.windows(Instant::now(), results.order.len());
+    results.options = options(&bench, request, &windows);
+    tell(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
+    for (done, turn) in results.order.iter().enumerate() {
+        let turn_began = Instant::now();
+        if done > 0 && results.order[done - 1].round != turn.round {
+            windows = budget.windows(turn_began, results.order.len() - done);
+        }
+        let reason = match () {
+            () if interrupted.load(Ordering::Acquire) => Some("interrupted"),
+            () if !budget.has_room(turn_began, &windows) => Some("the time was up"),
+            () => None,
+        };
+        if let Some(reason) = reason {
+            results.completeness = Completeness::Partial { reason: reason.to_owned() };
+            break;
+        }
+        tell(Event::Turn(Progress { done, planned: results.order.len(), turn, elapsed: began.elapsed() }));
+        let Some((contender, workload)) = find(&contenders, &results.workloads, turn) else { continue };
+        let measured = bench.measure(contender, workload, turn.round, &windows);
+        let cell = cell_of(&mut results.cells, turn);
+        match measured {
+            Ok(round) => cell.rounds.push(round),
+            Err(error) => cell.faults.push(format!("round {}: {error}", turn.round + 1)),
+        }
+        budget.learn(&windows, turn_began.elapsed());
+    }
+    results.environment.elapsed_seconds = began.elapsed().as_secs();
+    Ok(results)
+}
+
+fn hold_gate(bench: &Bench, contenders: &[Contender]) -> Result<Gate, Refusal> {
+    let requests = gate::requests(&bench.site);
+    let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
+    let mut exempt = Vec::new();
+    for contender in contenders {
+        let is_held = matches!(contender.arm.kind, ArmKind::Strategy);
+        if !is_held {
+            if !matches!(contender.arm.kind, ArmKind::Twin { .. }) {
+                exempt.push(contender.arm.name.clone());
+            }
+            continue;
+        }
+        let server = bench.start(contender)?;
+        let answers = requests.iter().map(|(_, request)| gate::answer(server.address, request));
+        let answers = answers.collect::<io::Result<Vec<_>>>()?;
+        match &reference {
+            None => reference = Some((&contender.arm.name, answers)),
+            Some((other, expected)) => {
+                let differs = answers.iter().zip(expected).position(|(answer, expected)| answer != expected);
+                if let Some(at) = differs {
+                    let (words, name) = (&requests[at].0, &contender.arm.name);
+                    return Err(Refusal::Gate(format!("{other} and {name} answer differently to {words}")));
+                }
+            }
+        }
+    }
+    Ok(Gate { requests: requests.into_iter().map(|(words, _)| words).collect(), exempt })
+}
+
+fn options(bench: &Bench, request: &Request, windows: &Windows) -> Options {
+    let knob = |name: &str, value: u32| Knob { name: name.to_owned(), value: value.to_string() };
+    Options {
+        command: request.command.clone(),
+        site: bench.site.describe(),
+        seed: request.seed,
+        rounds: request.rounds,
+        warm_up_ms: windows.warm_up.as_millis() as u64,
+        window_ms: windows.measured.as_millis() as u64,
+        knobs: vec![
+            Knob { name: "--time".to_owned(), value: format!("{} s", request.time.as_secs()) },
+            knob("--connections", request.knobs.connections),
+            knob("--depth", request.knobs.depth),
+            knob("--idle", request.knobs.idle),
+            knob("--slow", request.knobs.slow),
+            knob("--rate", request.knobs.rate),
+        ],
+    }
+}
+
+fn find<'a>(
+    contenders: &'a [Contender],
+    workloads: &'a [Workload],
+    turn: &Turn,
+) -> Option<(&'a Contender, &'a Workload)> {
+    let contender = contenders.iter().find(|contender| contender.arm.name == turn.arm)?;
+    Some((contender, workloads.iter().find(|workload| workload.name == turn.workload)?))
+}
+
+fn cell_of<'a>(cells: &'a mut Vec<Cell>, turn: &Turn) -> &'a mut Cell {
+    let known = cells.iter().position(|cell| cell.arm == turn.arm && cell.workload == turn.workload);
+    let at = known.unwrap_or_else(|| {
+        let (arm, workload) = (turn.arm.clone(), turn.workload.clone());
+        cells.push(Cell { arm, workload, rounds: Vec::new(), faults: Vec::new() });
+        cells.len() - 1
+    });
+    &mut cells[at]
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::System(error)
+    }
+}
+
+/// Serves as the floor, for a child of a comparison.
+///
+/// # Errors
+/// The system's.
+pub fn serve_floor(root: &Path, paths: &[PathBuf], announce: impl FnOnce(std::net::SocketAddr)) -> io::Result<()> {
+    super::floor::serve(root, paths, announce)
+}

@@ -1,0 +1,117 @@
+//! One arm at work: a child of this program on a free port and a core of its own, or a server that runs already.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::contender::{Contender, Origin};
+use super::cores::Cores;
+use super::lifeline::Lifeline;
+use super::process::Account;
+use super::site::TestSite;
+use crate::ledger::{Counters, PAGE_BYTES};
+
+/// A server that can be asked.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) pid: u32,
+    /// None for one that keeps none.
+    pub(super) ledger: Option<&'static Counters>,
+    child: Option<OwnChild>,
+}
+
+/// One that this program has started. Its stdout stays open: a server may not like to find it closed.
+#[derive(Debug)]
+struct OwnChild {
+    process: Child,
+    lifeline: Lifeline,
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// Nobody is sent away while he is being measured.
+const LIMITS: [&str; 6] = ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
+
+impl Server {
+    /// Starts it, or finds it.
+    pub(super) fn start(contender: &Contender, site: &TestSite, cores: &Cores, program: &Path) -> io::Result<Server> {
+        let (arguments, page) = match &contender.origin {
+            Origin::Foreign { address, pid, .. } => {
+                return Ok(Server { address: *address, pid: *pid, ledger: None, child: None });
+            }
+            Origin::Floor => (vec!["floor".to_owned()], None),
+            Origin::Strategy(arguments) => (arguments.clone(), Some(ledger_page()?)),
+        };
+        let mut command = Command::new(program);
+        let (lifeline, stdin) = Lifeline::pair()?;
+        command.args(arguments).arg(&site.folder).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null());
+        match &page {
+            // Its number is the same in the child, which inherits it.
+            Some(page) => {
+                command.args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"]).args(LIMITS);
+                command.args(["--ledger-page", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
+            }
+            None => {
+                command.args([&site.small.path, &site.large.path]);
+            }
+        }
+        // A group of its own: Ctrl-C is meant for this program, which then ends its children in order.
+        let mut child = cores.on_server_core(|| command.process_group(0).spawn())?;
+        let mut stdout = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+        let Some(address) = address else {
+            // There is no Server yet whose drop would do it.
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(io::Error::other("it did not start"));
+        };
+        let pid = child.id();
+        let ledger = page.map(|page| crate::server::common_account(File::from(page))).transpose()?;
+        // This end of what the child has for itself is closed with the command.
+        Ok(Server { address, pid, ledger, child: Some(OwnChild { process: child, lifeline, _stdout: stdout }) })
+    }
+}
+
+impl Server {
+    /// What it has used until now.
+    pub(super) fn account(&self) -> io::Result<Account> {
+        let told = self.child.as_ref().map(|child| child.lifeline.ask()).transpose()?;
+        Ok(Account::of(self.pid, told))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let Some(OwnChild { process: child, .. }) = &mut self.child else { return };
+        // In order, so that the children of a server end with it and take no core from the next.
+        if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let give_up = Instant::now() + PATIENCE;
+        while Instant::now() < give_up {
+            if let Ok(Some(_)) = child.try_wait() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = child.kill().and_then(|()| child.wait());
+    }
+}
+
+/// A page that only this process and the child that inherits it know.
+fn ledger_page() -> io::Result<OwnedFd> {
+    let page = memfd_create("ledger", MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::ftruncate(&page, PAGE_BYTES)?;
+    fcntl_add_seals(&page, SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(page)
+}

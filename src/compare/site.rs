@@ -1,0 +1,125 @@
+//! What the arms serve, and the two files of it that are asked for.
+//!
+//! The small one is that which comes nearest to 1 KiB: large enough to be an answer, small enough that waiting and not
+//! copying is what is paid for. The large one is the largest.
+//!
+//! Without a folder it is the sample site, which is what a server without a folder serves. It is written out to one all the
+//! same: a folder is what people serve, opened and looked at again as in earnest; the floor needs it; and the sample
+//! has no file that a socket would not swallow whole, so one of 1 MiB is put beside it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A folder with a small and a large file.
+#[derive(Debug)]
+pub(super) struct TestSite {
+    pub(super) folder: PathBuf,
+    pub(super) small: TestFile,
+    pub(super) large: TestFile,
+    made: Option<Made>,
+}
+
+/// A folder that is gone when this is.
+#[derive(Debug)]
+struct Made(PathBuf);
+
+#[derive(Clone, Debug)]
+pub(super) struct TestFile {
+    /// Beneath the folder.
+    pub(super) path: String,
+    pub(super) bytes: u64,
+}
+
+const SMALL_BYTES: f64 = 1024.0;
+const LARGE_BYTES: usize = 1024 * 1024;
+/// A smaller file goes from memory, and whole into the buffer of a socket.
+const LARGE_BYTES_MIN: u64 = 256 * 1024;
+/// Deep enough for any site that people look at with a comparison in mind.
+const DEPTH_MAX: usize = 8;
+
+impl TestSite {
+    /// The files of `root` that come nearest to a small and a large one, or two that are made for it.
+    pub(super) fn open(root: Option<&Path>) -> io::Result<TestSite> {
+        match root {
+            Some(root) => TestSite::find(root),
+            None => TestSite::make(),
+        }
+    }
+
+    fn find(root: &Path) -> io::Result<TestSite> {
+        let folder = root.canonicalize()?;
+        let mut files = Vec::new();
+        collect(&folder, &folder, DEPTH_MAX, &mut files);
+        // The same every time: a folder is read in any order.
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let distance = |file: &TestFile| (file.bytes.max(1) as f64 / SMALL_BYTES).log2().abs();
+        // A page of its own kind: it is there for what is not.
+        let asked = files.iter().filter(|file| file.path != "404.html");
+        let small = asked.min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+        let large = files.into_iter().max_by_key(|file| file.bytes);
+        match small.zip(large) {
+            Some((small, large)) => Ok(TestSite { folder, small, large, made: None }),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "there is no file in it to ask for")),
+        }
+    }
+
+    fn make() -> io::Result<TestSite> {
+        let folder = std::env::temp_dir().join(format!("miniweb-compare-{}", std::process::id()));
+        std::fs::create_dir(&folder)?;
+        // From here on it is taken away again, whatever happens.
+        let made = Made(folder);
+        for (name, content) in crate::site::sample_files() {
+            std::fs::write(made.0.join(name), content)?;
+        }
+        std::fs::write(made.0.join("large.bin"), vec![b'x'; LARGE_BYTES])?;
+        let site = TestSite::find(&made.0)?;
+        Ok(TestSite { made: Some(made), ..site })
+    }
+
+    /// Whether the large file is one.
+    pub(super) fn has_large(&self) -> bool {
+        self.large.bytes >= LARGE_BYTES_MIN
+    }
+
+    /// In words.
+    pub(super) fn describe(&self) -> String {
+        let names = format!(
+            "/{} ({}) and /{} ({})",
+            self.small.path,
+            crate::human::bytes(self.small.bytes),
+            self.large.path,
+            crate::human::bytes(self.large.bytes)
+        );
+        match self.made {
+            Some(_) => format!("the sample site and a large file: {names}"),
+            None => format!("{}: {names}", self.folder.display()),
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What is left in the place for temporary files does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Plain names only: they are put into requests as they are.
+fn collect(root: &Path, folder: &Path, depth: usize, files: &mut Vec<TestFile>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, Ok(facts)) = (entry.path(), entry.metadata()) else { continue };
+        let is_plain = |name: &str| {
+            !name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if !entry.file_name().to_str().is_some_and(is_plain) {
+            continue;
+        }
+        if facts.is_dir() && depth > 0 {
+            collect(root, &path, depth - 1, files);
+        } else if facts.is_file()
+            && let Some(path) = path.strip_prefix(root).ok().and_then(Path::to_str)
+        {
+            files.push(TestFile { path: path.to_owned(), bytes: facts.len() });
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Made-up results, the same for the same seed: for tests of what tells, without a machine that measures.
+//!
+//! The arms behave roughly as their real counterparts do, so that the report of a made-up run looks like a real one.
+
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+
+use super::results::*;
+
+/// A small generator (splitmix64): tests must not differ from run to run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// From 0 to 1, without 1.
+    pub fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((word ^ (word >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Around 1, lopsided as noise is: mostly a little slower, seldom faster.
+    fn noise(&mut self, spread: f64) -> f64 {
+        1.0 + spread * (self.unit() + self.unit() - 1.0)
+    }
+}
+
+/// A whole run: every kind of arm, every kind of workload.
+pub fn results(seed: u64) -> Results {
+    let mut random = Random::new(seed);
+    let (arms, workloads, rounds) = (arms(), workloads(), 6);
+    let mut results = Results {
+        schema_version: SCHEMA_VERSION,
+        completeness: Completeness::Whole,
+        environment: environment(),
+        options: options(seed, rounds),
+        gate: Gate {
+            requests: vec!["GET / → 200".into(), "GET /nothing → 404".into(), "GET / with If-None-Match → 304".into()],
+            exempt: vec!["floor".into()],
+        },
+        order: Vec::new(),
+        cells: Vec::new(),
+        arms,
+        workloads,
+    };
+    for workload in &results.workloads {
+        let drifts: Vec<f64> = (0..rounds).map(|_| random.noise(0.05)).collect();
+        for arm in &results.arms {
+            let round = |(number, drift): (usize, &f64)| round(arm, workload, number as u32, *drift, &mut random);
+            results.cells.push(Cell {
+                arm: arm.name.clone(),
+                workload: workload.name.clone(),
+                rounds: drifts.iter().enumerate().map(round).collect(),
+                faults: Vec::new(),
+            });
+        }
+    }
+    for round in 0..rounds {
+        for (workload, arm) in results.workloads.iter().flat_map(|w| results.arms.iter().map(move |arm| (w, arm))) {
+            results.order.push(Turn { round, workload: workload.name.clone(), arm: arm.name.clone() });
+        }
+    }
+    results
+}
+
+/// A run that was interrupted: the last arm and the last workload are missing, others have fewer rounds.
+pub fn partial(seed: u64) -> Results {
+    let mut results = results(seed);
+    results.completeness = Completeness::Partial { reason: "interrupted".into() };
+    let (last_arm, last_workload) = (results.arms.last().cloned(), results.workloads.last().cloned());
+    results.cells.retain(|cell| {
+        last_arm.as_ref().is_none_or(|arm| cell.arm != arm.name)
+            && last_workload.as_ref().is_none_or(|workload| cell.workload != workload.name)
+    });
+    for cell in results.cells.iter_mut().skip(20) {
+        cell.rounds.truncate(2);
+    }
+    results
+}
+
+/// A run of which nothing is valid.
+pub fn invalid(seed: u64) -> Results {
+    let mut results = results(seed);
+    for (number, cell) in results.cells.iter_mut().enumerate() {
+        match number % 3 {
+            0 => cell.faults.push("the server ended: <signal 11> & \"core\" dumped".into()),
+            1 => cell.rounds.clear(),
+            _ => cell.rounds.iter_mut().for_each(|round| {
+                round.errors.insert(ErrorKind::Answer, 3);
+                round.client_cpu_share = 0.999;
+            }),
+        }
+    }
+    results
+}
+
+fn arms() -> Vec<Arm> {
+    let arm = |name: &str, kind, description: &str| Arm {
+        name: name.into(),
+        kind,
+        description: description.into(),
+        command: format!("miniweb {}", name.replace(':', " --model ")),
+    };
+    vec![
+        arm("mio", ArmKind::Strategy, "mio, 1 worker"),
+        arm("poll-list", ArmKind::Strategy, "poll-list, never resting"),
+        arm("blocking:thread", ArmKind::Strategy, "blocking, a thread a connection"),
+        arm("blocking:pool", ArmKind::Strategy, "blocking, a pool of 16 threads"),
+        arm("blocking:process", ArmKind::Strategy, "blocking, a process a connection"),
+        arm("nginx", ArmKind::Foreign, "http://127.0.0.1:8080/"),
+        arm("mio again", ArmKind::Twin { of: "mio".into() }, "mio, 1 worker, once more"),
+        arm("floor", ArmKind::Floor, "a canned answer, no HTTP understood"),
+    ]
+}
+
+fn workloads() -> Vec<Workload> {
+    let base = |name: &str, kind, title: &str, connections| Workload {
+        name: name.into(),
+        kind,
+        title: title.into(),
+        pacing: Pacing::Closed,
+        connections,
+        idle_connections: 0,
+        pipeline_depth: 1,
+        requests_per_connection: None,
+        path: "/style.css".into(),
+        body_bytes: 4096,
+        reader_bytes_per_second: None,
+    };
+    let mut workloads = Vec::new();
+    for connections in [1, 8, 64, 512] {
+        let title =
+            format!("keep-alive, small file, {connections} connection{}", if connections == 1 { "" } else { "s" });
+        workloads.push(base(&format!("keep-alive-{connections}"), WorkloadKind::KeepAlive, &title, connections));
+    }
+    let open = base("keep-alive-64-open", WorkloadKind::KeepAlive, "keep-alive at a fixed 10,000 requests/s", 64);
+    workloads.push(Workload { pacing: Pacing::Open { requests_per_second: 10_000.0 }, ..open });
+    let pipelined = base("pipelined", WorkloadKind::Pipelined, "pipelined, 16 under way on each", 64);
+    workloads.push(Workload { pipeline_depth: 16, ..pipelined });
+    let churn = base("churn", WorkloadKind::ConnectionPerRequest, "a connection per request", 32);
+    workloads.push(Workload { requests_per_connection: Some(1), ..churn });
+    let large = base("large", WorkloadKind::LargeFile, "a file of 8 MiB", 8);
+    workloads.push(Workload { body_bytes: 8 << 20, path: "/large.bin".into(), ..large });
+    let idle = base("idle-512", WorkloadKind::MostlyIdle, "512 connections, 8 of them active", 512);
+    workloads.push(Workload { idle_connections: 504, ..idle });
+    let slow = base("slow", WorkloadKind::SlowReaders, "slow readers, 64 KiB/s each", 32);
+    workloads.push(Workload { reader_bytes_per_second: Some(65_536), body_bytes: 16_384, ..slow });
+    workloads
+}
+
+fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut Random) -> Round {
+    // What it costs (µs a request, user and system), per open connection, per connection made, and memory.
+    let (user, system, per_open, per_made, memory_bytes) = match arm.name.as_str() {
+        "poll-list" => (2.0, 6.0, 0.12, 12.0, 600.0),
+        "blocking:thread" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
+        "blocking:pool" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
+        "blocking:process" => (1.9, 6.6, 0.02, 140.0, 212_000.0),
+        "nginx" => (3.1, 7.9, 0.001, 15.0, 900.0),
+        "floor" => (0.4, 4.8, 0.0, 10.0, 200.0),
+        _ => (2.1, 6.4, 0.0008, 14.0, 560.0),
+    };
+    let made = workload.requests_per_connection.map_or(0.0, |requests| per_made / f64::from(requests));
+    let depth = f64::from(workload.pipeline_depth);
+    let copied = workload.body_bytes as f64 / 40_000.0;
+    let mut jitter = |spread| random.noise(spread);
+    let user_us = user * drift * jitter(0.03);
+    let waiting = per_open * f64::from(workload.connections);
+    let system_us = (system / depth.sqrt() + waiting + made + copied) * drift * jitter(0.03);
+    let capacity = 1e6 / (user_us + system_us);
+    let under_way = f64::from(workload.active_connections() * workload.pipeline_depth);
+    let per_second = match (workload.pacing, workload.reader_bytes_per_second) {
+        (Pacing::Open { requests_per_second }, _) => requests_per_second.min(capacity),
+        (_, Some(speed)) => under_way * speed as f64 / workload.body_bytes as f64,
+        // One connection waits for the wire between its requests.
+        _ => capacity * under_way / (under_way + 1.5),
+    };
+    let duration_us = (500_000.0 * jitter(0.01)) as u64;
+    let requests = (per_second * duration_us as f64 / 1e6).round().max(1.0) as u64;
+    let mean_us = match workload.pacing {
+        Pacing::Closed => under_way / per_second * 1e6,
+        Pacing::Open { .. } => (user_us + system_us) * (1.0 + 4.0 * per_second / capacity),
+    };
+    let latency = spectrum(mean_us, requests, random);
+    let has_ledger = arm.kind != ArmKind::Foreign;
+    let polls = arm.name == "poll-list";
+    let is_open = workload.pacing != Pacing::Closed;
+    let scaled = |per_request: f64| (per_request * requests as f64) as u64;
+    let mean_ns = latency.mean_ns().unwrap_or_default();
+    Round {
+        number,
+        duration_us,
+        requests,
+        bytes: requests * (workload.body_bytes + 260),
+        errors: BTreeMap::new(),
+        cpu: Some(Cpu {
+            user_us: (user_us * requests as f64) as u64,
+            system_us: if polls {
+                (duration_us as f64 * 0.98 - user_us * requests as f64).max(0.0) as u64
+            } else {
+                scaled(system_us)
+            },
+        }),
+        service_time: is_open.then(|| spectrum(mean_us * 0.6, requests, random)),
+        syscalls: has_ledger.then(|| syscalls(&arm.name, workload, requests)),
+        would_blocks: has_ledger.then(|| scaled(if polls { waiting / 0.4 } else { 0.02 })),
+        context_switches: Some(ContextSwitches {
+            voluntary: scaled(if arm.name.starts_with("blocking") { 0.92 } else { 0.08 }),
+            involuntary: scaled(0.004),
+        }),
+        memory_bytes_per_connection: Some(memory_bytes * random.noise(0.04)),
+        idle_cpu_share: Some(if polls { 0.97 + 0.02 * random.unit() } else { 0.0004 * random.unit() }),
+        client_cpu_share: 0.55 + 0.1 * random.unit(),
+        in_flight_average: requests as f64 * mean_ns / (duration_us as f64 * 1000.0),
+        noise: Noise {
+            steal_share: Some(0.002 * random.unit()),
+            foreign_cpu_share: Some(0.01 * random.unit()),
+            cpu_pressure_share: Some(0.05 * random.unit()),
+        },
+        latency,
+    }
+}
+
+/// Lopsided, with a long tail, of the mean wanted.
+fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
+    let mut recorder = hdrhistogram::Histogram::<u64>::new(3).expect("3 digits are allowed");
+    let samples = requests.clamp(1, 400);
+    for _ in 0..samples {
+        let usual = 0.6 - 0.36 * (1.0 - random.unit()).ln();
+        let tail = if random.unit() < 0.003 { 3.0 + 9.0 * random.unit() } else { 0.0 };
+        let value_ns = (mean_us * 1000.0 * (usual + tail)).max(1.0) as u64;
+        recorder.record_n(value_ns, requests.div_ceil(samples)).expect("it grows");
+    }
+    Histogram::of(&recorder)
+}
+
+fn syscalls(arm: &str, workload: &Workload, requests: u64) -> BTreeMap<String, u64> {
+    let mut calls = BTreeMap::new();
+    let mut add = |name: &str, per_request: f64| {
+        let count = (per_request * requests as f64) as u64;
+        calls.insert(name.to_owned(), count);
+    };
+    let depth = f64::from(workload.pipeline_depth);
+    let vain = if arm == "poll-list" { 0.3 * f64::from(workload.connections) } else { 0.02 };
+    add("recv", 1.0 / depth + vain);
+    add("send", 1.0 / depth);
+    if workload.body_bytes > 1 << 20 {
+        add("sendfile", 34.0);
+    }
+    if arm.starts_with("mio") || arm == "floor" {
+        add("epoll_wait", 0.4 / depth);
+    }
+    if let Some(per_connection) = workload.requests_per_connection {
+        let made = 1.0 / f64::from(per_connection);
+        add("accept", made + if arm.starts_with("mio") { 0.6 } else { 0.0 });
+        add("close", made);
+        if arm.starts_with("mio") {
+            add("epoll_ctl", made);
+        }
+        if arm == "blocking:thread" {
+            add("clone3", made);
+        }
+    }
+    calls
+}
+
+fn environment() -> Environment {
+    Environment {
+        started_at: "2025-01-31T12:00:00Z".into(),
+        elapsed_seconds: 402,
+        kernel: "Linux 6.8.0".into(),
+        architecture: "x86_64".into(),
+        cpu_model: "A Processor <4> & \"more\" @ 2.60GHz".into(),
+        cores: 2,
+        memory_bytes: 8 << 30,
+        server_core: Some(0),
+        client_core: Some(1),
+        versions: [("miniweb", "0.1.0"), ("rustc", "1.95.0, release"), ("nginx", "1.26.0")]
+            .map(|(name, version)| (name.to_owned(), version.to_owned()))
+            .into(),
+        remarks: vec!["a virtual machine: others may take its cores".into()],
+    }
+}
+
+fn options(seed: u64, rounds: u32) -> Options {
+    Options {
+        command: "miniweb compare ./public --html report.html".into(),
+        site: "./public".into(),
+        seed,
+        rounds,
+        warm_up_ms: 200,
+        window_ms: 500,
+        knobs: vec![
+            Knob { name: "--strategies".into(), value: "mio,poll-list,blocking:thread,blocking:pool".into() },
+            Knob { name: "--against".into(), value: "nginx=http://127.0.0.1:8080/,<PID>".into() },
+        ],
+    }
+}

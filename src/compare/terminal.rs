@@ -1,0 +1,293 @@
+//! A comparison as text of at most 80 columns.
+//!
+//! One table a workload, what may be said of each pair, and at the end when each strategy wins.
+//!
+//! # Laws
+//! - Whatever color says, the words say, too: without it nothing is lost.
+//! - A name comes from a command line and is not trusted: no control character reaches the terminal.
+
+use std::io::{self, Write};
+
+use super::checks::{self, Check};
+use super::color::Style;
+use super::metric::{Metric, significant, syscalls_told};
+use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
+use super::statistics::estimate;
+use super::verdict::{noise, pairs, sentence};
+use super::winners::{Lead, crossovers, leads_at, wins};
+
+/// The columns of every terminal.
+pub(super) const WIDTH: usize = 80;
+const NAME_WIDTH: usize = 18;
+
+/// Heading, width with the space before it, and what stands in it.
+const COLUMNS: [(&str, usize, Metric); 8] = [
+    ("req/s", 7, Metric::Throughput),
+    ("CPU/r", 7, Metric::CpuPerRequest),
+    ("p50", 8, Metric::LatencyMedian),
+    ("p99", 8, Metric::LatencyP99),
+    ("p99.9", 8, Metric::LatencyP999),
+    ("calls/r", 8, Metric::SyscallsPerRequest),
+    ("mem/conn", 9, Metric::MemoryPerConnection),
+    ("idle", 6, Metric::IdleCpu),
+];
+
+/// What a pair is told of under each workload; the rest is in the winners and the other reports.
+const TOLD: [Metric; 3] = [Metric::Throughput, Metric::LatencyP99, Metric::CpuPerRequest];
+
+/// All of it.
+///
+/// # Errors
+/// When `out` takes no more.
+pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -> io::Result<()> {
+    let mut page = Page { out, is_colored };
+    if let Completeness::Partial { reason } = &results.completeness {
+        page.paragraph(
+            Style::Warning,
+            0,
+            &format!("PARTIAL: {reason}. What follows is what was measured until then."),
+        )?;
+        page.gap()?;
+    }
+    for workload in &results.workloads {
+        page.workload(results, workload)?;
+    }
+    page.winners(results)
+}
+
+struct Page<'a, W> {
+    out: &'a mut W,
+    is_colored: bool,
+}
+
+impl<W: Write> Page<'_, W> {
+    fn workload(&mut self, results: &Results, workload: &Workload) -> io::Result<()> {
+        let loop_words = match workload.pacing {
+            Pacing::Closed => "closed loop".to_owned(),
+            Pacing::Open { requests_per_second } => {
+                format!("open loop, {} requests/s", Metric::Throughput.format(requests_per_second))
+            }
+        };
+        self.paragraph(Style::Strong, 0, &format!("{} ({loop_words})", workload.title))?;
+        let mut heading = format!("{:NAME_WIDTH$}", "");
+        for (title, width, _) in COLUMNS {
+            heading.push_str(&format!("{title:>width$}"));
+        }
+        self.line(Style::Faint, &heading)?;
+        let leads = leads_at(results, workload, &COLUMNS.map(|(.., metric)| metric));
+        for arm in &results.arms {
+            self.row(results, workload, arm, &leads)?;
+        }
+        if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
+            let words = format!("A/A noise of the CPU time: at most {:.1} %", (noise - 1.0) * 100.0);
+            self.paragraph(Style::Faint, 0, &words)?;
+        }
+        for (a, b) in pairs(results) {
+            self.paragraph(Style::Plain, 2, &sentence(results, workload, &TOLD, a, b))?;
+        }
+        self.gap()
+    }
+
+    /// The figures, the details beneath, and what the cell fails.
+    fn row(&mut self, results: &Results, workload: &Workload, arm: &Arm, leads: &[Option<Lead<'_>>]) -> io::Result<()> {
+        let cell = results.cell(&workload.name, &arm.name);
+        let failures = checks::failures(results, workload, cell);
+        let style = |metric| match failures.iter().any(|failure| failure.check.concerns(metric)) {
+            true => Style::Warning,
+            false => Style::Plain,
+        };
+        write!(
+            self.out,
+            "{}",
+            style(Metric::CpuPerRequest).paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name)))
+        )?;
+        for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
+            let value = cell.and_then(|cell| estimate(*metric, cell));
+            let text = value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
+            let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
+            let style = if leads { Style::Strong } else { style(*metric) };
+            write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
+        }
+        writeln!(self.out)?;
+        let details = cell.map(details).unwrap_or_default();
+        if !details.is_empty() {
+            self.paragraph(Style::Faint, 4, &details)?;
+        }
+        for failure in failures {
+            let what = if failure.check.concerns(Metric::CpuPerRequest) {
+                "not ranked"
+            } else {
+                "rate and latency not ranked"
+            };
+            let words = format!("! {what}: {}: {}", failure.check.title(), failure.words);
+            self.paragraph(Style::Warning, 4, &words)?;
+        }
+        let noise = checks::findings(results, workload, cell).into_iter().find(|finding| finding.check == Check::Noise);
+        match noise {
+            Some(noise) if results.arms.first() == Some(arm) => {
+                self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.words))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn winners(&mut self, results: &Results) -> io::Result<()> {
+        self.line(Style::Strong, "When each strategy wins")?;
+        if !checks::any_valid(results) {
+            return self.paragraph(Style::Warning, 0, "Nothing valid was measured, so there is nothing to say.");
+        }
+        for (arm, wins) in wins(results) {
+            if wins.is_empty() {
+                self.paragraph(Style::Plain, 0, &format!("{}: nowhere in what was measured", arm.name))?;
+                continue;
+            }
+            self.paragraph(Style::Strong, 0, &arm.name)?;
+            for (metric, places) in wins {
+                self.paragraph(Style::Plain, 2, &format!("{}: {places}", metric.superlative()))?;
+            }
+        }
+        self.gap()?;
+        let crossovers = crossovers(results);
+        self.line(Style::Strong, "Where the lead changes")?;
+        if crossovers.is_empty() {
+            self.paragraph(Style::Plain, 0, "Nowhere along the lines that were measured.")?;
+        }
+        for crossover in crossovers {
+            self.paragraph(Style::Plain, 0, &crossover.words())?;
+        }
+        Ok(())
+    }
+
+    /// Wrapped at spaces; from the second line on, and with `indent` on the first too, set in.
+    fn paragraph(&mut self, style: Style, indent: usize, text: &str) -> io::Result<()> {
+        for line in wrapped(text, indent, WIDTH) {
+            self.line(style, &line)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", style.paint(self.is_colored, text.trim_end()))
+    }
+
+    fn gap(&mut self) -> io::Result<()> {
+        writeln!(self.out)
+    }
+}
+
+/// What the columns sum up: CPU by kind, calls by name, calls in vain, switches.
+fn details(cell: &Cell) -> String {
+    let median = |metric| estimate(metric, cell).map(|estimate| estimate.median);
+    let mut parts = Vec::new();
+    if let (Some(user), Some(system)) = (median(Metric::UserCpuPerRequest), median(Metric::SystemCpuPerRequest)) {
+        parts.push(format!(
+            "user {} + system {}",
+            Metric::CpuPerRequest.format(user),
+            Metric::CpuPerRequest.format(system)
+        ));
+    }
+    for (name, calls) in syscalls_told(cell) {
+        parts.push(format!("{name} {}", significant(calls)));
+    }
+    if let Some(vain) = median(Metric::WouldBlocksPerRequest) {
+        parts.push(format!("in vain {}", significant(vain)));
+    }
+    if let Some(switches) = median(Metric::ContextSwitchesPerRequest) {
+        parts.push(format!("switches {}", significant(switches)));
+    }
+    parts.join(", ")
+}
+
+/// `12.3 µs` → `12.3µs`, `17.9 KiB` → `17.9KiB`
+fn compact(text: &str) -> String {
+    text.replace(' ', "")
+}
+
+fn shortened(name: &str) -> String {
+    let name = printable(name);
+    match name.chars().count() {
+        width if width > NAME_WIDTH => name.chars().take(NAME_WIDTH - 1).chain(['…']).collect(),
+        _ => name,
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+/// `text` in lines of at most `width`, the first set in by `indent`, the others by two more.
+pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
+    let mut lines = vec![" ".repeat(indent)];
+    let mut filled = indent;
+    for word in printable(text).split(' ').filter(|word| !word.is_empty()) {
+        let length = word.chars().count();
+        if filled > indent && filled + 1 + length > width {
+            lines.push(" ".repeat(indent + 2));
+            filled = indent + 2;
+        } else if filled > indent {
+            // A word follows another.
+            filled += 1;
+            lines.last_mut().expect("there is a first line").push(' ');
+        }
+        lines.last_mut().expect("there is a first line").push_str(word);
+        filled += length;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    fn printed(results: &Results, is_colored: bool) -> String {
+        let mut out = Vec::new();
+        print_tables(results, &mut out, is_colored).expect("a Vec takes it");
+        String::from_utf8(out).expect("it is text")
+    }
+
+    #[test]
+    fn it_fits_eighty_columns_whatever_the_names() {
+        let mut results = synthetic::results(2);
+        results.arms[0].description = "x".repeat(300);
+        results.workloads[0].title = "a title of many words ".repeat(12);
+        for results in [results, synthetic::partial(2), synthetic::invalid(2)] {
+            for line in printed(&results, false).lines() {
+                assert!(line.chars().count() <= WIDTH, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_holds_no_escape_even_if_a_name_does() {
+        let mut results = synthetic::results(2);
+        results.workloads[0].title = "bad \x1b[2J title".into();
+        assert!(!printed(&results, false).contains('\x1b'));
+    }
+
+    #[test]
+    fn color_adds_nothing_but_color() {
+        let results = synthetic::results(2);
+        let mut colored = printed(&results, true);
+        assert!(colored.contains("\x1b[1m"));
+        for code in ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[33m"] {
+            colored = colored.replace(code, "");
+        }
+        assert_eq!(colored, printed(&results, false));
+    }
+
+    #[test]
+    fn what_is_partial_or_invalid_says_so() {
+        assert!(printed(&synthetic::partial(2), false).starts_with("PARTIAL: interrupted."));
+        let invalid = printed(&synthetic::invalid(2), false);
+        assert!(invalid.contains("! not ranked: errors: "));
+        assert!(invalid.contains("Nothing valid was measured"));
+    }
+
+    #[test]
+    fn words_are_wrapped_and_set_in() {
+        assert_eq!(wrapped("one two three", 2, 9), ["  one two", "    three"]);
+        assert_eq!(wrapped("unbreakable", 0, 5), ["unbreakable"]);
+        assert_eq!(wrapped("", 2, 9), ["  "]);
+    }
+}

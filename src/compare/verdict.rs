@@ -1,0 +1,253 @@
+//! What may be said of two arms, in words.
+//!
+//! "mio uses 0.61 [0.58, 0.63] of poll-list's CPU time per request" is said only if all of this holds; else it is
+//! "no difference shown", which is not "they are equal":
+//! 1. both cells pass their checks (`checks`);
+//! 2. there are rounds enough for an interval of at least [`LEVEL_MIN`] (five or more);
+//! 3. the interval of the per-round ratio excludes 1;
+//! 4. the effect is larger than [`EFFECT_MIN`], and larger than any that one strategy showed against itself in this
+//!    workload (the A/A arm): what the same program does to itself is noise.
+//!
+//! The A/A pair itself, which by its own noise would always be acquitted, is held to what it showed in the other
+//! workloads: the middle one of those.
+
+use super::checks;
+use super::metric::{Metric, significant};
+use super::results::{Arm, ArmKind, Cell, Results, Workload};
+use super::statistics::{Estimate, median, ratio};
+
+/// Five rounds reach 93.75 %.
+pub const LEVEL_MIN: f64 = 0.9;
+/// Two per cent. The same code laid out otherwise by a linker differs by as much.
+pub const EFFECT_MIN: f64 = 1.02;
+
+/// What may be said of one arm as a multiple of another.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// They differ, and by how much.
+    Differs(Estimate),
+    /// Nothing may be said, and why.
+    NoDifferenceShown(Estimate, Doubt),
+    /// One of them is not to be ranked, or the metric was not measured.
+    Unranked,
+}
+
+/// Why a difference is not shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Doubt {
+    /// So few rounds that no interval is sure enough.
+    FewRounds,
+    /// The interval holds 1.
+    HoldsOne,
+    /// Smaller than what is worth telling, or than the noise; as a factor.
+    WithinNoise(f64),
+}
+
+impl Doubt {
+    /// To be put behind the ratio; nothing where the interval says it all.
+    fn words(self, estimate: &Estimate) -> String {
+        match self {
+            Doubt::HoldsOne => String::new(),
+            Doubt::FewRounds => {
+                format!(" ({} rounds are sure by {:.0} % only)", estimate.rounds, estimate.level * 100.0)
+            }
+            Doubt::WithinNoise(noise) => format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0),
+        }
+    }
+}
+
+/// Of `a` as a multiple of `b`.
+pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> Verdict {
+    let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
+    let is_twin_pair = is_twin(a, b) || is_twin(b, a);
+    match cells {
+        [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell, metric)) => {
+            let noise = if is_twin_pair { noise_elsewhere } else { noise };
+            let noise = noise(results, workload, metric);
+            verdict_of_valid(metric, a, b, noise)
+        }
+        _ => Verdict::Unranked,
+    }
+}
+
+/// Of two cells that pass their checks, with the [`noise`] there.
+pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) -> Verdict {
+    let Some(estimate) = ratio(metric, a, b) else { return Verdict::Unranked };
+    let effect_needed = EFFECT_MIN.max(noise.unwrap_or(1.0));
+    match estimate {
+        _ if estimate.level < LEVEL_MIN => Verdict::NoDifferenceShown(estimate, Doubt::FewRounds),
+        _ if !estimate.excludes_one() => Verdict::NoDifferenceShown(estimate, Doubt::HoldsOne),
+        _ if estimate.effect() <= effect_needed => {
+            Verdict::NoDifferenceShown(estimate, Doubt::WithinNoise(effect_needed))
+        }
+        _ => Verdict::Differs(estimate),
+    }
+}
+
+/// The largest effect that one strategy may have against itself here, by the interval of the A/A pairs.
+pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
+    let effects = results.arms.iter().filter_map(|twin| {
+        let ArmKind::Twin { of } = &twin.kind else { return None };
+        let [twin, original] = [&twin.name, of].map(|name| results.cell(&workload.name, name));
+        ratio(metric, twin?, original?).map(|estimate| estimate.effect_max())
+    });
+    effects.reduce(f64::max)
+}
+
+/// The middle one of the other workloads' noises.
+fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
+    let others = results.workloads.iter().filter(|other| other.name != workload.name);
+    median(&others.filter_map(|other| noise(results, other, metric)).collect::<Vec<_>>())
+}
+
+/// Those that are ranked: the floor and the twins are there to judge the others by.
+pub fn ranked_arms(results: &Results) -> Vec<&Arm> {
+    results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign)).collect()
+}
+
+/// Every pair of them once, and each twin with its original.
+pub fn pairs(results: &Results) -> Vec<(&Arm, &Arm)> {
+    let ranked = ranked_arms(results);
+    let mut pairs = Vec::new();
+    for (position, a) in ranked.iter().enumerate() {
+        pairs.extend(ranked[position + 1..].iter().map(|b| (*a, *b)));
+    }
+    pairs.extend(results.arms.iter().filter_map(|arm| match &arm.kind {
+        ArmKind::Twin { of } => Some((arm, results.arm(of)?)),
+        _ => None,
+    }));
+    pairs
+}
+
+/// A sentence on the two under this workload, the amount of `b` being the measure:
+/// "mio serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
+pub fn sentence(results: &Results, workload: &Workload, metrics: &[Metric], a: &Arm, b: &Arm) -> String {
+    let (mut shown, mut not_shown) = (Vec::new(), Vec::new());
+    for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
+        let title = metric.title();
+        match verdict(results, workload, *metric, a, b) {
+            Verdict::Differs(estimate) => {
+                // The name once, then "its".
+                let whose = if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
+                let times = if estimate.median < 1.0 { "of" } else { "times" };
+                shown.push(format!("{} {} {times} {whose} {title}", metric.verb(), ratio_words(&estimate)));
+            }
+            Verdict::NoDifferenceShown(estimate, doubt) => {
+                not_shown.push(format!("{title}, {}{}", ratio_words(&estimate), doubt.words(&estimate)));
+            }
+            Verdict::Unranked => {}
+        }
+    }
+    let (a, b, shown, not_shown) = (&a.name, &b.name, shown.join(", "), not_shown.join("; "));
+    match (shown.is_empty(), not_shown.is_empty()) {
+        (true, true) => format!("{a} and {b}: not ranked"),
+        (true, false) => format!("{a} and {b}: no difference shown in {not_shown}"),
+        (false, true) => format!("{a} {shown}"),
+        (false, false) => format!("{a} {shown}; no difference shown in {not_shown}"),
+    }
+}
+
+/// `0.61 [0.58, 0.63]`
+pub fn ratio_words(estimate: &Estimate) -> String {
+    let Estimate { median, low, high, .. } = *estimate;
+    format!("{} [{}, {}]", ratio_number(median), ratio_number(low), ratio_number(high))
+}
+
+/// Two decimals, as ratios are read; more only where two would say nothing.
+fn ratio_number(ratio: f64) -> String {
+    if (0.1..10.0).contains(&ratio) { format!("{ratio:.2}") } else { significant(ratio) }
+}
+
+fn is_twin(a: &Arm, b: &Arm) -> bool {
+    matches!(&a.kind, ArmKind::Twin { of } if *of == b.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::results::Round;
+    use crate::compare::synthetic;
+
+    /// Two arms under the first workload, the CPU of the first times `factor`, and of the twin times `twin`.
+    fn verdict_of(factor: f64, twin: f64, rounds: usize) -> Verdict {
+        let mut results = synthetic::results(3);
+        let cpu = |cell: &mut Cell, factor: f64| {
+            cell.rounds.truncate(rounds);
+            cell.rounds.iter_mut().for_each(|Round { cpu, requests, number, .. }| {
+                let cpu = cpu.as_mut().expect("it was made");
+                let wobble = 1.0 + f64::from(*number % 3) / 1000.0;
+                (cpu.user_us, cpu.system_us) = (0, (*requests as f64 * 1000.0 * factor * wobble) as u64);
+            });
+        };
+        for (arm, factor) in [("mio", factor), ("poll-list", 1.0), ("mio again", factor * twin)] {
+            let cell = results.cells.iter_mut().find(|cell| cell.workload == "keep-alive-64" && cell.arm == arm);
+            cpu(cell.expect("it was made"), factor);
+        }
+        let workload = results.workload("keep-alive-64").expect("it was made");
+        let arm = |name| results.arm(name).expect("it was made");
+        verdict(&results, workload, Metric::CpuPerRequest, arm("mio"), arm("poll-list"))
+    }
+
+    #[test]
+    fn a_difference_is_said_with_its_interval() {
+        let Verdict::Differs(estimate) = verdict_of(0.61, 1.0, 6) else { panic!("it is plain") };
+        assert_eq!(ratio_words(&estimate), "0.61 [0.61, 0.61]");
+    }
+
+    #[test]
+    fn a_sentence_says_what_is_shown_and_what_is_not() {
+        let mut results = synthetic::results(3);
+        for cell in results.cells.iter_mut().filter(|cell| cell.arm == "poll-list") {
+            cell.rounds.iter_mut().for_each(|round| round.memory_bytes_per_connection = None);
+        }
+        let arm = |name| results.arm(name).expect("it was made");
+        let workload = results.workload("keep-alive-512").expect("it was made");
+        let sentence = |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
+        let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
+        assert!(
+            differs.starts_with("mio serves ") && differs.contains(" times poll-list's requests per second, uses 0.")
+        );
+        assert!(differs.ends_with(" of its CPU time per request"), "{differs}");
+        let equal = sentence(&[Metric::Throughput], "mio again", "mio");
+        assert!(equal.starts_with("mio again and mio: no difference shown in requests per second, "), "{equal}");
+        assert_eq!(sentence(&[Metric::MemoryPerConnection], "mio", "poll-list"), "mio and poll-list: not ranked");
+    }
+
+    #[test]
+    fn each_doubt_is_heard() {
+        assert!(matches!(verdict_of(1.0, 1.0, 6), Verdict::NoDifferenceShown(_, Doubt::HoldsOne)));
+        assert!(matches!(verdict_of(0.99, 1.0, 6), Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))));
+        assert!(matches!(verdict_of(0.8, 1.3, 6), Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))));
+        assert!(matches!(verdict_of(0.8, 1.1, 6), Verdict::Differs(_)));
+        assert!(matches!(verdict_of(0.5, 1.0, 4), Verdict::NoDifferenceShown(_, Doubt::FewRounds)));
+        assert!(matches!(verdict_of(0.5, 1.0, 0), Verdict::Unranked));
+    }
+
+    #[test]
+    fn what_fails_a_check_is_not_ranked() {
+        let results = synthetic::invalid(3);
+        for workload in &results.workloads {
+            for (a, b) in pairs(&results) {
+                for metric in Metric::RANKED {
+                    assert_eq!(verdict(&results, workload, metric, a, b), Verdict::Unranked);
+                }
+            }
+        }
+    }
+
+    /// The promise to the reader, kept on made-up noise: a program is seldom found to differ from itself.
+    #[test]
+    fn a_twin_shows_no_difference() {
+        let (mut said, mut asked) = (0, 0);
+        for seed in 0..6 {
+            let results = synthetic::results(seed);
+            let arm = |name| results.arm(name).expect("it was made");
+            for workload in &results.workloads {
+                asked += 1;
+                let verdict = verdict(&results, workload, Metric::CpuPerRequest, arm("mio"), arm("mio again"));
+                said += i32::from(matches!(verdict, Verdict::Differs(_)));
+            }
+        }
+        assert!(said * 20 <= asked, "{said} of {asked}");
+    }
+}

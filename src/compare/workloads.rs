@@ -1,0 +1,100 @@
+//! The loads of a comparison.
+
+use super::results::{Pacing, Workload, WorkloadKind};
+use super::site::{TestFile, TestSite};
+
+/// What may be turned of them.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// Fewer workloads.
+    pub is_quick: bool,
+    /// Of the keep-alive, pipelined and paced workloads.
+    pub connections: u32,
+    /// Requests at once in the pipelined workload.
+    pub depth: u32,
+    /// Silent connections of the mostly idle workload.
+    pub idle: u32,
+    /// Connections that read slowly.
+    pub slow: u32,
+    /// Requests a second of the paced workload.
+    pub rate: u32,
+}
+
+/// How fast a slow reader reads: a phone at the edge of a network.
+const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
+
+/// All of them, in the order in which they are told.
+pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
+    let connections = knobs.connections;
+    let counts: &[u32] = if knobs.is_quick { &[] } else { &[1, 8, 256] };
+    let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];
+    workloads.extend(counts.iter().filter(|count| **count != connections).map(|count| keep_alive(*count, &site.small)));
+    workloads.push(Workload {
+        name: format!("pipelined-{}", knobs.depth),
+        kind: WorkloadKind::Pipelined,
+        title: format!("pipelined, {} small files at once on each of {connections} connections", knobs.depth),
+        pipeline_depth: knobs.depth,
+        ..keep_alive(connections, &site.small)
+    });
+    workloads.push(Workload {
+        name: "connection-per-request".to_owned(),
+        kind: WorkloadKind::ConnectionPerRequest,
+        title: "a connection for each request, small file, 16 at a time".to_owned(),
+        requests_per_connection: Some(1),
+        ..keep_alive(16, &site.small)
+    });
+    if site.has_large() {
+        workloads.push(large_file(site));
+        workloads.push(slow_readers(knobs.slow, site));
+    }
+    workloads.push(Workload {
+        name: format!("mostly-idle-{}", knobs.idle),
+        kind: WorkloadKind::MostlyIdle,
+        title: format!("mostly idle: {} silent connections, small file on 8 more", knobs.idle),
+        idle_connections: knobs.idle,
+        ..keep_alive(knobs.idle + 8, &site.small)
+    });
+    workloads.push(Workload {
+        name: format!("open-{}", knobs.rate),
+        title: format!("keep-alive at a fixed {} requests/s, small file, {connections} connections", knobs.rate),
+        pacing: Pacing::Open { requests_per_second: f64::from(knobs.rate) },
+        ..keep_alive(connections, &site.small)
+    });
+    workloads
+}
+
+fn keep_alive(connections: u32, file: &TestFile) -> Workload {
+    Workload {
+        name: format!("keep-alive-{connections}"),
+        kind: WorkloadKind::KeepAlive,
+        title: format!("keep-alive, small file, {connections} connections"),
+        pacing: Pacing::Closed,
+        connections,
+        idle_connections: 0,
+        pipeline_depth: 1,
+        requests_per_connection: None,
+        path: format!("/{}", file.path),
+        body_bytes: file.bytes,
+        reader_bytes_per_second: None,
+    }
+}
+
+fn large_file(site: &TestSite) -> Workload {
+    Workload {
+        name: "large-file".to_owned(),
+        kind: WorkloadKind::LargeFile,
+        title: format!("large file ({}), 8 connections", crate::human::bytes(site.large.bytes)),
+        ..keep_alive(8, &site.large)
+    }
+}
+
+fn slow_readers(count: u32, site: &TestSite) -> Workload {
+    Workload {
+        name: format!("slow-readers-{}", count),
+        kind: WorkloadKind::SlowReaders,
+        title: format!("slow readers: {} that take a large file slowly, small file on 8 more", count),
+        idle_connections: count,
+        reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
+        ..keep_alive(count + 8, &site.small)
+    }
+}

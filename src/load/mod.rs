@@ -1,0 +1,354 @@
+//! A load on a web server, and what became of it.
+//!
+//! What lives here: one thread of raw, non-blocking sockets that asks, reads, checks and counts. What does not: what
+//! the figures mean, and the server. It is used by `miniweb compare` and by the benches.
+//!
+//! # Laws
+//! 1. Every request is accounted for once: as a right answer with its latency, or as a [`Fault`].
+//! 2. A window begins and ends at rest. What the server did in it, it did for the requests that are counted.
+//! 3. At a fixed rate, latency begins at the moment for which a request was intended ([`Pace`]).
+//! 4. Every call ends: a window at most [`Plan::timeout`] after its time, whatever the server does.
+//! 5. The client costs less than a server: requests are rendered beforehand, answers read no further than needed.
+
+mod answer;
+mod flow;
+mod pace;
+mod slow;
+mod tally;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use flow::{Asked, Flow, State};
+pub use pace::Pace;
+use pace::Schedule;
+use slow::SlowClients;
+pub use slow::SlowReaders;
+use tally::Window;
+pub use tally::{Fault, Tally};
+
+/// What is asked for, and what has to be answered.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    request: Vec<u8>,
+    reuse: Reuse,
+    status: u16,
+    body_bytes: u64,
+}
+
+/// What a connection is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// As many requests as the server will answer on it.
+    KeepAlive,
+    /// One.
+    Never,
+}
+
+/// How a load looks.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The server.
+    pub address: SocketAddr,
+    /// What is asked for, on every connection that asks.
+    pub ask: Ask,
+    /// Connections that ask.
+    pub active: usize,
+    /// Connections that asked once and then are silent.
+    pub idle: usize,
+    /// Requests that are sent at once on a connection, and answered before the next are; at a fixed rate 1.
+    pub depth: usize,
+    /// When requests are sent.
+    pub pace: Pace,
+    /// Connections that read slowly beside the measured ones.
+    pub slow: Option<SlowReaders>,
+    /// After which an answer is late.
+    pub timeout: Duration,
+}
+
+/// How long a server may take for the first answer on a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a fault a flow rests, so that a server that is down is not asked a million times.
+const REST: Duration = Duration::from_millis(10);
+/// How often lateness is looked for.
+const LOOK_AROUND: Duration = Duration::from_millis(20);
+/// What is read at once, in bytes.
+const SCRATCH_BYTES: usize = 256 * 1024;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const SCHEDULE: Token = Token(usize::MAX);
+
+impl Ask {
+    /// A GET of `path` from `host`, to be answered 200 with `body_bytes`.
+    pub fn get(host: &str, path: &str, reuse: Reuse, body_bytes: u64) -> Ask {
+        let close = if reuse == Reuse::Never { "Connection: close\r\n" } else { "" };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n").into_bytes();
+        Ask { request, reuse, status: 200, body_bytes }
+    }
+
+    /// The same with another status expected.
+    pub fn expecting(self, status: u16) -> Ask {
+        Ask { status, ..self }
+    }
+}
+
+/// A load on one server: its connections, and a window of requests whenever it is asked for one.
+#[derive(Debug)]
+pub struct Load {
+    plan: Plan,
+    poll: Poll,
+    /// As many requests as a connection may owe answers to.
+    batch: Vec<u8>,
+    scratch: Box<[u8]>,
+    flows: Vec<Flow>,
+    /// Flows that could ask.
+    free: VecDeque<usize>,
+    /// Flows that had a fault, and until when they rest.
+    resting: VecDeque<(Instant, usize)>,
+    /// Intended moments that no flow was free for.
+    waiting: VecDeque<Instant>,
+    in_flight: usize,
+    schedule: Option<Schedule>,
+    slow: Option<SlowClients>,
+    _idle: Vec<TcpStream>,
+}
+
+impl Load {
+    /// Opens the connections of `plan`. On each a first request has been answered, except where a connection is for one
+    /// request only: those are opened as they are needed.
+    ///
+    /// # Errors
+    /// The system's, or the server's: no answer to the first request, or not the right one.
+    pub fn open(plan: Plan) -> io::Result<Load> {
+        let poll = Poll::new()?;
+        let kept = Ask { request: without_close(&plan.ask.request), reuse: Reuse::KeepAlive, ..plan.ask.clone() };
+        let open = |_| proven_or_why(plan.address, &kept);
+        let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
+        let slow = plan.slow.clone().map(|readers| SlowClients::open(plan.address, readers, &kept)).transpose()?;
+        let mut flows = Vec::with_capacity(plan.active);
+        for key in 0..plan.active {
+            if plan.ask.reuse == Reuse::Never {
+                flows.push(Flow::default());
+                continue;
+            }
+            let socket = open(key)?;
+            watch(&poll, &socket, key, BOTH)?;
+            flows.push(Flow::over(socket));
+        }
+        let schedule = match plan.pace {
+            Pace::Closed => None,
+            Pace::Open { per_second } => Some(Schedule::new(per_second)?),
+        };
+        if let Some(schedule) = &schedule {
+            let fd = schedule.as_fd().as_raw_fd();
+            poll.registry().register(&mut SourceFd(&fd), SCHEDULE, Interest::READABLE)?;
+        }
+        Ok(Load {
+            poll,
+            batch: plan.ask.request.repeat(plan.depth.max(1)),
+            scratch: vec![0; SCRATCH_BYTES].into(),
+            free: (0..plan.active).collect(),
+            flows,
+            resting: VecDeque::new(),
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            schedule,
+            slow,
+            _idle: idle,
+            plan,
+        })
+    }
+
+    /// Asks for `time`, then waits for the answers that are still owed.
+    ///
+    /// # Errors
+    /// The system's: what was measured can't be trusted.
+    pub fn run(&mut self, time: Duration) -> io::Result<Tally> {
+        let mut events = Events::with_capacity(1024);
+        let start = Instant::now();
+        let end = start + time;
+        let give_up = end + self.plan.timeout;
+        let mut window = Window::begin(start, self.schedule.is_some());
+        if let Some(schedule) = &mut self.schedule {
+            schedule.begin(start, end);
+        }
+        let (mut now, mut look_around) = (start, start + LOOK_AROUND);
+        loop {
+            self.ask_all(now, end, &mut window);
+            if now >= end && self.is_at_rest() {
+                break;
+            }
+            if now >= give_up {
+                self.give_up(&mut window);
+                break;
+            }
+            if let Some(schedule) = self.schedule.as_ref().filter(|_| now < end) {
+                schedule.wind(now)?;
+            }
+            let wakes = [look_around, give_up].into_iter().chain(self.slow.as_ref().map(SlowClients::next_tick));
+            let wake = wakes.chain((now < end).then_some(end)).min().unwrap_or(give_up);
+            match self.poll.poll(&mut events, Some(wake.saturating_duration_since(now))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            now = Instant::now();
+            window.count_in_flight(self.in_flight, now);
+            for event in events.iter().filter(|event| event.token() != SCHEDULE) {
+                self.go_on(event.token().0, event.is_read_closed() || event.is_error(), end, &mut window);
+            }
+            if let Some(slow) = &mut self.slow {
+                slow.read(now, &mut self.scratch, &self.plan.ask, &mut window);
+            }
+            if now >= look_around {
+                look_around = now + LOOK_AROUND;
+                self.end_waits(now, &mut window);
+            }
+        }
+        Ok(window.end(Instant::now()))
+    }
+
+    /// Sends everything that is due.
+    fn ask_all(&mut self, now: Instant, end: Instant, window: &mut Window) {
+        while let Some((until, key)) = self.resting.front().copied()
+            && until <= now
+        {
+            self.resting.pop_front();
+            self.free.push_back(key);
+        }
+        match &mut self.schedule {
+            Some(schedule) => {
+                while let Some(intended) = schedule.due(now) {
+                    self.waiting.push_back(intended);
+                    self.in_flight += 1;
+                    // It was under way already while this thread slept or was busy.
+                    window.count_late(now - intended);
+                }
+                while let Some(intended) = self.waiting.front().copied()
+                    && let Some(key) = self.free.pop_front()
+                {
+                    self.waiting.pop_front();
+                    self.ask(key, Asked { intended, sent: now }, 1, window);
+                }
+            }
+            None if now < end => {
+                while let Some(key) = self.free.pop_front() {
+                    self.in_flight += self.plan.depth;
+                    self.ask(key, Asked { intended: now, sent: now }, self.plan.depth, window);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn ask(&mut self, key: usize, asked: Asked, times: usize, window: &mut Window) {
+        for _ in 0..times {
+            self.flows[key].ask(asked, &self.plan.ask);
+        }
+        if !self.flows[key].has_link() {
+            return self.connect(key, window);
+        }
+        if let Err(fault) = self.flows[key].write(&self.batch) {
+            self.fail(key, fault, window);
+        }
+    }
+
+    fn connect(&mut self, key: usize, window: &mut Window) {
+        let flow = &mut self.flows[key];
+        let connected = flow.connect(self.plan.address, &self.plan.ask).map_err(|_| Fault::Connect);
+        let watched = connected.and_then(|()| {
+            // On the same machine a connection is mostly made by now, and takes the request at once. If not, the poll tells when
+            // it is; else there is nothing to be told of but the answer.
+            flow.write(&self.batch)?;
+            let interest = if flow.is_sent() { Interest::READABLE } else { BOTH };
+            flow.socket().map_or(Ok(()), |socket| watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect))
+        });
+        if let Err(fault) = watched {
+            self.fail(key, fault, window);
+        }
+    }
+
+    /// A socket has news. In a closed loop the next request follows at once.
+    fn go_on(&mut self, key: usize, has_closed: bool, end: Instant, window: &mut Window) {
+        let flow = &mut self.flows[key];
+        let owed = flow.owed();
+        let was_free = flow.state() == State::Free;
+        let read =
+            flow.write(&self.batch).and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
+        let answered = owed - flow.owed();
+        if answered > 0 && self.schedule.is_some() {
+            // In a closed loop the next request follows at once, and once a turn is enough.
+            window.count_in_flight(self.in_flight, Instant::now());
+        }
+        self.in_flight -= answered;
+        match read {
+            Ok(State::Waiting) => {}
+            // It had nothing to do and is among the free or the resting already.
+            Ok(State::Free) if was_free => {}
+            Ok(State::Free) => {
+                self.free.push_back(key);
+                let now = Instant::now();
+                if self.schedule.is_none() && now < end {
+                    self.ask_all(now, end, window);
+                }
+            }
+            Ok(State::CutOff) => self.connect(key, window),
+            Err(fault) => self.fail(key, fault, window),
+        }
+    }
+
+    fn fail(&mut self, key: usize, fault: Fault, window: &mut Window) {
+        let owed = self.flows[key].abandon();
+        self.in_flight -= owed;
+        window.failed(fault, owed);
+        self.resting.push_back((Instant::now() + REST, key));
+    }
+
+    /// Gives up on flows whose answers are late.
+    fn end_waits(&mut self, now: Instant, window: &mut Window) {
+        for key in 0..self.flows.len() {
+            if self.flows[key].waits_since().is_some_and(|since| since + self.plan.timeout <= now) {
+                let fault = self.flows[key].lateness();
+                self.fail(key, fault, window);
+            }
+        }
+    }
+
+    fn give_up(&mut self, window: &mut Window) {
+        for key in 0..self.flows.len() {
+            if self.flows[key].state() != State::Free {
+                let fault = self.flows[key].lateness();
+                self.fail(key, fault, window);
+            }
+        }
+        window.failed(Fault::Timeout, self.waiting.len());
+        self.in_flight -= self.waiting.len();
+        self.waiting.clear();
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.in_flight == 0 && self.free.len() + self.resting.len() == self.flows.len()
+    }
+}
+
+fn watch(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
+}
+
+fn proven_or_why(address: SocketAddr, ask: &Ask) -> io::Result<TcpStream> {
+    flow::proven(address, ask, PATIENCE, None).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer on a new connection in {PATIENCE:?}"))
+        }
+        kind => io::Error::new(kind, format!("the first request on a connection failed: {error}")),
+    })
+}
+
+/// A request like this one on a connection that is kept.
+fn without_close(request: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(request).replace("Connection: close\r\n", "").into_bytes()
+}

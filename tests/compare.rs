@@ -1,0 +1,138 @@
+//! `miniweb compare` as a program: what it refuses, what it measures, what it finds.
+//!
+//! The machine that runs tests is busy, so nothing here depends on who is faster but where the difference is made on
+//! purpose and large.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
+
+fn compare(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+    command.arg("compare").args(arguments).output().expect("the program was built together with this test")
+}
+
+fn results(arguments: &[&str], folder: &Path) -> Results {
+    let path = folder.join("results.json");
+    let output =
+        compare(&[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]].concat());
+    // 3: this machine was too busy for a verdict. The rounds are there all the same.
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
+    let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {told}"));
+    serde_json::from_str(&json).expect("it is the schema's JSON")
+}
+
+#[test]
+fn a_usage_error_names_its_option_and_ends_with_2() {
+    for (arguments, word) in [
+        (&["--strategies", "apache"][..], "apache"),
+        (&["--strategies", "mio,mio"], "mio"),
+        (&["--strategies", "mio+slow:much"], "+slow"),
+        (&["--rounds", "0"], "--rounds"),
+        (&["--seed", "x"], "--seed"),
+        (&["--color", "green"], "--color"),
+        (&["--connections", "999999"], "--connections"),
+        (&["--against", "nginx"], "--against"),
+    ] {
+        let output = compare(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(word) && told.lines().count() == 1, "{arguments:?}: {told}");
+    }
+    assert_eq!(compare(&["/nowhere"]).status.code(), Some(1));
+}
+
+#[test]
+fn every_turn_is_measured_and_a_handicap_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments =
+        ["--strategies", "mio,mio+slow:200us", "--rounds", "2", "--seed", "7", "--idle", "20", "--slow", "4"];
+    let results = results(&arguments, folder.path());
+    assert_eq!(results.completeness, Completeness::Whole);
+    assert_eq!(results.options.seed, 7);
+    assert_eq!(results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Twin { .. })).count(), 1);
+    assert_eq!(results.order.len(), 4 * results.workloads.len() * 2, "four arms, two rounds");
+    for cell in &results.cells {
+        assert_eq!(cell.faults, Vec::<String>::new(), "{} {}", cell.arm, cell.workload);
+        assert_eq!(cell.rounds.len(), 2);
+        for round in &cell.rounds {
+            assert!(round.requests > 0, "{} {}", cell.arm, cell.workload);
+            assert_eq!(round.latency.count(), round.requests);
+            // Two windows begin and end at rest, so the calls are those of the requests and of no others.
+            if let Some(calls) = &round.syscalls
+                && results.workload(&cell.workload).is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
+            {
+                assert_eq!(calls["sendto"], round.requests, "{} {}", cell.arm, cell.workload);
+            }
+        }
+    }
+    let cpu_us = |arm: &str| {
+        let cell = results.cell("keep-alive-64", arm).expect("it was measured");
+        let of_all = |of: fn(&miniweb::compare::results::Round) -> u64| cell.rounds.iter().map(of).sum::<u64>() as f64;
+        of_all(|round| round.cpu.map_or(0, |cpu| cpu.user_us + cpu.system_us)) / of_all(|round| round.requests)
+    };
+    let added = cpu_us("mio+slow:200us") - cpu_us("mio");
+    assert!((150.0..=300.0).contains(&added), "{added} µs for 200 added");
+}
+
+#[test]
+fn a_comparison_that_is_killed_leaves_no_server_behind() {
+    let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
+        .args(["compare", "--quick", "--strategies", "blocking:process", "--rounds", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let children = |pid: u32| -> Vec<u32> {
+        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    let until = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < give_up, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let mut family = Vec::new();
+    // A server with forked children of its own.
+    until(
+        "there is a server with children",
+        Box::new(|| {
+            family = children(comparison.id());
+            let grandchildren: Vec<u32> = family.iter().flat_map(|child| children(*child)).collect();
+            family.extend(&grandchildren);
+            !grandchildren.is_empty()
+        }),
+    );
+    comparison.kill().expect("it lives");
+    comparison.wait().expect("it is a child");
+    let lives =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    until("all of them end", Box::new(|| !family.iter().any(lives)));
+}
+
+#[test]
+fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("page.html"), vec![b'x'; 500]).expect("a new file");
+    let mut other = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+    other.arg("mio").arg(folder.path()).args(["--port", "0", "--log", "none", "--workers", "1"]);
+    let mut other = other.stdout(Stdio::piped()).spawn().expect("it was built");
+    let mut line = String::new();
+    let stdout = other.stdout.take().expect("it is piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line comes");
+    let url = line.split(' ').find(|word| word.starts_with("http://")).expect("it says where").trim().to_owned();
+    let against = format!("other={url}page.html,{}", other.id());
+    let arguments = ["--strategies", "mio", "--against", &against, "--rounds", "1", "--idle", "20", "--slow", "4"];
+    let results = results(&arguments, folder.path());
+    let _ = other.kill();
+    let _ = other.wait();
+    let cell = results.cell("keep-alive-64", "other").expect("it was measured");
+    let round = cell.rounds.first().unwrap_or_else(|| panic!("{:?}", cell.faults));
+    assert!(round.requests > 0 && round.cpu.is_some() && round.syscalls.is_none());
+    assert!(results.cell("large-file", "other").is_none(), "what it serves is one small file");
+}

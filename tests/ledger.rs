@@ -1,0 +1,137 @@
+//! The server's own account of its system calls, held against strace's.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use miniweb::ledger::{Call, Counters, PAGE_BYTES};
+use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
+use miniweb::server::common_account;
+use rustix::process::{Pid, Signal, kill_process};
+
+const SMALL_BYTES: usize = 1024;
+const LARGE_BYTES: usize = 1 << 20;
+
+/// A server under strace.
+struct Traced {
+    strace: Child,
+    server: Pid,
+    address: SocketAddr,
+    account: &'static Counters,
+    /// When it is closed, the server ends.
+    _lifeline: UnixStream,
+}
+
+impl Traced {
+    fn start(folder: &Path, page: &Path, report: &Path, strategy: &[&str]) -> Traced {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(page).expect("a new file");
+        file.set_len(PAGE_BYTES).expect("it can grow");
+        let account = common_account(file).expect("it can be mapped");
+        let (lifeline, there) = UnixStream::pair().expect("there are descriptors");
+        let mut strace = Command::new("strace")
+            .args(["-c", "-f", "-o"])
+            .arg(report)
+            .arg(env!("CARGO_BIN_EXE_miniweb"))
+            .args(strategy)
+            .arg(folder)
+            .args(["--port", "0", "--log", "none", "--ledger-page"])
+            .arg(page)
+            .stdin(OwnedFd::from(there))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("strace was found before");
+        let mut line = String::new();
+        BufReader::new(strace.stdout.take().expect("it is piped")).read_line(&mut line).expect("a line comes");
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        // The server is the one child of strace.
+        let children = format!("/proc/{0}/task/{0}/children", strace.id());
+        let server = std::fs::read_to_string(children)
+            .expect("strace lives")
+            .split_whitespace()
+            .next()
+            .and_then(|pid| Pid::from_raw(pid.parse().ok()?))
+            .expect("it has a child");
+        Traced {
+            strace,
+            server,
+            address: address.expect("the server says where it listens"),
+            account,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn counts(&self) -> BTreeMap<&'static str, u64> {
+        Call::ALL.into_iter().map(|call| (call.name(), self.account.made(call))).collect()
+    }
+
+    /// Stops it; what it counted itself until then, and what strace did.
+    fn stop(mut self, report: &Path) -> (BTreeMap<&'static str, u64>, BTreeMap<String, u64>) {
+        kill_process(self.server, Signal::TERM).expect("it lives");
+        self.strace.wait().expect("it is a child");
+        // "% time  seconds  usecs/call  calls  [errors]  syscall"
+        let report = std::fs::read_to_string(report).expect("strace wrote it");
+        let lines = report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let counted = lines.filter(|words| words.len() >= 5 && words[0].parse::<f64>().is_ok());
+        let told = counted.filter_map(|words| Some((words.last()?.to_string(), words[3].parse().ok()?))).collect();
+        (self.counts(), told)
+    }
+}
+
+fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usize) -> u64 {
+    let ask = Ask::get("test", path, reuse, bytes as u64);
+    let timeout = Duration::from_secs(10);
+    let plan = Plan { address, ask, active, idle: 0, depth: 1, pace: Pace::Closed, slow: None, timeout };
+    let mut load = Load::open(plan).expect("the server answers");
+    let tally = load.run(Duration::from_millis(1000)).expect("it runs");
+    assert_eq!(tally.faults_total(), 0, "{:?}", tally.faults);
+    tally.answered
+}
+
+#[test]
+fn the_ledger_agrees_with_strace() {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: there is no strace here, so nothing was held against it");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = folder.path().join("site");
+    std::fs::create_dir(&site).expect("a new folder");
+    std::fs::write(site.join("small.html"), vec![b'x'; SMALL_BYTES]).expect("a new file");
+    std::fs::write(site.join("large.bin"), vec![b'x'; LARGE_BYTES]).expect("a new file");
+    let strategies: [&[&str]; 6] = [
+        &["mio", "--workers", "1"],
+        &["mio", "--workers", "2"],
+        &["poll-list"],
+        &["blocking", "--model", "thread"],
+        &["blocking", "--model", "pool", "--threads", "4"],
+        &["blocking", "--model", "process"],
+    ];
+    for strategy in strategies {
+        let report = folder.path().join("strace");
+        let server = Traced::start(&site, &folder.path().join("page"), &report, strategy);
+        let start = Instant::now();
+        let mut answered = 0;
+        answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::KeepAlive, 4);
+        answered += load(server.address, "/large.bin", LARGE_BYTES, Reuse::KeepAlive, 2);
+        answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::Never, 4);
+        assert!(start.elapsed() < Duration::from_secs(30) && answered > 100, "{strategy:?}: {answered} answers");
+        let (own, strace) = server.stop(&report);
+        let children = own[Call::Fork.name()];
+        for (name, own) in own {
+            let told = strace.get(name).copied().unwrap_or(0);
+            eprintln!("{strategy:?} {name}: ledger {own}, strace {told}");
+            // What is made once, at the start and the end, is not for any request and in nobody's account.
+            let once = 200;
+            let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
+            // And a call that the end of a child interrupts is made once and begun twice.
+            let is_close = apart as f64 <= 0.02 * told as f64 || apart <= children;
+            assert!(is_close, "{strategy:?} {name}: the ledger says {own}, strace {told}, for {answered} answers");
+        }
+    }
+}
