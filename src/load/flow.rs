@@ -18,6 +18,8 @@ pub(super) struct Flow {
     link: Link,
     owed: VecDeque<Asked>,
     unsent_bytes: usize,
+    /// Which of the things that are asked for it is at.
+    turn: usize,
 }
 
 /// A request without its answer.
@@ -55,10 +57,10 @@ pub(super) enum State {
 }
 
 impl Flow {
-    /// Over an open connection on which nothing is owed.
-    pub(super) fn over(socket: TcpStream) -> Flow {
+    /// Over an open connection on which nothing is owed; `turn` is what it asks for first.
+    pub(super) fn over(socket: TcpStream, turn: usize) -> Flow {
         let link = Link::Open { socket, reader: AnswerReader::default(), is_made: true };
-        Flow { link, ..Flow::default() }
+        Flow { link, turn, ..Flow::default() }
     }
 
     pub(super) fn has_link(&self) -> bool {
@@ -76,7 +78,7 @@ impl Flow {
             Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => return Err(error),
             _ => {}
         }
-        self.unsent_bytes = self.owed.len() * ask.request.len();
+        self.unsent_bytes = self.owed.len() * ask.first().len();
         self.link = Link::Open { socket: socket.into(), reader: AnswerReader::default(), is_made: false };
         Ok(())
     }
@@ -95,13 +97,19 @@ impl Flow {
     }
 
     pub(super) fn ask(&mut self, asked: Asked, ask: &Ask) {
+        // A prime, so that all are come by, and far apart.
+        const LEAP: usize = 7919;
+        if self.owed.is_empty() {
+            self.turn = self.turn.wrapping_add(LEAP);
+        }
         self.owed.push_back(asked);
-        self.unsent_bytes += ask.request.len();
+        self.unsent_bytes += ask.first().len();
     }
 
-    /// Sends what has to be sent, as far as the socket takes it. `batch` is made of whole requests, as many as are
-    /// owed at most; they are all alike.
-    pub(super) fn write(&mut self, batch: &[u8]) -> Result<(), Fault> {
+    /// Sends what has to be sent, as far as the socket takes it. A batch is made of whole requests, as many as are
+    /// owed at most, and all alike.
+    pub(super) fn write(&mut self, batches: &[Vec<u8>]) -> Result<(), Fault> {
+        let batch = &batches[self.turn % batches.len()];
         let Link::Open { socket, is_made, .. } = &mut self.link else { return Ok(()) };
         while self.unsent_bytes > 0 {
             match socket.write(&batch[batch.len() - self.unsent_bytes..]) {
@@ -226,7 +234,7 @@ pub(super) fn proven(
     socket.connect_timeout(&address.into(), patience)?;
     let mut socket = TcpStream::from(socket);
     socket.set_read_timeout(Some(patience))?;
-    socket.write_all(&ask.request)?;
+    socket.write_all(ask.first())?;
     let (mut reader, mut piece) = (AnswerReader::default(), [0; 16 * 1024]);
     loop {
         let length = socket.read(&mut piece)?;

@@ -36,7 +36,8 @@ pub use tally::{Fault, Tally};
 /// What is asked for, and what has to be answered.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    request: Vec<u8>,
+    /// At least one; all of the same length.
+    requests: Vec<Vec<u8>>,
     reuse: Reuse,
     status: u16,
     body_bytes: u64,
@@ -88,12 +89,23 @@ impl Ask {
     pub fn get(host: &str, path: &str, reuse: Reuse, body_bytes: u64) -> Ask {
         let close = if reuse == Reuse::Never { "Connection: close\r\n" } else { "" };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n").into_bytes();
-        Ask { request, reuse, status: 200, body_bytes }
+        Ask { requests: vec![request], reuse, status: 200, body_bytes }
+    }
+
+    /// The same of each of `paths`, in turn: they have the same length, and so have their bodies. A connection begins with a path
+    /// of its own and goes through them in leaps, so that no order of the server's helps it.
+    pub fn get_each(host: &str, paths: &[String], body_bytes: u64) -> Ask {
+        let requests = paths.iter().map(|path| Ask::get(host, path, Reuse::KeepAlive, body_bytes).requests.remove(0));
+        Ask { requests: requests.collect(), reuse: Reuse::KeepAlive, status: 200, body_bytes }
     }
 
     /// The same with another status expected.
     pub fn expecting(self, status: u16) -> Ask {
         Ask { status, ..self }
+    }
+
+    fn first(&self) -> &[u8] {
+        &self.requests[0]
     }
 }
 
@@ -102,8 +114,8 @@ impl Ask {
 pub struct Load {
     plan: Plan,
     poll: Poll,
-    /// As many requests as a connection may owe answers to.
-    batch: Vec<u8>,
+    /// As many requests as a connection may owe answers to, for each thing that is asked for.
+    batches: Vec<Vec<u8>>,
     scratch: Box<[u8]>,
     flows: Vec<Flow>,
     /// Flows that could ask.
@@ -126,7 +138,7 @@ impl Load {
     /// The system's, or the server's: no answer to the first request, or not the right one.
     pub fn open(plan: Plan) -> io::Result<Load> {
         let poll = Poll::new()?;
-        let kept = Ask { request: without_close(&plan.ask.request), reuse: Reuse::KeepAlive, ..plan.ask.clone() };
+        let kept = Ask { requests: vec![without_close(plan.ask.first())], reuse: Reuse::KeepAlive, ..plan.ask.clone() };
         let open = |_| proven_or_why(plan.address, &kept);
         let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
         let slow = plan.slow.clone().map(|readers| SlowClients::open(plan.address, readers, &kept)).transpose()?;
@@ -138,7 +150,7 @@ impl Load {
             }
             let socket = open(key)?;
             watch(&poll, &socket, key, BOTH)?;
-            flows.push(Flow::over(socket));
+            flows.push(Flow::over(socket, key));
         }
         let schedule = match plan.pace {
             Pace::Closed => None,
@@ -150,7 +162,7 @@ impl Load {
         }
         Ok(Load {
             poll,
-            batch: plan.ask.request.repeat(plan.depth.max(1)),
+            batches: plan.ask.requests.iter().map(|request| request.repeat(plan.depth.max(1))).collect(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             free: (0..plan.active).collect(),
             flows,
@@ -252,7 +264,7 @@ impl Load {
         if !self.flows[key].has_link() {
             return self.connect(key, window);
         }
-        if let Err(fault) = self.flows[key].write(&self.batch) {
+        if let Err(fault) = self.flows[key].write(&self.batches) {
             self.fail(key, fault, window);
         }
     }
@@ -263,7 +275,7 @@ impl Load {
         let watched = connected.and_then(|()| {
             // On the same machine a connection is mostly made by now, and takes the request at once. If not, the poll tells when
             // it is; else there is nothing to be told of but the answer.
-            flow.write(&self.batch)?;
+            flow.write(&self.batches)?;
             let interest = if flow.is_sent() { Interest::READABLE } else { BOTH };
             flow.socket().map_or(Ok(()), |socket| watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect))
         });
@@ -278,7 +290,7 @@ impl Load {
         let owed = flow.owed();
         let was_free = flow.state() == State::Free;
         let read =
-            flow.write(&self.batch).and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
+            flow.write(&self.batches).and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
         let answered = owed - flow.owed();
         if answered > 0 && self.schedule.is_some() {
             // In a closed loop the next request follows at once, and once a turn is enough.

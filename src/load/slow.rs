@@ -77,7 +77,7 @@ impl SlowClients {
 impl SlowClient {
     fn open(address: SocketAddr, ask: &Ask, small: &Ask) -> io::Result<SlowClient> {
         let mut socket = proven(address, small, PATIENCE, Some(RECEIVE_BUFFER_BYTES))?;
-        socket.write_all(&ask.request)?;
+        socket.write_all(ask.first())?;
         Ok(SlowClient { socket, reader: AnswerReader::default() })
     }
 
@@ -95,7 +95,7 @@ impl SlowClient {
             Some(answer) if answer.status != ask.status || answer.body_bytes != ask.body_bytes => {
                 Err(ErrorKind::InvalidData.into())
             }
-            Some(_) => self.socket.write_all(&ask.request),
+            Some(_) => self.socket.write_all(ask.first()),
             None => Ok(()),
         }
     }
