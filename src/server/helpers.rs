@@ -67,7 +67,8 @@ impl Helpers {
             return Some(deferred);
         }
         state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
-        if state.idle_threads == 0 && state.threads < THREADS_MAX {
+        // A thread that was woken is idle until it has taken its work: what waits has one each, or needs another.
+        if state.waiting.len() > state.idle_threads && state.threads < THREADS_MAX {
             let pool = self.0.clone();
             // Without a thread to spare those that are there do it; without any, it waits for the next try.
             if std::thread::Builder::new().spawn(move || pool.work()).is_ok() {
