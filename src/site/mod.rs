@@ -9,6 +9,7 @@ mod compress;
 mod elsewhere;
 mod listing;
 mod media_type;
+mod mounts;
 mod path;
 mod policy;
 mod representation;

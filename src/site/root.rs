@@ -18,6 +18,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::mounts;
 use super::path::SitePath;
 use crate::http::{Coding, Status};
 use crate::ledger::{Call, Ledger};
@@ -31,6 +32,8 @@ pub enum Root {
         path: PathBuf,
         /// Open.
         held: RwLock<Arc<OwnedFd>>,
+        /// Whether a part of it was slow to ask when it was opened.
+        has_slow_mount: bool,
     },
     /// One file that is the answer to every path.
     File(PathBuf),
@@ -124,24 +127,27 @@ impl Root {
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".")?;
-                Ok(Root::Folder { path: std::path::absolute(path)?, held: RwLock::new(Arc::new(opened)) })
+                Ok(Root::Folder {
+                    path: std::path::absolute(path)?,
+                    held: RwLock::new(Arc::new(opened)),
+                    has_slow_mount: mounts::has_slow_beneath(path),
+                })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
         }
     }
 
-    /// Whether asking it may take long: it lives in another program (FUSE) or on another machine. A file system of that
-    /// kind that is mounted further down is not noticed.
+    /// Whether asking it may take long: it, or a folder in it, lives in another program (FUSE) or on another machine. One
+    /// that is mounted further down when the server runs already is not noticed.
     pub fn is_slow(&self) -> bool {
-        // statfs(2): FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
-        const SLOW: [u32; 7] = [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
         let facts = match self {
+            Root::Folder { has_slow_mount: true, .. } => return true,
             Root::Folder { .. } => self.held().map(fstatfs),
             Root::File(path) => Some(statfs(path)),
             Root::Sample => None,
         };
-        facts.is_some_and(|facts| facts.is_ok_and(|facts| SLOW.contains(&(facts.f_type as u32))))
+        facts.is_some_and(|facts| facts.is_ok_and(|facts| mounts::is_slow(facts.f_type as u32)))
     }
 
     /// Where its files are, if they are files.
@@ -155,7 +161,7 @@ impl Root {
     /// The folder that has the root's path now. If none has, the one of before goes on being served: it may be moved away
     /// for the moment in which another takes its place.
     fn followed(&self, ledger: &Ledger) -> Option<Arc<OwnedFd>> {
-        let Root::Folder { path, held } = self else { return None };
+        let Root::Folder { path, held, .. } = self else { return None };
         let before = self.held()?;
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         ledger.count(Call::Stat);
