@@ -1,8 +1,8 @@
 //! Threads for what would hold up a loop: making answers that take long.
 //!
-//! Only the loops that must not block have them. They start when there is the first work, and are few: what they do
-//! is bound by the disk and by the cores, and a client that asks for a thousand listings waits for its turn. There are enough
-//! for a slow file system to be asked several things at once.
+//! Only the loops that must not block have them. They start when there is work and none of them is idle, and their number
+//! is bounded: a client that asks for a thousand listings waits for its turn. On a slow file system most of them sleep, so
+//! there are more of them than a machine has cores: past that many slow answers at once, fast ones wait too.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::http::{Deferred, Finished};
 use crate::ledger::ConnectionId;
 use crate::site::File;
 
-const THREADS_MAX: usize = 16;
+const THREADS_MAX: usize = 64;
 /// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
 const WAITING_MAX: usize = 1024;
 

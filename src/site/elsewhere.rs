@@ -12,6 +12,9 @@ use super::{Site, cache::FileCache};
 use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
 use crate::ledger::Ledger;
 
+/// As many sites are kept, each with its memory. When more helpers are at work, theirs are made for one answer.
+const RESTING_MAX: usize = 16;
+
 /// Sites that helpers borrow.
 #[derive(Debug)]
 pub struct Elsewhere {
@@ -19,12 +22,14 @@ pub struct Elsewhere {
     policy: Arc<Policy>,
     ledger: Arc<Ledger>,
     resting: Mutex<Vec<Site>>,
+    /// Of each.
     cache_bytes_max: u64,
 }
 
 impl Elsewhere {
-    /// Sites beneath `root`, each with at most `cache_bytes_max` of it remembered.
+    /// Sites beneath `root`, together with at most `cache_bytes_max` of it remembered.
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Elsewhere {
+        let cache_bytes_max = cache_bytes_max / RESTING_MAX as u64;
         Elsewhere { root, policy, ledger, resting: Mutex::default(), cache_bytes_max }
     }
 
@@ -51,7 +56,10 @@ impl Elsewhere {
             // It was read once before, so this does not happen.
             Err(error) => error_response(error.status, error.reason),
         };
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(site);
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < RESTING_MAX {
+            resting.push(site);
+        }
         response
     }
 }

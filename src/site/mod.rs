@@ -58,7 +58,7 @@ impl Site {
     /// The same for a loop that must not wait for the root, and has helpers that may.
     pub fn unhurried(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
         let elsewhere =
-            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max / 16));
+            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
         Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
     }
 
