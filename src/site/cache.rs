@@ -32,7 +32,7 @@ use crate::ledger::Ledger;
 /// How long an answer from memory is trusted.
 const FRESH: Duration = Duration::from_secs(1);
 /// Larger files are left to the kernel's own cache and to sendfile.
-const CONTENT_BYTES_MAX: u64 = 64 * 1024;
+pub const CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The memory of one worker.
 #[derive(Debug)]

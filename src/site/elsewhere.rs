@@ -2,12 +2,14 @@
 //!
 //! A file system of this machine answers an open from memory, or from a disk in less time than a client notices. One that
 //! lives in another program or on another machine may take seconds, and while it does a loop would serve nobody. So a
-//! site on such a root answers no request itself: it hands each to a helper, which has a site of its own.
+//! site on such a root answers no request itself: it hands each to a helper, which has a site of its own. What it answers with
+//! may be a large file: that is read by a helper, too, an [`Excerpt`] at a time.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::policy::Policy;
-use super::root::Root;
+use super::root::{self, Root};
 use super::{Site, cache::FileCache};
 use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
 use crate::ledger::Ledger;
@@ -24,6 +26,27 @@ pub struct Elsewhere {
     resting: Mutex<Vec<Site>>,
     /// Of each.
     cache_bytes_max: u64,
+}
+
+/// The next bytes of a file that is being sent.
+#[derive(Debug)]
+pub struct Excerpt {
+    file: super::File,
+    range: Range<u64>,
+    ledger: Arc<Ledger>,
+}
+
+impl Excerpt {
+    /// The first of `range`: as much as is answered from memory at most.
+    pub fn new(file: super::File, range: Range<u64>, ledger: Arc<Ledger>) -> Excerpt {
+        let end = range.end.min(range.start + super::cache::CONTENT_BYTES_MAX);
+        Excerpt { file, range: range.start..end, ledger }
+    }
+
+    /// Its bytes; fewer if the file has become shorter.
+    pub fn read(&self) -> rustix::io::Result<Vec<u8>> {
+        root::read(&self.file, &self.range, &self.ledger)
+    }
 }
 
 impl Elsewhere {

@@ -26,6 +26,7 @@ use crate::http::{
 use crate::ledger::Ledger;
 use cache::{FileCache, Known};
 use elsewhere::Elsewhere;
+pub use elsewhere::Excerpt;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;
@@ -60,6 +61,11 @@ impl Site {
         let elsewhere =
             root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
         Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
+    }
+
+    /// Whether its files are slow to ask, so that others have to read them.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
     }
 
     /// The answer to a request for `target`, which is to be read.

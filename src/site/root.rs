@@ -7,6 +7,7 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -353,11 +354,16 @@ fn status_of(errno: Errno) -> Status {
 
 /// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
 pub fn read_whole(file: &OwnedFd, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
-    let mut content = vec![0; size as usize];
+    read(file, &(0..size), ledger)
+}
+
+/// Reads `range` of a file, or what there is of it.
+pub fn read(file: &OwnedFd, range: &Range<u64>, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+    let mut content = vec![0; (range.end - range.start) as usize];
     let mut filled = 0;
     while filled < content.len() {
         ledger.count(Call::Read);
-        match rustix::io::pread(file, &mut content[filled..], filled as u64) {
+        match rustix::io::pread(file, &mut content[filled..], range.start + filled as u64) {
             Ok(0) => break,
             Ok(bytes) => filled += bytes,
             Err(Errno::INTR) => {}

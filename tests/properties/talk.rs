@@ -237,6 +237,14 @@ impl Talk<'_> {
     }
 
     fn take(&mut self, amount: usize) {
+        // Now and then a file is read by somebody else.
+        if amount % 2 == 1
+            && let Chunk::File { file, range } = self.connection.output().chunk(&mut [])
+        {
+            let offered = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let read = vec![*file; offered.min(amount)];
+            self.connection.fill(read.into());
+        }
         let before = self.received.len();
         let mut slices = [IoSlice::new(&[]); 4];
         match self.connection.output().chunk(&mut slices) {

@@ -102,6 +102,14 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
     }
 }
 
+#[track_caller]
+fn expect_nothing_yet(peer: &mut Peer, name: &str) {
+    peer.stream.set_nonblocking(true).expect("a socket");
+    let peeked = peer.stream.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: nobody was held");
+    peer.stream.set_nonblocking(false).expect("a socket");
+}
+
 /// Asks for `path` as often as that, without waiting for the answers, and then for what is at hand.
 #[track_caller]
 fn expect_no_one_else_waits(server: &Server, held: &Disk, path: impl Fn(usize) -> String, others: &str, name: &str) {
@@ -118,10 +126,7 @@ fn expect_no_one_else_waits(server: &Server, held: &Disk, path: impl Fn(usize) -
         assert_eq!(server.get(others).status, 200, "{name}");
     }
     for peer in &mut waiting {
-        peer.stream.set_nonblocking(true).expect("a socket");
-        let peeked = peer.stream.peek(&mut [0]).map_err(|error| error.kind());
-        assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: nobody was held");
-        peer.stream.set_nonblocking(false).expect("a socket");
+        expect_nothing_yet(peer, name);
     }
     drop(hold);
     for peer in &mut waiting {
@@ -139,6 +144,53 @@ fn a_file_that_takes_its_time_to_open_holds_up_nobody_else() {
         let (path, name) = (|n| format!("/held-open-{n}.html"), format!("{strategy:?}"));
         expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
     }
+}
+
+/// A body that is larger than what is kept in memory is read while it is sent.
+#[test]
+fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
+    const HELD: usize = 8;
+    let Some((site, disk)) = site_on_it() else { return };
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
+        let server = Server::start(strategy, site.beside("disk"), &[]);
+        let hold = disk.hold();
+        let mut waiting: Vec<Peer> = (0..HELD).map(|_| server.connect()).collect();
+        for (number, peer) in waiting.iter_mut().enumerate() {
+            peer.send(get(&format!("/held-read-{number}.bin")));
+        }
+        // A head waits for the first of its body, a fifth of a second at most.
+        for peer in &mut waiting {
+            assert_eq!(peer.response_to_head().content_length(), LARGE_BYTES as u64, "{strategy:?}");
+        }
+        (0..5).for_each(|number| expect_it_serves(&server, &format!("/fast-{number}.html")));
+        waiting.iter_mut().for_each(|peer| expect_nothing_yet(peer, strategy.name()));
+        drop(hold);
+        for peer in &mut waiting {
+            assert!(peer.take(LARGE_BYTES) == patterned(LARGE_BYTES), "{strategy:?}: other bytes");
+            // And the connection goes on.
+            expect_page(&peer.get("/fast-0.html"), strategy.name());
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_large_file_are_the_same_under_every_strategy() {
+    let Some((site, _disk)) = site_on_it() else { return };
+    let bodies = Strategy::ALL.map(|strategy| {
+        let server = Server::start(strategy, site.beside("disk"), &[]);
+        let mut peer = server.connect();
+        // Behind each other: files and what is in memory take turns in the queue.
+        let several = get_with("/fast-1.bin", &["Range: bytes=0-99999,500000-700000,-3"]);
+        peer.send(several + &get("/fast-0.html") + &get("/fast-2.bin") + &get("/fast-1.html"));
+        let parts = peer.response();
+        assert_eq!(parts.status, 206, "{strategy:?}");
+        expect_page(&peer.response(), strategy.name());
+        assert!(peer.response().body == patterned(LARGE_BYTES), "{strategy:?}: other bytes");
+        expect_page(&peer.response(), strategy.name());
+        parts.body
+    });
+    assert!(memchr::memmem::find(&bodies[0], &patterned(LARGE_BYTES)[500_000..=700_000]).is_some());
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "they differ");
 }
 
 #[test]
