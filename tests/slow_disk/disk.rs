@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `fast-N` | all at once |
 //! | `slow-open-N` | an open takes [`SLOW`] |
-//! | `slow-lookup-N` | so does the look whether it is there; it is forgotten at once |
 //! | `held-open-N` | an open takes until [`Hold`] lets it go |
 //! | `held-read-N` | so does a read |
+//! | `held-lookup-N` | so does the look whether it is there; it is forgotten at once |
 //! | `eio-open-N` | an open fails |
 //! | `eio-read-N` | a read fails |
 //! | `eio-late-N` | a read beyond [`LATE_BYTES`] fails |
@@ -110,9 +110,9 @@ struct Files {
 enum Kind {
     Fast,
     SlowOpen,
-    SlowLookup,
     HeldOpen,
     HeldRead,
+    HeldLookup,
     FailsOpen,
     FailsRead,
     FailsLate,
@@ -121,9 +121,9 @@ enum Kind {
 const KINDS: [(&str, Kind); 8] = [
     ("fast-", Kind::Fast),
     ("slow-open-", Kind::SlowOpen),
-    ("slow-lookup-", Kind::SlowLookup),
     ("held-open-", Kind::HeldOpen),
     ("held-read-", Kind::HeldRead),
+    ("held-lookup-", Kind::HeldLookup),
     ("eio-open-", Kind::FailsOpen),
     ("eio-read-", Kind::FailsRead),
     ("eio-late-", Kind::FailsLate),
@@ -175,7 +175,7 @@ impl File {
 
     /// How long the kernel may remember what it was told.
     fn memory(self) -> Duration {
-        if self.kind() == Kind::SlowLookup { Duration::ZERO } else { Duration::from_secs(600) }
+        if self.kind() == Kind::HeldLookup { Duration::ZERO } else { Duration::from_secs(600) }
     }
 }
 
@@ -217,10 +217,13 @@ impl Filesystem for Files {
         let facts = facts(file.inode(), FileType::RegularFile, file.size());
         let answer = move || reply.entry(&file.memory(), &facts, Generation(0));
         match file.kind() {
-            Kind::SlowLookup => later(move || {
-                std::thread::sleep(SLOW);
-                answer();
-            }),
+            Kind::HeldLookup => {
+                let gate = self.gate.clone();
+                later(move || {
+                    gate.pass();
+                    answer();
+                });
+            }
             _ => answer(),
         }
     }
@@ -236,7 +239,7 @@ impl Filesystem for Files {
         let answer = |reply: ReplyOpen| reply.opened(FileHandle(0), FopenFlags::empty());
         match File::of(inode).map(File::kind) {
             Some(Kind::FailsOpen) => reply.error(Errno::EIO),
-            Some(Kind::SlowOpen | Kind::SlowLookup) => later(move || {
+            Some(Kind::SlowOpen) => later(move || {
                 std::thread::sleep(SLOW);
                 answer(reply);
             }),

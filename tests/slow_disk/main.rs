@@ -135,14 +135,16 @@ fn expect_no_one_else_waits(server: &Server, held: &Disk, path: impl Fn(usize) -
 }
 
 #[test]
-fn a_file_that_takes_its_time_to_open_holds_up_nobody_else() {
+fn a_file_that_takes_its_time_holds_up_nobody_else() {
     let Some((site, disk)) = site_on_it() else { return };
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         // A helper that has had work before must not be taken for two.
         expect_it_serves(&server, "/fast-0.html");
-        let (path, name) = (|n| format!("/held-open-{n}.html"), format!("{strategy:?}"));
-        expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
+        for kind in ["open", "lookup", "read"] {
+            let (path, name) = (|n| format!("/held-{kind}-{n}.html"), format!("{strategy:?}, {kind}"));
+            expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
+        }
     }
 }
 
