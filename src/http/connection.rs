@@ -27,6 +27,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::body::BodySkip;
 use super::closing::{CloseReason, Closing};
 use super::request::FieldStorage;
@@ -182,6 +184,11 @@ impl<F> Connection<F> {
                 State::Closing { reason: CloseReason::PeerClosed, linger: false }
             }
         };
+    }
+
+    /// The next bytes of the file that [`Connection::output`] names next, from somebody who has read them.
+    pub fn fill(&mut self, bytes: Bytes) {
+        self.output.fill(bytes);
     }
 
     /// What waits to be sent.

@@ -2,7 +2,8 @@
 //!
 //! Small things (heads, small bodies) are copied one behind the other into one buffer, so that a whole
 //! pipeline of answers leaves in one write. Larger bodies in memory are shared with the cache and
-//! gathered into the same write; files are left for sendfile. Between the bytes stand the ends of the
+//! gathered into the same write; files are left for sendfile, or filled in bit by bit by
+//! somebody who may wait for them. Between the bytes stand the ends of the
 //! exchanges they belong to, so that an answer is logged when the socket has taken its last byte.
 //!
 //! Laws:
@@ -143,6 +144,22 @@ impl<F> Output<F> {
             count += 1;
         }
         if count == 0 { Chunk::Empty } else { Chunk::Memory { slices: count, more: false } }
+    }
+
+    /// Puts `bytes` in the place of the next ones of the first file.
+    pub(super) fn fill(&mut self, bytes: Bytes) {
+        let is_file = |segment: &Segment<F>| matches!(segment, Segment::File { .. });
+        let Some(at) = self.segments.iter().position(is_file) else { return };
+        let Some(Segment::File { range, .. }) = self.segments.get_mut(at) else { return };
+        range.start += bytes.len() as u64;
+        // What is empty would promise that more follows at once.
+        if range.is_empty() {
+            self.segments.remove(at);
+            self.files -= 1;
+        }
+        self.memory_bytes += bytes.len();
+        self.segments.insert(at, Segment::Shared(bytes));
+        self.invariants();
     }
 
     /// Takes note that `sent` bytes of what [`Output::chunk`] gave were taken by the socket.

@@ -77,10 +77,10 @@ impl Clients {
         if self.worker.is_room_wanted() {
             self.make_room();
         }
-        for (id, finished) in self.worker.finished() {
+        for (id, done) in self.worker.finished() {
             let waiting = self.slab.iter_mut().find(|(_, client)| client.id == id);
             if let Some((key, client)) = waiting {
-                client.connection.complete(finished, &self.worker.clock.now());
+                client.take(done, &self.worker.clock.now());
                 self.serve(key);
             }
         }

@@ -3,6 +3,9 @@
 //! Every strategy calls [`drive`] and only decides when: so two strategies make the same calls to read and to
 //! write, and a comparison measures nothing but the way of waiting. It works on blocking and non-blocking
 //! sockets alike: on a blocking one a call that "would block" is one whose timeout has passed.
+//!
+//! The one exception is a slow file system: a loop that must not wait for it has files read by helpers, and sends what they
+//! bring. Where nobody else is held up, sendfile waits for it.
 
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -15,6 +18,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
+use super::helpers::Done;
 use super::worker::{Slot, Worker};
 use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Now, Output, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
@@ -41,8 +45,16 @@ pub struct Client {
     pub(super) socket: Arc<OwnedFd>,
     pub(super) address: Option<IpAddr>,
     pub(super) slot: Slot,
-    /// Lives as long as the connection does that waits for a helper.
-    pub(super) asked: Option<Arc<()>>,
+    /// What it waits for.
+    pub(super) asked: Asked,
+}
+
+/// What a helper was asked for. The mark lives as long as the connection that wants it.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Nothing,
+    Answer(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
+    Bytes(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
 }
 
 /// What is known of a socket's receiving side.
@@ -78,6 +90,17 @@ impl Client {
     pub fn reset(&mut self) {
         if self.connection.step() == Step::Wait {
             self.connection.fail(CloseReason::Failed);
+        }
+    }
+
+    /// Takes what a helper has done for it.
+    pub fn take(&mut self, done: Done, now: &Now) {
+        self.asked = Asked::Nothing;
+        match done {
+            Done::Answer(finished) => self.connection.complete(finished, now),
+            Done::Read(Ok(bytes)) if bytes.is_empty() => self.connection.fail(CloseReason::FileTruncated),
+            Done::Read(Ok(bytes)) => self.connection.fill(bytes),
+            Done::Read(Err(_)) => self.connection.fail(CloseReason::Failed),
         }
     }
 
@@ -135,6 +158,9 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
+            Step::Send if matches!(client.asked, Asked::Bytes(_)) || fetch(client, worker) => {
+                ControlFlow::Break(Drive::Blocked)
+            }
             Step::Send => send(client, worker),
             Step::Resume => {
                 let deferred = client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
@@ -207,6 +233,20 @@ fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<sit
     let Some(deferred) = deferred else { return };
     if let Some(finished) = worker.delegate(client, deferred) {
         client.connection.complete(finished, &worker.clock.now());
+    }
+}
+
+/// Has the next bytes of a file read by a helper, where this loop must not wait for them. False if nothing has to be waited for.
+fn fetch(client: &mut Client, worker: &mut Worker) -> bool {
+    if !worker.site.is_elsewhere() {
+        return false;
+    }
+    match client.connection.output().chunk(&mut []) {
+        Chunk::File { file, range } => {
+            let file = file.clone();
+            worker.has_read(client, file, range)
+        }
+        _ => false,
     }
 }
 

@@ -1,18 +1,21 @@
-//! Threads for what would hold up a loop: making answers that take long.
+//! Threads for what would hold up a loop: making answers that take long, and reading files of a slow file system.
 //!
-//! Only the loops that must not block have them. They start when there is the first work, and are few: what they do
-//! is bound by the disk and by the cores, and a client that asks for a thousand listings waits for its turn. There are enough
-//! for a slow file system to be asked several things at once.
+//! Only the loops that must not block have them. They start when there is work and none of them is idle, and their number
+//! is bounded: a client that asks for a thousand listings waits for its turn. On a slow file system most of them sleep, so
+//! there are more of them than a machine has cores: past that many slow answers at once, fast ones wait too.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
+use bytes::Bytes;
+use rustix::io::Errno;
+
 use crate::http::{Deferred, Finished};
 use crate::ledger::ConnectionId;
-use crate::site::File;
+use crate::site::{Excerpt, File};
 
-const THREADS_MAX: usize = 16;
+const THREADS_MAX: usize = 64;
 /// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
 const WAITING_MAX: usize = 1024;
 
@@ -33,10 +36,28 @@ struct PoolState {
     idle_threads: usize,
 }
 
+/// What is to be done.
+#[derive(Debug)]
+pub enum Job {
+    /// An answer.
+    Answer(Deferred<File>),
+    /// The next bytes of one that is on its way.
+    Read(Excerpt),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Done {
+    /// The answer.
+    Answer(Finished<File>),
+    /// The bytes; none if the file has become shorter.
+    Read(rustix::io::Result<Bytes>),
+}
+
 #[derive(Debug)]
 struct Task {
     connection: ConnectionId,
-    deferred: Deferred<File>,
+    job: Job,
     mailbox: Arc<Mailbox>,
     /// Gone with the connection that asked.
     asked: Weak<()>,
@@ -45,7 +66,7 @@ struct Task {
 /// Where finished work waits for its worker.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    finished: Mutex<Vec<(ConnectionId, Finished<File>)>>,
+    finished: Mutex<Vec<(ConnectionId, Done)>>,
     /// Another worker has somebody waiting and nobody idle.
     room_wanted: AtomicBool,
     /// Wakes the worker, if it sleeps.
@@ -55,25 +76,20 @@ pub struct Mailbox {
 impl Helpers {
     /// Has the work done, unless `asked` is dropped before, and the result put into `mailbox`. It comes back if there is
     /// too much of it.
-    pub fn submit(
-        &self,
-        connection: ConnectionId,
-        asked: &Arc<()>,
-        deferred: Deferred<File>,
-        mailbox: &Arc<Mailbox>,
-    ) -> Option<Deferred<File>> {
+    pub fn submit(&self, connection: ConnectionId, asked: &Arc<()>, job: Job, mailbox: &Arc<Mailbox>) -> Option<Job> {
         let mut state = lock(&self.0.state);
         if state.waiting.len() >= WAITING_MAX {
-            return Some(deferred);
+            return Some(job);
         }
-        state.waiting.push_back(Task { connection, deferred, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
-        if state.idle_threads == 0 && state.threads < THREADS_MAX {
+        state.waiting.push_back(Task { connection, job, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
+        // A thread that was woken is idle until it has taken its work: what waits has one each, or needs another.
+        if state.waiting.len() > state.idle_threads && state.threads < THREADS_MAX {
             let pool = self.0.clone();
             // Without a thread to spare those that are there do it; without any, it waits for the next try.
             if std::thread::Builder::new().spawn(move || pool.work()).is_ok() {
                 state.threads += 1;
             } else if state.threads == 0 {
-                return state.waiting.pop_back().map(|task| task.deferred);
+                return state.waiting.pop_back().map(|task| task.job);
             }
         }
         self.0.work_came.notify_one();
@@ -81,15 +97,31 @@ impl Helpers {
     }
 }
 
+impl Job {
+    fn finish(self) -> Done {
+        match self {
+            Job::Answer(deferred) => Done::Answer(deferred.finish()),
+            Job::Read(excerpt) => Done::Read(excerpt.read().map(Bytes::from)),
+        }
+    }
+
+    fn refuse(self) -> Done {
+        match self {
+            Job::Answer(deferred) => Done::Answer(deferred.refuse()),
+            Job::Read(_) => Done::Read(Err(Errno::CANCELED)),
+        }
+    }
+}
+
 impl Pool {
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { connection, deferred, mailbox, asked }) = state.waiting.pop_front() {
+            while let Some(Task { connection, job, mailbox, asked }) = state.waiting.pop_front() {
                 drop(state);
                 // For nobody it is not done, but what became of it is told all the same: the worker counts.
-                let finished = if asked.strong_count() > 0 { deferred.finish() } else { deferred.refuse() };
-                mailbox.put(connection, finished);
+                let done = if asked.strong_count() > 0 { job.finish() } else { job.refuse() };
+                mailbox.put(connection, done);
                 state = lock(&self.state);
             }
             state.idle_threads += 1;
@@ -123,13 +155,13 @@ impl Mailbox {
         }
     }
 
-    fn put(&self, connection: ConnectionId, finished: Finished<File>) {
-        lock(&self.finished).push((connection, finished));
+    fn put(&self, connection: ConnectionId, done: Done) {
+        lock(&self.finished).push((connection, done));
         self.wake();
     }
 
     /// What was finished since the last look.
-    pub fn take(&self) -> Vec<(ConnectionId, Finished<File>)> {
+    pub fn take(&self) -> Vec<(ConnectionId, Done)> {
         std::mem::take(&mut lock(&self.finished))
     }
 }

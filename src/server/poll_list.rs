@@ -54,9 +54,9 @@ impl PollList {
         self.worker.clock.tick();
         let moved_before = self.worker.moved_bytes;
         let accepted = door.is_some_and(|door| self.accept(door));
-        for (id, finished) in self.worker.finished() {
+        for (id, done) in self.worker.finished() {
             if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
-                client.connection.complete(finished, &self.worker.clock.now());
+                client.take(done, &self.worker.clock.now());
             }
         }
         self.pass();

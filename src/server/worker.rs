@@ -4,17 +4,18 @@
 //! here is shared while it is used, so nothing in here is locked.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::access_log::{AccessLog, LogWriter};
 use super::clock::{Clock, Pace};
-use super::drive::{Client, Readable};
-use super::helpers::{Helpers, Mailbox};
+use super::drive::{Asked, Client, Readable};
+use super::helpers::{Done, Helpers, Job, Mailbox};
 use crate::http::{Connection, Deferred, Finished, Limits, Output};
 use crate::ledger::{ConnectionId, Counters, Ledger};
-use crate::site::{self, Policy, Root, Site};
+use crate::site::{self, Excerpt, Policy, Root, Site};
 
 /// What is read at once, in bytes. It holds a whole head within its bound, or a pipeline of some hundred.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -108,12 +109,29 @@ impl Worker {
             Delegation::Helpers { helpers, mailbox, outstanding } => {
                 self.ledger.tell(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
-                let asked = client.asked.insert(Arc::default());
-                let refused = helpers.submit(client.id, asked, deferred, mailbox)?;
+                let asked = Arc::default();
+                let refused = helpers.submit(client.id, &asked, Job::Answer(deferred), mailbox);
+                client.asked = Asked::Answer(asked);
+                let Some(Job::Answer(refused)) = refused else { return None };
                 *outstanding -= 1;
                 Some(refused.refuse())
             }
         }
+    }
+
+    /// Has `range` of `file`, or the first of it, read by a helper. False if there is nobody who would: then it is to be
+    /// read here.
+    pub(super) fn has_read(&mut self, client: &mut Client, file: site::File, range: Range<u64>) -> bool {
+        let Delegation::Helpers { helpers, mailbox, outstanding } = &mut self.delegation else { return false };
+        self.ledger.tell(client.id, format_args!("the file may take long: handed to a helper"));
+        let asked = Arc::default();
+        let job = Job::Read(Excerpt::new(file, range, self.ledger.clone()));
+        let is_taken = helpers.submit(client.id, &asked, job, mailbox).is_none();
+        if is_taken {
+            *outstanding += 1;
+            client.asked = Asked::Bytes(asked);
+        }
+        is_taken
     }
 
     /// Whether another worker asked for room since the last look.
@@ -124,8 +142,8 @@ impl Worker {
         }
     }
 
-    /// The answers that were made since the last look.
-    pub fn finished(&mut self) -> Vec<(ConnectionId, Finished<site::File>)> {
+    /// What helpers have done since the last look.
+    pub fn finished(&mut self) -> Vec<(ConnectionId, Done)> {
         match &mut self.delegation {
             Delegation::Helpers { mailbox, outstanding, .. } if *outstanding > 0 => {
                 let finished = mailbox.take();
@@ -156,7 +174,7 @@ impl Worker {
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
             slot,
-            asked: None,
+            asked: Asked::Nothing,
         }
     }
 }

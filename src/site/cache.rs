@@ -31,7 +31,7 @@ use crate::ledger::{Ledger, OpenFile};
 /// How long an answer from memory is trusted.
 const FRESH: Duration = Duration::from_secs(1);
 /// Larger files are left to the kernel's own cache and to sendfile.
-const CONTENT_BYTES_MAX: u64 = 64 * 1024;
+pub const CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The memory of one worker.
 #[derive(Debug)]
@@ -249,7 +249,8 @@ impl FileCache {
         let size = source.size();
         let mut beside = Vec::new();
         for Sidecar { coding, opened, stamp } in sidecars {
-            let (source, stamp, is_steady) = self.read(&opened, stamp)?;
+            // The page is there without it.
+            let Ok((source, stamp, is_steady)) = self.read(&opened, stamp) else { continue };
             let is_settled = is_steady && stamp.is_settled(now.wall);
             let maker = Maker { is_settled, modified: stamp.modified(), ..maker };
             let (size, origin) = (source.size(), stamp.size);

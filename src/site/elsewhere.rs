@@ -2,15 +2,20 @@
 //!
 //! A file system of this machine answers an open from memory, or from a disk in less time than a client notices. One that
 //! lives in another program or on another machine may take seconds, and while it does a loop would serve nobody. So a
-//! site on such a root answers no request itself: it hands each to a helper, which has a site of its own.
+//! site on such a root answers no request itself: it hands each to a helper, which has a site of its own. What it answers with
+//! may be a large file: that is read by a helper, too, an [`Excerpt`] at a time.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::policy::Policy;
-use super::root::Root;
+use super::root::{self, Root};
 use super::{Site, cache::FileCache};
 use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
 use crate::ledger::Ledger;
+
+/// As many sites are kept, each with its memory. When more helpers are at work, theirs are made for one answer.
+const RESTING_MAX: usize = 16;
 
 /// Sites that helpers borrow.
 #[derive(Debug)]
@@ -19,12 +24,35 @@ pub struct Elsewhere {
     policy: Arc<Policy>,
     ledger: Arc<Ledger>,
     resting: Mutex<Vec<Site>>,
+    /// Of each.
     cache_bytes_max: u64,
 }
 
+/// The next bytes of a file that is being sent.
+#[derive(Debug)]
+pub struct Excerpt {
+    file: super::File,
+    range: Range<u64>,
+    ledger: Arc<Ledger>,
+}
+
+impl Excerpt {
+    /// The first of `range`: as much as is answered from memory at most.
+    pub fn new(file: super::File, range: Range<u64>, ledger: Arc<Ledger>) -> Excerpt {
+        let end = range.end.min(range.start + super::cache::CONTENT_BYTES_MAX);
+        Excerpt { file, range: range.start..end, ledger }
+    }
+
+    /// Its bytes; fewer if the file has become shorter.
+    pub fn read(&self) -> rustix::io::Result<Vec<u8>> {
+        root::read(&self.file, &self.range, &self.ledger)
+    }
+}
+
 impl Elsewhere {
-    /// Sites beneath `root`, each with at most `cache_bytes_max` of it remembered.
+    /// Sites beneath `root`, together with at most `cache_bytes_max` of it remembered.
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Elsewhere {
+        let cache_bytes_max = cache_bytes_max / RESTING_MAX as u64;
         Elsewhere { root, policy, ledger, resting: Mutex::default(), cache_bytes_max }
     }
 
@@ -51,7 +79,10 @@ impl Elsewhere {
             // It was read once before, so this does not happen.
             Err(error) => error_response(error.status, error.reason),
         };
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(site);
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < RESTING_MAX {
+            resting.push(site);
+        }
         response
     }
 }

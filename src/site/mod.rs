@@ -9,6 +9,7 @@ mod compress;
 mod elsewhere;
 mod listing;
 mod media_type;
+mod mounts;
 mod path;
 mod policy;
 mod representation;
@@ -24,6 +25,7 @@ use crate::http::{
 use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
 use elsewhere::Elsewhere;
+pub use elsewhere::Excerpt;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;
@@ -56,8 +58,13 @@ impl Site {
     /// The same for a loop that must not wait for the root, and has helpers that may.
     pub fn unhurried(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
         let elsewhere =
-            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max / 16));
+            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
         Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
+    }
+
+    /// Whether its files are slow to ask, so that others have to read them.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
     }
 
     /// The answer to a request for `target`, which is to be read.

@@ -7,6 +7,7 @@
 //! 3. Only regular files are served. Everything is opened with O_NONBLOCK, so that a FIFO can't hang a worker.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::mounts;
 use super::path::SitePath;
 use crate::http::{Coding, Status};
 use crate::ledger::{Call, Ledger, OpenFile};
@@ -31,6 +33,8 @@ pub enum Root {
         path: PathBuf,
         /// Open.
         held: RwLock<Arc<OwnedFd>>,
+        /// Whether a part of it was slow to ask when it was opened.
+        has_slow_mount: bool,
     },
     /// One file that is the answer to every path.
     File(PathBuf),
@@ -124,24 +128,27 @@ impl Root {
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".", &Ledger::default())?;
-                Ok(Root::Folder { path: std::path::absolute(path)?, held: RwLock::new(Arc::new(opened)) })
+                Ok(Root::Folder {
+                    path: std::path::absolute(path)?,
+                    held: RwLock::new(Arc::new(opened)),
+                    has_slow_mount: mounts::has_slow_beneath(path),
+                })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
         }
     }
 
-    /// Whether asking it may take long: it lives in another program (FUSE) or on another machine. A file system of that
-    /// kind that is mounted further down is not noticed.
+    /// Whether asking it may take long: it, or a folder in it, lives in another program (FUSE) or on another machine. One
+    /// that is mounted further down when the server runs already is not noticed.
     pub fn is_slow(&self) -> bool {
-        // statfs(2): FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
-        const SLOW: [u32; 7] = [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
         let facts = match self {
+            Root::Folder { has_slow_mount: true, .. } => return true,
             Root::Folder { .. } => self.held().map(fstatfs),
             Root::File(path) => Some(statfs(path)),
             Root::Sample => None,
         };
-        facts.is_some_and(|facts| facts.is_ok_and(|facts| SLOW.contains(&(facts.f_type as u32))))
+        facts.is_some_and(|facts| facts.is_ok_and(|facts| mounts::is_slow(facts.f_type as u32)))
     }
 
     /// Where its files are, if they are files.
@@ -155,7 +162,7 @@ impl Root {
     /// Looks which folder has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
     /// be moved away for the moment in which another takes its place.
     pub fn follow(&self, ledger: &Ledger) {
-        let (Root::Folder { path, held }, Some(before)) = (self, self.held()) else { return };
+        let (Root::Folder { path, held, .. }, Some(before)) = (self, self.held()) else { return };
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         ledger.count(Call::StatPath);
         ledger.count(Call::Stat);
@@ -346,11 +353,16 @@ fn status_of(errno: Errno) -> Status {
 
 /// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
 pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
-    let mut content = vec![0; size as usize];
+    read(file, &(0..size), ledger)
+}
+
+/// Reads `range` of a file, or what there is of it.
+pub fn read(file: &OpenFile, range: &Range<u64>, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+    let mut content = vec![0; (range.end - range.start) as usize];
     let mut filled = 0;
     while filled < content.len() {
         ledger.count(Call::Read);
-        match rustix::io::pread(file, &mut content[filled..], filled as u64) {
+        match rustix::io::pread(file, &mut content[filled..], range.start + filled as u64) {
             Ok(0) => break,
             Ok(bytes) => filled += bytes,
             Err(Errno::INTR) => {}

@@ -78,6 +78,33 @@ fn a_file_is_handed_out_behind_its_head_with_what_is_left_of_its_range() {
 }
 
 #[test]
+fn a_file_that_another_reads_is_sent_like_the_rest() {
+    let pipeline = ["/part", "/parts", "/small", "/file", "/part"].map(get).concat();
+    let mut peer = Peer::new(Limits::default());
+    peer.give(&pipeline);
+    peer.settle();
+    let expected = peer.received;
+    for (read_bytes_max, write_bytes_max) in [(7, usize::MAX), (100, 3), (usize::MAX, usize::MAX), (usize::MAX, 64)] {
+        let mut peer = Peer::new(Limits { record_exchanges: true, ..Limits::default() });
+        peer.give(&pipeline);
+        loop {
+            let read: Option<Vec<u8>> = match peer.connection.output().chunk(&mut []) {
+                Chunk::File { file, range } => Some(file.read(range).take(read_bytes_max).collect()),
+                Chunk::Memory { .. } | Chunk::Empty => None,
+            };
+            read.into_iter().for_each(|bytes| peer.connection.fill(bytes.into()));
+            match peer.connection.step() {
+                Step::Send => drop(peer.take(write_bytes_max)),
+                Step::Resume => peer.receive(&[]),
+                _ => break,
+            }
+        }
+        assert!(peer.received == expected, "reads of {read_bytes_max}, writes of {write_bytes_max}");
+        assert_eq!(peer.exchanges.len(), 5);
+    }
+}
+
+#[test]
 fn a_body_of_several_parts_is_sent_one_behind_the_other() {
     let mut peer = Peer::new(Limits::default());
     peer.give(get("/parts"));

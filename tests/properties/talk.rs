@@ -25,7 +25,7 @@ pub enum Manner {
 pub struct Outcome {
     /// What the site was asked, in order.
     pub asked: Vec<Asked>,
-    /// What the peer sent of what it had to send.
+    /// What the peer had sent, in bytes, when the server had nothing more to say: what came later was answered by nothing.
     pub given: usize,
     pub received: Vec<u8>,
     pub exchanges: Vec<Exchange>,
@@ -124,6 +124,7 @@ pub fn talk(wire: &[u8], schedule: &[u8], manner: Manner) -> Outcome {
         manner,
         wire,
         given: 0,
+        given_in_time: None,
         received: Vec::new(),
         exchanges: Vec::new(),
         deferred: None,
@@ -187,6 +188,8 @@ struct Talk<'a> {
     manner: Manner,
     wire: &'a [u8],
     given: usize,
+    /// The same when the server closed its side.
+    given_in_time: Option<usize>,
     received: Vec<u8>,
     exchanges: Vec<Exchange>,
     deferred: Option<Deferred<PaperFile>>,
@@ -217,7 +220,10 @@ impl Talk<'_> {
             Step::Wait => assert!(self.deferred.is_some() || self.site.asked.is_empty(), "nothing is under way"),
             Step::Receive if self.given == self.wire.len() => self.connection.end_of_input(),
             Step::Receive => self.receive(choice.amount.min(self.wire.len() - self.given)),
-            Step::HalfClose => self.connection.half_closed(&self.now),
+            Step::HalfClose => {
+                self.given_in_time = Some(self.given);
+                self.connection.half_closed(&self.now);
+            }
             Step::Close(closing) => return Some(closing),
         }
         if self.manner != Manner::Whole {
@@ -237,6 +243,14 @@ impl Talk<'_> {
     }
 
     fn take(&mut self, amount: usize) {
+        // Now and then a file is read by somebody else.
+        if amount % 2 == 1
+            && let Chunk::File { file, range } = self.connection.output().chunk(&mut [])
+        {
+            let offered = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let read = vec![*file; offered.min(amount)];
+            self.connection.fill(read.into());
+        }
         let before = self.received.len();
         let mut slices = [IoSlice::new(&[]); 4];
         match self.connection.output().chunk(&mut slices) {
@@ -297,7 +311,8 @@ impl Talk<'_> {
         }
         let exchanges = &mut self.exchanges;
         self.connection.abandon(|exchange| exchanges.push(exchange));
-        let Talk { site: PaperSite { asked }, given, received, exchanges, .. } = self;
+        let Talk { site: PaperSite { asked }, given, given_in_time, received, exchanges, .. } = self;
+        let given = given_in_time.unwrap_or(given);
         Outcome { asked, given, received, exchanges, closing, is_unanswered }
     }
 }

@@ -1,0 +1,288 @@
+//! A file system (FUSE) whose files are as slow and as broken as their names say.
+//!
+//! | name | what it does |
+//! |---|---|
+//! | `fast-N` | all at once |
+//! | `slow-open-N` | an open takes [`SLOW`] |
+//! | `held-open-N` | an open takes until [`Hold`] lets it go |
+//! | `held-read-N` | so does a read |
+//! | `held-lookup-N` | so does the look whether it is there; it is forgotten at once |
+//! | `eio-open-N` | an open fails |
+//! | `eio-read-N` | a read fails |
+//! | `eio-late-N` | a read beyond [`LATE_BYTES`] fails |
+//!
+//! A name that ends with `.bin` is a file of [`LARGE_BYTES`], one that ends with `.html` of [`SMALL_BYTES`]. Beside a fast page
+//! lies `fast-N.html.gz`, which can be opened and not read.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry,
+    ReplyOpen, Request,
+};
+
+use crate::support::patterned;
+
+/// What a slow file takes.
+pub const SLOW: Duration = Duration::from_millis(300);
+/// The size of a page: the server keeps such a file in memory.
+pub const SMALL_BYTES: usize = 4000;
+/// The size of a large file: it goes out as it is read.
+pub const LARGE_BYTES: usize = 1024 * 1024;
+/// Where the reads begin to fail of a file that fails in the middle.
+pub const LATE_BYTES: usize = 512 * 1024;
+
+/// The file system, mounted; unmounted when it is dropped.
+pub struct Disk {
+    at: PathBuf,
+    gate: Arc<Gate>,
+    session: Option<BackgroundSession>,
+}
+
+/// While it lives, what is held waits.
+pub struct Hold(Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Disk {
+    /// Mounts it at `at`, an empty folder. Where that is not allowed it says so, and that the test is skipped.
+    pub fn mount(at: &Path) -> Option<Disk> {
+        if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
+            eprintln!("skipped: /dev/fuse: {error}");
+            return None;
+        }
+        let mut config = Config::default();
+        config.mount_options = vec![MountOption::RO, MountOption::FSName("miniweb-tests".to_owned())];
+        let gate = Arc::new(Gate::default());
+        match fuser::spawn_mount(Files { gate: gate.clone(), content: patterned(LARGE_BYTES).into() }, at, &config) {
+            Ok(session) => Some(Disk { at: at.to_owned(), gate, session: Some(session) }),
+            Err(error) => {
+                eprintln!("skipped: no file system can be mounted here: {error}");
+                None
+            }
+        }
+    }
+
+    /// Has what is held wait. Drop it before the server: a process that waits for a file can't be killed.
+    pub fn hold(&self) -> Hold {
+        *self.gate.is_closed.lock().expect("nobody panics with it") = true;
+        Hold(self.gate.clone())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Without waiting for a child of the server that is about to end. Who is not root needs the helper program, which
+        // dropping the session calls.
+        let _ = rustix::mount::unmount(&self.at, rustix::mount::UnmountFlags::DETACH);
+        drop(self.session.take());
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        *self.0.is_closed.lock().expect("nobody panics with it") = false;
+        self.0.opened.notify_all();
+    }
+}
+
+impl Gate {
+    fn pass(&self) {
+        let is_closed = self.is_closed.lock().expect("nobody panics with it");
+        drop(self.opened.wait_while(is_closed, |is_closed| *is_closed).expect("nobody panics with it"));
+    }
+}
+
+struct Files {
+    gate: Arc<Gate>,
+    content: Arc<[u8]>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Fast,
+    SlowOpen,
+    HeldOpen,
+    HeldRead,
+    HeldLookup,
+    FailsOpen,
+    FailsRead,
+    FailsLate,
+}
+
+const KINDS: [(&str, Kind); 8] = [
+    ("fast-", Kind::Fast),
+    ("slow-open-", Kind::SlowOpen),
+    ("held-open-", Kind::HeldOpen),
+    ("held-read-", Kind::HeldRead),
+    ("held-lookup-", Kind::HeldLookup),
+    ("eio-open-", Kind::FailsOpen),
+    ("eio-read-", Kind::FailsRead),
+    ("eio-late-", Kind::FailsLate),
+];
+
+/// A file, which its inode number tells all about.
+#[derive(Clone, Copy)]
+struct File {
+    kind: usize,
+    number: u64,
+    is_large: bool,
+}
+
+impl File {
+    fn named(name: &OsStr) -> Option<File> {
+        let name = name.to_str()?;
+        let (beside, name) = match name.strip_suffix(".gz") {
+            Some(plain) => (true, plain.strip_prefix("fast-").map(|number| format!("eio-read-1{number}"))?),
+            None => (false, name.to_owned()),
+        };
+        let (stem, extension) = name.split_once('.')?;
+        let is_large = match extension {
+            "html" => false,
+            "bin" if !beside => true,
+            _ => return None,
+        };
+        KINDS.iter().enumerate().find_map(|(kind, (prefix, _))| {
+            let number = stem.strip_prefix(prefix)?.parse().ok()?;
+            Some(File { kind, number, is_large })
+        })
+    }
+
+    fn of(inode: INodeNo) -> Option<File> {
+        let inode = u64::from(inode).checked_sub(2)?;
+        Some(File { kind: (inode / 2) as usize % KINDS.len(), number: inode / 16, is_large: inode % 2 == 1 })
+    }
+
+    fn inode(self) -> INodeNo {
+        INodeNo(2 + (self.number * KINDS.len() as u64 + self.kind as u64) * 2 + u64::from(self.is_large))
+    }
+
+    fn kind(self) -> Kind {
+        KINDS[self.kind].1
+    }
+
+    fn size(self) -> usize {
+        if self.is_large { LARGE_BYTES } else { SMALL_BYTES }
+    }
+
+    /// How long the kernel may remember what it was told.
+    fn memory(self) -> Duration {
+        if self.kind() == Kind::HeldLookup { Duration::ZERO } else { Duration::from_secs(600) }
+    }
+}
+
+fn facts(inode: INodeNo, kind: FileType, size: usize) -> FileAttr {
+    let long_ago = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    FileAttr {
+        ino: inode,
+        size: size as u64,
+        blocks: 1,
+        atime: long_ago,
+        mtime: long_ago,
+        ctime: long_ago,
+        crtime: long_ago,
+        kind,
+        perm: 0o755,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// Answers from a thread of its own: one file that takes its time holds up no other.
+fn later(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
+impl Filesystem for Files {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        // Otherwise the kernel itself looks up one name of a folder at a time.
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let Some(file) = File::named(name) else { return reply.error(Errno::ENOENT) };
+        let facts = facts(file.inode(), FileType::RegularFile, file.size());
+        let answer = move || reply.entry(&file.memory(), &facts, Generation(0));
+        match file.kind() {
+            Kind::HeldLookup => {
+                let gate = self.gate.clone();
+                later(move || {
+                    gate.pass();
+                    answer();
+                });
+            }
+            _ => answer(),
+        }
+    }
+
+    fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match File::of(inode) {
+            Some(file) => reply.attr(&file.memory(), &facts(inode, FileType::RegularFile, file.size())),
+            None => reply.attr(&Duration::from_secs(600), &facts(inode, FileType::Directory, 0)),
+        }
+    }
+
+    fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let answer = |reply: ReplyOpen| reply.opened(FileHandle(0), FopenFlags::empty());
+        match File::of(inode).map(File::kind) {
+            Some(Kind::FailsOpen) => reply.error(Errno::EIO),
+            Some(Kind::SlowOpen) => later(move || {
+                std::thread::sleep(SLOW);
+                answer(reply);
+            }),
+            Some(Kind::HeldOpen) => {
+                let gate = self.gate.clone();
+                later(move || {
+                    gate.pass();
+                    answer(reply);
+                });
+            }
+            _ => answer(reply),
+        }
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        inode: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let Some(file) = File::of(inode) else { return reply.error(Errno::EISDIR) };
+        let start = (offset as usize).min(file.size());
+        let end = (start + size as usize).min(file.size());
+        match file.kind() {
+            Kind::FailsRead => reply.error(Errno::EIO),
+            Kind::FailsLate if end > LATE_BYTES => reply.error(Errno::EIO),
+            Kind::HeldRead => {
+                let (gate, content) = (self.gate.clone(), self.content.clone());
+                later(move || {
+                    gate.pass();
+                    reply.data(&content[start..end]);
+                });
+            }
+            _ => reply.data(&self.content[start..end]),
+        }
+    }
+
+    fn readdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, reply: ReplyDirectory) {
+        reply.error(Errno::EIO);
+    }
+}

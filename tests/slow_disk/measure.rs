@@ -1,0 +1,90 @@
+//! What files that take 300 ms to open do to a client that asks for others, in figures.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::disk::Disk;
+use crate::support::{Peer, Server, Site, Strategy};
+
+/// How long each figure is measured.
+const SPAN: Duration = Duration::from_secs(3);
+
+#[test]
+#[ignore = "the long form: it measures, for five minutes, and is told only by its output"]
+fn what_slow_files_do_to_others() {
+    let site = Site::new();
+    std::fs::create_dir(site.beside("disk")).expect("a folder can be made");
+    let Some(_disk) = Disk::mount(&site.beside("disk")) else { return };
+    println!("\nthe root is the slow file system:");
+    table(|strategy| (Server::start(strategy, site.beside("disk"), &[]), None), "/fast-", "/slow-open-");
+    println!("\na folder of the root is, mounted before the server starts:");
+    let started = |strategy| {
+        let disk = Disk::mount(&site.path("bare"));
+        (Server::start(strategy, site.root(), &[]), disk)
+    };
+    (0..10).for_each(|n| drop(site.write(format!("fast-{n}.html"), "near")));
+    table(started, "/fast-", "/bare/slow-open-");
+    println!("\na folder of the root is, mounted when the server runs:");
+    let started = |strategy| {
+        let server = Server::start(strategy, site.root(), &[]);
+        (server, Disk::mount(&site.path("bare")))
+    };
+    table(started, "/fast-", "/bare/slow-open-");
+}
+
+/// One line a strategy. Every request has a connection of its own: a client that keeps its connection would keep a thread of
+/// the pool, too, whatever the disk does.
+fn table(start: impl Fn(Strategy) -> (Server, Option<Disk>), fast: &str, slow: &str) {
+    println!("| strategy | alone | beside 8 slow | beside 32 slow | slow answers/s of 8, of 32 |");
+    println!("|---|---|---|---|---|");
+    for strategy in Strategy::ALL {
+        let (server, disk) = start(strategy);
+        let [alone, few, many] = [0, 8, 32].map(|clients| measure(&server, clients, fast, slow));
+        println!("| {} | {} | {} | {} | {:.0}, {:.0} |", strategy.name(), alone.0, few.0, many.0, few.1, many.1);
+        drop(server);
+        drop(disk);
+    }
+}
+
+/// The honest client's p50, p99 and worst in milliseconds, and how many slow answers came in a second.
+fn measure(server: &Server, slow_clients: usize, fast: &str, slow: &str) -> (String, f64) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let address = server.address;
+    let ask = |path: String| {
+        let mut peer = Peer::connect(address);
+        peer.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        assert_eq!(peer.response().status, 200, "{path}");
+    };
+    let started = Instant::now();
+    let (times, rate) = std::thread::scope(|scope| {
+        for _ in 0..slow_clients {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // Each another one, so that no answer comes from memory.
+                    ask(format!("{slow}{}.html", NUMBER.fetch_add(1, Ordering::Relaxed)));
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // Until the slow ones are under way.
+        std::thread::sleep(if slow_clients > 0 { Duration::from_millis(200) } else { Duration::ZERO });
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while start.elapsed() < SPAN {
+            let asked = Instant::now();
+            ask(format!("{fast}{}.html", times.len() % 10));
+            times.push(asked.elapsed());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let rate = answers.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
+        (times, rate)
+    });
+    (summary(times), rate)
+}
+
+fn summary(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1000.0;
+    format!("{:.1} / {:.1} / {:.1}", at(50), at(99), at(100))
+}
