@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use miniweb::compare::Cores;
 use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// What grows, and what is asked of a server at each size.
 struct Axis {
@@ -67,7 +67,6 @@ fn main() -> io::Result<()> {
     println!("| {:<40} | {:>13} | {:>14} |", "", "size", "CPU µs/request");
     println!("|{:-<42}|{:->14}:|{:->15}:|", "", "", "");
     for axis in AXES {
-        let mut figures: Vec<(u64, Vec<f64>)> = Vec::new();
         let folder = tempfile::tempdir()?;
         let points = axis.points.iter().take(effort.points);
         let served: Vec<(u64, Point, Server)> = points
@@ -78,7 +77,7 @@ fn main() -> io::Result<()> {
                 Ok((*size, point, Server::start(&root, &cores)?))
             })
             .collect::<io::Result<_>>()?;
-        figures.extend(served.iter().map(|(size, ..)| (*size, Vec::new())));
+        let mut figures: Vec<(u64, Vec<f64>)> = served.iter().map(|(size, ..)| (*size, Vec::new())).collect();
         for _ in 0..effort.rounds {
             for ((_, point, server), (_, costs)) in served.iter().zip(&mut figures) {
                 costs.push(server.cost_us(point, &effort)?);
@@ -148,7 +147,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
         command.args(["mio", "--workers", "1", "--port", "0", "--log", "none", "--max-connections", "18000"]);
         command.args(["--idle-timeout", "3600", "--header-timeout", "3600"]).arg(root).stdout(Stdio::piped());
-        let mut process = cores.on_first(|| command.spawn())?;
+        let mut process = cores.on_server_core(|| command.spawn())?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line)?;
         let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
@@ -197,42 +196,5 @@ impl Drop for Server {
         // It can only fail if the server has ended, and then there is nothing to wait for.
         let _ = kill_process(pid, Signal::KILL);
         let _ = self.process.wait();
-    }
-}
-
-/// The first core for servers, the last for the load; where there is one, both share it.
-struct Cores {
-    all: CpuSet,
-    first: CpuSet,
-    last: CpuSet,
-}
-
-impl Cores {
-    fn divide() -> Cores {
-        let all = sched_getaffinity(None).expect("a thread may run somewhere");
-        let mut allowed = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core));
-        let only = |core: Option<usize>| {
-            let mut set = CpuSet::new();
-            set.set(core.expect("a thread may run somewhere"));
-            set
-        };
-        let cores = Cores { first: only(allowed.next()), last: only(allowed.last()), all };
-        cores.pin(&cores.last);
-        cores
-    }
-
-    /// A child begins where its parent is.
-    fn on_first<T>(&self, spawn: impl FnOnce() -> T) -> T {
-        self.pin(&self.first);
-        let spawned = spawn();
-        self.pin(&self.last);
-        spawned
-    }
-
-    fn pin(&self, set: &CpuSet) {
-        // Where it is refused, both run where they may.
-        if sched_setaffinity(None, set).is_err() {
-            let _ = sched_setaffinity(None, &self.all);
-        }
     }
 }

@@ -4,7 +4,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The division of the machine.
 #[derive(Debug)]
-pub(super) struct Cores {
+pub struct Cores {
     /// Those this process may run on.
     pub(super) allowed: Vec<u32>,
     /// The server's and the client's; None where there is but one, or pinning is refused.
@@ -13,7 +13,7 @@ pub(super) struct Cores {
 
 impl Cores {
     /// Pins this thread, which makes the load, to the last core. The first is for the servers.
-    pub(super) fn divide() -> Cores {
+    pub fn divide() -> Cores {
         let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
         let allowed: Vec<u32> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).map(|core| core as u32).collect();
         let pinned = match allowed[..] {
@@ -24,7 +24,7 @@ impl Cores {
     }
 
     /// Runs `spawn` on the server's core: a child begins where its parent is, with all threads that it will have.
-    pub(super) fn on_server_core<T>(&self, spawn: impl FnOnce() -> T) -> T {
+    pub fn on_server_core<T>(&self, spawn: impl FnOnce() -> T) -> T {
         let Some((server, client)) = self.pinned else { return spawn() };
         // Both could be done a moment ago; should it fail now, the foreign load on the client's core will show it.
         pin(server);

@@ -56,3 +56,4 @@ pub mod winners;
 pub mod workloads;
 
 pub use contender::Contender;
+pub use cores::Cores;
