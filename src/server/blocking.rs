@@ -50,8 +50,8 @@ struct Blocking {
     stopping: Arc<AtomicBool>,
 }
 
-/// Serves until it is told to stop and has finished.
-pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model) -> io::Result<()> {
+/// Serves until it is told to stop and has finished. `tell` says that all is there that is needed.
+pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model, tell: impl FnOnce()) -> io::Result<()> {
     let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
     let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
     let children = Children::new(Ledger::new("reaper", false).in_common(server.shared.account))?;
@@ -65,6 +65,7 @@ pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model) 
             children.stop_all(timeout);
         }
     });
+    tell();
     match model {
         Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
         Model::Process => server.accept_and_fork(&children),

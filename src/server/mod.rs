@@ -129,9 +129,13 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         None => Listener::bind(address, waiting, listeners)?,
     };
     privileges.drop(root.path())?;
-    announce(listeners[0].address());
-    // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let address = listeners[0].address();
+    // Not before all is there that is needed to serve.
+    let ready = || {
+        announce(address);
+        // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    };
     let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false).in_common(account));
     let shared = Shared {
         helpers: Helpers::default(),
@@ -144,20 +148,21 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         account,
     };
     match strategy {
-        Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop)?,
+        Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop, ready)?,
         Strategy::PollList { pause } => {
             let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(&shared, CACHE_BYTES_MAX, None);
             let door = Door::new(listeners.remove(0), shared.slots);
+            ready();
             poll_list::PollList::new(worker, pause).run(door, &stop);
         }
-        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model)?,
+        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model, ready)?,
     }
     log_writer.finish();
     Ok(())
 }
 
 /// One reactor a thread, the last on this one.
-fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop) -> io::Result<()> {
+fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop, ready: impl FnOnce()) -> io::Result<()> {
     let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
@@ -170,6 +175,7 @@ fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop) -> io::R
         )?);
     }
     let last = reactors.pop();
+    ready();
     std::thread::scope(|scope| {
         let threads: Vec<_> = reactors.into_iter().map(|reactor| scope.spawn(|| reactor.run())).collect();
         let mut result = last.map_or(Ok(()), mio::Reactor::run);

@@ -1,7 +1,9 @@
 //! A client of raw bytes: it sends what it is told, in the pieces it is told, and reads exactly what came.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{PATIENCE, Response, shown, wait_until};
 
@@ -11,7 +13,13 @@ pub struct Peer {
     pub stream: TcpStream,
     /// Received and not yet asked for.
     ahead: Vec<u8>,
+    _presence: Presence,
 }
+
+/// That there is a client of this address.
+struct Presence(SocketAddr);
+
+static PRESENT: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new());
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +54,12 @@ impl Peer {
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket has timeouts");
         // A piece that waits for the one before to be acknowledged would arrive together with the next.
         stream.set_nodelay(true).expect("a socket has no delay");
-        Peer { stream, ahead: Vec::new() }
+        Peer { stream, ahead: Vec::new(), _presence: Presence::of(address) }
+    }
+
+    /// How many there are of this address.
+    pub fn count(address: SocketAddr) -> usize {
+        present().get(&address).copied().unwrap_or(0)
     }
 
     /// Sends all of it in one call.
@@ -186,4 +199,24 @@ impl Peer {
             }
         }
     }
+}
+
+impl Presence {
+    fn of(address: SocketAddr) -> Presence {
+        *present().entry(address).or_default() += 1;
+        Presence(address)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some(count) = present().get_mut(&self.0) {
+            *count -= 1;
+        }
+    }
+}
+
+fn present() -> MutexGuard<'static, BTreeMap<SocketAddr, usize>> {
+    // Numbers that went up and down: there is no half of one to see.
+    PRESENT.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -85,6 +86,8 @@ pub struct Server {
     pub may_tell: bool,
     process: Child,
     ended: Option<ExitStatus>,
+    /// What it had open when nobody had come yet.
+    descriptors_at_first: usize,
 }
 
 impl Server {
@@ -118,7 +121,10 @@ impl Server {
         let errors = Lines::of(process.stderr.take().expect("it is piped"));
         let greeting = output.next().unwrap_or_else(|| panic!("{command:?} said {:?} and ended", errors.rest()));
         let address = address_in(&greeting).unwrap_or_else(|| panic!("no address in {greeting:?}"));
-        Server { greeting, address, output, errors, may_tell, process, ended: None }
+        let mut server =
+            Server { greeting, address, output, errors, may_tell, process, ended: None, descriptors_at_first: 0 };
+        server.descriptors_at_first = server.descriptors();
+        server
     }
 
     pub fn pid(&self) -> Pid {
@@ -201,12 +207,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let is_done = || self.descriptors() <= self.descriptors_at_first;
+        let is_judged = !std::thread::panicking() && Peer::count(self.address) == 0;
+        let give_up = Instant::now() + PATIENCE;
+        while is_judged && !is_done() && Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let has_leaked = is_judged && !is_done();
         // A server that has ended may have left children; one that runs is a member of its group itself.
         if !self.processes().is_empty() {
             // They can only fail if all of them have ended meanwhile.
             let _ = kill_process_group(self.pid(), Signal::KILL);
             let _ = self.process.wait();
         }
+        assert!(!has_leaked, "a server without clients had something open");
         if !std::thread::panicking() && !self.may_tell {
             assert_eq!(self.errors.rest(), [""; 0], "what the server told on stderr");
         }
