@@ -673,6 +673,22 @@ fn an_answer_that_is_cut_short_is_logged_as_that() {
 }
 
 #[test]
+fn an_answer_that_a_stop_cuts_short_is_logged_as_that() {
+    let site = Site::new();
+    site.sparse("huge.bin", HUGE);
+    for strategy in Strategy::ALL {
+        let mut server = Server::start(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
+        let mut peer = server.connect();
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{strategy:?}");
+        let lines = server.output.rest();
+        assert!(lines.len() == 1 && lines[0].contains("\"complete\":false"), "{strategy:?}: {lines:?}");
+    }
+}
+
+#[test]
 fn nobody_reading_the_log_is_no_reason_to_stop() {
     let site = Site::new();
     for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Process, Strategy::Thread] {

@@ -104,7 +104,7 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
 }
 
 /// The server under strace, which lets `calls` fail in the way that `fault` says; None where there is no strace.
-fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str) -> Option<Server> {
+fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str, options: &[&str]) -> Option<Server> {
     if Command::new("strace").arg("-V").output().is_err() {
         eprintln!("skipped: there is no strace to inject faults with");
         return None;
@@ -112,7 +112,7 @@ fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str) -> Opti
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
     command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
-    command.args(Server::command(strategy, site.root(), &[]).get_args());
+    command.args(Server::command(strategy, site.root(), options).get_args());
     Some(Server::run(command))
 }
 
@@ -123,7 +123,7 @@ fn whatever_fails_at_accept_passes() {
         for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
             // The first call and each third after it.
             let fault = format!("error={errno}:when=1+3");
-            let Some(server) = with_fault(strategy, &site, "accept4", &fault) else { return };
+            let Some(server) = with_fault(strategy, &site, "accept4", &fault, &[]) else { return };
             (0..4).for_each(|_| assert_eq!(server.get("/page.html").status, 200, "{strategy:?}, {errno}"));
         }
     }
@@ -134,7 +134,7 @@ fn a_call_that_a_signal_interrupts_is_made_again() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for strategy in Strategy::ALL {
         let calls = "recvfrom,sendto,sendmsg,sendfile,epoll_wait,poll,openat2";
-        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3") else { return };
+        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3", &[]) else { return };
         for _ in 0..3 {
             let mut peer = server.connect();
             peer.send(get("/page.html").repeat(5));
@@ -156,7 +156,9 @@ fn a_broken_connection_ends_alone() {
             ("sendfile", "EIO"),
             ("sendfile", "EPIPE"),
         ] {
-            let Some(server) = with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3")) else { return };
+            let Some(server) = with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3"), &[]) else {
+                return;
+            };
             let mut outcomes = [0, 0];
             for _ in 0..6 {
                 let mut peer = server.connect();
@@ -175,6 +177,65 @@ fn a_broken_connection_ends_alone() {
                 "{strategy:?}, {calls}, {errno}: {outcomes:?}"
             );
         }
+    }
+}
+
+/// The kernel has a limit of its own for what may be watched.
+#[test]
+fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
+    const HUGE: u64 = 1 << 30;
+    let site = Site::new();
+    site.sparse("huge.bin", HUGE);
+    // Before it are the listener, the signals and the helpers.
+    let fault = "error=ENOSPC:when=4+1";
+    let Some(server) = with_fault(Strategy::Mio, &site, "epoll_ctl", fault, &["--log", "json"]) else { return };
+    let mut peer = server.connect();
+    peer.send(get("/huge.bin"));
+    assert!((peer.rest().0.len() as u64) < HUGE);
+    let line = server.output.next().expect("a line");
+    assert!(line.contains("/huge.bin") && line.contains("\"complete\":false"), "{line}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
+    let site = site();
+    // A pipe that another program made non-blocking loses nothing; a full disk what it has no room for.
+    for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
+        let fault = format!("error={errno}:when=2");
+        let Some(server) = with_fault(Strategy::Mio, &site, "write", &fault, &["--log", "common"]) else { return };
+        let expect_line = |query: &str| {
+            let line = server.output.next().expect("a line");
+            assert!(line.contains(query), "{errno}: {line}, not {query}");
+        };
+        assert_eq!(server.get("/page.html?1").status, 200);
+        expect_line("?1");
+        assert_eq!(server.get("/page.html?2").status, 200);
+        // More than lines are gathered for.
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(server.get("/page.html?3").status, 200);
+        expect_line(next);
+    }
+}
+
+#[test]
+fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
+    let site = site();
+    // Too large to be remembered.
+    site.write("app.html", patterned(100_000));
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &["--fallback", "app.html", "--header", "X-Site: a"]);
+        let mut peer = server.connect();
+        let navigation = "GET /nowhere HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
+        assert_eq!(peer.ask(navigation).status, 200, "{strategy:?}");
+        settled_descriptors(&server);
+        let shortage = WithoutDescriptors::of(&server);
+        let refused = peer.ask(navigation);
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{strategy:?}");
+        // What was found before, and can't be opened again.
+        let refused = peer.get("/app.html");
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{strategy:?}");
+        drop(shortage);
+        assert_eq!(peer.ask(navigation).status, 200, "{strategy:?}");
     }
 }
 

@@ -7,13 +7,16 @@
 //! Laws:
 //! 1. No line is lost while the server runs or stops in order: a full buffer makes workers wait for the writer.
 //! 2. A line is one line: whatever a peer sends is escaped.
-//! 3. If stdout is closed, logging ends and serving goes on.
+//! 3. If stdout is closed, logging ends and serving goes on. A full disk costs the lines that it has no room for, and no others.
 
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::http::{Exchange, Now};
 use crate::human;
@@ -118,7 +121,7 @@ impl Sink {
     }
 
     fn write_out(&self, ledger: &Ledger) {
-        let mut lines = Vec::new();
+        let (mut lines, mut is_torn) = (Vec::new(), false);
         loop {
             let mut state = self.lock();
             while state.lines.is_empty() && !state.is_over {
@@ -136,8 +139,13 @@ impl Sink {
             if !lines.is_empty() {
                 ledger.count(Call::WriteLog);
             }
-            let mut stdout = std::io::stdout().lock();
-            let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
+            if is_torn && !lines.is_empty() {
+                lines.insert(0, b'\n');
+            }
+            let written = write_to_stdout(&lines);
+            if let Ok(length @ 1..) = written {
+                is_torn = lines[length - 1] != b'\n';
+            }
             lines.clear();
             if written.is_err() || is_over {
                 self.lock().is_over = true;
@@ -146,6 +154,28 @@ impl Sink {
             }
         }
     }
+}
+
+/// Writes `lines`, and says how many bytes of them there was room for. An error is that nobody takes any more.
+fn write_to_stdout(lines: &[u8]) -> rustix::io::Result<usize> {
+    let stdout = std::io::stdout();
+    let mut written = 0;
+    while written < lines.len() {
+        match rustix::io::write(&stdout, &lines[written..]) {
+            Ok(length) => written += length,
+            Err(Errno::INTR) => {}
+            // Whether calls wait is a property of the pipe or terminal itself: another program that has it may have
+            // decided that they don't.
+            Err(Errno::AGAIN) => {
+                // If it can't be waited for, the next write tells why.
+                let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
+            }
+            // To wait for room would be to serve nobody until someone has tidied up.
+            Err(Errno::NOSPC | Errno::DQUOT) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(written)
 }
 
 fn format_line(format: LogFormat, out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) {

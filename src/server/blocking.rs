@@ -17,11 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::clock::Pace;
 use super::door::REST;
 use super::drive::{Client, Drive, Readable, drive};
-use super::fork::{Children, told_by_parent};
+use super::fork::{Children, cut_by_parent, told_by_parent};
 use super::listen::{Accepted, Listener};
 use super::live::Live;
 use super::stop::Stop;
 use super::worker::{Shared, Worker};
+use crate::http::CloseReason;
 use crate::ledger::{Call, Ledger};
 
 /// Who serves a connection.
@@ -59,7 +60,7 @@ pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model, 
         let (server, children) = (server.clone(), children.clone());
         move || {
             // A signal to a forked child alone ends up here, too: the stream was inherited.
-            while !server.stopping.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
+            while !server.stopping.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
             server.listener.shut_down();
             server.live.stop_all(timeout);
             children.stop_all(timeout);
@@ -162,6 +163,9 @@ impl Blocking {
             let now = worker.clock.now();
             if self.stopping.load(Ordering::Acquire) || told_by_parent() {
                 client.stop(&now);
+            }
+            if cut_by_parent() {
+                client.connection.fail(CloseReason::Stopping);
             }
             match client.connection.deadline() {
                 Some(deadline) if deadline <= now.instant => client.connection.expire(&now),

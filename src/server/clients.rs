@@ -121,15 +121,22 @@ impl Clients {
         }
     }
 
-    /// Ends those that have not finished in time; what they were sent of an answer is logged.
+    /// Ends those that have not finished in time.
     pub(super) fn cut(&mut self) {
         for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            self.slab[key].connection.fail(CloseReason::Stopping);
+            self.end(key, CloseReason::Stopping);
+        }
+    }
+
+    /// Ends one that can't go on; what it was sent of an answer is logged.
+    pub(super) fn end(&mut self, key: usize, reason: CloseReason) {
+        if let Some(client) = self.slab.get_mut(key) {
+            client.connection.fail(reason);
             self.serve(key);
         }
     }
 
-    pub(super) fn remove(&mut self, key: usize) {
+    fn remove(&mut self, key: usize) {
         self.slab.remove(key);
     }
 

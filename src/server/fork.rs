@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use signal_hook::consts::{SIGCHLD, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 
 use super::drive::Client;
 use super::worker::Slot;
@@ -21,14 +21,23 @@ use crate::ledger::{Call, Counters, Ledger};
 /// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as
 /// Ctrl-C at a terminal sends it to all of them, ends a process at once.
 const TELLS_CHILD: i32 = SIGUSR1;
+/// How it tells those that have not finished in time to end: each has a line of the log to write of what it cuts.
+const CUTS_CHILD: i32 = SIGUSR2;
 
-/// Set in a child that was told. The handler is registered before any fork and never taken back: what a child inherits of
+/// Set in a child that was told. The handlers are registered before any fork and never taken back: what a child inherits of
 /// another thread's work on the registry is locked for good.
 static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// The same for one that is to end.
+static CUT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Whether this process is a child whose parent told it to finish.
 pub(super) fn told_by_parent() -> bool {
     TOLD.get().is_some_and(|told| told.load(Ordering::Acquire))
+}
+
+/// Whether this process is a child that has not finished in time.
+pub(super) fn cut_by_parent() -> bool {
+    CUT.get().is_some_and(|cut| cut.load(Ordering::Acquire))
 }
 
 /// The children that live, each with its place.
@@ -49,10 +58,16 @@ impl Children {
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
         signal_hook::flag::register(TELLS_CHILD, TOLD.get_or_init(Arc::default).clone())?;
+        signal_hook::flag::register(CUTS_CHILD, CUT.get_or_init(Arc::default).clone())?;
         std::thread::spawn({
             let family = family.clone();
             move || {
-                while let Ok(signals @ 1..) = sleeper.read(&mut [0; 64]) {
+                loop {
+                    let signals = match sleeper.read(&mut [0; 64]) {
+                        Ok(signals @ 1..) => signals,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                        Ok(0) | Err(_) => return,
+                    };
                     ledger.count(Call::Recv);
                     // The handler of each signal sent one byte.
                     (0..signals).for_each(|_| ledger.count(Call::Send));
@@ -94,16 +109,21 @@ impl Children {
         }
     }
 
-    /// Tells every child to finish; after `timeout` ends those that have not.
+    /// Tells every child to finish; after `timeout` those that have not are to end, and soon after they are ended.
     pub(super) fn stop_all(&self, timeout: Duration) {
         const AGAIN: Duration = Duration::from_millis(50);
+        const LAST_WORDS: Duration = Duration::from_millis(500);
         let give_up = Instant::now() + timeout;
         let mut living = self.0.lock();
         while !living.is_empty() {
-            let is_late = Instant::now() >= give_up;
+            let signal = match Instant::now().saturating_duration_since(give_up) {
+                Duration::ZERO => Signal::USR1,
+                late if late < LAST_WORDS => Signal::USR2,
+                _ => Signal::KILL,
+            };
             for child in living.keys() {
                 // Again and again: a signal that comes just before the child's recv does not interrupt it.
-                let _ = kill_process(*child, if is_late { Signal::KILL } else { Signal::USR1 });
+                let _ = kill_process(*child, signal);
             }
             living = self
                 .0

@@ -28,6 +28,7 @@ use super::door::{Admission, Door};
 use super::drive::Readable;
 use super::stop::Stop;
 use super::worker::Worker;
+use crate::http::CloseReason;
 use crate::ledger::Call;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -118,7 +119,7 @@ impl Reactor {
                     self.clients.worker.ledger.count(Call::EpollCtl);
                     if registered.is_err() {
                         // The kernel's own limit of watches: without one it would never be heard of again.
-                        self.clients.remove(key);
+                        self.clients.end(key, CloseReason::Failed);
                     }
                 }
                 Admission::Nobody => *may_wait = false,

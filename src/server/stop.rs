@@ -49,7 +49,7 @@ impl Stop {
     fn watch(&self) -> io::Result<()> {
         let (requested, mut signal, patience) = (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
         let watch = move || {
-            while !requested.load(Ordering::Acquire) && signal.read(&mut [0]).is_ok() {}
+            while !requested.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
             std::thread::sleep(patience);
             low_level::exit(0);
         };

@@ -76,16 +76,16 @@ impl Site {
         };
         // 4. The path → what stands there.
         Answer::Now(match self.cache.look_up(&path, now) {
-            Known::File(file) => self
-                .send(request, &path, &file, now)
-                .unwrap_or_else(|status| error_response(status, explanation(status))),
+            Known::File(file) => {
+                self.send(request, &path, &file, now).unwrap_or_else(|status| self.failure(status, &path))
+            }
             Known::Folder => self.redirect_to_folder(&path, query),
             Known::Nothing(Status::NotFound) => match self.policy.list.then(|| self.cache.open_folder(&path)) {
                 Some(Ok(folder)) => return self.list(request, folder, path, query),
                 None | Some(Err(Status::NotFound)) => self.nothing(request, &path, now),
-                Some(Err(status)) => self.with_policy(error_response(status, explanation(status)), &path.relative),
+                Some(Err(status)) => self.failure(status, &path),
             },
-            Known::Nothing(status) => self.with_policy(error_response(status, explanation(status)), &path.relative),
+            Known::Nothing(status) => self.failure(status, &path),
         })
     }
 
@@ -172,10 +172,16 @@ impl Site {
     fn fallback(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Option<Response<File>> {
         let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && takes_html(request))?;
         let page = SitePath::to_file(&fallback);
-        match self.cache.look_up(&page, now) {
-            Known::File(file) => self.send(request, &page, &file, now).ok(),
-            Known::Folder | Known::Nothing(_) => None,
-        }
+        let failure = match self.cache.look_up(&page, now) {
+            Known::File(file) => match self.send(request, &page, &file, now) {
+                Ok(response) => return Some(response),
+                Err(status) => status,
+            },
+            Known::Nothing(status) => status,
+            Known::Folder => return None,
+        };
+        // What can't be had for the moment is not what isn't there.
+        (failure.code() >= 500).then(|| self.failure(failure, path))
     }
 
     /// The site's own error page, or ours.
@@ -199,6 +205,11 @@ impl Site {
         fields.push_content_type(&page.media_type);
         fields.push_number("Content-Length", page.size);
         Some(Response { status: Status::NotFound, fields, body })
+    }
+
+    /// What stands at `path` can't be sent.
+    fn failure(&self, status: Status, path: &SitePath<'_>) -> Response<File> {
+        self.with_policy(error_response(status, explanation(status)), &path.relative)
     }
 
     /// To the same path with a slash, so that the links of the folder's page lead into it. The Location has no
