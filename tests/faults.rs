@@ -23,7 +23,7 @@ fn site() -> Site {
     site
 }
 
-/// Until this is dropped, no process of the server can open anything.
+/// Until this is dropped, no process of the server can open anything, or no more than a few things at once.
 struct WithoutDescriptors<'a> {
     server: &'a Server,
     limits: Vec<(i32, Rlimit)>,
@@ -31,11 +31,15 @@ struct WithoutDescriptors<'a> {
 
 impl WithoutDescriptors<'_> {
     fn of(server: &Server) -> WithoutDescriptors<'_> {
+        WithoutDescriptors::but(server, 0)
+    }
+
+    fn but(server: &Server, spare: u64) -> WithoutDescriptors<'_> {
         let lower = |(id, _): (i32, char)| {
             let is_open = |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("it lives");
             let first_free = (0..).find(|n| !is_open(n)).expect("not all numbers are taken");
             // The hard limit is inherited and stays as it is.
-            (id, set_limit(id, Rlimit { current: Some(first_free), ..getrlimit(Resource::Nofile) }))
+            (id, set_limit(id, Rlimit { current: Some(first_free + spare), ..getrlimit(Resource::Nofile) }))
         };
         WithoutDescriptors { server, limits: server.processes().into_iter().map(lower).collect() }
     }
@@ -100,6 +104,22 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
         if let Some(kept) = &mut kept {
             wait_until("files can be opened again", || (kept.get("/1.txt").status == 200).then_some(()));
         }
+    }
+}
+
+#[test]
+fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
+    let site = site();
+    for strategy in Strategy::ALL {
+        let server = Server::start(strategy, site.root(), &["--list", "--header", "X-Site: mine"]);
+        let mut peer = server.connect();
+        assert_eq!(peer.get("/bare/").status, 200, "{strategy:?}");
+        // Enough to open the folder, and not to read it.
+        let shortage = WithoutDescriptors::but(&server, 1);
+        let refused = peer.get("/bare/");
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("mine")), "{strategy:?}");
+        drop(shortage);
+        assert_eq!(peer.get("/bare/").status, 200, "{strategy:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -32,6 +33,9 @@ impl Stop {
         Stop::ignore_hangup()?;
         let stop = Stop { timeout, requested };
         stop.watch()?;
+        // The kernel prefers to give a signal to the main thread, which may be held up by a disk that does not answer: it and
+        // the threads that come from it leave both to the watching one, which started before.
+        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
         Ok(stop)
     }
 

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 
 use super::File;
 use super::path::{SitePath, escape_segment};
-use super::root::{OpenFolder, Stamp};
+use super::root::{OpenFolder, Stamp, status_of};
 use crate::http::{Body, DateText, FieldBlock, Request, Response, Status};
 use crate::human;
 
@@ -80,27 +80,32 @@ impl Wanted {
 }
 
 /// Reads the open folder and answers with what is in it. `policy_lines` are what the owner wants said.
-pub fn respond(folder: &OpenFolder, path: &SitePath<'_>, wanted: Wanted, policy_lines: &[u8]) -> Response<File> {
-    let Ok((items, is_whole)) = read(folder, path) else {
-        return crate::http::error_response(Status::InternalServerError, "This server could not read the folder.");
-    };
+///
+/// # Errors
+/// The status that says why it can't be listed now: 500 if the disk fails, 503 if something is short.
+pub fn respond(
+    folder: &OpenFolder,
+    path: &SitePath<'_>,
+    wanted: Wanted,
+    policy_lines: &[u8],
+) -> Result<Response<File>, Status> {
+    let (items, is_whole) = read(folder, path).map_err(|errno| match status_of(errno) {
+        Status::ServiceUnavailable => Status::ServiceUnavailable,
+        // It was there and could be opened.
+        _ => Status::InternalServerError,
+    })?;
     let items = sorted(items, wanted);
     let (body, media_type) = match wanted.form {
         Form::Page => (page(path, &items, is_whole, wanted), "text/html; charset=utf-8"),
         Form::Json => (json(path, &items, is_whole), "application/json; charset=utf-8"),
     };
-    let Some(body) = Listed::new(body) else {
-        return crate::http::error_response(
-            Status::ServiceUnavailable,
-            "Too many listings are under way. It may work in a moment.",
-        );
-    };
+    let body = Listed::new(body).ok_or(Status::ServiceUnavailable)?;
     let mut fields = FieldBlock::default();
     fields.push("Vary", "Accept");
     fields.push_lines(policy_lines);
     fields.push_content_type(media_type);
     fields.push_number("Content-Length", body.0.len() as u64);
-    Response { status: Status::Ok, fields, body: Body::Bytes(Bytes::from_owner(body)) }
+    Ok(Response { status: Status::Ok, fields, body: Body::Bytes(Bytes::from_owner(body)) })
 }
 
 /// A listing in memory, counted until the last of it is sent.
@@ -145,14 +150,18 @@ fn read(open: &OpenFolder, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>
         if items.len() == ENTRIES_MAX {
             return Ok((items, false));
         }
-        // What went away since, and links that lead nowhere or out, are not there.
         let stat = match statat(&open.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
                 open.stat_link(&beneath(path, name))
             }
             other => other,
         };
-        let Ok(stat) = stat else { continue };
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(errno) if status_of(errno) == Status::ServiceUnavailable => return Err(errno),
+            // What went away since, and links that lead nowhere or out, are not there.
+            Err(_) => continue,
+        };
         let is_folder = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => true,
             FileType::RegularFile => false,

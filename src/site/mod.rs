@@ -101,8 +101,14 @@ impl Site {
         let mut policy_lines = FieldBlock::default();
         // Rules for what is beneath the folder are for its page, too, listed or written.
         self.policy.push_fields(&mut policy_lines, &root::file_of(&path));
-        let (path, policy_lines) = (path.into_owned(), policy_lines.freeze());
-        Answer::Later(Box::new(move || listing::respond(&folder, &path, wanted, &policy_lines)))
+        let (path, policy_lines, policy) = (path.into_owned(), policy_lines.freeze(), self.policy.clone());
+        Answer::Later(Box::new(move || {
+            listing::respond(&folder, &path, wanted, &policy_lines).unwrap_or_else(|status| {
+                let mut response = error_response(status, explanation(status));
+                policy.push_extra_fields(&mut response.fields, &path.relative);
+                response
+            })
+        }))
     }
 
     /// Answers with `file`, or a part of it, or that the client has it.

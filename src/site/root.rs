@@ -342,7 +342,7 @@ fn find_in_sample(relative: &[u8], extension: &str) -> Found {
 }
 
 /// What a failed open is answered with: what leads nowhere and what leads out of the root look the same.
-fn status_of(errno: Errno) -> Status {
+pub fn status_of(errno: Errno) -> Status {
     match errno {
         Errno::ACCESS | Errno::PERM => Status::Forbidden,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR => Status::ServiceUnavailable,

@@ -16,7 +16,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
@@ -48,8 +48,14 @@ pub struct Hold(Arc<Gate>);
 
 #[derive(Default)]
 struct Gate {
-    is_closed: Mutex<bool>,
-    opened: Condvar,
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_closed: bool,
+    waiting: usize,
 }
 
 impl Disk {
@@ -73,8 +79,16 @@ impl Disk {
 
     /// Has what is held wait. Drop it before the server: a process that waits for a file can't be killed.
     pub fn hold(&self) -> Hold {
-        *self.gate.is_closed.lock().expect("nobody panics with it") = true;
+        self.gate.lock().is_closed = true;
         Hold(self.gate.clone())
+    }
+}
+
+impl Hold {
+    /// Returns when somebody is held.
+    pub fn wait_for_one(&self) {
+        let state = self.0.lock();
+        drop(self.0.changed.wait_while(state, |state| state.waiting == 0).expect("nobody panics with it"));
     }
 }
 
@@ -89,15 +103,22 @@ impl Drop for Disk {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        *self.0.is_closed.lock().expect("nobody panics with it") = false;
-        self.0.opened.notify_all();
+        self.0.lock().is_closed = false;
+        self.0.changed.notify_all();
     }
 }
 
 impl Gate {
     fn pass(&self) {
-        let is_closed = self.is_closed.lock().expect("nobody panics with it");
-        drop(self.opened.wait_while(is_closed, |is_closed| *is_closed).expect("nobody panics with it"));
+        let mut state = self.lock();
+        state.waiting += 1;
+        self.changed.notify_all();
+        state = self.changed.wait_while(state, |state| state.is_closed).expect("nobody panics with it");
+        state.waiting -= 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().expect("nobody panics with it")
     }
 }
 

@@ -175,6 +175,25 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
     }
 }
 
+/// A thread that waits for a disk can't be woken. The signal must reach another.
+#[test]
+fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
+    let Some((site, disk)) = site_on_it() else { return };
+    for (number, strategy) in Strategy::ALL.into_iter().enumerate() {
+        let mut server = Server::start(strategy, site.beside("disk"), &["--shutdown-timeout", "0.2"]);
+        let hold = disk.hold();
+        let mut peer = server.connect();
+        peer.send(get(&format!("/held-open-{}.html", 100 + number)));
+        hold.wait_for_one();
+        server.signal(rustix::process::Signal::TERM);
+        support::wait_until("the port is closed", || {
+            std::net::TcpStream::connect(server.address).is_err().then_some(())
+        });
+        drop(hold);
+        server.wait();
+    }
+}
+
 #[test]
 fn parts_of_a_large_file_are_the_same_under_every_strategy() {
     let Some((site, _disk)) = site_on_it() else { return };
