@@ -40,7 +40,6 @@ pub enum Model {
 
 /// What a thread that may come and go remembers of the site, in bytes; there may be thousands of them.
 const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
-const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the threads of this strategy have in common.
 struct Blocking {
     listener: Listener,
@@ -68,7 +67,7 @@ pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model, 
     });
     tell();
     match model {
-        Model::Iterative => server.accept_and_serve(server.worker("iterative", CACHE_BYTES_MAX)),
+        Model::Iterative => server.accept_and_serve(server.worker("iterative", super::CACHE_BYTES_MAX)),
         Model::Process => server.accept_and_fork(&children),
         Model::Thread => server.accept_and_spawn(),
         Model::Pool(threads) => server.accept_in_pool(threads)?,
@@ -89,7 +88,7 @@ impl Blocking {
     fn accept_in_pool(&self, threads: usize) -> io::Result<()> {
         std::thread::scope(|scope| {
             let started = (0..threads).try_for_each(|n| {
-                let worker = self.worker(&format!("pool {n}"), CACHE_BYTES_MAX / threads as u64);
+                let worker = self.worker(&format!("pool {n}"), super::CACHE_BYTES_MAX / threads as u64);
                 std::thread::Builder::new().spawn_scoped(scope, move || self.accept_and_serve(worker)).map(drop)
             });
             if started.is_err() {
@@ -123,7 +122,7 @@ impl Blocking {
     }
 
     fn accept_and_fork(&self, children: &Children) {
-        let mut worker = self.worker("process", CACHE_BYTES_MAX);
+        let mut worker = self.worker("process", super::CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
                 let log_writer = worker.start_log_of_its_own();
