@@ -36,6 +36,7 @@ fn a_usage_error_names_its_option_and_ends_with_2() {
         (&["--color", "green"], "--color"),
         (&["--connections", "999999"], "--connections"),
         (&["--against", "nginx"], "--against"),
+        (&["--workloads", "keep-alive,heavy"], "heavy"),
     ] {
         let output = compare(arguments);
         let told = String::from_utf8_lossy(&output.stderr);
@@ -127,7 +128,8 @@ fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line comes");
     let url = line.split(' ').find(|word| word.starts_with("http://")).expect("it says where").trim().to_owned();
     let against = format!("other={url}page.html,{}", other.id());
-    let arguments = ["--strategies", "mio", "--against", &against, "--rounds", "1", "--idle", "20", "--slow", "4"];
+    let arguments =
+        ["--strategies", "mio", "--against", &against, "--workloads", "keep-alive,large-file", "--rounds", "1"];
     let results = results(&arguments, folder.path());
     let _ = other.kill();
     let _ = other.wait();
