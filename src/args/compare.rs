@@ -83,9 +83,9 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "number", default = "32", from_str_fn(small_count))]
     slow: u32,
 
-    /// requests a second of the paced workload (default 2000)
-    #[argh(option, arg_name = "number", default = "2000", from_str_fn(small_count))]
-    rate: u32,
+    /// requests a second of the paced workload (default 2000, with --quick 5000: a p99 needs a hundred)
+    #[argh(option, arg_name = "number", from_str_fn(small_count))]
+    rate: Option<u32>,
 
     /// auto, always or never (default auto: at a terminal, unless NO_COLOR is set)
     #[argh(option, arg_name = "when", default = "ColorChoice::Auto")]
@@ -136,7 +136,7 @@ impl Compare {
                 depth: self.depth,
                 idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
                 slow: self.slow,
-                rate: self.rate,
+                rate: self.rate.unwrap_or(if self.quick { 5000 } else { 2000 }),
             },
         };
         Ok((request, Telling { html: self.html, json: self.json, color: self.color }))
