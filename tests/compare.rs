@@ -3,11 +3,13 @@
 //! The machine that runs tests is busy, so nothing here depends on who is faster but where the difference is made on
 //! purpose and large.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn compare(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
@@ -36,6 +38,7 @@ fn a_usage_error_names_its_option_and_ends_with_2() {
         (&["--color", "green"], "--color"),
         (&["--connections", "999999"], "--connections"),
         (&["--against", "nginx"], "--against"),
+        (&["--workloads", "keep-alive,heavy"], "heavy"),
     ] {
         let output = compare(arguments);
         let told = String::from_utf8_lossy(&output.stderr);
@@ -116,6 +119,49 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
 }
 
 #[test]
+fn where_nothing_is_measured_the_status_is_3() {
+    let output = compare(&["--quick", "--strategies", "mio", "--workloads", "keep-alive-77"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).ends_with("miniweb: nothing valid could be measured\n"));
+}
+
+#[test]
+fn a_run_ends_in_its_time_with_all_rounds_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = Instant::now();
+    let results = results(&["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"], folder.path());
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    // A machine that is busy with other tests may be too slow for all of them, and then it is said.
+    match results.completeness {
+        Completeness::Whole => assert_eq!(results.cells.iter().map(|cell| cell.rounds.len()).min(), Some(3)),
+        Completeness::Partial { reason } => assert_eq!(reason, "the time was up"),
+    }
+}
+
+#[test]
+fn who_is_interrupted_tells_what_was_measured() {
+    let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
+        .args(["compare", "--quick", "--strategies", "mio", "--seed", "3", "--workloads", "keep-alive"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it was built");
+    // The plan is told before the first turn.
+    let mut told = BufReader::new(comparison.stderr.take().expect("it is piped"));
+    let mut plan = String::new();
+    while !plan.contains("Seed 3.") {
+        assert!(told.read_line(&mut plan).expect("a pipe can be read") > 0, "{plan}");
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    let pid = Pid::from_raw(comparison.id().cast_signed()).expect("it is a process");
+    kill_process(pid, Signal::INT).expect("it lives");
+    let output = comparison.wait_with_output().expect("it is a child");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.starts_with("PARTIAL: interrupted. ") && report.contains("mio again"), "{report}");
+}
+
+#[test]
 fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("page.html"), vec![b'x'; 500]).expect("a new file");
@@ -124,10 +170,11 @@ fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     let mut other = other.stdout(Stdio::piped()).spawn().expect("it was built");
     let mut line = String::new();
     let stdout = other.stdout.take().expect("it is piped");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line comes");
+    BufReader::new(stdout).read_line(&mut line).expect("a line comes");
     let url = line.split(' ').find(|word| word.starts_with("http://")).expect("it says where").trim().to_owned();
     let against = format!("other={url}page.html,{}", other.id());
-    let arguments = ["--strategies", "mio", "--against", &against, "--rounds", "1", "--idle", "20", "--slow", "4"];
+    let arguments =
+        ["--strategies", "mio", "--against", &against, "--workloads", "keep-alive,large-file", "--rounds", "1"];
     let results = results(&arguments, folder.path());
     let _ = other.kill();
     let _ = other.wait();

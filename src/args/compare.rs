@@ -11,7 +11,7 @@ use super::values::{count, seconds};
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
-use crate::compare::workloads::Knobs;
+use crate::compare::workloads::{self, Knobs};
 
 /// Measure what each strategy costs under the same load, and say how sure that is.
 #[derive(FromArgs, Debug)]
@@ -33,6 +33,11 @@ pub(super) struct Compare {
     /// (default all; with --quick mio, poll-list and blocking:thread)
     #[argh(option, arg_name = "names")]
     strategies: Option<String>,
+
+    /// loads, with commas: keep-alive, pipelined, connection-per-request, large-file, slow-readers,
+    /// mostly-idle, open, or one by its whole name, e.g. keep-alive-64 (default all)
+    #[argh(option, arg_name = "names", from_str_fn(workload_names))]
+    workloads: Option<Vec<String>>,
 
     /// another server as name=URL,PID, e.g. nginx=http://127.0.0.1:8080/,1234
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
@@ -78,9 +83,9 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "number", default = "32", from_str_fn(small_count))]
     slow: u32,
 
-    /// requests a second of the paced workload (default 2000)
-    #[argh(option, arg_name = "number", default = "2000", from_str_fn(small_count))]
-    rate: u32,
+    /// requests a second of the paced workload (default 2000, with --quick 5000: a p99 needs a hundred)
+    #[argh(option, arg_name = "number", from_str_fn(small_count))]
+    rate: Option<u32>,
 
     /// auto, always or never (default auto: at a terminal, unless NO_COLOR is set)
     #[argh(option, arg_name = "when", default = "ColorChoice::Auto")]
@@ -121,6 +126,7 @@ impl Compare {
             command,
             root: self.root,
             contenders,
+            workloads: self.workloads,
             time: self.time.unwrap_or(if self.quick { QUICK_TIME } else { TIME }),
             seed: self.seed.unwrap_or_else(seed_of_the_moment),
             rounds: self.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
@@ -130,7 +136,7 @@ impl Compare {
                 depth: self.depth,
                 idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
                 slow: self.slow,
-                rate: self.rate,
+                rate: self.rate.unwrap_or(if self.quick { 5000 } else { 2000 }),
             },
         };
         Ok((request, Telling { html: self.html, json: self.json, color: self.color }))
@@ -161,6 +167,15 @@ fn small_count(text: &str) -> Result<u32, String> {
     const MAX: u32 = 20_000;
     let wanted = "a whole number from 1 to 20000 is needed";
     text.parse().ok().filter(|count| (1..=MAX).contains(count)).ok_or_else(|| wanted.to_owned())
+}
+
+fn workload_names(text: &str) -> Result<Vec<String>, String> {
+    let kinds = workloads::NAMES;
+    let names = text.split(',').map(|name| match kinds.iter().any(|kind| name.starts_with(kind)) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("{name:?} is none of {}", kinds.join(", "))),
+    });
+    names.collect()
 }
 
 fn foreign(text: &str) -> Result<Contender, String> {

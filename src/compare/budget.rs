@@ -28,7 +28,7 @@ pub(super) struct Budget {
 }
 
 /// What is expected of a turn beside its windows until one was taken: starting a server, connecting, ending it.
-const BESIDE: Duration = Duration::from_millis(80);
+const BESIDE: Duration = Duration::from_millis(40);
 /// Of the time there is; the rest is for turns that take longer than the others.
 const AIM: f64 = 0.97;
 /// A shorter window sees too few answers for a quantile, and too few of the scheduler's whims.

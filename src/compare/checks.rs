@@ -1,8 +1,8 @@
 //! What a measurement must pass before it is believed.
 //!
 //! A benchmark that can't go wrong can't be trusted either. Every cell is held to the checks below; a cell that fails
-//! one is shown with the reason, and never ranked by what the check concerns. The checks judge the measuring, not the arm: a slow server passes
-//! all of them.
+//! one is shown with the reason, and never ranked by what the check concerns. The checks judge the measuring, not the
+//! arm: a slow server passes all of them.
 //!
 //! # Laws
 //! - A check that lacks its facts says so and fails nothing: a foreign server has no CPU clock of ours.

@@ -12,7 +12,7 @@ use std::fmt::{self, Write};
 use super::chart::{self, bars, curve, spectrum};
 use super::checks::{self, Outcome};
 use super::metric::Metric;
-use super::results::{Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload};
+use super::results::{Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload, WorkloadKind};
 use super::statistics::estimate;
 use super::svg::{Drawing, escape};
 use super::verdict::{noise, pairs, sentence};
@@ -183,17 +183,23 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
         "By the server's own ledger, each name in its shade.",
         each(bars::draw_syscalls),
     )?;
+    // What is held tells nothing new with every load: the most that ask, and the most that do not.
+    let most = |is_idle: bool| {
+        let of_kind = closed.iter().filter(move |load| (load.kind == WorkloadKind::MostlyIdle) == is_idle);
+        of_kind.max_by_key(|load| load.connections)
+    };
+    let holding = || most(false).into_iter().chain(most(true)).copied();
     plot_section(
         out,
         "Memory per connection",
         "Growth of the server's memory, on an axis of magnitudes.",
-        each(|results, load| bars::draw_points(results, load, Metric::MemoryPerConnection)),
+        holding().map(|load| (load.title.as_str(), bars::draw_points(results, load, Metric::MemoryPerConnection))),
     )?;
     plot_section(
         out,
         "CPU while idle",
         "All connections open, no request under way. 100 % is one core.",
-        each(|results, load| bars::draw(results, load, Metric::IdleCpu)),
+        holding().map(|load| (load.title.as_str(), bars::draw(results, load, Metric::IdleCpu))),
     )
 }
 

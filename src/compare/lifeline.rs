@@ -6,7 +6,7 @@
 //! The server tells it itself because only it can: what ended threads and children have used is in no file of
 //! `/proc` finer than a hundredth of a second, but in getrusage(2) to the microsecond.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -45,7 +45,13 @@ impl Lifeline {
     pub(super) fn ask(&self) -> io::Result<Usage> {
         let mut answer = [0; ANSWER_BYTES];
         (&self.0).write_all(&[0])?;
-        (&self.0).read_exact(&mut answer)?;
+        (&self.0).read_exact(&mut answer).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => {
+                io::Error::new(ErrorKind::TimedOut, "the server did not tell in time what it used")
+            }
+            ErrorKind::UnexpectedEof => io::Error::new(ErrorKind::UnexpectedEof, "the server ended"),
+            _ => error,
+        })?;
         Ok(Usage::of_bytes(&answer))
     }
 }

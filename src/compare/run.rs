@@ -27,6 +27,8 @@ pub struct Request {
     pub root: Option<PathBuf>,
     /// Strategies and foreign servers, in the order of the reports.
     pub contenders: Vec<Contender>,
+    /// By name or by how their names begin; None for all.
+    pub workloads: Option<Vec<String>>,
     /// For all of it.
     pub time: Duration,
     /// Where the order of turns comes from.
@@ -89,7 +91,11 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     // The noise is that of the first strategy that is named.
     let first = contenders.iter().find(|contender| contender.arm.kind == ArmKind::Strategy);
     contenders.extend(first.map(Contender::twin));
-    let workloads = bench.workloads(&request.knobs);
+    let mut workloads = bench.workloads(&request.knobs);
+    workloads.retain(|workload| {
+        let is_named = |name: &String| workload.name == *name || workload.name.starts_with(&format!("{name}-"));
+        request.workloads.as_ref().is_none_or(|names| names.iter().any(is_named))
+    });
 
     let began = Instant::now();
     let mut budget =

@@ -91,7 +91,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(3);
+        // Half a second more than it has for that.
+        const PATIENCE: Duration = Duration::from_millis(1500);
         let Some(OwnChild { process: child, .. }) = &mut self.child else { return };
         // In order, so that the children of a server end with it and take no core from the next.
         if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {

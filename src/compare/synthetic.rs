@@ -228,13 +228,13 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
 
 /// Lopsided, with a long tail, of the mean wanted.
 fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
-    let mut recorder = hdrhistogram::Histogram::<u64>::new(3).expect("3 digits are allowed");
-    let samples = requests.clamp(1, 400);
+    let mut recorder = hdrhistogram::Histogram::<u64>::new_with_max(60_000_000_000, 2).expect("2 digits are allowed");
+    let samples = requests.clamp(1, 150);
     for _ in 0..samples {
         let usual = 0.6 - 0.36 * (1.0 - random.unit()).ln();
         let tail = if random.unit() < 0.003 { 3.0 + 9.0 * random.unit() } else { 0.0 };
         let value_ns = (mean_us * 1000.0 * (usual + tail)).max(1.0) as u64;
-        recorder.record_n(value_ns, requests.div_ceil(samples)).expect("it grows");
+        recorder.record_n(value_ns, requests.div_ceil(samples)).expect("nothing takes a minute");
     }
     Histogram::of(&recorder)
 }

@@ -49,6 +49,19 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         )?;
         page.gap()?;
     }
+    let (environment, options) = (&results.environment, &results.options);
+    let words = format!(
+        "{} in {} s: {}, {} cores; seed {}, {} rounds, windows of about {} ms.",
+        environment.started_at,
+        environment.elapsed_seconds,
+        environment.cpu_model,
+        environment.cores,
+        options.seed,
+        options.rounds,
+        options.window_ms
+    );
+    page.paragraph(Style::Faint, 0, &words)?;
+    page.gap()?;
     for workload in &results.workloads {
         page.workload(results, workload)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! "mio uses 0.61 [0.58, 0.63] of poll-list's CPU time per request" is said only if all of this holds; else it is
 //! "no difference shown", which is not "they are equal":
-//! 1. both cells pass their checks (`checks`);
+//! 1. both cells pass the checks that concern the metric (`checks`);
 //! 2. there are rounds enough for an interval of at least [`LEVEL_MIN`] (five or more);
 //! 3. the interval of the per-round ratio excludes 1;
 //! 4. the effect is larger than [`EFFECT_MIN`], and larger than any that one strategy showed against itself in this

@@ -6,9 +6,10 @@
 //!
 //! # Laws
 //! - Nothing is interpolated: a crossover lies *between* two measured points, and that is how it is told.
+//! - Where the client was the limit of one, nobody leads in what that hides: the one might have been faster.
 //! - An arm leads alone only by verdicts; who can't be told apart from the best leads with it.
 
-use super::checks;
+use super::checks::{self, Check};
 use super::metric::{Better, Metric};
 use super::results::{Arm, Cell, Results, Workload};
 use super::statistics::ratio;
@@ -142,6 +143,14 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
         let is_ranked = !metric.values(cell).is_empty() && checks::is_valid(results, workload, Some(cell), metric);
         is_ranked.then_some((arm, cell))
     };
+    let is_held_back = |arm: &Arm| {
+        let cell = results.cell(&workload.name, &arm.name);
+        let failures = checks::failures(results, workload, cell);
+        failures.iter().any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
+    };
+    if ranked_arms(results).into_iter().any(is_held_back) {
+        return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
+    }
     let rivals: Vec<(&Arm, &Cell)> = ranked_arms(results).into_iter().filter_map(rival).collect();
     let beats = |a: &Cell, b: &Cell| match verdict_of_valid(metric, a, b, noise) {
         Verdict::Differs(estimate) => (estimate.median > 1.0) == (metric.better() == Better::More),
@@ -255,6 +264,17 @@ mod tests {
         assert!(Axis::BodyBytes.joins(workload("keep-alive-8"), workload("large")));
         assert!(!Axis::Connections.joins(workload("keep-alive-64"), workload("pipelined")));
         assert!(!Axis::Connections.joins(workload("keep-alive-8"), workload("keep-alive-8")));
+    }
+
+    #[test]
+    fn nobody_leads_before_one_that_the_client_held_back() {
+        let mut results = synthetic::results(5);
+        let held_back = |cell: &&mut Cell| cell.arm == "mio" && cell.workload == "pipelined";
+        let cell = results.cells.iter_mut().find(held_back).expect("it was made");
+        cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
+        let leads_in =
+            |metric| leads(&results).iter().any(|lead| lead.workload.name == "pipelined" && lead.metric == metric);
+        assert!(!leads_in(Metric::Throughput) && leads_in(Metric::CpuPerRequest));
     }
 
     #[test]

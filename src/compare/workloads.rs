@@ -3,6 +3,10 @@
 use super::results::{Pacing, Workload, WorkloadKind};
 use super::site::{TestFile, TestSite};
 
+/// How their names begin.
+pub const NAMES: [&str; 7] =
+    ["keep-alive", "pipelined", "connection-per-request", "large-file", "slow-readers", "mostly-idle", "open"];
+
 /// What may be turned of them.
 #[derive(Clone, Debug)]
 pub struct Knobs {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -223,7 +223,7 @@ impl Flow {
 pub(super) fn proven(
     address: SocketAddr,
     ask: &Ask,
-    patience: std::time::Duration,
+    give_up: Instant,
     receive_buffer_bytes: Option<usize>,
 ) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -231,9 +231,11 @@ pub(super) fn proven(
     if let Some(bytes) = receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
     }
-    socket.connect_timeout(&address.into(), patience)?;
+    // A timeout of zero would be none.
+    let left = || give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    socket.connect_timeout(&address.into(), left())?;
     let mut socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(patience))?;
+    socket.set_read_timeout(Some(left()))?;
     socket.write_all(ask.first())?;
     let (mut reader, mut piece) = (AnswerReader::default(), [0; 16 * 1024]);
     loop {

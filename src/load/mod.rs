@@ -73,8 +73,9 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
-/// How long a server may take for the first answer on a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server may take for the first answers on all connections, and for each of them more.
+const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE_MORE: Duration = Duration::from_millis(2);
 /// After a fault a flow rests, so that a server that is down is not asked a million times.
 const REST: Duration = Duration::from_millis(10);
 /// How often lateness is looked for.
@@ -139,9 +140,12 @@ impl Load {
     pub fn open(plan: Plan) -> io::Result<Load> {
         let poll = Poll::new()?;
         let kept = Ask { requests: vec![without_close(plan.ask.first())], reuse: Reuse::KeepAlive, ..plan.ask.clone() };
-        let open = |_| proven_or_why(plan.address, &kept);
+        let connections = plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
+        let give_up = Instant::now() + PATIENCE + PATIENCE_MORE * connections as u32;
+        let open = |_| proven_or_why(plan.address, &kept, give_up);
         let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
-        let slow = plan.slow.clone().map(|readers| SlowClients::open(plan.address, readers, &kept)).transpose()?;
+        let slow =
+            plan.slow.clone().map(|readers| SlowClients::open(plan.address, readers, &kept, give_up)).transpose()?;
         let mut flows = Vec::with_capacity(plan.active);
         for key in 0..plan.active {
             if plan.ask.reuse == Reuse::Never {
@@ -351,10 +355,10 @@ fn watch(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io:
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
 }
 
-fn proven_or_why(address: SocketAddr, ask: &Ask) -> io::Result<TcpStream> {
-    flow::proven(address, ask, PATIENCE, None).map_err(|error| match error.kind() {
+fn proven_or_why(address: SocketAddr, ask: &Ask, give_up: Instant) -> io::Result<TcpStream> {
+    flow::proven(address, ask, give_up, None).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer on a new connection in {PATIENCE:?}"))
+            io::Error::new(io::ErrorKind::TimedOut, "no answer on a new connection in time")
         }
         kind => io::Error::new(kind, format!("the first request on a connection failed: {error}")),
     })

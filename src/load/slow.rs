@@ -7,10 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::Ask;
 use super::answer::AnswerReader;
 use super::flow::proven;
 use super::tally::{Fault, Window};
-use super::{Ask, PATIENCE};
 
 /// Some slow readers of one file.
 #[derive(Clone, Debug)]
@@ -44,8 +44,13 @@ struct SlowClient {
 
 impl SlowClients {
     /// All of them connected. `small` is asked for first: to wait for an answer of theirs would take them long.
-    pub(super) fn open(address: SocketAddr, readers: SlowReaders, small: &Ask) -> io::Result<SlowClients> {
-        let clients = (0..readers.connections).map(|_| SlowClient::open(address, &readers.ask, small));
+    pub(super) fn open(
+        address: SocketAddr,
+        readers: SlowReaders,
+        small: &Ask,
+        give_up: Instant,
+    ) -> io::Result<SlowClients> {
+        let clients = (0..readers.connections).map(|_| SlowClient::open(address, &readers.ask, small, give_up));
         Ok(SlowClients { clients: clients.collect::<io::Result<_>>()?, readers, address, next_tick: Instant::now() })
     }
 
@@ -66,7 +71,7 @@ impl SlowClients {
             if client.read(&mut scratch[..share], &self.readers.ask, window).is_err() {
                 window.failed(Fault::ClosedEarly, 1);
                 // If it fails, too, the next tick finds the old socket closed and tries again.
-                if let Ok(fresh) = SlowClient::open(self.address, &self.readers.ask, small) {
+                if let Ok(fresh) = SlowClient::open(self.address, &self.readers.ask, small, now + TICK) {
                     *client = fresh;
                 }
             }
@@ -75,8 +80,8 @@ impl SlowClients {
 }
 
 impl SlowClient {
-    fn open(address: SocketAddr, ask: &Ask, small: &Ask) -> io::Result<SlowClient> {
-        let mut socket = proven(address, small, PATIENCE, Some(RECEIVE_BUFFER_BYTES))?;
+    fn open(address: SocketAddr, ask: &Ask, small: &Ask, give_up: Instant) -> io::Result<SlowClient> {
+        let mut socket = proven(address, small, give_up, Some(RECEIVE_BUFFER_BYTES))?;
         socket.write_all(ask.first())?;
         Ok(SlowClient { socket, reader: AnswerReader::default() })
     }

@@ -40,6 +40,7 @@ pub enum Model {
 
 /// What a thread that may come and go remembers of the site, in bytes; there may be thousands of them.
 const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
+
 /// What the threads of this strategy have in common.
 struct Blocking {
     listener: Listener,

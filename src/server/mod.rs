@@ -88,7 +88,7 @@ pub struct Settings {
     pub ledger_page: Option<File>,
 }
 
-/// What the workers of a reactor strategy remember of the site, together, in bytes.
+/// What the workers of a server remember of the site, together, in bytes.
 const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Listens, calls `announce` with the real address, and serves until a signal stops it.

@@ -90,12 +90,24 @@ fn nines_of(spectrum: &Histogram) -> f64 {
 }
 
 fn points(spectrum: &Histogram, across: &Scale, up: &Scale) -> Vec<(f64, f64)> {
-    const STEPS_PER_NINE: f64 = 20.0;
+    const STEPS_PER_NINE: f64 = 16.0;
     let steps = (nines_of(spectrum) * STEPS_PER_NINE) as usize;
     let nines = (0..=steps).map(|step| step as f64 / STEPS_PER_NINE);
     let place = |nines: f64| {
         let value_ns = spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))?;
         Some((across.at(nines), up.at(value_ns as f64)))
     };
-    nines.filter_map(place).collect()
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for point in nines.filter_map(place) {
+        // Of a flat stretch the two ends say it all.
+        if let [.., (_, before), (x, last)] = &mut points[..]
+            && *before == *last
+            && *last == point.1
+        {
+            *x = point.0;
+        } else {
+            points.push(point);
+        }
+    }
+    points
 }
