@@ -13,7 +13,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use slab::Slab;
-use socket2::{Domain, Socket, Type};
 
 const LISTENER: Token = Token(usize::MAX);
 /// Longer files are sent by sendfile: a copy through this program would be no floor.
@@ -46,10 +45,7 @@ struct Client {
 /// The system's.
 pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let answers = paths.iter().map(|path| Answer::new(root, path)).collect::<io::Result<Vec<_>>>()?;
-    let listener = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
-    listener.set_tcp_nodelay(true)?;
-    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    listener.listen(4096)?;
+    let listener = crate::server::listening((Ipv4Addr::LOCALHOST, 0).into())?;
     announce(listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?);
 
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));

@@ -197,6 +197,17 @@ fn defer_accept(socket: &Socket) {
     let _ = nix::sys::socket::setsockopt(socket, DeferAccept, &SECONDS);
 }
 
+/// A socket that listens at `address` like those of every strategy and never waits, for whoever wants to be compared with them.
+///
+/// # Errors
+/// The system's.
+pub fn listening(address: SocketAddr) -> io::Result<Socket> {
+    let socket = bind_one(address, false)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
 fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart can bind while connections of the last run are in TIME_WAIT.

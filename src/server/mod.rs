@@ -31,6 +31,7 @@ use std::time::Duration;
 pub use access_log::LogFormat;
 pub use blocking::Model;
 pub use fork::common_account;
+pub use listen::listening;
 pub use privileges::Privileges;
 
 use crate::http::Limits;
