@@ -64,11 +64,13 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
         for round in &cell.rounds {
             assert!(round.requests > 0, "{} {}", cell.arm, cell.workload);
             assert_eq!(round.latency.count(), round.requests);
-            // Two windows begin and end at rest, so the calls are those of the requests and of no others.
+            // Windows begin and end at rest, so the calls are those of the requests and of no others; but for the last one
+            // of a worker, which is entered a moment after it was made.
             if let Some(calls) = &round.syscalls
                 && results.workload(&cell.workload).is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
             {
-                assert_eq!(calls["sendto"], round.requests, "{} {}", cell.arm, cell.workload);
+                let apart = calls["sendto"].abs_diff(round.requests + round.errors_total());
+                assert!(apart <= 1, "{} {}: {calls:?} for {}", cell.arm, cell.workload, round.requests);
             }
         }
     }

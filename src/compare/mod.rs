@@ -7,7 +7,7 @@
 //! | [`run`] | the turns: who takes which, and what is noted of it |
 //! | `contender`, `workloads`, `order`, `site` | who takes part, under which loads, in which order, serving what |
 //! | `budget` | for how long |
-//! | [`bench`] | one turn |
+//! | [`mod@bench`] | one turn |
 //! | `server`, `floor`, `cores`, `gate` | one arm at work; the bare loop; who has which core; equal answers first |
 //! | [`lifeline`], `process`, `environment` | what the kernel knows of a server and of the machine |
 //! | [`results`] | what was measured, as plain data; everything below reads it and nothing else |
