@@ -206,8 +206,8 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
     const HUGE: u64 = 1 << 30;
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    // Before it are the listener, the signals and the helpers.
-    let fault = "error=ENOSPC:when=4+1";
+    // Before it are the listener, the signals, the alarm and the helpers.
+    let fault = "error=ENOSPC:when=5+1";
     let Some(server) = with_fault(Strategy::Mio, &site, "epoll_ctl", fault, &["--log", "json"]) else { return };
     let mut peer = server.connect();
     peer.send(get("/huge.bin"));

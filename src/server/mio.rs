@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::alarm::Alarm;
 use super::clients::Clients;
 use super::door::{Admission, Door};
 use super::drive::Readable;
@@ -34,10 +35,12 @@ use crate::ledger::Call;
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 const OTHERS: Token = Token(usize::MAX - 2);
+const ALARM: Token = Token(usize::MAX - 3);
 
 /// One worker's loop and all it owns.
 pub(super) struct Reactor {
     poll: Poll,
+    alarm: Alarm,
     phase: Phase,
     clients: Clients,
     /// How long a stop waits.
@@ -59,19 +62,20 @@ enum Phase {
 impl Reactor {
     /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
     pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &Stop) -> io::Result<Reactor> {
-        let (poll, signal) = (Poll::new()?, stop.waker()?);
+        let (poll, alarm, signal) = (Poll::new()?, Alarm::new()?, stop.waker()?);
         poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&alarm.as_fd().as_raw_fd()), ALARM, Interest::READABLE)?;
         let worker = worker(Waker::new(poll.registry(), OTHERS)?);
         let phase = Phase::Serving { door, may_wait: false, _signal: signal };
-        Ok(Reactor { poll, phase, clients: Clients::new(worker), timeout: stop.timeout() })
+        Ok(Reactor { poll, alarm, phase, clients: Clients::new(worker), timeout: stop.timeout() })
     }
 
     /// Serves until it is told to stop and has finished.
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.is_finished() {
-            let (patience, before) = (self.patience(), self.clients.len());
+            let (patience, before) = (self.patience()?, self.clients.len());
             self.clients.worker.ledger.count(Call::Wait);
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -83,6 +87,7 @@ impl Reactor {
                     LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
                     OTHERS => self.clients.serve_others(),
+                    ALARM => self.alarm.rang(),
                     Token(key) => {
                         if event.is_error() {
                             self.clients.reset(key);
@@ -136,16 +141,19 @@ impl Reactor {
         }
     }
 
-    /// How long to sleep at most; None for ever.
-    fn patience(&mut self) -> Option<Duration> {
+    /// How long to sleep: not at all, or until something happens, which may be the alarm.
+    fn patience(&mut self) -> io::Result<Option<Duration>> {
         let now = self.clients.worker.clock.now().instant;
         let phase_changes = match &self.phase {
             Phase::Serving { door, may_wait: true, .. } => Some(door.rests_until().unwrap_or(now)),
             Phase::Serving { may_wait: false, .. } => None,
             Phase::Draining { until } => Some(*until),
         };
-        let next = [phase_changes, self.clients.next_look()].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(now))
+        match [phase_changes, self.clients.next_look()].into_iter().flatten().min() {
+            Some(next) if next <= now => Ok(Some(Duration::ZERO)),
+            Some(next) => self.alarm.set(next, now, &self.clients.worker.ledger).map(|()| None),
+            None => Ok(None),
+        }
     }
 
     /// Accepts those who are connected already, then closes the door and lets everyone finish.

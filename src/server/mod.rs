@@ -5,6 +5,7 @@
 //! connection exists, when it wants to be looked at, and what `drive` said of it.
 
 mod access_log;
+mod alarm;
 mod blocking;
 mod clients;
 mod clock;
