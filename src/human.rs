@@ -1,4 +1,4 @@
-//! Amounts as a person reads them.
+//! Amounts as a person reads them, and text as a page or JSON may hold it.
 
 use std::time::Duration;
 
@@ -34,4 +34,26 @@ pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// `text` as the content of an element or a quoted attribute.
+pub fn escape_html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // A line break or a change of direction in a name must not dress it up as another.
+            char if char.is_control()
+                || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                out.push('\u{fffd}')
+            }
+            char => out.push(char),
+        }
+    }
+    out
 }

@@ -6,22 +6,7 @@
 
 use std::fmt::Write;
 
-/// `text` as the content of an element or a quoted attribute.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            char if char.is_control() => out.push('\u{fffd}'),
-            char => out.push(char),
-        }
-    }
-    out
-}
+pub use crate::human::escape_html as escape;
 
 /// From values to places on the page.
 #[derive(Clone, Copy, Debug, PartialEq)]

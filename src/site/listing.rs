@@ -298,24 +298,7 @@ fn href(item: &Item) -> String {
 
 /// What is no UTF-8 is shown as a replacement character; the link says it exactly.
 fn escape_html(name: &[u8]) -> String {
-    let mut out = String::with_capacity(name.len());
-    for char in String::from_utf8_lossy(name).chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // A line break or a change of direction in a name must not dress it up as another.
-            char if char.is_control()
-                || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                out.push('\u{fffd}')
-            }
-            char => out.push(char),
-        }
-    }
-    out
+    human::escape_html(&String::from_utf8_lossy(name))
 }
 
 const STYLE: &str = "\

@@ -103,11 +103,8 @@ impl Site {
         self.policy.push_fields(&mut policy_lines, &root::file_of(&path));
         let (path, policy_lines, policy) = (path.into_owned(), policy_lines.freeze(), self.policy.clone());
         Answer::Later(Box::new(move || {
-            listing::respond(&folder, &path, wanted, &policy_lines).unwrap_or_else(|status| {
-                let mut response = error_response(status, explanation(status));
-                policy.push_extra_fields(&mut response.fields, &path.relative);
-                response
-            })
+            listing::respond(&folder, &path, wanted, &policy_lines)
+                .unwrap_or_else(|status| failure(&policy, status, &path))
         }))
     }
 
@@ -215,7 +212,7 @@ impl Site {
 
     /// What stands at `path` can't be sent.
     fn failure(&self, status: Status, path: &SitePath<'_>) -> Response<File> {
-        self.with_policy(error_response(status, explanation(status)), &path.relative)
+        failure(&self.policy, status, path)
     }
 
     /// To the same path with a slash, so that the links of the folder's page lead into it. The Location has no
@@ -312,6 +309,13 @@ fn takes_html(request: &Request<'_>) -> bool {
         range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
     };
     request.fields.list("accept").any(essence)
+}
+
+/// That what stands at `path` can't be sent, with what the owner wants said.
+fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
+    let mut response = error_response(status, explanation(status));
+    policy.push_extra_fields(&mut response.fields, &path.relative);
+    response
 }
 
 fn explanation(status: Status) -> &'static str {
