@@ -334,7 +334,7 @@ impl<F> Connection<F> {
         now: &Now,
         site: &mut R,
     ) -> (usize, Option<Deferred<F>>) {
-        let mut storage = FieldStorage::new();
+        let mut storage = FieldStorage::default();
         let mut used = 0;
         loop {
             let rest = &bytes[used..];

@@ -100,7 +100,7 @@ mod tests {
 
     fn chosen(accept: &str, available: &[Coding]) -> Option<&'static str> {
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{accept}\r\n");
-        let mut storage = FieldStorage::new();
+        let mut storage = FieldStorage::default();
         let request = crate::http::Request::parse(head.as_bytes(), &mut storage, &crate::http::Limits::default());
         let acceptance = Acceptance::parse(request.expect("a request").fields);
         acceptance.choose(available.iter().copied()).map(Coding::token)

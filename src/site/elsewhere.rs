@@ -70,7 +70,7 @@ impl Elsewhere {
             policy: self.policy.clone(),
             elsewhere: None,
         });
-        let mut storage = FieldStorage::new();
+        let mut storage = FieldStorage::default();
         let response = match Request::parse(head, &mut storage, &Limits::default()) {
             Ok(request) => match site.respond(&request, now) {
                 Answer::Now(response) => response,

@@ -11,7 +11,7 @@ pub fn check(input: &[u8]) {
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
-    let mut storage = FieldStorage::new();
+    let mut storage = FieldStorage::default();
     let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else { return };
     let acceptance = Acceptance::parse(request.fields);
 

@@ -114,7 +114,7 @@ impl Tree {
     /// Against what the standard library says the same path leads to.
     fn check_served(&mut self, path: &[u8]) {
         let head = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        let mut storage = FieldStorage::new();
+        let mut storage = FieldStorage::default();
         let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else { return };
         // The disk is asked each time: nothing remembered is as old.
         self.now.instant += Duration::from_secs(2);

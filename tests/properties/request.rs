@@ -42,7 +42,7 @@ pub fn check(input: &[u8]) {
     let empty_line = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     assert_eq!(empty_line.map(|at| at + 4), Some(head.len()), "a head ends with the first empty line");
 
-    let mut storage = FieldStorage::new();
+    let mut storage = FieldStorage::default();
     match Request::parse(head, &mut storage, &limits) {
         Ok(request) => {
             let strict = match grammar::head(head) {
