@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   look up ──> fresh ─────────────────────────────────────────────> use it
-//!           ├─> older than a second ──> open, fstat ──> unchanged ──> use it for another second
+//!           ├─> no longer fresh ──────> open, fstat ──> unchanged ──> use it for as long again
 //!           └─> unknown                       └───────> changed ────> load it
 //! ```
 //!
 //! Laws:
-//! 1. A change on the disk is visible within [`FRESH`]. Nothing is answered from memory beyond that without
+//! 1. A change on the disk is visible within a second. Nothing is answered from memory beyond that without
 //!    asking the disk, and what isn't there is remembered no longer than what is.
 //! 2. A file that may still have been changing when it was read is read again, whatever its facts say.
 //! 3. Every entry is bounded (content up to [`CONTENT_BYTES_MAX`]), and so is their sum.
@@ -29,7 +29,9 @@ use crate::http::{Acceptance, Coding, FieldBlock, Now, Status};
 use crate::ledger::{Ledger, OpenFile};
 
 /// How long an answer from memory is trusted.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(900);
+/// How long the root is taken for the folder that has its path. With [`FRESH`] it makes the second of law 1.
+const ROOT_FRESH: Duration = Duration::from_millis(100);
 /// Larger files are left to the kernel's own cache and to sendfile.
 pub const CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -40,6 +42,8 @@ pub struct FileCache {
     policy: Arc<Policy>,
     ledger: Arc<Ledger>,
     entries: Cache<Box<[u8]>, Entry, Weight>,
+    /// When the root was last looked at.
+    followed: Option<Instant>,
 }
 
 /// What a path leads to, as far as it is known.
@@ -116,7 +120,7 @@ impl FileCache {
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, bytes_max: u64) -> FileCache {
         const TYPICAL_BYTES: u64 = 4096;
         let entries = Cache::with_weighter((bytes_max / TYPICAL_BYTES) as usize, bytes_max, Weight);
-        FileCache { root, policy, ledger, entries }
+        FileCache { root, policy, ledger, entries, followed: None }
     }
 
     /// What `path` leads to.
@@ -178,7 +182,10 @@ impl FileCache {
     }
 
     fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
-        self.root.follow(&self.ledger);
+        if self.followed.is_none_or(|followed| now.instant.saturating_duration_since(followed) >= ROOT_FRESH) {
+            self.root.follow(&self.ledger);
+            self.followed = Some(now.instant);
+        }
         // What was a file a second ago may be opened again; of anything else it has to be seen first what it is.
         if !matches!(stale, Some(Known::File(_))) && self.root.is_untouchable(path, &self.ledger) {
             return Known::Nothing(Status::NotFound);
@@ -225,13 +232,13 @@ impl FileCache {
         {
             return Vec::new();
         }
-        let beside =
-            Coding::ALL.into_iter().filter_map(|coding| match self.root.find(path, Some(coding), &self.ledger) {
-                Found::File { file, stamp } if stamp.modified() >= original.modified() => {
-                    Some(Sidecar { coding, opened: file, stamp })
-                }
-                _ => None,
-            });
+        let there = Coding::ALL.into_iter().filter(|coding| self.root.may_have_beside(path, *coding, &self.ledger));
+        let beside = there.filter_map(|coding| match self.root.find(path, Some(coding), &self.ledger) {
+            Found::File { file, stamp } if stamp.modified() >= original.modified() => {
+                Some(Sidecar { coding, opened: file, stamp })
+            }
+            _ => None,
+        });
         beside.collect()
     }
 

@@ -9,11 +9,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use include_dir::{Dir, include_dir};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statat, statfs,
 };
@@ -206,7 +208,6 @@ impl Root {
 
     /// The name that decides the media type of what `path` leads to.
     pub fn name_of<'a>(&'a self, path: &'a SitePath<'_>) -> &'a [u8] {
-        use std::os::unix::ffi::OsStrExt;
         match self {
             Root::File(file) => file.as_os_str().as_bytes(),
             _ if path.is_folder => INDEX,
@@ -227,27 +228,33 @@ impl Root {
         !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
     }
 
+    /// Whether a file in `coding` may stand beside the one that `path` leads to, by a look at its name. There mostly is none,
+    /// and this costs a third of an open that fails. A FIFO of that name is left alone, as [`Root::is_untouchable`] says.
+    pub fn may_have_beside(&self, path: &SitePath<'_>, coding: Coding, ledger: &Ledger) -> bool {
+        // The folders on the way were found beneath the root a moment before. A link at the end is for the open to follow.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        ledger.count(Call::StatPath);
+        let looked = match (self, self.held()) {
+            (Root::File(file), _) => statat(CWD, &*in_coding(file.as_os_str().as_bytes(), coding), flags),
+            (_, Some(root)) => statat(root, &*in_coding(&file_of(path), coding), flags),
+            (_, None) => return false,
+        };
+        let kind = looked.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        matches!(kind, Ok(FileType::RegularFile | FileType::Symlink))
+    }
+
     /// Opens what `path` leads to: the file, or the index page of the folder. With a `coding` it is the file beside it
     /// that holds the same in that coding.
     pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, ledger: &Ledger) -> Found {
-        let extension = coding.map_or("", Coding::extension);
-        let found = match self {
-            Root::File(file) => {
-                let mut name = file.as_os_str().to_owned();
-                name.push(extension);
+        let name = |plain| coding.map_or(Cow::Borrowed(plain), |coding| in_coding(plain, coding));
+        let found = match (self, self.held()) {
+            (Root::File(file), _) => {
                 ledger.count(Call::Openat);
-                judge(open(&name, OPEN_FLAGS, Mode::empty()), ledger)
+                judge(open(&*name(file.as_os_str().as_bytes()), OPEN_FLAGS, Mode::empty()), ledger)
             }
             _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
-            Root::Folder { .. } => {
-                let Some(root) = self.held() else { return Found::Nothing(Status::InternalServerError) };
-                let mut relative = file_of(path);
-                if !extension.is_empty() {
-                    relative.to_mut().extend_from_slice(extension.as_bytes());
-                }
-                judge(open_beneath(&root, &relative, ledger), ledger)
-            }
-            Root::Sample => Ok(find_in_sample(&file_of(path), extension)),
+            (_, Some(root)) => judge(open_beneath(&root, &name(&file_of(path)), ledger), ledger),
+            (_, None) => Ok(find_in_sample(&name(&file_of(path)))),
         };
         match found {
             Ok(Found::Folder) if path.is_folder => Found::Nothing(Status::NotFound),
@@ -267,6 +274,11 @@ pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
         true if path.relative.is_empty() => Cow::Borrowed(INDEX),
         true => Cow::Owned([&path.relative[..], b"/", INDEX].concat()),
     }
+}
+
+/// The name of the file that holds the same as `plain` in `coding`.
+fn in_coding(plain: &[u8], coding: Coding) -> Cow<'_, [u8]> {
+    Cow::Owned([plain, coding.extension().as_bytes()].concat())
 }
 
 fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
@@ -327,10 +339,8 @@ pub fn sample_files() -> impl Iterator<Item = (&'static Path, &'static [u8])> {
     SAMPLE.files().map(|file| (file.path(), file.contents()))
 }
 
-fn find_in_sample(relative: &[u8], extension: &str) -> Found {
-    let Some(relative) = std::str::from_utf8(relative).ok().filter(|_| extension.is_empty()) else {
-        return Found::Nothing(Status::NotFound);
-    };
+fn find_in_sample(relative: &[u8]) -> Found {
+    let Ok(relative) = std::str::from_utf8(relative) else { return Found::Nothing(Status::NotFound) };
     match SAMPLE.get_file(relative) {
         Some(file) => {
             let modified = file.metadata().map_or(UNIX_EPOCH, |facts| facts.modified());
@@ -358,18 +368,19 @@ pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Re
 
 /// Reads `range` of a file, or what there is of it.
 pub fn read(file: &OpenFile, range: &Range<u64>, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
-    let mut content = vec![0; (range.end - range.start) as usize];
-    let mut filled = 0;
-    while filled < content.len() {
+    let wanted = (range.end - range.start) as usize;
+    let mut content = Vec::with_capacity(wanted);
+    while content.len() < wanted {
         ledger.count(Call::Read);
-        match rustix::io::pread(file, &mut content[filled..], range.start + filled as u64) {
+        let from = range.start + content.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut content), from) {
             Ok(0) => break,
-            Ok(bytes) => filled += bytes,
-            Err(Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }
-    content.truncate(filled);
+    // An allocation may be larger than was asked for.
+    content.truncate(wanted);
     Ok(content)
 }
 

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::support::{Response, Server, Site, Strategy, patterned};
 use crate::{Case, cases};
 
@@ -13,6 +15,7 @@ pub fn cases() -> Vec<Case> {
         a_sidecar_older_than_the_original_is_passed_over,
         vary_stands_where_there_is_a_choice_and_nowhere_else,
         a_sidecar_asked_for_by_name_is_a_file_like_any_other,
+        a_sidecar_may_be_a_link_but_nothing_else_than_a_file,
         text_is_compressed_here_and_decodes_to_the_same_bytes,
         what_would_not_gain_is_not_compressed,
         codings_are_offered_as_the_owner_wants,
@@ -112,6 +115,23 @@ fn a_sidecar_asked_for_by_name_is_a_file_like_any_other(strategy: Strategy) {
     let response = ask(&Server::start(strategy, site.root(), &[]), "/page.html.gz", "gzip");
     assert_eq!(response.required("Content-Type"), "application/gzip");
     assert_eq!((coding(&response), &response.body[..]), (None, &b"in gzip"[..]));
+}
+
+fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(strategy: Strategy) {
+    let site = coded_site();
+    let aside = site.beside("outside.br");
+    std::fs::write(&aside, "not of this site").expect("it can be written");
+    for (name, target) in [("near.html", "page.html"), ("far.html", "page.html"), ("odd.html", "page.html")] {
+        std::fs::copy(site.path(target), site.path(name)).expect("both are ours");
+        site.set_modified(name, LONG_AGO);
+    }
+    site.link("near.html.br", "page.html.br");
+    site.link("far.html.br", &aside);
+    mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0).expect("a fifo can be made");
+    site.folder("odd.html.zst");
+    let server = Server::start(strategy, site.root(), &["--compress", "sidecar"]);
+    let found = ["/near.html", "/far.html", "/odd.html"].map(|path| coding(&ask(&server, path, "br, zstd")).is_some());
+    assert_eq!(found, [true, false, false]);
 }
 
 fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
