@@ -180,24 +180,30 @@ impl Ledger {
     }
 
     /// Enters a call that moves bytes of `connection`, and what came of it.
+    #[inline]
     pub fn transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
         self.count(call);
         if result == Err(Errno::AGAIN) {
             self.counters().would_block.fetch_add(1, Ordering::Relaxed);
         }
         if self.tracer.is_some() {
-            let name = match call {
-                Call::Recv => "recv",
-                Call::Send | Call::Sendmsg => "send",
-                Call::Sendfile => "sendfile",
-                _ => "transfer",
-            };
-            match result {
-                Ok(0) if call == Call::Recv => self.tell(connection, format_args!("recv: end of input")),
-                Ok(bytes) => self.tell(connection, format_args!("{name} {bytes} bytes")),
-                Err(Errno::AGAIN) => self.tell(connection, format_args!("{name}: would block")),
-                Err(error) => self.tell(connection, format_args!("{name}: {error}")),
-            }
+            self.tell_of_transfer(call, connection, result);
+        }
+    }
+
+    #[cold]
+    fn tell_of_transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
+        let name = match call {
+            Call::Recv => "recv",
+            Call::Send | Call::Sendmsg => "send",
+            Call::Sendfile => "sendfile",
+            _ => "transfer",
+        };
+        match result {
+            Ok(0) if call == Call::Recv => self.tell(connection, format_args!("recv: end of input")),
+            Ok(bytes) => self.tell(connection, format_args!("{name} {bytes} bytes")),
+            Err(Errno::AGAIN) => self.tell(connection, format_args!("{name}: would block")),
+            Err(error) => self.tell(connection, format_args!("{name}: {error}")),
         }
     }
 

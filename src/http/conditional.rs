@@ -39,6 +39,10 @@ pub enum Verdict {
 
 /// Weighs the preconditions of a GET or HEAD.
 pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
+    const CONDITIONS: [&str; 4] = ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"];
+    if !CONDITIONS.iter().any(|name| fields.may_have(name)) {
+        return Verdict::Proceed;
+    }
     if is_present(fields, "if-match") {
         if !any_tag(fields, "if-match", |tag| validators.etag.matches_strongly(tag)) {
             return Verdict::Failed;
@@ -87,9 +91,7 @@ fn any_tag(fields: Fields<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bo
 /// The date of a field that is there once and well-formed, in any of the three formats; None otherwise, which is
 /// how a condition on a date is ignored.
 fn date(fields: Fields<'_>, name: &'static str) -> Option<SystemTime> {
-    let mut values = fields.values(name);
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+    httpdate::parse_http_date(std::str::from_utf8(fields.only(name)?).ok()?).ok()
 }
 
 /// HTTP's dates have no fractions.

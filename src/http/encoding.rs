@@ -48,21 +48,21 @@ impl Acceptance {
     pub fn parse(fields: Fields<'_>) -> Acceptance {
         let mut named = [None; 3];
         let (mut identity, mut any) = (None, None);
-        for member in fields.list("accept-encoding") {
+        fields.list("accept-encoding").for_each(|member| {
             let (name, parameters) = member.split_at(memchr::memchr(b';', member).unwrap_or(member.len()));
             let name = name.trim_ascii();
-            let Some(weight) = weight(parameters) else { continue };
+            let Some(weight) = weight(parameters) else { return };
             let slot = match name {
                 b"*" => &mut any,
                 name if name.eq_ignore_ascii_case(b"identity") => &mut identity,
                 name if name.eq_ignore_ascii_case(b"x-gzip") => &mut named[Coding::Gzip as usize],
                 name => match Coding::ALL.iter().find(|coding| name.eq_ignore_ascii_case(coding.token().as_bytes())) {
                     Some(coding) => &mut named[*coding as usize],
-                    None => continue,
+                    None => return,
                 },
             };
             *slot = Some(weight);
-        }
+        });
         // Plain is acceptable unless it is excluded, but a coding that is as welcome is preferred to it.
         Acceptance { codings: named.map(|weight| weight.or(any).unwrap_or(0)), identity: identity.unwrap_or(0) }
     }

@@ -182,20 +182,16 @@ impl<'a> Request<'a> {
         let fields = Fields::parse(rest, storage)?;
         let (target, authority) = Target::parse(target, method)?;
         check_host(&fields, authority, version)?;
-        let (mut close, mut keep_alive) = (false, false);
-        for option in fields.list("connection") {
-            close |= option.eq_ignore_ascii_case(b"close");
-            keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
+        let keep_alive = !fields.has_member("connection", "close")
+            && (version == Version::Http11 || fields.has_member("connection", "keep-alive"));
         let framing = Framing::parse(&fields, version)?;
         Ok(Request {
             method,
             target,
             version,
-            keep_alive: !close && (version == Version::Http11 || keep_alive),
+            keep_alive,
             framing,
-            expects_continue: version == Version::Http11
-                && fields.list("expect").any(|e| e.eq_ignore_ascii_case(b"100-continue")),
+            expects_continue: version == Version::Http11 && fields.has_member("expect", "100-continue"),
             fields,
             head,
             line,
@@ -326,9 +322,8 @@ impl Default for FieldStorage<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     lines: &'a [Header<'a>],
-    /// Which lengths the names have, a bit each (modulo 64). Most requests have none of the fields that are looked for, and
-    /// that mostly shows here.
-    name_lengths: u64,
+    /// A bit for each name, by [`mark`]. Most requests have none of the fields that are looked for, and that shows here.
+    marks: u64,
 }
 
 impl<'a> Fields<'a> {
@@ -342,8 +337,7 @@ impl<'a> Fields<'a> {
         };
         match parsed {
             Ok(httparse::Status::Complete((_, lines))) => {
-                let name_lengths = lines.iter().fold(0, |lengths, line| lengths | 1 << (line.name.len() % 64));
-                Ok(Fields { lines, name_lengths })
+                Ok(Fields { lines, marks: lines.iter().fold(0, |marks, line| marks | mark(line.name)) })
             }
             Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
             Err(httparse::Error::TooManyHeaders) => Err(FIELDS_TOO_LARGE),
@@ -355,23 +349,62 @@ impl<'a> Fields<'a> {
 
     /// The values of the fields called `name` (in lower case), in their order, without the white space around them.
     pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = if self.name_lengths & 1 << (name.len() % 64) == 0 { &[] } else { self.lines };
-        let same = move |line: &&Header<'a>| line.name.len() == name.len() && line.name.eq_ignore_ascii_case(name);
+        let lines = if self.may_have(name) { self.lines } else { &[] };
+        let same = move |line: &&Header<'a>| line.name.eq_ignore_ascii_case(name);
         lines.iter().filter(same).map(|line| line.value.trim_ascii())
     }
 
-    /// The members of the comma-separated lists called `name`, over all their lines; empty ones are passed
-    /// over (RFC 9110 section 5.6.1).
+    /// The value of the field called `name`, if it is there once.
+    #[inline(always)]
+    pub fn only(self, name: &'static str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// The members of the comma-separated lists called `name`, over all their lines.
     pub fn list(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        self.values(name)
-            .flat_map(|value| value.split(|b| *b == b','))
-            .map(|member| member.trim_ascii())
-            .filter(|member| !member.is_empty())
+        self.values(name).flat_map(members)
+    }
+
+    /// Whether `member`, in any case, is one of the list called `name`.
+    #[inline(always)]
+    pub fn has_member(self, name: &'static str, member: &str) -> bool {
+        self.may_have(name) && self.list(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
+    }
+
+    /// Whether Accept names `media_type` itself, whatever its parameters. A star does not.
+    pub fn accept(self, media_type: &str) -> bool {
+        let essence = |range: &'a [u8]| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        self.list("accept").any(|range| essence(range).eq_ignore_ascii_case(media_type.as_bytes()))
+    }
+
+    /// False where none is called `name`, which is known before anything is looked at. Always inlined, since then it is one bit
+    /// that is looked at.
+    #[inline(always)]
+    pub fn may_have(self, name: &'static str) -> bool {
+        self.marks & mark(name) != 0
+    }
+}
+
+/// The members of a comma-separated list; empty ones are passed over (RFC 9110 section 5.6.1).
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// One of 64 bits, by the length and the first letter. What browsers always send has no bit in common with what is looked for
+/// and rarely there.
+const fn mark(name: &str) -> u64 {
+    match name.as_bytes() {
+        [] => 0,
+        [first, ..] => 1 << ((name.len() * 11 + first.to_ascii_lowercase() as usize) % 64),
     }
 }
 
 impl Framing {
     fn parse(fields: &Fields<'_>, version: Version) -> Result<Framing, RequestError> {
+        if !fields.may_have("transfer-encoding") && !fields.may_have("content-length") {
+            return Ok(Framing::None);
+        }
         let has_coding = fields.values("transfer-encoding").next().is_some();
         let length = content_length(fields)?;
         match (has_coding, length) {
@@ -389,16 +422,17 @@ impl Framing {
 /// Digits only, no sign, no overflow; several are one if they are equal (RFC 9110 section 8.6).
 fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, RequestError> {
     let mut length = None;
-    for value in fields.values("content-length").flat_map(|value| value.split(|b| *b == b',')) {
-        let value = value.trim_ascii();
-        // An empty value is no digits, and from_str would take a sign.
-        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let one = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
-        let one = one.ok_or(RequestError::bad("The Content-Length is not a number."))?;
-        if length.is_some_and(|length| length != one) {
-            return Err(RequestError::bad("There are two different Content-Lengths."));
+    for value in fields.values("content-length") {
+        for value in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            // An empty value is no digits, and from_str would take a sign.
+            let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+            let one = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
+            let one = one.ok_or(RequestError::bad("The Content-Length is not a number."))?;
+            if length.is_some_and(|length| length != one) {
+                return Err(RequestError::bad("There are two different Content-Lengths."));
+            }
+            length = Some(one);
         }
-        length = Some(one);
     }
     Ok(length)
 }
@@ -417,5 +451,22 @@ fn transfer_coding(fields: &Fields<'_>) -> Result<Framing, RequestError> {
             Err(RequestError::new(Status::NotImplemented, "This server knows no transfer coding but chunked."))
         }
         _ => Err(RequestError::bad("The transfer coding chunked must come once, and last.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mark;
+
+    #[test]
+    fn what_browsers_always_send_does_not_look_like_what_is_rarely_there() {
+        let sent = "host connection cache-control pragma sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform user-agent accept \
+                    upgrade-insecure-requests sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding \
+                    accept-language referer cookie origin dnt priority te";
+        let rare = "content-length transfer-encoding expect authorization if-match if-none-match if-modified-since \
+                    if-unmodified-since range if-range";
+        for (sent, rare) in sent.split(' ').flat_map(|sent| rare.split(' ').map(move |rare| (sent, rare))) {
+            assert_ne!(mark(sent), mark(rare), "{sent} and {rare}");
+        }
     }
 }

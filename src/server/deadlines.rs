@@ -19,14 +19,21 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// Sees to it that `key` is looked at no later than at `deadline`.
+    #[inline]
     pub fn schedule(&mut self, key: usize, deadline: Instant) {
+        let look = self.scheduled.get(key).copied().flatten();
+        if look.is_none_or(|look| look > deadline) {
+            self.enter(key, deadline);
+        }
+    }
+
+    #[cold]
+    fn enter(&mut self, key: usize, deadline: Instant) {
         if self.scheduled.len() <= key {
             self.scheduled.resize(key + 1, None);
         }
-        if self.scheduled[key].is_none_or(|look| look > deadline) {
-            self.scheduled[key] = Some(deadline);
-            self.looks.push(Reverse((deadline, key)));
-        }
+        self.scheduled[key] = Some(deadline);
+        self.looks.push(Reverse((deadline, key)));
     }
 
     /// When the next look is due.

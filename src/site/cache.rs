@@ -94,7 +94,7 @@ enum Gzip {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
-    checked: Instant,
+    fresh_until: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl FileCache {
         let mut slashed = Vec::new();
         let key = key_of(path, &mut slashed);
         match self.entries.get(key) {
-            Some(entry) if now.instant.saturating_duration_since(entry.checked) < FRESH => entry.known.clone(),
+            Some(entry) if now.instant < entry.fresh_until => entry.known.clone(),
             Some(entry) => {
                 let stale = entry.known.clone();
                 self.ask_disk(path, key.into(), Some(stale), now)
@@ -198,7 +198,7 @@ impl FileCache {
             Found::Embedded { content, modified } => {
                 // It is part of the program: what was made from it stays right.
                 if let Some(file @ Known::File(_)) = stale {
-                    self.entries.insert(key, Entry { known: file.clone(), checked: now.instant });
+                    self.entries.insert(key, Entry { known: file.clone(), fresh_until: now.instant + FRESH });
                     return file;
                 }
                 let maker = Maker { cache: self, path, now, is_settled: true, modified };
@@ -220,7 +220,7 @@ impl FileCache {
                 }
             }
         };
-        self.entries.insert(key, Entry { known: known.clone(), checked: now.instant });
+        self.entries.insert(key, Entry { known: known.clone(), fresh_until: now.instant + FRESH });
         known
     }
 
@@ -318,10 +318,10 @@ impl FileCache {
         });
         let gzip = made.clone().map_or(Gzip::No, Gzip::Made);
         let file_with = Arc::new(File { gzip, ..File::clone(file) });
-        // Checked when the plain form was: the entry lives no longer for this.
+        // The disk was asked when the plain form was made: the entry stays fresh no longer for this.
         let key = key_of(path, &mut Vec::new()).to_vec().into_boxed_slice();
-        if let Some(Entry { checked, .. }) = self.entries.peek(&key).cloned() {
-            self.entries.insert(key, Entry { known: Known::File(file_with), checked });
+        if let Some(Entry { fresh_until, .. }) = self.entries.peek(&key).cloned() {
+            self.entries.insert(key, Entry { known: Known::File(file_with), fresh_until });
         }
         made.unwrap_or_else(|| file.plain.clone())
     }

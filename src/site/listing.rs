@@ -59,13 +59,9 @@ struct Item {
 impl Wanted {
     /// What the request asks for: JSON if it takes that and no HTML; `?sort=name|size|date&order=desc`.
     pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> Wanted {
-        let takes = |media_type: &str| {
-            request.fields.list("accept").any(|range| {
-                let essence = range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-                essence.eq_ignore_ascii_case(media_type.as_bytes())
-            })
-        };
-        let form = if takes("application/json") && !takes("text/html") { Form::Json } else { Form::Page };
+        let fields = request.fields;
+        let form =
+            if fields.accept("application/json") && !fields.accept("text/html") { Form::Json } else { Form::Page };
         let (mut by, mut order) = (Column::Name, Order::Rising);
         for pair in query.unwrap_or_default().split(|b| *b == b'&') {
             match pair {

@@ -171,9 +171,9 @@ impl Site {
         response
     }
 
-    /// The page of a single-page app, to a navigation.
+    /// The page of a single-page app, to a navigation: a person went there. A script or an image asks for something else.
     fn fallback(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Option<Response<File>> {
-        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && takes_html(request))?;
+        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && request.fields.accept("text/html"))?;
         let page = SitePath::to_file(&fallback);
         let failure = match self.cache.look_up(&page, now) {
             Known::File(file) => match self.send(request, &page, &file, now) {
@@ -301,14 +301,6 @@ fn relative_of(request: &Request<'_>) -> Vec<u8> {
 fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
     !path.is_hidden && (path.is_folder || !name.contains(&b'.') || name.ends_with(b".html"))
-}
-
-/// Whether a person went there: a script or an image asks for something else.
-fn takes_html(request: &Request<'_>) -> bool {
-    let essence = |range: &[u8]| {
-        range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"text/html")
-    };
-    request.fields.list("accept").any(essence)
 }
 
 /// That what stands at `path` can't be sent, with what the owner wants said.

@@ -56,11 +56,8 @@ pub fn answer(request: &Request<'_>, representation: &Representation, opened: Op
 
 /// A Range is for GET only, must stand there once, and counts only for the state that If-Range names.
 fn asked_for(request: &Request<'_>, representation: &Representation) -> Selection {
-    let mut values = request.fields.values("range");
-    match (values.next(), values.next()) {
-        (Some(value), None)
-            if request.method == Method::Get && range_applies(request.fields, representation.validators()) =>
-        {
+    match request.fields.only("range") {
+        Some(value) if request.method == Method::Get && range_applies(request.fields, representation.validators()) => {
             select(value, representation.size)
         }
         _ => Selection::Whole,
