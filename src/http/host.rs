@@ -45,11 +45,11 @@ fn is_port(port: &[u8]) -> bool {
 fn after_registered_name(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
-        rest = match rest {
+        let end = rest.iter().position(|byte| !is_host(*byte)).unwrap_or(rest.len());
+        rest = match &rest[end..] {
             [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
             [b'%', ..] => return None,
-            [byte, after @ ..] if is_host(*byte) => after,
-            _ => return Some(rest),
+            after => return Some(after),
         };
     }
 }

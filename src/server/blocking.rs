@@ -162,13 +162,13 @@ impl Blocking {
         loop {
             let now = worker.clock.now();
             if self.stopping.load(Ordering::Acquire) || told_by_parent() {
-                client.stop(&now);
+                client.stop(now);
             }
             if cut_by_parent() {
                 client.connection.fail(CloseReason::Stopping);
             }
             match client.connection.deadline() {
-                Some(deadline) if deadline <= now.instant => client.connection.expire(&now),
+                Some(deadline) if deadline <= now.instant => client.connection.expire(now),
                 Some(deadline) => client.be_patient(deadline - now.instant, &mut patience, &worker.ledger),
                 None => {}
             }

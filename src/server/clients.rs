@@ -80,7 +80,7 @@ impl Clients {
         for (id, done) in self.worker.finished() {
             let waiting = self.slab.iter_mut().find(|(_, client)| client.id == id);
             if let Some((key, client)) = waiting {
-                client.take(done, &self.worker.clock.now());
+                client.take(done, self.worker.clock.now());
                 self.serve(key);
             }
         }
@@ -88,7 +88,7 @@ impl Clients {
 
     /// Tells those whose time is over.
     pub(super) fn meet_deadlines(&mut self) {
-        let now = self.worker.clock.now();
+        let now = *self.worker.clock.now();
         while let Some(key) = self.deadlines.pop_due(now.instant, |key| self.slab.get(key)?.connection.deadline()) {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
             // progress all the same, and a try shows it.
@@ -114,7 +114,7 @@ impl Clients {
 
     /// Lets everyone finish.
     pub(super) fn stop(&mut self) {
-        let now = self.worker.clock.now();
+        let now = *self.worker.clock.now();
         for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             self.slab[key].stop(&now);
             self.serve(key);

@@ -44,10 +44,10 @@ impl Clock {
     }
 
     /// The moment.
-    pub fn now(&mut self) -> Now {
+    pub fn now(&mut self) -> &Now {
         if self.pace == Pace::Always {
             self.tick();
         }
-        self.now
+        &self.now
     }
 }

@@ -163,8 +163,10 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
             }
             Step::Send => send(client, worker),
             Step::Resume => {
-                let deferred = client.connection.receive(&[], &worker.clock.now(), &mut worker.site);
-                defer(client, worker, deferred);
+                let deferred = client.connection.receive(&[], worker.clock.now(), &mut worker.site);
+                if let Some(deferred) = deferred {
+                    defer(client, worker, deferred);
+                }
                 ControlFlow::Continue(())
             }
             Step::Receive if client.readable != Readable::No => receive(client, worker),
@@ -173,7 +175,7 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                 worker.ledger.count(Call::Shutdown);
                 worker.ledger.tell(client.id, format_args!("shutdown of the sending side"));
                 match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
-                    Ok(()) => client.connection.half_closed(&worker.clock.now()),
+                    Ok(()) => client.connection.half_closed(worker.clock.now()),
                     Err(_) => client.connection.fail(CloseReason::Failed),
                 }
                 ControlFlow::Continue(())
@@ -215,8 +217,10 @@ fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
             if length < worker.scratch.len() && client.readable == Readable::Yes {
                 client.readable = Readable::No;
             }
-            let deferred = client.connection.receive(&worker.scratch[..length], &worker.clock.now(), &mut worker.site);
-            defer(client, worker, deferred);
+            let deferred = client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
+            if let Some(deferred) = deferred {
+                defer(client, worker, deferred);
+            }
         }
         Err(errno) => {
             if errno == Errno::AGAIN {
@@ -229,10 +233,9 @@ fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
 }
 
 /// Has the work on an answer done: by a helper, if the worker has any, or here.
-fn defer(client: &mut Client, worker: &mut Worker, deferred: Option<Deferred<site::File>>) {
-    let Some(deferred) = deferred else { return };
+fn defer(client: &mut Client, worker: &mut Worker, deferred: Deferred<site::File>) {
     if let Some(finished) = worker.delegate(client, deferred) {
-        client.connection.complete(finished, &worker.clock.now());
+        client.connection.complete(finished, worker.clock.now());
     }
 }
 
@@ -287,7 +290,7 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
     };
     worker.moved_bytes += sent as u64;
     let (now, address) = (worker.clock.now(), client.address);
-    client.connection.sent(sent as u64, &now, |exchange| worker.log.record(&exchange, address, &now));
+    client.connection.sent(sent as u64, now, |exchange| worker.log.record(&exchange, address, now));
     if sent < given { ControlFlow::Break(Drive::Blocked) } else { ControlFlow::Continue(()) }
 }
 
@@ -300,5 +303,5 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     worker.ledger.count(Call::Close);
     worker.ledger.tell(client.id, format_args!("close: {}", closing.reason));
     let (now, address) = (worker.clock.now(), client.address);
-    client.connection.abandon(|exchange| worker.log.record(&exchange, address, &now));
+    client.connection.abandon(|exchange| worker.log.record(&exchange, address, now));
 }

@@ -41,7 +41,7 @@ impl PollList {
         self.turn(Some(&mut door));
         drop(door);
         let now = self.worker.clock.now();
-        self.clients.iter_mut().for_each(|client| client.stop(&now));
+        self.clients.iter_mut().for_each(|client| client.stop(now));
         let give_up = self.worker.clock.now().instant + stop.timeout();
         while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
             self.turn(None);
@@ -56,7 +56,7 @@ impl PollList {
         let accepted = door.is_some_and(|door| self.accept(door));
         for (id, done) in self.worker.finished() {
             if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
-                client.take(done, &self.worker.clock.now());
+                client.take(done, self.worker.clock.now());
             }
         }
         self.pass();
@@ -92,7 +92,7 @@ impl PollList {
 
     /// Gives every connection its turn.
     fn pass(&mut self) {
-        let now = self.worker.clock.now();
+        let now = *self.worker.clock.now();
         let mut at = 0;
         while let Some(client) = self.clients.get_mut(at) {
             if client.connection.deadline().is_some_and(|deadline| deadline <= now.instant) {

@@ -170,7 +170,7 @@ impl Worker {
             id,
             // Its first request has often arrived with the handshake's last packet.
             readable: Readable::Yes,
-            connection: Connection::new(self.limits.clone(), &self.clock.now()),
+            connection: Connection::new(self.limits.clone(), self.clock.now()),
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
             slot,
