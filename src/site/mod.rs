@@ -117,7 +117,7 @@ impl Site {
         now: &Now,
     ) -> Result<Response<File>, Status> {
         // 5. The coding that the client likes best.
-        let representation = match file.has_choice() {
+        let representation = match file.has_choice() && request.fields.may_have("accept-encoding") {
             true => self.cache.choose(path, file, &Acceptance::parse(request.fields), now),
             false => file.plain().clone(),
         };
