@@ -378,8 +378,8 @@ impl<'a> Fields<'a> {
         self.list("accept").any(|range| essence(range).eq_ignore_ascii_case(media_type.as_bytes()))
     }
 
-    /// False where none is called `name`, which is known before anything is looked at. Always inlined, since then it is one bit
-    /// that is looked at.
+    /// False where none is called `name`, which is known before any line is looked at. Always inlined, as is what begins with it:
+    /// where the name stands in the program it is one bit.
     #[inline(always)]
     pub fn may_have(self, name: &'static str) -> bool {
         self.marks & mark(name) != 0
