@@ -85,8 +85,11 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
 
 #[test]
 fn a_comparison_that_is_killed_leaves_no_server_behind() {
+    // What it can't take away itself any more goes with this.
+    let folder = tempfile::tempdir().expect("a folder");
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
         .args(["compare", "--quick", "--strategies", "blocking:process", "--rounds", "1"])
+        .env("TMPDIR", folder.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A folder with a small and a large file.
 #[derive(Debug)]
@@ -64,7 +65,9 @@ impl TestSite {
     }
 
     fn make() -> io::Result<TestSite> {
-        let folder = std::env::temp_dir().join(format!("miniweb-compare-{}", std::process::id()));
+        // One that was killed has left its own, and process numbers come again.
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let folder = std::env::temp_dir().join(format!("miniweb-compare-{}-{moment}", std::process::id()));
         std::fs::create_dir(&folder)?;
         // From here on it is taken away again, whatever happens.
         let made = Made(folder);
