@@ -373,7 +373,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether Accept names `media_type` itself, whatever its parameters. A star does not.
-    pub fn accept(self, media_type: &str) -> bool {
+    pub fn accepts(self, media_type: &str) -> bool {
         let essence = |range: &'a [u8]| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         self.list("accept").any(|range| essence(range).eq_ignore_ascii_case(media_type.as_bytes()))
     }

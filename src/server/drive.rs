@@ -20,7 +20,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::helpers::Done;
 use super::worker::{Slot, Worker};
-use crate::http::{Chunk, CloseReason, Closing, Connection, Deferred, Now, Output, Step};
+use crate::http::{Chunk, CloseReason, Closing, Connection, Now, Output, Step};
 use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
 
@@ -163,10 +163,7 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
             }
             Step::Send => send(client, worker),
             Step::Resume => {
-                let deferred = client.connection.receive(&[], worker.clock.now(), &mut worker.site);
-                if let Some(deferred) = deferred {
-                    defer(client, worker, deferred);
-                }
+                understand(client, worker, 0);
                 ControlFlow::Continue(())
             }
             Step::Receive if client.readable != Readable::No => receive(client, worker),
@@ -217,10 +214,7 @@ fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
             if length < worker.scratch.len() && client.readable == Readable::Yes {
                 client.readable = Readable::No;
             }
-            let deferred = client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
-            if let Some(deferred) = deferred {
-                defer(client, worker, deferred);
-            }
+            understand(client, worker, length);
         }
         Err(errno) => {
             if errno == Errno::AGAIN {
@@ -232,9 +226,13 @@ fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
     ControlFlow::Continue(())
 }
 
-/// Has the work on an answer done: by a helper, if the worker has any, or here.
-fn defer(client: &mut Client, worker: &mut Worker, deferred: Deferred<site::File>) {
-    if let Some(finished) = worker.delegate(client, deferred) {
+/// Gives the connection the first `length` bytes of what was read. What an answer takes long for is done by a helper, if the
+/// worker has any, or here.
+fn understand(client: &mut Client, worker: &mut Worker, length: usize) {
+    let deferred = client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
+    if let Some(deferred) = deferred
+        && let Some(finished) = worker.delegate(client, deferred)
+    {
         client.connection.complete(finished, worker.clock.now());
     }
 }

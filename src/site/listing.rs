@@ -61,7 +61,7 @@ impl Wanted {
     pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> Wanted {
         let fields = request.fields;
         let form =
-            if fields.accept("application/json") && !fields.accept("text/html") { Form::Json } else { Form::Page };
+            if fields.accepts("application/json") && !fields.accepts("text/html") { Form::Json } else { Form::Page };
         let (mut by, mut order) = (Column::Name, Order::Rising);
         for pair in query.unwrap_or_default().split(|b| *b == b'&') {
             match pair {

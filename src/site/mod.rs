@@ -173,7 +173,7 @@ impl Site {
 
     /// The page of a single-page app, to a navigation: a person went there. A script or an image asks for something else.
     fn fallback(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Option<Response<File>> {
-        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && request.fields.accept("text/html"))?;
+        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && request.fields.accepts("text/html"))?;
         let page = SitePath::to_file(&fallback);
         let failure = match self.cache.look_up(&page, now) {
             Known::File(file) => match self.send(request, &page, &file, now) {

@@ -233,12 +233,12 @@ impl Root {
     pub fn may_have_beside(&self, path: &SitePath<'_>, coding: Coding, ledger: &Ledger) -> bool {
         // The folders on the way were found beneath the root a moment before. A link at the end is for the open to follow.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        ledger.count(Call::StatPath);
         let looked = match (self, self.held()) {
             (Root::File(file), _) => statat(CWD, &*in_coding(file.as_os_str().as_bytes(), coding), flags),
             (_, Some(root)) => statat(root, &*in_coding(&file_of(path), coding), flags),
             (_, None) => return false,
         };
+        ledger.count(Call::StatPath);
         let kind = looked.map(|stat| FileType::from_raw_mode(stat.st_mode));
         matches!(kind, Ok(FileType::RegularFile | FileType::Symlink))
     }
