@@ -31,7 +31,7 @@ use bytes::Bytes;
 
 use super::body::BodySkip;
 use super::closing::{CloseReason, Closing};
-use super::request::FieldStorage;
+use super::request::{FieldStorage, Head};
 use super::response::Persistence;
 use super::{
     Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Now, Output, Request, RequestError, Response,
@@ -357,10 +357,10 @@ impl<F> Connection<F> {
                             State::Head { until: now.instant + self.limits.header_timeout, scan: HeadScan::default() }
                     }
                 },
-                State::Head { until, mut scan } => match scan.end(rest, &self.limits) {
-                    Ok(Some(length)) => {
-                        used += length;
-                        if let Some(deferred) = self.answer(&rest[..length], &mut storage, now, site) {
+                State::Head { until, mut scan } => match scan.head(rest, &self.limits) {
+                    Ok(Some(head)) => {
+                        used += head.bytes().len();
+                        if let Some(deferred) = self.answer(head, &mut storage, now, site) {
                             return (used, Some(deferred));
                         }
                     }
@@ -411,17 +411,17 @@ impl<F> Connection<F> {
     /// Answers the request of one complete head, or returns the work that will.
     fn answer<'a, R: Respond<File = F>>(
         &mut self,
-        head: &'a [u8],
+        head: Head<'a>,
         storage: &mut FieldStorage<'a>,
         now: &Now,
         site: &mut R,
     ) -> Option<Deferred<F>> {
-        let parsed = Request::parse(head, storage, &self.limits);
+        let parsed = Request::parse_head(head, storage, &self.limits);
         let (request, body) = match parsed.and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
             Ok((body, request)) => (request, body),
             Err(error) => {
-                self.refuse(error, head, now);
+                self.refuse(error, head.bytes(), now);
                 return None;
             }
         };

@@ -33,7 +33,11 @@ impl Exchange {
     /// As it begins; the status and the bytes are known when there is an answer.
     pub(super) fn new(request: &Request<'_>, now: &Now) -> Exchange {
         let field = |name| request.fields.values(name).next().map(Box::from);
-        Exchange { referer: field("referer"), user_agent: field("user-agent"), ..Exchange::of_line(request.line, now) }
+        Exchange {
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+            ..Exchange::of_line(request.head.line(), now)
+        }
     }
 
     pub(super) fn refused(head: &[u8], now: &Now) -> Exchange {

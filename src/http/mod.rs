@@ -41,6 +41,6 @@ pub use exchange::Exchange;
 pub use limits::Limits;
 pub use output::{Chunk, Output};
 pub use range::{Selection, select};
-pub use request::{FieldStorage, Fields, Framing, HeadScan, Method, Request, RequestError, Target, Version};
+pub use request::{FieldStorage, Fields, Framing, Head, HeadScan, Method, Request, RequestError, Target, Version};
 pub use response::{Body, FieldBlock, Response};
 pub use status::Status;

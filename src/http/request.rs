@@ -8,6 +8,7 @@
 //! exactly one space between the parts of the request line, CRLF and nothing else at the end of a line,
 //! one Host, one way to tell the length of a body. Every refusal carries its status.
 
+use arrayvec::ArrayVec;
 use httparse::Header;
 
 use super::characters::is_token;
@@ -31,10 +32,8 @@ pub struct Request<'a> {
     pub framing: Framing,
     /// `Expect: 100-continue`: whether the body will follow is not known (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
-    /// The whole head as it came, for whoever must answer later.
-    pub head: &'a [u8],
-    /// The request line as it came, for the log.
-    pub line: &'a [u8],
+    /// The head as it came, for the log and for whoever must answer later.
+    pub head: Head<'a>,
 }
 
 /// The methods of RFC 9110 section 9 and PATCH. Any other token is a 501.
@@ -113,35 +112,69 @@ const FIELDS_TOO_LARGE: RequestError =
 const TARGET_TOO_LONG: RequestError =
     RequestError::new(Status::UriTooLong, "The request target is longer than this server reads.");
 
+/// A complete head as a [`HeadScan`] found it: its lines end in CRLF, and the last of them is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    bytes: &'a [u8],
+    /// Of the request line, without its end.
+    line_bytes: usize,
+    /// The lines between that one and the empty one.
+    field_lines: usize,
+}
+
+impl<'a> Head<'a> {
+    /// As it came, the empty line included.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Its request line.
+    pub fn line(self) -> &'a [u8] {
+        &self.bytes[..self.line_bytes]
+    }
+
+    /// Its field lines and the empty one.
+    fn fields(self) -> &'a [u8] {
+        &self.bytes[self.line_bytes + b"\r\n".len()..]
+    }
+}
+
 /// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once. What it says depends
 /// on the bytes alone, not on where they were cut: of two faults the first counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
     /// Everything before this was looked at.
     scanned: usize,
-    /// Whether the request line has ended.
-    has_line: bool,
+    /// The lines that have ended.
+    lines: usize,
+    /// Of the first of them, without its end.
+    line_bytes: usize,
 }
 
 impl HeadScan {
-    /// The length of the head at the start of `bytes`, its empty line included, or None while it is
-    /// incomplete. Called again with more bytes it goes on where it stopped.
+    /// The head at the start of `bytes`, or None while it is incomplete. Called again with more bytes it goes on where
+    /// it stopped.
     ///
     /// # Errors
     /// 400 at a line feed without its carriage return, 414 or 431 as soon as a bound is passed, whether
     /// or not the head is complete.
-    pub fn end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
+    pub fn head<'a>(&mut self, bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, RequestError> {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let line_feed = self.scanned + offset;
             self.scanned = line_feed + 1;
             self.check_bounds(limits)?;
-            self.has_line = true;
             if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
                 return Err(RequestError::bad("A line ends without a carriage return."));
             }
             if line_feed >= 3 && bytes[line_feed - 3..line_feed - 1] == *b"\r\n" {
-                return Ok(Some(self.scanned));
+                // The line before the empty one was counted when it ended.
+                let (bytes, field_lines) = (&bytes[..self.scanned], self.lines - 1);
+                return Ok(Some(Head { bytes, line_bytes: self.line_bytes, field_lines }));
             }
+            if self.lines == 0 {
+                self.line_bytes = line_feed - 1;
+            }
+            self.lines += 1;
         }
         self.scanned = bytes.len();
         self.check_bounds(limits)?;
@@ -151,8 +184,8 @@ impl HeadScan {
     fn check_bounds(&self, limits: &Limits) -> Result<(), RequestError> {
         // A line whose target is within its bound has room to spare for the longest method and the version.
         const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
-        match self.has_line {
-            false if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => Err(TARGET_TOO_LONG),
+        match self.lines {
+            0 if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => Err(TARGET_TOO_LONG),
             _ if self.scanned > limits.head_bytes_max => Err(FIELDS_TOO_LARGE),
             _ => Ok(()),
         }
@@ -160,26 +193,36 @@ impl HeadScan {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a complete head, as [`HeadScan`] found it.
+    /// Reads the head at the start of `bytes`, where it is known to be complete.
     ///
     /// # Errors
-    /// 400, 414, 431, 501 or 505: see HTTP's own rules at each step.
+    /// Those of [`HeadScan::head`] and [`Request::parse_head`], and 400 if it is not complete.
     pub fn parse<'h>(
-        head: &'a [u8],
+        bytes: &'a [u8],
         storage: &'h mut FieldStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
-        let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
-        let (line, rest) = head.split_at(line_end);
-        let rest = rest.strip_prefix(b"\r\n").ok_or(RequestError::bad("The request line is malformed."))?;
-        let [method, target, version] = split_line(line)?;
+        let head = HeadScan::default().head(bytes, limits)?.ok_or(RequestError::bad("The head is not complete."))?;
+        Request::parse_head(head, storage, limits)
+    }
+
+    /// Reads a complete head.
+    ///
+    /// # Errors
+    /// 400, 414, 431, 501 or 505: see HTTP's own rules at each step.
+    pub fn parse_head<'h>(
+        head: Head<'a>,
+        storage: &'h mut FieldStorage<'a>,
+        limits: &Limits,
+    ) -> Result<Request<'h>, RequestError> {
+        let [method, target, version] = split_line(head.line())?;
         // The target before the method: a token of any length may be unknown, a long target is too long.
         if target.len() > limits.target_bytes_max {
             return Err(TARGET_TOO_LONG);
         }
         let version = Version::parse(version)?;
         let method = Method::parse(method)?;
-        let fields = Fields::parse(rest, storage)?;
+        let fields = Fields::parse(head, storage)?;
         let (target, authority) = Target::parse(target, method)?;
         check_host(&fields, authority, version)?;
         let keep_alive = !fields.has_member("connection", "close")
@@ -194,7 +237,6 @@ impl<'a> Request<'a> {
             expects_continue: version == Version::Http11 && fields.has_member("expect", "100-continue"),
             fields,
             head,
-            line,
         })
     }
 
@@ -207,8 +249,9 @@ impl<'a> Request<'a> {
 /// Method, target and version, with exactly one space between them (RFC 9112 section 3).
 fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     const MALFORMED: RequestError = RequestError::bad("The request line is not a method, a target and a version.");
-    let first = memchr::memchr(b' ', line).ok_or(MALFORMED)?;
-    let last = memchr::memrchr(b' ', line).ok_or(MALFORMED)?;
+    let is_space = |b: &u8| *b == b' ';
+    let first = line.iter().position(is_space).ok_or(MALFORMED)?;
+    let last = line.iter().rposition(is_space).ok_or(MALFORMED)?;
     if first == last {
         return Err(MALFORMED);
     }
@@ -271,7 +314,7 @@ impl<'a> Target<'a> {
                 (&rest[end..], Some(&rest[..end]))
             }
         };
-        let (path, query) = match memchr::memchr(b'?', path_and_query) {
+        let (path, query) = match path_and_query.iter().position(|b| *b == b'?') {
             Some(mark) => (&path_and_query[..mark], Some(&path_and_query[mark + 1..])),
             None => (path_and_query, None),
         };
@@ -302,21 +345,11 @@ fn check_host(fields: &Fields<'_>, authority: Option<&[u8]>, version: Version) -
 
 /// Most field lines in one head (hyper and h2o: 100). Past it: 431.
 const FIELDS_MAX: usize = 100;
-/// As many as browsers and tools send (Chromium: 12 to 20).
-const FIELDS_USUAL: usize = 24;
 
-/// Room for the fields of one head after the other. Room for the usual number is always made; for the most that may come it
-/// would be three kilobytes to write in every turn, which is a good part of what a request without a neighbour costs.
-pub struct FieldStorage<'a> {
-    usual: [Header<'a>; FIELDS_USUAL],
-    most: Vec<Header<'a>>,
-}
-
-impl Default for FieldStorage<'_> {
-    fn default() -> Self {
-        FieldStorage { usual: [httparse::EMPTY_HEADER; FIELDS_USUAL], most: Vec::new() }
-    }
-}
+/// Room for the fields of one head after the other. What is not used is not written: room for the most that may come is three
+/// kilobytes, and filling them in every turn would be a good part of what a request without a neighbour costs.
+#[derive(Default)]
+pub struct FieldStorage<'a>(ArrayVec<Header<'a>, FIELDS_MAX>);
 
 /// The field lines of one head.
 #[derive(Clone, Copy, Debug)]
@@ -327,20 +360,18 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn parse<'h>(lines: &'a [u8], storage: &'h mut FieldStorage<'a>) -> Result<Fields<'h>, RequestError> {
-        let parsed = match httparse::parse_headers(lines, &mut storage.usual) {
-            Err(httparse::Error::TooManyHeaders) => {
-                storage.most.resize(FIELDS_MAX, httparse::EMPTY_HEADER);
-                httparse::parse_headers(lines, &mut storage.most)
-            }
-            parsed => parsed,
-        };
-        match parsed {
+    fn parse<'h>(head: Head<'a>, storage: &'h mut FieldStorage<'a>) -> Result<Fields<'h>, RequestError> {
+        let FieldStorage(storage) = storage;
+        if head.field_lines > FIELDS_MAX {
+            return Err(FIELDS_TOO_LARGE);
+        }
+        storage.clear();
+        storage.extend(std::iter::repeat_n(httparse::EMPTY_HEADER, head.field_lines));
+        match httparse::parse_headers(head.fields(), storage) {
             Ok(httparse::Status::Complete((_, lines))) => {
                 Ok(Fields { lines, marks: lines.iter().fold(0, |marks, line| marks | mark(line.name)) })
             }
             Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
-            Err(httparse::Error::TooManyHeaders) => Err(FIELDS_TOO_LARGE),
             Err(httparse::Error::HeaderName) => Err(RequestError::bad("A field's name is malformed.")),
             Err(httparse::Error::HeaderValue) => Err(RequestError::bad("A field's value has a forbidden character.")),
             Err(_) => Err(RequestError::bad("A field line is malformed.")),

@@ -58,7 +58,7 @@ impl Elsewhere {
 
     /// The work on the answer to `request`.
     pub fn answer(self: &Arc<Self>, request: &Request<'_>, now: &Now) -> Work<super::File> {
-        let (sites, head, now) = (self.clone(), request.head.to_vec(), *now);
+        let (sites, head, now) = (self.clone(), request.head.bytes().to_vec(), *now);
         Box::new(move || sites.respond(&head, &now))
     }
 
