@@ -4,10 +4,10 @@
 //! those of a folder. The moment is made up and stands still.
 
 use std::hint::black_box;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use arrayvec::ArrayVec;
 use miniweb::http::{Chunk, Connection, Limits, Now, Output, Step};
 use miniweb::ledger::Ledger;
 use miniweb::site::{File, Root, Site};
@@ -69,18 +69,20 @@ impl Cycle {
         let deferred = self.connection.receive(black_box(&self.input), &self.now, &mut self.site);
         let mut sent_bytes = 0;
         while self.connection.step() == Step::Send {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let offered: usize = match self.connection.output().chunk(&mut slices) {
-                Chunk::Memory { slices: count, .. } => {
-                    black_box(&slices[..count]).iter().map(|slice| slice.len()).sum()
-                }
-                Chunk::File { .. } | Chunk::Empty => unreachable!("a small file is answered from memory"),
-            };
+            let offered = memory_offered(&self.connection);
             self.connection.sent(offered as u64, &self.now, |_| ());
             sent_bytes += offered;
         }
         self.connection.part(&mut self.spare);
         assert!(deferred.is_none() && sent_bytes > 0 && self.connection.step() == Step::Receive);
+    }
+}
+
+fn memory_offered(connection: &Connection<File>) -> usize {
+    let mut slices = ArrayVec::<_, 16>::new();
+    match connection.output().chunk(&mut slices) {
+        Chunk::Memory { .. } => black_box(&slices).iter().map(|slice| slice.len()).sum(),
+        Chunk::File { .. } | Chunk::Empty => unreachable!("a small file is answered from memory"),
     }
 }
 

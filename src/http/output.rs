@@ -8,12 +8,13 @@
 //!
 //! Laws:
 //! 1. The segments name every unsent byte exactly once, in the order of the wire.
-//! 2. An output that is empty keeps no allocation of its own: [`Output::part`] gives it to the next.
+//! 2. An output that is empty owns nothing but for a turn: [`Output::part`] gives its room to the next.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 
 use super::{Body, Exchange};
@@ -23,9 +24,13 @@ const INLINE_BYTES_MAX: usize = 16 * 1024;
 /// More segments than a gathered write takes at once would only be bookkeeping.
 const SEGMENTS_MAX: usize = 64;
 
-/// The queue of one connection.
+/// The queue of one connection; None where nothing waits and no room for it is lent. A pointer, because most connections
+/// are idle, and lending is done in every turn.
 #[derive(Debug)]
-pub struct Output<F> {
+pub struct Output<F>(Option<Box<Queue<F>>>);
+
+#[derive(Debug)]
+struct Queue<F> {
     inline: Vec<u8>,
     inline_sent: usize,
     segments: VecDeque<Segment<F>>,
@@ -48,12 +53,9 @@ enum Segment<F> {
 pub enum Chunk<'a, F> {
     /// Nothing is queued.
     Empty,
-    /// The first `slices` of the caller's array were filled. `more` tells that a file follows, which
-    /// can share the last packet.
+    /// The caller's slices.
     Memory {
-        /// How many slices.
-        slices: usize,
-        /// A file follows.
+        /// A file follows, which can share the last packet.
         more: bool,
     },
     /// A part of a file.
@@ -67,28 +69,188 @@ pub enum Chunk<'a, F> {
 
 impl<F> Default for Output<F> {
     fn default() -> Output<F> {
-        Output { inline: Vec::new(), inline_sent: 0, segments: VecDeque::new(), memory_bytes: 0, files: 0 }
+        Output(None)
+    }
+}
+
+impl<F> Default for Queue<F> {
+    fn default() -> Queue<F> {
+        Queue { inline: Vec::new(), inline_sent: 0, segments: VecDeque::new(), memory_bytes: 0, files: 0 }
     }
 }
 
 impl<F> Output<F> {
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.0.as_ref().is_none_or(|queue| queue.segments.is_empty())
     }
 
     pub(super) fn is_full(&self, queue_bytes_max: usize) -> bool {
         // What stands behind a file can wait until it is sent; a pipeline of files would hold a descriptor each.
-        self.memory_bytes >= queue_bytes_max || self.segments.len() >= SEGMENTS_MAX || self.files > 0
+        self.0.as_ref().is_some_and(|queue| {
+            queue.memory_bytes >= queue_bytes_max || queue.segments.len() >= SEGMENTS_MAX || queue.files > 0
+        })
     }
 
     /// Queues a head, written by `write`, and the body behind it.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>), body: Body<F>) {
-        self.push_inline(write);
-        self.push_body(body);
-        self.invariants();
+        let queue = self.0.get_or_insert_default();
+        queue.push_inline(write);
+        queue.push_body(body);
+        queue.invariants();
     }
 
+    /// Marks the end of an answer: `exchange` is handed out when everything before it is sent.
+    pub(super) fn push_end(&mut self, exchange: Exchange) {
+        self.0.get_or_insert_default().segments.push_back(Segment::End(Box::new(exchange)));
+    }
+
+    /// What to send next; as much memory as there is room for is gathered into `slices`, which are empty.
+    pub fn chunk<'a, const N: usize>(&'a self, slices: &mut ArrayVec<IoSlice<'a>, N>) -> Chunk<'a, F> {
+        let Some(queue) = &self.0 else { return Chunk::Empty };
+        let mut inline_at = queue.inline_sent;
+        for segment in &queue.segments {
+            let bytes = match segment {
+                Segment::End(_) => continue,
+                Segment::File { file, range } if slices.is_empty() => {
+                    return Chunk::File { file, range: range.clone() };
+                }
+                Segment::File { .. } => return Chunk::Memory { more: true },
+                Segment::Inline(length) => {
+                    inline_at += length;
+                    &queue.inline[inline_at - length..inline_at]
+                }
+                Segment::Shared(bytes) => bytes,
+            };
+            if slices.try_push(IoSlice::new(bytes)).is_err() {
+                break;
+            }
+        }
+        if slices.is_empty() { Chunk::Empty } else { Chunk::Memory { more: false } }
+    }
+
+    /// The file that is to be sent next, if nothing in memory is, and what of it, in bytes from its start.
+    pub fn next_file(&self) -> Option<(&F, Range<u64>)> {
+        match self.chunk(&mut ArrayVec::<_, 1>::new()) {
+            Chunk::File { file, range } => Some((file, range)),
+            Chunk::Memory { .. } | Chunk::Empty => None,
+        }
+    }
+
+    /// Puts `bytes` in the place of the next ones of the first file.
+    pub(super) fn fill(&mut self, bytes: Bytes) {
+        let is_file = |segment: &Segment<F>| matches!(segment, Segment::File { .. });
+        let Some(queue) = &mut self.0 else { return };
+        let Some(at) = queue.segments.iter().position(is_file) else { return };
+        let Some(Segment::File { range, .. }) = queue.segments.get_mut(at) else { return };
+        range.start += bytes.len() as u64;
+        // What is empty would promise that more follows at once.
+        if range.is_empty() {
+            queue.segments.remove(at);
+            queue.files -= 1;
+        }
+        queue.memory_bytes += bytes.len();
+        queue.segments.insert(at, Segment::Shared(bytes));
+        queue.invariants();
+    }
+
+    /// Takes note that `sent` bytes of what [`Output::chunk`] gave were taken by the socket.
+    pub(super) fn advance(&mut self, mut sent: u64, mut ended: impl FnMut(Exchange)) {
+        let Some(queue) = &mut self.0 else {
+            assert_eq!(sent, 0, "the socket was given nothing");
+            return;
+        };
+        while let Some(segment) = queue.segments.front_mut() {
+            let length = match segment {
+                Segment::Inline(length) => *length as u64,
+                Segment::Shared(bytes) => bytes.len() as u64,
+                Segment::File { range, .. } => range.end - range.start,
+                Segment::End(_) => 0,
+            };
+            let taken = sent.min(length);
+            sent -= taken;
+            match segment {
+                Segment::Inline(length) => {
+                    *length -= taken as usize;
+                    queue.inline_sent += taken as usize;
+                    queue.memory_bytes -= taken as usize;
+                }
+                Segment::Shared(bytes) => {
+                    bytes::Buf::advance(bytes, taken as usize);
+                    queue.memory_bytes -= taken as usize;
+                }
+                Segment::File { range, .. } => range.start += taken,
+                Segment::End(_) => {}
+            }
+            if taken < length {
+                break;
+            }
+            match queue.segments.pop_front() {
+                Some(Segment::End(exchange)) => ended(*exchange),
+                Some(Segment::File { .. }) => queue.files -= 1,
+                _ => {}
+            }
+        }
+        assert_eq!(sent, 0, "the socket took more than it was given");
+        if queue.segments.is_empty() {
+            queue.inline.clear();
+            queue.inline_sent = 0;
+        }
+        queue.invariants();
+    }
+
+    /// Gives up: every answer that is not wholly sent ends with the bytes that were.
+    pub(super) fn abandon(&mut self, mut ended: impl FnMut(Exchange)) {
+        let Some(queue) = self.0.take() else { return };
+        let mut unsent = 0;
+        for segment in queue.segments {
+            match segment {
+                Segment::Inline(length) => unsent += length as u64,
+                Segment::Shared(bytes) => unsent += bytes.len() as u64,
+                Segment::File { range, .. } => unsent += range.end - range.start,
+                Segment::End(mut exchange) => {
+                    exchange.complete = unsent == 0;
+                    exchange.body_bytes = exchange.body_bytes.saturating_sub(unsent);
+                    unsent = 0;
+                    ended(*exchange);
+                }
+            }
+        }
+    }
+
+    /// Before a connection is served: an empty output takes the room of `spare`.
+    pub(super) fn join(&mut self, spare: &mut Output<F>) {
+        if self.is_empty() {
+            std::mem::swap(self, spare);
+        }
+    }
+
+    /// After it was served: the room goes back to `spare`; a remainder keeps just what it needs.
+    pub(super) fn part(&mut self, spare: &mut Output<F>) {
+        if spare.0.is_some() {
+            // It had a remainder, and so room of its own: the spare one was not lent.
+            if self.is_empty() {
+                *self = Output::default();
+            }
+            return;
+        }
+        std::mem::swap(self, spare);
+        if let Some(queue) = &mut spare.0
+            && !queue.segments.is_empty()
+        {
+            // What waits moves out, into a queue that is no larger than it has to be.
+            let rest = queue.inline[queue.inline_sent..].to_vec();
+            let inline = std::mem::replace(&mut queue.inline, rest);
+            queue.inline_sent = 0;
+            queue.invariants();
+            *self = Output(Some(Box::new(std::mem::take(queue))));
+            queue.inline = inline;
+            queue.inline.clear();
+        }
+    }
+}
+
+impl<F> Queue<F> {
     fn push_body(&mut self, body: Body<F>) {
         match body {
             Body::Empty => {}
@@ -116,133 +278,6 @@ impl<F> Output<F> {
             Some(Segment::Inline(length)) => *length += added,
             _ => self.segments.push_back(Segment::Inline(added)),
         }
-    }
-
-    /// Marks the end of an answer: `exchange` is handed out when everything before it is sent.
-    pub(super) fn push_end(&mut self, exchange: Exchange) {
-        self.segments.push_back(Segment::End(Box::new(exchange)));
-    }
-
-    /// What to send next; memory is gathered into `slices`.
-    pub fn chunk<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Chunk<'a, F> {
-        let (mut count, mut inline_at) = (0, self.inline_sent);
-        for segment in &self.segments {
-            let bytes = match segment {
-                Segment::End(_) => continue,
-                Segment::File { file, range } if count == 0 => return Chunk::File { file, range: range.clone() },
-                Segment::File { .. } => return Chunk::Memory { slices: count, more: true },
-                Segment::Inline(length) => {
-                    inline_at += length;
-                    &self.inline[inline_at - length..inline_at]
-                }
-                Segment::Shared(bytes) => bytes,
-            };
-            match slices.get_mut(count) {
-                Some(slice) => *slice = IoSlice::new(bytes),
-                None => break,
-            }
-            count += 1;
-        }
-        if count == 0 { Chunk::Empty } else { Chunk::Memory { slices: count, more: false } }
-    }
-
-    /// Puts `bytes` in the place of the next ones of the first file.
-    pub(super) fn fill(&mut self, bytes: Bytes) {
-        let is_file = |segment: &Segment<F>| matches!(segment, Segment::File { .. });
-        let Some(at) = self.segments.iter().position(is_file) else { return };
-        let Some(Segment::File { range, .. }) = self.segments.get_mut(at) else { return };
-        range.start += bytes.len() as u64;
-        // What is empty would promise that more follows at once.
-        if range.is_empty() {
-            self.segments.remove(at);
-            self.files -= 1;
-        }
-        self.memory_bytes += bytes.len();
-        self.segments.insert(at, Segment::Shared(bytes));
-        self.invariants();
-    }
-
-    /// Takes note that `sent` bytes of what [`Output::chunk`] gave were taken by the socket.
-    pub(super) fn advance(&mut self, mut sent: u64, mut ended: impl FnMut(Exchange)) {
-        while let Some(segment) = self.segments.front_mut() {
-            let length = match segment {
-                Segment::Inline(length) => *length as u64,
-                Segment::Shared(bytes) => bytes.len() as u64,
-                Segment::File { range, .. } => range.end - range.start,
-                Segment::End(_) => 0,
-            };
-            let taken = sent.min(length);
-            sent -= taken;
-            match segment {
-                Segment::Inline(length) => {
-                    *length -= taken as usize;
-                    self.inline_sent += taken as usize;
-                    self.memory_bytes -= taken as usize;
-                }
-                Segment::Shared(bytes) => {
-                    bytes::Buf::advance(bytes, taken as usize);
-                    self.memory_bytes -= taken as usize;
-                }
-                Segment::File { range, .. } => range.start += taken,
-                Segment::End(_) => {}
-            }
-            if taken < length {
-                break;
-            }
-            match self.segments.pop_front() {
-                Some(Segment::End(exchange)) => ended(*exchange),
-                Some(Segment::File { .. }) => self.files -= 1,
-                _ => {}
-            }
-        }
-        assert_eq!(sent, 0, "the socket took more than it was given");
-        if self.segments.is_empty() {
-            self.inline.clear();
-            self.inline_sent = 0;
-        }
-        self.invariants();
-    }
-
-    /// Gives up: every answer that is not wholly sent ends with the bytes that were.
-    pub(super) fn abandon(&mut self, mut ended: impl FnMut(Exchange)) {
-        let mut unsent = 0;
-        for segment in self.segments.drain(..) {
-            match segment {
-                Segment::Inline(length) => unsent += length as u64,
-                Segment::Shared(bytes) => unsent += bytes.len() as u64,
-                Segment::File { range, .. } => unsent += range.end - range.start,
-                Segment::End(mut exchange) => {
-                    exchange.complete = unsent == 0;
-                    exchange.body_bytes = exchange.body_bytes.saturating_sub(unsent);
-                    unsent = 0;
-                    ended(*exchange);
-                }
-            }
-        }
-        *self = Output::default();
-    }
-
-    /// Before a connection is served: an empty output takes the allocations of `spare`.
-    pub(super) fn join(&mut self, spare: &mut Output<F>) {
-        if self.is_empty() {
-            std::mem::swap(self, spare);
-        }
-    }
-
-    /// After it was served: the allocations go back to `spare`; a remainder keeps just what it needs.
-    pub(super) fn part(&mut self, spare: &mut Output<F>) {
-        if self.is_empty() && spare.inline.capacity() == 0 {
-            std::mem::swap(self, spare);
-        } else if self.is_empty() {
-            // It had a remainder, and so buffers of its own: the spare ones were not lent.
-            *self = Output::default();
-        } else if spare.inline.capacity() == 0 {
-            let rest = self.inline[self.inline_sent..].to_vec();
-            spare.inline = std::mem::replace(&mut self.inline, rest);
-            spare.inline.clear();
-            self.inline_sent = 0;
-        }
-        self.invariants();
     }
 
     fn invariants(&self) {

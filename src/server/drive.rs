@@ -7,7 +7,6 @@
 //! The one exception is a slow file system: a loop that must not wait for it has files read by helpers, and sends what they
 //! bring. Where nobody else is held up, sendfile waits for it.
 
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -15,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -242,24 +242,51 @@ fn fetch(client: &mut Client, worker: &mut Worker) -> bool {
     if !worker.site.is_elsewhere() {
         return false;
     }
-    match client.connection.output().chunk(&mut []) {
-        Chunk::File { file, range } => {
+    match client.connection.output().next_file() {
+        Some((file, range)) => {
             let file = file.clone();
             worker.has_read(client, file, range)
         }
-        _ => false,
+        None => false,
     }
 }
 
 /// Writes once.
 fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
-    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let (sent, given) = match client.connection.output().chunk(&mut slices) {
-        Chunk::Empty => (Ok(0), 0),
-        Chunk::Memory { slices: count, more } => {
-            let slices = &slices[..count];
+    let (sent, offered) = offer(client, worker);
+    let sent = match (sent, offered) {
+        (Ok(0), Offered::File) => {
+            client.connection.fail(CloseReason::FileTruncated);
+            return ControlFlow::Continue(());
+        }
+        (Ok(sent), _) => sent,
+        (Err(errno), _) => return fail(client, errno),
+    };
+    worker.moved_bytes += sent as u64;
+    let (now, address) = (worker.clock.now(), client.address);
+    client.connection.sent(sent as u64, now, |exchange| worker.log.record(&exchange, address, now));
+    match offered {
+        Offered::Memory { bytes } if sent < bytes => ControlFlow::Break(Drive::Blocked),
+        // A file may have stopped for another reason than a full socket, which the next call tells.
+        Offered::Memory { .. } | Offered::File => ControlFlow::Continue(()),
+    }
+}
+
+/// What the socket was given.
+#[derive(Clone, Copy)]
+enum Offered {
+    Memory { bytes: usize },
+    File,
+}
+
+/// Gives the socket what comes next, and says how much of it was taken.
+fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offered) {
+    let mut slices = ArrayVec::<_, SLICES_MAX>::new();
+    match client.connection.output().chunk(&mut slices) {
+        Chunk::Empty => (Ok(0), Offered::Memory { bytes: 0 }),
+        Chunk::Memory { more } => {
             let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-            let (call, sent) = match slices {
+            let (call, sent) = match &slices[..] {
                 [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
                 many => {
                     let no_control = &mut SendAncillaryBuffer::default();
@@ -267,29 +294,16 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
                 }
             };
             worker.ledger.transfer(call, client.id, sent);
-            (sent, slices.iter().map(|slice| slice.len()).sum())
+            (sent, Offered::Memory { bytes: slices.iter().map(|slice| slice.len()).sum() })
         }
         Chunk::File { file, range } => {
             let count = (range.end - range.start).min(SENDFILE_BYTES_MAX);
             let mut offset = range.start;
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count as usize);
             worker.ledger.transfer(Call::Sendfile, client.id, sent);
-            if sent == Ok(0) {
-                client.connection.fail(CloseReason::FileTruncated);
-                return ControlFlow::Continue(());
-            }
-            // It may have stopped for another reason than a full socket, which the next call tells.
-            (sent, 0)
+            (sent, Offered::File)
         }
-    };
-    let sent = match sent {
-        Ok(sent) => sent,
-        Err(errno) => return fail(client, errno),
-    };
-    worker.moved_bytes += sent as u64;
-    let (now, address) = (worker.clock.now(), client.address);
-    client.connection.sent(sent as u64, now, |exchange| worker.log.record(&exchange, address, now));
-    if sent < given { ControlFlow::Break(Drive::Blocked) } else { ControlFlow::Continue(()) }
+    }
 }
 
 fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {

@@ -1,10 +1,10 @@
 //! Both ends of a connection in memory: a site that answers from made-up files, and a peer that moves bytes
 //! in whatever pieces a test wants.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use arrayvec::ArrayVec;
 use miniweb::http::{
     Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Request, Respond,
     Response, Status, Step, Target, error_response,
@@ -158,15 +158,16 @@ impl Peer {
     pub fn take(&mut self, bytes_max: usize) -> usize {
         assert_eq!(self.connection.step(), Step::Send);
         let before = self.received.len();
-        let mut slices = [IoSlice::new(&[]); 4];
+        let mut slices = ArrayVec::<_, 4>::new();
         match self.connection.output().chunk(&mut slices) {
             Chunk::Empty => panic!("there is nothing to send"),
-            Chunk::Memory { slices: count, .. } => {
-                let offered = slices[..count].iter().flat_map(|slice| slice.iter());
+            Chunk::Memory { .. } => {
+                let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(bytes_max));
             }
             Chunk::File { file, range } => self.received.extend(file.read(range).take(bytes_max)),
         }
+        drop(slices);
         let taken = self.received.len() - before;
         let exchanges = &mut self.exchanges;
         self.connection.sent(taken as u64, &self.now, |exchange| exchanges.push(exchange));

@@ -1,9 +1,9 @@
 //! A connection over a site in memory, driven as a strategy drives it, by a peer that does what a schedule says.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use arrayvec::ArrayVec;
 use miniweb::http::{
     Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Output,
     Request, Respond, Response, Status, Step, Target, error_response,
@@ -60,7 +60,7 @@ impl Respond for PaperSite {
 
     fn respond(&mut self, request: &Request<'_>, _: &Now) -> Answer<PaperFile> {
         let n = self.asked.len();
-        self.asked.push(Asked { line: request.line.to_vec(), is_head: request.is_head() });
+        self.asked.push(Asked { line: request.head.line().to_vec(), is_head: request.is_head() });
         let path = match request.target {
             Target::Path { path, .. } => path,
             Target::Server | Target::Authority => b"*",
@@ -245,18 +245,18 @@ impl Talk<'_> {
     fn take(&mut self, amount: usize) {
         // Now and then a file is read by somebody else.
         if amount % 2 == 1
-            && let Chunk::File { file, range } = self.connection.output().chunk(&mut [])
+            && let Some((file, range)) = self.connection.output().next_file()
         {
             let offered = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             let read = vec![*file; offered.min(amount)];
             self.connection.fill(read.into());
         }
         let before = self.received.len();
-        let mut slices = [IoSlice::new(&[]); 4];
+        let mut slices = ArrayVec::<_, 4>::new();
         match self.connection.output().chunk(&mut slices) {
             Chunk::Empty => {}
-            Chunk::Memory { slices: count, .. } => {
-                let offered = slices[..count].iter().flat_map(|slice| slice.iter());
+            Chunk::Memory { .. } => {
+                let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(amount));
                 assert!(self.received.len() > before, "what is offered is something");
             }
@@ -266,6 +266,7 @@ impl Talk<'_> {
                 self.received.resize(before + taken, *file);
             }
         }
+        drop(slices);
         let (taken, exchanges) = (self.received.len() - before, &mut self.exchanges);
         self.connection.sent(taken as u64, &self.now, |exchange| exchanges.push(exchange));
     }
