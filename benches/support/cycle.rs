@@ -5,10 +5,10 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use arrayvec::ArrayVec;
-use miniweb::http::{Chunk, Connection, Limits, Now, Output, Step};
+use miniweb::http::{Chunk, Connection, Limits, Moment, Now, Output, Step};
 use miniweb::ledger::Ledger;
 use miniweb::site::{File, Root, Site};
 
@@ -93,5 +93,5 @@ pub fn sample_site() -> Site {
 
 /// The one moment.
 pub fn now() -> Now {
-    Now::new(Instant::now(), SystemTime::now())
+    Now::new(Moment::default(), SystemTime::now())
 }

@@ -25,7 +25,7 @@
 //! 4. A deadline is a moment, fixed when the state is entered, so that a byte now and then postpones nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -34,8 +34,8 @@ use super::closing::{CloseReason, Closing};
 use super::request::{FieldStorage, Head};
 use super::response::Persistence;
 use super::{
-    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Now, Output, Request, RequestError, Response,
-    Status, Version, error_response,
+    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Moment, Now, Output, Request, RequestError,
+    Response, Status, Version, error_response,
 };
 
 /// What answers the requests of a connection.
@@ -65,13 +65,13 @@ pub struct Connection<F> {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Idle { until: Instant },
-    Head { until: Instant, scan: HeadScan },
+    Idle { until: Moment },
+    Head { until: Moment, scan: HeadScan },
     Held,
     Answering { after: After },
-    Body { until: Instant, skip: BodySkip },
+    Body { until: Moment, skip: BodySkip },
     Closing { reason: CloseReason, linger: bool },
-    Lingering { reason: CloseReason, until: Instant, dropped_bytes: u64 },
+    Lingering { reason: CloseReason, until: Moment, dropped_bytes: u64 },
     Closed { reason: CloseReason },
 }
 
@@ -88,7 +88,7 @@ struct After {
 #[derive(Clone, Copy, Debug)]
 enum Writing {
     Nothing,
-    Since { start: Instant, progress: Instant, sent_bytes: u64 },
+    Since { start: Moment, progress: Moment, sent_bytes: u64 },
 }
 
 /// What the connection needs next.
@@ -114,14 +114,14 @@ pub struct Idleness {
     /// Whether it has had an answer: then it is kept out of courtesy only.
     pub is_served: bool,
     /// Since when.
-    pub since: Instant,
+    pub since: Moment,
 }
 
 impl<F> Connection<F> {
     /// A connection that was just accepted.
     pub fn new(limits: Arc<Limits>, now: &Now) -> Connection<F> {
         Connection {
-            state: State::Idle { until: now.instant + limits.header_timeout },
+            state: State::Idle { until: now.moment + limits.header_timeout },
             input: Vec::new(),
             output: Output::default(),
             writing: Writing::Nothing,
@@ -204,15 +204,15 @@ impl<F> Connection<F> {
                 *writing = Writing::Nothing;
                 // Meanwhile nothing was read (law 2): the peer's time begins now.
                 match state {
-                    State::Idle { until } => *until = now.instant + self.limits.idle_timeout,
+                    State::Idle { until } => *until = now.moment + self.limits.idle_timeout,
                     State::Head { until, .. } | State::Body { until, .. } => {
-                        *until = now.instant + self.limits.header_timeout
+                        *until = now.moment + self.limits.header_timeout
                     }
                     _ => {}
                 }
             }
             (Writing::Since { progress, sent_bytes, .. }, _) if bytes > 0 => {
-                *progress = now.instant;
+                *progress = now.moment;
                 *sent_bytes += bytes;
             }
             _ => {}
@@ -223,7 +223,7 @@ impl<F> Connection<F> {
     /// takes it away (RFC 9112 section 9.6).
     pub fn half_closed(&mut self, now: &Now) {
         if let State::Closing { reason, .. } = self.state {
-            self.state = State::Lingering { reason, until: now.instant + self.limits.linger_timeout, dropped_bytes: 0 };
+            self.state = State::Lingering { reason, until: now.moment + self.limits.linger_timeout, dropped_bytes: 0 };
         }
     }
 
@@ -239,7 +239,7 @@ impl<F> Connection<F> {
         const MOMENT: Duration = Duration::from_secs(1);
         let is_newcomer = self.is_newcomer();
         if let (State::Idle { until }, true) = (&mut self.state, is_newcomer) {
-            *until = (*until).min(now.instant + MOMENT);
+            *until = (*until).min(now.moment + MOMENT);
         }
         self.last_because = CloseReason::Stopping;
         self.requests_left = match self.state {
@@ -254,7 +254,7 @@ impl<F> Connection<F> {
             State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
                 let is_served = self.is_served;
                 let patience = if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
-                Some(Idleness { is_served, since: until.checked_sub(patience).unwrap_or(until) })
+                Some(Idleness { is_served, since: until - patience })
             }
             _ => None,
         }
@@ -273,7 +273,7 @@ impl<F> Connection<F> {
     }
 
     /// When [`Connection::expire`] is to be called if nothing happens before.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Moment> {
         if let Writing::Since { start, progress, sent_bytes } = self.writing {
             // A reader that keeps the least rate is always ahead of this moment; the patience before it
             // is that of a stall.
@@ -348,13 +348,13 @@ impl<F> Connection<F> {
                     [b'\r', b'\n', ..] => used += 2,
                     [] | [b'\r'] => {
                         if let State::Held = self.state {
-                            self.state = State::Idle { until: now.instant + self.limits.idle_timeout };
+                            self.state = State::Idle { until: now.moment + self.limits.idle_timeout };
                         }
                         return (used, None);
                     }
                     _ => {
                         self.state =
-                            State::Head { until: now.instant + self.limits.header_timeout, scan: HeadScan::default() }
+                            State::Head { until: now.moment + self.limits.header_timeout, scan: HeadScan::default() }
                     }
                 },
                 State::Head { until, mut scan } => match scan.head(rest, &self.limits) {
@@ -404,7 +404,7 @@ impl<F> Connection<F> {
     fn next_request(&mut self, now: &Now) {
         self.state = match self.requests_left {
             0 => State::Closing { reason: self.last_because, linger: true },
-            _ => State::Idle { until: now.instant + self.limits.idle_timeout },
+            _ => State::Idle { until: now.moment + self.limits.idle_timeout },
         };
     }
 
@@ -439,7 +439,7 @@ impl<F> Connection<F> {
         }
         match (after.close, body) {
             (Some(reason), _) => self.state = State::Closing { reason, linger: after.linger },
-            (None, Some(skip)) => self.state = State::Body { until: now.instant + self.limits.header_timeout, skip },
+            (None, Some(skip)) => self.state = State::Body { until: now.moment + self.limits.header_timeout, skip },
             (None, None) => self.next_request(now),
         }
         None
@@ -492,7 +492,7 @@ impl<F> Connection<F> {
             self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
         }
         if let Writing::Nothing = self.writing {
-            self.writing = Writing::Since { start: now.instant, progress: now.instant, sent_bytes: 0 };
+            self.writing = Writing::Since { start: now.moment, progress: now.moment, sent_bytes: 0 };
         }
     }
 }

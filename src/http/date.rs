@@ -3,15 +3,17 @@
 //! No clock is read here: a [`Now`] is made where the clock is (`server/clock.rs`) and passed in.
 
 use std::fmt::{self, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
+
+use super::Moment;
 
 /// One moment, twice: for deadlines and for people.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Never goes back; deadlines are reckoned in it.
-    pub instant: Instant,
+    pub moment: Moment,
     /// Whole seconds of the wall clock, as the Date field says them.
     pub wall: SystemTime,
     /// `wall`, written out.
@@ -20,9 +22,9 @@ pub struct Now {
 
 impl Now {
     /// Both readings of one moment, taken by the caller.
-    pub fn new(instant: Instant, wall: SystemTime) -> Now {
+    pub fn new(moment: Moment, wall: SystemTime) -> Now {
         let date = DateText::new(wall).unwrap_or(DateText::EPOCH);
-        Now { instant, wall, date }
+        Now { moment, wall, date }
     }
 }
 

@@ -3,9 +3,7 @@
 //! Kept beside the answer in the output queue and handed out when its last byte was taken by the
 //! socket, or when the connection ended before that: no answer goes unlogged.
 
-use std::time::Instant;
-
-use super::{Now, Request, Status};
+use super::{Moment, Now, Request, Status};
 
 /// One answered request.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub struct Exchange {
     /// Whether the whole answer was taken.
     pub complete: bool,
     /// When the request was answered.
-    pub started: Instant,
+    pub started: Moment,
 }
 
 /// Of a head that is no request, this much of the first line is kept.
@@ -54,7 +52,7 @@ impl Exchange {
             status: Status::Ok,
             body_bytes: 0,
             complete: true,
-            started: now.instant,
+            started: now.moment,
         }
     }
 }

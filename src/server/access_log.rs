@@ -194,12 +194,7 @@ fn short_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now:
     let line = &exchange.request_line;
     let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
     escape(out, if line.is_empty() { b"-" } else { line }, b"");
-    write!(
-        out,
-        "  {}  {}",
-        human::bytes(exchange.body_bytes),
-        human::time(now.instant.saturating_duration_since(exchange.started))
-    )?;
+    write!(out, "  {}  {}", human::bytes(exchange.body_bytes), human::time(now.moment.since(exchange.started)))?;
     if let Some(peer) = peer {
         write!(out, "  {peer}")?;
     }
@@ -227,7 +222,7 @@ fn json_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: 
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":", exchange.status.code())?;
     human::json_string(out, &exchange.request_line);
-    let micros = now.instant.saturating_duration_since(exchange.started).as_micros();
+    let micros = now.moment.since(exchange.started).as_micros();
     write!(out, ",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}", exchange.body_bytes, exchange.complete)?;
     if let Some(peer) = peer {
         write!(out, ",\"peer\":\"{peer}\"")?;

@@ -6,19 +6,19 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use crate::http::Moment;
 use crate::ledger::{Call, Ledger};
 
 /// Ready to be read when it has gone off.
 #[derive(Debug)]
 pub struct Alarm {
     timer: OwnedFd,
-    set: Option<Instant>,
+    set: Option<Moment>,
 }
 
 impl Alarm {
@@ -35,16 +35,15 @@ impl Alarm {
     ///
     /// # Errors
     /// The system's: then whoever sleeps would not be woken.
-    pub fn set(&mut self, moment: Instant, now: Instant, ledger: &Ledger) -> io::Result<()> {
+    pub fn set(&mut self, moment: Moment, ledger: &Ledger) -> io::Result<()> {
         if self.set.is_some_and(|set| set <= moment) {
             return Ok(());
         }
-        // None at all would take it back.
-        let wait = moment.saturating_duration_since(now).max(Duration::from_nanos(1));
-        let it_value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+        let time = moment.since(Moment::default());
+        let it_value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
         ledger.count(Call::SetTimer);
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
         self.set = Some(moment);
         Ok(())
     }

@@ -168,8 +168,8 @@ impl Blocking {
                 client.connection.fail(CloseReason::Stopping);
             }
             match client.connection.deadline() {
-                Some(deadline) if deadline <= now.instant => client.connection.expire(now),
-                Some(deadline) => client.be_patient(deadline - now.instant, &mut patience, &worker.ledger),
+                Some(deadline) if deadline <= now.moment => client.connection.expire(now),
+                Some(deadline) => client.be_patient(deadline.since(now.moment), &mut patience, &worker.ledger),
                 None => {}
             }
             client.readable = Readable::Yes;

@@ -3,15 +3,13 @@
 //! What lives here: everything about a connection that does not concern the kernel's readiness. What does not:
 //! registering, polling, accepting (`mio.rs`).
 
-use std::time::Instant;
-
 use slab::Slab;
 
 use super::deadlines::Deadlines;
 use super::door::oldest_idle;
 use super::drive::{Client, Drive, Readable, drive};
 use super::worker::Worker;
-use crate::http::CloseReason;
+use crate::http::{CloseReason, Moment};
 
 /// A slab of connections and the worker that serves them.
 #[derive(Debug)]
@@ -89,12 +87,12 @@ impl Clients {
     /// Tells those whose time is over.
     pub(super) fn meet_deadlines(&mut self) {
         let now = *self.worker.clock.now();
-        while let Some(key) = self.deadlines.pop_due(now.instant, |key| self.slab.get(key)?.connection.deadline()) {
+        while let Some(key) = self.deadlines.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline()) {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
             // progress all the same, and a try shows it.
             self.serve(key);
             if let Some(client) = self.slab.get_mut(key)
-                && client.connection.deadline().is_some_and(|deadline| deadline <= now.instant)
+                && client.connection.deadline().is_some_and(|deadline| deadline <= now.moment)
             {
                 client.connection.expire(&now);
                 self.serve(key);
@@ -104,7 +102,7 @@ impl Clients {
 
     /// Ends some that are idle, for others; false if none is.
     pub(super) fn make_room(&mut self) -> bool {
-        let idle = oldest_idle(self.slab.iter(), self.worker.clock.now().instant);
+        let idle = oldest_idle(self.slab.iter(), self.worker.clock.now().moment);
         for key in &idle {
             self.slab[*key].connection.make_room();
             self.serve(*key);
@@ -145,7 +143,7 @@ impl Clients {
     }
 
     /// When the loop has to come back by itself: at once if somebody yielded, or at the next deadline.
-    pub(super) fn next_look(&mut self) -> Option<Instant> {
-        if self.ready.is_empty() { self.deadlines.next() } else { Some(self.worker.clock.now().instant) }
+    pub(super) fn next_look(&mut self) -> Option<Moment> {
+        if self.ready.is_empty() { self.deadlines.next() } else { Some(self.worker.clock.now().moment) }
     }
 }

@@ -1,8 +1,10 @@
 //! The one place where clocks are read.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::http::Now;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::http::{Moment, Now};
 
 /// Hands out the present moment. A loop that never waits inside [`drive`](super::drive::drive) reads the clock once a turn;
 /// one whose calls may block reads it again each time it is asked.
@@ -10,7 +12,7 @@ use crate::http::Now;
 pub struct Clock {
     now: Now,
     /// When the Date changes; before that the wall clock isn't asked.
-    next_second: Instant,
+    next_second: Moment,
     pace: Pace,
 }
 
@@ -26,20 +28,20 @@ pub enum Pace {
 impl Clock {
     /// A clock that shows the present moment.
     pub fn new(pace: Pace) -> Clock {
-        let now = Now::new(Instant::now(), UNIX_EPOCH);
-        let mut clock = Clock { now, next_second: now.instant, pace };
+        let now = Now::new(read_monotonic(), UNIX_EPOCH);
+        let mut clock = Clock { now, next_second: now.moment, pace };
         clock.tick();
         clock
     }
 
     /// Reads the clocks.
     pub fn tick(&mut self) {
-        self.now.instant = Instant::now();
-        if self.now.instant >= self.next_second {
+        self.now.moment = read_monotonic();
+        if self.now.moment >= self.next_second {
             let wall = SystemTime::now();
             let part = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-            self.now = Now::new(self.now.instant, wall - Duration::from_nanos(part.into()));
-            self.next_second = self.now.instant + (Duration::from_secs(1) - Duration::from_nanos(part.into()));
+            self.now = Now::new(self.now.moment, wall - Duration::from_nanos(part.into()));
+            self.next_second = self.now.moment + (Duration::from_secs(1) - Duration::from_nanos(part.into()));
         }
     }
 
@@ -50,4 +52,11 @@ impl Clock {
         }
         &self.now
     }
+}
+
+/// The clock that an [`Alarm`](super::alarm::Alarm) goes by, too.
+fn read_monotonic() -> Moment {
+    let time = clock_gettime(ClockId::Monotonic);
+    // It has no negative readings, and fewer nanoseconds than a second.
+    Moment::new(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }

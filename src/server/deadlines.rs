@@ -6,21 +6,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+
+use crate::http::Moment;
 
 /// The next look at each place of a slab.
 #[derive(Debug, Default)]
 pub struct Deadlines {
-    looks: BinaryHeap<Reverse<(Instant, usize)>>,
+    looks: BinaryHeap<Reverse<(Moment, usize)>>,
     /// For each place, its earliest entry in `looks`. It belongs to the place, not to the connection in it:
     /// a thousand short connections after each other leave one entry.
-    scheduled: Vec<Option<Instant>>,
+    scheduled: Vec<Option<Moment>>,
 }
 
 impl Deadlines {
     /// Sees to it that `key` is looked at no later than at `deadline`.
     #[inline]
-    pub fn schedule(&mut self, key: usize, deadline: Instant) {
+    pub fn schedule(&mut self, key: usize, deadline: Moment) {
         let look = self.scheduled.get(key).copied().flatten();
         if look.is_none_or(|look| look > deadline) {
             self.enter(key, deadline);
@@ -28,7 +29,7 @@ impl Deadlines {
     }
 
     #[cold]
-    fn enter(&mut self, key: usize, deadline: Instant) {
+    fn enter(&mut self, key: usize, deadline: Moment) {
         if self.scheduled.len() <= key {
             self.scheduled.resize(key + 1, None);
         }
@@ -37,13 +38,13 @@ impl Deadlines {
     }
 
     /// When the next look is due.
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Moment> {
         self.looks.peek().map(|Reverse((look, _))| *look)
     }
 
     /// A key whose deadline, as `deadline_of` says it, has come. Those whose deadline has moved are entered
     /// again; those that have none any more are forgotten.
-    pub fn pop_due(&mut self, now: Instant, deadline_of: impl Fn(usize) -> Option<Instant>) -> Option<usize> {
+    pub fn pop_due(&mut self, now: Moment, deadline_of: impl Fn(usize) -> Option<Moment>) -> Option<usize> {
         while let Some(Reverse((look, key))) = self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now) {
             self.looks.pop();
             // Otherwise an earlier look took its place; this one is left over.
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn each_key_comes_up_once_at_its_earliest_deadline() {
-        let start = Instant::now();
+        let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut deadlines = Deadlines::default();
         for (key, seconds) in [(3, 10), (3, 20), (3, 5), (1, 7)] {
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_deadline_that_has_moved_is_met_when_it_comes_and_one_that_is_gone_never() {
-        let start = Instant::now();
+        let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut deadlines = Deadlines::default();
         deadlines.schedule(0, at(10));

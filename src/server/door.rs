@@ -6,13 +6,14 @@
 //! for them. Meanwhile the door rests: trying again at once would spin.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::drive::Client;
 use super::listen::{Accepted, Listener};
 use super::worker::{Slots, Worker};
+use crate::http::Moment;
 use crate::ledger::Call;
 
 /// How long it rests, unless a connection ends before.
@@ -23,7 +24,7 @@ pub const REST: Duration = Duration::from_millis(100);
 pub struct Door {
     listener: Listener,
     slots: Arc<Slots>,
-    rests_until: Option<Instant>,
+    rests_until: Option<Moment>,
 }
 
 /// Who came in.
@@ -48,10 +49,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Those among `clients` that have been idle for longest: kept connections first, then newcomers that only came to sit. Of few
 /// only a few: they are likely to be used again.
-pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>, now: Instant) -> Vec<Key> {
+pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>, now: Moment) -> Vec<Key> {
     let idle = |(key, client): (Key, &Client)| {
         let idleness = client.connection.idleness()?;
-        let counts = idleness.is_served || now.saturating_duration_since(idleness.since) > SILENCE;
+        let counts = idleness.is_served || now.since(idleness.since) > SILENCE;
         counts.then_some((!idleness.is_served, idleness.since, key))
     };
     let mut idle: Vec<_> = clients.filter_map(idle).collect();
@@ -68,7 +69,7 @@ impl Door {
 
     /// Lets one in, to be served by `worker`.
     pub fn admit(&mut self, worker: &mut Worker) -> Admission {
-        let now = worker.clock.now().instant;
+        let now = worker.clock.now().moment;
         if self.rests_until.is_some_and(|until| now < until) {
             return Admission::Resting;
         }
@@ -87,7 +88,7 @@ impl Door {
     }
 
     /// Does not let anyone in for a moment.
-    pub fn rest(&mut self, now: Instant) -> Admission {
+    pub fn rest(&mut self, now: Moment) -> Admission {
         self.rests_until = Some(now + REST);
         Admission::Resting
     }
@@ -100,7 +101,7 @@ impl Door {
     }
 
     /// Nobody is idle here: the other workers are asked, and those who wait have to for a moment.
-    pub fn ask_for_room(&mut self, now: Instant) {
+    pub fn ask_for_room(&mut self, now: Moment) {
         self.slots.ask_for_room();
         self.rest(now);
     }
@@ -111,7 +112,7 @@ impl Door {
     }
 
     /// Until when it rests.
-    pub fn rests_until(&self) -> Option<Instant> {
+    pub fn rests_until(&self) -> Option<Moment> {
         self.rests_until
     }
 

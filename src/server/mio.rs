@@ -18,7 +18,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -29,7 +29,7 @@ use super::door::{Admission, Door};
 use super::drive::Readable;
 use super::stop::Stop;
 use super::worker::Worker;
-use crate::http::CloseReason;
+use crate::http::{CloseReason, Moment};
 use crate::ledger::Call;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -55,7 +55,7 @@ enum Phase {
         _signal: UnixStream,
     },
     Draining {
-        until: Instant,
+        until: Moment,
     },
 }
 
@@ -129,7 +129,7 @@ impl Reactor {
                 }
                 Admission::Nobody => *may_wait = false,
                 Admission::Full if self.clients.make_room() => {}
-                Admission::Full => door.ask_for_room(self.clients.worker.clock.now().instant),
+                Admission::Full => door.ask_for_room(self.clients.worker.clock.now().moment),
                 Admission::Resting => return,
             }
         }
@@ -143,7 +143,7 @@ impl Reactor {
 
     /// How long to sleep: not at all, or until something happens, which may be the alarm.
     fn patience(&mut self) -> io::Result<Option<Duration>> {
-        let now = self.clients.worker.clock.now().instant;
+        let now = self.clients.worker.clock.now().moment;
         let phase_changes = match &self.phase {
             Phase::Serving { door, may_wait: true, .. } => Some(door.rests_until().unwrap_or(now)),
             Phase::Serving { may_wait: false, .. } => None,
@@ -151,7 +151,7 @@ impl Reactor {
         };
         match [phase_changes, self.clients.next_look()].into_iter().flatten().min() {
             Some(next) if next <= now => Ok(Some(Duration::ZERO)),
-            Some(next) => self.alarm.set(next, now, &self.clients.worker.ledger).map(|()| None),
+            Some(next) => self.alarm.set(next, &self.clients.worker.ledger).map(|()| None),
             None => Ok(None),
         }
     }
@@ -160,12 +160,12 @@ impl Reactor {
     fn stop(&mut self) {
         self.listener_is_ready();
         self.accept();
-        self.phase = Phase::Draining { until: self.clients.worker.clock.now().instant + self.timeout };
+        self.phase = Phase::Draining { until: self.clients.worker.clock.now().moment + self.timeout };
         self.clients.stop();
     }
 
     fn is_finished(&mut self) -> bool {
-        let now = self.clients.worker.clock.now().instant;
+        let now = self.clients.worker.clock.now().moment;
         matches!(self.phase, Phase::Draining { until } if self.clients.len() == 0 || until <= now)
     }
 }

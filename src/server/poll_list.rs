@@ -42,8 +42,8 @@ impl PollList {
         drop(door);
         let now = self.worker.clock.now();
         self.clients.iter_mut().for_each(|client| client.stop(now));
-        let give_up = self.worker.clock.now().instant + stop.timeout();
-        while !self.clients.is_empty() && self.worker.clock.now().instant < give_up {
+        let give_up = self.worker.clock.now().moment + stop.timeout();
+        while !self.clients.is_empty() && self.worker.clock.now().moment < give_up {
             self.turn(None);
         }
         self.clients.iter_mut().for_each(|client| client.connection.fail(CloseReason::Stopping));
@@ -78,7 +78,7 @@ impl PollList {
                 Admission::Full if self.clients.len() > before => return true,
                 Admission::Full => {
                     // The pass closes them, and the next turn lets others in.
-                    let now = self.worker.clock.now().instant;
+                    let now = self.worker.clock.now().moment;
                     let idle = oldest_idle(self.clients.iter().enumerate(), now);
                     if idle.is_empty() {
                         door.rest(now);
@@ -95,7 +95,7 @@ impl PollList {
         let now = *self.worker.clock.now();
         let mut at = 0;
         while let Some(client) = self.clients.get_mut(at) {
-            if client.connection.deadline().is_some_and(|deadline| deadline <= now.instant) {
+            if client.connection.deadline().is_some_and(|deadline| deadline <= now.moment) {
                 client.connection.expire(&now);
             }
             client.readable = Readable::Yes;

@@ -14,7 +14,7 @@
 //! 4. It belongs to one worker: no lock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -25,7 +25,7 @@ use super::path::SitePath;
 use super::policy::{Compress, Policy};
 use super::representation::{Making, Representation, Source};
 use super::root::{self, Found, OpenFolder, Root, Stamp, file_of};
-use crate::http::{Acceptance, Coding, FieldBlock, Now, Status};
+use crate::http::{Acceptance, Coding, FieldBlock, Moment, Now, Status};
 use crate::ledger::{Ledger, OpenFile};
 
 /// How long an answer from memory is trusted.
@@ -43,7 +43,7 @@ pub struct FileCache {
     ledger: Arc<Ledger>,
     entries: Cache<Box<[u8]>, Entry, Weight>,
     /// When the root was last looked at.
-    followed: Option<Instant>,
+    followed: Option<Moment>,
 }
 
 /// What a path leads to, as far as it is known.
@@ -94,7 +94,7 @@ enum Gzip {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
-    fresh_until: Instant,
+    fresh_until: Moment,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl FileCache {
         let mut slashed = Vec::new();
         let key = key_of(path, &mut slashed);
         match self.entries.get(key) {
-            Some(entry) if now.instant < entry.fresh_until => entry.known.clone(),
+            Some(entry) if now.moment < entry.fresh_until => entry.known.clone(),
             Some(entry) => {
                 let stale = entry.known.clone();
                 self.ask_disk(path, key.into(), Some(stale), now)
@@ -182,9 +182,9 @@ impl FileCache {
     }
 
     fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
-        if self.followed.is_none_or(|followed| now.instant.saturating_duration_since(followed) >= ROOT_FRESH) {
+        if self.followed.is_none_or(|followed| now.moment.since(followed) >= ROOT_FRESH) {
             self.root.follow(&self.ledger);
-            self.followed = Some(now.instant);
+            self.followed = Some(now.moment);
         }
         // What was a file a second ago may be opened again; of anything else it has to be seen first what it is.
         if !matches!(stale, Some(Known::File(_))) && self.root.is_untouchable(path, &self.ledger) {
@@ -198,7 +198,7 @@ impl FileCache {
             Found::Embedded { content, modified } => {
                 // It is part of the program: what was made from it stays right.
                 if let Some(file @ Known::File(_)) = stale {
-                    self.entries.insert(key, Entry { known: file.clone(), fresh_until: now.instant + FRESH });
+                    self.entries.insert(key, Entry { known: file.clone(), fresh_until: now.moment + FRESH });
                     return file;
                 }
                 let maker = Maker { cache: self, path, now, is_settled: true, modified };
@@ -220,7 +220,7 @@ impl FileCache {
                 }
             }
         };
-        self.entries.insert(key, Entry { known: known.clone(), fresh_until: now.instant + FRESH });
+        self.entries.insert(key, Entry { known: known.clone(), fresh_until: now.moment + FRESH });
         known
     }
 

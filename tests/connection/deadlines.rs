@@ -219,7 +219,7 @@ fn time_in_which_nothing_was_read_is_not_held_against_the_next_head() {
     peer.take(1000);
     peer.wait(20 * SECOND);
     assert_eq!(peer.settle(), Step::Receive);
-    let is_over = peer.connection.deadline().is_some_and(|deadline| deadline <= peer.now.instant);
+    let is_over = peer.connection.deadline().is_some_and(|deadline| deadline <= peer.now.moment);
     assert!(!is_over, "the rest of the head waits in the socket, and is late before it could be read");
 }
 
@@ -231,7 +231,7 @@ fn time_in_which_nothing_was_read_is_not_held_against_the_body() {
     peer.take(1000);
     peer.wait(20 * SECOND);
     assert_eq!(peer.settle(), Step::Receive);
-    let is_over = peer.connection.deadline().is_some_and(|deadline| deadline <= peer.now.instant);
+    let is_over = peer.connection.deadline().is_some_and(|deadline| deadline <= peer.now.moment);
     assert!(!is_over, "the body waits in the socket, and is late before it could be read");
 }
 

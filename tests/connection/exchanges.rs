@@ -26,7 +26,7 @@ fn abandon(peer: &mut Peer) {
 #[test]
 fn each_answer_is_logged_once_with_what_was_sent() {
     let mut peer = recording();
-    let started = peer.now.instant;
+    let started = peer.now.moment;
     peer.give(
         ["/small", "/large", "/late", "/parts", "/empty"].map(get).concat()
             + "HEAD /large HTTP/1.1\r\nHost: a\r\nReferer: http://b/\r\nUser-Agent: test\r\n\r\n",

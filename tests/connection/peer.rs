@@ -2,12 +2,12 @@
 //! in whatever pieces a test wants.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Request, Respond,
-    Response, Status, Step, Target, error_response,
+    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Moment, Now, Request,
+    Respond, Response, Status, Step, Target, error_response,
 };
 
 /// A file that is nowhere: its bytes follow from where they stand.
@@ -114,7 +114,7 @@ impl Peer {
 
     /// One of several that a server accepted, which all have the same `limits`.
     pub fn of_server(limits: &Arc<Limits>) -> Peer {
-        let now = Now::new(Instant::now(), UNIX_EPOCH + Duration::from_secs(784_111_777));
+        let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
         Peer {
             connection: Connection::new(limits.clone(), &now),
             site: PaperSite::new(),
@@ -127,17 +127,17 @@ impl Peer {
 
     /// Lets time pass.
     pub fn wait(&mut self, time: Duration) {
-        self.now.instant += time;
+        self.now.moment += time;
     }
 
     /// How long until the connection wants to be looked at.
     pub fn patience(&self) -> Option<Duration> {
-        self.connection.deadline().map(|deadline| deadline - self.now.instant)
+        self.connection.deadline().map(|deadline| deadline.since(self.now.moment))
     }
 
     /// Waits until the deadline and reports it.
     pub fn be_late(&mut self) {
-        self.now.instant = self.connection.deadline().expect("a connection that waits has a deadline");
+        self.now.moment = self.connection.deadline().expect("a connection that waits has a deadline");
         self.connection.expire(&self.now);
     }
 

@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use miniweb::http::{Answer, Body, FieldStorage, Limits, Now, Request, Respond, Response, Status};
+use miniweb::http::{Answer, Body, FieldStorage, Limits, Moment, Now, Request, Respond, Response, Status};
 use miniweb::site::{File, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
@@ -107,7 +107,7 @@ impl Tree {
             let policy = Policy { list, ..Policy::default() };
             Site::new(Arc::new(opened), Arc::new(policy), Arc::default(), 1 << 20)
         };
-        let now = Now::new(Instant::now(), UNIX_EPOCH + Duration::from_secs(784_111_777));
+        let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
         Tree { site: site(false), listed: site(true), now, root, _folder: folder }
     }
 
@@ -117,7 +117,7 @@ impl Tree {
         let mut storage = FieldStorage::default();
         let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else { return };
         // The disk is asked each time: nothing remembered is as old.
-        self.now.instant += Duration::from_secs(2);
+        self.now.moment += Duration::from_secs(2);
         // A query may have come with it, which leads nowhere.
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
 

@@ -1,12 +1,12 @@
 //! A connection over a site in memory, driven as a strategy drives it, by a peer that does what a schedule says.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Now, Output,
-    Request, Respond, Response, Status, Step, Target, error_response,
+    Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Moment, Now,
+    Output, Request, Respond, Response, Status, Step, Target, error_response,
 };
 
 /// What the peer and the world around may do.
@@ -116,7 +116,7 @@ pub fn limits() -> Limits {
 
 /// Sends `wire` on one connection until that is over.
 pub fn talk(wire: &[u8], schedule: &[u8], manner: Manner) -> Outcome {
-    let now = Now::new(Instant::now(), UNIX_EPOCH + Duration::from_secs(784_111_777));
+    let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
     let mut talk = Talk {
         connection: Connection::new(Arc::new(limits()), &now),
         site: PaperSite::default(),
@@ -273,10 +273,10 @@ impl Talk<'_> {
 
     fn disturb(&mut self, disturbance: Disturbance) {
         match disturbance {
-            Disturbance::Wait(time) => self.now.instant += time,
+            Disturbance::Wait(time) => self.now.moment += time,
             Disturbance::BeLate => {
                 if let Some(deadline) = self.connection.deadline() {
-                    self.now.instant = self.now.instant.max(deadline);
+                    self.now.moment = self.now.moment.max(deadline);
                 }
             }
             Disturbance::Stop => self.connection.stop(&self.now),
@@ -289,7 +289,7 @@ impl Talk<'_> {
                 }
             }
         }
-        if self.connection.deadline().is_some_and(|deadline| deadline <= self.now.instant) {
+        if self.connection.deadline().is_some_and(|deadline| deadline <= self.now.moment) {
             self.connection.expire(&self.now);
             self.check_deadline();
         }
@@ -300,7 +300,7 @@ impl Talk<'_> {
     fn check_deadline(&self) {
         match (self.connection.step(), self.connection.deadline()) {
             (Step::Close(_) | Step::HalfClose | Step::Resume | Step::Wait, None) | (Step::Close(_), _) => {}
-            (_, Some(deadline)) => assert!(deadline > self.now.instant, "late at once: {:?}", self.connection),
+            (_, Some(deadline)) => assert!(deadline > self.now.moment, "late at once: {:?}", self.connection),
             (step, None) => panic!("{step:?} without a deadline: {:?}", self.connection),
         }
     }
