@@ -1,12 +1,47 @@
 //! The pages that say what went wrong: small, readable, the same in light and dark.
 
+use bytes::Bytes;
+
 use super::{Body, FieldBlock, Response, Status};
 
 /// An answer of `status` with a page that says so and gives `reason`, a sentence (or nothing).
 pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
+    ErrorPage::new(status, reason).response()
+}
+
+/// Such an answer, for whoever gives it more than once.
+#[derive(Debug)]
+pub struct ErrorPage {
+    status: Status,
+    fields: Bytes,
+    page: Bytes,
+}
+
+impl ErrorPage {
+    /// Renders the page that says `status` and gives `reason`, a sentence (or nothing).
+    pub fn new(status: Status, reason: &str) -> ErrorPage {
+        let page = page(status, reason);
+        let mut fields = FieldBlock::default();
+        fields.push_content_type("text/html; charset=utf-8");
+        fields.push_number("Content-Length", page.len() as u64);
+        if status == Status::ServiceUnavailable {
+            // What is short (descriptors, memory, helpers) is mostly there again in a moment.
+            fields.push_number("Retry-After", 1);
+        }
+        ErrorPage { status, fields: fields.freeze(), page: page.into() }
+    }
+
+    /// The answer.
+    pub fn response<F>(&self) -> Response<F> {
+        let fields = FieldBlock::shared(self.fields.clone());
+        Response { status: self.status, fields, body: Body::Bytes(self.page.clone()) }
+    }
+}
+
+fn page(status: Status, reason: &str) -> String {
     let (code, words) = (status.digits(), status.reason());
-    // Put together, not formatted: whoever probes for what isn't there asks for this page more than anyone for any other.
-    let page = [
+    // Put together, not formatted: it is the answer to whoever sends nonsense, and ought to cost less than the nonsense.
+    [
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>",
@@ -25,13 +60,5 @@ pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
         reason,
         "</p>\n<footer>miniweb</footer>\n</html>\n",
     ]
-    .concat();
-    let mut fields = FieldBlock::default();
-    fields.push_content_type("text/html; charset=utf-8");
-    fields.push_number("Content-Length", page.len() as u64);
-    if status == Status::ServiceUnavailable {
-        // What is short (descriptors, memory, helpers) is mostly there again in a moment.
-        fields.push_number("Retry-After", 1);
-    }
-    Response { status, fields, body: Body::Bytes(page.into()) }
+    .concat()
 }

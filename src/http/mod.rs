@@ -36,7 +36,7 @@ pub use connection::{Connection, Idleness, Respond, Step};
 pub use date::{DateText, Now};
 pub use deferred::{Answer, Deferred, Finished, Work};
 pub use encoding::{Acceptance, Coding};
-pub use error_page::error_response;
+pub use error_page::{ErrorPage, error_response};
 pub use etag::EntityTag;
 pub use exchange::Exchange;
 pub use limits::Limits;

@@ -8,9 +8,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Site;
 use super::policy::Policy;
 use super::root::{self, Root};
-use super::{Site, cache::FileCache};
 use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
 use crate::ledger::Ledger;
 
@@ -65,10 +65,8 @@ impl Elsewhere {
     fn respond(&self, head: &[u8], now: &Now) -> Response<super::File> {
         // The lock is held for a push or a pop: there is no half of one to see.
         let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut site = rested.unwrap_or_else(|| Site {
-            cache: FileCache::new(self.root.clone(), self.policy.clone(), self.ledger.clone(), self.cache_bytes_max),
-            policy: self.policy.clone(),
-            elsewhere: None,
+        let mut site = rested.unwrap_or_else(|| {
+            Site::new(self.root.clone(), self.policy.clone(), self.ledger.clone(), self.cache_bytes_max)
         });
         let mut storage = FieldStorage::default();
         let response = match Request::parse(head, &mut storage, &Limits::default()) {

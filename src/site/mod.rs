@@ -19,7 +19,7 @@ mod selection;
 use std::sync::Arc;
 
 use crate::http::{
-    Acceptance, Answer, Body, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
+    Acceptance, Answer, Body, ErrorPage, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
     error_response, evaluate,
 };
 use crate::ledger::{Ledger, OpenFile};
@@ -47,12 +47,16 @@ pub struct Site {
     policy: Arc<Policy>,
     /// Where requests are answered if the root is slow to ask and there is someone to wait for it.
     elsewhere: Option<Arc<Elsewhere>>,
+    /// For what isn't there. Whoever probes asks for this more than anyone for anything else.
+    nothing: ErrorPage,
 }
 
 impl Site {
     /// The site beneath `root`, with at most `cache_bytes_max` of it remembered.
     pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
-        Site { cache: FileCache::new(root, policy.clone(), ledger, cache_bytes_max), policy, elsewhere: None }
+        let cache = FileCache::new(root, policy.clone(), ledger, cache_bytes_max);
+        let nothing = ErrorPage::new(Status::NotFound, explanation(Status::NotFound));
+        Site { cache, policy, elsewhere: None, nothing }
     }
 
     /// The same for a loop that must not wait for the root, and has helpers that may.
@@ -194,7 +198,7 @@ impl Site {
             Known::File(file) => self.error_page(file.plain(), &page),
             Known::Folder | Known::Nothing(_) => None,
         };
-        let response = own.unwrap_or_else(|| error_response(Status::NotFound, explanation(Status::NotFound)));
+        let response = own.unwrap_or_else(|| self.nothing.response());
         self.with_policy(response, &path.relative)
     }
 
@@ -204,10 +208,7 @@ impl Site {
             Source::Memory(bytes) => Body::Bytes(bytes.clone()),
             Source::Disk(stamp) => Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size },
         };
-        let mut fields = FieldBlock::default();
-        fields.push_content_type(&page.media_type);
-        fields.push_number("Content-Length", page.size);
-        Some(Response { status: Status::NotFound, fields, body })
+        Some(Response { status: Status::NotFound, fields: page.fields_of_content(), body })
     }
 
     /// What stands at `path` can't be sent.

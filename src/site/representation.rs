@@ -136,6 +136,11 @@ impl Representation {
         FieldBlock::shared(self.fields.slice(..self.about_end))
     }
 
+    /// What an answer about something else says of it as its content: the type and the length.
+    pub fn fields_of_content(&self) -> FieldBlock {
+        FieldBlock::shared(self.fields.slice(self.partial_end..))
+    }
+
     /// What it costs to remember it, in bytes.
     pub fn weight(&self) -> usize {
         let held = match &self.source {
