@@ -50,3 +50,19 @@ impl Sub<Duration> for Moment {
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_of_the_clock_is_its_beginning_or_its_end() {
+        let (second, beginning) = (Duration::from_secs(1), Moment::default());
+        assert_eq!(beginning - second, beginning);
+        assert_eq!(beginning.since(beginning + second), Duration::ZERO);
+        assert_eq!((beginning + second).since(beginning), second);
+        let end = beginning + Duration::MAX;
+        assert_eq!(end + second, end);
+        assert!(end > beginning + Duration::from_secs(500 * 365 * 24 * 3600));
+    }
+}

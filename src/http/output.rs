@@ -201,7 +201,8 @@ impl<F> Output<F> {
 
     /// Gives up: every answer that is not wholly sent ends with the bytes that were.
     pub(super) fn abandon(&mut self, mut ended: impl FnMut(Exchange)) {
-        let Some(queue) = self.0.take() else { return };
+        // The room of an empty one is lent, and goes back with the next [`Output::part`].
+        let Some(queue) = self.0.take_if(|queue| !queue.segments.is_empty()) else { return };
         let mut unsent = 0;
         for segment in queue.segments {
             match segment {
