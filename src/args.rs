@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use crate::compare::run::Request;
+use crate::human::counted;
 use crate::server::{Model, Privileges, Settings, Strategy};
 pub use compare::Telling;
 use strategies::{Blocking, Mio, PollList};
@@ -166,13 +167,12 @@ pub fn describe(strategy: Strategy, privileges: &Privileges) -> String {
 
 fn describe_strategy(strategy: Strategy) -> String {
     match strategy {
-        Strategy::Mio { workers } if workers.get() == 1 => "mio, 1 worker".to_owned(),
-        Strategy::Mio { workers } => format!("mio, {workers} workers"),
+        Strategy::Mio { workers } => format!("mio, {}", counted(workers.get(), "worker")),
         Strategy::PollList { pause } if pause.is_zero() => "poll-list, never resting".to_owned(),
         Strategy::PollList { pause } => format!("poll-list, resting for {} µs", pause.as_micros()),
         Strategy::Blocking(Model::Iterative) => "blocking, one connection at a time".to_owned(),
         Strategy::Blocking(Model::Process) => "blocking, a process a connection".to_owned(),
         Strategy::Blocking(Model::Thread) => "blocking, a thread a connection".to_owned(),
-        Strategy::Blocking(Model::Pool(threads)) => format!("blocking, a pool of {threads} threads"),
+        Strategy::Blocking(Model::Pool(threads)) => format!("blocking, a pool of {}", counted(threads, "thread")),
     }
 }

@@ -1,5 +1,6 @@
 //! Amounts as a person reads them, and text as a page or JSON may hold it.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// `17 B`, `1.2 KiB`, `3.4 GiB`
@@ -21,6 +22,12 @@ pub fn time(time: Duration) -> String {
         time if time >= Duration::from_secs(1) => format!("{:.1} s", time.as_secs_f64()),
         time => format!("{:.1} ms", time.as_secs_f64() * 1000.0),
     }
+}
+
+/// `1 core`, `2 cores`
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {one}{plural}")
 }
 
 /// `text` in JSON, with its quotes. What is no UTF-8 is replaced.
@@ -56,4 +63,14 @@ pub fn escape_html(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alone_is_singular() {
+        assert_eq!([0_u32, 1, 2].map(|count| counted(count, "core")), ["0 cores", "1 core", "2 cores"]);
+    }
 }

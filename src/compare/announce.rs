@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::results::{Results, Turn};
 use super::terminal::{WIDTH, wrapped};
+use crate::human::counted;
 
 /// Lines of at most 80 columns, each with its end.
 pub fn plan(results: &Results, expected: Duration) -> String {
@@ -15,10 +16,10 @@ pub fn plan(results: &Results, expected: Duration) -> String {
     };
     let mut paragraphs = vec![
         format!(
-            "{} windows of {} ms in {} rounds, {} s in all; {cores}.",
-            results.order.len(),
+            "{} of {} ms in {}, {} s in all; {cores}.",
+            counted(results.order.len(), "window"),
             options.window_ms,
-            options.rounds,
+            counted(options.rounds, "round"),
             expected.as_secs().max(1)
         ),
         format!("Site: {}", options.site),

@@ -12,6 +12,7 @@
 use super::metric::{Metric, significant};
 use super::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
 use super::statistics::median;
+use crate::human::counted;
 
 /// Of all requests: a few connections may break on a busy machine, more is another workload.
 const ERROR_SHARE_MAX: f64 = 0.001;
@@ -132,8 +133,8 @@ pub fn any_valid(results: &Results) -> bool {
 fn measured(cell: &Cell) -> Finding {
     let empty = cell.rounds.iter().filter(|round| round.requests == 0 || round.duration_us == 0).count();
     let words = match (cell.faults.as_slice(), empty) {
-        ([], 0) => format!("{} rounds", cell.rounds.len()),
-        ([], empty) => format!("no answer in {empty} of {} rounds", cell.rounds.len()),
+        ([], 0) => counted(cell.rounds.len(), "round"),
+        ([], empty) => format!("no answer in {empty} of {}", counted(cell.rounds.len(), "round")),
         (faults, _) => faults.join("; "),
     };
     finding(Check::Measured, cell.faults.is_empty() && empty == 0, words)

@@ -17,7 +17,7 @@ use super::statistics::estimate;
 use super::svg::{Drawing, escape};
 use super::verdict::{noise, pairs, sentence};
 use super::winners::{Lead, crossovers, leads_at, wins};
-use crate::human;
+use crate::human::{self, counted};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -61,13 +61,13 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     let environment = &results.environment;
     write!(
         out,
-        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {} loads, {} rounds of each in turns, \
-         on {} ({} cores), {}.</p>\n",
-        counted(results.arms.len(), "server", "servers"),
-        results.workloads.len(),
-        results.options.rounds,
+        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in turns, \
+         on {} ({}), {}.</p>\n",
+        counted(results.arms.len(), "server"),
+        counted(results.workloads.len(), "load"),
+        counted(results.options.rounds, "round"),
         escape(&environment.cpu_model),
-        environment.cores,
+        counted(environment.cores, "core"),
         escape(&environment.started_at)
     )?;
     if let Completeness::Partial { reason } = &results.completeness {
@@ -326,7 +326,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
     rows.extend(options.knobs.iter().map(|knob| (knob.name.clone(), knob.value.clone())));
     rows.extend([
         ("began, took".to_owned(), format!("{}, {} s", environment.started_at, environment.elapsed_seconds)),
-        ("processor".to_owned(), format!("{}, {} cores", environment.cpu_model, environment.cores)),
+        ("processor".to_owned(), format!("{}, {}", environment.cpu_model, counted(environment.cores, "core"))),
         ("memory".to_owned(), human::bytes(environment.memory_bytes)),
         ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
         ("server on".to_owned(), core(environment.server_core)),
@@ -362,7 +362,7 @@ fn load_words(load: &Workload) -> String {
     };
     let mut words = vec![
         pacing,
-        counted(load.connections as usize, "connection", "connections"),
+        counted(load.connections, "connection"),
         format!("{} of them idle", load.idle_connections),
         format!("pipeline depth {}", load.pipeline_depth),
         format!("{} of {}", load.path, human::bytes(load.body_bytes)),
@@ -370,10 +370,6 @@ fn load_words(load: &Workload) -> String {
     words.extend(load.requests_per_connection.map(|count| format!("a new connection after {count}")));
     words.extend(load.reader_bytes_per_second.map(|speed| format!("read at {}/s", human::bytes(speed))));
     words.join(", ")
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::results::*;
+use crate::human::counted;
 
 /// A small generator (splitmix64): tests must not differ from run to run.
 pub struct Random(u64);
@@ -135,8 +136,7 @@ fn workloads() -> Vec<Workload> {
     };
     let mut workloads = Vec::new();
     for connections in [1, 8, 64, 512] {
-        let title =
-            format!("keep-alive, small file, {connections} connection{}", if connections == 1 { "" } else { "s" });
+        let title = format!("keep-alive, small file, {}", counted(connections, "connection"));
         workloads.push(base(&format!("keep-alive-{connections}"), WorkloadKind::KeepAlive, &title, connections));
     }
     let open = base("keep-alive-64-open", WorkloadKind::KeepAlive, "keep-alive at a fixed 10,000 requests/s", 64);

@@ -15,6 +15,7 @@ use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
 use super::winners::{Lead, crossovers, leads_at, wins};
+use crate::human::counted;
 
 /// The columns of every terminal.
 pub(super) const WIDTH: usize = 80;
@@ -51,13 +52,13 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
     }
     let (environment, options) = (&results.environment, &results.options);
     let words = format!(
-        "{} in {} s: {}, {} cores; seed {}, {} rounds, windows of about {} ms.",
+        "{} in {} s: {}, {}; seed {}, {}, windows of about {} ms.",
         environment.started_at,
         environment.elapsed_seconds,
         environment.cpu_model,
-        environment.cores,
+        counted(environment.cores, "core"),
         options.seed,
-        options.rounds,
+        counted(options.rounds, "round"),
         options.window_ms
     );
     page.paragraph(Style::Faint, 0, &words)?;

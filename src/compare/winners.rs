@@ -14,7 +14,7 @@ use super::metric::{Better, Metric};
 use super::results::{Arm, Cell, Results, Workload};
 use super::statistics::ratio;
 use super::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
-use crate::human;
+use crate::human::{self, counted};
 
 /// Who leads at one point for one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,8 +102,7 @@ impl Axis {
 
     fn words(self, workload: &Workload) -> String {
         match self {
-            Axis::Connections if workload.active_connections() == 1 => "1 connection".to_owned(),
-            Axis::Connections => format!("{} connections", workload.active_connections()),
+            Axis::Connections => counted(workload.active_connections(), "connection"),
             Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
             Axis::BodyBytes => format!("{} a file", human::bytes(workload.body_bytes)),
         }

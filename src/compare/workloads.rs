@@ -2,6 +2,7 @@
 
 use super::results::{Pacing, Workload, WorkloadKind};
 use super::site::{TestFile, TestSite};
+use crate::human::counted;
 
 /// How their names begin.
 pub const NAMES: [&str; 7] =
@@ -36,7 +37,11 @@ pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     workloads.push(Workload {
         name: format!("pipelined-{}", knobs.depth),
         kind: WorkloadKind::Pipelined,
-        title: format!("pipelined, {} small files at once on each of {connections} connections", knobs.depth),
+        title: format!(
+            "pipelined, {} small files at once on each of {}",
+            knobs.depth,
+            counted(connections, "connection")
+        ),
         pipeline_depth: knobs.depth,
         ..keep_alive(connections, &site.small)
     });
@@ -54,13 +59,17 @@ pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     workloads.push(Workload {
         name: format!("mostly-idle-{}", knobs.idle),
         kind: WorkloadKind::MostlyIdle,
-        title: format!("mostly idle: {} silent connections, small file on 8 more", knobs.idle),
+        title: format!("mostly idle: {}, small file on 8 more", counted(knobs.idle, "silent connection")),
         idle_connections: knobs.idle,
         ..keep_alive(knobs.idle + 8, &site.small)
     });
     workloads.push(Workload {
         name: format!("open-{}", knobs.rate),
-        title: format!("keep-alive at a fixed {} requests/s, small file, {connections} connections", knobs.rate),
+        title: format!(
+            "keep-alive at a fixed {} requests/s, small file, {}",
+            knobs.rate,
+            counted(connections, "connection")
+        ),
         pacing: Pacing::Open { requests_per_second: f64::from(knobs.rate) },
         ..keep_alive(connections, &site.small)
     });
@@ -71,7 +80,7 @@ fn keep_alive(connections: u32, file: &TestFile) -> Workload {
     Workload {
         name: format!("keep-alive-{connections}"),
         kind: WorkloadKind::KeepAlive,
-        title: format!("keep-alive, small file, {connections} connections"),
+        title: format!("keep-alive, small file, {}", counted(connections, "connection")),
         pacing: Pacing::Closed,
         connections,
         idle_connections: 0,
@@ -94,9 +103,9 @@ fn large_file(site: &TestSite) -> Workload {
 
 fn slow_readers(count: u32, site: &TestSite) -> Workload {
     Workload {
-        name: format!("slow-readers-{}", count),
+        name: format!("slow-readers-{count}"),
         kind: WorkloadKind::SlowReaders,
-        title: format!("slow readers: {} that take a large file slowly, small file on 8 more", count),
+        title: format!("slow readers: {count} that take a large file slowly, small file on 8 more"),
         idle_connections: count,
         reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
         ..keep_alive(count + 8, &site.small)
