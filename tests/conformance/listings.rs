@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
-use crate::support::{Peer, Server, Site, Strategy, get, get_with, head, shown};
+use crate::support::{Peer, Server, Site, Strategy, get, get_with, head, shown, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -34,6 +34,7 @@ pub fn cases() -> Vec<Case> {
     // One of each kind of loop: a strategy with a thread or a process a connection can't but pass.
     let in_a_loop = cases![if |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
         others_are_answered_while_a_large_folder_is_read,
+        listings_that_nobody_reads_do_not_fill_the_memory,
     ];
     [everywhere, in_a_loop].concat()
 }
@@ -504,4 +505,32 @@ fn others_are_answered_while_a_large_folder_is_read(strategy: Strategy) {
         meanwhile
     });
     assert!(is_answered, "the others waited for the listing each time");
+}
+
+fn listings_that_nobody_reads_do_not_fill_the_memory(strategy: Strategy) {
+    /// The server's own bound, over all of them.
+    const HELD_BYTES_MAX: u64 = 128 * 1024 * 1024;
+    let site = Site::new();
+    // Each of these bytes is five in a page, and three in a link.
+    let long = "&".repeat(200);
+    (0..10_000).for_each(|n| drop(site.write(format!("large/{long}{n}"), "")));
+    let server = Server::start(strategy, site.root(), &["--list"]);
+    let (mut held, mut held_bytes) = (Vec::new(), 0);
+    let refused = loop {
+        let mut peer = server.connect();
+        peer.send(get("/large/"));
+        let answer = peer.response_to_head();
+        if answer.status != 200 {
+            break answer;
+        }
+        held_bytes += answer.content_length();
+        assert!(held_bytes <= HELD_BYTES_MAX, "{} of them have {held_bytes} bytes", held.len());
+        held.push(peer);
+    };
+    let one_bytes = held_bytes / held.len() as u64;
+    assert!(held_bytes + one_bytes > HELD_BYTES_MAX, "there was room for another of {one_bytes} bytes");
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    assert_eq!(server.get("/page.html").status, 200, "nobody else is in need");
+    drop(held);
+    wait_until("there is room again", || (server.get("/large/").status == 200).then_some(()));
 }
