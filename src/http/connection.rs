@@ -11,7 +11,7 @@
 //!               │  Closed         Closing <───── last answer <────┘
 //!               │                    │ everything queued is sent
 //!               │                    ├── the peer may be sending still ──> Lingering ──FIN or late──> Closed
-//!               └── (never)          └── it asked for the close ─────────────────────────────────────> Closed
+//!               └── (never)          └── it said it would not, and is not ────────────────────────────> Closed
 //! ```
 //!
 //! What lives here: what the bytes of a peer mean, in which order answers leave, when a connection ends and why.
@@ -70,7 +70,7 @@ enum State {
     Held,
     Answering { after: After },
     Body { until: Moment, skip: BodySkip },
-    Closing { reason: CloseReason, linger: bool },
+    Closing { reason: CloseReason, linger: Linger },
     Lingering { reason: CloseReason, until: Moment, dropped_bytes: u64 },
     Closed { reason: CloseReason },
 }
@@ -81,7 +81,19 @@ struct After {
     is_head: bool,
     persistence: Persistence,
     close: Option<CloseReason>,
-    linger: bool,
+    linger: Linger,
+}
+
+/// Whether the peer is given time to read before the close. Bytes that nobody has read make a reset of it, which takes away
+/// what the peer has not read yet (RFC 9112 section 9.6).
+#[derive(Clone, Copy, Debug)]
+enum Linger {
+    /// It may be sending still.
+    Yes,
+    /// It said that it would send no more.
+    IfMoreCame,
+    /// It is known that nothing has come.
+    No,
 }
 
 /// How the sending goes.
@@ -102,6 +114,8 @@ pub enum Step {
     Wait,
     /// Read the socket, then call [`Connection::receive`] or [`Connection::end_of_input`].
     Receive,
+    /// Read what has come by now, then call [`Connection::receive`], or [`Connection::end_of_input`] if that was nothing.
+    Look,
     /// Close the sending side, then call [`Connection::half_closed`].
     HalfClose,
     /// Close the socket.
@@ -139,8 +153,9 @@ impl<F> Connection<F> {
             _ if !self.output.is_empty() => Step::Send,
             State::Held => Step::Resume,
             State::Answering { .. } => Step::Wait,
-            State::Closing { linger: true, .. } => Step::HalfClose,
-            State::Closing { reason, linger: false } => Step::Close(Closing { reason, reset: false }),
+            State::Closing { linger: Linger::Yes, .. } => Step::HalfClose,
+            State::Closing { linger: Linger::IfMoreCame, .. } => Step::Look,
+            State::Closing { reason, linger: Linger::No } => Step::Close(Closing { reason, reset: false }),
             State::Idle { .. } | State::Head { .. } | State::Body { .. } | State::Lingering { .. } => Step::Receive,
         }
     }
@@ -169,7 +184,7 @@ impl<F> Connection<F> {
             self.queue(finished.response, after.is_head, after.persistence, finished.exchange, now);
             // More requests may have come with this one: they are looked at when its answer is sent.
             self.state = match after.close {
-                Some(reason) => State::Closing { reason, linger: after.linger || !self.input.is_empty() },
+                Some(reason) => State::Closing { reason, linger: after.linger.or_after(&self.input) },
                 None => State::Held,
             };
         }
@@ -179,9 +194,9 @@ impl<F> Connection<F> {
     pub fn end_of_input(&mut self) {
         self.state = match self.state {
             State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
-            State::Closing { reason, .. } => State::Closing { reason, linger: false },
+            State::Closing { reason, .. } => State::Closing { reason, linger: Linger::No },
             State::Idle { .. } | State::Head { .. } | State::Held | State::Answering { .. } | State::Body { .. } => {
-                State::Closing { reason: CloseReason::PeerClosed, linger: false }
+                State::Closing { reason: CloseReason::PeerClosed, linger: Linger::No }
             }
         };
     }
@@ -305,7 +320,7 @@ impl<F> Connection<F> {
                 self.refuse(LATE, &head, now);
             }
             // Its answer is out: a second one would answer nothing.
-            State::Body { .. } => self.state = State::Closing { reason: CloseReason::BodyUnread, linger: true },
+            State::Body { .. } => self.state = State::Closing { reason: CloseReason::BodyUnread, linger: Linger::Yes },
             State::Lingering { reason, .. } => self.state = State::Closed { reason },
             State::Held | State::Answering { .. } | State::Closing { .. } | State::Closed { .. } => {}
         }
@@ -380,11 +395,11 @@ impl<F> Connection<F> {
                         return (used + passed, None);
                     }
                     Err(error) => {
-                        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true }
+                        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes }
                     }
                 },
                 State::Closing { reason, linger } => {
-                    self.state = State::Closing { reason, linger: linger || !rest.is_empty() };
+                    self.state = State::Closing { reason, linger: linger.or_after(rest) };
                     return (bytes.len(), None);
                 }
                 State::Lingering { reason, until, dropped_bytes } => {
@@ -403,7 +418,7 @@ impl<F> Connection<F> {
 
     fn next_request(&mut self, now: &Now) {
         self.state = match self.requests_left {
-            0 => State::Closing { reason: self.last_because, linger: true },
+            0 => State::Closing { reason: self.last_because, linger: Linger::Yes },
             _ => State::Idle { until: now.moment + self.limits.idle_timeout },
         };
     }
@@ -465,7 +480,7 @@ impl<F> Connection<F> {
             (None, Version::Http10) => Persistence::KeepAlive,
             (None, Version::Http11) => Persistence::Implied,
         };
-        let linger = close != Some(CloseReason::Asked) || has_body;
+        let linger = if close == Some(CloseReason::Asked) && !has_body { Linger::IfMoreCame } else { Linger::Yes };
         After { is_head: request.is_head(), persistence, close, linger }
     }
 
@@ -474,7 +489,7 @@ impl<F> Connection<F> {
         let response = error_response(error.status, error.reason);
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
-        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: true };
+        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes };
     }
 
     fn queue(
@@ -494,5 +509,12 @@ impl<F> Connection<F> {
         if let Writing::Nothing = self.writing {
             self.writing = Writing::Since { start: now.moment, progress: now.moment, sent_bytes: 0 };
         }
+    }
+}
+
+impl Linger {
+    /// The same where `more` has come from the peer.
+    fn or_after(self, more: &[u8]) -> Linger {
+        if more.is_empty() { self } else { Linger::Yes }
     }
 }

@@ -166,8 +166,15 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                 understand(client, worker, 0);
                 ControlFlow::Continue(())
             }
-            Step::Receive if client.readable != Readable::No => receive(client, worker),
+            Step::Receive if client.readable != Readable::No => receive(client, worker, RecvFlags::empty()),
             Step::Receive | Step::Wait => ControlFlow::Break(Drive::Blocked),
+            // Not even a blocking socket is to wait here: nothing need come.
+            Step::Look => {
+                if receive(client, worker, RecvFlags::DONTWAIT).is_break() {
+                    client.connection.end_of_input();
+                }
+                ControlFlow::Continue(())
+            }
             Step::HalfClose => {
                 worker.ledger.count(Call::Shutdown);
                 worker.ledger.tell(client.id, format_args!("shutdown of the sending side"));
@@ -203,9 +210,8 @@ fn fail(client: &mut Client, errno: Errno) -> ControlFlow<Drive> {
 }
 
 /// Reads once.
-fn receive(client: &mut Client, worker: &mut Worker) -> ControlFlow<Drive> {
-    let received =
-        rustix::net::recv(&client.socket, &mut worker.scratch[..], RecvFlags::empty()).map(|(length, _)| length);
+fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> ControlFlow<Drive> {
+    let received = rustix::net::recv(&client.socket, &mut worker.scratch[..], flags).map(|(length, _)| length);
     worker.ledger.transfer(Call::Recv, client.id, received);
     match received {
         Ok(0) => client.connection.end_of_input(),

@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         pipelined_requests_in_odd_pieces_are_answered_in_order,
         a_long_pipeline_that_is_read_late_is_answered_whole,
         nothing_is_answered_after_close,
+        what_comes_after_close_takes_nothing_of_the_answer_away,
         nothing_is_answered_after_an_error,
         a_request_followed_by_the_end_of_input_is_answered,
         a_pipeline_followed_by_the_end_of_input_is_answered,
@@ -164,6 +165,20 @@ fn nothing_is_answered_after_close(strategy: Strategy) {
     peer.send(get("/") + last + &get("/") + &get("/missing"));
     let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
     assert_eq!(statuses, [(200, false), (200, true)]);
+}
+
+fn what_comes_after_close_takes_nothing_of_the_answer_away(strategy: Strategy) {
+    const BYTES: usize = 48 << 20;
+    let site = Site::new();
+    // More than the sockets hold: it is still being sent when the rest comes.
+    site.sparse("large.bin", BYTES as u64);
+    let server = Server::start(strategy, site.root(), &[]);
+    let mut peer = server.connect();
+    peer.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(peer.response_to_head().status, 200);
+    peer.send(get("/page.html"));
+    assert_eq!(peer.take(BYTES).len(), BYTES);
+    peer.expect_end();
 }
 
 fn nothing_is_answered_after_an_error(strategy: Strategy) {

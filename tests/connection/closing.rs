@@ -37,6 +37,22 @@ fn a_peer_that_asks_for_the_close_and_sends_no_more_is_closed_at_once() {
 }
 
 #[test]
+fn a_peer_that_sends_more_than_it_said_is_given_time_to_read() {
+    for more in [&b"\r\n"[..], b"GET /small HTTP/1.1\r\n"] {
+        let mut peer = Peer::new(Limits::default());
+        peer.give("GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        while peer.connection.step() == Step::Send {
+            peer.take(1000);
+        }
+        assert_eq!(peer.connection.step(), Step::Look);
+        peer.receive(more);
+        assert_eq!(peer.connection.step(), Step::HalfClose, "so that no reset takes the answer away");
+        assert_eq!(persistence(&peer.answers()), [Some("close")]);
+        assert_eq!(peer.finish().reason, CloseReason::Asked);
+    }
+}
+
+#[test]
 fn http_1_0_goes_on_where_it_asks_to_and_is_told_so() {
     let mut peer = Peer::new(Limits::default());
     peer.give("GET /small HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");

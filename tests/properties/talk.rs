@@ -220,6 +220,8 @@ impl Talk<'_> {
             Step::Wait => assert!(self.deferred.is_some() || self.site.asked.is_empty(), "nothing is under way"),
             Step::Receive if self.given == self.wire.len() => self.connection.end_of_input(),
             Step::Receive => self.receive(choice.amount.min(self.wire.len() - self.given)),
+            Step::Look if self.given == self.wire.len() || choice.is_late => self.connection.end_of_input(),
+            Step::Look => self.receive(choice.amount.min(self.wire.len() - self.given)),
             Step::HalfClose => {
                 self.given_in_time = Some(self.given);
                 self.connection.half_closed(&self.now);
@@ -299,7 +301,8 @@ impl Talk<'_> {
     /// not find it past each time.
     fn check_deadline(&self) {
         match (self.connection.step(), self.connection.deadline()) {
-            (Step::Close(_) | Step::HalfClose | Step::Resume | Step::Wait, None) | (Step::Close(_), _) => {}
+            (Step::Close(_) | Step::HalfClose | Step::Look | Step::Resume | Step::Wait, None) | (Step::Close(_), _) => {
+            }
             (_, Some(deadline)) => assert!(deadline > self.now.moment, "late at once: {:?}", self.connection),
             (step, None) => panic!("{step:?} without a deadline: {:?}", self.connection),
         }
