@@ -159,7 +159,8 @@ impl Blocking {
     /// Serves one connection to its end.
     fn serve(&self, mut client: Client, worker: &mut Worker) {
         let mut patience = self.listener.patience();
-        loop {
+        let mut outcome = Drive::Yielded;
+        while outcome != Drive::Closed {
             let now = worker.clock.now();
             if self.stopping.load(Ordering::Acquire) || told_by_parent() {
                 client.stop(now);
@@ -168,14 +169,12 @@ impl Blocking {
                 client.connection.fail(CloseReason::Stopping);
             }
             match client.connection.deadline() {
-                Some(deadline) if deadline <= now.moment => client.connection.expire(now),
+                Some(_) if outcome == Drive::Blocked && client.is_late(now) => client.connection.expire(now),
                 Some(deadline) => client.be_patient(deadline.since(now.moment), &mut patience, &worker.ledger),
                 None => {}
             }
             client.readable = Readable::Yes;
-            if drive(&mut client, worker) == Drive::Closed {
-                return;
-            }
+            outcome = drive(&mut client, worker);
         }
     }
 

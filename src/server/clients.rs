@@ -89,10 +89,11 @@ impl Clients {
         let now = *self.worker.clock.now();
         while let Some(key) = self.deadlines.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline()) {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
-            // progress all the same, and a try shows it.
+            // progress all the same. And what can be read it may not have told yet. A try shows both.
+            self.set_readable(key, Readable::Yes);
             self.serve(key);
             if let Some(client) = self.slab.get_mut(key)
-                && client.connection.deadline().is_some_and(|deadline| deadline <= now.moment)
+                && client.is_late(&now)
             {
                 client.connection.expire(&now);
                 self.serve(key);

@@ -109,6 +109,12 @@ impl Client {
         self.slot
     }
 
+    /// Whether its time is over. That is to be asked after a try to read and write: what came in time counts, though the server
+    /// may be late to see it.
+    pub fn is_late(&self, now: &Now) -> bool {
+        self.connection.deadline().is_some_and(|deadline| deadline <= now.moment)
+    }
+
     /// The server is stopping: what has arrived is answered, and then the input ends.
     pub fn stop(&mut self, now: &Now) {
         let is_newcomer = self.connection.is_newcomer();
@@ -125,9 +131,9 @@ impl Client {
     /// requests leave it as it is.
     pub fn be_patient(&self, time: Duration, set: &mut Duration, ledger: &Ledger) {
         // Rounded up, so that a deadline that is a moment nearer each time is still the same timeout, and the
-        // deadline has passed when the timeout has.
+        // deadline has passed when the timeout has. None at all would be for ever.
         const STEP_MS: u128 = 10;
-        let time = Duration::from_millis((time.as_micros().div_ceil(STEP_MS * 1000) * STEP_MS) as u64);
+        let time = Duration::from_millis((time.as_micros().div_ceil(STEP_MS * 1000).max(1) * STEP_MS) as u64);
         if time != *set {
             ledger.count(Call::Setsockopt);
             // If it fails the socket is broken, which the next read shows.

@@ -95,11 +95,13 @@ impl PollList {
         let now = *self.worker.clock.now();
         let mut at = 0;
         while let Some(client) = self.clients.get_mut(at) {
-            if client.connection.deadline().is_some_and(|deadline| deadline <= now.moment) {
-                client.connection.expire(&now);
-            }
             client.readable = Readable::Yes;
-            match drive(client, &mut self.worker) {
+            let mut outcome = drive(client, &mut self.worker);
+            if outcome == Drive::Blocked && client.is_late(&now) {
+                client.connection.expire(&now);
+                outcome = drive(client, &mut self.worker);
+            }
+            match outcome {
                 Drive::Closed => drop(self.clients.swap_remove(at)),
                 Drive::Blocked | Drive::Yielded => at += 1,
             }

@@ -4,6 +4,8 @@
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::framing::{expect_answered, expect_refused};
 use crate::support::{PATIENCE, Peer, Server, Site, Strategy, get, patterned, shown, wait_until};
 use crate::{Case, cases};
@@ -20,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         a_byte_now_and_then_postpones_nothing,
         a_body_that_never_comes_does_not_hold_a_connection,
         an_idle_connection_is_closed_without_a_word,
+        a_request_that_came_in_time_is_answered_though_the_server_is_late,
         a_new_connection_that_says_nothing_is_closed_without_a_word,
         a_reader_that_takes_nothing_is_reset,
         a_reader_that_pauses_is_not_held_to_the_other_deadlines,
@@ -158,6 +161,26 @@ fn an_idle_connection_is_closed_without_a_word(strategy: Strategy) {
     assert_eq!(peer.get("/").status, 200);
     assert_eq!(peer.get("/page.html").status, 200);
     peer.expect_end();
+}
+
+fn a_request_that_came_in_time_is_answered_though_the_server_is_late(strategy: Strategy) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let site = Site::new();
+    let server = Server::start(strategy, site.root(), &["--idle-timeout", "1"]);
+    let mut peer = server.connect();
+    let since = Instant::now();
+    assert_eq!(peer.get("/").status, 200);
+    // As if the machine had no time for it.
+    server.signal_all(Signal::STOP);
+    wait_until("it stands still", || server.processes().iter().all(|(_, state)| *state == 'T').then_some(()));
+    peer.send(get("/page.html"));
+    let is_in_time = since.elapsed() < TIMEOUT;
+    std::thread::sleep(TIMEOUT);
+    server.signal_all(Signal::CONT);
+    if is_in_time {
+        assert_eq!(peer.response().status, 200);
+        peer.expect_end();
+    }
 }
 
 fn a_new_connection_that_says_nothing_is_closed_without_a_word(strategy: Strategy) {

@@ -157,6 +157,11 @@ impl Server {
         kill_process(self.pid(), signal).expect("the server runs");
     }
 
+    /// The same to those that it has started, too.
+    pub fn signal_all(&self, signal: Signal) {
+        kill_process_group(self.pid(), signal).expect("the server runs");
+    }
+
     /// Waits for the end that something else brings about.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
