@@ -198,6 +198,28 @@ fn a_fallback_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_fallback_that_would_not_be_served_by_its_name_is_none() {
+    let site = Site::new();
+    site.write(".hidden.html", "hidden");
+    site.write(".drafts/page.html", "hidden");
+    let root = site.root().display().to_string();
+    for file in [".hidden.html", "/.hidden.html", ".drafts/page.html"] {
+        expect_failure(&["mio", &root, "--port", "0", "--fallback", file], 1, &["--fallback", file, "dot"]);
+    }
+}
+
+#[test]
+fn a_usage_error_leads_to_the_help_that_has_the_option() {
+    for (arguments, help) in [
+        (&["--prot"][..], "(see miniweb --help)"),
+        (&["mio", "--prot"], "(see miniweb mio --help)"),
+        (&["compare", "--prot"], "(see miniweb compare --help)"),
+    ] {
+        expect_failure(arguments, 2, &[help]);
+    }
+}
+
+#[test]
 fn a_switch_takes_no_value() {
     for arguments in [&["mio", "--trace=yes"][..], &["mio", "--trace=no", "."], &["--version=1"], &["--help=mio"]] {
         expect_failure(arguments, 2, &[arguments.iter().find_map(|word| word.split_once('=')).expect("one has").0]);
@@ -720,6 +742,22 @@ fn a_trace_tells_each_step_and_why_a_connection_ends() {
             rest = rest.split_once(step).unwrap_or_else(|| panic!("{strategy:?} has no {step:?}: {told}")).1;
         }
         assert!(!rest.trim().is_empty(), "{strategy:?} gives no reason: {told}");
+    }
+}
+
+#[test]
+fn a_trace_tells_how_a_strategy_waits() {
+    let site = Site::new();
+    for (strategy, words) in [
+        (Strategy::Mio, "epoll_wait: 1 ready"),
+        (Strategy::PollList, "sleep for 0.2 ms"),
+        (Strategy::Thread, "a thread of its own"),
+        (Strategy::Process, "fork"),
+    ] {
+        let server = Server::start(strategy, site.root(), &["--trace"]);
+        let mut peer = server.connect();
+        assert_eq!(peer.get("/").status, 200);
+        server.errors.until(|line| line.contains(words));
     }
 }
 

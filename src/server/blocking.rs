@@ -107,6 +107,7 @@ impl Blocking {
             let registered = self.live.enter(client.socket());
             let server = self.clone();
             acceptor.ledger.count(Call::Spawn);
+            acceptor.ledger.tell(client.id, format_args!("a thread of its own"));
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
                 let mut worker = rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));
@@ -125,6 +126,7 @@ impl Blocking {
     fn accept_and_fork(&self, children: &Children) {
         let mut worker = self.worker("process", super::CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
+            worker.ledger.tell(client.id, format_args!("fork"));
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);

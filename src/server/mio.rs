@@ -81,6 +81,7 @@ impl Reactor {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.clients.worker.clock.tick(),
             }
+            self.clients.worker.ledger.tell_of_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
             self.clients.serve_ready();
             for event in &events {
                 match event.token() {

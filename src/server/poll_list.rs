@@ -17,6 +17,7 @@ use super::drive::{Client, Drive, Readable, drive};
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::http::CloseReason;
+use crate::human;
 use crate::ledger::Call;
 
 /// The loop and all it owns.
@@ -63,6 +64,9 @@ impl PollList {
         let found_nothing = !accepted && self.worker.moved_bytes == moved_before;
         if found_nothing && !self.pause.is_zero() {
             self.worker.ledger.count(Call::Sleep);
+            if !self.clients.is_empty() {
+                self.worker.ledger.tell_of_worker(format_args!("sleep for {}", human::time(self.pause)));
+            }
             std::thread::sleep(self.pause);
         }
     }
