@@ -10,10 +10,11 @@ use argh::FromArgs;
 use nix::unistd::User;
 
 use super::values::{compress, count, log_format, microseconds, model_name, port, seconds, user};
-use super::{Failure, Served, reason};
+use super::{Failure, Served};
 use crate::http::Limits;
+use crate::human::reason;
 use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
-use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, default_folder};
+use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, SitePath, default_folder};
 
 /// The arguments that every strategy has, and its own before them.
 macro_rules! strategy_arguments {
@@ -244,9 +245,13 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
     Ok((root, Served(served)))
 }
 
-/// The fallback must be there when the server starts: a mistyped name would show as a 404 weeks later.
+/// The fallback must be there when the server starts: a mistyped name would show as a 404 weeks later. So would a hidden one,
+/// which is served under no name.
 fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
+    if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
+        return Err(Failure::Missing(format!("--fallback {file}: a name that begins with a dot is not served")));
+    }
     match root.has_file(relative.as_bytes()) {
         true => Ok(relative.as_bytes().into()),
         false => Err(Failure::Missing(format!("--fallback {file}: no such file beneath the root"))),
