@@ -357,16 +357,21 @@ impl Cell {
         (!histograms.is_empty()).then(|| Histogram::merged(histograms))
     }
 
-    /// By name, over all rounds together, the most frequent first; empty without a ledger.
+    /// By name, the most frequent first; empty without a ledger. They are those of the round in the middle, or of the two that
+    /// share it: so they add up to the median of all calls, which those of all rounds together would not.
     pub fn syscalls_per_request(&self) -> Vec<(&str, f64)> {
-        let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
-        let counted: Vec<_> = self.rounds.iter().filter(|round| round.syscalls.is_some()).collect();
-        for (name, count) in counted.iter().filter_map(|round| round.syscalls.as_ref()).flatten() {
-            *totals.entry(name).or_insert(0) += count;
+        let share = |count: u64, round: &Round| count as f64 / round.requests as f64;
+        let counted = self.rounds.iter().filter(|round| round.requests > 0);
+        let mut rounds: Vec<_> = counted.filter_map(|round| Some((round, round.syscalls.as_ref()?))).collect();
+        rounds.sort_by(|(a, of_a), (b, of_b)| share(of_a.values().sum(), a).total_cmp(&share(of_b.values().sum(), b)));
+        let middle = rounds.get(rounds.len().saturating_sub(1) / 2..rounds.len() / 2 + 1).unwrap_or_default();
+        let mut calls: BTreeMap<&str, f64> = BTreeMap::new();
+        for (round, of_round) in middle {
+            for (name, count) in *of_round {
+                *calls.entry(name).or_insert(0.0) += share(*count, round) / middle.len() as f64;
+            }
         }
-        let requests: u64 = counted.iter().map(|round| round.requests).sum();
-        let mut calls: Vec<_> =
-            totals.into_iter().map(|(name, count)| (name, count as f64 / requests.max(1) as f64)).collect();
+        let mut calls: Vec<_> = calls.into_iter().collect();
         calls.sort_by(|a, b| b.1.total_cmp(&a.1));
         calls
     }

@@ -201,11 +201,11 @@ pub fn wins(results: &Results) -> Vec<(&Arm, Vec<(Metric, String)>)> {
 
 /// "everywhere", or the names of the workloads: those where it leads alone, then those where it is level with others.
 fn places(leads: &[Lead<'_>], metric: Metric, arm: &Arm) -> Option<String> {
-    let shown: Vec<_> = leads.iter().filter(|lead| lead.metric == metric && lead.is_shown()).collect();
-    let (alone, level): (Vec<_>, Vec<_>) =
-        shown.iter().filter(|lead| lead.leaders.contains(&arm)).partition(|lead| lead.leaders.len() == 1);
+    let measured: Vec<_> = leads.iter().filter(|lead| lead.metric == metric).collect();
+    let shown = measured.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&arm));
+    let (alone, level): (Vec<_>, Vec<_>) = shown.partition(|lead| lead.leaders.len() == 1);
     let names = |leads: &[&&Lead<'_>]| match leads.len() {
-        all if all > 1 && all == shown.len() => "everywhere".to_owned(),
+        all if all > 1 && all == measured.len() => "everywhere".to_owned(),
         _ => leads.iter().map(|lead| lead.workload.name.as_str()).collect::<Vec<_>>().join(", "),
     };
     match (alone.is_empty(), level.is_empty()) {
@@ -274,6 +274,34 @@ mod tests {
         let leads_in =
             |metric| leads(&results).iter().any(|lead| lead.workload.name == "pipelined" && lead.metric == metric);
         assert!(!leads_in(Metric::Throughput) && leads_in(Metric::CpuPerRequest));
+    }
+
+    #[test]
+    fn who_leads_wherever_anything_was_shown_does_not_lead_everywhere() {
+        let mut results = synthetic::results(5);
+        let is_everywhere = |results: &Results| {
+            let wins = wins(results);
+            let of_mio = wins.iter().find(|(arm, _)| arm.name == "mio").map(|(_, wins)| wins.clone());
+            let cpu = of_mio.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
+            cpu.is_some_and(|(_, words)| words.contains("everywhere"))
+        };
+        for cell in &mut results.cells {
+            let times = if cell.arm.starts_with("mio") { 1 } else { 4 };
+            for round in &mut cell.rounds {
+                let requests = round.requests;
+                let cpu = round.cpu.iter_mut();
+                cpu.for_each(|cpu| (cpu.user_us, cpu.system_us) = (requests * times, 0));
+            }
+        }
+        assert!(is_everywhere(&results));
+        // Where all cost the same nobody is shown to be beaten.
+        for cell in results.cells.iter_mut().filter(|cell| cell.workload == "pipelined") {
+            for round in &mut cell.rounds {
+                let requests = round.requests;
+                round.cpu.iter_mut().for_each(|cpu| cpu.user_us = requests);
+            }
+        }
+        assert!(!is_everywhere(&results));
     }
 
     #[test]
