@@ -72,6 +72,8 @@ pub enum Failure {
     Missing(String),
 }
 
+const COMMANDS: [&str; 4] = ["mio", "poll-list", "blocking", "compare"];
+
 /// The options that are there or not. With a value they would be taken for two arguments.
 const SWITCHES: [&str; 6] = ["--confine", "--cors", "--help", "--list", "--trace", "--version"];
 
@@ -80,6 +82,17 @@ const SWITCHES: [&str; 6] = ["--confine", "--cors", "--help", "--list", "--trace
 /// # Errors
 /// One line for the user.
 pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocation, Failure> {
+    let mut arguments = arguments.peekable();
+    let command = arguments.peek().and_then(|word| word.to_str()).filter(|word| COMMANDS.contains(word));
+    // The options are those of the command, and in its help.
+    let help = command.map_or("miniweb --help".to_owned(), |command| format!("miniweb {command} --help"));
+    read(arguments).map_err(|failure| match failure {
+        Failure::Usage(message) => Failure::Usage(format!("{message} (see {help})")),
+        missing => missing,
+    })
+}
+
+fn read(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocation, Failure> {
     let mut words = Vec::new();
     for argument in arguments {
         let word =
@@ -131,17 +144,6 @@ fn one_line(message: &str) -> String {
         Some(format!("{option} {value}: {why}"))
     };
     option_error().unwrap_or(line)
-}
-
-/// What went wrong, as a person would say it.
-pub fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
-        std::io::ErrorKind::AddrNotAvailable => "not an address of this machine".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// How a person opens what listens at `address`.

@@ -1,6 +1,7 @@
 //! Amounts as a person reads them, and text as a page or JSON may hold it.
 
 use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 /// `17 B`, `1.2 KiB`, `3.4 GiB`
@@ -28,6 +29,23 @@ pub fn time(time: Duration) -> String {
 pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
     let plural = if count == N::from(1) { "" } else { "s" };
     format!("{count} {one}{plural}")
+}
+
+/// What went wrong.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "not an address of this machine".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The same, and with what.
+pub fn error_with(subject: impl Display, error: &io::Error) -> io::Error {
+    io::Error::other(format!("{subject}: {}", reason(error)))
 }
 
 /// `text` in JSON, with its quotes. What is no UTF-8 is replaced.

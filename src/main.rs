@@ -9,6 +9,7 @@ use miniweb::compare::lifeline;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Event, Refusal, Request};
+use miniweb::human::reason;
 use miniweb::server;
 
 fn main() -> ExitCode {
@@ -17,26 +18,30 @@ fn main() -> ExitCode {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
         Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
-        Err(Failure::Usage(message)) => return fail(2, &format!("{message} (see miniweb --help)")),
+        Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
     // An arm of a comparison.
     if settings.ledger_page.is_some()
         && let Err(error) = lifeline::attend()
     {
-        return fail(1, &args::reason(&error));
+        return fail(1, &reason(&error));
     }
-    let (strategy, address, privileges) = (settings.strategy, settings.address, settings.privileges.clone());
+    let (strategy, privileges) = (settings.strategy, settings.privileges.clone());
     let ran = server::run(*settings, |address| {
         print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy, &privileges)));
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &format!("{address}: {}", args::reason(&error))),
+        Err(error) => fail(1, &reason(&error)),
     }
 }
 
 fn compare(request: &Request, telling: &Telling) -> ExitCode {
+    // Not after ten minutes.
+    if let Some(error) = telling.files().find_map(|path| report::writable(path).err()) {
+        return fail(1, &error.to_string());
+    }
     let is_watched = std::io::stderr().is_terminal();
     let mut progress = None;
     // A stderr that went away is no reason to stop measuring.
@@ -53,7 +58,8 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
     let _ = progress.map(|mut progress| progress.clear());
     let results = match results {
         Ok(results) => results,
-        Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", args::reason(&error))),
+        Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", reason(&error))),
+        Err(Refusal::Time(why)) => return fail(2, &why),
         Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
     };
     match tell(&results, telling) {
@@ -63,17 +69,14 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
     }
 }
 
+/// Each of them, though another fails: it took long to measure.
 fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
-    let in_file = |path: &Path, error| std::io::Error::other(format!("{}: {}", path.display(), args::reason(&error)));
-    if let Some(path) = &telling.json {
-        report::write_json(results, path).map_err(|error| in_file(path, error))?;
-    }
-    if let Some(path) = &telling.html {
-        report::write_html(results, path).map_err(|error| in_file(path, error))?;
-    }
     let stdout = std::io::stdout();
     let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-    report::print_tables(results, &mut stdout.lock(), is_colored)
+    let printed = report::print_tables(results, &mut stdout.lock(), is_colored);
+    let json = telling.json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
+    let html = telling.html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
+    json.and(html).and(printed)
 }
 
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
@@ -82,7 +85,7 @@ fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
             print(&format!("The floor is on {}\n", args::url(address)));
         })
     });
-    ran.map_or_else(|error| fail(1, &args::reason(&error)), |()| ExitCode::SUCCESS)
+    ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)
 }
 
 /// At once, so that whoever started this on port 0 can read where it listens. A closed stdout is the

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use miniweb::compare::metric::Metric;
 use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -49,6 +50,25 @@ fn a_usage_error_names_its_option_and_ends_with_2() {
 }
 
 #[test]
+fn what_can_not_be_done_is_said_before_anything_is_measured() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let empty = empty.path().to_str().expect("UTF-8");
+    let dead = format!("dead=http://127.0.0.1:1/,{}", std::process::id());
+    for (arguments, status, words) in [
+        (&["--html", "/no/such/folder/report.html"][..], 1, "/no/such/folder/report.html: no such file or folder"),
+        (&["--json", empty], 1, "it is a folder"),
+        (&["--quick", "--time", "1"], 2, "--time 1: 420 windows take"),
+        (&[empty], 3, "there is no file in it to ask for"),
+        (&["--strategies", "mio", "--against", &dead], 3, "dead: Connection refused"),
+    ] {
+        let output = compare(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(status), &b""[..]), "{arguments:?}: {told}");
+        assert!(told.contains(words) && told.lines().count() == 1, "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn every_turn_is_measured_and_a_handicap_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments =
@@ -61,6 +81,9 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
     for cell in &results.cells {
         assert_eq!(cell.faults, Vec::<String>::new(), "{} {}", cell.arm, cell.workload);
         assert_eq!(cell.rounds.len(), 2);
+        let values = Metric::SyscallsPerRequest.values(cell);
+        let told: f64 = cell.syscalls_per_request().iter().map(|(_, calls)| calls).sum();
+        assert!((told - values.iter().sum::<f64>() / 2.0).abs() < 1e-6 || values.is_empty(), "{told} of {values:?}");
         for round in &cell.rounds {
             assert!(round.requests > 0, "{} {}", cell.arm, cell.workload);
             assert_eq!(round.latency.count(), round.requests);

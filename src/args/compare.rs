@@ -1,7 +1,7 @@
 //! The command line of `miniweb compare`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use argh::FromArgs;
@@ -101,6 +101,13 @@ pub struct Telling {
     pub json: Option<PathBuf>,
     /// Of what goes to stdout.
     pub color: ColorChoice,
+}
+
+impl Telling {
+    /// Those that are to be written.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.json, &self.html].into_iter().filter_map(|file| file.as_deref())
+    }
 }
 
 impl Compare {

@@ -124,12 +124,7 @@ impl Bench {
         let reuse = if workload.requests_per_connection == Some(1) { Reuse::Never } else { Reuse::KeepAlive };
         let host = server.address.to_string();
         let ask = match &contender.origin {
-            Origin::Foreign { path, .. } => {
-                let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-                let answer = gate::answer(server.address, request.as_bytes())?;
-                let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-                Ask::get(&host, path, reuse, (answer.len() - head_end - 4) as u64)
-            }
+            Origin::Foreign { path, .. } => Ask::get(&host, path, reuse, gate::content_bytes(server.address, path)?),
             _ => Ask::get(&host, &workload.path, reuse, workload.body_bytes),
         };
         let silent = workload.idle_connections as usize;

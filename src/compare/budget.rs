@@ -56,6 +56,11 @@ impl Budget {
         Budget { ends: now + time, window_max, beside: Duration::ZERO, turns: 0 }
     }
 
+    /// How long so many turns take if their windows are as short as they may be.
+    pub(super) fn least(turns: usize) -> Duration {
+        Windows::around(MEASURED_MIN).all() * turns as u32
+    }
+
     /// The windows of the next turns, of which there are so many until the end.
     pub(super) fn windows(&self, now: Instant, turns_left: usize) -> Windows {
         let share = self.ends.saturating_duration_since(now).mul_f64(AIM) / turns_left.max(1) as u32;

@@ -29,6 +29,22 @@ pub(super) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
+/// How long the file is that a server of another make has at `path`.
+///
+/// # Errors
+/// The system's; an answer that is none, or says that there is no such file.
+pub(super) fn content_bytes(address: SocketAddr, path: &str) -> io::Result<u64> {
+    let answer =
+        answer(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let no_answer = || io::Error::other(format!("it gives no answer to GET {path}"));
+    let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or_else(no_answer)?;
+    let status = answer.split(|byte| *byte == b' ').nth(1).ok_or_else(no_answer)?;
+    match status {
+        b"200" => Ok((answer.len() - head_end - 4) as u64),
+        other => Err(io::Error::other(format!("it answers {} to GET {path}", String::from_utf8_lossy(other)))),
+    }
+}
+
 /// The answer to one of them but for its date.
 ///
 /// # Errors

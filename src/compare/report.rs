@@ -2,7 +2,7 @@
 //!
 //! | when | call |
 //! |---|---|
-//! | before it runs | [`announce`] |
+//! | before it runs | [`writable`], [`announce`] |
 //! | while it runs, between two windows | [`Progress::draw`], at the end [`Progress::clear`] |
 //! | at the end, to stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
 //! | `--html` | [`write_html`] |
@@ -20,23 +20,36 @@ pub use super::progress::Progress;
 use super::results::Results;
 pub use super::terminal::print_tables;
 use super::{html, json};
+use crate::human::error_with;
+
+/// Makes sure that a report can be written there, and leaves what is there as it is.
+///
+/// # Errors
+/// Why it can't, with the name of the file.
+pub fn writable(path: &Path) -> io::Result<()> {
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| error_with(path.display(), &error))
+}
 
 /// Writes the results with all their rounds to a file.
 ///
 /// # Errors
-/// When the file can't be written.
+/// When the file can't be written, with its name.
 pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    json::write(results, &mut out)?;
-    out.flush()
+    let write = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        json::write(results, &mut out)?;
+        out.flush()
+    };
+    write().map_err(|error| error_with(path.display(), &error))
 }
 
 /// Writes the page to a file.
 ///
 /// # Errors
-/// When the file can't be written.
+/// When the file can't be written, with its name.
 pub fn write_html(results: &Results, path: &Path) -> io::Result<()> {
-    std::fs::write(path, html::page(results))
+    std::fs::write(path, html::page(results)).map_err(|error| error_with(path.display(), &error))
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::bench::Bench;
 use super::budget::{Budget, Windows};
-use super::contender::Contender;
+use super::contender::{Contender, Origin};
 use super::results::{Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload};
 use super::workloads::Knobs;
 use super::{environment, gate, order};
+use crate::human::{counted, error_with};
 
 /// What is to be compared, and how.
 #[derive(Debug)]
@@ -44,7 +45,9 @@ pub struct Request {
 pub enum Refusal {
     /// Something that is needed can't be had.
     System(io::Error),
-    /// Arms gave different answers: they can't be compared.
+    /// It can't be done in the time that there is.
+    Time(String),
+    /// Arms gave different answers, or none: they can't be compared.
     Gate(String),
 }
 
@@ -111,6 +114,11 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
         let pair = find(&contenders, &workloads, turn);
         pair.is_some_and(|(contender, workload)| contender.can_take(workload))
     });
+    let least = Budget::least(turns.len());
+    if least > request.time {
+        let (given, windows) = (request.time.as_secs_f64(), counted(turns.len(), "window"));
+        return Err(Refusal::Time(format!("--time {given}: {windows} take {} s at the least", least.as_secs() + 1)));
+    }
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
@@ -158,6 +166,10 @@ fn hold_gate(bench: &Bench, contenders: &[Contender]) -> Result<Gate, Refusal> {
     let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
     let mut exempt = Vec::new();
     for contender in contenders {
+        if let Origin::Foreign { address, path, .. } = &contender.origin {
+            let unfit = |error| Refusal::Gate(error_with(&contender.arm.name, &error).to_string());
+            gate::content_bytes(*address, path).map_err(unfit)?;
+        }
         let is_held = matches!(contender.arm.kind, ArmKind::Strategy);
         if !is_held {
             if !matches!(contender.arm.kind, ArmKind::Twin { .. }) {

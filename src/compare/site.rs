@@ -60,7 +60,7 @@ impl TestSite {
         let large = files.into_iter().max_by_key(|file| file.bytes);
         match small.zip(large) {
             Some((small, large)) => Ok(TestSite { folder, small, large, made: None }),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "there is no file in it to ask for")),
+            None => Err(io::Error::other(format!("{}: there is no file in it to ask for", root.display()))),
         }
     }
 

@@ -36,6 +36,7 @@ pub use listen::listening;
 pub use privileges::Privileges;
 
 use crate::http::Limits;
+use crate::human::error_with;
 use crate::ledger::Ledger;
 use crate::site::{Policy, Root};
 use access_log::AccessLog;
@@ -128,7 +129,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     };
     let mut listeners = match Listener::passed(waiting, listeners)? {
         Some(passed) => passed,
-        None => Listener::bind(address, waiting, listeners)?,
+        None => Listener::bind(address, waiting, listeners).map_err(|error| error_with(address, &error))?,
     };
     privileges.drop(root.path())?;
     let address = listeners[0].address();

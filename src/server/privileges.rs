@@ -9,6 +9,8 @@ use landlock::{
 };
 use nix::unistd::{User, setgid, setgroups, setuid};
 
+use crate::human::error_with;
+
 /// What is to be given up.
 #[derive(Clone, Debug, Default)]
 pub struct Privileges {
@@ -27,9 +29,8 @@ impl Privileges {
     pub fn drop(&self, root: Option<PathBuf>) -> io::Result<()> {
         if let Some(user) = &self.user {
             // The groups first: without the user's rights they can't be changed any more.
-            setgroups(&[user.gid])?;
-            setgid(user.gid)?;
-            setuid(user.uid)?;
+            let become_user = || setgroups(&[user.gid]).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid));
+            become_user().map_err(|errno| error_with(format_args!("--user {}", user.name), &errno.into()))?;
         }
         if self.confine {
             confine(root).map_err(io::Error::other)?;
