@@ -126,7 +126,6 @@ impl Blocking {
     fn accept_and_fork(&self, children: &Children) {
         let mut worker = self.worker("process", super::CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
-            worker.ledger.tell(client.id, format_args!("fork"));
             let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);

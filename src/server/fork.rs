@@ -88,6 +88,7 @@ impl Children {
         serve: impl FnOnce(Client),
     ) -> io::Result<()> {
         ledger.count(Call::Fork);
+        ledger.tell(client.id, format_args!("fork"));
         // Held until the child is entered: it may end before fork returns here.
         let mut living = self.0.lock();
         let forked = fork_without(listener.as_fd())?;
