@@ -84,7 +84,8 @@ fn judge(counts: &[(&str, u64)]) -> ExitCode {
                 let growth = *count as f64 / before as f64 - 1.0;
                 is_worse |= growth > GROWTH_MAX;
                 let mark = if growth > GROWTH_MAX { "  worse" } else { "" };
-                println!("{name:<22}{count:>14}{before:>10}{:>8.1}%{mark}", growth * 100.0);
+                let change = format!("{:.1}", growth * 100.0).replace("-0.0", "0.0");
+                println!("{name:<22}{count:>14}{before:>10}{change:>8}%{mark}");
             }
             None => {
                 // A turn that was added and not saved would never be judged.
