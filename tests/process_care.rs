@@ -178,6 +178,15 @@ fn rights_are_given_up_where_that_is_asked_for() {
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
         assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
     }
+    // Nobody may read it, and the server does not start to say 403 to everyone.
+    for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
+        Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");
+        let output = Server::command(Strategy::Mio, &root, &["--user", "nobody"]).output().expect("it can be run");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(told, format!("miniweb: --user nobody: {}: permission denied\n", root.display()));
+        Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
+    }
 }
 
 /// From within, nothing but the root can be read: not even what takes its place.

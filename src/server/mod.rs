@@ -131,7 +131,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         Some(passed) => passed,
         None => Listener::bind(address, waiting, listeners).map_err(|error| error_with(address, &error))?,
     };
-    privileges.drop(root.path())?;
+    privileges.drop(&root)?;
     let address = listeners[0].address();
     // Not before all is there that is needed to serve.
     let ready = || {

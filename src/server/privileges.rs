@@ -10,6 +10,7 @@ use landlock::{
 use nix::unistd::{User, setgid, setgroups, setuid};
 
 use crate::human::error_with;
+use crate::site::Root;
 
 /// What is to be given up.
 #[derive(Clone, Debug, Default)]
@@ -21,19 +22,20 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Gives them up for good, for this thread and all that it starts. `root` is where the site's files are, if they
-    /// are files.
+    /// Gives them up for good, for this thread and all that it starts, but for reading `root`.
     ///
     /// # Errors
-    /// The system's. A server that can't give up what it was told to must not serve.
-    pub fn drop(&self, root: Option<PathBuf>) -> io::Result<()> {
+    /// The system's. A server that can't give up what it was told to must not serve; one whose user may not read the root can't.
+    pub fn drop(&self, root: &Root) -> io::Result<()> {
         if let Some(user) = &self.user {
             // The groups first: without the user's rights they can't be changed any more.
             let become_user = || setgroups(&[user.gid]).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid));
-            become_user().map_err(|errno| error_with(format_args!("--user {}", user.name), &errno.into()))?;
+            let with_option = |error| error_with(format_args!("--user {}", user.name), &error);
+            become_user().map_err(|errno| with_option(errno.into()))?;
+            root.check_access().map_err(with_option)?;
         }
         if self.confine {
-            confine(root).map_err(io::Error::other)?;
+            confine(root.path()).map_err(io::Error::other)?;
         }
         Ok(())
     }

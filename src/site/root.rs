@@ -17,13 +17,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use include_dir::{Dir, include_dir};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, open, openat2, statat, statfs,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, fstatfs, open, openat2, statat,
+    statfs,
 };
 use rustix::io::Errno;
 
 use super::mounts;
 use super::path::SitePath;
 use crate::http::{Coding, Status};
+use crate::human::error_with;
 use crate::ledger::{Call, Ledger, OpenFile};
 
 /// Where the site's files come from.
@@ -159,6 +161,21 @@ impl Root {
             Root::Folder { path, .. } | Root::File(path) => Some(path.clone()),
             Root::Sample => None,
         }
+    }
+
+    /// Makes sure that this process may open what is in it, whoever opened the root itself.
+    ///
+    /// # Errors
+    /// The system's, with the root's path.
+    pub fn check_access(&self) -> std::io::Result<()> {
+        let (path, checked) = match (self, self.held()) {
+            (Root::Folder { path, .. }, Some(folder)) => {
+                (path, accessat(folder, ".", Access::EXEC_OK, AtFlags::empty()))
+            }
+            (Root::File(path), _) => (path, accessat(CWD, path, Access::READ_OK, AtFlags::empty())),
+            (Root::Folder { .. } | Root::Sample, _) => return Ok(()),
+        };
+        checked.map_err(|errno| error_with(path.display(), &errno.into()))
     }
 
     /// Looks which folder has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
