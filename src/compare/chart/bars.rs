@@ -7,7 +7,7 @@ use crate::compare::results::{Arm, Results, Workload};
 use crate::compare::statistics::{Estimate, estimate, median};
 use crate::compare::svg::{Anchor, Drawing, Scale};
 
-const LEFT: f64 = 136.0;
+const LEFT: f64 = 140.0;
 const RIGHT: f64 = WIDTH - 66.0;
 const TOP: f64 = 6.0;
 const BAR_HEIGHT: f64 = 15.0;

@@ -9,7 +9,7 @@ use crate::compare::svg::{Anchor, Drawing, Scale};
 use crate::compare::winners::Axis;
 
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 296.0;
+const RIGHT: f64 = 272.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
 

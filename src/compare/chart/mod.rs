@@ -112,9 +112,9 @@ fn end_labels(drawing: &mut Drawing, mut labels: Vec<EndLabel>, left: f64, (top,
     }
 }
 
-/// What fits beside a plot.
+/// What fits beside a plot: every strategy whole.
 fn shortened(name: &str) -> String {
-    const CHARS_MAX: usize = 17;
+    const CHARS_MAX: usize = 18;
     match name.chars().count() {
         count if count > CHARS_MAX => name.chars().take(CHARS_MAX - 1).chain(['…']).collect(),
         _ => name.to_owned(),
@@ -131,6 +131,12 @@ mod tests {
         for (text, short) in [("50.0k", "50k"), ("1.00 ms", "1 ms"), ("0.500", "0.5"), ("100 %", "100 %"), ("0", "0")] {
             assert_eq!(tick_words(text), short);
         }
+    }
+
+    #[test]
+    fn every_strategy_is_named_whole() {
+        assert_eq!(shortened("blocking:iterative"), "blocking:iterative");
+        assert_eq!(shortened("blocking:iterative again"), "blocking:iterativ…");
     }
 
     #[test]
