@@ -163,8 +163,10 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
     plot_section(
         out,
         "Latency",
-        "Each step to the right is ten times rarer. In an open loop the line counts from when a request should have been \
-         sent, the dotted one from when it was: the gap is what a closed loop hides.",
+        "Each step to the right is ten times rarer. The line is of the answers of all rounds together; the markers, side \
+         by side at 50, 99 and 99.9 %, are medians over rounds of what each round had there, and their bars the intervals \
+         of those medians: a few slow rounds raise the line, but hardly the marker. In an open loop the line counts from \
+         when a request should have been sent, the dotted one from when it was: the gap is what a closed loop hides.",
         open.iter().chain(&rest).map(|load| (load.title.as_str(), spectrum::draw(results, load))),
     )?;
     let each = |draw: fn(&Results, &Workload) -> Option<String>| {
