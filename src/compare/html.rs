@@ -281,7 +281,8 @@ fn figure_row(
         match cell.and_then(|cell| estimate(metric, cell)) {
             None => out.push_str("<td>–</td>"),
             Some(estimate) => {
-                let [median, low, high] = [estimate.median, estimate.low, estimate.high].map(|v| metric.format(v));
+                let [median, low, high] =
+                    [estimate.median, estimate.low, estimate.high].map(|v| unbroken(&metric.format(v)));
                 write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
                 for part in cell.map_or(Vec::new(), |cell| beneath(metric, cell)) {
                     write!(out, "<small>{}</small>", escape(&part))?;
@@ -299,6 +300,11 @@ fn figure_row(
     writeln!(out, "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>")
 }
 
+/// A narrow column breaks its interval at the dash, and nowhere else.
+fn unbroken(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
 /// What a figure sums up.
 fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
     let parts: &[(Metric, &str)] = match metric {
@@ -308,7 +314,7 @@ fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
     };
     let words = |(metric, what): &(Metric, &str)| {
         let median = estimate(*metric, cell)?.median;
-        Some(format!("{} {what}", metric.format(median)))
+        Some(unbroken(&format!("{} {what}", metric.format(median))))
     };
     parts.iter().filter_map(words).collect()
 }
