@@ -1,4 +1,4 @@
-//! Amounts as a person reads them, and text as a page or JSON may hold it.
+//! Amounts and errors as a person reads them, and text as a page or JSON may hold it.
 
 use std::fmt::Display;
 use std::io;
