@@ -107,7 +107,6 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     if !bench.site.has_large() {
         environment.remarks.push("No large file there: what needs one is left out.".to_owned());
     }
-    let gate = hold_gate(&bench, &contenders)?;
     let arms: Vec<&Arm> = contenders.iter().map(|contender| &contender.arm).collect();
     let mut turns = order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
     turns.retain(|turn| {
@@ -119,6 +118,7 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
         let (given, windows) = (request.time.as_secs_f64(), counted(turns.len(), "window"));
         return Err(Refusal::Time(format!("--time {given}: {windows} take {} s at the least", least.as_secs() + 1)));
     }
+    let gate = hold_gate(&bench, &contenders)?;
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
@@ -170,12 +170,13 @@ fn hold_gate(bench: &Bench, contenders: &[Contender]) -> Result<Gate, Refusal> {
             let unfit = |error| Refusal::Gate(error_with(&contender.arm.name, &error).to_string());
             gate::content_bytes(*address, path).map_err(unfit)?;
         }
-        let is_held = matches!(contender.arm.kind, ArmKind::Strategy);
-        if !is_held {
-            if !matches!(contender.arm.kind, ArmKind::Twin { .. }) {
+        match contender.arm.kind {
+            ArmKind::Strategy => {}
+            ArmKind::Twin { .. } => continue,
+            ArmKind::Floor | ArmKind::Foreign => {
                 exempt.push(contender.arm.name.clone());
+                continue;
             }
-            continue;
         }
         let server = bench.start(contender)?;
         let answers = requests.iter().map(|(_, request)| gate::answer(server.address, request));
