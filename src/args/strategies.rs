@@ -1,5 +1,6 @@
 //! The command lines of the strategies: one set of options for all, and the few that each has alone.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -12,7 +13,7 @@ use nix::unistd::User;
 use super::values::{compress, count, log_format, microseconds, model_name, port, seconds, user};
 use super::{Failure, Served};
 use crate::http::Limits;
-use crate::human::reason;
+use crate::human::error_with;
 use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
 use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, SitePath, default_folder};
 
@@ -236,8 +237,7 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
         None => return Ok((Root::Sample, Served("the sample site".to_owned()))),
         Some(path) => path,
     };
-    let root =
-        Root::open(&path).map_err(|error| Failure::Missing(format!("{}: {}", path.display(), reason(&error))))?;
+    let root = Root::open(&path).map_err(|error| missing(path.display(), &error))?;
     let served = match root {
         Root::File(_) => format!("{} for every path", path.display()),
         Root::Folder { .. } | Root::Sample => path.display().to_string(),
@@ -260,7 +260,11 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
 
 fn ledger_page(path: &Path) -> Result<File, Failure> {
     let opened = File::options().read(true).write(true).open(path);
-    opened.map_err(|error| Failure::Missing(format!("--ledger-page {}: {}", path.display(), reason(&error))))
+    opened.map_err(|error| missing(format_args!("--ledger-page {}", path.display()), &error))
+}
+
+fn missing(subject: impl Display, error: &std::io::Error) -> Failure {
+    Failure::Missing(error_with(subject, error).to_string())
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
