@@ -170,6 +170,7 @@ impl Blocking {
                 client.connection.fail(CloseReason::Stopping);
             }
             match client.connection.deadline() {
+                // Late is only what was waited for in vain.
                 Some(_) if outcome == Drive::Blocked && client.is_late(now) => client.connection.expire(now),
                 Some(deadline) => client.be_patient(deadline.since(now.moment), &mut patience, &worker.ledger),
                 None => {}
