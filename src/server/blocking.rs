@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clock::Pace;
 use super::door::REST;
-use super::drive::{Client, Drive, Readable, drive};
+use super::drive::{Client, Drive, Readable, drive_in_time};
 use super::fork::{Children, cut_by_parent, told_by_parent};
 use super::listen::{Accepted, Listener};
 use super::live::Live;
@@ -162,21 +162,16 @@ impl Blocking {
         let mut patience = self.listener.patience();
         let mut outcome = Drive::Yielded;
         while outcome != Drive::Closed {
-            let now = worker.clock.now();
+            let now = *worker.clock.now();
             if self.stopping.load(Ordering::Acquire) || told_by_parent() {
-                client.stop(now);
+                client.stop(&now);
             }
             if cut_by_parent() {
                 client.connection.fail(CloseReason::Stopping);
             }
-            match client.connection.deadline() {
-                // Late is only what was waited for in vain.
-                Some(_) if outcome == Drive::Blocked && client.is_late(now) => client.connection.expire(now),
-                Some(deadline) => client.be_patient(deadline.since(now.moment), &mut patience, &worker.ledger),
-                None => {}
-            }
+            client.be_patient(&now, &mut patience, &worker.ledger);
             client.readable = Readable::Yes;
-            outcome = drive(&mut client, worker);
+            outcome = drive_in_time(&mut client, worker, &now);
         }
     }
 

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::deadlines::Deadlines;
 use super::door::oldest_idle;
-use super::drive::{Client, Drive, Readable, drive};
+use super::drive::{Client, Drive, Readable, drive, drive_in_time};
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
 
@@ -51,6 +51,10 @@ impl Clients {
 
     /// Goes on with a connection as far as it can. A key that is nobody's any more is passed over.
     pub(super) fn serve(&mut self, key: usize) {
+        self.serve_by(key, drive);
+    }
+
+    fn serve_by(&mut self, key: usize, drive: impl FnOnce(&mut Client, &mut Worker) -> Drive) {
         let Some(client) = self.slab.get_mut(key) else { return };
         match drive(client, &mut self.worker) {
             Drive::Closed => return self.remove(key),
@@ -91,13 +95,7 @@ impl Clients {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
             // progress all the same. And what can be read it may not have told yet. A try shows both.
             self.set_readable(key, Readable::Yes);
-            self.serve(key);
-            if let Some(client) = self.slab.get_mut(key)
-                && client.is_late(&now)
-            {
-                client.connection.expire(&now);
-                self.serve(key);
-            }
+            self.serve_by(key, |client, worker| drive_in_time(client, worker, &now));
         }
     }
 

@@ -109,12 +109,6 @@ impl Client {
         self.slot
     }
 
-    /// Whether its time is over. That is to be asked after a try to read and write: what came in time counts, though the server
-    /// may be late to see it.
-    pub fn is_late(&self, now: &Now) -> bool {
-        self.connection.deadline().is_some_and(|deadline| deadline <= now.moment)
-    }
-
     /// The server is stopping: what has arrived is answered, and then the input ends.
     pub fn stop(&mut self, now: &Now) {
         let is_newcomer = self.connection.is_newcomer();
@@ -127,13 +121,17 @@ impl Client {
         self.readable = Readable::ToTheEnd;
     }
 
-    /// Lets a read of a blocking socket wait for `time` and no longer. `set` is what it waits now: most
-    /// requests leave it as it is.
-    pub fn be_patient(&self, time: Duration, set: &mut Duration, ledger: &Ledger) {
+    /// Lets a recv on a blocking socket wait until the deadline and no longer. `set` is what it waits now: most requests leave
+    /// it as it is. A send waits for a part of its patience each time, and needs no telling.
+    pub fn be_patient(&self, now: &Now, set: &mut Duration, ledger: &Ledger) {
+        let Some(deadline) = self.connection.deadline().filter(|_| self.connection.step() != Step::Send) else {
+            return;
+        };
         // Rounded up, so that a deadline that is a moment nearer each time is still the same timeout, and the
         // deadline has passed when the timeout has. None at all would be for ever.
         const STEP_MS: u128 = 10;
-        let time = Duration::from_millis((time.as_micros().div_ceil(STEP_MS * 1000).max(1) * STEP_MS) as u64);
+        let time = deadline.since(now.moment).as_micros();
+        let time = Duration::from_millis((time.div_ceil(STEP_MS * 1000).max(1) * STEP_MS) as u64);
         if time != *set {
             ledger.count(Call::Setsockopt);
             // If it fails the socket is broken, which the next read shows.
@@ -159,6 +157,18 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
             Drive::Closed
         }
     }
+}
+
+/// [`drive`]s a client whose time may have been over at `now`. Late is only who was so before a try to read and write, and is
+/// so after it: what came in time counts, though the server may be late to see it.
+pub fn drive_in_time(client: &mut Client, worker: &mut Worker, now: &Now) -> Drive {
+    let outcome = drive(client, worker);
+    let is_late = client.connection.deadline().is_some_and(|deadline| deadline <= now.moment);
+    if outcome == Drive::Closed || !is_late {
+        return outcome;
+    }
+    client.connection.expire(now);
+    drive(client, worker)
 }
 
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {

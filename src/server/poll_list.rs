@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use super::door::{Admission, Door, oldest_idle};
-use super::drive::{Client, Drive, Readable, drive};
+use super::drive::{Client, Drive, Readable, drive_in_time};
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::http::CloseReason;
@@ -100,12 +100,7 @@ impl PollList {
         let mut at = 0;
         while let Some(client) = self.clients.get_mut(at) {
             client.readable = Readable::Yes;
-            let mut outcome = drive(client, &mut self.worker);
-            if outcome == Drive::Blocked && client.is_late(&now) {
-                client.connection.expire(&now);
-                outcome = drive(client, &mut self.worker);
-            }
-            match outcome {
+            match drive_in_time(client, &mut self.worker, &now) {
                 Drive::Closed => drop(self.clients.swap_remove(at)),
                 Drive::Blocked | Drive::Yielded => at += 1,
             }
