@@ -14,13 +14,8 @@ use support::{End, Server, Site, Strategy, get, miniweb, wait_until};
 /// Runs it with arguments that make it end by itself.
 #[track_caller]
 fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
-    let mut process = miniweb()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary can be run");
+    let mut process =
+        miniweb().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
     // It is to end at once. If it serves instead, it must not be left behind.
     let give_up = std::time::Instant::now() + support::PATIENCE;
     while process.try_wait().expect("it is ours").is_none() {

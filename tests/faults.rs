@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -130,7 +130,7 @@ fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str, options
         return None;
     }
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
+    command.stdin(Stdio::null()).args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
     command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
     command.args(Server::command(strategy, site.root(), options).get_args());
     Some(Server::run(command))

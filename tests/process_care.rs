@@ -5,24 +5,12 @@ mod support;
 
 use std::io::Read;
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rustix::io::FdFlags;
 use rustix::process::{Signal, geteuid};
-use support::{PATIENCE, Peer, Server, Site, Strategy, get, wait_until};
-
-/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)): the socket is
-/// descriptor 3, and the process number is that of the program, not of the shell before it.
-fn activated(command: Command, socket: &TcpListener) -> Command {
-    rustix::io::fcntl_setfd(socket, FdFlags::empty()).expect("a socket has flags");
-    let mut shell = Command::new("sh");
-    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&{}", socket.as_raw_fd());
-    shell.arg("-c").arg(script).arg(command.get_program()).args(command.get_args());
-    shell
-}
+use support::{PATIENCE, Peer, Server, Site, Strategy, get, wait_until, with_socket};
 
 #[test]
 fn a_passed_socket_is_served_under_every_strategy() {
@@ -30,7 +18,7 @@ fn a_passed_socket_is_served_under_every_strategy() {
     for strategy in Strategy::ALL {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let mut server = Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        let mut server = Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
         assert_eq!(server.address, address, "{strategy:?}");
         assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
         server.signal(Signal::TERM);
@@ -38,7 +26,7 @@ fn a_passed_socket_is_served_under_every_strategy() {
         // The socket is not the server's to shut down: whoever connects now waits for the next one.
         let mut early = Peer::connect(address);
         early.send(get("/page.html"));
-        let _next = Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        let _next = Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
         assert_eq!(early.response().status, 200, "{strategy:?}");
     }
 }
@@ -50,7 +38,7 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
     for strategy in [Strategy::Mio, Strategy::MioTwoWorkers, Strategy::PollList, Strategy::Thread, Strategy::Process] {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let start = || Server::run(activated(Server::command(strategy, site.root(), &[]), &socket));
+        let start = || Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
         eprintln!("{strategy:?}");
         let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();

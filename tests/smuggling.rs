@@ -9,14 +9,12 @@ mod support;
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
-use support::{End, Peer, Server, Site, Strategy, shown};
+use support::{End, Peer, Server, Site, Strategy, shown, with_socket};
 
 /// What an attacker wants to have answered.
 const MARKER: &str = "GET /smuggled-marker.html HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -278,11 +276,10 @@ impl Proxy {
              backend back\n server miniweb {server} maxconn 1\n"
         );
         std::fs::write(&configuration, text).expect("a file can be written");
-        rustix::io::fcntl_setfd(&socket, FdFlags::empty()).expect("a socket has flags");
-        let mut command = Command::new("sh");
-        let script = format!("exec \"$0\" \"$@\" 3<&{}", socket.as_raw_fd());
-        command.arg("-c").arg(script).arg(program).arg("-db").arg("-f").arg(&configuration);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut command = Command::new(program);
+        command.arg("-db").arg("-f").arg(&configuration);
+        let mut command = with_socket(&command, &socket);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().expect("a shell can be run");
         let output = process.stdout.take().expect("it is piped");
         let log = std::thread::spawn(move || std::io::read_to_string(output).expect("a log is text"));

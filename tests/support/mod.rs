@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
-pub use server::{Lines, Server, Strategy, miniweb};
+pub use server::{Lines, Server, Strategy, miniweb, with_socket};
 pub use site::{Site, patterned};
 
 /// How long anything may take. Far more than it needs: the machine may be busy with other things, and a

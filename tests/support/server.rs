@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -67,9 +68,22 @@ impl Strategy {
     }
 }
 
-/// The binary, without arguments.
+/// The binary, without arguments and input.
 pub fn miniweb() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_miniweb"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)): the socket is
+/// descriptor 3, and the process number is that of the program, not of the shell before it. The shell gets it as its
+/// input, because some (dash) can't name a descriptor of two digits.
+pub fn with_socket(command: &Command, socket: &TcpListener) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.stdin(OwnedFd::from(socket.try_clone().expect("a descriptor is free")));
+    shell
 }
 
 /// A running server; dead and reaped when it is dropped.
@@ -115,7 +129,7 @@ impl Server {
     pub fn run(mut command: Command) -> Server {
         let may_tell = command.get_args().any(|argument| argument == "--trace");
         // A group of its own, so that the children of a server end with it whatever has become of their parent.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary can be run");
         let output = Lines::of(process.stdout.take().expect("it is piped"));
         let errors = Lines::of(process.stderr.take().expect("it is piped"));
