@@ -193,6 +193,21 @@ fn a_fallback_that_is_not_there_is_named() {
 }
 
 #[test]
+fn what_goes_with_a_folder_is_refused_beside_a_file() {
+    let site = Site::new();
+    let file = site.root().join("page.html").display().to_string();
+    for strategy in ["mio", "poll-list", "blocking"] {
+        expect_failure(&[strategy, &file, "--port", "0", "--list"], 2, &["--list", "folder", "file"]);
+        let fallback = ["--fallback", "page.html"];
+        expect_failure(
+            &[strategy, &file, "--port", "0", fallback[0], fallback[1]],
+            2,
+            &["--fallback", "folder", "file"],
+        );
+    }
+}
+
+#[test]
 fn a_fallback_that_would_not_be_served_by_its_name_is_none() {
     let site = Site::new();
     site.write(".hidden.html", "hidden");

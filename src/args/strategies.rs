@@ -119,6 +119,11 @@ macro_rules! strategy_arguments {
         impl $name {
             fn into_settings(self, strategy: Strategy) -> Result<(Settings, Served), Failure> {
                 let (root, served) = open_root(self.root)?;
+                // A file answers every path: nothing is missing, and there is nothing to list.
+                if matches!(root, Root::File(_)) && (self.list || self.fallback.is_some()) {
+                    let option = if self.list { "--list" } else { "--fallback" };
+                    return Err(Failure::Usage(format!("{option} goes with a folder, and ROOT is a file")));
+                }
                 let policy = Policy {
                     compress: self.compress,
                     list: self.list,
