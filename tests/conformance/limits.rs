@@ -127,20 +127,23 @@ fn a_head_that_comes_too_slowly_is_told_so(strategy: Strategy) {
 fn a_byte_now_and_then_postpones_nothing(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &["--header-timeout", "0.5"]);
-    let mut peer = server.connect();
-    peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
-    let mut sender = peer.stream.try_clone().expect("a socket can be shared");
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let give_up = Instant::now() + Duration::from_secs(60);
-            // Each gap is far shorter than the timeout. The connection ends it.
-            while Instant::now() < give_up && sender.write_all(b"x").is_ok() {
-                std::thread::sleep(Duration::from_millis(50));
-            }
+    // Each gap is far shorter than the timeout, and one so short that whoever looks finds something nearly each time.
+    for gap_ms in [50, 1] {
+        let mut peer = server.connect();
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+        let mut sender = peer.stream.try_clone().expect("a socket can be shared");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let give_up = Instant::now() + Duration::from_secs(60);
+                // The connection ends it.
+                while Instant::now() < give_up && sender.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(gap_ms));
+                }
+            });
+            assert_eq!(peer.response().status, 408);
+            peer.stream.shutdown(std::net::Shutdown::Both).expect("the connection was open");
         });
-        assert_eq!(peer.response().status, 408);
-        peer.stream.shutdown(std::net::Shutdown::Both).expect("the connection was open");
-    });
+    }
 }
 
 fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {

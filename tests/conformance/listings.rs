@@ -514,7 +514,8 @@ fn listings_that_nobody_reads_do_not_fill_the_memory(strategy: Strategy) {
     // Each of these bytes is five in a page, and three in a link.
     let long = "&".repeat(200);
     (0..10_000).for_each(|n| drop(site.write(format!("large/{long}{n}"), "")));
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    // However long all of this takes, nobody is cut for reading nothing.
+    let server = Server::start(strategy, site.root(), &["--list", "--write-timeout", "3600"]);
     let (mut held, mut held_bytes) = (Vec::new(), 0);
     let refused = loop {
         let mut peer = server.connect();
