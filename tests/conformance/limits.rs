@@ -159,7 +159,7 @@ fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {
 
 fn an_idle_connection_is_closed_without_a_word(strategy: Strategy) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--idle-timeout", "0.3"]);
+    let server = Server::start(strategy, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/").status, 200);
     assert_eq!(peer.get("/page.html").status, 200);
