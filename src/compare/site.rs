@@ -86,13 +86,12 @@ impl TestSite {
 
     /// In words.
     pub(super) fn describe(&self) -> String {
-        let names = format!(
-            "/{} ({}) and /{} ({})",
-            self.small.path,
-            crate::human::bytes(self.small.bytes),
-            self.large.path,
-            crate::human::bytes(self.large.bytes)
-        );
+        let file = |file: &TestFile| format!("/{} ({})", file.path, crate::human::bytes(file.bytes));
+        // No load asks for a large file that isn't one.
+        let names = match self.has_large() {
+            true => format!("{} and {}", file(&self.small), file(&self.large)),
+            false => file(&self.small),
+        };
         match self.made {
             Some(_) => format!("the sample site and a large file: {names}"),
             None => format!("{}: {names}", self.folder.display()),
@@ -124,5 +123,21 @@ fn collect(root: &Path, folder: &Path, depth: usize, files: &mut Vec<TestFile>) 
         {
             files.push(TestFile { path: path.to_owned(), bytes: facts.len() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_is_told_of_where_there_is_one() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("page.html"), [b'x'; 1024])?;
+        let told = || TestSite::open(Some(folder.path())).map(|site| site.describe());
+        assert!(told()?.ends_with(": /page.html (1.0 KiB)"), "{}", told()?);
+        std::fs::write(folder.path().join("video.mp4"), vec![b'x'; LARGE_BYTES])?;
+        assert!(told()?.ends_with(": /page.html (1.0 KiB) and /video.mp4 (1.0 MiB)"), "{}", told()?);
+        Ok(())
     }
 }
