@@ -195,15 +195,12 @@ fn a_fallback_that_is_not_there_is_named() {
 #[test]
 fn what_goes_with_a_folder_is_refused_beside_a_file() {
     let site = Site::new();
-    let file = site.root().join("page.html").display().to_string();
-    for strategy in ["mio", "poll-list", "blocking"] {
-        expect_failure(&[strategy, &file, "--port", "0", "--list"], 2, &["--list", "folder", "file"]);
-        let fallback = ["--fallback", "page.html"];
-        expect_failure(
-            &[strategy, &file, "--port", "0", fallback[0], fallback[1]],
-            2,
-            &["--fallback", "folder", "file"],
-        );
+    let file = site.path("page.html").display().to_string();
+    for strategy in STRATEGIES {
+        for option in [&["--list"][..], &["--fallback", "page.html"]] {
+            let arguments = [&[strategy, &file, "--port", "0"], option].concat();
+            expect_failure(&arguments, 2, &[option[0], "folder", "file"]);
+        }
     }
 }
 

@@ -119,11 +119,7 @@ macro_rules! strategy_arguments {
         impl $name {
             fn into_settings(self, strategy: Strategy) -> Result<(Settings, Served), Failure> {
                 let (root, served) = open_root(self.root)?;
-                // A file answers every path: nothing is missing, and there is nothing to list.
-                if matches!(root, Root::File(_)) && (self.list || self.fallback.is_some()) {
-                    let option = if self.list { "--list" } else { "--fallback" };
-                    return Err(Failure::Usage(format!("{option} goes with a folder, and ROOT is a file")));
-                }
+                go_with_folder(&root, &[("--list", self.list), ("--fallback", self.fallback.is_some())])?;
                 let policy = Policy {
                     compress: self.compress,
                     list: self.list,
@@ -248,6 +244,16 @@ fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
         Root::Folder { .. } | Root::Sample => path.display().to_string(),
     };
     Ok((root, Served(served)))
+}
+
+/// A file answers every path: nothing is missing, and there is nothing to list. `options` tells of each whether it is given.
+fn go_with_folder(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure> {
+    match (root, options.iter().find(|(_, is_given)| *is_given)) {
+        (Root::File(_), Some((option, _))) => {
+            Err(Failure::Usage(format!("{option} goes with a folder, and ROOT is a file")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The fallback must be there when the server starts: a mistyped name would show as a 404 weeks later. So would a hidden one,
