@@ -52,10 +52,18 @@ const AXES: [Axis; 4] = [
     },
 ];
 
-const WHOLE: Effort =
-    Effort { points: usize::MAX, rounds: 5, warm_up: Duration::from_millis(300), window: Duration::from_secs(1) };
-const SMOKE: Effort =
-    Effort { points: 2, rounds: 1, warm_up: Duration::from_millis(10), window: Duration::from_millis(30) };
+const WHOLE: Effort = Effort {
+    points: usize::MAX,
+    rounds: 5,
+    warm_up: Duration::from_millis(300),
+    window: Duration::from_secs(1),
+};
+const SMOKE: Effort = Effort {
+    points: 2,
+    rounds: 1,
+    warm_up: Duration::from_millis(10),
+    window: Duration::from_millis(30),
+};
 
 fn main() -> io::Result<()> {
     let is_smoke = std::env::args().any(|argument| argument == "--test");
@@ -77,7 +85,8 @@ fn main() -> io::Result<()> {
                 Ok((*size, point, Server::start(&root, &cores)?))
             })
             .collect::<io::Result<_>>()?;
-        let mut figures: Vec<(u64, Vec<f64>)> = served.iter().map(|(size, ..)| (*size, Vec::new())).collect();
+        let mut figures: Vec<(u64, Vec<f64>)> =
+            served.iter().map(|(size, ..)| (*size, Vec::new())).collect();
         for _ in 0..effort.rounds {
             for ((_, point, server), (_, costs)) in served.iter().zip(&mut figures) {
                 costs.push(server.cost_us(point, &effort)?);
@@ -107,7 +116,8 @@ fn files(root: &Path, count: u64) -> Point {
     for n in 0..count {
         let file = root.join(&path(n)[1..]);
         if n % 1000 == 0 {
-            fs::create_dir(file.parent().expect("it is in a folder")).expect("a folder can be made");
+            fs::create_dir(file.parent().expect("it is in a folder"))
+                .expect("a folder can be made");
         }
         fs::write(file, [b'x'; BYTES]).expect("a file can be written");
     }
@@ -131,8 +141,12 @@ fn kilobyte(root: &Path) -> Point {
 /// `1000000` as `1,000,000`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
     groups.join(",")
 }
 
@@ -145,12 +159,26 @@ struct Server {
 impl Server {
     fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-        command.args(["mio", "--workers", "1", "--port", "0", "--log", "none", "--max-connections", "18000"]);
-        command.args(["--idle-timeout", "3600", "--header-timeout", "3600"]).arg(root).stdout(Stdio::piped());
+        command.args([
+            "mio",
+            "--workers",
+            "1",
+            "--port",
+            "0",
+            "--log",
+            "none",
+            "--max-connections",
+            "18000",
+        ]);
+        command
+            .args(["--idle-timeout", "3600", "--header-timeout", "3600"])
+            .arg(root)
+            .stdout(Stdio::piped());
         let mut process = cores.on_server_core(|| command.spawn())?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line)?;
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+        let address =
+            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         Ok(Server { process, address: address.expect("it says where it listens") })
     }
 

@@ -22,7 +22,8 @@ fn parse(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let head = black_box(head);
                 let mut storage = FieldStorage::default();
-                let request = Request::parse(head, &mut storage, &limits).expect("it is well-formed");
+                let request =
+                    Request::parse(head, &mut storage, &limits).expect("it is well-formed");
                 black_box(request.keep_alive)
             });
         });
@@ -32,7 +33,8 @@ fn parse(criterion: &mut Criterion) {
 fn respond(criterion: &mut Criterion) {
     let (mut site, now) = (sample_site(), now());
     let mut storage = FieldStorage::default();
-    let request = Request::parse(SMALL, &mut storage, &Limits::default()).expect("it is well-formed");
+    let request =
+        Request::parse(SMALL, &mut storage, &Limits::default()).expect("it is well-formed");
     let mut group = criterion.benchmark_group("respond");
     group.throughput(Throughput::Elements(1));
     group.bench_function("cached file", |bencher| {

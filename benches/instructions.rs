@@ -46,7 +46,8 @@ fn main() -> ExitCode {
 }
 
 fn take_turns(name: &str, turns: usize) {
-    let (_, request, requests) = TURNS.iter().find(|turn| turn.0 == name).expect("it is one of the turns");
+    let (_, request, requests) =
+        TURNS.iter().find(|turn| turn.0 == name).expect("it is one of the turns");
     let mut cycle = Cycle::new(request, *requests);
     (0..turns).for_each(|_| cycle.turn());
 }
@@ -55,17 +56,20 @@ fn take_turns(name: &str, turns: usize) {
 fn per_request(name: &str, requests: usize) -> u64 {
     const TURNS_LESS: u64 = 200;
     const TURNS_MORE: u64 = 1200;
-    (counted(name, TURNS_MORE) - counted(name, TURNS_LESS)) / ((TURNS_MORE - TURNS_LESS) * requests as u64)
+    (counted(name, TURNS_MORE) - counted(name, TURNS_LESS))
+        / ((TURNS_MORE - TURNS_LESS) * requests as u64)
 }
 
 fn counted(name: &str, turns: u64) -> u64 {
     let program = std::env::current_exe().expect("a program knows where it is");
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
-    let output = valgrind.args(["--turns", name, &turns.to_string()]).output().expect("valgrind runs");
+    let output =
+        valgrind.args(["--turns", name, &turns.to_string()]).output().expect("valgrind runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "below valgrind it failed:\n{text}");
-    let count = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    let count =
+        text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
     count.unwrap_or_else(|| panic!("callgrind told no count:\n{text}"))
 }
 
@@ -78,7 +82,9 @@ fn judge(counts: &[(&str, u64)]) -> ExitCode {
     let mut is_worse = false;
     println!("{:<22}{:>14}{:>10}{:>9}", "turn", "instructions", "before", "change");
     for (name, count) in counts {
-        let before = baseline.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')?.parse::<u64>().ok());
+        let before = baseline
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')?.parse::<u64>().ok());
         match before.filter(|_| is_comparable) {
             Some(before) => {
                 let growth = *count as f64 / before as f64 - 1.0;
@@ -99,11 +105,14 @@ fn judge(counts: &[(&str, u64)]) -> ExitCode {
 
 fn save(counts: &[(&str, u64)]) {
     let lines: String = counts.iter().map(|(name, count)| format!("{name}\t{count}\n")).collect();
-    std::fs::write(BASELINE, format!("{}\n{lines}", compiler())).expect("the source can be written to");
+    std::fs::write(BASELINE, format!("{}\n{lines}", compiler()))
+        .expect("the source can be written to");
 }
 
 /// Who made this, so that what another made is not compared with it.
 fn compiler() -> String {
     let output = Command::new(std::env::var("RUSTC").unwrap_or("rustc".into())).arg("-V").output();
-    output.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output.map_or("unknown".into(), |output| {
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    })
 }

@@ -13,10 +13,17 @@ use miniweb::compare::bench::{Bench, Loaded};
 use miniweb::compare::results::Pacing;
 use miniweb::compare::workloads::Knobs;
 
-const STRATEGIES: [&str; 6] =
-    ["mio", "poll-list", "blocking:thread", "blocking:process", "blocking:pool", "blocking:iterative"];
+const STRATEGIES: [&str; 6] = [
+    "mio",
+    "poll-list",
+    "blocking:thread",
+    "blocking:process",
+    "blocking:pool",
+    "blocking:iterative",
+];
 
-const KNOBS: Knobs = Knobs { is_quick: true, connections: 64, depth: 16, idle: 500, slow: 32, rate: 1 };
+const KNOBS: Knobs =
+    Knobs { is_quick: true, connections: 64, depth: 16, idle: 500, slow: 32, rate: 1 };
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -25,11 +32,15 @@ fn main() {
         .warm_up_time(Duration::from_millis(700))
         .measurement_time(Duration::from_millis(2500))
         .configure_from_args();
-    let bench = Bench::open(None, PathBuf::from(env!("CARGO_BIN_EXE_miniweb"))).expect("a place for temporary files");
-    let strategies = STRATEGIES.map(|name| Contender::strategy(name).expect("it is the name of one"));
+    let bench = Bench::open(None, PathBuf::from(env!("CARGO_BIN_EXE_miniweb")))
+        .expect("a place for temporary files");
+    let strategies =
+        STRATEGIES.map(|name| Contender::strategy(name).expect("it is the name of one"));
     let arms: Vec<Contender> = [Contender::floor()].into_iter().chain(strategies).collect();
     // In an open loop a request takes what was planned for it.
-    for workload in bench.workloads(&KNOBS).iter().filter(|workload| workload.pacing == Pacing::Closed) {
+    for workload in
+        bench.workloads(&KNOBS).iter().filter(|workload| workload.pacing == Pacing::Closed)
+    {
         let mut group = criterion.benchmark_group(&workload.name);
         group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(1));
         for arm in arms.iter().filter(|arm| arm.can_take(workload)) {
@@ -37,7 +48,8 @@ fn main() {
             group.bench_function(BenchmarkId::from_parameter(&arm.arm.name), |bencher| {
                 // Not before: a benchmark that is filtered out starts no server.
                 let running = running.get_or_insert_with(|| {
-                    let loaded = bench.load(arm, workload).expect("the server answers on every connection");
+                    let loaded =
+                        bench.load(arm, workload).expect("the server answers on every connection");
                     Running { loaded, request_seconds: 1e-3 }
                 });
                 bencher.iter_custom(|requests| running.take(requests));

@@ -83,9 +83,11 @@ const SWITCHES: [&str; 6] = ["--confine", "--cors", "--help", "--list", "--trace
 /// One line for the user.
 pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocation, Failure> {
     let mut arguments = arguments.peekable();
-    let command = arguments.peek().and_then(|word| word.to_str()).filter(|word| COMMANDS.contains(word));
+    let command =
+        arguments.peek().and_then(|word| word.to_str()).filter(|word| COMMANDS.contains(word));
     // The options are those of the command, and in its help.
-    let help = command.map_or("miniweb --help".to_owned(), |command| format!("miniweb {command} --help"));
+    let help =
+        command.map_or("miniweb --help".to_owned(), |command| format!("miniweb {command} --help"));
     read(arguments).map_err(|failure| match failure {
         Failure::Usage(message) => Failure::Usage(format!("{message} (see {help})")),
         missing => missing,
@@ -95,8 +97,9 @@ pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invo
 fn read(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocation, Failure> {
     let mut words = Vec::new();
     for argument in arguments {
-        let word =
-            argument.into_string().map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))?;
+        let word = argument
+            .into_string()
+            .map_err(|word| Failure::Usage(format!("the argument {word:?} is not UTF-8")))?;
         match word.split_once('=') {
             Some((name, _)) if SWITCHES.contains(&name) => {
                 return Err(Failure::Usage(format!("{name} takes no value")));
@@ -118,12 +121,19 @@ fn read(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocatio
         Err(exit) => return Err(Failure::Usage(one_line(&exit.output))),
     };
     if arguments.version {
-        return Ok(Invocation::Print(concat!("miniweb ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+        return Ok(Invocation::Print(
+            concat!("miniweb ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
+        ));
     }
     let (settings, served) = match arguments.command {
-        None => return Err(Failure::Usage("which strategy? mio, poll-list or blocking; or compare".to_owned())),
+        None => {
+            return Err(Failure::Usage(
+                "which strategy? mio, poll-list or blocking; or compare".to_owned(),
+            ));
+        }
         Some(Command::Compare(compare)) => {
-            let (request, telling) = compare.into_request(format!("miniweb {}", words.join(" ")))?;
+            let (request, telling) =
+                compare.into_request(format!("miniweb {}", words.join(" ")))?;
             return Ok(Invocation::Compare(Box::new(request), telling));
         }
         Some(Command::Mio(mio)) => mio.settings()?,
@@ -135,11 +145,13 @@ fn read(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Invocatio
 
 /// argh's message without its advice, on one line.
 fn one_line(message: &str) -> String {
-    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Run "));
+    let lines =
+        message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Run "));
     let line = lines.collect::<Vec<_>>().join(" ");
     // "Error parsing option '--port' with value 'abc': why"
     let option_error = || {
-        let (option, rest) = line.strip_prefix("Error parsing option '")?.split_once("' with value '")?;
+        let (option, rest) =
+            line.strip_prefix("Error parsing option '")?.split_once("' with value '")?;
         let (value, why) = rest.split_once("': ")?;
         Some(format!("{option} {value}: {why}"))
     };
@@ -175,6 +187,8 @@ fn describe_strategy(strategy: Strategy) -> String {
         Strategy::Blocking(Model::Iterative) => "blocking, one connection at a time".to_owned(),
         Strategy::Blocking(Model::Process) => "blocking, a process a connection".to_owned(),
         Strategy::Blocking(Model::Thread) => "blocking, a thread a connection".to_owned(),
-        Strategy::Blocking(Model::Pool(threads)) => format!("blocking, a pool of {}", counted(threads, "thread")),
+        Strategy::Blocking(Model::Pool(threads)) => {
+            format!("blocking, a pool of {}", counted(threads, "thread"))
+        }
     }
 }

@@ -54,7 +54,9 @@ pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
     for char in String::from_utf8_lossy(text).chars() {
         match char {
             '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
-            char if char.is_control() => out.extend_from_slice(format!("\\u{:04x}", char as u32).as_bytes()),
+            char if char.is_control() => {
+                out.extend_from_slice(format!("\\u{:04x}", char as u32).as_bytes())
+            }
             char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
@@ -89,6 +91,9 @@ mod tests {
 
     #[test]
     fn one_alone_is_singular() {
-        assert_eq!([0_u32, 1, 2].map(|count| counted(count, "core")), ["0 cores", "1 core", "2 cores"]);
+        assert_eq!(
+            [0_u32, 1, 2].map(|count| counted(count, "core")),
+            ["0 cores", "1 core", "2 cores"]
+        );
     }
 }

@@ -200,7 +200,9 @@ impl Ledger {
             _ => "transfer",
         };
         match result {
-            Ok(0) if call == Call::Recv => self.tell(connection, format_args!("recv: end of input")),
+            Ok(0) if call == Call::Recv => {
+                self.tell(connection, format_args!("recv: end of input"))
+            }
             Ok(bytes) => self.tell(connection, format_args!("{name} {bytes} bytes")),
             Err(Errno::AGAIN) => self.tell(connection, format_args!("{name}: would block")),
             Err(error) => self.tell(connection, format_args!("{name}: {error}")),

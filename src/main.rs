@@ -29,7 +29,12 @@ fn main() -> ExitCode {
     }
     let (strategy, privileges) = (settings.strategy, settings.privileges.clone());
     let ran = server::run(*settings, |address| {
-        print(&format!("Serving {} on {} ({})\n", served.0, args::url(address), args::describe(strategy, &privileges)));
+        print(&format!(
+            "Serving {} on {} ({})\n",
+            served.0,
+            args::url(address),
+            args::describe(strategy, &privileges)
+        ));
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,7 +63,9 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
     let _ = progress.map(|mut progress| progress.clear());
     let results = match results {
         Ok(results) => results,
-        Err(Refusal::System(error)) => return fail(3, &format!("nothing could be measured: {}", reason(&error))),
+        Err(Refusal::System(error)) => {
+            return fail(3, &format!("nothing could be measured: {}", reason(&error)));
+        }
         Err(Refusal::Time(why)) => return fail(2, &why),
         Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
     };
@@ -72,7 +79,8 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
 /// Each of them, though another fails: it took long to measure.
 fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
     let stdout = std::io::stdout();
-    let is_colored = telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    let is_colored =
+        telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     let printed = report::print_tables(results, &mut stdout.lock(), is_colored);
     let json = telling.json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
     let html = telling.html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));

@@ -42,8 +42,19 @@ fn a_video_seeks_and_plays() {
     let server = Server::start(Strategy::Mio, site.root(), &["--log", "json"]);
     let profile = tempfile::tempdir().expect("a folder for the browser");
     let mut command = Command::new("chromium");
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]);
-    command.args(["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+    ]);
+    command.args([
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--remote-debugging-port=0",
+    ]);
     command
         .arg("--autoplay-policy=no-user-gesture-required")
         .arg(format!("--user-data-dir={}", profile.path().display()));

@@ -14,8 +14,12 @@ use support::{End, Server, Site, Strategy, get, miniweb, wait_until};
 /// Runs it with arguments that make it end by itself.
 #[track_caller]
 fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
-    let mut process =
-        miniweb().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
+    let mut process = miniweb()
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
     // It is to end at once. If it serves instead, it must not be left behind.
     let give_up = std::time::Instant::now() + support::PATIENCE;
     while process.try_wait().expect("it is ours").is_none() {
@@ -78,7 +82,10 @@ fn help_of_a_strategy_names_every_option() {
         for flag in ["--help", "-h"] {
             let help = expect_print(&[strategy, flag]);
             for option in common.iter().chain(own) {
-                assert!(help.contains(option), "{strategy} {flag} says nothing of {option}: {help}");
+                assert!(
+                    help.contains(option),
+                    "{strategy} {flag} says nothing of {option}: {help}"
+                );
             }
         }
     }
@@ -94,9 +101,18 @@ fn help_into_a_closed_pipe_is_no_failure() {
     for arguments in [&["--help"][..], &["mio", "--help"], &["--version"]] {
         let (reader, writer) = std::io::pipe().expect("there are pipes");
         drop(reader);
-        let process = miniweb().args(arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("it can be run");
+        let process = miniweb()
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it can be run");
         let output = process.wait_with_output().expect("it is ours");
-        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{arguments:?}");
+        assert_eq!(
+            (output.status.code(), &*String::from_utf8_lossy(&output.stderr)),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -165,9 +181,25 @@ fn a_wish_that_cannot_be_understood_is_a_usage_error_that_names_its_option() {
                 "content-type: text/html",
             ],
         ),
-        ("--cache-control", &["", " ", "/docs/**", "/docs/** ", "/[ no-store", "no-store\r\nX-A: b"]),
+        (
+            "--cache-control",
+            &["", " ", "/docs/**", "/docs/** ", "/[ no-store", "no-store\r\nX-A: b"],
+        ),
         ("--auth", &["", "me", "me:", "me:secret", &no_hash, &long_hash]),
-        ("--media-type", &["", "glb", "glb=", "glb=model", "=a/b", "glb=/b", "glb=a/", "glb=a/b\r\nX-A: b", ".=a/b"]),
+        (
+            "--media-type",
+            &[
+                "",
+                "glb",
+                "glb=",
+                "glb=model",
+                "=a/b",
+                "glb=/b",
+                "glb=a/",
+                "glb=a/b\r\nX-A: b",
+                ".=a/b",
+            ],
+        ),
     ] {
         for value in values {
             expect_failure(&["mio", option, value, "--port", "0"], 2, &[option]);
@@ -186,8 +218,14 @@ fn a_fallback_that_is_not_there_is_named() {
     site.write_beside("outside.html", "not beneath the root");
     site.link("out.html", "../outside.html");
     for strategy in STRATEGIES {
-        for file in ["no-such-page.html", "docs", "", "../outside.html", "out.html", "/no/such.html"] {
-            expect_failure(&[strategy, &root, "--port", "0", "--fallback", file], 1, &["--fallback", file]);
+        for file in
+            ["no-such-page.html", "docs", "", "../outside.html", "out.html", "/no/such.html"]
+        {
+            expect_failure(
+                &[strategy, &root, "--port", "0", "--fallback", file],
+                1,
+                &["--fallback", file],
+            );
         }
     }
 }
@@ -211,7 +249,11 @@ fn a_fallback_that_would_not_be_served_by_its_name_is_none() {
     site.write(".drafts/page.html", "hidden");
     let root = site.root().display().to_string();
     for file in [".hidden.html", "/.hidden.html", ".drafts/page.html"] {
-        expect_failure(&["mio", &root, "--port", "0", "--fallback", file], 1, &["--fallback", file, "dot"]);
+        expect_failure(
+            &["mio", &root, "--port", "0", "--fallback", file],
+            1,
+            &["--fallback", file, "dot"],
+        );
     }
 }
 
@@ -228,8 +270,17 @@ fn a_usage_error_leads_to_the_help_that_has_the_option() {
 
 #[test]
 fn a_switch_takes_no_value() {
-    for arguments in [&["mio", "--trace=yes"][..], &["mio", "--trace=no", "."], &["--version=1"], &["--help=mio"]] {
-        expect_failure(arguments, 2, &[arguments.iter().find_map(|word| word.split_once('=')).expect("one has").0]);
+    for arguments in [
+        &["mio", "--trace=yes"][..],
+        &["mio", "--trace=no", "."],
+        &["--version=1"],
+        &["--help=mio"],
+    ] {
+        expect_failure(
+            arguments,
+            2,
+            &[arguments.iter().find_map(|word| word.split_once('=')).expect("one has").0],
+        );
     }
 }
 
@@ -245,7 +296,14 @@ fn a_root_that_cannot_be_served_is_named() {
     let site = Site::new();
     let missing = site.beside("no-such-folder").display().to_string();
     let fifo = site.beside("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).expect("a fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .expect("a fifo");
     for strategy in STRATEGIES {
         expect_failure(&[strategy, &missing], 1, &[&missing]);
         expect_failure(&[strategy, "/dev/null"], 1, &["/dev/null"]);
@@ -314,9 +372,16 @@ fn the_first_line_says_what_is_served_where_and_how() {
         (Strategy::Pool, "pool of 16"),
     ] {
         let server = Server::start(strategy, site.root(), &[]);
-        let (root, url) = (site.root().display().to_string(), format!("http://127.0.0.1:{}/", server.address.port()));
+        let (root, url) = (
+            site.root().display().to_string(),
+            format!("http://127.0.0.1:{}/", server.address.port()),
+        );
         assert_ne!(server.address.port(), 0);
-        assert!([&*root, &url, how].iter().all(|part| server.greeting.contains(part)), "{}", server.greeting);
+        assert!(
+            [&*root, &url, how].iter().all(|part| server.greeting.contains(part)),
+            "{}",
+            server.greeting
+        );
     }
     let file = Server::start(Strategy::Mio, site.path("page.html"), &[]);
     assert!(file.greeting.contains("page.html for every path"), "{}", file.greeting);
@@ -348,11 +413,17 @@ fn without_a_root_and_a_folder_html_the_sample_site_is_served() {
         let server = server_in(empty.path(), strategy);
         assert!(server.greeting.contains("sample site"), "{}", server.greeting);
         let front = server.get("/");
-        assert_eq!((front.status, front.required("Content-Type")), (200, "text/html; charset=utf-8"));
+        assert_eq!(
+            (front.status, front.required("Content-Type")),
+            (200, "text/html; charset=utf-8")
+        );
         assert!(front.field("Last-Modified").is_some());
         let page = String::from_utf8(front.body).expect("a page is UTF-8");
-        let links = page.split(['"', '\'']).filter(|link| link.ends_with(".css") || link.ends_with(".js"));
-        let count = links.inspect(|link| assert_eq!(server.get(&format!("/{link}")).status, 200, "{link}")).count();
+        let links =
+            page.split(['"', '\'']).filter(|link| link.ends_with(".css") || link.ends_with(".js"));
+        let count = links
+            .inspect(|link| assert_eq!(server.get(&format!("/{link}")).status, 200, "{link}"))
+            .count();
         assert!(count > 0, "the front page has a style or a script");
         assert_eq!(server.get("/missing").status, 404);
         assert_eq!(server.get("/../Cargo.toml").status, 400);
@@ -478,7 +549,11 @@ fn a_stop_waits_no_longer_than_it_is_told() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
     for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &["--shutdown-timeout", "0.3", "--write-timeout=3600"]);
+        let mut server = Server::start(
+            strategy,
+            site.root(),
+            &["--shutdown-timeout", "0.3", "--write-timeout=3600"],
+        );
         let mut paused = server.connect();
         paused.send(get("/huge.bin"));
         paused.response_to_head();
@@ -510,7 +585,10 @@ fn a_second_signal_ends_it_at_once() {
 /// As `$?` says it.
 fn shell_status(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status.code().or(status.signal().map(|signal| 128 + signal)).expect("it ended in one of two ways")
+    status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .expect("it ended in one of two ways")
 }
 
 #[test]
@@ -547,7 +625,10 @@ fn connections_beyond_the_descriptors_wait_and_nobody_is_turned_away() {
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
         let serving = Server::command(strategy, site.root(), &[]);
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""]).arg(serving.get_program()).args(serving.get_args());
+        command
+            .args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""])
+            .arg(serving.get_program())
+            .args(serving.get_args());
         let server = Server::run(command);
         let ask = |_| {
             let mut peer = server.connect();
@@ -590,8 +671,14 @@ fn a_common_log_has_the_common_format() {
             .unwrap_or_else(|| panic!("{strategy:?}: {line}"));
         assert_eq!(rest, "\"GET /page.html?x HTTP/1.1\" 200 35", "{strategy:?}");
         // 10/Oct/2000:13:55:36 +0000
-        let shape: String = date.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
-        assert!(shape.starts_with("00/") && shape.ends_with("/0000:00:00:00 +0000") && shape.len() == 26, "{date}");
+        let shape: String =
+            date.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
+        assert!(
+            shape.starts_with("00/")
+                && shape.ends_with("/0000:00:00:00 +0000")
+                && shape.len() == 26,
+            "{date}"
+        );
     }
 }
 
@@ -603,7 +690,10 @@ fn without_a_terminal_the_log_is_the_common_one() {
     let server = Server::run(command);
     server.get("/missing");
     let line = server.output.next().expect("a line");
-    assert!(line.starts_with("127.0.0.1 - - [") && line.contains("\"GET /missing HTTP/1.1\" 404 "), "{line}");
+    assert!(
+        line.starts_with("127.0.0.1 - - [") && line.contains("\"GET /missing HTTP/1.1\" 404 "),
+        "{line}"
+    );
 }
 
 #[test]
@@ -612,7 +702,10 @@ fn a_short_log_is_for_a_person() {
     let server = logging(Strategy::Mio, &site, "short");
     server.get("/page.html");
     let line = server.output.next().expect("a line");
-    assert!(["200", "GET /page.html", "35 B", "ms"].iter().all(|part| line.contains(part)), "{line}");
+    assert!(
+        ["200", "GET /page.html", "35 B", "ms"].iter().all(|part| line.contains(part)),
+        "{line}"
+    );
     server.ask("GET /missing HTTP/1.1\r\nHost: h\r\n\r\n");
     let line = server.output.next().expect("a line");
     assert!(["404", "GET /missing"].iter().all(|part| line.contains(part)), "{line}");
@@ -625,11 +718,15 @@ fn a_json_log_has_an_object_a_line() {
         let server = logging(strategy, &site, "json");
         server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nUser-Agent: a \"b\" \\ \t\r\nReferer: /x\r\n\r\n");
         let line = server.output.next().expect("a line");
-        let object: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let object: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(object["status"], 200);
         assert_eq!(object["request"], "GET /page.html HTTP/1.1");
         assert_eq!((&object["body_bytes"], &object["complete"]), (&35.into(), &true.into()));
-        assert_eq!((&object["user_agent"], &object["referer"]), (&"a \"b\" \\".into(), &"/x".into()));
+        assert_eq!(
+            (&object["user_agent"], &object["referer"]),
+            (&"a \"b\" \\".into(), &"/x".into())
+        );
         assert_eq!(object["peer"], "127.0.0.1");
         assert!(object["time"].is_u64() && object["duration_us"].is_u64(), "{line}");
     }
@@ -654,7 +751,8 @@ fn whatever_a_client_sends_is_one_line_of_the_log() {
         assert_eq!(lines.len(), nasty.len(), "{format}: {lines:#?}");
         for line in &lines {
             if format == "json" {
-                serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                serde_json::from_str::<serde_json::Value>(line)
+                    .unwrap_or_else(|error| panic!("{error}: {line}"));
                 assert!(!line.contains(char::is_control), "{line:?}");
             } else {
                 assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
@@ -679,7 +777,11 @@ fn every_answer_is_logged_once_under_every_strategy() {
         let lines = server.output.rest();
         assert_eq!(lines.len(), 40, "{strategy:?}: {lines:#?}");
         for request in (0..20).flat_map(|n| [format!("GET /{n}?a "), format!("GET /{n}?b ")]) {
-            assert_eq!(lines.iter().filter(|line| line.contains(&request)).count(), 1, "{strategy:?}: {request}");
+            assert_eq!(
+                lines.iter().filter(|line| line.contains(&request)).count(),
+                1,
+                "{strategy:?}: {request}"
+            );
         }
     }
 }
@@ -695,7 +797,8 @@ fn an_answer_that_is_cut_short_is_logged_as_that() {
         peer.response_to_head();
         peer.reset();
         let line = server.output.next().expect("a line");
-        let object: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let object: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let bytes = object["body_bytes"].as_u64().expect("a number");
         assert!(object["complete"] == false && bytes < HUGE, "{strategy:?}: {line}");
     }
@@ -706,14 +809,18 @@ fn an_answer_that_a_stop_cuts_short_is_logged_as_that() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
     for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
+        let mut server =
+            Server::start(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
         let mut peer = server.connect();
         peer.send(get("/huge.bin"));
         peer.response_to_head();
         server.signal(Signal::TERM);
         assert!(server.wait().success(), "{strategy:?}");
         let lines = server.output.rest();
-        assert!(lines.len() == 1 && lines[0].contains("\"complete\":false"), "{strategy:?}: {lines:?}");
+        assert!(
+            lines.len() == 1 && lines[0].contains("\"complete\":false"),
+            "{strategy:?}: {lines:?}"
+        );
     }
 }
 
@@ -742,11 +849,15 @@ fn a_trace_tells_each_step_and_why_a_connection_ends() {
         peer.expect_end();
         drop(peer);
         let told = server.errors.until(|line| line.contains("close")).join("\n");
-        let steps = ["accept", &format!("recv {} bytes", request.len()), "send ", " bytes", "close: "];
+        let steps =
+            ["accept", &format!("recv {} bytes", request.len()), "send ", " bytes", "close: "];
         let mut rest = &*told;
         for step in steps {
             // In this order.
-            rest = rest.split_once(step).unwrap_or_else(|| panic!("{strategy:?} has no {step:?}: {told}")).1;
+            rest = rest
+                .split_once(step)
+                .unwrap_or_else(|| panic!("{strategy:?} has no {step:?}: {told}"))
+                .1;
         }
         assert!(!rest.trim().is_empty(), "{strategy:?} gives no reason: {told}");
     }
@@ -804,9 +915,13 @@ fn a_file_in_a_folder_that_is_given_by_a_relative_name_is_served() {
     let site = Site::new();
     fs::create_dir(site.beside("here")).expect("a folder can be made");
     let mut command = miniweb();
-    command.args(["mio", "../site/docs/..", "--port=0", "--log=none"]).current_dir(site.beside("here"));
+    command
+        .args(["mio", "../site/docs/..", "--port=0", "--log=none"])
+        .current_dir(site.beside("here"));
     assert_eq!(Server::run(command).get("/page.html").status, 200);
     let mut command = miniweb();
-    command.args(["mio", "../site/page.html", "--port=0", "--log=none"]).current_dir(site.beside("here"));
+    command
+        .args(["mio", "../site/page.html", "--port=0", "--log=none"])
+        .current_dir(site.beside("here"));
     assert_eq!(Server::run(command).get("/x").status, 200);
 }

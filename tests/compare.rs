@@ -14,13 +14,19 @@ use rustix::process::{Pid, Signal, kill_process};
 
 fn compare(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    command.arg("compare").args(arguments).output().expect("the program was built together with this test")
+    command
+        .arg("compare")
+        .args(arguments)
+        .output()
+        .expect("the program was built together with this test")
 }
 
 fn results(arguments: &[&str], folder: &Path) -> Results {
     let path = folder.join("results.json");
-    let output =
-        compare(&[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]].concat());
+    let output = compare(
+        &[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]]
+            .concat(),
+    );
     // 3: this machine was too busy for a verdict. The rounds are there all the same.
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
@@ -55,7 +61,11 @@ fn what_can_not_be_done_is_said_before_anything_is_measured() {
     let empty = empty.path().to_str().expect("UTF-8");
     let dead = format!("dead=http://127.0.0.1:1/,{}", std::process::id());
     for (arguments, status, words) in [
-        (&["--html", "/no/such/folder/report.html"][..], 1, "/no/such/folder/report.html: no such file or folder"),
+        (
+            &["--html", "/no/such/folder/report.html"][..],
+            1,
+            "/no/such/folder/report.html: no such file or folder",
+        ),
         (&["--json", empty], 1, "it is a folder"),
         (&["--quick", "--time", "1"], 2, "--time 1: 420 windows take"),
         (&[empty], 3, "there is no file in it to ask for"),
@@ -63,7 +73,11 @@ fn what_can_not_be_done_is_said_before_anything_is_measured() {
     ] {
         let output = compare(arguments);
         let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*output.stdout), (Some(status), &b""[..]), "{arguments:?}: {told}");
+        assert_eq!(
+            (output.status.code(), &*output.stdout),
+            (Some(status), &b""[..]),
+            "{arguments:?}: {told}"
+        );
         assert!(told.contains(words) && told.lines().count() == 1, "{arguments:?}: {told}");
     }
 }
@@ -71,36 +85,63 @@ fn what_can_not_be_done_is_said_before_anything_is_measured() {
 #[test]
 fn every_turn_is_measured_and_a_handicap_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments =
-        ["--strategies", "mio,mio+slow:200us", "--rounds", "2", "--seed", "7", "--idle", "20", "--slow", "4"];
+    let arguments = [
+        "--strategies",
+        "mio,mio+slow:200us",
+        "--rounds",
+        "2",
+        "--seed",
+        "7",
+        "--idle",
+        "20",
+        "--slow",
+        "4",
+    ];
     let results = results(&arguments, folder.path());
     assert_eq!(results.completeness, Completeness::Whole);
     assert_eq!(results.options.seed, 7);
-    assert_eq!(results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Twin { .. })).count(), 1);
+    assert_eq!(
+        results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Twin { .. })).count(),
+        1
+    );
     assert_eq!(results.order.len(), 4 * results.workloads.len() * 2, "four arms, two rounds");
     for cell in &results.cells {
         assert_eq!(cell.faults, Vec::<String>::new(), "{} {}", cell.arm, cell.workload);
         assert_eq!(cell.rounds.len(), 2);
         let values = Metric::SyscallsPerRequest.values(cell);
         let told: f64 = cell.syscalls_per_request().iter().map(|(_, calls)| calls).sum();
-        assert!((told - values.iter().sum::<f64>() / 2.0).abs() < 1e-6 || values.is_empty(), "{told} of {values:?}");
+        assert!(
+            (told - values.iter().sum::<f64>() / 2.0).abs() < 1e-6 || values.is_empty(),
+            "{told} of {values:?}"
+        );
         for round in &cell.rounds {
             assert!(round.requests > 0, "{} {}", cell.arm, cell.workload);
             assert_eq!(round.latency.count(), round.requests);
             // Windows begin and end at rest, so the calls are those of the requests and of no others; but for the last one
             // of a worker, which is entered a moment after it was made.
             if let Some(calls) = &round.syscalls
-                && results.workload(&cell.workload).is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
+                && results
+                    .workload(&cell.workload)
+                    .is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
             {
                 let apart = calls["sendto"].abs_diff(round.requests + round.errors_total());
-                assert!(apart <= 1, "{} {}: {calls:?} for {}", cell.arm, cell.workload, round.requests);
+                assert!(
+                    apart <= 1,
+                    "{} {}: {calls:?} for {}",
+                    cell.arm,
+                    cell.workload,
+                    round.requests
+                );
             }
         }
     }
     let cpu_us = |arm: &str| {
         let cell = results.cell("keep-alive-64", arm).expect("it was measured");
-        let of_all = |of: fn(&miniweb::compare::results::Round) -> u64| cell.rounds.iter().map(of).sum::<u64>() as f64;
-        of_all(|round| round.cpu.map_or(0, |cpu| cpu.user_us + cpu.system_us)) / of_all(|round| round.requests)
+        let of_all = |of: fn(&miniweb::compare::results::Round) -> u64| {
+            cell.rounds.iter().map(of).sum::<u64>() as f64
+        };
+        of_all(|round| round.cpu.map_or(0, |cpu| cpu.user_us + cpu.system_us))
+            / of_all(|round| round.requests)
     };
     let added = cpu_us("mio+slow:200us") - cpu_us("mio");
     assert!((150.0..=300.0).contains(&added), "{added} µs for 200 added");
@@ -118,7 +159,8 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
         .spawn()
         .expect("it was built");
     let children = |pid: u32| -> Vec<u32> {
-        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let list =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     };
     let until = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
@@ -134,15 +176,18 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
         "there is a server with children",
         Box::new(|| {
             family = children(comparison.id());
-            let grandchildren: Vec<u32> = family.iter().flat_map(|child| children(*child)).collect();
+            let grandchildren: Vec<u32> =
+                family.iter().flat_map(|child| children(*child)).collect();
             family.extend(&grandchildren);
             !grandchildren.is_empty()
         }),
     );
     comparison.kill().expect("it lives");
     comparison.wait().expect("it is a child");
-    let lives =
-        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    let lives = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    };
     until("all of them end", Box::new(|| !family.iter().any(lives)));
 }
 
@@ -150,19 +195,25 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
 fn where_nothing_is_measured_the_status_is_3() {
     let output = compare(&["--quick", "--strategies", "mio", "--workloads", "keep-alive-77"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).ends_with("miniweb: nothing valid could be measured\n"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .ends_with("miniweb: nothing valid could be measured\n")
+    );
 }
 
 #[test]
 fn a_run_ends_in_its_time_with_all_rounds_taken() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = Instant::now();
-    let results = results(&["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"], folder.path());
+    let results =
+        results(&["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"], folder.path());
     let took = start.elapsed();
     assert!(took < Duration::from_secs(14), "{took:?}");
     // A machine that is busy with other tests may be too slow for all of them, and then it is said.
     match results.completeness {
-        Completeness::Whole => assert_eq!(results.cells.iter().map(|cell| cell.rounds.len()).min(), Some(3)),
+        Completeness::Whole => {
+            assert_eq!(results.cells.iter().map(|cell| cell.rounds.len()).min(), Some(3))
+        }
         Completeness::Partial { reason } => assert_eq!(reason, "the time was up"),
     }
 }
@@ -170,7 +221,16 @@ fn a_run_ends_in_its_time_with_all_rounds_taken() {
 #[test]
 fn who_is_interrupted_tells_what_was_measured() {
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
-        .args(["compare", "--quick", "--strategies", "mio", "--seed", "3", "--workloads", "keep-alive"])
+        .args([
+            "compare",
+            "--quick",
+            "--strategies",
+            "mio",
+            "--seed",
+            "3",
+            "--workloads",
+            "keep-alive",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -186,7 +246,10 @@ fn who_is_interrupted_tells_what_was_measured() {
     kill_process(pid, Signal::INT).expect("it lives");
     let output = comparison.wait_with_output().expect("it is a child");
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(report.starts_with("PARTIAL: interrupted. ") && report.contains("mio again"), "{report}");
+    assert!(
+        report.starts_with("PARTIAL: interrupted. ") && report.contains("mio again"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -199,10 +262,23 @@ fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     let mut line = String::new();
     let stdout = other.stdout.take().expect("it is piped");
     BufReader::new(stdout).read_line(&mut line).expect("a line comes");
-    let url = line.split(' ').find(|word| word.starts_with("http://")).expect("it says where").trim().to_owned();
+    let url = line
+        .split(' ')
+        .find(|word| word.starts_with("http://"))
+        .expect("it says where")
+        .trim()
+        .to_owned();
     let against = format!("other={url}page.html,{}", other.id());
-    let arguments =
-        ["--strategies", "mio", "--against", &against, "--workloads", "keep-alive,large-file", "--rounds", "1"];
+    let arguments = [
+        "--strategies",
+        "mio",
+        "--against",
+        &against,
+        "--workloads",
+        "keep-alive,large-file",
+        "--rounds",
+        "1",
+    ];
     let results = results(&arguments, folder.path());
     let _ = other.kill();
     let _ = other.wait();

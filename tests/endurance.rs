@@ -80,7 +80,8 @@ impl Crowd {
 
 impl Member {
     fn join(address: SocketAddr, role: Role) -> Member {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
+        let mut stream =
+            TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
         let start = match role {
             Role::Asker => "GET / HTTP/1.1\r\nHost: h\r\nX: ",
             Role::Reader => &get("/huge.bin"),
@@ -100,7 +101,11 @@ impl Member {
         match (self.role, received) {
             (Role::Asker, None) => self.stream.write_all(b"x").is_ok(),
             (Role::Asker, Some(length)) => {
-                assert!(piece[..length].starts_with(b"HTTP/1.1 408 "), "{}", support::shown(&piece[..length]));
+                assert!(
+                    piece[..length].starts_with(b"HTTP/1.1 408 "),
+                    "{}",
+                    support::shown(&piece[..length])
+                );
                 fates.told.fetch_add(1, Ordering::AcqRel);
                 false
             }
@@ -137,7 +142,8 @@ fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
             wait_until("every asker has been told", || {
                 assert_eq!(honest.get("/page.html").status, 200, "{strategy:?}");
                 assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
-                let is_done = fates.told.load(Ordering::Acquire) >= askers || dawdling.is_finished();
+                let is_done =
+                    fates.told.load(Ordering::Acquire) >= askers || dawdling.is_finished();
                 is_done.then_some(())
             });
             is_over.store(true, Ordering::Release);
@@ -166,12 +172,17 @@ fn what_5000_slow_askers_and_1000_slow_readers_cost() {
         let beside = Latencies::of_honest(server.address, HELD);
         println!("beside the crowd       {beside}");
         println!("connections held       {} descriptors of the server", server.descriptors());
-        println!("memory                 {} KiB, {} KiB alone", server.resident_bytes() >> 10, memory_alone >> 10);
+        println!(
+            "memory                 {} KiB, {} KiB alone",
+            server.resident_bytes() >> 10,
+            memory_alone >> 10
+        );
         is_over.store(true, Ordering::Release);
         dawdling.join().expect("the crowd got what it was due");
         beside
     });
-    let (told, cut, turns) = (fates.told.into_inner(), fates.cut.into_inner(), fates.turns.into_inner());
+    let (told, cut, turns) =
+        (fates.told.into_inner(), fates.cut.into_inner(), fates.turns.into_inner());
     println!("turns of the crowd     {turns}; 408: {told}; readers cut: {cut}");
     drop(crowd);
     wait_until("the crowd is forgotten", || (server.descriptors() < 100).then_some(()));
@@ -210,6 +221,9 @@ impl std::fmt::Display for Latencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = self.0.len();
         let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| self.at(share));
-        write!(f, "{count} requests, 0 lost; p50 {p50:.0} µs, p99 {p99:.0}, p99.9 {p999:.0}, most {max:.0}")
+        write!(
+            f,
+            "{count} requests, 0 lost; p50 {p50:.0} µs, p99 {p99:.0}, p99.9 {p999:.0}, most {max:.0}"
+        )
     }
 }

@@ -39,7 +39,13 @@ impl WithoutDescriptors<'_> {
             let is_open = |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("it lives");
             let first_free = (0..).find(|n| !is_open(n)).expect("not all numbers are taken");
             // The hard limit is inherited and stays as it is.
-            (id, set_limit(id, Rlimit { current: Some(first_free + spare), ..getrlimit(Resource::Nofile) }))
+            (
+                id,
+                set_limit(
+                    id,
+                    Rlimit { current: Some(first_free + spare), ..getrlimit(Resource::Nofile) },
+                ),
+            )
         };
         WithoutDescriptors { server, limits: server.processes().into_iter().map(lower).collect() }
     }
@@ -48,7 +54,9 @@ impl WithoutDescriptors<'_> {
 impl Drop for WithoutDescriptors<'_> {
     fn drop(&mut self) {
         let live = self.server.processes();
-        for (id, before) in self.limits.drain(..).filter(|(id, _)| live.iter().any(|(live, _)| live == id)) {
+        for (id, before) in
+            self.limits.drain(..).filter(|(id, _)| live.iter().any(|(live, _)| live == id))
+        {
             set_limit(id, before);
         }
     }
@@ -56,15 +64,22 @@ impl Drop for WithoutDescriptors<'_> {
 
 /// What the limit was before.
 fn set_limit(id: i32, limit: Rlimit) -> Rlimit {
-    prlimit(Pid::from_raw(id), Resource::Nofile, limit).expect("it lives, and its limit is ours to set")
+    prlimit(Pid::from_raw(id), Resource::Nofile, limit)
+        .expect("it lives, and its limit is ours to set")
 }
 
 /// Time on a processor that its processes have had.
 fn cpu_time(server: &Server) -> Duration {
     let ticks = |(id, _): (i32, char)| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let facts: Vec<_> = stat.rsplit_once(") ").map_or(vec![], |(_, facts)| facts.split(' ').collect());
-        facts.iter().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum::<u64>()
+        let facts: Vec<_> =
+            stat.rsplit_once(") ").map_or(vec![], |(_, facts)| facts.split(' ').collect());
+        facts
+            .iter()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum::<u64>()
     };
     Duration::from_secs_f64(server.processes().into_iter().map(ticks).sum::<u64>() as f64 / 100.0)
 }
@@ -87,7 +102,11 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
         newcomer.send(NEEDS_NO_FILE);
         if let Some(kept) = &mut kept {
             let refused = kept.get("/1.txt");
-            assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")), "{strategy:?}");
+            assert_eq!(
+                (refused.status, refused.field("Retry-After")),
+                (503, Some("1")),
+                "{strategy:?}"
+            );
             assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{strategy:?}");
         }
         // Busy polling burns its core in any case.
@@ -102,7 +121,9 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
         drop(download);
         assert_eq!(newcomer.response().status, 204, "{strategy:?}");
         if let Some(kept) = &mut kept {
-            wait_until("files can be opened again", || (kept.get("/1.txt").status == 200).then_some(()));
+            wait_until("files can be opened again", || {
+                (kept.get("/1.txt").status == 200).then_some(())
+            });
         }
     }
 }
@@ -124,13 +145,27 @@ fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
 }
 
 /// The server under strace, which lets `calls` fail in the way that `fault` says; None where there is no strace.
-fn with_fault(strategy: Strategy, site: &Site, calls: &str, fault: &str, options: &[&str]) -> Option<Server> {
+fn with_fault(
+    strategy: Strategy,
+    site: &Site,
+    calls: &str,
+    fault: &str,
+    options: &[&str],
+) -> Option<Server> {
     if Command::new("strace").arg("-V").output().is_err() {
         eprintln!("skipped: there is no strace to inject faults with");
         return None;
     }
     let mut command = Command::new("strace");
-    command.stdin(Stdio::null()).args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
+    command.stdin(Stdio::null()).args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={calls}"),
+        "-e",
+    ]);
     command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
     command.args(Server::command(strategy, site.root(), options).get_args());
     Some(Server::run(command))
@@ -143,8 +178,12 @@ fn whatever_fails_at_accept_passes() {
         for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
             // The first call and each third after it.
             let fault = format!("error={errno}:when=1+3");
-            let Some(server) = with_fault(strategy, &site, "accept4", &fault, &[]) else { return };
-            (0..4).for_each(|_| assert_eq!(server.get("/page.html").status, 200, "{strategy:?}, {errno}"));
+            let Some(server) = with_fault(strategy, &site, "accept4", &fault, &[]) else {
+                return;
+            };
+            (0..4).for_each(|_| {
+                assert_eq!(server.get("/page.html").status, 200, "{strategy:?}, {errno}")
+            });
         }
     }
 }
@@ -154,7 +193,9 @@ fn a_call_that_a_signal_interrupts_is_made_again() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for strategy in Strategy::ALL {
         let calls = "recvfrom,sendto,sendmsg,sendfile,epoll_wait,poll,openat2";
-        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3", &[]) else { return };
+        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3", &[]) else {
+            return;
+        };
         for _ in 0..3 {
             let mut peer = server.connect();
             peer.send(get("/page.html").repeat(5));
@@ -171,7 +212,10 @@ fn a_server_that_is_late_to_look_does_not_hold_its_own_delay_against_anyone() {
     for strategy in Strategy::ALL {
         // It has answered, and takes longer to wake the writer of the log than a connection may be idle.
         let options = ["--idle-timeout", "0.5", "--log", "common"];
-        let Some(server) = with_fault(strategy, &site, "futex", "delay_exit=700000", &options) else { return };
+        let Some(server) = with_fault(strategy, &site, "futex", "delay_exit=700000", &options)
+        else {
+            return;
+        };
         let mut peer = wait_until("a client is quick enough", || {
             let (mut peer, since) = (server.connect(), Instant::now());
             assert_eq!(peer.get("/page.html").status, 200, "{strategy:?}");
@@ -194,7 +238,9 @@ fn a_broken_connection_ends_alone() {
             ("sendfile", "EIO"),
             ("sendfile", "EPIPE"),
         ] {
-            let Some(server) = with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3"), &[]) else {
+            let Some(server) =
+                with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3"), &[])
+            else {
                 return;
             };
             let mut outcomes = [0, 0];
@@ -202,14 +248,16 @@ fn a_broken_connection_ends_alone() {
                 let mut peer = server.connect();
                 peer.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
                 let (bytes, _) = peer.rest();
-                let head = memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+                let head =
+                    memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
                 // All of it, or a part: never anything else.
                 assert!(large.starts_with(&bytes[head..]), "{strategy:?}, {errno}");
                 outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
             }
             // Each thread and process has a count of its own, and may never come to its second call.
-            let is_sure =
-                [Strategy::Mio, Strategy::PollList, Strategy::Iterative].contains(&strategy) && calls != "sendfile";
+            let is_sure = [Strategy::Mio, Strategy::PollList, Strategy::Iterative]
+                .contains(&strategy)
+                && calls != "sendfile";
             assert!(
                 !is_sure || outcomes.iter().all(|count| *count > 0),
                 "{strategy:?}, {calls}, {errno}: {outcomes:?}"
@@ -226,7 +274,10 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
     site.sparse("huge.bin", HUGE);
     // Before it are the listener, the signals, the alarm and the helpers.
     let fault = "error=ENOSPC:when=5+1";
-    let Some(server) = with_fault(Strategy::Mio, &site, "epoll_ctl", fault, &["--log", "json"]) else { return };
+    let Some(server) = with_fault(Strategy::Mio, &site, "epoll_ctl", fault, &["--log", "json"])
+    else {
+        return;
+    };
     let mut peer = server.connect();
     peer.send(get("/huge.bin"));
     assert!((peer.rest().0.len() as u64) < HUGE);
@@ -240,7 +291,10 @@ fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
     // A pipe that another program made non-blocking loses nothing; a full disk what it has no room for.
     for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
         let fault = format!("error={errno}:when=2");
-        let Some(server) = with_fault(Strategy::Mio, &site, "write", &fault, &["--log", "common"]) else { return };
+        let Some(server) = with_fault(Strategy::Mio, &site, "write", &fault, &["--log", "common"])
+        else {
+            return;
+        };
         let expect_line = |query: &str| {
             let line = server.output.next().expect("a line");
             assert!(line.contains(query), "{errno}: {line}, not {query}");
@@ -261,7 +315,11 @@ fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
     // Too large to be remembered.
     site.write("app.html", patterned(100_000));
     for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--fallback", "app.html", "--header", "X-Site: a"]);
+        let server = Server::start(
+            strategy,
+            site.root(),
+            &["--fallback", "app.html", "--header", "X-Site: a"],
+        );
         let mut peer = server.connect();
         let navigation = "GET /nowhere HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
         assert_eq!(peer.ask(navigation).status, 200, "{strategy:?}");
@@ -293,7 +351,8 @@ fn a_client_may_go_at_any_point_of_its_requests() {
     let requests = [get("/page.html"), get("/200k.bin"), get("/missing")];
     let text = requests.concat();
     let ends: Vec<usize> = (1..=3).map(|n| requests[..n].concat().len()).collect();
-    let mut cuts: Vec<usize> = (0..text.len()).step_by(7).chain(ends.iter().flat_map(|end| end - 2..end + 2)).collect();
+    let mut cuts: Vec<usize> =
+        (0..text.len()).step_by(7).chain(ends.iter().flat_map(|end| end - 2..end + 2)).collect();
     cuts.retain(|cut| *cut <= text.len());
     for strategy in Strategy::ALL {
         let server = Server::start(strategy, site.root(), &[]);
@@ -310,7 +369,10 @@ fn a_client_may_go_at_any_point_of_its_requests() {
                         peer.finish_sending();
                         let whole = ends.iter().filter(|end| *end <= cut).count();
                         let answered = peer.responses_to_the_end();
-                        let good = answered.iter().filter(|answer| [200, 404].contains(&answer.status)).count();
+                        let good = answered
+                            .iter()
+                            .filter(|answer| [200, 404].contains(&answer.status))
+                            .count();
                         assert_eq!(good, whole, "{strategy:?}: {cut} bytes, then the end of input");
                     }
                 }
@@ -327,7 +389,19 @@ fn a_client_may_go_at_any_point_of_an_answer() {
         let server = Server::start(strategy, site.root(), &[]);
         assert_eq!(server.get("/page.html").status, 200);
         let descriptors = settled_descriptors(&server);
-        for read in [0, 1, 100, 1000, 65_536, 65_537, 300_000, 1 << 20, LARGE_BYTES / 2, LARGE_BYTES - 1, LARGE_BYTES] {
+        for read in [
+            0,
+            1,
+            100,
+            1000,
+            65_536,
+            65_537,
+            300_000,
+            1 << 20,
+            LARGE_BYTES / 2,
+            LARGE_BYTES - 1,
+            LARGE_BYTES,
+        ] {
             for departure in [Departure::Reset, Departure::Close, Departure::HalfClose] {
                 let mut peer = server.connect();
                 peer.send(get("/large.bin"));
@@ -339,7 +413,10 @@ fn a_client_may_go_at_any_point_of_an_answer() {
                         peer.finish_sending();
                         let (rest, end) = peer.rest();
                         assert_eq!(end, End::Clean, "{strategy:?}");
-                        assert!(read + rest.len() > LARGE_BYTES, "{strategy:?}: the rest is owed after {read} bytes");
+                        assert!(
+                            read + rest.len() > LARGE_BYTES,
+                            "{strategy:?}: the rest is owed after {read} bytes"
+                        );
                     }
                 }
             }
@@ -361,7 +438,9 @@ fn settled_descriptors(server: &Server) -> usize {
 #[track_caller]
 fn expect_nothing_left(server: &Server, descriptors: usize) {
     assert_eq!(server.get("/page.html").status, 200);
-    wait_until("what they opened is closed", || (server.descriptors() <= descriptors).then_some(()));
+    wait_until("what they opened is closed", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
     wait_until("what they started has ended", || (server.processes().len() == 1).then_some(()));
 }
 
@@ -393,7 +472,9 @@ fn a_panic_takes_only_its_connection() {
         if let Some(bystander) = &mut bystander {
             assert_eq!(bystander.get("/page.html").status, 200, "{strategy:?}");
         }
-        wait_until("its descriptors are closed", || (server.descriptors() <= descriptors).then_some(()));
+        wait_until("its descriptors are closed", || {
+            (server.descriptors() <= descriptors).then_some(())
+        });
     }
 }
 

@@ -14,14 +14,17 @@ const CONVERSATIONS: usize = 400;
 #[test]
 fn generated_conversations_get_identical_answers_under_every_strategy() {
     let site = site();
-    let servers = Strategy::ALL.map(|strategy| (strategy, Server::start(strategy, site.root(), &[])));
+    let servers =
+        Strategy::ALL.map(|strategy| (strategy, Server::start(strategy, site.root(), &[])));
     wait_until_settled(&servers);
     let mut random = Random(0x6d69_6e69_7765_6221);
     let mut statuses = BTreeSet::new();
     for n in 0..CONVERSATIONS {
         let conversation = conversation(&mut random);
         let piece = random.pick(&[conversation.len(), conversation.len(), 1 + n % 50]);
-        let answers = servers.each_ref().map(|(strategy, server)| (strategy, talk(server, &conversation, piece)));
+        let answers = servers
+            .each_ref()
+            .map(|(strategy, server)| (strategy, talk(server, &conversation, piece)));
         let (first, (bytes, end)) = &answers[0];
         statuses.extend(statuses_in(bytes));
         for (strategy, answer) in &answers[1..] {
@@ -42,13 +45,15 @@ fn generated_conversations_get_identical_answers_under_every_strategy() {
     assert!(of_interest.iter().all(|status| statuses.contains(status)), "only {statuses:?}");
 }
 
-const FILES: [&str; 7] = ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
+const FILES: [&str; 7] =
+    ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
 /// A tag is weak while its file was written only a moment ago, and each server looks at the disk in its own time.
 fn wait_until_settled(servers: &[(Strategy, Server)]) {
     for (_, server) in servers {
         for file in FILES {
-            let is_settled = || !server.get(file).field("ETag").is_some_and(|tag| tag.starts_with("W/"));
+            let is_settled =
+                || !server.get(file).field("ETag").is_some_and(|tag| tag.starts_with("W/"));
             wait_until("the tag is strong", || is_settled().then_some(()));
         }
     }
@@ -74,7 +79,8 @@ fn talk(server: &Server, conversation: &[u8], piece: usize) -> (Vec<u8>, End) {
     let (mut bytes, end) = peer.rest();
     const DATE: &[u8] = b"\r\nDate: ";
     const DATE_BYTES: usize = 29;
-    let dates: Vec<usize> = memchr::memmem::find_iter(&bytes, DATE).map(|at| at + DATE.len()).collect();
+    let dates: Vec<usize> =
+        memchr::memmem::find_iter(&bytes, DATE).map(|at| at + DATE.len()).collect();
     dates.into_iter().for_each(|at| bytes[at..at + DATE_BYTES].fill(b'.'));
     (bytes, end)
 }
@@ -124,13 +130,29 @@ fn request(random: &mut Random) -> Vec<u8> {
         _ => "GET",
     };
     let version = match random.below(12) {
-        0 => random.pick(&["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "HTTP/1.10", "http/1.1", ""]),
+        0 => random.pick(&[
+            "HTTP/1.0",
+            "HTTP/1.2",
+            "HTTP/2.0",
+            "HTTP/0.9",
+            "HTTP/1.10",
+            "http/1.1",
+            "",
+        ]),
         _ => "HTTP/1.1",
     };
     let mut lines = vec!["Host: h".to_owned()];
     if random.one_in(12) {
-        lines[0] =
-            random.pick(&["Host: a b", "Host:", "Host: [::1]:80", "Host : h", "X: y", "Host: h\r\nHost: h"]).to_owned();
+        lines[0] = random
+            .pick(&[
+                "Host: a b",
+                "Host:",
+                "Host: [::1]:80",
+                "Host : h",
+                "X: y",
+                "Host: h\r\nHost: h",
+            ])
+            .to_owned();
     }
     if random.one_in(3) {
         lines.push(field(random));
@@ -142,7 +164,8 @@ fn request(random: &mut Random) -> Vec<u8> {
         body = bytes;
     }
     let lines = lines.join("\r\n");
-    [format!("{method} {} {version}\r\n{lines}\r\n\r\n", target(random)).into_bytes(), body].concat()
+    [format!("{method} {} {version}\r\n{lines}\r\n\r\n", target(random)).into_bytes(), body]
+        .concat()
 }
 
 fn target(random: &mut Random) -> String {
@@ -209,19 +232,27 @@ fn field(random: &mut Random) -> String {
 
 fn framing(random: &mut Random) -> (String, Vec<u8>) {
     let body = b"GET /docs HTTP/1.1\r\nHost: h\r\n\r\n";
-    let (length, chunked) = (format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".to_owned());
+    let (length, chunked) =
+        (format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".to_owned());
     let chunks = [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
     match random.below(10) {
         0..=2 => (length, body.to_vec()),
         3..=5 => (chunked, chunks),
         6 => (format!("{length}\r\n{chunked}"), chunks),
         7 => (
-            format!("Content-Length: {}", random.pick(&["+5", "-1", "5, 6", "", "99999", "18446744073709551616"])),
+            format!(
+                "Content-Length: {}",
+                random.pick(&["+5", "-1", "5, 6", "", "99999", "18446744073709551616"])
+            ),
             body.to_vec(),
         ),
-        8 => {
-            (format!("Transfer-Encoding: {}", random.pick(&["gzip", "chunked, chunked", "gzip, chunked", ""])), chunks)
-        }
+        8 => (
+            format!(
+                "Transfer-Encoding: {}",
+                random.pick(&["gzip", "chunked, chunked", "gzip, chunked", ""])
+            ),
+            chunks,
+        ),
         _ => (chunked, b"zz\r\n".to_vec()),
     }
 }
@@ -230,7 +261,8 @@ fn framing(random: &mut Random) -> (String, Vec<u8>) {
 fn spoil(request: &mut Vec<u8>, random: &mut Random) {
     // The beginning is the interesting part.
     let at = random.below(request.len().min(120));
-    let byte = random.pick(&[0, b'\r', b'\n', b' ', b'\t', b':', b'/', b'%', b'.', b'G', b'0', 0x7f, 0xff]);
+    let byte = random
+        .pick(&[0, b'\r', b'\n', b' ', b'\t', b':', b'/', b'%', b'.', b'G', b'0', 0x7f, 0xff]);
     match random.below(4) {
         0 => request[at] = byte,
         1 => drop(request.remove(at)),

@@ -30,7 +30,13 @@ struct Traced {
 
 impl Traced {
     fn start(folder: &Path, page: &Path, report: &Path, strategy: &[&str]) -> Traced {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(page).expect("a new file");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(page)
+            .expect("a new file");
         file.set_len(PAGE_BYTES).expect("it can grow");
         let account = common_account(file).expect("it can be mapped");
         let (lifeline, there) = UnixStream::pair().expect("there are descriptors");
@@ -47,8 +53,11 @@ impl Traced {
             .spawn()
             .expect("strace was found before");
         let mut line = String::new();
-        BufReader::new(strace.stdout.take().expect("it is piped")).read_line(&mut line).expect("a line comes");
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        BufReader::new(strace.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("a line comes");
+        let address =
+            line.split("http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
         // The server is the one child of strace.
         let children = format!("/proc/{0}/task/{0}/children", strace.id());
         let server = std::fs::read_to_string(children)
@@ -78,7 +87,9 @@ impl Traced {
         let report = std::fs::read_to_string(report).expect("strace wrote it");
         let lines = report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let counted = lines.filter(|words| words.len() >= 5 && words[0].parse::<f64>().is_ok());
-        let told = counted.filter_map(|words| Some((words.last()?.to_string(), words[3].parse().ok()?))).collect();
+        let told = counted
+            .filter_map(|words| Some((words.last()?.to_string(), words[3].parse().ok()?)))
+            .collect();
         (self.counts(), told)
     }
 }
@@ -86,7 +97,8 @@ impl Traced {
 fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usize) -> u64 {
     let ask = Ask::get("test", path, reuse, bytes as u64);
     let timeout = Duration::from_secs(10);
-    let plan = Plan { address, ask, active, idle: 0, depth: 1, pace: Pace::Closed, slow: None, timeout };
+    let plan =
+        Plan { address, ask, active, idle: 0, depth: 1, pace: Pace::Closed, slow: None, timeout };
     let mut load = Load::open(plan).expect("the server answers");
     let tally = load.run(Duration::from_millis(1000)).expect("it runs");
     assert_eq!(tally.faults_total(), 0, "{:?}", tally.faults);
@@ -120,7 +132,10 @@ fn the_ledger_agrees_with_strace() {
         answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::KeepAlive, 4);
         answered += load(server.address, "/large.bin", LARGE_BYTES, Reuse::KeepAlive, 2);
         answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::Never, 4);
-        assert!(start.elapsed() < Duration::from_secs(30) && answered > 100, "{strategy:?}: {answered} answers");
+        assert!(
+            start.elapsed() < Duration::from_secs(30) && answered > 100,
+            "{strategy:?}: {answered} answers"
+        );
         let (own, strace) = server.stop(&report);
         let children = own[Call::Fork.name()];
         for (name, own) in own {
@@ -131,7 +146,10 @@ fn the_ledger_agrees_with_strace() {
             let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
             // And a call that the end of a child interrupts is made once and begun twice.
             let is_close = apart as f64 <= 0.02 * told as f64 || apart <= children;
-            assert!(is_close, "{strategy:?} {name}: the ledger says {own}, strace {told}, for {answered} answers");
+            assert!(
+                is_close,
+                "{strategy:?} {name}: the ledger says {own}, strace {told}, for {answered} answers"
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use miniweb::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+const LAST_ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
 
 /// What a scripted server does with the how-manieth request of a connection.
 type Script = dyn Fn(&mut TcpStream, u64) -> Then + Send + Sync;
@@ -85,7 +86,8 @@ fn every_answer_of_a_good_server_is_counted_once() {
     });
     for (depth, idle) in [(1, 0), (8, 3)] {
         made.store(0, Ordering::SeqCst);
-        let mut load = Load::open(Plan { depth, idle, ..plan(address) }).expect("the server answers");
+        let mut load =
+            Load::open(Plan { depth, idle, ..plan(address) }).expect("the server answers");
         let before = made.load(Ordering::SeqCst);
         assert_eq!(before, 4 + idle as u64, "one request for each connection");
         let tally = load.run(Duration::from_millis(200)).expect("it runs");
@@ -134,7 +136,11 @@ fn littles_law_holds_for_a_slow_server() {
     let median = milliseconds(tally.latency_ns.value_at_quantile(0.5));
     assert!((10..20).contains(&median), "{median} ms");
     let by_law = tally.per_second() * tally.latency_ns.mean() / 1e9;
-    assert!((tally.in_flight_average - by_law).abs() < 0.1 * by_law, "{} {by_law}", tally.in_flight_average);
+    assert!(
+        (tally.in_flight_average - by_law).abs() < 0.1 * by_law,
+        "{} {by_law}",
+        tally.in_flight_average
+    );
 }
 
 #[test]
@@ -196,7 +202,8 @@ fn faults_are_told_by_kind() {
             }
         });
         let timeout = Duration::from_millis(60);
-        let mut load = Load::open(Plan { timeout, ..plan(address) }).expect("the first is answered");
+        let mut load =
+            Load::open(Plan { timeout, ..plan(address) }).expect("the first is answered");
         let tally = load.run(Duration::from_millis(300)).expect("it runs");
         let kinds: Vec<_> = tally.faults.keys().copied().collect();
         assert_eq!(kinds, [fault], "{}", String::from_utf8_lossy(bad));
@@ -224,13 +231,18 @@ fn a_server_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
     let address = serve(|socket, n| if n == 1 { answer(socket, ANSWER) } else { Then::GoOn });
     let timeout = Duration::from_millis(200);
     for pace in [Pace::Closed, Pace::Open { per_second: 100.0 }] {
-        let mut load = Load::open(Plan { pace, timeout, ..plan(address) }).expect("the first is answered");
+        let mut load =
+            Load::open(Plan { pace, timeout, ..plan(address) }).expect("the first is answered");
         let start = Instant::now();
         let tally = load.run(Duration::from_millis(300)).expect("it runs");
         assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
         assert!(tally.faults.contains_key(&Fault::Timeout), "{tally:?}");
         if let Pace::Open { .. } = pace {
-            assert_eq!(tally.answered + tally.faults_total(), 30, "each intended request is accounted for");
+            assert_eq!(
+                tally.answered + tally.faults_total(),
+                30,
+                "each intended request is accounted for"
+            );
         }
     }
 }
@@ -255,7 +267,8 @@ fn slow_readers_read_at_their_rate_beside_the_measured() {
         bytes_per_second: 500_000,
         ask: Ask::get("test", "/large", Reuse::KeepAlive, LARGE_BYTES as u64),
     };
-    let mut load = Load::open(Plan { active: 0, slow: Some(slow), ..plan(address) }).expect("the server answers");
+    let mut load = Load::open(Plan { active: 0, slow: Some(slow), ..plan(address) })
+        .expect("the server answers");
     let tally = load.run(Duration::from_secs(1)).expect("it runs");
     assert_eq!(tally.faults, BTreeMap::new());
     assert!((600_000..=1_100_000).contains(&tally.received_bytes), "{}", tally.received_bytes);

@@ -18,7 +18,8 @@ fn a_passed_socket_is_served_under_every_strategy() {
     for strategy in Strategy::ALL {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let mut server = Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
+        let mut server =
+            Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
         assert_eq!(server.address, address, "{strategy:?}");
         assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
         server.signal(Signal::TERM);
@@ -35,10 +36,17 @@ fn a_passed_socket_is_served_under_every_strategy() {
 #[test]
 fn a_server_is_replaced_under_load_without_one_failed_request() {
     let site = Site::new();
-    for strategy in [Strategy::Mio, Strategy::MioTwoWorkers, Strategy::PollList, Strategy::Thread, Strategy::Process] {
+    for strategy in [
+        Strategy::Mio,
+        Strategy::MioTwoWorkers,
+        Strategy::PollList,
+        Strategy::Thread,
+        Strategy::Process,
+    ] {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let start = || Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
+        let start =
+            || Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
         eprintln!("{strategy:?}");
         let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();
@@ -47,7 +55,9 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Acquire) {
                         let mut peer = Peer::connect(address);
-                        peer.send("GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                        peer.send(
+                            "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+                        );
                         assert_eq!(peer.response().status, 200, "{strategy:?}");
                         answers.fetch_add(1, Ordering::AcqRel);
                     }
@@ -55,7 +65,9 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
             }
             for _ in 0..3 {
                 let before = answers.load(Ordering::Acquire);
-                wait_until("the load goes on", || (answers.load(Ordering::Acquire) > before + 20).then_some(()));
+                wait_until("the load goes on", || {
+                    (answers.load(Ordering::Acquire) > before + 20).then_some(())
+                });
                 let next = start();
                 server.signal(Signal::TERM);
                 server.wait();
@@ -77,7 +89,11 @@ fn whoever_started_it_is_told_when_it_is_ready() {
     let server = Server::run(command);
     let mut message = [0; 100];
     let length = notified.recv(&mut message).expect("a message");
-    assert!(message[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&message[..length]));
+    assert!(
+        message[..length].starts_with(b"READY=1"),
+        "{:?}",
+        String::from_utf8_lossy(&message[..length])
+    );
     assert_eq!(server.get("/").status, 200);
 }
 
@@ -125,8 +141,10 @@ fn children_come_and_go(connections: usize) {
 fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
     let site = Site::new();
     for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Thread] {
-        let mut command = Server::command(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
-        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let mut command =
+            Server::command(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
+        let mut child =
+            command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = child.stdout.take().expect("it is piped");
         let mut greeting = Vec::new();
         while !greeting.ends_with(b"\n") {
@@ -135,14 +153,16 @@ fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
             greeting.push(byte[0]);
         }
         let greeting = String::from_utf8(greeting).expect("text");
-        let address = greeting.split(['/', ' ']).find(|word| word.starts_with("127.")).expect("an address");
+        let address =
+            greeting.split(['/', ' ']).find(|word| word.starts_with("127.")).expect("an address");
         let mut peer = Peer::connect(address.parse().expect("an address"));
         let line = format!("/page.html?{}", "x".repeat(2000));
         for _ in 0..200 {
             assert_eq!(peer.get(&line).status, 200);
         }
         // The pipe holds 64 KiB, the log is longer: its writer sleeps.
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).expect("it lives");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
+            .expect("it lives");
         let end = wait_until("the end", || child.try_wait().expect("it is ours"));
         assert!(end.success(), "{strategy:?}: {end}");
     }
@@ -161,18 +181,26 @@ fn rights_are_given_up_where_that_is_asked_for() {
         let server = Server::start(strategy, site.root(), &["--user", "nobody"]);
         assert!(server.greeting.contains("as nobody"), "{}", server.greeting);
         let status =
-            std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).expect("it lives");
-        let ids = |name: &str| status.lines().find(|line| line.starts_with(name)).expect("a line").to_owned();
+            std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero()))
+                .expect("it lives");
+        let ids = |name: &str| {
+            status.lines().find(|line| line.starts_with(name)).expect("a line").to_owned()
+        };
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
         assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
     }
     // Nobody may read it, and the server does not start to say 403 to everyone.
     for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
         Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");
-        let output = Server::command(Strategy::Mio, &root, &["--user", "nobody"]).output().expect("it can be run");
+        let output = Server::command(Strategy::Mio, &root, &["--user", "nobody"])
+            .output()
+            .expect("it can be run");
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(told, format!("miniweb: --user nobody: {}: permission denied\n", root.display()));
+        assert_eq!(
+            told,
+            format!("miniweb: --user nobody: {}: permission denied\n", root.display())
+        );
         Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
     }
 }

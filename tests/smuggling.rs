@@ -52,12 +52,13 @@ fn disguised(name: &str, coding: &[u8], reading: Reading) -> Vec<Form> {
     let behind = format!("0\r\n\r\n{MARKER}");
     let inside = format!("{:x}\r\n{MARKER}\r\n0\r\n\r\n", MARKER.len());
     let short = format!("{:x}\r\n", MARKER.len()).len();
-    let forms =
-        [("CL covers it", behind.len(), behind), ("TE covers it", short, inside)].map(|(which, length, body)| {
+    let forms = [("CL covers it", behind.len(), behind), ("TE covers it", short, inside)].map(
+        |(which, length, body)| {
             let length = format!("Content-Length: {length}\r\n");
             let orders = [[length.as_bytes(), coding], [coding, length.as_bytes()]];
             orders.map(|fields| form(&format!("{name}, {which}"), &fields.concat(), &body, reading))
-        });
+        },
+    );
     forms.into_iter().flatten().flatten().collect()
 }
 
@@ -85,7 +86,10 @@ fn forms() -> Vec<Form> {
         ("empty", b"Transfer-Encoding:\r\n"),
         ("two lines", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
         ("two lines, unlike", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n"),
-        ("two lines, unlike, the other way", b"Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n"),
+        (
+            "two lines, unlike, the other way",
+            b"Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("folded", b"Transfer-Encoding:\r\n chunked\r\n"),
         ("folded into another", b"X: y\r\n Transfer-Encoding: chunked\r\n"),
         ("behind a bare LF", b"X: y\nTransfer-Encoding: chunked\r\n"),
@@ -103,7 +107,8 @@ fn forms() -> Vec<Form> {
     // A name that another program may take for it, and this one must not.
     forms.extend(form(
         "an underscore",
-        format!("Transfer_Encoding: chunked\r\nContent-Length: {}\r\n", MARKER.len() + 5).as_bytes(),
+        format!("Transfer_Encoding: chunked\r\nContent-Length: {}\r\n", MARKER.len() + 5)
+            .as_bytes(),
         format!("0\r\n\r\n{MARKER}"),
         One,
     ));
@@ -134,7 +139,12 @@ fn forms() -> Vec<Form> {
     ];
     for (value, reading) in lengths {
         let name = format!("Content-Length {value:?}");
-        forms.extend(form(&name, format!("Content-Length: {value}\r\n").as_bytes(), MARKER, reading));
+        forms.extend(form(
+            &name,
+            format!("Content-Length: {value}\r\n").as_bytes(),
+            MARKER,
+            reading,
+        ));
     }
     let chunks = [
         ("plain", format!("{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), One),
@@ -161,13 +171,20 @@ fn forms() -> Vec<Form> {
         ("a trailer without its end", format!("0\r\n{MARKER}"), OneAndEnd),
     ];
     for (name, body, reading) in chunks {
-        forms.extend(form(&format!("chunks: {name}"), b"Transfer-Encoding: chunked\r\n", body, reading));
+        forms.extend(form(
+            &format!("chunks: {name}"),
+            b"Transfer-Encoding: chunked\r\n",
+            body,
+            reading,
+        ));
     }
     let inside = format!("{length:x}\r\n{MARKER}\r\n0\r\n\r\n");
     let whole: [(&str, String, Reading); 11] = [
         (
             "1.0 with a coding",
-            format!("GET /page.html HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{inside}"),
+            format!(
+                "GET /page.html HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{inside}"
+            ),
             Refused,
         ),
         (
@@ -179,22 +196,53 @@ fn forms() -> Vec<Form> {
             Refused,
         ),
         ("two hosts", "GET /page.html HTTP/1.1\r\nHost: h\r\nHost: g\r\n\r\n".to_owned(), Refused),
-        ("two equal hosts", "GET /page.html HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n".to_owned(), Refused),
+        (
+            "two equal hosts",
+            "GET /page.html HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n".to_owned(),
+            Refused,
+        ),
         ("no host", "GET /page.html HTTP/1.1\r\n\r\n".to_owned(), Refused),
-        ("an absolute target and another host", "GET http://g/page.html HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), One),
-        ("a host with a path", "GET /page.html HTTP/1.1\r\nHost: h/smuggled-marker.html\r\n\r\n".to_owned(), Refused),
+        (
+            "an absolute target and another host",
+            "GET http://g/page.html HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+            One,
+        ),
+        (
+            "a host with a path",
+            "GET /page.html HTTP/1.1\r\nHost: h/smuggled-marker.html\r\n\r\n".to_owned(),
+            Refused,
+        ),
         ("a head of bare LFs", format!("GET /page.html HTTP/1.1\nHost: h\n\n{MARKER}"), Refused),
-        ("a bare LF ends the head", format!("GET /page.html HTTP/1.1\r\nHost: h\r\n\n{MARKER}"), Refused),
-        ("a CR in the target", format!("GET /page.html\r HTTP/1.1\r\nHost: h\r\n\r\n{MARKER}"), Refused),
-        ("a request line twice", format!("GET /page.html HTTP/1.1 HTTP/1.1\r\nHost: h\r\n\r\n{MARKER}"), Refused),
+        (
+            "a bare LF ends the head",
+            format!("GET /page.html HTTP/1.1\r\nHost: h\r\n\n{MARKER}"),
+            Refused,
+        ),
+        (
+            "a CR in the target",
+            format!("GET /page.html\r HTTP/1.1\r\nHost: h\r\n\r\n{MARKER}"),
+            Refused,
+        ),
+        (
+            "a request line twice",
+            format!("GET /page.html HTTP/1.1 HTTP/1.1\r\nHost: h\r\n\r\n{MARKER}"),
+            Refused,
+        ),
     ];
-    forms.extend(whole.map(|(name, text, reading)| Form { name: name.to_owned(), bytes: text.into_bytes(), reading }));
+    forms.extend(whole.map(|(name, text, reading)| Form {
+        name: name.to_owned(),
+        bytes: text.into_bytes(),
+        reading,
+    }));
     forms
 }
 
 /// How many of the answers in `received` begin where an answer can begin, and the status of the first.
 fn answers(received: &[u8]) -> (usize, u16) {
-    let status = received.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0);
+    let status = received
+        .get(9..12)
+        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+        .unwrap_or(0);
     (memchr::memmem::find_iter(received, b"HTTP/1.1 ").count(), status)
 }
 
@@ -203,7 +251,8 @@ fn logged(server: &mut Server) -> Vec<String> {
     server.signal(Signal::TERM);
     server.wait();
     let request = |line: String| {
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let line: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         line["request"].as_str().expect("a request line").to_owned()
     };
     server.output.rest().into_iter().filter(|line| line.starts_with('{')).map(request).collect()
@@ -230,18 +279,29 @@ fn the_server_alone_reads_each_form_in_one_way() {
             assert_eq!(is_error, *reading == Reading::Refused, "{what}");
         }
         // A client that keeps its connection gets what it asked for, and nothing in between.
-        for Form { name, bytes, reading } in forms.iter().filter(|form| form.name.starts_with("GET")) {
+        for Form { name, bytes, reading } in
+            forms.iter().filter(|form| form.name.starts_with("GET"))
+        {
             let mut peer = server.connect();
             peer.send(bytes);
             peer.send("GET /docs/ HTTP/1.1\r\nHost: h\r\n\r\n");
             peer.finish_sending();
             let (received, _) = peer.rest();
             let expected = if *reading == Reading::One { 2 } else { 1 };
-            assert_eq!(answers(&received).0, expected, "{strategy:?}: {name}: {}", shown(&received));
+            assert_eq!(
+                answers(&received).0,
+                expected,
+                "{strategy:?}: {name}: {}",
+                shown(&received)
+            );
         }
-        let smuggled: Vec<_> = logged(&mut server).into_iter().filter(|line| line.contains("marker")).collect();
+        let smuggled: Vec<_> =
+            logged(&mut server).into_iter().filter(|line| line.contains("marker")).collect();
         // Refused before anything was read of it, its line may hold what it likes.
-        assert!(smuggled.iter().all(|line| !line.starts_with("GET /smuggled")), "{strategy:?}: {smuggled:?}");
+        assert!(
+            smuggled.iter().all(|line| !line.starts_with("GET /smuggled")),
+            "{strategy:?}: {smuggled:?}"
+        );
     }
 }
 
@@ -258,13 +318,15 @@ impl Proxy {
     /// In front of `server`, with one connection to it for all clients. Where there is no HAProxy it says so.
     fn start(server: SocketAddr) -> Option<Proxy> {
         let program = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"];
-        let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists()) else {
+        let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists())
+        else {
             eprintln!("skipped: there is no haproxy");
             return None;
         };
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let folder = tempfile::Builder::new().prefix("miniweb-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("miniweb-").tempdir().expect("a temporary folder");
         let configuration = folder.path().join("haproxy.cfg");
         // The log says of each request its number, the server it went to, the port of that connection, and the status.
         let text = format!(
@@ -282,7 +344,8 @@ impl Proxy {
         command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().expect("a shell can be run");
         let output = process.stdout.take().expect("it is piped");
-        let log = std::thread::spawn(move || std::io::read_to_string(output).expect("a log is text"));
+        let log =
+            std::thread::spawn(move || std::io::read_to_string(output).expect("a log is text"));
         Some(Proxy { address, process, log: Some(log), _folder: folder })
     }
 
@@ -326,11 +389,15 @@ fn innocent(proxy: &Proxy, number: usize, after: &str) {
 fn nothing_is_smuggled_past_a_proxy() {
     let site = Site::new();
     site.write("smuggled-marker.html", "the marker's answer");
-    (0..10).for_each(|n| drop(site.write(format!("innocent-{n}.html"), format!("the innocent's own page {n}"))));
+    (0..10).for_each(|n| {
+        drop(site.write(format!("innocent-{n}.html"), format!("the innocent's own page {n}")))
+    });
     let forms = forms();
     for strategy in Strategy::ALL {
         let mut server = Server::start(strategy, site.root(), &["--log", "json"]);
-        let Some(proxy) = Proxy::start(server.address) else { return };
+        let Some(proxy) = Proxy::start(server.address) else {
+            return;
+        };
         let mut number = 0;
         for form in &forms {
             let name = format!("{strategy:?}: {}", form.name);
@@ -351,13 +418,19 @@ fn nothing_is_smuggled_past_a_proxy() {
                 .unwrap_or_else(|| panic!("{name}: {line}"))
                 .to_owned()
         };
-        let forwarded: Vec<_> = forwarded.iter().filter(|line| word(line, "server=") == "miniweb").collect();
+        let forwarded: Vec<_> =
+            forwarded.iter().filter(|line| word(line, "server=") == "miniweb").collect();
         let known: HashSet<String> = forwarded.iter().map(|line| word(line, "via=")).collect();
         let ports: HashSet<String> = forwarded.iter().map(|line| word(line, "port=")).collect();
         let mut seen = HashSet::new();
         for line in logged(&mut server) {
-            let mark = line.split(' ').nth(1).and_then(|target| target.split_once("?via=")).map(|(_, mark)| mark);
-            let mark = mark.unwrap_or_else(|| panic!("{strategy:?}: never forwarded as a request: {line:?}"));
+            let mark = line
+                .split(' ')
+                .nth(1)
+                .and_then(|target| target.split_once("?via="))
+                .map(|(_, mark)| mark);
+            let mark = mark
+                .unwrap_or_else(|| panic!("{strategy:?}: never forwarded as a request: {line:?}"));
             assert!(known.contains(mark), "{strategy:?}: the proxy knows nothing of {line:?}");
             assert!(seen.insert(mark.to_owned()), "{strategy:?}: twice: {line:?}");
         }
@@ -368,7 +441,10 @@ fn nothing_is_smuggled_past_a_proxy() {
             ports.len(),
             seen.len()
         );
-        assert!(ports.len() * 2 < known.len(), "{strategy:?}: the proxy shares its connections: {ports:?}");
+        assert!(
+            ports.len() * 2 < known.len(),
+            "{strategy:?}: the proxy shares its connections: {ports:?}"
+        );
         assert!(seen.len() > forms.len(), "{strategy:?}: the innocents at least");
     }
 }

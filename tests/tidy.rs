@@ -21,7 +21,10 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(&root).expect("it is below").display().to_string();
-                sources.push(Source { name, text: fs::read_to_string(&path).expect("source is UTF-8") });
+                sources.push(Source {
+                    name,
+                    text: fs::read_to_string(&path).expect("source is UTF-8"),
+                });
             }
         }
     }
@@ -32,9 +35,12 @@ fn sources() -> Vec<Source> {
 impl Source {
     /// Its lines of code, numbered: no comments, no blank lines, no tests, which stand at the end of a file.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let program = self.text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+        let program =
+            self.text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
         program
-            .map(|(at, line)| (at + 1, line.find(" // ").map_or(line, |start| &line[..start]).trim()))
+            .map(|(at, line)| {
+                (at + 1, line.find(" // ").map_or(line, |start| &line[..start]).trim())
+            })
             .filter(|(_, line)| !line.is_empty() && !line.starts_with("//"))
     }
 
@@ -49,17 +55,20 @@ fn places(source: &Source, words: &[&str]) -> String {
     let mut places = String::new();
     for (number, line) in source.code() {
         for word in words.iter().filter(|word| has_word(line, word)) {
-            writeln!(places, "src/{}:{number} has `{word}`: {line}", source.name).expect("a String takes anything");
+            writeln!(places, "src/{}:{number} has `{word}`: {line}", source.name)
+                .expect("a String takes anything");
         }
     }
     places
 }
 
 fn has_word(line: &str, word: &str) -> bool {
-    let is_part = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    let is_part =
+        |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
     let (first, last) = (word.chars().next(), word.chars().next_back());
     let is_whole = |at: usize| {
-        let (before, after) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+        let (before, after) =
+            (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
         let goes_on = is_part(before) && is_part(first) || is_part(last) && is_part(after);
         !goes_on
     };
@@ -69,7 +78,8 @@ fn has_word(line: &str, word: &str) -> bool {
 #[track_caller]
 fn expect_nowhere(what: &str, sources: impl Iterator<Item = Source>, words: &[&str]) {
     let mut count = 0;
-    let places: String = sources.inspect(|_| count += 1).map(|source| places(&source, words)).collect();
+    let places: String =
+        sources.inspect(|_| count += 1).map(|source| places(&source, words)).collect();
     assert!(count > 0, "there is nothing to look at");
     assert!(places.is_empty(), "{what}\n{places}");
 }
@@ -96,7 +106,11 @@ fn no_socket_file_thread_process_or_clock_is_touched_under_http() {
         "crate::server",
         "crate::site",
     ];
-    expect_nowhere("src/http/ is without I/O", sources().into_iter().filter(|s| s.name.starts_with("http/")), &words);
+    expect_nowhere(
+        "src/http/ is without I/O",
+        sources().into_iter().filter(|s| s.name.starts_with("http/")),
+        &words,
+    );
 }
 
 #[test]
@@ -121,7 +135,11 @@ fn the_strategy_files_know_nothing_of_http() {
         "httparse",
         "httpdate",
     ];
-    expect_nowhere("a strategy only waits", sources().into_iter().filter(Source::is_strategy), &words);
+    expect_nowhere(
+        "a strategy only waits",
+        sources().into_iter().filter(Source::is_strategy),
+        &words,
+    );
 }
 
 #[test]
@@ -151,9 +169,14 @@ fn a_file_holds_one_idea() {
 fn unsafe_is_where_the_fork_is() {
     let others = sources().into_iter().filter(|source| source.name != "server/fork.rs");
     expect_nowhere("only fork needs it", others, &["unsafe", "unsafe_code"]);
-    let fork = sources().into_iter().find(|source| source.name == "server/fork.rs").expect("it is there");
+    let fork =
+        sources().into_iter().find(|source| source.name == "server/fork.rs").expect("it is there");
     let blocks = fork.code().filter(|(_, line)| has_word(line, "unsafe {")).count();
-    assert_eq!(fork.text.matches("// SAFETY: ").count(), blocks, "each unsafe block says why it is sound");
+    assert_eq!(
+        fork.text.matches("// SAFETY: ").count(),
+        blocks,
+        "each unsafe block says why it is sound"
+    );
 }
 
 #[test]
@@ -181,7 +204,11 @@ fn nothing_is_left_undone_or_printed_by_the_way() {
 #[test]
 fn every_file_says_what_it_is() {
     for source in sources() {
-        assert!(source.text.starts_with("//! "), "src/{} begins without a word about itself", source.name);
+        assert!(
+            source.text.starts_with("//! "),
+            "src/{} begins without a word about itself",
+            source.name
+        );
     }
 }
 
@@ -190,7 +217,8 @@ fn tests_stand_at_the_end_of_a_file() {
     // What follows them is not looked at by the others here.
     for source in sources() {
         if let Some((_, tests)) = source.text.split_once("#[cfg(test)]\n") {
-            let inside = tests.strip_prefix("mod tests {\n").and_then(|rest| rest.strip_suffix("\n}\n"));
+            let inside =
+                tests.strip_prefix("mod tests {\n").and_then(|rest| rest.strip_suffix("\n}\n"));
             let is_last = inside.is_some_and(|inside| !inside.contains("\n}\n"));
             assert!(is_last, "src/{} has something but tests behind its #[cfg(test)]", source.name);
         }
@@ -199,10 +227,12 @@ fn tests_stand_at_the_end_of_a_file() {
 
 #[test]
 fn what_looks_for_words_finds_them() {
-    let text =
-        "//! mio\nuse mio::Poll; // libc\n\n    let GETS = \"http://\";\n#[cfg(test)]\nmod tests { use libc; }\n";
+    let text = "//! mio\nuse mio::Poll; // libc\n\n    let GETS = \"http://\";\n#[cfg(test)]\nmod tests { use libc; }\n";
     let source = Source { name: "x.rs".to_owned(), text: text.to_owned() };
-    assert_eq!(source.code().collect::<Vec<_>>(), [(2, "use mio::Poll;"), (4, "let GETS = \"http://\";")]);
+    assert_eq!(
+        source.code().collect::<Vec<_>>(),
+        [(2, "use mio::Poll;"), (4, "let GETS = \"http://\";")]
+    );
     assert_eq!(places(&source, &["mio", "libc", "GET"]), "src/x.rs:2 has `mio`: use mio::Poll;\n");
     assert!(has_word("std::{net, io}", "std::{"));
     assert!(has_word("x.unwrap();", ".unwrap()"));

@@ -34,7 +34,8 @@ pub const BROWSER: &[u8] = b"GET /404.html HTTP/1.1\r\n\
     Accept-Language: en-GB,en;q=0.9\r\n\r\n";
 
 const MISSING: &[u8] = b"GET /nothing-here HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\r\n";
-const NOT_MODIFIED: &[u8] = b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\nIf-None-Match: *\r\n\r\n";
+const NOT_MODIFIED: &[u8] =
+    b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\nIf-None-Match: *\r\n\r\n";
 
 /// The turns that are measured: what they are called, what is sent, and how often in one piece.
 pub const TURNS: [(&str, &[u8], usize); 5] = [
@@ -88,7 +89,12 @@ fn memory_offered(connection: &Connection<File>) -> usize {
 
 /// The sample site; `/404.html` has 1.2 KiB.
 pub fn sample_site() -> Site {
-    Site::new(Arc::new(Root::Sample), Arc::default(), Arc::new(Ledger::new("bench", false)), 1024 * 1024)
+    Site::new(
+        Arc::new(Root::Sample),
+        Arc::default(),
+        Arc::new(Ledger::new("bench", false)),
+        1024 * 1024,
+    )
 }
 
 /// The one moment.

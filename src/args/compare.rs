@@ -114,16 +114,20 @@ impl Compare {
     /// `command` is how it was typed.
     pub(super) fn into_request(self, command: String) -> Result<(Request, Telling), Failure> {
         const QUICK: &str = "mio,poll-list,blocking:thread";
-        const ALL: &str = "mio,poll-list,blocking:thread,blocking:process,blocking:pool,blocking:iterative";
+        const ALL: &str =
+            "mio,poll-list,blocking:thread,blocking:process,blocking:pool,blocking:iterative";
         let usual = if self.quick { QUICK } else { ALL };
         let names = self.strategies.as_deref().unwrap_or(usual).split(',');
         let wrong = |why| Failure::Usage(format!("--strategies {why}"));
-        let mut contenders = names.map(Contender::strategy).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let mut contenders =
+            names.map(Contender::strategy).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         contenders.extend(self.against);
         for (n, contender) in contenders.iter().enumerate() {
             let name = &contender.arm.name;
             if name == "floor" || contenders[..n].iter().any(|other| other.arm.name == *name) {
-                return Err(Failure::Usage(format!("--strategies and --against: {name} is there already")));
+                return Err(Failure::Usage(format!(
+                    "--strategies and --against: {name} is there already"
+                )));
             }
         }
         if let Some(root) = self.root.as_ref().filter(|root| !root.is_dir()) {
@@ -166,7 +170,10 @@ fn seed_of_the_moment() -> u64 {
 }
 
 fn seed(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|seed| *seed < SEED_END).ok_or_else(|| "a whole number below 2^53 is needed".to_owned())
+    text.parse()
+        .ok()
+        .filter(|seed| *seed < SEED_END)
+        .ok_or_else(|| "a whole number below 2^53 is needed".to_owned())
 }
 
 /// What one thread can load a server with, and a machine has ports for.

@@ -15,7 +15,10 @@ use super::{Failure, Served};
 use crate::http::Limits;
 use crate::human::error_with;
 use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
-use crate::site::{CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, SitePath, default_folder};
+use crate::site::{
+    CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, SitePath,
+    default_folder,
+};
 
 /// The arguments that every strategy has, and its own before them.
 macro_rules! strategy_arguments {
@@ -202,7 +205,9 @@ impl Mio {
     pub(super) fn settings(self) -> Result<(Settings, Served), Failure> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         match self.workers.unwrap_or(cores) {
-            workers if workers.get() > 1024 => Err(Failure::Usage(format!("--workers {workers}: at most 1024"))),
+            workers if workers.get() > 1024 => {
+                Err(Failure::Usage(format!("--workers {workers}: at most 1024")))
+            }
             workers => self.into_settings(Strategy::Mio { workers }),
         }
     }
@@ -224,7 +229,9 @@ impl Blocking {
                 }
                 threads => Model::Pool(threads),
             },
-            (_, Some(_)) => return Err(Failure::Usage("--threads goes with --model pool".to_owned())),
+            (_, Some(_)) => {
+                return Err(Failure::Usage("--threads goes with --model pool".to_owned()));
+            }
             (ModelName::Iterative, None) => Model::Iterative,
             (ModelName::Process, None) => Model::Process,
             (ModelName::Thread, None) => Model::Thread,
@@ -261,7 +268,9 @@ fn go_with_folder(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure> 
 fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
     if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
-        return Err(Failure::Missing(format!("--fallback {file}: a name that begins with a dot is not served")));
+        return Err(Failure::Missing(format!(
+            "--fallback {file}: a name that begins with a dot is not served"
+        )));
     }
     match root.has_file(relative.as_bytes()) {
         true => Ok(relative.as_bytes().into()),

@@ -78,7 +78,8 @@ impl Bench {
         let server = self.start(contender)?;
         let before_connections = server.account()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
-        let memory = server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
+        let memory =
+            server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
         load.run(windows.warm_up)?;
 
         let (account, machine) = (server.account()?, process::Machine::now());
@@ -97,7 +98,10 @@ impl Bench {
         let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
 
         let server_cpu = Duration::from_micros(cpu.total_us());
-        let used = self.cores.pinned.map(|(server, client)| vec![(server, server_cpu), (client, tally.client_cpu)]);
+        let used = self
+            .cores
+            .pinned
+            .map(|(server, client)| vec![(server, server_cpu), (client, tally.client_cpu)]);
         let seconds = tally.duration.as_secs_f64();
         Ok(Round {
             number,
@@ -109,7 +113,9 @@ impl Bench {
             latency: Histogram::of(&tally.latency_ns),
             service_time: tally.service_ns.as_ref().map(Histogram::of),
             syscalls: calls.as_ref().zip(calls_now.as_ref()).map(|(then, now)| now.since(then)),
-            would_blocks: calls.zip(calls_now).map(|(then, now)| now.would_block - then.would_block),
+            would_blocks: calls
+                .zip(calls_now)
+                .map(|(then, now)| now.would_block - then.would_block),
             context_switches: Some(account_now.switches_since(&account)),
             memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
                 .then(|| memory / f64::from(workload.connections)),
@@ -120,18 +126,34 @@ impl Bench {
         })
     }
 
-    fn plan(&self, contender: &Contender, workload: &Workload, server: &Server) -> io::Result<Plan> {
-        let reuse = if workload.requests_per_connection == Some(1) { Reuse::Never } else { Reuse::KeepAlive };
+    fn plan(
+        &self,
+        contender: &Contender,
+        workload: &Workload,
+        server: &Server,
+    ) -> io::Result<Plan> {
+        let reuse = if workload.requests_per_connection == Some(1) {
+            Reuse::Never
+        } else {
+            Reuse::KeepAlive
+        };
         let host = server.address.to_string();
         let ask = match &contender.origin {
-            Origin::Foreign { path, .. } => Ask::get(&host, path, reuse, gate::content_bytes(server.address, path)?),
+            Origin::Foreign { path, .. } => {
+                Ask::get(&host, path, reuse, gate::content_bytes(server.address, path)?)
+            }
             _ => Ask::get(&host, &workload.path, reuse, workload.body_bytes),
         };
         let silent = workload.idle_connections as usize;
         let slow = workload.reader_bytes_per_second.map(|bytes_per_second| SlowReaders {
             connections: silent,
             bytes_per_second,
-            ask: Ask::get(&host, &format!("/{}", self.site.large.path), Reuse::KeepAlive, self.site.large.bytes),
+            ask: Ask::get(
+                &host,
+                &format!("/{}", self.site.large.path),
+                Reuse::KeepAlive,
+                self.site.large.bytes,
+            ),
         });
         Ok(Plan {
             address: server.address,
@@ -141,7 +163,9 @@ impl Bench {
             depth: workload.pipeline_depth as usize,
             pace: match workload.pacing {
                 Pacing::Closed => Pace::Closed,
-                Pacing::Open { requests_per_second } => Pace::Open { per_second: requests_per_second },
+                Pacing::Open { requests_per_second } => {
+                    Pace::Open { per_second: requests_per_second }
+                }
             },
             slow,
             timeout: TIMEOUT,
@@ -157,7 +181,10 @@ struct Calls {
 
 impl Calls {
     fn of(counters: &'static Counters) -> Calls {
-        Calls { made: Call::ALL.map(|call| counters.made(call)), would_block: counters.would_block() }
+        Calls {
+            made: Call::ALL.map(|call| counters.made(call)),
+            would_block: counters.would_block(),
+        }
     }
 
     fn since(&self, before: &Calls) -> BTreeMap<String, u64> {

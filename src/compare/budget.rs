@@ -63,7 +63,8 @@ impl Budget {
 
     /// The windows of the next turns, of which there are so many until the end.
     pub(super) fn windows(&self, now: Instant, turns_left: usize) -> Windows {
-        let share = self.ends.saturating_duration_since(now).mul_f64(AIM) / turns_left.max(1) as u32;
+        let share =
+            self.ends.saturating_duration_since(now).mul_f64(AIM) / turns_left.max(1) as u32;
         let whole = Windows::around(Duration::from_secs(1)).all().as_secs_f64();
         let measured = share.saturating_sub(self.beside_one()).div_f64(whole);
         Windows::around(measured.clamp(MEASURED_MIN, self.window_max.max(MEASURED_MIN)))
@@ -121,7 +122,10 @@ mod tests {
     fn a_run_ends_in_time_whatever_its_turns_cost_and_uses_the_time_it_has() {
         for beside_ms in [1, 30, 80, 300, 700] {
             let (took, turns) = run(60 * SECOND, 60, Duration::from_millis(beside_ms));
-            assert!(took <= 60 * SECOND && took > 55 * SECOND && turns == 60, "{beside_ms} ms: {took:?}, {turns}");
+            assert!(
+                took <= 60 * SECOND && took > 55 * SECOND && turns == 60,
+                "{beside_ms} ms: {took:?}, {turns}"
+            );
         }
     }
 

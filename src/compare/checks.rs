@@ -73,7 +73,8 @@ impl Check {
     /// the server would be; what a request costs the server, its own account says all the same.
     pub fn concerns(self, metric: Metric) -> bool {
         use Metric::{LatencyMedian, LatencyP99, LatencyP999, Throughput};
-        self != Check::Client || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
+        self != Check::Client
+            || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
     }
 
     /// In a row of a table.
@@ -109,7 +110,12 @@ pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> 
 }
 
 /// Whether the cell may be ranked by this metric.
-pub fn is_valid(results: &Results, workload: &Workload, cell: Option<&Cell>, metric: Metric) -> bool {
+pub fn is_valid(
+    results: &Results,
+    workload: &Workload,
+    cell: Option<&Cell>,
+    metric: Metric,
+) -> bool {
     !failures(results, workload, cell).iter().any(|failure| failure.check.concerns(metric))
 }
 
@@ -131,7 +137,8 @@ pub fn any_valid(results: &Results) -> bool {
 }
 
 fn measured(cell: &Cell) -> Finding {
-    let empty = cell.rounds.iter().filter(|round| round.requests == 0 || round.duration_us == 0).count();
+    let empty =
+        cell.rounds.iter().filter(|round| round.requests == 0 || round.duration_us == 0).count();
     let words = match (cell.faults.as_slice(), empty) {
         ([], 0) => counted(cell.rounds.len(), "round"),
         ([], empty) => format!("no answer in {empty} of {}", counted(cell.rounds.len(), "round")),
@@ -141,7 +148,8 @@ fn measured(cell: &Cell) -> Finding {
 }
 
 fn errors(cell: &Cell) -> Finding {
-    let of_kind = |kind| -> u64 { cell.rounds.iter().filter_map(|round| round.errors.get(&kind)).sum() };
+    let of_kind =
+        |kind| -> u64 { cell.rounds.iter().filter_map(|round| round.errors.get(&kind)).sum() };
     let errors: u64 = cell.rounds.iter().map(Round::errors_total).sum();
     let requests: u64 = cell.rounds.iter().map(|round| round.requests).sum();
     // A wrong answer is no matter of load: the arm did other work than the rest.
@@ -155,10 +163,16 @@ fn errors(cell: &Cell) -> Finding {
         (ErrorKind::Answer, "wrong answer"),
     ];
     let counts = kinds.map(|(kind, words)| (of_kind(kind), words));
-    let told: Vec<_> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
-    let words =
-        if told.is_empty() { "none".to_owned() } else { format!("{} of {}", told.join(", "), errors + requests) };
+    let told: Vec<_> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    let words = if told.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("{} of {}", told.join(", "), errors + requests)
+    };
     finding(Check::Errors, are_right && are_few, words)
 }
 
@@ -177,14 +191,16 @@ fn littles_law(workload: &Workload, cell: &Cell) -> Finding {
     let requests = median_of(cell, |round| Some(round.requests as f64)).unwrap_or(1.0);
     let tolerance = LITTLE_TOLERANCE + cut / requests.max(1.0);
     let holds = (reckoned - counted).abs() <= tolerance * counted.max(f64::MIN_POSITIVE);
-    let words = format!("in flight {}, by Little's law {}", significant(counted), significant(reckoned));
+    let words =
+        format!("in flight {}, by Little's law {}", significant(counted), significant(reckoned));
     finding(Check::LittlesLaw, holds, words)
 }
 
 fn client(results: &Results, cell: &Cell) -> Finding {
     let environment = &results.environment;
     let share_a_core = environment.cores == 1
-        || (environment.server_core.is_some() && environment.server_core == environment.client_core);
+        || (environment.server_core.is_some()
+            && environment.server_core == environment.client_core);
     let busy = median_of(cell, |round| Some(round.client_cpu_share)).unwrap_or_default();
     let words = format!("client busy for {:.0} %", busy * 100.0);
     match share_a_core {
@@ -198,7 +214,11 @@ fn offered(workload: &Workload, cell: &Cell) -> Finding {
         return skipped(Check::Offered, "a closed loop");
     };
     let achieved = median_of(cell, |round| Metric::Throughput.of(round)).unwrap_or_default();
-    let words = format!("{} of {} requests/s", Metric::Throughput.format(achieved), Metric::Throughput.format(offered));
+    let words = format!(
+        "{} of {} requests/s",
+        Metric::Throughput.format(achieved),
+        Metric::Throughput.format(offered)
+    );
     finding(Check::Offered, achieved >= OFFERED_SHARE_MIN * offered, words)
 }
 
@@ -207,7 +227,9 @@ fn noise(cell: &Cell) -> Finding {
     let foreign = median_of(cell, |round| round.noise.foreign_cpu_share);
     // Only told: waiting for a core is also what many threads on one core do by design.
     let pressure = median_of(cell, |round| round.noise.cpu_pressure_share);
-    let percent = |share: Option<f64>, what: &str| share.map(|share| format!("{what} {:.1} %", share * 100.0));
+    let percent = |share: Option<f64>, what: &str| {
+        share.map(|share| format!("{what} {:.1} %", share * 100.0))
+    };
     let told = [percent(steal, "steal"), percent(foreign, "others"), percent(pressure, "pressure")];
     let told: Vec<String> = told.into_iter().flatten().collect();
     if told.is_empty() {
@@ -239,10 +261,14 @@ mod tests {
     fn failed_after(workload: &str, spoil: impl Fn(&mut Round)) -> Vec<Check> {
         let mut results = synthetic::results(1);
         let arm = results.arms[0].name.clone();
-        let cell = results.cells.iter_mut().find(|cell| cell.workload == workload && cell.arm == arm);
+        let cell =
+            results.cells.iter_mut().find(|cell| cell.workload == workload && cell.arm == arm);
         cell.expect("it was made").rounds.iter_mut().for_each(spoil);
         let spoilt = results.workload(workload).expect("it was made");
-        failures(&results, spoilt, results.cell(workload, &arm)).iter().map(|finding| finding.check).collect()
+        failures(&results, spoilt, results.cell(workload, &arm))
+            .iter()
+            .map(|finding| finding.check)
+            .collect()
     }
 
     #[test]
@@ -262,14 +288,30 @@ mod tests {
     #[test]
     fn each_fault_fails_its_own_check() {
         assert_eq!(failed_after("keep-alive-64", |_| {}), []);
-        assert_eq!(failed_after("keep-alive-64", |round| round.in_flight_average *= 1.3), [Check::LittlesLaw]);
-        assert_eq!(failed_after("keep-alive-64", |round| round.client_cpu_share = 0.99), [Check::Client]);
+        assert_eq!(
+            failed_after("keep-alive-64", |round| round.in_flight_average *= 1.3),
+            [Check::LittlesLaw]
+        );
+        assert_eq!(
+            failed_after("keep-alive-64", |round| round.client_cpu_share = 0.99),
+            [Check::Client]
+        );
         assert_eq!(failed_after("keep-alive-64", |round| round.requests = 0), [Check::Measured]);
-        assert_eq!(failed_after("keep-alive-64", |round| round.noise.steal_share = Some(0.2)), [Check::Noise]);
-        let with_errors = |kind, count| move |round: &mut Round| round.errors = [(kind, count)].into();
-        assert_eq!(failed_after("keep-alive-64", with_errors(ErrorKind::Answer, 1)), [Check::Errors]);
+        assert_eq!(
+            failed_after("keep-alive-64", |round| round.noise.steal_share = Some(0.2)),
+            [Check::Noise]
+        );
+        let with_errors =
+            |kind, count| move |round: &mut Round| round.errors = [(kind, count)].into();
+        assert_eq!(
+            failed_after("keep-alive-64", with_errors(ErrorKind::Answer, 1)),
+            [Check::Errors]
+        );
         assert_eq!(failed_after("keep-alive-64", with_errors(ErrorKind::Closed, 1)), []);
-        assert_eq!(failed_after("keep-alive-64", with_errors(ErrorKind::Closed, 1000)), [Check::Errors]);
+        assert_eq!(
+            failed_after("keep-alive-64", with_errors(ErrorKind::Closed, 1000)),
+            [Check::Errors]
+        );
         let slowed = |round: &mut Round| {
             round.requests /= 2;
             round.in_flight_average /= 2.0;
@@ -279,7 +321,10 @@ mod tests {
 
     #[test]
     fn a_client_at_its_limit_hides_the_rate_and_not_the_cost() {
-        assert!(!Check::Client.concerns(Metric::CpuPerRequest) && Check::Client.concerns(Metric::LatencyP99));
+        assert!(
+            !Check::Client.concerns(Metric::CpuPerRequest)
+                && Check::Client.concerns(Metric::LatencyP99)
+        );
         assert!(Check::Noise.concerns(Metric::CpuPerRequest));
     }
 
@@ -300,7 +345,11 @@ mod tests {
     fn on_one_core_a_busy_client_fails_nothing() {
         let mut results = synthetic::results(1);
         results.environment.client_core = results.environment.server_core;
-        results.cells.iter_mut().flat_map(|cell| &mut cell.rounds).for_each(|round| round.client_cpu_share = 1.0);
+        results
+            .cells
+            .iter_mut()
+            .flat_map(|cell| &mut cell.rounds)
+            .for_each(|round| round.client_cpu_share = 1.0);
         assert!(results.cells.iter().all(|cell| {
             let workload = results.workload(&cell.workload).expect("it was made");
             is_valid(&results, workload, Some(cell), Metric::Throughput)
@@ -312,6 +361,9 @@ mod tests {
         assert!(!any_valid(&synthetic::invalid(1)));
         let results = synthetic::partial(1);
         let last = results.workloads.last().expect("there are some");
-        assert_eq!(findings(&results, last, results.cell(&last.name, "mio"))[0].words, "not measured");
+        assert_eq!(
+            findings(&results, last, results.cell(&last.name, "mio"))[0].words,
+            "not measured"
+        );
     }
 }

@@ -61,7 +61,11 @@ impl Style {
             Style::Warning => "33",
             Style::Plain => "",
         };
-        if is_colored && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if is_colored && !code.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -37,8 +37,14 @@ impl Contender {
     pub fn strategy(name: &str) -> Result<Contender, String> {
         let (strategy, handicap) = match name.split_once("+slow:") {
             Some((strategy, handicap)) => {
-                let number = handicap.strip_suffix("us").and_then(|number| number.parse::<u32>().ok());
-                (strategy, Some(number.ok_or("behind +slow: comes a number of microseconds, as in mio+slow:5us")?))
+                let number =
+                    handicap.strip_suffix("us").and_then(|number| number.parse::<u32>().ok());
+                (
+                    strategy,
+                    Some(number.ok_or(
+                        "behind +slow: comes a number of microseconds, as in mio+slow:5us",
+                    )?),
+                )
             }
             None => (name, None),
         };
@@ -49,11 +55,19 @@ impl Contender {
             "blocking" | "blocking:thread" => {
                 (&["blocking", "--model", "thread"], "blocking, a thread a connection", usize::MAX)
             }
-            "blocking:process" => (&["blocking", "--model", "process"], "blocking, a process a connection", usize::MAX),
-            "blocking:pool" => {
-                (&["blocking", "--model", "pool", "--threads", &pool_threads], "blocking, a pool", POOL_THREADS)
+            "blocking:process" => (
+                &["blocking", "--model", "process"],
+                "blocking, a process a connection",
+                usize::MAX,
+            ),
+            "blocking:pool" => (
+                &["blocking", "--model", "pool", "--threads", &pool_threads],
+                "blocking, a pool",
+                POOL_THREADS,
+            ),
+            "blocking:iterative" => {
+                (&["blocking", "--model", "iterative"], "blocking, one connection at a time", 1)
             }
-            "blocking:iterative" => (&["blocking", "--model", "iterative"], "blocking, one connection at a time", 1),
             _ => {
                 return Err(format!(
                     "{name}: it is mio, poll-list, blocking:thread, blocking:process, blocking:pool or blocking:iterative"
@@ -67,7 +81,13 @@ impl Contender {
             description += &format!(", {handicap} µs slower on purpose");
         }
         let name = if name == "blocking" { "blocking:thread" } else { name };
-        Ok(Contender::new(name, ArmKind::Strategy, &description, Origin::Strategy(arguments), served_at_once))
+        Ok(Contender::new(
+            name,
+            ArmKind::Strategy,
+            &description,
+            Origin::Strategy(arguments),
+            served_at_once,
+        ))
     }
 
     /// The bare loop.
@@ -90,7 +110,8 @@ impl Contender {
     pub fn can_take(&self, workload: &Workload) -> bool {
         let is_kept = workload.requests_per_connection.is_none();
         let is_foreign = self.arm.kind == ArmKind::Foreign;
-        let needs_large = matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
+        let needs_large =
+            matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
         let would_wait = is_kept && workload.connections as usize > self.served_at_once;
         let lacks_file = is_foreign && needs_large;
         !(would_wait || lacks_file)
@@ -105,8 +126,10 @@ impl Contender {
         let (name, rest) = text.split_once('=').ok_or(FORM)?;
         let (url, pid) = rest.rsplit_once(',').ok_or(FORM)?;
         let pid = pid.parse().map_err(|_| FORM)?;
-        let (host, path) =
-            url.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))).ok_or(FORM)?;
+        let (host, path) = url
+            .strip_prefix("http://")
+            .map(|rest| rest.split_once('/').unwrap_or((rest, "")))
+            .ok_or(FORM)?;
         let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let mut addresses = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
         let address = addresses.next().ok_or_else(|| format!("{host}: it has no address"))?;
@@ -117,11 +140,19 @@ impl Contender {
         Ok(Contender::new(name, ArmKind::Foreign, url, origin, usize::MAX))
     }
 
-    fn new(name: &str, kind: ArmKind, description: &str, origin: Origin, served_at_once: usize) -> Contender {
+    fn new(
+        name: &str,
+        kind: ArmKind,
+        description: &str,
+        origin: Origin,
+        served_at_once: usize,
+    ) -> Contender {
         let command = match &origin {
             Origin::Strategy(arguments) => format!("miniweb {}", arguments.join(" ")),
             Origin::Floor => "miniweb floor".to_owned(),
-            Origin::Foreign { address, path, pid } => format!("http://{address}{path}, process {pid}"),
+            Origin::Foreign { address, path, pid } => {
+                format!("http://{address}{path}, process {pid}")
+            }
         };
         let arm = Arm { name: name.to_owned(), kind, description: description.to_owned(), command };
         Contender { arm, origin, served_at_once }

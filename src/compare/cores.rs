@@ -15,7 +15,8 @@ impl Cores {
     /// Pins this thread, which makes the load, to the last core. The first is for the servers.
     pub fn divide() -> Cores {
         let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
-        let allowed: Vec<u32> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).map(|core| core as u32).collect();
+        let allowed: Vec<u32> =
+            (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).map(|core| core as u32).collect();
         let pinned = match allowed[..] {
             [server, .., client] if pin(client) => Some((server, client)),
             _ => None,
@@ -25,7 +26,9 @@ impl Cores {
 
     /// Runs `spawn` on the server's core: a child begins where its parent is, with all threads that it will have.
     pub fn on_server_core<T>(&self, spawn: impl FnOnce() -> T) -> T {
-        let Some((server, client)) = self.pinned else { return spawn() };
+        let Some((server, client)) = self.pinned else {
+            return spawn();
+        };
         // Both could be done a moment ago; should it fail now, the foreign load on the client's core will show it.
         pin(server);
         let spawned = spawn();

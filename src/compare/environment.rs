@@ -13,7 +13,8 @@ pub(super) fn describe(cores: &Cores) -> Environment {
     let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let memory = read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory_kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
+    let memory_kib: u64 =
+        memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
     let mut remarks = Vec::new();
     if cores.pinned.is_none() {
         remarks.push(match cores.allowed.len() {
@@ -40,7 +41,10 @@ pub(super) fn describe(cores: &Cores) -> Environment {
         memory_bytes: memory_kib * 1024,
         server_core: cores.pinned.map(|(server, _)| server),
         client_core: cores.pinned.map(|(_, client)| client),
-        versions: BTreeMap::from([("miniweb".to_owned(), format!("{}, {profile}", env!("CARGO_PKG_VERSION")))]),
+        versions: BTreeMap::from([(
+            "miniweb".to_owned(),
+            format!("{}, {profile}", env!("CARGO_PKG_VERSION")),
+        )]),
         remarks,
     }
 }

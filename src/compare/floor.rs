@@ -44,7 +44,8 @@ struct Client {
 /// # Errors
 /// The system's.
 pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let answers = paths.iter().map(|path| Answer::new(root, path)).collect::<io::Result<Vec<_>>>()?;
+    let answers =
+        paths.iter().map(|path| Answer::new(root, path)).collect::<io::Result<Vec<_>>>()?;
     let listener = crate::server::listening((Ipv4Addr::LOCALHOST, 0).into())?;
     announce(listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?);
 
@@ -58,12 +59,24 @@ pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) 
         }
         for event in &events {
             if event.token() == LISTENER {
-                while let Ok(socket) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                while let Ok(socket) =
+                    accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+                {
                     let socket = TcpStream::from(socket);
                     let entry = clients.vacant_entry();
                     let both = Interest::READABLE | Interest::WRITABLE;
-                    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(entry.key()), both)?;
-                    entry.insert(Client { socket, answer: 0, at: 0, owed_bytes: 0, is_last: false });
+                    poll.registry().register(
+                        &mut SourceFd(&socket.as_raw_fd()),
+                        Token(entry.key()),
+                        both,
+                    )?;
+                    entry.insert(Client {
+                        socket,
+                        answer: 0,
+                        at: 0,
+                        owed_bytes: 0,
+                        is_last: false,
+                    });
                 }
             } else if let Some(client) = clients.get_mut(event.token().0)
                 && client.go_on(&answers, &mut scratch).is_err()
@@ -92,7 +105,13 @@ impl Answer {
         }
         let request_begins = format!("GET /{} ", path.display()).into_bytes();
         let file = (!is_copied).then_some(file);
-        Ok(Answer { request_begins, head_bytes, total_bytes: head_bytes + length as usize, memory, file })
+        Ok(Answer {
+            request_begins,
+            head_bytes,
+            total_bytes: head_bytes + length as usize,
+            memory,
+            file,
+        })
     }
 
     /// Sends what it can of the `owed` bytes, of which the first stands `at` in an answer.
@@ -120,7 +139,10 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.answer = answers.iter().position(|answer| received.starts_with(&answer.request_begins)).unwrap_or(0);
+            self.answer = answers
+                .iter()
+                .position(|answer| received.starts_with(&answer.request_begins))
+                .unwrap_or(0);
             let requests = memchr::memmem::find_iter(received, b"\r\n\r\n").count();
             self.owed_bytes = requests * answers[self.answer].total_bytes;
             self.is_last = received.ends_with(b"Connection: close\r\n\r\n");

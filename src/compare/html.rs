@@ -52,7 +52,9 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
     plots(out, results)?;
     figures(out, results)?;
     circumstances(out, results)?;
-    out.push_str("<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n");
+    out.push_str(
+        "<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
+    );
     Ok(())
 }
 
@@ -101,7 +103,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         } else {
             out.push_str("<dl>");
             for (metric, places) in wins {
-                write!(out, "<dt>{}</dt><dd>{}</dd>", escape(&metric.superlative()), escape(&places))?;
+                write!(
+                    out,
+                    "<dt>{}</dt><dd>{}</dd>",
+                    escape(&metric.superlative()),
+                    escape(&places)
+                )?;
             }
             out.push_str("</dl>");
         }
@@ -145,13 +152,16 @@ fn arm_key(out: &mut String, results: &Results, arm: &Arm) -> fmt::Result {
 
 fn plots(out: &mut String, results: &Results) -> fmt::Result {
     let families = curve::families(results);
-    let closed: Vec<&Workload> = results.workloads.iter().filter(|load| load.pacing == Pacing::Closed).collect();
+    let closed: Vec<&Workload> =
+        results.workloads.iter().filter(|load| load.pacing == Pacing::Closed).collect();
     let curves = families.iter().map(|family| {
-        let what = family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
+        let what =
+            family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
         (what, Some(curve::draw(results, family, Metric::Throughput)))
     });
     let alone = closed.iter().filter(|load| !families.iter().any(|family| family.contains(load)));
-    let alone = alone.map(|load| (load.title.as_str(), bars::draw(results, load, Metric::Throughput)));
+    let alone =
+        alone.map(|load| (load.title.as_str(), bars::draw(results, load, Metric::Throughput)));
     plot_section(
         out,
         "Throughput",
@@ -159,7 +169,8 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
         curves.chain(alone),
     )?;
     // Open loops first: they are what latency is measured with.
-    let (open, rest): (Vec<_>, Vec<_>) = results.workloads.iter().partition(|load| load.pacing != Pacing::Closed);
+    let (open, rest): (Vec<_>, Vec<_>) =
+        results.workloads.iter().partition(|load| load.pacing != Pacing::Closed);
     plot_section(
         out,
         "Latency",
@@ -187,7 +198,8 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
     )?;
     // What is held tells nothing new with every load: the most that ask, and the most that do not.
     let most = |is_idle: bool| {
-        let of_kind = closed.iter().filter(move |load| (load.kind == WorkloadKind::MostlyIdle) == is_idle);
+        let of_kind =
+            closed.iter().filter(move |load| (load.kind == WorkloadKind::MostlyIdle) == is_idle);
         of_kind.max_by_key(|load| load.connections)
     };
     let holding = || most(false).into_iter().chain(most(true)).copied();
@@ -195,7 +207,9 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
         out,
         "Memory per connection",
         "Growth of the server's memory, on an axis of magnitudes.",
-        holding().map(|load| (load.title.as_str(), bars::draw_points(results, load, Metric::MemoryPerConnection))),
+        holding().map(|load| {
+            (load.title.as_str(), bars::draw_points(results, load, Metric::MemoryPerConnection))
+        }),
     )?;
     plot_section(
         out,
@@ -216,7 +230,10 @@ fn plot_section<'a>(
     if plots.is_empty() {
         return Ok(());
     }
-    write!(out, "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"plots\">\n")?;
+    write!(
+        out,
+        "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"plots\">\n"
+    )?;
     for (caption, plot) in plots {
         writeln!(out, "<figure><figcaption>{}</figcaption>{plot}</figure>", escape(caption))?;
     }
@@ -247,10 +264,18 @@ fn figures(out: &mut String, results: &Results) -> fmt::Result {
         }
         out.push_str("</tbody>\n</table></div>\n<ul class=\"says\">\n");
         for (a, b) in pairs(results) {
-            writeln!(out, "<li>{}</li>", escape(&sentence(results, workload, &Metric::RANKED, a, b)))?;
+            writeln!(
+                out,
+                "<li>{}</li>",
+                escape(&sentence(results, workload, &Metric::RANKED, a, b))
+            )?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
-            writeln!(out, "<li>A/A noise of the CPU time: at most {:.1} %</li>", (noise - 1.0) * 100.0)?;
+            writeln!(
+                out,
+                "<li>A/A noise of the CPU time: at most {:.1} %</li>",
+                (noise - 1.0) * 100.0
+            )?;
         }
         out.push_str("</ul>\n</div>\n");
     }
@@ -268,7 +293,11 @@ fn figure_row(
     let cell = results.cell(&workload.name, &arm.name);
     let findings = checks::findings(results, workload, cell);
     let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
-    let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) { " unranked" } else { "" };
+    let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) {
+        " unranked"
+    } else {
+        ""
+    };
     let class = chart::look(results, arm).class;
     write!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
     for (metric, lead) in COLUMNS.into_iter().zip(leads) {
@@ -281,8 +310,8 @@ fn figure_row(
         match cell.and_then(|cell| estimate(metric, cell)) {
             None => out.push_str("<td>–</td>"),
             Some(estimate) => {
-                let [median, low, high] =
-                    [estimate.median, estimate.low, estimate.high].map(|v| unbroken(&metric.format(v)));
+                let [median, low, high] = [estimate.median, estimate.low, estimate.high]
+                    .map(|v| unbroken(&metric.format(v)));
                 write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
                 for part in cell.map_or(Vec::new(), |cell| beneath(metric, cell)) {
                     write!(out, "<small>{}</small>", escape(&part))?;
@@ -291,13 +320,17 @@ fn figure_row(
             }
         }
     }
-    let told = findings.iter().filter(|finding| finding.outcome != Outcome::Skipped).map(|finding| {
-        let mark = if finding.outcome == Outcome::Failed { "✗ " } else { "✓ " };
-        format!("{mark}{}: {}", finding.check.title(), finding.words)
-    });
+    let told =
+        findings.iter().filter(|finding| finding.outcome != Outcome::Skipped).map(|finding| {
+            let mark = if finding.outcome == Outcome::Failed { "✗ " } else { "✓ " };
+            format!("{mark}{}: {}", finding.check.title(), finding.words)
+        });
     let told = escape(&told.collect::<Vec<_>>().join("; "));
     let span = COLUMNS.len() + 1;
-    writeln!(out, "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>")
+    writeln!(
+        out,
+        "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>"
+    )
 }
 
 /// A narrow column breaks its interval at the dash, and nowhere else.
@@ -308,7 +341,9 @@ fn unbroken(text: &str) -> String {
 /// What a figure sums up.
 fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
     let parts: &[(Metric, &str)] = match metric {
-        Metric::CpuPerRequest => &[(Metric::UserCpuPerRequest, "user"), (Metric::SystemCpuPerRequest, "system")],
+        Metric::CpuPerRequest => {
+            &[(Metric::UserCpuPerRequest, "user"), (Metric::SystemCpuPerRequest, "system")]
+        }
         Metric::SyscallsPerRequest => &[(Metric::WouldBlocksPerRequest, "in vain")],
         _ => &[],
     };
@@ -322,19 +357,29 @@ fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
 /// All that is needed to do it again, or to doubt it.
 fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
     let (environment, options) = (&results.environment, &results.options);
-    let core = |core: Option<u32>| core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
+    let core =
+        |core: Option<u32>| core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
     let versions = environment.versions.iter().map(|(name, version)| format!("{name} {version}"));
     let mut rows = vec![
         ("command".to_owned(), options.command.clone()),
         ("site".to_owned(), options.site.clone()),
         ("seed".to_owned(), options.seed.to_string()),
         ("rounds".to_owned(), options.rounds.to_string()),
-        ("warm-up, window".to_owned(), format!("{} ms, {} ms", options.warm_up_ms, options.window_ms)),
+        (
+            "warm-up, window".to_owned(),
+            format!("{} ms, {} ms", options.warm_up_ms, options.window_ms),
+        ),
     ];
     rows.extend(options.knobs.iter().map(|knob| (knob.name.clone(), knob.value.clone())));
     rows.extend([
-        ("began, took".to_owned(), format!("{}, {} s", environment.started_at, environment.elapsed_seconds)),
-        ("processor".to_owned(), format!("{}, {}", environment.cpu_model, counted(environment.cores, "core"))),
+        (
+            "began, took".to_owned(),
+            format!("{}, {} s", environment.started_at, environment.elapsed_seconds),
+        ),
+        (
+            "processor".to_owned(),
+            format!("{}, {}", environment.cpu_model, counted(environment.cores, "core")),
+        ),
         ("memory".to_owned(), human::bytes(environment.memory_bytes)),
         ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
         ("server on".to_owned(), core(environment.server_core)),
@@ -344,16 +389,31 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
         ("not held to that".to_owned(), results.gate.exempt.join(", ")),
     ]);
     rows.extend(results.arms.iter().map(|arm| (format!("arm {}", arm.name), arm.command.clone())));
-    rows.extend(results.workloads.iter().map(|load| (format!("load {}", load.name), load_words(load))));
+    rows.extend(
+        results.workloads.iter().map(|load| (format!("load {}", load.name), load_words(load))),
+    );
     out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"words\">\n<tbody>\n");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name), escape(value))?;
+        writeln!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
+            escape(name),
+            escape(value)
+        )?;
     }
     out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">The order of turns</h3>\n");
     let mut turns = results.order.iter().peekable();
     while let Some(turn) = turns.next() {
-        write!(out, "<p class=\"order\">round {}, {}: {}", turn.round, escape(&turn.workload), escape(&turn.arm))?;
-        while let Some(next) = turns.next_if(|next| next.round == turn.round && next.workload == turn.workload) {
+        write!(
+            out,
+            "<p class=\"order\">round {}, {}: {}",
+            turn.round,
+            escape(&turn.workload),
+            escape(&turn.arm)
+        )?;
+        while let Some(next) =
+            turns.next_if(|next| next.round == turn.round && next.workload == turn.workload)
+        {
             write!(out, ", {}", escape(&next.arm))?;
         }
         out.push_str("</p>\n");
@@ -366,7 +426,9 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
 fn load_words(load: &Workload) -> String {
     let pacing = match load.pacing {
         Pacing::Closed => "closed loop".to_owned(),
-        Pacing::Open { requests_per_second } => format!("open loop at {requests_per_second} requests/s"),
+        Pacing::Open { requests_per_second } => {
+            format!("open loop at {requests_per_second} requests/s")
+        }
     };
     let mut words = vec![
         pacing,
@@ -375,8 +437,12 @@ fn load_words(load: &Workload) -> String {
         format!("pipeline depth {}", load.pipeline_depth),
         format!("{} of {}", load.path, human::bytes(load.body_bytes)),
     ];
-    words.extend(load.requests_per_connection.map(|count| format!("a new connection after {count}")));
-    words.extend(load.reader_bytes_per_second.map(|speed| format!("read at {}/s", human::bytes(speed))));
+    words.extend(
+        load.requests_per_connection.map(|count| format!("a new connection after {count}")),
+    );
+    words.extend(
+        load.reader_bytes_per_second.map(|speed| format!("read at {}/s", human::bytes(speed))),
+    );
     words.join(", ")
 }
 
@@ -409,15 +475,29 @@ mod tests {
         results.options.knobs[0].value = BAD.into();
         results.gate.requests = vec![BAD.into()];
         results.completeness = Completeness::Partial { reason: BAD.into() };
-        results.arms.iter_mut().for_each(|arm| (arm.description, arm.command) = (BAD.into(), BAD.into()));
-        results.workloads.iter_mut().for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
+        results
+            .arms
+            .iter_mut()
+            .for_each(|arm| (arm.description, arm.command) = (BAD.into(), BAD.into()));
+        results
+            .workloads
+            .iter_mut()
+            .for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
         results.cells.iter_mut().for_each(|cell| cell.faults = vec![BAD.into()]);
         for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
             round.syscalls = Some([(BAD.to_owned(), 1000)].into());
         }
         for (old, new) in [("mio", "mio<i>"), ("floor", "<floor>")] {
-            results.arms.iter_mut().filter(|arm| arm.name == old).for_each(|arm| arm.name = new.into());
-            results.cells.iter_mut().filter(|cell| cell.arm == old).for_each(|cell| cell.arm = new.into());
+            results
+                .arms
+                .iter_mut()
+                .filter(|arm| arm.name == old)
+                .for_each(|arm| arm.name = new.into());
+            results
+                .cells
+                .iter_mut()
+                .filter(|cell| cell.arm == old)
+                .for_each(|cell| cell.arm = new.into());
         }
         let page = page(&results);
         assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));
@@ -429,10 +509,12 @@ mod tests {
     #[test]
     fn its_elements_are_closed() {
         let page = page(&synthetic::results(6));
-        for name in
-            ["section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p", "text", "title"]
-        {
-            let opened = page.matches(&format!("<{name}>")).count() + page.matches(&format!("<{name} ")).count();
+        for name in [
+            "section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p",
+            "text", "title",
+        ] {
+            let opened = page.matches(&format!("<{name}>")).count()
+                + page.matches(&format!("<{name} ")).count();
             assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
         }
     }

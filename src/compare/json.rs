@@ -96,19 +96,26 @@ fn told(results: &Results) -> Told<'_> {
 fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item = ToldCell<'a>> {
     let figure = |metric: Metric, cell| {
         let estimate = estimate(metric, cell)?;
-        let (median, low, high, level) = (estimate.median, estimate.low, estimate.high, estimate.level);
+        let (median, low, high, level) =
+            (estimate.median, estimate.low, estimate.high, estimate.level);
         let is_ranked = checks::is_valid(results, workload, Some(cell), metric);
         Some(ToldFigure { metric: metric.title(), is_ranked, median, low, high, level })
     };
     results.arms.iter().map(move |arm| {
         let cell = results.cell(&workload.name, &arm.name);
-        let checks = checks::findings(results, workload, cell).into_iter().map(|finding| ToldCheck {
-            check: finding.check.title(),
-            outcome: format!("{:?}", finding.outcome).to_lowercase(),
-            words: finding.words,
-        });
+        let checks =
+            checks::findings(results, workload, cell).into_iter().map(|finding| ToldCheck {
+                check: finding.check.title(),
+                outcome: format!("{:?}", finding.outcome).to_lowercase(),
+                words: finding.words,
+            });
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));
-        ToldCell { workload: &workload.name, arm: &arm.name, checks: checks.collect(), figures: figures.collect() }
+        ToldCell {
+            workload: &workload.name,
+            arm: &arm.name,
+            checks: checks.collect(),
+            figures: figures.collect(),
+        }
     })
 }
 

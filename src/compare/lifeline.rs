@@ -49,7 +49,9 @@ impl Lifeline {
             ErrorKind::WouldBlock => {
                 io::Error::new(ErrorKind::TimedOut, "the server did not tell in time what it used")
             }
-            ErrorKind::UnexpectedEof => io::Error::new(ErrorKind::UnexpectedEof, "the server ended"),
+            ErrorKind::UnexpectedEof => {
+                io::Error::new(ErrorKind::UnexpectedEof, "the server ended")
+            }
             _ => error,
         })?;
         Ok(Usage::of_bytes(&answer))
@@ -76,7 +78,8 @@ pub fn attend() -> io::Result<()> {
 
 impl Usage {
     fn now() -> io::Result<Usage> {
-        let (own, ended) = (getrusage(UsageWho::RUSAGE_SELF)?, getrusage(UsageWho::RUSAGE_CHILDREN)?);
+        let (own, ended) =
+            (getrusage(UsageWho::RUSAGE_SELF)?, getrusage(UsageWho::RUSAGE_CHILDREN)?);
         let us = |time: TimeVal| time.num_microseconds().cast_unsigned();
         Ok(Usage {
             cpu: Cpu {
@@ -84,9 +87,11 @@ impl Usage {
                 system_us: us(own.system_time() + ended.system_time()),
             },
             switches: ContextSwitches {
-                voluntary: (own.voluntary_context_switches() + ended.voluntary_context_switches()).cast_unsigned(),
-                involuntary: (own.involuntary_context_switches() + ended.involuntary_context_switches())
+                voluntary: (own.voluntary_context_switches() + ended.voluntary_context_switches())
                     .cast_unsigned(),
+                involuntary: (own.involuntary_context_switches()
+                    + ended.involuntary_context_switches())
+                .cast_unsigned(),
             },
         })
     }
@@ -107,7 +112,10 @@ impl Usage {
             *number = u64::from_ne_bytes(*place);
         }
         let [user_us, system_us, voluntary, involuntary] = numbers;
-        Usage { cpu: Cpu { user_us, system_us }, switches: ContextSwitches { voluntary, involuntary } }
+        Usage {
+            cpu: Cpu { user_us, system_us },
+            switches: ContextSwitches { voluntary, involuntary },
+        }
     }
 }
 
@@ -131,7 +139,8 @@ mod tests {
         while start.elapsed() < Duration::from_millis(30) {
             std::hint::spin_loop();
         }
-        let used = Usage::now().expect("it is asked for oneself").cpu.total_us() - before.cpu.total_us();
+        let used =
+            Usage::now().expect("it is asked for oneself").cpu.total_us() - before.cpu.total_us();
         // Other tests may run in this process, on other cores.
         assert!(used >= 15_000, "{used} µs of 30,000");
     }

@@ -51,8 +51,13 @@ pub enum Better {
 
 impl Metric {
     /// Those that arms are ranked by, each a different thing to want of a server.
-    pub const RANKED: [Metric; 5] =
-        [Metric::Throughput, Metric::CpuPerRequest, Metric::LatencyP99, Metric::MemoryPerConnection, Metric::IdleCpu];
+    pub const RANKED: [Metric; 5] = [
+        Metric::Throughput,
+        Metric::CpuPerRequest,
+        Metric::LatencyP99,
+        Metric::MemoryPerConnection,
+        Metric::IdleCpu,
+    ];
 
     /// Every one.
     pub const ALL: [Metric; 12] = [
@@ -72,20 +77,25 @@ impl Metric {
 
     /// Its value in this round.
     pub fn of(self, round: &Round) -> Option<f64> {
-        let per_request = |total: u64| (round.requests > 0).then(|| total as f64 / round.requests as f64);
+        let per_request =
+            |total: u64| (round.requests > 0).then(|| total as f64 / round.requests as f64);
         match self {
-            Metric::Throughput => (round.duration_us > 0).then(|| round.requests as f64 / round.duration_seconds()),
+            Metric::Throughput => {
+                (round.duration_us > 0).then(|| round.requests as f64 / round.duration_seconds())
+            }
             Metric::CpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.total_us())),
             Metric::UserCpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.user_us)),
             Metric::SystemCpuPerRequest => round.cpu.and_then(|cpu| per_request(cpu.system_us)),
             Metric::LatencyMedian => quantile_ns(round, 0.5),
             Metric::LatencyP99 => quantile_ns(round, 0.99),
             Metric::LatencyP999 => quantile_ns(round, 0.999),
-            Metric::SyscallsPerRequest => round.syscalls.as_ref().and_then(|calls| per_request(calls.values().sum())),
-            Metric::WouldBlocksPerRequest => round.would_blocks.and_then(per_request),
-            Metric::ContextSwitchesPerRequest => {
-                round.context_switches.and_then(|switches| per_request(switches.voluntary + switches.involuntary))
+            Metric::SyscallsPerRequest => {
+                round.syscalls.as_ref().and_then(|calls| per_request(calls.values().sum()))
             }
+            Metric::WouldBlocksPerRequest => round.would_blocks.and_then(per_request),
+            Metric::ContextSwitchesPerRequest => round
+                .context_switches
+                .and_then(|switches| per_request(switches.voluntary + switches.involuntary)),
             Metric::MemoryPerConnection => round.memory_bytes_per_connection,
             Metric::IdleCpu => round.idle_cpu_share,
         }
@@ -95,7 +105,8 @@ impl Metric {
     /// that got furthest are not like the rest.
     pub fn values(self, cell: &Cell) -> Vec<f64> {
         let values: Vec<f64> = cell.rounds.iter().filter_map(|round| self.of(round)).collect();
-        let is_quantile = matches!(self, Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999);
+        let is_quantile =
+            matches!(self, Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999);
         if is_quantile && values.len() < cell.rounds.len() { Vec::new() } else { values }
     }
 
@@ -120,7 +131,9 @@ impl Metric {
             Metric::Throughput => 0.1,
             Metric::CpuPerRequest | Metric::UserCpuPerRequest | Metric::SystemCpuPerRequest => 0.01,
             Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999 => 1000.0,
-            Metric::SyscallsPerRequest | Metric::WouldBlocksPerRequest | Metric::ContextSwitchesPerRequest => 0.001,
+            Metric::SyscallsPerRequest
+            | Metric::WouldBlocksPerRequest
+            | Metric::ContextSwitchesPerRequest => 0.001,
             Metric::MemoryPerConnection => 64.0,
             Metric::IdleCpu => 0.001,
         }
@@ -148,7 +161,9 @@ impl Metric {
     pub fn superlative(self) -> Cow<'static, str> {
         match self.better() {
             Better::More => format!("most {}", self.title()).into(),
-            Better::Less if self.title().ends_with("latency") => format!("lowest {}", self.title()).into(),
+            Better::Less if self.title().ends_with("latency") => {
+                format!("lowest {}", self.title()).into()
+            }
             Better::Less => format!("least {}", self.title()).into(),
         }
     }
@@ -168,11 +183,13 @@ impl Metric {
     pub fn format(self, value: f64) -> String {
         match self {
             Metric::Throughput => quantity(value),
-            Metric::CpuPerRequest | Metric::UserCpuPerRequest | Metric::SystemCpuPerRequest => time(value * 1000.0),
-            Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999 => time(value),
-            Metric::SyscallsPerRequest | Metric::WouldBlocksPerRequest | Metric::ContextSwitchesPerRequest => {
-                significant(value)
+            Metric::CpuPerRequest | Metric::UserCpuPerRequest | Metric::SystemCpuPerRequest => {
+                time(value * 1000.0)
             }
+            Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999 => time(value),
+            Metric::SyscallsPerRequest
+            | Metric::WouldBlocksPerRequest
+            | Metric::ContextSwitchesPerRequest => significant(value),
             Metric::MemoryPerConnection => bytes(value),
             Metric::IdleCpu if value < Metric::IdleCpu.resolution() => "0 %".to_owned(),
             Metric::IdleCpu => format!("{:.1} %", value * 100.0),
@@ -191,7 +208,9 @@ pub fn syscalls_told(cell: &Cell) -> Vec<(&str, f64)> {
 fn quantile_ns(round: &Round, share: f64) -> Option<f64> {
     let beyond = round.latency.count() as f64 * (1.0 - share);
     // 1000 × (1 − 0.999) is a hair less than 1 in binary.
-    (beyond > 1.0 - 1e-9).then(|| round.latency.quantile_ns(share).map(|value_ns| value_ns as f64)).flatten()
+    (beyond > 1.0 - 1e-9)
+        .then(|| round.latency.quantile_ns(share).map(|value_ns| value_ns as f64))
+        .flatten()
 }
 
 /// Three significant digits, no exponent: `0.0123`, `1.23`, `12.3`, `1234`.
@@ -200,7 +219,8 @@ pub fn significant(value: f64) -> String {
         return "0".to_owned();
     }
     // From the rounded value: 0.9999 is 1.00, not 1.000.
-    let magnitude = format!("{value:.2e}").rsplit_once('e').and_then(|(_, power)| power.parse::<i32>().ok());
+    let magnitude =
+        format!("{value:.2e}").rsplit_once('e').and_then(|(_, power)| power.parse::<i32>().ok());
     let decimals = (2 - magnitude.unwrap_or(0)).clamp(0, 6) as usize;
     format!("{value:.decimals$}")
 }
@@ -237,9 +257,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits() {
-        for (value, text) in
-            [(0.0, "0"), (0.9999, "1.00"), (0.012345, "0.0123"), (1.0, "1.00"), (12.34, "12.3"), (99.96, "100")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.9999, "1.00"),
+            (0.012345, "0.0123"),
+            (1.0, "1.00"),
+            (12.34, "12.3"),
+            (99.96, "100"),
+        ] {
             assert_eq!(significant(value), text);
         }
         assert_eq!(quantity(950.4), "950");
@@ -263,7 +288,10 @@ mod tests {
 
     #[test]
     fn a_quantile_is_of_all_rounds_or_of_none() {
-        let round = |count| Round { latency: Histogram { buckets: vec![(1000, count)] }, ..Round::default() };
+        let round = |count| Round {
+            latency: Histogram { buckets: vec![(1000, count)] },
+            ..Round::default()
+        };
         let cell = |counts: [u64; 2]| Cell {
             arm: String::new(),
             workload: String::new(),
@@ -278,7 +306,9 @@ mod tests {
     fn what_was_not_measured_is_no_zero() {
         let round = Round { requests: 10, duration_us: 1_000_000, ..Round::default() };
         assert_eq!(Metric::Throughput.of(&round), Some(10.0));
-        for metric in [Metric::CpuPerRequest, Metric::SyscallsPerRequest, Metric::IdleCpu, Metric::LatencyP99] {
+        for metric in
+            [Metric::CpuPerRequest, Metric::SyscallsPerRequest, Metric::IdleCpu, Metric::LatencyP99]
+        {
             assert_eq!(metric.of(&round), None);
         }
     }

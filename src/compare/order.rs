@@ -12,7 +12,8 @@ pub(super) fn turns(arms: &[&Arm], workloads: &[&Workload], rounds: u32, seed: u
     random.shuffle(&mut arms);
     let mut turns = Vec::new();
     for round in 0..rounds {
-        let mut workloads: Vec<&str> = workloads.iter().map(|workload| workload.name.as_str()).collect();
+        let mut workloads: Vec<&str> =
+            workloads.iter().map(|workload| workload.name.as_str()).collect();
         random.shuffle(&mut workloads);
         for (n, workload) in workloads.into_iter().enumerate() {
             let mut arms = arms.clone();
@@ -23,7 +24,8 @@ pub(super) fn turns(arms: &[&Arm], workloads: &[&Workload], rounds: u32, seed: u
             if round % 2 == 1 {
                 arms.reverse();
             }
-            let turn = |arm: &str| Turn { round, workload: workload.to_owned(), arm: arm.to_owned() };
+            let turn =
+                |arm: &str| Turn { round, workload: workload.to_owned(), arm: arm.to_owned() };
             turns.extend(arms.into_iter().map(turn));
         }
     }

@@ -41,7 +41,10 @@ impl Account {
         let ticks = (living.user_ticks + living.system_ticks).max(1);
         let user_us = (living.cpu_us as f64 * living.user_ticks as f64 / ticks as f64) as u64;
         Account {
-            cpu: Cpu { user_us: told.cpu.user_us + user_us, system_us: told.cpu.system_us + living.cpu_us - user_us },
+            cpu: Cpu {
+                user_us: told.cpu.user_us + user_us,
+                system_us: told.cpu.system_us + living.cpu_us - user_us,
+            },
             switches: ContextSwitches {
                 voluntary: told.switches.voluntary + living.switches.voluntary,
                 involuntary: told.switches.involuntary + living.switches.involuntary,
@@ -70,7 +73,9 @@ impl Account {
 impl Living {
     /// A process and those beneath it; of itself only the memory where it `has_told` the rest.
     fn add(&mut self, pid: u32, has_told: bool) {
-        let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else { return };
+        let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else {
+            return;
+        };
         let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         self.anonymous_bytes += field(&status, "RssAnon:") * 1024;
         let mut cpu_us = 0;
@@ -78,13 +83,18 @@ impl Living {
             let folder = format!("/proc/{pid}/task/{task}");
             if !has_told {
                 let schedstat = read_to_string(format!("{folder}/schedstat")).unwrap_or_default();
-                cpu_us += schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0) / 1000;
+                cpu_us +=
+                    schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
+                        / 1000;
                 let status = read_to_string(format!("{folder}/status")).unwrap_or_default();
                 self.switches.voluntary += field(&status, "\nvoluntary_ctxt_switches:");
                 self.switches.involuntary += field(&status, "nonvoluntary_ctxt_switches:");
             }
             let children = read_to_string(format!("{folder}/children")).unwrap_or_default();
-            children.split_whitespace().filter_map(|child| child.parse().ok()).for_each(|child| self.add(child, false));
+            children
+                .split_whitespace()
+                .filter_map(|child| child.parse().ok())
+                .for_each(|child| self.add(child, false));
         }
         if has_told {
             return;
@@ -92,7 +102,9 @@ impl Living {
         // The second field, a name in parentheses, may hold anything; utime, stime, cutime and cstime are 14 to 17.
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(14 - 3);
         let ticks: Vec<u64> = fields.take(4).filter_map(|ticks| ticks.parse().ok()).collect();
-        let [user, system, children_user, children_system] = ticks[..] else { return };
+        let [user, system, children_user, children_system] = ticks[..] else {
+            return;
+        };
         self.user_ticks += user + children_user;
         self.system_ticks += system + children_system;
         // Each of the two is rounded down. What is more than that, tasks have used that are gone.
@@ -122,23 +134,36 @@ impl Machine {
         let stat = read_to_string("/proc/stat").unwrap_or_default();
         let mut cores = BTreeMap::new();
         for line in stat.lines() {
-            let Some((core, ticks)) = line.strip_prefix("cpu").and_then(|rest| rest.split_once(' ')) else { continue };
-            let ticks: Vec<u64> = ticks.split_whitespace().filter_map(|ticks| ticks.parse().ok()).collect();
+            let Some((core, ticks)) =
+                line.strip_prefix("cpu").and_then(|rest| rest.split_once(' '))
+            else {
+                continue;
+            };
+            let ticks: Vec<u64> =
+                ticks.split_whitespace().filter_map(|ticks| ticks.parse().ok()).collect();
             // user nice system idle iowait irq softirq steal; guest time is in user already.
-            if let (Ok(core), [user, nice, system, idle, wait, irq, soft, steal, ..]) = (core.parse(), &ticks[..]) {
+            if let (Ok(core), [user, nice, system, idle, wait, irq, soft, steal, ..]) =
+                (core.parse(), &ticks[..])
+            {
                 let busy = user + nice + system + irq + soft;
-                cores.insert(core, CoreTicks { busy, steal: *steal, all: busy + idle + wait + steal });
+                cores.insert(
+                    core,
+                    CoreTicks { busy, steal: *steal, all: busy + idle + wait + steal },
+                );
             }
         }
         let pressure = read_to_string("/proc/pressure/cpu").unwrap_or_default();
-        let total = pressure.lines().next().and_then(|line| line.rsplit_once("total=")?.1.parse().ok());
+        let total =
+            pressure.lines().next().and_then(|line| line.rsplit_once("total=")?.1.parse().ok());
         Machine { at: Instant::now(), cores, pressure_us: total }
     }
 
     /// Since `before`; `used` are cores and the CPU time of ours on each.
     pub(super) fn noise_since(&self, before: &Machine, used: &[(u32, Duration)]) -> Noise {
         let wall = (self.at - before.at).as_secs_f64().max(1e-6);
-        let sum = |machine: &Machine, of: fn(&CoreTicks) -> u64| machine.cores.values().map(of).sum::<u64>();
+        let sum = |machine: &Machine, of: fn(&CoreTicks) -> u64| {
+            machine.cores.values().map(of).sum::<u64>()
+        };
         let all = sum(self, |core| core.all).saturating_sub(sum(before, |core| core.all));
         let steal = sum(self, |core| core.steal).saturating_sub(sum(before, |core| core.steal));
         // Ticks of 10 ms: in a short window they say nothing about a few hundredths.
@@ -165,6 +190,7 @@ fn numbers_in(folder: &str) -> Vec<u32> {
 }
 
 fn field(text: &str, name: &str) -> u64 {
-    let value = text.split_once(name).and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+    let value =
+        text.split_once(name).and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
     value.unwrap_or(0)
 }

@@ -95,7 +95,10 @@ mod tests {
             .draw(1, Duration::from_secs(2), &format!("round 1\x1b[2J\n{}", "x".repeat(200)))
             .expect("a Vec takes it");
         let text = String::from_utf8(out).expect("it is text");
-        let line = text.strip_prefix('\r').and_then(|text| text.strip_suffix("\x1b[K")).expect("it is drawn over");
+        let line = text
+            .strip_prefix('\r')
+            .and_then(|text| text.strip_suffix("\x1b[K"))
+            .expect("it is drawn over");
         assert_eq!(line.chars().count(), WIDTH);
         assert!(line.starts_with("█████░░░░░░░░░░░░░░░  25 %   6 s left  round 1[2Jxxx"), "{line}");
     }

@@ -62,11 +62,15 @@ mod tests {
     fn samples_are_written_to_look_at() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/compare-samples");
         std::fs::create_dir_all(&folder).expect("target/ is ours");
-        for (name, results) in
-            [("whole", synthetic::results(1)), ("partial", synthetic::partial(1)), ("invalid", synthetic::invalid(1))]
-        {
-            write_json(&results, &folder.join(format!("{name}.json"))).expect("the folder is there");
-            write_html(&results, &folder.join(format!("{name}.html"))).expect("the folder is there");
+        for (name, results) in [
+            ("whole", synthetic::results(1)),
+            ("partial", synthetic::partial(1)),
+            ("invalid", synthetic::invalid(1)),
+        ] {
+            write_json(&results, &folder.join(format!("{name}.json")))
+                .expect("the folder is there");
+            write_html(&results, &folder.join(format!("{name}.html")))
+                .expect("the folder is there");
             let mut text = Vec::new();
             print_tables(&results, &mut text, false).expect("a Vec takes it");
             std::fs::write(folder.join(format!("{name}.txt")), text).expect("the folder is there");

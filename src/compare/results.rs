@@ -353,7 +353,8 @@ impl Cell {
 
     /// The service times of all rounds together, of an open loop.
     pub fn service_time(&self) -> Option<Histogram> {
-        let histograms: Vec<_> = self.rounds.iter().filter_map(|round| round.service_time.as_ref()).collect();
+        let histograms: Vec<_> =
+            self.rounds.iter().filter_map(|round| round.service_time.as_ref()).collect();
         (!histograms.is_empty()).then(|| Histogram::merged(histograms))
     }
 
@@ -362,9 +363,14 @@ impl Cell {
     pub fn syscalls_per_request(&self) -> Vec<(&str, f64)> {
         let share = |count: u64, round: &Round| count as f64 / round.requests as f64;
         let counted = self.rounds.iter().filter(|round| round.requests > 0);
-        let mut rounds: Vec<_> = counted.filter_map(|round| Some((round, round.syscalls.as_ref()?))).collect();
-        rounds.sort_by(|(a, of_a), (b, of_b)| share(of_a.values().sum(), a).total_cmp(&share(of_b.values().sum(), b)));
-        let middle = rounds.get(rounds.len().saturating_sub(1) / 2..rounds.len() / 2 + 1).unwrap_or_default();
+        let mut rounds: Vec<_> =
+            counted.filter_map(|round| Some((round, round.syscalls.as_ref()?))).collect();
+        rounds.sort_by(|(a, of_a), (b, of_b)| {
+            share(of_a.values().sum(), a).total_cmp(&share(of_b.values().sum(), b))
+        });
+        let middle = rounds
+            .get(rounds.len().saturating_sub(1) / 2..rounds.len() / 2 + 1)
+            .unwrap_or_default();
         let mut calls: BTreeMap<&str, f64> = BTreeMap::new();
         for (round, of_round) in middle {
             for (name, count) in *of_round {
@@ -407,7 +413,11 @@ impl Histogram {
     /// What `recorder`, which counts nanoseconds, has seen.
     pub fn of(recorder: &hdrhistogram::Histogram<u64>) -> Histogram {
         let buckets = recorder.iter_recorded();
-        Histogram { buckets: buckets.map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value())).collect() }
+        Histogram {
+            buckets: buckets
+                .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+                .collect(),
+        }
     }
 
     /// All of them in one.
@@ -426,7 +436,8 @@ impl Histogram {
 
     /// Their mean.
     pub fn mean_ns(&self) -> Option<f64> {
-        let total: f64 = self.buckets.iter().map(|(value_ns, count)| *value_ns as f64 * *count as f64).sum();
+        let total: f64 =
+            self.buckets.iter().map(|(value_ns, count)| *value_ns as f64 * *count as f64).sum();
         (!self.buckets.is_empty()).then(|| total / self.count() as f64)
     }
 

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use super::bench::Bench;
 use super::budget::{Budget, Windows};
 use super::contender::{Contender, Origin};
-use super::results::{Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload};
+use super::results::{
+    Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload,
+};
 use super::workloads::Knobs;
 use super::{environment, gate, order};
 use crate::human::{counted, error_with};
@@ -85,7 +87,11 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // The second one ends this program at once, as it does a server.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, interrupted.clone())?;
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            128 + signal,
+            interrupted.clone(),
+        )?;
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
     let bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
@@ -96,19 +102,25 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     contenders.extend(first.map(Contender::twin));
     let mut workloads = bench.workloads(&request.knobs);
     workloads.retain(|workload| {
-        let is_named = |name: &String| workload.name == *name || workload.name.starts_with(&format!("{name}-"));
+        let is_named = |name: &String| {
+            workload.name == *name || workload.name.starts_with(&format!("{name}-"))
+        };
         request.workloads.as_ref().is_none_or(|names| names.iter().any(is_named))
     });
 
     let began = Instant::now();
-    let mut budget =
-        Budget::new(began, request.time, if request.knobs.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX });
+    let mut budget = Budget::new(
+        began,
+        request.time,
+        if request.knobs.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX },
+    );
     let mut environment = environment::describe(&bench.cores);
     if !bench.site.has_large() {
         environment.remarks.push("No large file there: what needs one is left out.".to_owned());
     }
     let arms: Vec<&Arm> = contenders.iter().map(|contender| &contender.arm).collect();
-    let mut turns = order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
+    let mut turns =
+        order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
     turns.retain(|turn| {
         let pair = find(&contenders, &workloads, turn);
         pair.is_some_and(|(contender, workload)| contender.can_take(workload))
@@ -116,7 +128,10 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     let least = Budget::least(turns.len());
     if least > request.time {
         let (given, windows) = (request.time.as_secs_f64(), counted(turns.len(), "window"));
-        return Err(Refusal::Time(format!("--time {given}: {windows} take {} s at the least", least.as_secs() + 1)));
+        return Err(Refusal::Time(format!(
+            "--time {given}: {windows} take {} s at the least",
+            least.as_secs() + 1
+        )));
     }
     let gate = hold_gate(&bench, &contenders)?;
     let mut results = Results {
@@ -147,8 +162,15 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
             results.completeness = Completeness::Partial { reason: reason.to_owned() };
             break;
         }
-        tell(Event::Turn(Progress { done, planned: results.order.len(), turn, elapsed: began.elapsed() }));
-        let Some((contender, workload)) = find(&contenders, &results.workloads, turn) else { continue };
+        tell(Event::Turn(Progress {
+            done,
+            planned: results.order.len(),
+            turn,
+            elapsed: began.elapsed(),
+        }));
+        let Some((contender, workload)) = find(&contenders, &results.workloads, turn) else {
+            continue;
+        };
         let measured = bench.measure(contender, workload, turn.round, &windows);
         let cell = cell_of(&mut results.cells, turn);
         match measured {
@@ -184,10 +206,13 @@ fn hold_gate(bench: &Bench, contenders: &[Contender]) -> Result<Gate, Refusal> {
         match &reference {
             None => reference = Some((&contender.arm.name, answers)),
             Some((other, expected)) => {
-                let differs = answers.iter().zip(expected).position(|(answer, expected)| answer != expected);
+                let differs =
+                    answers.iter().zip(expected).position(|(answer, expected)| answer != expected);
                 if let Some(at) = differs {
                     let (words, name) = (&requests[at].0, &contender.arm.name);
-                    return Err(Refusal::Gate(format!("{other} and {name} answer differently to {words}")));
+                    return Err(Refusal::Gate(format!(
+                        "{other} and {name} answer differently to {words}"
+                    )));
                 }
             }
         }
@@ -225,7 +250,8 @@ fn find<'a>(
 }
 
 fn cell_of<'a>(cells: &'a mut Vec<Cell>, turn: &Turn) -> &'a mut Cell {
-    let known = cells.iter().position(|cell| cell.arm == turn.arm && cell.workload == turn.workload);
+    let known =
+        cells.iter().position(|cell| cell.arm == turn.arm && cell.workload == turn.workload);
     let at = known.unwrap_or_else(|| {
         let (arm, workload) = (turn.arm.clone(), turn.workload.clone());
         cells.push(Cell { arm, workload, rounds: Vec::new(), faults: Vec::new() });
@@ -244,6 +270,10 @@ impl From<io::Error> for Refusal {
 ///
 /// # Errors
 /// The system's.
-pub fn serve_floor(root: &Path, paths: &[PathBuf], announce: impl FnOnce(std::net::SocketAddr)) -> io::Result<()> {
+pub fn serve_floor(
+    root: &Path,
+    paths: &[PathBuf],
+    announce: impl FnOnce(std::net::SocketAddr),
+) -> io::Result<()> {
     super::floor::serve(root, paths, announce)
 }

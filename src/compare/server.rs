@@ -38,11 +38,17 @@ struct OwnChild {
 }
 
 /// Nobody is sent away while he is being measured.
-const LIMITS: [&str; 6] = ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
+const LIMITS: [&str; 6] =
+    ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
 
 impl Server {
     /// Starts it, or finds it.
-    pub(super) fn start(contender: &Contender, site: &TestSite, cores: &Cores, program: &Path) -> io::Result<Server> {
+    pub(super) fn start(
+        contender: &Contender,
+        site: &TestSite,
+        cores: &Cores,
+        program: &Path,
+    ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
             Origin::Foreign { address, pid, .. } => {
                 return Ok(Server { address: *address, pid: *pid, ledger: None, child: None });
@@ -52,11 +58,18 @@ impl Server {
         };
         let mut command = Command::new(program);
         let (lifeline, stdin) = Lifeline::pair()?;
-        command.args(arguments).arg(&site.folder).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(arguments)
+            .arg(&site.folder)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         match &page {
             // Its number is the same in the child, which inherits it.
             Some(page) => {
-                command.args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"]).args(LIMITS);
+                command
+                    .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
+                    .args(LIMITS);
                 command.args(["--ledger-page", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
             }
             None => {
@@ -68,16 +81,23 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let mut line = String::new();
         stdout.read_line(&mut line)?;
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+        let address =
+            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         let Some(address) = address else {
             // There is no Server yet whose drop would do it.
             let _ = child.kill().and_then(|()| child.wait());
             return Err(io::Error::other("it did not start"));
         };
         let pid = child.id();
-        let ledger = page.map(|page| crate::server::common_account(File::from(page))).transpose()?;
+        let ledger =
+            page.map(|page| crate::server::common_account(File::from(page))).transpose()?;
         // This end of what the child has for itself is closed with the command.
-        Ok(Server { address, pid, ledger, child: Some(OwnChild { process: child, lifeline, _stdout: stdout }) })
+        Ok(Server {
+            address,
+            pid,
+            ledger,
+            child: Some(OwnChild { process: child, lifeline, _stdout: stdout }),
+        })
     }
 }
 
@@ -93,7 +113,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Half a second more than it has for that.
         const PATIENCE: Duration = Duration::from_millis(1500);
-        let Some(OwnChild { process: child, .. }) = &mut self.child else { return };
+        let Some(OwnChild { process: child, .. }) = &mut self.child else {
+            return;
+        };
         // In order, so that the children of a server end with it and take no core from the next.
         if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
             let _ = kill_process(pid, Signal::TERM);

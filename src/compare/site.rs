@@ -60,14 +60,19 @@ impl TestSite {
         let large = files.into_iter().max_by_key(|file| file.bytes);
         match small.zip(large) {
             Some((small, large)) => Ok(TestSite { folder, small, large, made: None }),
-            None => Err(io::Error::other(format!("{}: there is no file in it to ask for", root.display()))),
+            None => Err(io::Error::other(format!(
+                "{}: there is no file in it to ask for",
+                root.display()
+            ))),
         }
     }
 
     fn make() -> io::Result<TestSite> {
         // One that was killed has left its own, and process numbers come again.
-        let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let folder = std::env::temp_dir().join(format!("miniweb-compare-{}-{moment}", std::process::id()));
+        let moment =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let folder =
+            std::env::temp_dir().join(format!("miniweb-compare-{}-{moment}", std::process::id()));
         std::fs::create_dir(&folder)?;
         // From here on it is taken away again, whatever happens.
         let made = Made(folder);
@@ -86,7 +91,8 @@ impl TestSite {
 
     /// In words.
     pub(super) fn describe(&self) -> String {
-        let file = |file: &TestFile| format!("/{} ({})", file.path, crate::human::bytes(file.bytes));
+        let file =
+            |file: &TestFile| format!("/{} ({})", file.path, crate::human::bytes(file.bytes));
         // No load asks for a large file that isn't one.
         let names = match self.has_large() {
             true => format!("{} and {}", file(&self.small), file(&self.large)),
@@ -109,9 +115,12 @@ impl Drop for Made {
 /// Plain names only: they are put into requests as they are.
 fn collect(root: &Path, folder: &Path, depth: usize, files: &mut Vec<TestFile>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, Ok(facts)) = (entry.path(), entry.metadata()) else { continue };
+        let (path, Ok(facts)) = (entry.path(), entry.metadata()) else {
+            continue;
+        };
         let is_plain = |name: &str| {
-            !name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            !name.starts_with('.')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
         if !entry.file_name().to_str().is_some_and(is_plain) {
             continue;
@@ -137,7 +146,11 @@ mod tests {
         let told = || TestSite::open(Some(folder.path())).map(|site| site.describe());
         assert!(told()?.ends_with(": /page.html (1.0 KiB)"), "{}", told()?);
         std::fs::write(folder.path().join("video.mp4"), vec![b'x'; LARGE_BYTES])?;
-        assert!(told()?.ends_with(": /page.html (1.0 KiB) and /video.mp4 (1.0 MiB)"), "{}", told()?);
+        assert!(
+            told()?.ends_with(": /page.html (1.0 KiB) and /video.mp4 (1.0 MiB)"),
+            "{}",
+            told()?
+        );
         Ok(())
     }
 }

@@ -79,7 +79,10 @@ pub fn ratios(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
     if metric.values(a).is_empty() || metric.values(b).is_empty() {
         return Vec::new();
     }
-    let pairs = a.rounds.iter().filter_map(|round| Some((metric.of(round)?, metric.of(b.round(round.number)?)?)));
+    let pairs = a
+        .rounds
+        .iter()
+        .filter_map(|round| Some((metric.of(round)?, metric.of(b.round(round.number)?)?)));
     pairs.map(|(a, b)| a.max(metric.resolution()) / b.max(metric.resolution())).collect()
 }
 
@@ -146,9 +149,13 @@ mod tests {
 
     #[test]
     fn known_values_give_the_known_estimate() {
-        let estimate = Estimate::of(&[3.0, 1.0, 9.0, 2.0, 5.0, 11.0, 4.0, 8.0, 7.0, 6.0, 13.0, 12.0, 10.0])
-            .expect("there are values");
-        assert_eq!((estimate.median, estimate.low, estimate.high, estimate.rounds), (7.0, 2.0, 12.0, 13));
+        let estimate =
+            Estimate::of(&[3.0, 1.0, 9.0, 2.0, 5.0, 11.0, 4.0, 8.0, 7.0, 6.0, 13.0, 12.0, 10.0])
+                .expect("there are values");
+        assert_eq!(
+            (estimate.median, estimate.low, estimate.high, estimate.rounds),
+            (7.0, 2.0, 12.0, 13)
+        );
         assert_eq!(Estimate::of(&[]), None);
         assert_eq!(median(&[1.0, 4.0]), Some(2.0));
         assert_eq!(median(&[0.0, 4.0]), Some(2.0));

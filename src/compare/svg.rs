@@ -51,7 +51,9 @@ impl Scale {
         let (low, high) = self.values;
         let share = match self.kind {
             ScaleKind::Linear => (value - low) / (high - low),
-            ScaleKind::Log | ScaleKind::LogBinary => (value.max(low) / low).ln() / (high / low).ln(),
+            ScaleKind::Log | ScaleKind::LogBinary => {
+                (value.max(low) / low).ln() / (high / low).ln()
+            }
         };
         self.places.0 + share.clamp(0.0, 1.0) * (self.places.1 - self.places.0)
     }
@@ -69,7 +71,8 @@ impl Scale {
                 // Powers of ten if there are enough of them, else with 2 and 5 between.
                 let parts: &[f64] = if high / low > 1000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
                 let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
-                let ticks = powers.flat_map(|power| parts.iter().map(move |part| part * 10_f64.powi(power)));
+                let ticks = powers
+                    .flat_map(|power| parts.iter().map(move |part| part * 10_f64.powi(power)));
                 ticks.filter(|tick| (low..=high).contains(tick)).collect()
             }
             ScaleKind::LogBinary => {
@@ -158,10 +161,18 @@ impl Drawing {
     /// A sign of the given `shape`: each number has its own, so that color is never the only difference.
     pub fn marker(&mut self, class: &str, shape: usize, (x, y): (f64, f64)) {
         let around = |points: &[(f64, f64)]| {
-            points.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect::<Vec<_>>().join(" ")
+            points
+                .iter()
+                .map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let points = match shape % 6 {
-            0 => return self.push(format_args!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>")),
+            0 => {
+                return self.push(format_args!(
+                    "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"
+                ));
+            }
             1 => around(&[(-3.7, -3.7), (3.7, -3.7), (3.7, 3.7), (-3.7, 3.7)]),
             2 => around(&[(0.0, -5.0), (4.6, 3.4), (-4.6, 3.4)]),
             3 => around(&[(0.0, -5.4), (5.4, 0.0), (0.0, 5.4), (-5.4, 0.0)]),
@@ -182,7 +193,9 @@ impl Drawing {
     /// The element.
     pub fn finish(self) -> String {
         let Drawing { body, width, height, label } = self;
-        format!("<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">{body}</svg>\n")
+        format!(
+            "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">{body}</svg>\n"
+        )
     }
 
     fn push(&mut self, markup: std::fmt::Arguments<'_>) {
@@ -202,7 +215,10 @@ mod tests {
         assert_eq!(Scale::from_zero(87.0, (0.0, 100.0)).ticks(), [0.0, 50.0, 100.0]);
         assert_eq!(Scale::from_zero(0.37, (0.0, 100.0)).ticks().len(), 5);
         assert_eq!(Scale::from_zero(0.0, (0.0, 100.0)).at(0.5), 50.0);
-        assert_eq!(Scale::log((10.0, 1000.0), (0.0, 100.0)).ticks(), [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]);
+        assert_eq!(
+            Scale::log((10.0, 1000.0), (0.0, 100.0)).ticks(),
+            [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]
+        );
         assert_eq!(Scale::log_binary((500.0, 5000.0), (0.0, 100.0)).ticks(), [1024.0, 4096.0]);
         assert_eq!(Scale::log((1.0, 1e6), (0.0, 100.0)).ticks().len(), 7);
     }
@@ -210,9 +226,14 @@ mod tests {
     #[test]
     fn nothing_in_a_text_is_markup() {
         let mut drawing = Drawing::new(1.0, 1.0, "\"><script>");
-        drawing.group("a", "<b>", |drawing| drawing.text("c", Anchor::Start, (0.0, 0.0), "</text>&'"));
+        drawing
+            .group("a", "<b>", |drawing| drawing.text("c", Anchor::Start, (0.0, 0.0), "</text>&'"));
         let svg = drawing.finish();
-        assert!(svg.contains("<title>&lt;b&gt;</title>") && svg.contains(">&lt;/text&gt;&amp;&#39;</text>"), "{svg}");
+        assert!(
+            svg.contains("<title>&lt;b&gt;</title>")
+                && svg.contains(">&lt;/text&gt;&amp;&#39;</text>"),
+            "{svg}"
+        );
         assert!(!svg.contains("<script>"));
     }
 

@@ -42,7 +42,11 @@ pub fn results(seed: u64) -> Results {
         environment: environment(),
         options: options(seed, rounds),
         gate: Gate {
-            requests: vec!["GET / → 200".into(), "GET /nothing → 404".into(), "GET / with If-None-Match → 304".into()],
+            requests: vec![
+                "GET / → 200".into(),
+                "GET /nothing → 404".into(),
+                "GET / with If-None-Match → 304".into(),
+            ],
             exempt: vec!["floor".into()],
         },
         order: Vec::new(),
@@ -53,7 +57,9 @@ pub fn results(seed: u64) -> Results {
     for workload in &results.workloads {
         let drifts: Vec<f64> = (0..rounds).map(|_| random.noise(0.05)).collect();
         for arm in &results.arms {
-            let round = |(number, drift): (usize, &f64)| round(arm, workload, number as u32, *drift, &mut random);
+            let round = |(number, drift): (usize, &f64)| {
+                round(arm, workload, number as u32, *drift, &mut random)
+            };
             results.cells.push(Cell {
                 arm: arm.name.clone(),
                 workload: workload.name.clone(),
@@ -63,8 +69,14 @@ pub fn results(seed: u64) -> Results {
         }
     }
     for round in 0..rounds {
-        for (workload, arm) in results.workloads.iter().flat_map(|w| results.arms.iter().map(move |arm| (w, arm))) {
-            results.order.push(Turn { round, workload: workload.name.clone(), arm: arm.name.clone() });
+        for (workload, arm) in
+            results.workloads.iter().flat_map(|w| results.arms.iter().map(move |arm| (w, arm)))
+        {
+            results.order.push(Turn {
+                round,
+                workload: workload.name.clone(),
+                arm: arm.name.clone(),
+            });
         }
     }
     results
@@ -74,7 +86,8 @@ pub fn results(seed: u64) -> Results {
 pub fn partial(seed: u64) -> Results {
     let mut results = results(seed);
     results.completeness = Completeness::Partial { reason: "interrupted".into() };
-    let (last_arm, last_workload) = (results.arms.last().cloned(), results.workloads.last().cloned());
+    let (last_arm, last_workload) =
+        (results.arms.last().cloned(), results.workloads.last().cloned());
     results.cells.retain(|cell| {
         last_arm.as_ref().is_none_or(|arm| cell.arm != arm.name)
             && last_workload.as_ref().is_none_or(|workload| cell.workload != workload.name)
@@ -137,11 +150,22 @@ fn workloads() -> Vec<Workload> {
     let mut workloads = Vec::new();
     for connections in [1, 8, 64, 512] {
         let title = format!("keep-alive, small file, {}", counted(connections, "connection"));
-        workloads.push(base(&format!("keep-alive-{connections}"), WorkloadKind::KeepAlive, &title, connections));
+        workloads.push(base(
+            &format!("keep-alive-{connections}"),
+            WorkloadKind::KeepAlive,
+            &title,
+            connections,
+        ));
     }
-    let open = base("keep-alive-64-open", WorkloadKind::KeepAlive, "keep-alive at a fixed 10,000 requests/s", 64);
+    let open = base(
+        "keep-alive-64-open",
+        WorkloadKind::KeepAlive,
+        "keep-alive at a fixed 10,000 requests/s",
+        64,
+    );
     workloads.push(Workload { pacing: Pacing::Open { requests_per_second: 10_000.0 }, ..open });
-    let pipelined = base("pipelined", WorkloadKind::Pipelined, "pipelined, 16 under way on each", 64);
+    let pipelined =
+        base("pipelined", WorkloadKind::Pipelined, "pipelined, 16 under way on each", 64);
     workloads.push(Workload { pipeline_depth: 16, ..pipelined });
     let churn = base("churn", WorkloadKind::ConnectionPerRequest, "a connection per request", 32);
     workloads.push(Workload { requests_per_connection: Some(1), ..churn });
@@ -165,7 +189,8 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
         "floor" => (0.4, 4.8, 0.0, 10.0, 200.0),
         _ => (2.1, 6.4, 0.0008, 14.0, 560.0),
     };
-    let made = workload.requests_per_connection.map_or(0.0, |requests| per_made / f64::from(requests));
+    let made =
+        workload.requests_per_connection.map_or(0.0, |requests| per_made / f64::from(requests));
     let depth = f64::from(workload.pipeline_depth);
     let copied = workload.body_bytes as f64 / 40_000.0;
     let mut jitter = |spread| random.noise(spread);
@@ -214,7 +239,11 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
             involuntary: scaled(0.004),
         }),
         memory_bytes_per_connection: Some(memory_bytes * random.noise(0.04)),
-        idle_cpu_share: Some(if polls { 0.97 + 0.02 * random.unit() } else { 0.0004 * random.unit() }),
+        idle_cpu_share: Some(if polls {
+            0.97 + 0.02 * random.unit()
+        } else {
+            0.0004 * random.unit()
+        }),
         client_cpu_share: 0.55 + 0.1 * random.unit(),
         in_flight_average: requests as f64 * mean_ns / (duration_us as f64 * 1000.0),
         noise: Noise {
@@ -228,7 +257,8 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
 
 /// Lopsided, with a long tail, of the mean wanted.
 fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
-    let mut recorder = hdrhistogram::Histogram::<u64>::new_with_max(60_000_000_000, 2).expect("2 digits are allowed");
+    let mut recorder = hdrhistogram::Histogram::<u64>::new_with_max(60_000_000_000, 2)
+        .expect("2 digits are allowed");
     let samples = requests.clamp(1, 150);
     for _ in 0..samples {
         let usual = 0.6 - 0.36 * (1.0 - random.unit()).ln();
@@ -296,7 +326,10 @@ fn options(seed: u64, rounds: u32) -> Options {
         warm_up_ms: 200,
         window_ms: 500,
         knobs: vec![
-            Knob { name: "--strategies".into(), value: "mio,poll-list,blocking:thread,blocking:pool".into() },
+            Knob {
+                name: "--strategies".into(),
+                value: "mio,poll-list,blocking:thread,blocking:pool".into(),
+            },
             Knob { name: "--against".into(), value: "nginx=http://127.0.0.1:8080/,<PID>".into() },
         ],
     }

@@ -93,7 +93,8 @@ impl<W: Write> Page<'_, W> {
             self.row(results, workload, arm, &leads)?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
-            let words = format!("A/A noise of the CPU time: at most {:.1} %", (noise - 1.0) * 100.0);
+            let words =
+                format!("A/A noise of the CPU time: at most {:.1} %", (noise - 1.0) * 100.0);
             self.paragraph(Style::Faint, 0, &words)?;
         }
         for (a, b) in pairs(results) {
@@ -103,7 +104,13 @@ impl<W: Write> Page<'_, W> {
     }
 
     /// The figures, the details beneath, and what the cell fails.
-    fn row(&mut self, results: &Results, workload: &Workload, arm: &Arm, leads: &[Option<Lead<'_>>]) -> io::Result<()> {
+    fn row(
+        &mut self,
+        results: &Results,
+        workload: &Workload,
+        arm: &Arm,
+        leads: &[Option<Lead<'_>>],
+    ) -> io::Result<()> {
         let cell = results.cell(&workload.name, &arm.name);
         let failures = checks::failures(results, workload, cell);
         let style = |metric| match failures.iter().any(|failure| failure.check.concerns(metric)) {
@@ -113,11 +120,13 @@ impl<W: Write> Page<'_, W> {
         write!(
             self.out,
             "{}",
-            style(Metric::CpuPerRequest).paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name)))
+            style(Metric::CpuPerRequest)
+                .paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name)))
         )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
             let value = cell.and_then(|cell| estimate(*metric, cell));
-            let text = value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
+            let text =
+                value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
             let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
             let style = if leads { Style::Strong } else { style(*metric) };
             write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
@@ -136,7 +145,9 @@ impl<W: Write> Page<'_, W> {
             let words = format!("! {what}: {}: {}", failure.check.title(), failure.words);
             self.paragraph(Style::Warning, 4, &words)?;
         }
-        let noise = checks::findings(results, workload, cell).into_iter().find(|finding| finding.check == Check::Noise);
+        let noise = checks::findings(results, workload, cell)
+            .into_iter()
+            .find(|finding| finding.check == Check::Noise);
         match noise {
             Some(noise) if results.arms.first() == Some(arm) => {
                 self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.words))
@@ -148,11 +159,19 @@ impl<W: Write> Page<'_, W> {
     fn winners(&mut self, results: &Results) -> io::Result<()> {
         self.line(Style::Strong, "When each strategy wins")?;
         if !checks::any_valid(results) {
-            return self.paragraph(Style::Warning, 0, "Nothing valid was measured, so there is nothing to say.");
+            return self.paragraph(
+                Style::Warning,
+                0,
+                "Nothing valid was measured, so there is nothing to say.",
+            );
         }
         for (arm, wins) in wins(results) {
             if wins.is_empty() {
-                self.paragraph(Style::Plain, 0, &format!("{}: nowhere in what was measured", arm.name))?;
+                self.paragraph(
+                    Style::Plain,
+                    0,
+                    &format!("{}: nowhere in what was measured", arm.name),
+                )?;
                 continue;
             }
             self.paragraph(Style::Strong, 0, &arm.name)?;
@@ -193,7 +212,9 @@ impl<W: Write> Page<'_, W> {
 fn details(cell: &Cell) -> String {
     let median = |metric| estimate(metric, cell).map(|estimate| estimate.median);
     let mut parts = Vec::new();
-    if let (Some(user), Some(system)) = (median(Metric::UserCpuPerRequest), median(Metric::SystemCpuPerRequest)) {
+    if let (Some(user), Some(system)) =
+        (median(Metric::UserCpuPerRequest), median(Metric::SystemCpuPerRequest))
+    {
         parts.push(format!(
             "user {} + system {}",
             Metric::CpuPerRequest.format(user),

@@ -49,19 +49,33 @@ impl Doubt {
         match self {
             Doubt::HoldsOne => String::new(),
             Doubt::FewRounds => {
-                format!(" ({} rounds are sure by {:.0} % only)", estimate.rounds, estimate.level * 100.0)
+                format!(
+                    " ({} rounds are sure by {:.0} % only)",
+                    estimate.rounds,
+                    estimate.level * 100.0
+                )
             }
-            Doubt::WithinNoise(noise) => format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0),
+            Doubt::WithinNoise(noise) => {
+                format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0)
+            }
         }
     }
 }
 
 /// Of `a` as a multiple of `b`.
-pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, b: &Arm) -> Verdict {
+pub fn verdict(
+    results: &Results,
+    workload: &Workload,
+    metric: Metric,
+    a: &Arm,
+    b: &Arm,
+) -> Verdict {
     let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
     match cells {
-        [Some(a), Some(b)] if cells.iter().all(|cell| checks::is_valid(results, workload, *cell, metric)) => {
+        [Some(a), Some(b)]
+            if cells.iter().all(|cell| checks::is_valid(results, workload, *cell, metric)) =>
+        {
             let noise = if is_twin_pair { noise_elsewhere } else { noise };
             let noise = noise(results, workload, metric);
             verdict_of_valid(metric, a, b, noise)
@@ -72,7 +86,9 @@ pub fn verdict(results: &Results, workload: &Workload, metric: Metric, a: &Arm, 
 
 /// Of two cells that pass their checks, with the [`noise`] there.
 pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) -> Verdict {
-    let Some(estimate) = ratio(metric, a, b) else { return Verdict::Unranked };
+    let Some(estimate) = ratio(metric, a, b) else {
+        return Verdict::Unranked;
+    };
     let effect_needed = EFFECT_MIN.max(noise.unwrap_or(1.0));
     match estimate {
         _ if estimate.level < LEVEL_MIN => Verdict::NoDifferenceShown(estimate, Doubt::FewRounds),
@@ -87,7 +103,9 @@ pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) 
 /// The largest effect that one strategy may have against itself here, by the interval of the A/A pairs.
 pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
     let effects = results.arms.iter().filter_map(|twin| {
-        let ArmKind::Twin { of } = &twin.kind else { return None };
+        let ArmKind::Twin { of } = &twin.kind else {
+            return None;
+        };
         let [twin, original] = [&twin.name, of].map(|name| results.cell(&workload.name, name));
         ratio(metric, twin?, original?).map(|estimate| estimate.effect_max())
     });
@@ -102,7 +120,11 @@ fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Op
 
 /// Those that are ranked: the floor and the twins are there to judge the others by.
 pub fn ranked_arms(results: &Results) -> Vec<&Arm> {
-    results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign)).collect()
+    results
+        .arms
+        .iter()
+        .filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign))
+        .collect()
 }
 
 /// Every pair of them once, and each twin with its original.
@@ -121,19 +143,34 @@ pub fn pairs(results: &Results) -> Vec<(&Arm, &Arm)> {
 
 /// A sentence on the two under this workload, the amount of `b` being the measure:
 /// "mio serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
-pub fn sentence(results: &Results, workload: &Workload, metrics: &[Metric], a: &Arm, b: &Arm) -> String {
+pub fn sentence(
+    results: &Results,
+    workload: &Workload,
+    metrics: &[Metric],
+    a: &Arm,
+    b: &Arm,
+) -> String {
     let (mut shown, mut not_shown) = (Vec::new(), Vec::new());
     for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
         let title = metric.title();
         match verdict(results, workload, *metric, a, b) {
             Verdict::Differs(estimate) => {
                 // The name once, then "its".
-                let whose = if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
+                let whose =
+                    if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
                 let times = if estimate.median < 1.0 { "of" } else { "times" };
-                shown.push(format!("{} {} {times} {whose} {title}", metric.verb(), ratio_words(&estimate)));
+                shown.push(format!(
+                    "{} {} {times} {whose} {title}",
+                    metric.verb(),
+                    ratio_words(&estimate)
+                ));
             }
             Verdict::NoDifferenceShown(estimate, doubt) => {
-                not_shown.push(format!("{title}, {}{}", ratio_words(&estimate), doubt.words(&estimate)));
+                not_shown.push(format!(
+                    "{title}, {}{}",
+                    ratio_words(&estimate),
+                    doubt.words(&estimate)
+                ));
             }
             Verdict::Unranked => {}
         }
@@ -176,11 +213,15 @@ mod tests {
             cell.rounds.iter_mut().for_each(|Round { cpu, requests, number, .. }| {
                 let cpu = cpu.as_mut().expect("it was made");
                 let wobble = 1.0 + f64::from(*number % 3) / 1000.0;
-                (cpu.user_us, cpu.system_us) = (0, (*requests as f64 * 1000.0 * factor * wobble) as u64);
+                (cpu.user_us, cpu.system_us) =
+                    (0, (*requests as f64 * 1000.0 * factor * wobble) as u64);
             });
         };
         for (arm, factor) in [("mio", factor), ("poll-list", 1.0), ("mio again", factor * twin)] {
-            let cell = results.cells.iter_mut().find(|cell| cell.workload == "keep-alive-64" && cell.arm == arm);
+            let cell = results
+                .cells
+                .iter_mut()
+                .find(|cell| cell.workload == "keep-alive-64" && cell.arm == arm);
             cpu(cell.expect("it was made"), factor);
         }
         let workload = results.workload("keep-alive-64").expect("it was made");
@@ -202,22 +243,36 @@ mod tests {
         }
         let arm = |name| results.arm(name).expect("it was made");
         let workload = results.workload("keep-alive-512").expect("it was made");
-        let sentence = |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
+        let sentence =
+            |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
         let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
         assert!(
-            differs.starts_with("mio serves ") && differs.contains(" times poll-list's requests per second, uses 0.")
+            differs.starts_with("mio serves ")
+                && differs.contains(" times poll-list's requests per second, uses 0.")
         );
         assert!(differs.ends_with(" of its CPU time per request"), "{differs}");
         let equal = sentence(&[Metric::Throughput], "mio again", "mio");
-        assert!(equal.starts_with("mio again and mio: no difference shown in requests per second, "), "{equal}");
-        assert_eq!(sentence(&[Metric::MemoryPerConnection], "mio", "poll-list"), "mio and poll-list: not ranked");
+        assert!(
+            equal.starts_with("mio again and mio: no difference shown in requests per second, "),
+            "{equal}"
+        );
+        assert_eq!(
+            sentence(&[Metric::MemoryPerConnection], "mio", "poll-list"),
+            "mio and poll-list: not ranked"
+        );
     }
 
     #[test]
     fn each_doubt_is_heard() {
         assert!(matches!(verdict_of(1.0, 1.0, 6), Verdict::NoDifferenceShown(_, Doubt::HoldsOne)));
-        assert!(matches!(verdict_of(0.99, 1.0, 6), Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))));
-        assert!(matches!(verdict_of(0.8, 1.3, 6), Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))));
+        assert!(matches!(
+            verdict_of(0.99, 1.0, 6),
+            Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))
+        ));
+        assert!(matches!(
+            verdict_of(0.8, 1.3, 6),
+            Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))
+        ));
         assert!(matches!(verdict_of(0.8, 1.1, 6), Verdict::Differs(_)));
         assert!(matches!(verdict_of(0.5, 1.0, 4), Verdict::NoDifferenceShown(_, Doubt::FewRounds)));
         assert!(matches!(verdict_of(0.5, 1.0, 0), Verdict::Unranked));
@@ -244,7 +299,13 @@ mod tests {
             let arm = |name| results.arm(name).expect("it was made");
             for workload in &results.workloads {
                 asked += 1;
-                let verdict = verdict(&results, workload, Metric::CpuPerRequest, arm("mio"), arm("mio again"));
+                let verdict = verdict(
+                    &results,
+                    workload,
+                    Metric::CpuPerRequest,
+                    arm("mio"),
+                    arm("mio again"),
+                );
                 said += i32::from(matches!(verdict, Verdict::Differs(_)));
             }
         }

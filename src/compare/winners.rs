@@ -95,7 +95,9 @@ impl Axis {
     fn position(self, workload: &Workload) -> f64 {
         match self {
             Axis::Connections => f64::from(workload.active_connections()),
-            Axis::IdleShare => f64::from(workload.idle_connections) / f64::from(workload.connections.max(1)),
+            Axis::IdleShare => {
+                f64::from(workload.idle_connections) / f64::from(workload.connections.max(1))
+            }
             Axis::BodyBytes => workload.body_bytes as f64,
         }
     }
@@ -125,13 +127,23 @@ pub fn leads(results: &Results) -> Vec<Lead<'_>> {
         .into_iter()
         .flat_map(|metric| results.workloads.iter().map(move |workload| (metric, workload)))
         .filter(|(metric, workload)| metric.is_ranked_under(workload.pacing));
-    points.map(|(metric, workload)| lead(results, workload, metric)).filter(|lead| lead.rivals > 0).collect()
+    points
+        .map(|(metric, workload)| lead(results, workload, metric))
+        .filter(|lead| lead.rivals > 0)
+        .collect()
 }
 
 /// Who leads in each of these, for the columns of a table; `None` where arms are not ranked by it.
-pub fn leads_at<'a>(results: &'a Results, workload: &'a Workload, metrics: &[Metric]) -> Vec<Option<Lead<'a>>> {
+pub fn leads_at<'a>(
+    results: &'a Results,
+    workload: &'a Workload,
+    metrics: &[Metric],
+) -> Vec<Option<Lead<'a>>> {
     let is_ranked = |metric: &Metric| metric.is_ranked_under(workload.pacing);
-    metrics.iter().map(|metric| is_ranked(metric).then(|| lead(results, workload, *metric))).collect()
+    metrics
+        .iter()
+        .map(|metric| is_ranked(metric).then(|| lead(results, workload, *metric)))
+        .collect()
 }
 
 /// Who leads here.
@@ -139,13 +151,16 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     let noise = noise(results, workload, metric);
     let rival = |arm: &'a Arm| {
         let cell = results.cell(&workload.name, &arm.name)?;
-        let is_ranked = !metric.values(cell).is_empty() && checks::is_valid(results, workload, Some(cell), metric);
+        let is_ranked = !metric.values(cell).is_empty()
+            && checks::is_valid(results, workload, Some(cell), metric);
         is_ranked.then_some((arm, cell))
     };
     let is_held_back = |arm: &Arm| {
         let cell = results.cell(&workload.name, &arm.name);
         let failures = checks::failures(results, workload, cell);
-        failures.iter().any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
+        failures
+            .iter()
+            .any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
     };
     if ranked_arms(results).into_iter().any(is_held_back) {
         return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
@@ -156,7 +171,8 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
         _ => false,
     };
     let is_beaten = |cell: &Cell| rivals.iter().any(|(_, rival)| beats(rival, cell));
-    let mut leaders: Vec<(&Arm, &Cell)> = rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
+    let mut leaders: Vec<(&Arm, &Cell)> =
+        rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
     // Against the first of them, round by round; the sign of "better" turned so that the best comes first.
     if let Some((_, first)) = leaders.first().copied() {
         let rank = |cell: &Cell| {
@@ -165,7 +181,12 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
         };
         leaders.sort_by(|(_, a), (_, b)| rank(a).total_cmp(&rank(b)));
     }
-    Lead { workload, metric, leaders: leaders.into_iter().map(|(arm, _)| arm).collect(), rivals: rivals.len() }
+    Lead {
+        workload,
+        metric,
+        leaders: leaders.into_iter().map(|(arm, _)| arm).collect(),
+        rivals: rivals.len(),
+    }
 }
 
 /// Where the lead passes from some to others, so that none leads on both sides.
@@ -194,8 +215,12 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
 /// For each ranked arm the metrics in which it leads somewhere, and where, in words; perhaps none.
 pub fn wins(results: &Results) -> Vec<(&Arm, Vec<(Metric, String)>)> {
     let leads = leads(results);
-    let of_arm =
-        |arm| Metric::RANKED.into_iter().filter_map(|metric| Some((metric, places(&leads, metric, arm)?))).collect();
+    let of_arm = |arm| {
+        Metric::RANKED
+            .into_iter()
+            .filter_map(|metric| Some((metric, places(&leads, metric, arm)?)))
+            .collect()
+    };
     ranked_arms(results).into_iter().map(|arm| (arm, of_arm(arm))).collect()
 }
 
@@ -226,9 +251,14 @@ mod tests {
         let mut results = synthetic::results(5);
         // Threads are made the cheapest by far up to 8 connections, and the dearest beyond.
         for cell in results.cells.iter_mut().filter(|cell| cell.arm == "blocking:thread") {
-            let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") { (1, 3) } else { (3, 1) };
+            let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") {
+                (1, 3)
+            } else {
+                (3, 1)
+            };
             for cpu in cell.rounds.iter_mut().filter_map(|round| round.cpu.as_mut()) {
-                (cpu.user_us, cpu.system_us) = (cpu.user_us * more / less, cpu.system_us * more / less);
+                (cpu.user_us, cpu.system_us) =
+                    (cpu.user_us * more / less, cpu.system_us * more / less);
             }
         }
         let crossovers = crossovers(&results);
@@ -238,11 +268,13 @@ mod tests {
                 && crossover.below.workload.name == "keep-alive-8"
         });
         let words = found.expect("it was put there").words();
-        let others = words.strip_prefix("least CPU time per request: blocking:thread at 8 connections, ");
+        let others =
+            words.strip_prefix("least CPU time per request: blocking:thread at 8 connections, ");
         let others = others.and_then(|words| words.strip_suffix(" at 64 connections"));
         assert!(others.is_some_and(|others| !others.contains("thread")), "{words}");
         assert!(!crossovers.iter().any(|crossover| {
-            crossover.below.metric == Metric::CpuPerRequest && crossover.below.workload.name == "keep-alive-1"
+            crossover.below.metric == Metric::CpuPerRequest
+                && crossover.below.workload.name == "keep-alive-1"
         }));
     }
 
@@ -271,8 +303,11 @@ mod tests {
         let held_back = |cell: &&mut Cell| cell.arm == "mio" && cell.workload == "pipelined";
         let cell = results.cells.iter_mut().find(held_back).expect("it was made");
         cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
-        let leads_in =
-            |metric| leads(&results).iter().any(|lead| lead.workload.name == "pipelined" && lead.metric == metric);
+        let leads_in = |metric| {
+            leads(&results)
+                .iter()
+                .any(|lead| lead.workload.name == "pipelined" && lead.metric == metric)
+        };
         assert!(!leads_in(Metric::Throughput) && leads_in(Metric::CpuPerRequest));
     }
 
@@ -281,8 +316,10 @@ mod tests {
         let mut results = synthetic::results(5);
         let is_everywhere = |results: &Results| {
             let wins = wins(results);
-            let of_mio = wins.iter().find(|(arm, _)| arm.name == "mio").map(|(_, wins)| wins.clone());
-            let cpu = of_mio.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
+            let of_mio =
+                wins.iter().find(|(arm, _)| arm.name == "mio").map(|(_, wins)| wins.clone());
+            let cpu =
+                of_mio.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
             cpu.is_some_and(|(_, words)| words.contains("everywhere"))
         };
         for cell in &mut results.cells {

@@ -5,8 +5,15 @@ use super::site::{TestFile, TestSite};
 use crate::human::counted;
 
 /// How their names begin.
-pub const NAMES: [&str; 7] =
-    ["keep-alive", "pipelined", "connection-per-request", "large-file", "slow-readers", "mostly-idle", "open"];
+pub const NAMES: [&str; 7] = [
+    "keep-alive",
+    "pipelined",
+    "connection-per-request",
+    "large-file",
+    "slow-readers",
+    "mostly-idle",
+    "open",
+];
 
 /// What may be turned of them.
 #[derive(Clone, Debug)]
@@ -33,7 +40,12 @@ pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     let connections = knobs.connections;
     let counts: &[u32] = if knobs.is_quick { &[] } else { &[1, 8, 256] };
     let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];
-    workloads.extend(counts.iter().filter(|count| **count != connections).map(|count| keep_alive(*count, &site.small)));
+    workloads.extend(
+        counts
+            .iter()
+            .filter(|count| **count != connections)
+            .map(|count| keep_alive(*count, &site.small)),
+    );
     workloads.push(Workload {
         name: format!("pipelined-{}", knobs.depth),
         kind: WorkloadKind::Pipelined,
@@ -59,7 +71,10 @@ pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     workloads.push(Workload {
         name: format!("mostly-idle-{}", knobs.idle),
         kind: WorkloadKind::MostlyIdle,
-        title: format!("mostly idle: {}, small file on 8 more", counted(knobs.idle, "silent connection")),
+        title: format!(
+            "mostly idle: {}, small file on 8 more",
+            counted(knobs.idle, "silent connection")
+        ),
         idle_connections: knobs.idle,
         ..keep_alive(knobs.idle + 8, &site.small)
     });

@@ -89,19 +89,26 @@ impl BodySkip {
                 (used, 0) => (State::Over, used),
                 (used, remaining) => (State::Length { remaining }, used),
             },
-            State::Size { size, digits, line: SizeLine::Digits } => match (byte as char).to_digit(16) {
-                // Sixteen digits fill 64 bits; a longer number is an attack on whoever wraps around.
-                Some(_) if digits == 16 => return Err(MALFORMED),
-                Some(digit) => {
-                    (State::Size { size: size << 4 | u64::from(digit), digits: digits + 1, line: SizeLine::Digits }, 1)
+            State::Size { size, digits, line: SizeLine::Digits } => {
+                match (byte as char).to_digit(16) {
+                    // Sixteen digits fill 64 bits; a longer number is an attack on whoever wraps around.
+                    Some(_) if digits == 16 => return Err(MALFORMED),
+                    Some(digit) => (
+                        State::Size {
+                            size: size << 4 | u64::from(digit),
+                            digits: digits + 1,
+                            line: SizeLine::Digits,
+                        },
+                        1,
+                    ),
+                    None if digits == 0 => return Err(MALFORMED),
+                    None => match byte {
+                        b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
+                        b';' => (State::Size { size, digits, line: SizeLine::Extension }, 1),
+                        _ => return Err(MALFORMED),
+                    },
                 }
-                None if digits == 0 => return Err(MALFORMED),
-                None => match byte {
-                    b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
-                    b';' => (State::Size { size, digits, line: SizeLine::Extension }, 1),
-                    _ => return Err(MALFORMED),
-                },
-            },
+            }
             State::Size { size, digits, line: SizeLine::Extension } => match byte {
                 b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
                 byte if is_control(byte) => return Err(MALFORMED),
@@ -123,15 +130,21 @@ impl BodySkip {
                 _ => return Err(MALFORMED),
             },
             State::Trailer { line } => match (line, byte) {
-                (TrailerLine::Start, b'\r') => (State::Trailer { line: TrailerLine::LineFeed { is_last: true } }, 1),
+                (TrailerLine::Start, b'\r') => {
+                    (State::Trailer { line: TrailerLine::LineFeed { is_last: true } }, 1)
+                }
                 (TrailerLine::Start | TrailerLine::Name, byte) if is_token(byte) => {
                     (State::Trailer { line: TrailerLine::Name }, 1)
                 }
                 (TrailerLine::Name, b':') => (State::Trailer { line: TrailerLine::Value }, 1),
-                (TrailerLine::Value, b'\r') => (State::Trailer { line: TrailerLine::LineFeed { is_last: false } }, 1),
+                (TrailerLine::Value, b'\r') => {
+                    (State::Trailer { line: TrailerLine::LineFeed { is_last: false } }, 1)
+                }
                 (TrailerLine::Value, byte) if !is_control(byte) => (self.state, 1),
                 (TrailerLine::LineFeed { is_last: true }, b'\n') => (State::Over, 1),
-                (TrailerLine::LineFeed { is_last: false }, b'\n') => (State::Trailer { line: TrailerLine::Start }, 1),
+                (TrailerLine::LineFeed { is_last: false }, b'\n') => {
+                    (State::Trailer { line: TrailerLine::Start }, 1)
+                }
                 _ => return Err(MALFORMED),
             },
             State::Over => return Err(MALFORMED),
@@ -159,7 +172,8 @@ mod tests {
     use super::*;
 
     fn skip_all(framing: Framing, body: &[u8], piece: usize) -> Result<usize, Status> {
-        let mut skip = BodySkip::new(framing, 1000).map_err(|e| e.status)?.expect("there is a body");
+        let mut skip =
+            BodySkip::new(framing, 1000).map_err(|e| e.status)?.expect("there is a body");
         let mut used = 0;
         for bytes in body.chunks(piece) {
             let (n, over) = skip.skip(bytes).map_err(|e| e.status)?;
@@ -213,7 +227,10 @@ mod tests {
     #[test]
     fn a_body_that_is_too_long_is_refused_as_soon_as_that_is_known() {
         assert_eq!(skip_all(Framing::Length(1001), b"", 1), Err(Status::ContentTooLarge));
-        assert_eq!(skip_all(Framing::Chunked, b"ffffffffffffffff\r\n", 100), Err(Status::ContentTooLarge));
+        assert_eq!(
+            skip_all(Framing::Chunked, b"ffffffffffffffff\r\n", 100),
+            Err(Status::ContentTooLarge)
+        );
         let extension = [b"1;".to_vec(), vec![b'x'; 2000]].concat();
         assert_eq!(skip_all(Framing::Chunked, &extension, 100), Err(Status::ContentTooLarge));
     }

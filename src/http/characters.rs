@@ -39,7 +39,12 @@ mod tests {
     fn what_ends_a_token_or_a_host_is_in_neither() {
         let is_in_neither = |byte: u8| !is_token(byte) && !is_host(byte);
         assert!((0..=b' ').chain(0x7f..=0xff).chain(*b"\"/:<>?@[\\]{}").all(is_in_neither));
-        assert!((b'0'..=b'9').chain(b'a'..=b'z').chain(b'A'..=b'Z').all(|byte| is_token(byte) && is_host(byte)));
+        assert!(
+            (b'0'..=b'9')
+                .chain(b'a'..=b'z')
+                .chain(b'A'..=b'Z')
+                .all(|byte| is_token(byte) && is_host(byte))
+        );
         assert!(is_token(b'#') && !is_host(b'#') && is_host(b'(') && !is_token(b'('));
     }
 }

@@ -39,7 +39,8 @@ pub enum Verdict {
 
 /// Weighs the preconditions of a GET or HEAD.
 pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
-    const CONDITIONS: [&str; 4] = ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"];
+    const CONDITIONS: [&str; 4] =
+        ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"];
     if !CONDITIONS.iter().any(|name| fields.may_have(name)) {
         return Verdict::Proceed;
     }
@@ -47,7 +48,8 @@ pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
         if !any_tag(fields, "if-match", |tag| validators.etag.matches_strongly(tag)) {
             return Verdict::Failed;
         }
-    } else if let (Some(date), Some(modified)) = (date(fields, "if-unmodified-since"), validators.modified)
+    } else if let (Some(date), Some(modified)) =
+        (date(fields, "if-unmodified-since"), validators.modified)
         && seconds(modified) > seconds(date)
     {
         return Verdict::Failed;
@@ -56,7 +58,8 @@ pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
         if any_tag(fields, "if-none-match", |tag| validators.etag.matches_weakly(tag)) {
             return Verdict::NotModified;
         }
-    } else if let (Some(date), Some(modified)) = (date(fields, "if-modified-since"), validators.modified)
+    } else if let (Some(date), Some(modified)) =
+        (date(fields, "if-modified-since"), validators.modified)
         && seconds(modified) <= seconds(date)
     {
         return Verdict::NotModified;
@@ -70,9 +73,13 @@ pub fn range_applies(fields: Fields<'_>, validators: Validators<'_>) -> bool {
     let mut values = fields.values("if-range");
     match (values.next(), values.next()) {
         (None, _) => true,
-        (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => validators.etag.matches_strongly(tag),
+        (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
+            validators.etag.matches_strongly(tag)
+        }
         (Some(_), None) => match (date(fields, "if-range"), validators.modified) {
-            (Some(date), Some(modified)) => validators.etag.is_strong() && seconds(date) == seconds(modified),
+            (Some(date), Some(modified)) => {
+                validators.etag.is_strong() && seconds(date) == seconds(modified)
+            }
             _ => false,
         },
         (Some(_), Some(_)) => false,

@@ -34,8 +34,8 @@ use super::closing::{CloseReason, Closing};
 use super::request::{FieldStorage, Head};
 use super::response::Persistence;
 use super::{
-    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Moment, Now, Output, Request, RequestError,
-    Response, Status, Version, error_response,
+    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Moment, Now, Output, Request,
+    RequestError, Response, Status, Version, error_response,
 };
 
 /// What answers the requests of a connection.
@@ -149,20 +149,32 @@ impl<F> Connection<F> {
     /// What to do next.
     pub fn step(&self) -> Step {
         match self.state {
-            State::Closed { reason } => Step::Close(Closing { reason, reset: reason == CloseReason::WriteStalled }),
+            State::Closed { reason } => {
+                Step::Close(Closing { reason, reset: reason == CloseReason::WriteStalled })
+            }
             _ if !self.output.is_empty() => Step::Send,
             State::Held => Step::Resume,
             State::Answering { .. } => Step::Wait,
             State::Closing { linger: Linger::Yes, .. } => Step::HalfClose,
             State::Closing { linger: Linger::IfMoreCame, .. } => Step::Look,
-            State::Closing { reason, linger: Linger::No } => Step::Close(Closing { reason, reset: false }),
-            State::Idle { .. } | State::Head { .. } | State::Body { .. } | State::Lingering { .. } => Step::Receive,
+            State::Closing { reason, linger: Linger::No } => {
+                Step::Close(Closing { reason, reset: false })
+            }
+            State::Idle { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Lingering { .. } => Step::Receive,
         }
     }
 
     /// Understands what came from the peer and queues the answers. What it returns is to be done, here or elsewhere, and
     /// brought to [`Connection::complete`].
-    pub fn receive<R: Respond<File = F>>(&mut self, bytes: &[u8], now: &Now, site: &mut R) -> Option<Deferred<F>> {
+    pub fn receive<R: Respond<File = F>>(
+        &mut self,
+        bytes: &[u8],
+        now: &Now,
+        site: &mut R,
+    ) -> Option<Deferred<F>> {
         if self.input.is_empty() {
             let (used, deferred) = self.understand(bytes, now, site);
             self.input.extend_from_slice(&bytes[used..]);
@@ -184,7 +196,9 @@ impl<F> Connection<F> {
             self.queue(finished.response, after.is_head, after.persistence, finished.exchange, now);
             // More requests may have come with this one: they are looked at when its answer is sent.
             self.state = match after.close {
-                Some(reason) => State::Closing { reason, linger: after.linger.or_after(&self.input) },
+                Some(reason) => {
+                    State::Closing { reason, linger: after.linger.or_after(&self.input) }
+                }
                 None => State::Held,
             };
         }
@@ -195,7 +209,11 @@ impl<F> Connection<F> {
         self.state = match self.state {
             State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
             State::Closing { reason, .. } => State::Closing { reason, linger: Linger::No },
-            State::Idle { .. } | State::Head { .. } | State::Held | State::Answering { .. } | State::Body { .. } => {
+            State::Idle { .. }
+            | State::Head { .. }
+            | State::Held
+            | State::Answering { .. }
+            | State::Body { .. } => {
                 State::Closing { reason: CloseReason::PeerClosed, linger: Linger::No }
             }
         };
@@ -238,7 +256,11 @@ impl<F> Connection<F> {
     /// takes it away (RFC 9112 section 9.6).
     pub fn half_closed(&mut self, now: &Now) {
         if let State::Closing { reason, .. } = self.state {
-            self.state = State::Lingering { reason, until: now.moment + self.limits.linger_timeout, dropped_bytes: 0 };
+            self.state = State::Lingering {
+                reason,
+                until: now.moment + self.limits.linger_timeout,
+                dropped_bytes: 0,
+            };
         }
     }
 
@@ -268,7 +290,8 @@ impl<F> Connection<F> {
         match self.state {
             State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
                 let is_served = self.is_served;
-                let patience = if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
+                let patience =
+                    if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
                 Some(Idleness { is_served, since: until - patience })
             }
             _ => None,
@@ -301,14 +324,19 @@ impl<F> Connection<F> {
             | State::Head { until, .. }
             | State::Body { until, .. }
             | State::Lingering { until, .. } => Some(until),
-            State::Held | State::Answering { .. } | State::Closing { .. } | State::Closed { .. } => None,
+            State::Held
+            | State::Answering { .. }
+            | State::Closing { .. }
+            | State::Closed { .. } => None,
         }
     }
 
     /// The deadline has passed.
     pub fn expire(&mut self, now: &Now) {
-        const LATE: RequestError =
-            RequestError { status: Status::RequestTimeout, reason: "The request did not come in time." };
+        const LATE: RequestError = RequestError {
+            status: Status::RequestTimeout,
+            reason: "The request did not come in time.",
+        };
         if let Writing::Since { .. } = self.writing {
             self.state = State::Closed { reason: CloseReason::WriteStalled };
             return;
@@ -320,9 +348,14 @@ impl<F> Connection<F> {
                 self.refuse(LATE, &head, now);
             }
             // Its answer is out: a second one would answer nothing.
-            State::Body { .. } => self.state = State::Closing { reason: CloseReason::BodyUnread, linger: Linger::Yes },
+            State::Body { .. } => {
+                self.state = State::Closing { reason: CloseReason::BodyUnread, linger: Linger::Yes }
+            }
             State::Lingering { reason, .. } => self.state = State::Closed { reason },
-            State::Held | State::Answering { .. } | State::Closing { .. } | State::Closed { .. } => {}
+            State::Held
+            | State::Answering { .. }
+            | State::Closing { .. }
+            | State::Closed { .. } => {}
         }
     }
 
@@ -354,7 +387,9 @@ impl<F> Connection<F> {
         loop {
             let rest = &bytes[used..];
             match self.state {
-                State::Idle { .. } | State::Held if self.output.is_full(self.limits.queue_bytes_max) => {
+                State::Idle { .. } | State::Held
+                    if self.output.is_full(self.limits.queue_bytes_max) =>
+                {
                     self.state = State::Held;
                     return (used, None);
                 }
@@ -363,13 +398,16 @@ impl<F> Connection<F> {
                     [b'\r', b'\n', ..] => used += 2,
                     [] | [b'\r'] => {
                         if let State::Held = self.state {
-                            self.state = State::Idle { until: now.moment + self.limits.idle_timeout };
+                            self.state =
+                                State::Idle { until: now.moment + self.limits.idle_timeout };
                         }
                         return (used, None);
                     }
                     _ => {
-                        self.state =
-                            State::Head { until: now.moment + self.limits.header_timeout, scan: HeadScan::default() }
+                        self.state = State::Head {
+                            until: now.moment + self.limits.header_timeout,
+                            scan: HeadScan::default(),
+                        }
                     }
                 },
                 State::Head { until, mut scan } => match scan.head(rest, &self.limits) {
@@ -395,7 +433,10 @@ impl<F> Connection<F> {
                         return (used + passed, None);
                     }
                     Err(error) => {
-                        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes }
+                        self.state = State::Closing {
+                            reason: CloseReason::Refused(error.status),
+                            linger: Linger::Yes,
+                        }
                     }
                 },
                 State::Closing { reason, linger } => {
@@ -432,7 +473,8 @@ impl<F> Connection<F> {
         site: &mut R,
     ) -> Option<Deferred<F>> {
         let parsed = Request::parse_head(head, storage, &self.limits);
-        let (request, body) = match parsed.and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
+        let (request, body) = match parsed
+            .and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
             Ok((body, request)) => (request, body),
             Err(error) => {
@@ -450,11 +492,15 @@ impl<F> Connection<F> {
                 self.state = State::Answering { after };
                 return Some(Deferred { work, exchange });
             }
-            Answer::Now(response) => self.queue(response, after.is_head, after.persistence, exchange, now),
+            Answer::Now(response) => {
+                self.queue(response, after.is_head, after.persistence, exchange, now)
+            }
         }
         match (after.close, body) {
             (Some(reason), _) => self.state = State::Closing { reason, linger: after.linger },
-            (None, Some(skip)) => self.state = State::Body { until: now.moment + self.limits.header_timeout, skip },
+            (None, Some(skip)) => {
+                self.state = State::Body { until: now.moment + self.limits.header_timeout, skip }
+            }
             (None, None) => self.next_request(now),
         }
         None
@@ -471,7 +517,9 @@ impl<F> Connection<F> {
         };
         let close = match self.requests_left {
             _ if !request.keep_alive => Some(CloseReason::Asked),
-            _ if has_body && (request.expects_continue || is_unwanted) => Some(CloseReason::BodyUnread),
+            _ if has_body && (request.expects_continue || is_unwanted) => {
+                Some(CloseReason::BodyUnread)
+            }
             0 => Some(self.last_because),
             _ => None,
         };
@@ -480,7 +528,11 @@ impl<F> Connection<F> {
             (None, Version::Http10) => Persistence::KeepAlive,
             (None, Version::Http11) => Persistence::Implied,
         };
-        let linger = if close == Some(CloseReason::Asked) && !has_body { Linger::IfMoreCame } else { Linger::Yes };
+        let linger = if close == Some(CloseReason::Asked) && !has_body {
+            Linger::IfMoreCame
+        } else {
+            Linger::Yes
+        };
         After { is_head: request.is_head(), persistence, close, linger }
     }
 
@@ -489,7 +541,8 @@ impl<F> Connection<F> {
         let response = error_response(error.status, error.reason);
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
-        self.state = State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes };
+        self.state =
+            State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes };
     }
 
     fn queue(
@@ -500,14 +553,19 @@ impl<F> Connection<F> {
         exchange: Option<Exchange>,
         now: &Now,
     ) {
-        let body = if is_head { super::Body::Empty } else { std::mem::replace(&mut response.body, super::Body::Empty) };
+        let body = if is_head {
+            super::Body::Empty
+        } else {
+            std::mem::replace(&mut response.body, super::Body::Empty)
+        };
         let body_bytes = body.len();
         self.output.push(|out| response.write_head(out, &now.date, persistence), body);
         if let Some(exchange) = exchange {
             self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
         }
         if let Writing::Nothing = self.writing {
-            self.writing = Writing::Since { start: now.moment, progress: now.moment, sent_bytes: 0 };
+            self.writing =
+                Writing::Since { start: now.moment, progress: now.moment, sent_bytes: 0 };
         }
     }
 }

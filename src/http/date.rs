@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn dates_are_written_as_the_rfc_writes_them() {
         let time = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(format!("{:?}", DateText::new(time).expect("in range")), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            format!("{:?}", DateText::new(time).expect("in range")),
+            "Sun, 06 Nov 1994 08:49:37 GMT"
+        );
         assert_eq!(DateText::new(UNIX_EPOCH), Some(DateText::EPOCH));
     }
 

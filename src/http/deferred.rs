@@ -33,15 +33,19 @@ impl<F> Deferred<F> {
     /// Does the work. If it panics (our bug) the client hears of an error instead of waiting for ever.
     pub fn finish(self) -> Finished<F> {
         let work = std::panic::AssertUnwindSafe(self.work);
-        let failed = |_| error_response(Status::InternalServerError, "This server failed to make the answer.");
+        let failed = |_| {
+            error_response(Status::InternalServerError, "This server failed to make the answer.")
+        };
         let response = std::panic::catch_unwind(|| { work }.0()).unwrap_or_else(failed);
         Finished { response, exchange: self.exchange }
     }
 
     /// Gives the work up: there is nobody to do it now.
     pub fn refuse(self) -> Finished<F> {
-        let response =
-            error_response(Status::ServiceUnavailable, "This server has too much to do. It may work in a moment.");
+        let response = error_response(
+            Status::ServiceUnavailable,
+            "This server has too much to do. It may work in a moment.",
+        );
         Finished { response, exchange: self.exchange }
     }
 }

@@ -49,14 +49,20 @@ impl Acceptance {
         let mut named = [None; 3];
         let (mut identity, mut any) = (None, None);
         fields.list("accept-encoding").for_each(|member| {
-            let (name, parameters) = member.split_at(memchr::memchr(b';', member).unwrap_or(member.len()));
+            let (name, parameters) =
+                member.split_at(memchr::memchr(b';', member).unwrap_or(member.len()));
             let name = name.trim_ascii();
-            let Some(weight) = weight(parameters) else { return };
+            let Some(weight) = weight(parameters) else {
+                return;
+            };
             let slot = match name {
                 b"*" => &mut any,
                 name if name.eq_ignore_ascii_case(b"identity") => &mut identity,
                 name if name.eq_ignore_ascii_case(b"x-gzip") => &mut named[Coding::Gzip as usize],
-                name => match Coding::ALL.iter().find(|coding| name.eq_ignore_ascii_case(coding.token().as_bytes())) {
+                name => match Coding::ALL
+                    .iter()
+                    .find(|coding| name.eq_ignore_ascii_case(coding.token().as_bytes()))
+                {
                     Some(coding) => &mut named[*coding as usize],
                     None => return,
                 },
@@ -64,14 +70,19 @@ impl Acceptance {
             *slot = Some(weight);
         });
         // Plain is acceptable unless it is excluded, but a coding that is as welcome is preferred to it.
-        Acceptance { codings: named.map(|weight| weight.or(any).unwrap_or(0)), identity: identity.unwrap_or(0) }
+        Acceptance {
+            codings: named.map(|weight| weight.or(any).unwrap_or(0)),
+            identity: identity.unwrap_or(0),
+        }
     }
 
     /// The best of those that are available; None for the plain file, which is also what there is when nothing is acceptable: an
     /// answer that can't be read says more than a 406.
     pub fn choose(&self, available: impl IntoIterator<Item = Coding>) -> Option<Coding> {
         let weight = |coding: &Coding| self.codings[*coding as usize];
-        let acceptable = available.into_iter().filter(|coding| weight(coding) > 0 && weight(coding) >= self.identity);
+        let acceptable = available
+            .into_iter()
+            .filter(|coding| weight(coding) > 0 && weight(coding) >= self.identity);
         acceptable.min_by_key(|coding| (std::cmp::Reverse(weight(coding)), *coding))
     }
 }
@@ -79,14 +90,19 @@ impl Acceptance {
 /// The `q` of a member, 1 without one; None if it is malformed (section 12.4.2).
 fn weight(parameters: &[u8]) -> Option<u16> {
     let parameters = parameters.trim_ascii();
-    let Some(q) = parameters.strip_prefix(b";") else { return parameters.is_empty().then_some(1000) };
+    let Some(q) = parameters.strip_prefix(b";") else {
+        return parameters.is_empty().then_some(1000);
+    };
     let q = q.trim_ascii();
     let digits = q.strip_prefix(b"q=").or_else(|| q.strip_prefix(b"Q="))?;
     match digits {
         b"1" | b"1." | b"1.0" | b"1.00" | b"1.000" => Some(1000),
         b"0" | b"0." => Some(0),
-        [b'0', b'.', fraction @ ..] if fraction.len() <= 3 && fraction.iter().all(u8::is_ascii_digit) => {
-            let value = fraction.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+        [b'0', b'.', fraction @ ..]
+            if fraction.len() <= 3 && fraction.iter().all(u8::is_ascii_digit) =>
+        {
+            let value =
+                fraction.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
             Some(value * 10u16.pow(3 - fraction.len() as u32))
         }
         _ => None,
@@ -101,7 +117,11 @@ mod tests {
     fn chosen(accept: &str, available: &[Coding]) -> Option<&'static str> {
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{accept}\r\n");
         let mut storage = FieldStorage::default();
-        let request = crate::http::Request::parse(head.as_bytes(), &mut storage, &crate::http::Limits::default());
+        let request = crate::http::Request::parse(
+            head.as_bytes(),
+            &mut storage,
+            &crate::http::Limits::default(),
+        );
         let acceptance = Acceptance::parse(request.expect("a request").fields);
         acceptance.choose(available.iter().copied()).map(Coding::token)
     }
@@ -114,7 +134,11 @@ mod tests {
             ("Accept-Encoding:\r\n", &Coding::ALL, None),
             ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &Coding::ALL, Some("br")),
             ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &[Gzip, Zstd], Some("zstd")),
-            ("Accept-Encoding: gzip\r\nAccept-Encoding: br;q=0.5\r\n", &[Brotli, Gzip], Some("gzip")),
+            (
+                "Accept-Encoding: gzip\r\nAccept-Encoding: br;q=0.5\r\n",
+                &[Brotli, Gzip],
+                Some("gzip"),
+            ),
             ("Accept-Encoding: GZIP;Q=0.001\r\n", &[Gzip], Some("gzip")),
             ("Accept-Encoding: x-gzip\r\n", &[Gzip], Some("gzip")),
             ("Accept-Encoding: *\r\n", &[Gzip], Some("gzip")),

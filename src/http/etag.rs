@@ -11,7 +11,10 @@ impl EntityTag {
     /// answers with it are the same in every byte.
     pub fn new(opaque: &str, is_strong: bool) -> EntityTag {
         debug_assert!(opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"'));
-        EntityTag { text: if is_strong { format!("\"{opaque}\"") } else { format!("W/\"{opaque}\"") }.into() }
+        EntityTag {
+            text: if is_strong { format!("\"{opaque}\"") } else { format!("W/\"{opaque}\"") }
+                .into(),
+        }
     }
 
     /// As it is written: `"x"`, or `W/"x"` for a weak one.
@@ -45,7 +48,8 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         while let [b' ' | b'\t' | b',', after @ ..] = rest {
             rest = after;
         }
-        let prefix = if rest.starts_with(b"W/\"") { 3 } else { usize::from(rest.starts_with(b"\"")) };
+        let prefix =
+            if rest.starts_with(b"W/\"") { 3 } else { usize::from(rest.starts_with(b"\"")) };
         if prefix == 0 {
             rest = b"";
             return None;
@@ -67,7 +71,9 @@ mod tests {
     #[test]
     fn a_list_is_split_between_its_tags_and_not_within_them() {
         let tags = |text: &'static str| {
-            list(text.as_bytes()).map(|t| String::from_utf8_lossy(t).into_owned()).collect::<Vec<_>>()
+            list(text.as_bytes())
+                .map(|t| String::from_utf8_lossy(t).into_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(tags(r#""a", W/"b,c" ,,"""#), [r#""a""#, r#"W/"b,c""#, r#""""#]);
         assert_eq!(tags(r#""a", b, "c""#), [r#""a""#]);
@@ -83,7 +89,11 @@ mod tests {
                 && !strong.matches_strongly(b"W/\"x\"")
                 && !weak.matches_strongly(b"W/\"x\"")
         );
-        assert!(strong.matches_weakly(b"W/\"x\"") && weak.matches_weakly(b"\"x\"") && !weak.matches_weakly(b"\"y\""));
+        assert!(
+            strong.matches_weakly(b"W/\"x\"")
+                && weak.matches_weakly(b"\"x\"")
+                && !weak.matches_weakly(b"\"y\"")
+        );
         assert!(!strong.matches_weakly(b"") && !strong.matches_weakly(b"W/"));
     }
 }

@@ -9,9 +9,9 @@ use super::characters::is_host;
 /// or an IPv6 address in brackets. User information (`user@host`) is refused, as RFC 9110 section 4.2.4 asks.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
     let after_host = match authority {
-        [b'[', inside @ ..] => {
-            memchr::memchr(b']', inside).filter(|end| is_ip_literal(&inside[..*end])).map(|end| &inside[end + 1..])
-        }
+        [b'[', inside @ ..] => memchr::memchr(b']', inside)
+            .filter(|end| is_ip_literal(&inside[..*end]))
+            .map(|end| &inside[end + 1..]),
         _ => after_registered_name(authority),
     };
     match after_host {
@@ -25,7 +25,9 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
 fn is_ip_literal(inside: &[u8]) -> bool {
     match inside {
         [b'v' | b'V', future @ ..] => {
-            let Some(dot) = memchr::memchr(b'.', future) else { return false };
+            let Some(dot) = memchr::memchr(b'.', future) else {
+                return false;
+            };
             let (version, address) = (&future[..dot], &future[dot + 1..]);
             let is_address_byte = |b: &u8| is_host(*b) || *b == b':';
             !version.is_empty()
@@ -33,7 +35,8 @@ fn is_ip_literal(inside: &[u8]) -> bool {
                 && !address.is_empty()
                 && address.iter().all(is_address_byte)
         }
-        address => std::str::from_utf8(address).is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok()),
+        address => std::str::from_utf8(address)
+            .is_ok_and(|text| text.parse::<core::net::Ipv6Addr>().is_ok()),
     }
 }
 

@@ -43,6 +43,8 @@ pub use limits::Limits;
 pub use moment::Moment;
 pub use output::{Chunk, Output};
 pub use range::{Selection, select};
-pub use request::{FieldStorage, Fields, Framing, Head, HeadScan, Method, Request, RequestError, Target, Version};
+pub use request::{
+    FieldStorage, Fields, Framing, Head, HeadScan, Method, Request, RequestError, Target, Version,
+};
 pub use response::{Body, FieldBlock, Response};
 pub use status::Status;

@@ -75,7 +75,13 @@ impl<F> Default for Output<F> {
 
 impl<F> Default for Queue<F> {
     fn default() -> Queue<F> {
-        Queue { inline: Vec::new(), inline_sent: 0, segments: VecDeque::new(), memory_bytes: 0, files: 0 }
+        Queue {
+            inline: Vec::new(),
+            inline_sent: 0,
+            segments: VecDeque::new(),
+            memory_bytes: 0,
+            files: 0,
+        }
     }
 }
 
@@ -88,7 +94,9 @@ impl<F> Output<F> {
     pub(super) fn is_full(&self, queue_bytes_max: usize) -> bool {
         // What stands behind a file can wait until it is sent; a pipeline of files would hold a descriptor each.
         self.0.as_ref().is_some_and(|queue| {
-            queue.memory_bytes >= queue_bytes_max || queue.segments.len() >= SEGMENTS_MAX || queue.files > 0
+            queue.memory_bytes >= queue_bytes_max
+                || queue.segments.len() >= SEGMENTS_MAX
+                || queue.files > 0
         })
     }
 
@@ -106,8 +114,13 @@ impl<F> Output<F> {
     }
 
     /// What to send next; as much memory as there is room for is gathered into `slices`, which are empty.
-    pub fn chunk<'a, const N: usize>(&'a self, slices: &mut ArrayVec<IoSlice<'a>, N>) -> Chunk<'a, F> {
-        let Some(queue) = &self.0 else { return Chunk::Empty };
+    pub fn chunk<'a, const N: usize>(
+        &'a self,
+        slices: &mut ArrayVec<IoSlice<'a>, N>,
+    ) -> Chunk<'a, F> {
+        let Some(queue) = &self.0 else {
+            return Chunk::Empty;
+        };
         let mut inline_at = queue.inline_sent;
         for segment in &queue.segments {
             let bytes = match segment {
@@ -141,8 +154,12 @@ impl<F> Output<F> {
     pub(super) fn fill(&mut self, bytes: Bytes) {
         let is_file = |segment: &Segment<F>| matches!(segment, Segment::File { .. });
         let Some(queue) = &mut self.0 else { return };
-        let Some(at) = queue.segments.iter().position(is_file) else { return };
-        let Some(Segment::File { range, .. }) = queue.segments.get_mut(at) else { return };
+        let Some(at) = queue.segments.iter().position(is_file) else {
+            return;
+        };
+        let Some(Segment::File { range, .. }) = queue.segments.get_mut(at) else {
+            return;
+        };
         range.start += bytes.len() as u64;
         // What is empty would promise that more follows at once.
         if range.is_empty() {
@@ -202,7 +219,9 @@ impl<F> Output<F> {
     /// Gives up: every answer that is not wholly sent ends with the bytes that were.
     pub(super) fn abandon(&mut self, mut ended: impl FnMut(Exchange)) {
         // The room of an empty one is lent, and goes back with the next [`Output::part`].
-        let Some(queue) = self.0.take_if(|queue| !queue.segments.is_empty()) else { return };
+        let Some(queue) = self.0.take_if(|queue| !queue.segments.is_empty()) else {
+            return;
+        };
         let mut unsent = 0;
         for segment in queue.segments {
             match segment {
@@ -292,7 +311,11 @@ impl<F> Queue<F> {
                     Segment::End(_) => {}
                 }
             }
-            assert_eq!(self.inline.len() - self.inline_sent, inline, "the segments name every inline byte");
+            assert_eq!(
+                self.inline.len() - self.inline_sent,
+                inline,
+                "the segments name every inline byte"
+            );
             assert_eq!(self.memory_bytes, inline + shared);
         }
     }

@@ -22,10 +22,13 @@ pub enum Selection {
 /// Reads the value of a Range field for a representation of `size` bytes. A value that is malformed or in another unit is
 /// ignored (section 14.2).
 pub fn select(value: &[u8], size: u64) -> Selection {
-    let Some(specs) = parse(value) else { return Selection::Whole };
+    let Some(specs) = parse(value) else {
+        return Selection::Whole;
+    };
     let mut ranges: Vec<Range<u64>> = specs.iter().filter_map(|spec| spec.within(size)).collect();
     // "together no larger than the file": the same bytes twice are no use to anyone honest.
-    let total = ranges.iter().try_fold(0u64, |total, range| total.checked_add(range.end - range.start));
+    let total =
+        ranges.iter().try_fold(0u64, |total, range| total.checked_add(range.end - range.start));
     if specs.len() > RANGES_MAX || total.is_none_or(|total| total > size) {
         return Selection::Whole;
     }
@@ -64,7 +67,9 @@ fn parse(value: &[u8]) -> Option<Vec<Spec>> {
         return None;
     }
     let mut specs = Vec::new();
-    for member in set[1..].split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()) {
+    for member in
+        set[1..].split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    {
         let (first, last) = member.split_at(memchr::memchr(b'-', member)?);
         let spec = match (first, &last[1..]) {
             (b"", b"") => return None,
@@ -85,7 +90,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(digits.iter().fold(0u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
+    Some(digits.iter().fold(0u64, |number, digit| {
+        number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    }))
 }
 
 /// Joins ranges that overlap or touch (section 14.2 allows it); where none do, their order is kept.
@@ -143,8 +150,11 @@ mod tests {
             assert_eq!(select(value.as_bytes(), 1000), selection, "{value}");
         }
         assert_eq!(select(b"bytes=0-", 0), Unsatisfiable);
-        let many = |n: u64| (0..n).map(|i| format!("{}-{}", i * 10, i * 10)).collect::<Vec<_>>().join(",");
-        assert!(matches!(select(format!("bytes={}", many(16)).as_bytes(), 1000), Many(ranges) if ranges.len() == 16));
+        let many =
+            |n: u64| (0..n).map(|i| format!("{}-{}", i * 10, i * 10)).collect::<Vec<_>>().join(",");
+        assert!(
+            matches!(select(format!("bytes={}", many(16)).as_bytes(), 1000), Many(ranges) if ranges.len() == 16)
+        );
         assert_eq!(select(format!("bytes={}", many(17)).as_bytes(), 1000), Whole);
     }
 

@@ -107,8 +107,10 @@ impl RequestError {
     }
 }
 
-const FIELDS_TOO_LARGE: RequestError =
-    RequestError::new(Status::RequestHeaderFieldsTooLarge, "The request's head is larger than this server reads.");
+const FIELDS_TOO_LARGE: RequestError = RequestError::new(
+    Status::RequestHeaderFieldsTooLarge,
+    "The request's head is larger than this server reads.",
+);
 const TARGET_TOO_LONG: RequestError =
     RequestError::new(Status::UriTooLong, "The request target is longer than this server reads.");
 
@@ -158,7 +160,11 @@ impl HeadScan {
     /// # Errors
     /// 400 at a line feed without its carriage return, 414 or 431 as soon as a bound is passed, whether
     /// or not the head is complete.
-    pub fn head<'a>(&mut self, bytes: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, RequestError> {
+    pub fn head<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<Head<'a>>, RequestError> {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let line_feed = self.scanned + offset;
             self.scanned = line_feed + 1;
@@ -185,7 +191,9 @@ impl HeadScan {
         // A line whose target is within its bound has room to spare for the longest method and the version.
         const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
         match self.lines {
-            0 if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => Err(TARGET_TOO_LONG),
+            0 if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => {
+                Err(TARGET_TOO_LONG)
+            }
             _ if self.scanned > limits.head_bytes_max => Err(FIELDS_TOO_LARGE),
             _ => Ok(()),
         }
@@ -202,7 +210,9 @@ impl<'a> Request<'a> {
         storage: &'h mut FieldStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
-        let head = HeadScan::default().head(bytes, limits)?.ok_or(RequestError::bad("The head is not complete."))?;
+        let head = HeadScan::default()
+            .head(bytes, limits)?
+            .ok_or(RequestError::bad("The head is not complete."))?;
         Request::parse_head(head, storage, limits)
     }
 
@@ -234,7 +244,8 @@ impl<'a> Request<'a> {
             version,
             keep_alive,
             framing,
-            expects_continue: version == Version::Http11 && fields.has_member("expect", "100-continue"),
+            expects_continue: version == Version::Http11
+                && fields.has_member("expect", "100-continue"),
             fields,
             head,
         })
@@ -248,7 +259,8 @@ impl<'a> Request<'a> {
 
 /// Method, target and version, with exactly one space between them (RFC 9112 section 3).
 fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
-    const MALFORMED: RequestError = RequestError::bad("The request line is not a method, a target and a version.");
+    const MALFORMED: RequestError =
+        RequestError::bad("The request line is not a method, a target and a version.");
     let is_space = |b: &u8| *b == b' ';
     let first = line.iter().position(is_space).ok_or(MALFORMED)?;
     let last = line.iter().rposition(is_space).ok_or(MALFORMED)?;
@@ -261,7 +273,9 @@ fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     }
     // A space in here is a doubled one, or one that the client forgot to encode.
     if target.is_empty() || target.iter().any(|b| *b <= b' ' || *b == 0x7f || *b == b'#') {
-        return Err(RequestError::bad("The request target has a character that must be percent-encoded."));
+        return Err(RequestError::bad(
+            "The request target has a character that must be percent-encoded.",
+        ));
     }
     Ok([method, target, version])
 }
@@ -270,8 +284,12 @@ impl Version {
     fn parse(text: &[u8]) -> Result<Version, RequestError> {
         match text {
             b"HTTP/1.0" => Ok(Version::Http10),
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Ok(Version::Http11),
-            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => {
+                Ok(Version::Http11)
+            }
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
                 Err(RequestError::new(Status::VersionNotSupported, "This server speaks HTTP/1.1."))
             }
             _ => Err(RequestError::bad("The request line does not end in an HTTP version.")),
@@ -291,14 +309,22 @@ impl Method {
             b"OPTIONS" => Method::Options,
             b"TRACE" => Method::Trace,
             b"PATCH" => Method::Patch,
-            _ => return Err(RequestError::new(Status::NotImplemented, "This server does not know the method.")),
+            _ => {
+                return Err(RequestError::new(
+                    Status::NotImplemented,
+                    "This server does not know the method.",
+                ));
+            }
         })
     }
 }
 
 impl<'a> Target<'a> {
     /// The target, and the authority if it is in absolute-form.
-    fn parse(target: &'a [u8], method: Method) -> Result<(Target<'a>, Option<&'a [u8]>), RequestError> {
+    fn parse(
+        target: &'a [u8],
+        method: Method,
+    ) -> Result<(Target<'a>, Option<&'a [u8]>), RequestError> {
         let (path_and_query, authority) = match target {
             _ if method == Method::Connect => return Ok((Target::Authority, None)),
             [b'/', ..] => (target, None),
@@ -308,8 +334,9 @@ impl<'a> Target<'a> {
                     let (start, rest) = target.split_at_checked(scheme.len())?;
                     start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
                 });
-                let rest = after_scheme
-                    .ok_or(RequestError::bad("The request target is neither a path nor an http address."))?;
+                let rest = after_scheme.ok_or(RequestError::bad(
+                    "The request target is neither a path nor an http address.",
+                ))?;
                 let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
                 (&rest[end..], Some(&rest[..end]))
             }
@@ -325,7 +352,11 @@ impl<'a> Target<'a> {
 
 /// Exactly one Host in HTTP/1.1, at most one in 1.0, and valid beside an absolute-form target too, whose
 /// authority wins (RFC 9112 sections 3.2 and 3.2.2).
-fn check_host(fields: &Fields<'_>, authority: Option<&[u8]>, version: Version) -> Result<(), RequestError> {
+fn check_host(
+    fields: &Fields<'_>,
+    authority: Option<&[u8]>,
+    version: Version,
+) -> Result<(), RequestError> {
     let mut hosts = fields.values("host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host::is_valid(host) => {}
@@ -360,7 +391,10 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn parse<'h>(head: Head<'a>, storage: &'h mut FieldStorage<'a>) -> Result<Fields<'h>, RequestError> {
+    fn parse<'h>(
+        head: Head<'a>,
+        storage: &'h mut FieldStorage<'a>,
+    ) -> Result<Fields<'h>, RequestError> {
         let FieldStorage(storage) = storage;
         if head.field_lines > FIELDS_MAX {
             return Err(FIELDS_TOO_LARGE);
@@ -368,12 +402,17 @@ impl<'a> Fields<'a> {
         storage.clear();
         storage.extend(std::iter::repeat_n(httparse::EMPTY_HEADER, head.field_lines));
         match httparse::parse_headers(head.fields(), storage) {
-            Ok(httparse::Status::Complete((_, lines))) => {
-                Ok(Fields { lines, marks: lines.iter().fold(0, |marks, line| marks | mark(line.name)) })
-            }
+            Ok(httparse::Status::Complete((_, lines))) => Ok(Fields {
+                lines,
+                marks: lines.iter().fold(0, |marks, line| marks | mark(line.name)),
+            }),
             Ok(httparse::Status::Partial) => Err(RequestError::bad("The head is malformed.")),
-            Err(httparse::Error::HeaderName) => Err(RequestError::bad("A field's name is malformed.")),
-            Err(httparse::Error::HeaderValue) => Err(RequestError::bad("A field's value has a forbidden character.")),
+            Err(httparse::Error::HeaderName) => {
+                Err(RequestError::bad("A field's name is malformed."))
+            }
+            Err(httparse::Error::HeaderValue) => {
+                Err(RequestError::bad("A field's value has a forbidden character."))
+            }
             Err(_) => Err(RequestError::bad("A field line is malformed.")),
         }
     }
@@ -400,12 +439,14 @@ impl<'a> Fields<'a> {
     /// Whether `member`, in any case, is one of the list called `name`.
     #[inline(always)]
     pub fn has_member(self, name: &'static str, member: &str) -> bool {
-        self.may_have(name) && self.list(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
+        self.may_have(name)
+            && self.list(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
     }
 
     /// Whether Accept names `media_type` itself, whatever its parameters. A star does not.
     pub fn accepts(self, media_type: &str) -> bool {
-        let essence = |range: &'a [u8]| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let essence =
+            |range: &'a [u8]| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         self.list("accept").any(|range| essence(range).eq_ignore_ascii_case(media_type.as_bytes()))
     }
 
@@ -444,7 +485,9 @@ impl Framing {
             (true, _) if version == Version::Http10 => {
                 Err(RequestError::bad("Transfer-Encoding has no place in HTTP/1.0."))
             }
-            (true, Some(_)) => Err(RequestError::bad("Content-Length and Transfer-Encoding contradict each other.")),
+            (true, Some(_)) => Err(RequestError::bad(
+                "Content-Length and Transfer-Encoding contradict each other.",
+            )),
             (true, None) => transfer_coding(fields),
         }
     }
@@ -457,7 +500,10 @@ fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, RequestError> {
         for value in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             // An empty value is no digits, and from_str would take a sign.
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-            let one = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
+            let one = std::str::from_utf8(value)
+                .ok()
+                .filter(|_| digits)
+                .and_then(|text| text.parse::<u64>().ok());
             let one = one.ok_or(RequestError::bad("The Content-Length is not a number."))?;
             if length.is_some_and(|length| length != one) {
                 return Err(RequestError::bad("There are two different Content-Lengths."));
@@ -476,11 +522,15 @@ fn transfer_coding(fields: &Fields<'_>) -> Result<Framing, RequestError> {
     match (count, last) {
         (1, Some(last)) if is_chunked(last) => match fields.list("transfer-encoding").count() {
             1 => Ok(Framing::Chunked),
-            _ => Err(RequestError::new(Status::NotImplemented, "This server knows no transfer coding but chunked.")),
+            _ => Err(RequestError::new(
+                Status::NotImplemented,
+                "This server knows no transfer coding but chunked.",
+            )),
         },
-        (0, Some(_)) => {
-            Err(RequestError::new(Status::NotImplemented, "This server knows no transfer coding but chunked."))
-        }
+        (0, Some(_)) => Err(RequestError::new(
+            Status::NotImplemented,
+            "This server knows no transfer coding but chunked.",
+        )),
         _ => Err(RequestError::bad("The transfer coding chunked must come once, and last.")),
     }
 }
@@ -496,7 +546,9 @@ mod tests {
                     accept-language referer cookie origin dnt priority te";
         let rare = "content-length transfer-encoding expect authorization if-match if-none-match if-modified-since \
                     if-unmodified-since range if-range";
-        for (sent, rare) in sent.split(' ').flat_map(|sent| rare.split(' ').map(move |rare| (sent, rare))) {
+        for (sent, rare) in
+            sent.split(' ').flat_map(|sent| rare.split(' ').map(move |rare| (sent, rare)))
+        {
             assert_ne!(mark(sent), mark(rare), "{sent} and {rare}");
         }
     }

@@ -78,7 +78,10 @@ impl FieldBlock {
             self.own.reserve(OWN_BYTES_TYPICAL);
         }
         let value = value.as_ref();
-        debug_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n')), "a line end in the value of {name}");
+        debug_assert!(
+            !value.iter().any(|b| matches!(b, b'\r' | b'\n')),
+            "a line end in the value of {name}"
+        );
         self.own.extend_from_slice(name.as_bytes());
         self.own.extend_from_slice(b": ");
         self.own.extend_from_slice(value);

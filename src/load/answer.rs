@@ -106,7 +106,9 @@ impl Head {
             // The first letter and the length of the name tell most fields apart without a comparison.
             match line.first().map(u8::to_ascii_lowercase) {
                 Some(b'c') => {}
-                Some(b't') if value_of(line, b"transfer-encoding").is_some() => return Err(Malformed),
+                Some(b't') if value_of(line, b"transfer-encoding").is_some() => {
+                    return Err(Malformed);
+                }
                 _ => continue,
             }
             if let Some(value) = value_of(line, b"content-length") {
@@ -166,7 +168,11 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(AnswerReader::default().next(&mut head.as_bytes()), Err(Malformed), "{head}");
+            assert_eq!(
+                AnswerReader::default().next(&mut head.as_bytes()),
+                Err(Malformed),
+                "{head}"
+            );
         }
     }
 }

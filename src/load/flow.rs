@@ -69,17 +69,24 @@ impl Flow {
 
     /// Starts to connect. What is owed will be asked for (again).
     pub(super) fn connect(&mut self, address: SocketAddr, ask: &Ask) -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
         // What is sent in one piece waits for nothing.
         if ask.reuse == Reuse::KeepAlive {
             socket.set_tcp_nodelay(true)?;
         }
         match socket.connect(&address.into()) {
-            Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => return Err(error),
+            Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
+                return Err(error);
+            }
             _ => {}
         }
         self.unsent_bytes = self.owed.len() * ask.first().len();
-        self.link = Link::Open { socket: socket.into(), reader: AnswerReader::default(), is_made: false };
+        self.link =
+            Link::Open { socket: socket.into(), reader: AnswerReader::default(), is_made: false };
         Ok(())
     }
 
@@ -110,7 +117,9 @@ impl Flow {
     /// owed at most, and all alike.
     pub(super) fn write(&mut self, batches: &[Vec<u8>]) -> Result<(), Fault> {
         let batch = &batches[self.turn % batches.len()];
-        let Link::Open { socket, is_made, .. } = &mut self.link else { return Ok(()) };
+        let Link::Open { socket, is_made, .. } = &mut self.link else {
+            return Ok(());
+        };
         while self.unsent_bytes > 0 {
             match socket.write(&batch[batch.len() - self.unsent_bytes..]) {
                 Ok(sent) => {
@@ -158,7 +167,9 @@ impl Flow {
         let now = Instant::now();
         // After the last answer nothing more is promised.
         while let Link::Open { reader, .. } = &mut self.link {
-            let Some(answer) = reader.next(&mut bytes).map_err(|_| Fault::WrongLength)? else { break };
+            let Some(answer) = reader.next(&mut bytes).map_err(|_| Fault::WrongLength)? else {
+                break;
+            };
             // An answer that nobody asked for.
             let asked = self.owed.pop_front().ok_or(Fault::WrongLength)?;
             if answer.status != ask.status {
@@ -215,7 +226,11 @@ impl Flow {
 
     /// The fault of one that has waited too long.
     pub(super) fn lateness(&self) -> Fault {
-        if matches!(self.link, Link::Open { is_made: true, .. }) { Fault::Timeout } else { Fault::Connect }
+        if matches!(self.link, Link::Open { is_made: true, .. }) {
+            Fault::Timeout
+        } else {
+            Fault::Connect
+        }
     }
 }
 
@@ -240,7 +255,8 @@ pub(super) fn proven(
     let (mut reader, mut piece) = (AnswerReader::default(), [0; 16 * 1024]);
     loop {
         let length = socket.read(&mut piece)?;
-        let malformed = |_| io::Error::new(ErrorKind::InvalidData, "no answer that can be followed");
+        let malformed =
+            |_| io::Error::new(ErrorKind::InvalidData, "no answer that can be followed");
         match reader.next(&mut &piece[..length]).map_err(malformed)? {
             Some(answer) if answer.status != ask.status || answer.body_bytes != ask.body_bytes => {
                 let what = format!("status {} with {} bytes", answer.status, answer.body_bytes);

@@ -96,7 +96,9 @@ impl Ask {
     /// The same of each of `paths`, in turn: they have the same length, and so have their bodies. A connection begins with a path
     /// of its own and goes through them in leaps, so that no order of the server's helps it.
     pub fn get_each(host: &str, paths: &[String], body_bytes: u64) -> Ask {
-        let requests = paths.iter().map(|path| Ask::get(host, path, Reuse::KeepAlive, body_bytes).requests.remove(0));
+        let requests = paths
+            .iter()
+            .map(|path| Ask::get(host, path, Reuse::KeepAlive, body_bytes).requests.remove(0));
         Ask { requests: requests.collect(), reuse: Reuse::KeepAlive, status: 200, body_bytes }
     }
 
@@ -139,13 +141,21 @@ impl Load {
     /// The system's, or the server's: no answer to the first request, or not the right one.
     pub fn open(plan: Plan) -> io::Result<Load> {
         let poll = Poll::new()?;
-        let kept = Ask { requests: vec![without_close(plan.ask.first())], reuse: Reuse::KeepAlive, ..plan.ask.clone() };
-        let connections = plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
+        let kept = Ask {
+            requests: vec![without_close(plan.ask.first())],
+            reuse: Reuse::KeepAlive,
+            ..plan.ask.clone()
+        };
+        let connections =
+            plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
         let give_up = Instant::now() + PATIENCE + PATIENCE_MORE * connections as u32;
         let open = |_| proven_or_why(plan.address, &kept, give_up);
         let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
-        let slow =
-            plan.slow.clone().map(|readers| SlowClients::open(plan.address, readers, &kept, give_up)).transpose()?;
+        let slow = plan
+            .slow
+            .clone()
+            .map(|readers| SlowClients::open(plan.address, readers, &kept, give_up))
+            .transpose()?;
         let mut flows = Vec::with_capacity(plan.active);
         for key in 0..plan.active {
             if plan.ask.reuse == Reuse::Never {
@@ -166,7 +176,12 @@ impl Load {
         }
         Ok(Load {
             poll,
-            batches: plan.ask.requests.iter().map(|request| request.repeat(plan.depth.max(1))).collect(),
+            batches: plan
+                .ask
+                .requests
+                .iter()
+                .map(|request| request.repeat(plan.depth.max(1)))
+                .collect(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             free: (0..plan.active).collect(),
             flows,
@@ -206,7 +221,9 @@ impl Load {
             if let Some(schedule) = self.schedule.as_ref().filter(|_| now < end) {
                 schedule.wind(now)?;
             }
-            let wakes = [look_around, give_up].into_iter().chain(self.slow.as_ref().map(SlowClients::next_tick));
+            let wakes = [look_around, give_up]
+                .into_iter()
+                .chain(self.slow.as_ref().map(SlowClients::next_tick));
             let wake = wakes.chain((now < end).then_some(end)).min().unwrap_or(give_up);
             match self.poll.poll(&mut events, Some(wake.saturating_duration_since(now))) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -215,7 +232,12 @@ impl Load {
             now = Instant::now();
             window.count_in_flight(self.in_flight, now);
             for event in events.iter().filter(|event| event.token() != SCHEDULE) {
-                self.go_on(event.token().0, event.is_read_closed() || event.is_error(), end, &mut window);
+                self.go_on(
+                    event.token().0,
+                    event.is_read_closed() || event.is_error(),
+                    end,
+                    &mut window,
+                );
             }
             if let Some(slow) = &mut self.slow {
                 slow.read(now, &mut self.scratch, &self.plan.ask, &mut window);
@@ -281,7 +303,9 @@ impl Load {
             // it is; else there is nothing to be told of but the answer.
             flow.write(&self.batches)?;
             let interest = if flow.is_sent() { Interest::READABLE } else { BOTH };
-            flow.socket().map_or(Ok(()), |socket| watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect))
+            flow.socket().map_or(Ok(()), |socket| {
+                watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect)
+            })
         });
         if let Err(fault) = watched {
             self.fail(key, fault, window);
@@ -293,8 +317,9 @@ impl Load {
         let flow = &mut self.flows[key];
         let owed = flow.owed();
         let was_free = flow.state() == State::Free;
-        let read =
-            flow.write(&self.batches).and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
+        let read = flow
+            .write(&self.batches)
+            .and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
         let answered = owed - flow.owed();
         if answered > 0 && self.schedule.is_some() {
             // In a closed loop the next request follows at once, and once a turn is enough.

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 /// When requests are sent.
@@ -36,7 +37,10 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(per_second: f64) -> io::Result<Schedule> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
         let interval = Duration::from_secs_f64(1.0 / per_second.clamp(0.01, 1e7));
         let now = Instant::now();
         Ok(Schedule { timer, interval, next: now, end: now })
@@ -50,7 +54,8 @@ impl Schedule {
     pub(super) fn wind(&self, now: Instant) -> io::Result<()> {
         // Zero would stop it.
         let until = self.next.saturating_duration_since(now).max(Duration::from_nanos(1));
-        let value = Timespec { tv_sec: until.as_secs() as i64, tv_nsec: until.subsec_nanos().into() };
+        let value =
+            Timespec { tv_sec: until.as_secs() as i64, tv_nsec: until.subsec_nanos().into() };
         let times = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &times)?;
         Ok(())

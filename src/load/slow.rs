@@ -50,8 +50,14 @@ impl SlowClients {
         small: &Ask,
         give_up: Instant,
     ) -> io::Result<SlowClients> {
-        let clients = (0..readers.connections).map(|_| SlowClient::open(address, &readers.ask, small, give_up));
-        Ok(SlowClients { clients: clients.collect::<io::Result<_>>()?, readers, address, next_tick: Instant::now() })
+        let clients = (0..readers.connections)
+            .map(|_| SlowClient::open(address, &readers.ask, small, give_up));
+        Ok(SlowClients {
+            clients: clients.collect::<io::Result<_>>()?,
+            readers,
+            address,
+            next_tick: Instant::now(),
+        })
     }
 
     /// When they read next.
@@ -60,7 +66,13 @@ impl SlowClients {
     }
 
     /// Lets each of them read its share, if the time has come.
-    pub(super) fn read(&mut self, now: Instant, scratch: &mut [u8], small: &Ask, window: &mut Window) {
+    pub(super) fn read(
+        &mut self,
+        now: Instant,
+        scratch: &mut [u8],
+        small: &Ask,
+        window: &mut Window,
+    ) {
         if now < self.next_tick {
             return;
         }
@@ -71,7 +83,9 @@ impl SlowClients {
             if client.read(&mut scratch[..share], &self.readers.ask, window).is_err() {
                 window.failed(Fault::ClosedEarly, 1);
                 // If it fails, too, the next tick finds the old socket closed and tries again.
-                if let Ok(fresh) = SlowClient::open(self.address, &self.readers.ask, small, now + TICK) {
+                if let Ok(fresh) =
+                    SlowClient::open(self.address, &self.readers.ask, small, now + TICK)
+                {
                     *client = fresh;
                 }
             }
@@ -80,7 +94,12 @@ impl SlowClients {
 }
 
 impl SlowClient {
-    fn open(address: SocketAddr, ask: &Ask, small: &Ask, give_up: Instant) -> io::Result<SlowClient> {
+    fn open(
+        address: SocketAddr,
+        ask: &Ask,
+        small: &Ask,
+        give_up: Instant,
+    ) -> io::Result<SlowClient> {
         let mut socket = proven(address, small, give_up, Some(RECEIVE_BUFFER_BYTES))?;
         socket.write_all(ask.first())?;
         Ok(SlowClient { socket, reader: AnswerReader::default() })

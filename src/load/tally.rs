@@ -59,8 +59,10 @@ const DIGITS: u8 = 3;
 
 impl Window {
     pub(super) fn begin(now: Instant, is_paced: bool) -> Window {
-        let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS).expect("the bounds are constants that it takes");
+        let histogram = || {
+            Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
+                .expect("the bounds are constants that it takes")
+        };
         let tally = Tally {
             duration: Duration::ZERO,
             answered: 0,
@@ -71,12 +73,19 @@ impl Window {
             in_flight_average: 0.0,
             client_cpu: Duration::ZERO,
         };
-        Window { start: now, cpu_before: thread_cpu_time(), tally, counted_until: now, in_flight_seconds: 0.0 }
+        Window {
+            start: now,
+            cpu_before: thread_cpu_time(),
+            tally,
+            counted_until: now,
+            in_flight_seconds: 0.0,
+        }
     }
 
     /// So many requests were under way from the last call until `now`.
     pub(super) fn count_in_flight(&mut self, in_flight: usize, now: Instant) {
-        self.in_flight_seconds += in_flight as f64 * now.saturating_duration_since(self.counted_until).as_secs_f64();
+        self.in_flight_seconds +=
+            in_flight as f64 * now.saturating_duration_since(self.counted_until).as_secs_f64();
         self.counted_until = now;
     }
 
@@ -106,7 +115,8 @@ impl Window {
 
     pub(super) fn end(mut self, now: Instant) -> Tally {
         self.tally.duration = now - self.start;
-        self.tally.in_flight_average = self.in_flight_seconds / self.tally.duration.as_secs_f64().max(1e-9);
+        self.tally.in_flight_average =
+            self.in_flight_seconds / self.tally.duration.as_secs_f64().max(1e-9);
         self.tally.client_cpu = thread_cpu_time().saturating_sub(self.cpu_before);
         self.tally
     }

@@ -127,7 +127,8 @@ impl Sink {
             while state.lines.is_empty() && !state.is_over {
                 state = self.filled.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
             }
-            let gathers = |state: &mut SinkState| !state.is_over && state.lines.len() < BUFFER_BYTES_MAX;
+            let gathers =
+                |state: &mut SinkState| !state.is_over && state.lines.len() < BUFFER_BYTES_MAX;
             state = match self.filled.wait_timeout_while(state, GATHER, gathers) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -178,7 +179,13 @@ fn write_to_stdout(lines: &[u8]) -> rustix::io::Result<usize> {
     Ok(written)
 }
 
-fn format_line(format: LogFormat, out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) {
+fn format_line(
+    format: LogFormat,
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) {
     // Writing to a Vec cannot fail.
     let _ = match format {
         LogFormat::None => Ok(()),
@@ -188,13 +195,23 @@ fn format_line(format: LogFormat, out: &mut Vec<u8>, exchange: &Exchange, peer: 
     };
 }
 
-fn short_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) -> std::io::Result<()> {
+fn short_line(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) -> std::io::Result<()> {
     write!(out, "{} ", exchange.status.code())?;
     // The version is always the same and says nothing.
     let line = &exchange.request_line;
     let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
     escape(out, if line.is_empty() { b"-" } else { line }, b"");
-    write!(out, "  {}  {}", human::bytes(exchange.body_bytes), human::time(now.moment.since(exchange.started)))?;
+    write!(
+        out,
+        "  {}  {}",
+        human::bytes(exchange.body_bytes),
+        human::time(now.moment.since(exchange.started))
+    )?;
     if let Some(peer) = peer {
         write!(out, "  {peer}")?;
     }
@@ -202,14 +219,21 @@ fn short_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now:
     Ok(())
 }
 
-fn common_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) -> std::io::Result<()> {
+fn common_line(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) -> std::io::Result<()> {
     match peer {
         Some(peer) => write!(out, "{peer} - - [")?,
         None => write!(out, "- - - [")?,
     }
     // "Sun, 06 Nov 1994 08:49:37 GMT" → "06/Nov/1994:08:49:37 +0000"
     let date = now.date.as_bytes();
-    for part in [&date[5..7], b"/", &date[8..11], b"/", &date[12..16], b":", &date[17..25], b" +0000] \""] {
+    for part in
+        [&date[5..7], b"/", &date[8..11], b"/", &date[12..16], b":", &date[17..25], b" +0000] \""]
+    {
         out.extend_from_slice(part);
     }
     escape(out, &exchange.request_line, b"\"\\");
@@ -218,12 +242,21 @@ fn common_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now
     Ok(())
 }
 
-fn json_line(out: &mut Vec<u8>, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) -> std::io::Result<()> {
+fn json_line(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":", exchange.status.code())?;
     human::json_string(out, &exchange.request_line);
     let micros = now.moment.since(exchange.started).as_micros();
-    write!(out, ",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}", exchange.body_bytes, exchange.complete)?;
+    write!(
+        out,
+        ",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}",
+        exchange.body_bytes, exchange.complete
+    )?;
     if let Some(peer) = peer {
         write!(out, ",\"peer\":\"{peer}\"")?;
     }

@@ -52,9 +52,21 @@ struct Blocking {
 }
 
 /// Serves until it is told to stop and has finished. `tell` says that all is there that is needed.
-pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model, tell: impl FnOnce()) -> io::Result<()> {
+pub(super) fn run(
+    listener: Listener,
+    shared: Shared,
+    stop: Stop,
+    model: Model,
+    tell: impl FnOnce(),
+) -> io::Result<()> {
     let (mut signal, stopping, timeout) = (stop.waker()?, stop.flag(), stop.timeout());
-    let server = Arc::new(Blocking { listener, shared, live: Live::default(), resting: Mutex::default(), stopping });
+    let server = Arc::new(Blocking {
+        listener,
+        shared,
+        live: Live::default(),
+        resting: Mutex::default(),
+        stopping,
+    });
     let children = Children::new(Ledger::new("reaper", false).in_common(server.shared.account))?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
@@ -68,7 +80,9 @@ pub(super) fn run(listener: Listener, shared: Shared, stop: Stop, model: Model, 
     });
     tell();
     match model {
-        Model::Iterative => server.accept_and_serve(server.worker("iterative", super::CACHE_BYTES_MAX)),
+        Model::Iterative => {
+            server.accept_and_serve(server.worker("iterative", super::CACHE_BYTES_MAX))
+        }
         Model::Process => server.accept_and_fork(&children),
         Model::Thread => server.accept_and_spawn(),
         Model::Pool(threads) => server.accept_in_pool(threads)?,
@@ -89,8 +103,11 @@ impl Blocking {
     fn accept_in_pool(&self, threads: usize) -> io::Result<()> {
         std::thread::scope(|scope| {
             let started = (0..threads).try_for_each(|n| {
-                let worker = self.worker(&format!("pool {n}"), super::CACHE_BYTES_MAX / threads as u64);
-                std::thread::Builder::new().spawn_scoped(scope, move || self.accept_and_serve(worker)).map(drop)
+                let worker =
+                    self.worker(&format!("pool {n}"), super::CACHE_BYTES_MAX / threads as u64);
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || self.accept_and_serve(worker))
+                    .map(drop)
             });
             if started.is_err() {
                 // Fewer than were asked for is not what was asked for: those that did start end again.
@@ -110,14 +127,17 @@ impl Blocking {
             acceptor.ledger.tell(client.id, format_args!("a thread of its own"));
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
-                let mut worker = rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));
+                let mut worker =
+                    rested.unwrap_or_else(|| server.worker("thread", THREAD_CACHE_BYTES_MAX));
                 server.serve(client, &mut worker);
                 server.resting().push(worker);
                 drop(registered);
             });
             if let Err(error) = spawned {
                 // The connection went with its closure. The system has no thread to give.
-                acceptor.ledger.tell_of_worker(format_args!("spawn: {error}; it rests for a moment"));
+                acceptor
+                    .ledger
+                    .tell_of_worker(format_args!("spawn: {error}; it rests for a moment"));
                 std::thread::sleep(REST);
             }
         }
@@ -146,10 +166,14 @@ impl Blocking {
                 continue;
             };
             match self.listener.accept(&worker.ledger) {
-                Accepted::Connection(socket, peer) => return Some(worker.welcome(socket, peer, slot)),
+                Accepted::Connection(socket, peer) => {
+                    return Some(worker.welcome(socket, peer, slot));
+                }
                 Accepted::Nobody => {}
                 Accepted::Exhausted(errno) => {
-                    worker.ledger.tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
+                    worker
+                        .ledger
+                        .tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
                     std::thread::sleep(REST);
                 }
             }

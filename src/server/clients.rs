@@ -55,7 +55,9 @@ impl Clients {
     }
 
     fn serve_by(&mut self, key: usize, drive: impl FnOnce(&mut Client, &mut Worker) -> Drive) {
-        let Some(client) = self.slab.get_mut(key) else { return };
+        let Some(client) = self.slab.get_mut(key) else {
+            return;
+        };
         match drive(client, &mut self.worker) {
             Drive::Closed => return self.remove(key),
             Drive::Yielded => self.ready.push(key),
@@ -91,7 +93,9 @@ impl Clients {
     /// Tells those whose time is over.
     pub(super) fn meet_deadlines(&mut self) {
         let now = *self.worker.clock.now();
-        while let Some(key) = self.deadlines.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline()) {
+        while let Some(key) =
+            self.deadlines.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline())
+        {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
             // progress all the same. And what can be read it may not have told yet. A try shows both.
             self.set_readable(key, Readable::Yes);
@@ -143,6 +147,10 @@ impl Clients {
 
     /// When the loop has to come back by itself: at once if somebody yielded, or at the next deadline.
     pub(super) fn next_look(&mut self) -> Option<Moment> {
-        if self.ready.is_empty() { self.deadlines.next() } else { Some(self.worker.clock.now().moment) }
+        if self.ready.is_empty() {
+            self.deadlines.next()
+        } else {
+            Some(self.worker.clock.now().moment)
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Clock {
             let wall = SystemTime::now();
             let part = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
             self.now = Now::new(self.now.moment, wall - Duration::from_nanos(part.into()));
-            self.next_second = self.now.moment + (Duration::from_secs(1) - Duration::from_nanos(part.into()));
+            self.next_second =
+                self.now.moment + (Duration::from_secs(1) - Duration::from_nanos(part.into()));
         }
     }
 

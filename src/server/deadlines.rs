@@ -44,8 +44,14 @@ impl Deadlines {
 
     /// A key whose deadline, as `deadline_of` says it, has come. Those whose deadline has moved are entered
     /// again; those that have none any more are forgotten.
-    pub fn pop_due(&mut self, now: Moment, deadline_of: impl Fn(usize) -> Option<Moment>) -> Option<usize> {
-        while let Some(Reverse((look, key))) = self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now) {
+    pub fn pop_due(
+        &mut self,
+        now: Moment,
+        deadline_of: impl Fn(usize) -> Option<Moment>,
+    ) -> Option<usize> {
+        while let Some(Reverse((look, key))) =
+            self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now)
+        {
             self.looks.pop();
             // Otherwise an earlier look took its place; this one is left over.
             if self.scheduled[key] == Some(look) {

@@ -29,7 +29,10 @@ pub struct Door {
 
 /// Who came in.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "it is moved once, into the slab; a box would be one allocation more")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is moved once, into the slab; a box would be one allocation more"
+)]
 pub enum Admission {
     /// A connection.
     Client(Client),
@@ -49,7 +52,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Those among `clients` that have been idle for longest: kept connections first, then newcomers that only came to sit. Of few
 /// only a few: they are likely to be used again.
-pub fn oldest_idle<'a, Key>(clients: impl Iterator<Item = (Key, &'a Client)>, now: Moment) -> Vec<Key> {
+pub fn oldest_idle<'a, Key>(
+    clients: impl Iterator<Item = (Key, &'a Client)>,
+    now: Moment,
+) -> Vec<Key> {
     let idle = |(key, client): (Key, &Client)| {
         let idleness = client.connection.idleness()?;
         let counts = idleness.is_served || now.since(idleness.since) > SILENCE;
@@ -78,10 +84,14 @@ impl Door {
             return if self.someone_waits(worker) { Admission::Full } else { Admission::Nobody };
         };
         match self.listener.accept(&worker.ledger) {
-            Accepted::Connection(socket, peer) => Admission::Client(worker.welcome(socket, peer, slot)),
+            Accepted::Connection(socket, peer) => {
+                Admission::Client(worker.welcome(socket, peer, slot))
+            }
             Accepted::Nobody => Admission::Nobody,
             Accepted::Exhausted(errno) => {
-                worker.ledger.tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
+                worker
+                    .ledger
+                    .tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
                 self.rest(now)
             }
         }

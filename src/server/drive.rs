@@ -98,7 +98,9 @@ impl Client {
         self.asked = Asked::Nothing;
         match done {
             Done::Answer(finished) => self.connection.complete(finished, now),
-            Done::Read(Ok(bytes)) if bytes.is_empty() => self.connection.fail(CloseReason::FileTruncated),
+            Done::Read(Ok(bytes)) if bytes.is_empty() => {
+                self.connection.fail(CloseReason::FileTruncated)
+            }
             Done::Read(Ok(bytes)) => self.connection.fill(bytes),
             Done::Read(Err(_)) => self.connection.fail(CloseReason::Failed),
         }
@@ -124,7 +126,9 @@ impl Client {
     /// Lets a recv on a blocking socket wait until the deadline and no longer. `set` is what it waits now: most requests leave
     /// it as it is. A send waits for a part of its patience each time, and needs no telling.
     pub fn be_patient(&self, now: &Now, set: &mut Duration, ledger: &Ledger) {
-        let Some(deadline) = self.connection.deadline().filter(|_| self.connection.step() != Step::Send) else {
+        let Some(deadline) =
+            self.connection.deadline().filter(|_| self.connection.step() != Step::Send)
+        else {
             return;
         };
         // Rounded up, so that a deadline that is a moment nearer each time is still the same timeout, and the
@@ -135,8 +139,11 @@ impl Client {
         if time != *set {
             ledger.count(Call::Setsockopt);
             // If it fails the socket is broken, which the next read shows.
-            let _ =
-                rustix::net::sockopt::set_socket_timeout(&self.socket, rustix::net::sockopt::Timeout::Recv, Some(time));
+            let _ = rustix::net::sockopt::set_socket_timeout(
+                &self.socket,
+                rustix::net::sockopt::Timeout::Recv,
+                Some(time),
+            );
             *set = time;
         }
     }
@@ -182,7 +189,9 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                 understand(client, worker, 0);
                 ControlFlow::Continue(())
             }
-            Step::Receive if client.readable != Readable::No => receive(client, worker, RecvFlags::empty()),
+            Step::Receive if client.readable != Readable::No => {
+                receive(client, worker, RecvFlags::empty())
+            }
             Step::Receive | Step::Wait => ControlFlow::Break(Drive::Blocked),
             // Not even a blocking socket is to wait here: nothing need come.
             Step::Look => {
@@ -227,7 +236,8 @@ fn fail(client: &mut Client, errno: Errno) -> ControlFlow<Drive> {
 
 /// Reads once.
 fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> ControlFlow<Drive> {
-    let received = rustix::net::recv(&client.socket, &mut worker.scratch[..], flags).map(|(length, _)| length);
+    let received =
+        rustix::net::recv(&client.socket, &mut worker.scratch[..], flags).map(|(length, _)| length);
     worker.ledger.transfer(Call::Recv, client.id, received);
     match received {
         Ok(0) => client.connection.end_of_input(),
@@ -251,7 +261,8 @@ fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> Contro
 /// Gives the connection the first `length` bytes of what was read. What an answer takes long for is done by a helper, if the
 /// worker has any, or here.
 fn understand(client: &mut Client, worker: &mut Worker, length: usize) {
-    let deferred = client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
+    let deferred =
+        client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
     if let Some(deferred) = deferred
         && let Some(finished) = worker.delegate(client, deferred)
     {
@@ -307,7 +318,8 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
     match client.connection.output().chunk(&mut slices) {
         Chunk::Empty => (Ok(0), Offered::Memory { bytes: 0 }),
         Chunk::Memory { more } => {
-            let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+            let flags =
+                if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
             let (call, sent) = match &slices[..] {
                 [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
                 many => {
@@ -321,7 +333,8 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
         Chunk::File { file, range } => {
             let count = (range.end - range.start).min(SENDFILE_BYTES_MAX);
             let mut offset = range.start;
-            let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count as usize);
+            let sent =
+                rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count as usize);
             worker.ledger.transfer(Call::Sendfile, client.id, sent);
             (sent, Offered::File)
         }

@@ -103,7 +103,8 @@ impl Children {
                 // A parent that is ended at once, by a second signal or by force, takes its children with it; one that
                 // stops in order waits for them.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-                let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(client)));
+                let served =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| serve(client)));
                 // Not exit(): the parent's exit handlers and buffers are the parent's.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
             }
@@ -197,11 +198,22 @@ pub fn common_account(page: File) -> io::Result<&'static Counters> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     let length = size_of::<Counters>();
     if page.metadata()?.len() < length as u64 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the page for the ledger is too short"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the page for the ledger is too short",
+        ));
     }
     // SAFETY: a new mapping, at an address of the kernel's choice, that overlaps nothing.
-    let address =
-        unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &page, 0)? };
+    let address = unsafe {
+        mmap(
+            std::ptr::null_mut(),
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED,
+            &page,
+            0,
+        )?
+    };
     // SAFETY: the mapping begins on a page, so it is aligned, is as long as the type (checked above, and the file is
     // sealed by its maker against becoming shorter), and is never unmapped. The type is made of atomics only, for which every
     // bit pattern is a value and which others may change at any time.

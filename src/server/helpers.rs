@@ -76,12 +76,23 @@ pub struct Mailbox {
 impl Helpers {
     /// Has the work done, unless `asked` is dropped before, and the result put into `mailbox`. It comes back if there is
     /// too much of it.
-    pub fn submit(&self, connection: ConnectionId, asked: &Arc<()>, job: Job, mailbox: &Arc<Mailbox>) -> Option<Job> {
+    pub fn submit(
+        &self,
+        connection: ConnectionId,
+        asked: &Arc<()>,
+        job: Job,
+        mailbox: &Arc<Mailbox>,
+    ) -> Option<Job> {
         let mut state = lock(&self.0.state);
         if state.waiting.len() >= WAITING_MAX {
             return Some(job);
         }
-        state.waiting.push_back(Task { connection, job, mailbox: mailbox.clone(), asked: Arc::downgrade(asked) });
+        state.waiting.push_back(Task {
+            connection,
+            job,
+            mailbox: mailbox.clone(),
+            asked: Arc::downgrade(asked),
+        });
         // A thread that was woken is idle until it has taken its work: what waits has one each, or needs another.
         if state.waiting.len() > state.idle_threads && state.threads < THREADS_MAX {
             let pool = self.0.clone();

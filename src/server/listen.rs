@@ -86,13 +86,15 @@ impl Listener {
     /// What was passed is no listening TCP socket.
     pub fn passed(waiting: Waiting, count: usize) -> io::Result<Option<Vec<Listener>>> {
         let mut passed = listenfd::ListenFd::from_env();
-        let sockets = (0..passed.len()).map(|n| passed.take_tcp_listener(n).map(|socket| socket.map(Socket::from)));
+        let sockets = (0..passed.len())
+            .map(|n| passed.take_tcp_listener(n).map(|socket| socket.map(Socket::from)));
         let sockets = sockets.collect::<io::Result<Option<Vec<Socket>>>>()?.unwrap_or_default();
         if sockets.is_empty() {
             return Ok(None);
         }
         let needed = sockets.iter().cycle().take(count.max(sockets.len()));
-        let listeners = needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Holder::Another));
+        let listeners =
+            needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Holder::Another));
         listeners.collect::<io::Result<Vec<Listener>>>().map(Some)
     }
 
@@ -141,7 +143,9 @@ impl Listener {
         loop {
             ledger.count(Call::Accept);
             return match (rustix::net::acceptfrom_with(&self.fd, flags), self.waiting) {
-                (Ok((socket, peer)), _) => Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok())),
+                (Ok((socket, peer)), _) => {
+                    Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok()))
+                }
                 // A thread that waits is to see why it was woken. One that doesn't has to know whether somebody waits: it is told
                 // of a newcomer once.
                 (Err(Errno::INTR), Waiting::Never) => continue,

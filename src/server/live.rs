@@ -57,7 +57,8 @@ impl Live {
     pub(super) fn wait_until_empty(&self) {
         let mut sockets = self.lock();
         while !sockets.is_empty() {
-            sockets = self.0.one_left.wait(sockets).unwrap_or_else(|poisoned| poisoned.into_inner());
+            sockets =
+                self.0.one_left.wait(sockets).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
     }
 

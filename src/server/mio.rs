@@ -61,11 +61,23 @@ enum Phase {
 
 impl Reactor {
     /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
-    pub(super) fn new(door: Door, worker: impl FnOnce(Waker) -> Worker, stop: &Stop) -> io::Result<Reactor> {
+    pub(super) fn new(
+        door: Door,
+        worker: impl FnOnce(Waker) -> Worker,
+        stop: &Stop,
+    ) -> io::Result<Reactor> {
         let (poll, alarm, signal) = (Poll::new()?, Alarm::new()?, stop.waker()?);
-        poll.registry().register(&mut SourceFd(&door.listener().as_fd().as_raw_fd()), LISTENER, Interest::READABLE)?;
+        poll.registry().register(
+            &mut SourceFd(&door.listener().as_fd().as_raw_fd()),
+            LISTENER,
+            Interest::READABLE,
+        )?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
-        poll.registry().register(&mut SourceFd(&alarm.as_fd().as_raw_fd()), ALARM, Interest::READABLE)?;
+        poll.registry().register(
+            &mut SourceFd(&alarm.as_fd().as_raw_fd()),
+            ALARM,
+            Interest::READABLE,
+        )?;
         let worker = worker(Waker::new(poll.registry(), OTHERS)?);
         let phase = Phase::Serving { door, may_wait: false, _signal: signal };
         Ok(Reactor { poll, alarm, phase, clients: Clients::new(worker), timeout: stop.timeout() })
@@ -81,7 +93,10 @@ impl Reactor {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.clients.worker.clock.tick(),
             }
-            self.clients.worker.ledger.tell_of_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
+            self.clients
+                .worker
+                .ledger
+                .tell_of_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
             self.clients.serve_ready();
             for event in &events {
                 match event.token() {
@@ -103,7 +118,9 @@ impl Reactor {
                 }
             }
             self.clients.meet_deadlines();
-            if let (Phase::Serving { door, .. }, true) = (&mut self.phase, self.clients.len() < before) {
+            if let (Phase::Serving { door, .. }, true) =
+                (&mut self.phase, self.clients.len() < before)
+            {
                 door.reopen();
             }
             self.accept();
@@ -119,9 +136,15 @@ impl Reactor {
             match door.admit(&mut self.clients.worker) {
                 Admission::Client(client) => {
                     let registry = self.poll.registry();
-                    let Some((key, client)) = self.clients.insert(client) else { continue };
+                    let Some((key, client)) = self.clients.insert(client) else {
+                        continue;
+                    };
                     let both = Interest::READABLE | Interest::WRITABLE;
-                    let registered = registry.register(&mut SourceFd(&client.socket().as_raw_fd()), Token(key), both);
+                    let registered = registry.register(
+                        &mut SourceFd(&client.socket().as_raw_fd()),
+                        Token(key),
+                        both,
+                    );
                     self.clients.worker.ledger.count(Call::EpollCtl);
                     if registered.is_err() {
                         // The kernel's own limit of watches: without one it would never be heard of again.
@@ -161,7 +184,8 @@ impl Reactor {
     fn stop(&mut self) {
         self.listener_is_ready();
         self.accept();
-        self.phase = Phase::Draining { until: self.clients.worker.clock.now().moment + self.timeout };
+        self.phase =
+            Phase::Draining { until: self.clients.worker.clock.now().moment + self.timeout };
         self.clients.stop();
     }
 

@@ -129,7 +129,8 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     };
     let mut listeners = match Listener::passed(waiting, listeners)? {
         Some(passed) => passed,
-        None => Listener::bind(address, waiting, listeners).map_err(|error| error_with(address, &error))?,
+        None => Listener::bind(address, waiting, listeners)
+            .map_err(|error| error_with(address, &error))?,
     };
     privileges.drop(&root)?;
     let address = listeners[0].address();
@@ -153,19 +154,30 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
     match strategy {
         Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop, ready)?,
         Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(&shared, CACHE_BYTES_MAX, None);
+            let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(
+                &shared,
+                CACHE_BYTES_MAX,
+                None,
+            );
             let door = Door::new(listeners.remove(0), shared.slots);
             ready();
             poll_list::PollList::new(worker, pause).run(door, &stop);
         }
-        Strategy::Blocking(model) => blocking::run(listeners.remove(0), shared, stop, model, ready)?,
+        Strategy::Blocking(model) => {
+            blocking::run(listeners.remove(0), shared, stop, model, ready)?
+        }
     }
     log_writer.finish();
     Ok(())
 }
 
 /// One reactor a thread, the last on this one.
-fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop, ready: impl FnOnce()) -> io::Result<()> {
+fn run_reactors(
+    listeners: Vec<Listener>,
+    shared: &Shared,
+    stop: &Stop,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
     let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
@@ -180,10 +192,12 @@ fn run_reactors(listeners: Vec<Listener>, shared: &Shared, stop: &Stop, ready: i
     let last = reactors.pop();
     ready();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = reactors.into_iter().map(|reactor| scope.spawn(|| reactor.run())).collect();
+        let threads: Vec<_> =
+            reactors.into_iter().map(|reactor| scope.spawn(|| reactor.run())).collect();
         let mut result = last.map_or(Ok(()), mio::Reactor::run);
         for thread in threads {
-            result = result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            result =
+                result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         result
     })
@@ -201,7 +215,8 @@ fn places(wanted: Option<NonZeroUsize>) -> usize {
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
         // If it is refused, what there is must do.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+        let _ =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
     match getrlimit(Resource::Nofile).current {
         Some(descriptors) => places.min(descriptors.saturating_sub(KEPT).max(1) as usize),

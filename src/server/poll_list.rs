@@ -65,7 +65,9 @@ impl PollList {
         if found_nothing && !self.pause.is_zero() {
             self.worker.ledger.count(Call::Sleep);
             if !self.clients.is_empty() {
-                self.worker.ledger.tell_of_worker(format_args!("sleep for {}", human::time(self.pause)));
+                self.worker
+                    .ledger
+                    .tell_of_worker(format_args!("sleep for {}", human::time(self.pause)));
             }
             std::thread::sleep(self.pause);
         }

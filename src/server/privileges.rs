@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetStatus,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus,
 };
 use nix::unistd::{User, setgid, setgroups, setuid};
 
@@ -29,7 +29,11 @@ impl Privileges {
     pub fn drop(&self, root: &Root) -> io::Result<()> {
         if let Some(user) = &self.user {
             // The groups first: without the user's rights they can't be changed any more.
-            let become_user = || setgroups(&[user.gid]).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid));
+            let become_user = || {
+                setgroups(&[user.gid])
+                    .and_then(|()| setgid(user.gid))
+                    .and_then(|()| setuid(user.uid))
+            };
             let with_option = |error| error_with(format_args!("--user {}", user.name), &error);
             become_user().map_err(|errno| with_option(errno.into()))?;
             root.check_access().map_err(with_option)?;
@@ -53,7 +57,11 @@ fn confine(root: Option<PathBuf>) -> Result<(), String> {
         .and_then(Ruleset::create)
         .map_err(refused)?;
     if let Some(root) = root {
-        let readable = if root.is_dir() { AccessFs::ReadFile | AccessFs::ReadDir } else { AccessFs::ReadFile.into() };
+        let readable = if root.is_dir() {
+            AccessFs::ReadFile | AccessFs::ReadDir
+        } else {
+            AccessFs::ReadFile.into()
+        };
         let beneath = PathFd::new(&root).map_err(|error| format!("--confine: {error}"))?;
         rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(refused)?;
     }

@@ -51,7 +51,8 @@ impl Stop {
     /// Ends the process if it has not ended by itself a second after its time to stop. Whatever holds it up (a log that nobody
     /// reads, a disk that does not answer) has had its chance.
     fn watch(&self) -> io::Result<()> {
-        let (requested, mut signal, patience) = (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
+        let (requested, mut signal, patience) =
+            (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
         let watch = move || {
             while !requested.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
             std::thread::sleep(patience);

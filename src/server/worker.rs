@@ -77,7 +77,12 @@ impl Worker {
         let ledger = Arc::new(Ledger::new(name, shared.trace).in_common(shared.account));
         Worker {
             clock: Clock::new(pace),
-            site: Site::new(shared.root.clone(), shared.policy.clone(), ledger.clone(), cache_bytes_max),
+            site: Site::new(
+                shared.root.clone(),
+                shared.policy.clone(),
+                ledger.clone(),
+                cache_bytes_max,
+            ),
             ledger,
             moved_bytes: 0,
             log: shared.log.clone(),
@@ -90,12 +95,26 @@ impl Worker {
     }
 
     /// The same, for a loop that must not block; `waker` wakes it when an answer is made. Its memory is of another size.
-    pub fn with_helpers(self, shared: &Shared, cache_bytes_max: u64, waker: Option<mio::Waker>) -> Worker {
+    pub fn with_helpers(
+        self,
+        shared: &Shared,
+        cache_bytes_max: u64,
+        waker: Option<mio::Waker>,
+    ) -> Worker {
         let helpers = shared.helpers.clone();
-        let site = Site::unhurried(shared.root.clone(), shared.policy.clone(), self.ledger.clone(), cache_bytes_max);
+        let site = Site::unhurried(
+            shared.root.clone(),
+            shared.policy.clone(),
+            self.ledger.clone(),
+            cache_bytes_max,
+        );
         let mailbox = Arc::new(Mailbox::new(waker));
         shared.slots.share_with(mailbox.clone());
-        Worker { delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 }, site, ..self }
+        Worker {
+            delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 },
+            site,
+            ..self
+        }
     }
 
     /// Has an answer made. It comes back at once if there is nobody else to make it.
@@ -107,12 +126,15 @@ impl Worker {
         match &mut self.delegation {
             Delegation::Nobody => Some(deferred.finish()),
             Delegation::Helpers { helpers, mailbox, outstanding } => {
-                self.ledger.tell(client.id, format_args!("the answer takes long: handed to a helper"));
+                self.ledger
+                    .tell(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
                 let asked = Arc::default();
                 let refused = helpers.submit(client.id, &asked, Job::Answer(deferred), mailbox);
                 client.asked = Asked::Answer(asked);
-                let Some(Job::Answer(refused)) = refused else { return None };
+                let Some(Job::Answer(refused)) = refused else {
+                    return None;
+                };
                 *outstanding -= 1;
                 Some(refused.refuse())
             }
@@ -121,8 +143,15 @@ impl Worker {
 
     /// Has `range` of `file`, or the first of it, read by a helper. False if there is nobody who would: then it is to be
     /// read here.
-    pub(super) fn has_read(&mut self, client: &mut Client, file: site::File, range: Range<u64>) -> bool {
-        let Delegation::Helpers { helpers, mailbox, outstanding } = &mut self.delegation else { return false };
+    pub(super) fn has_read(
+        &mut self,
+        client: &mut Client,
+        file: site::File,
+        range: Range<u64>,
+    ) -> bool {
+        let Delegation::Helpers { helpers, mailbox, outstanding } = &mut self.delegation else {
+            return false;
+        };
         self.ledger.tell(client.id, format_args!("the file may take long: handed to a helper"));
         let asked = Arc::default();
         let job = Job::Read(Excerpt::new(file, range, self.ledger.clone()));
@@ -205,7 +234,11 @@ impl Slots {
 
     /// Asks every worker to end some of its idle connections.
     pub fn ask_for_room(&self) {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|worker| worker.ask_for_room());
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|worker| worker.ask_for_room());
     }
 
     /// A place, if one is free.

@@ -18,13 +18,21 @@ pub struct Credentials {
 impl Credentials {
     /// Whether a request brings them. How long that takes tells nothing of how much of them is right.
     pub fn admit(&self, request: &Request<'_>) -> bool {
-        let Some(value) = request.fields.values("authorization").next() else { return false };
-        let Some((scheme, token)) = value.split_at_checked(6) else { return false };
+        let Some(value) = request.fields.values("authorization").next() else {
+            return false;
+        };
+        let Some((scheme, token)) = value.split_at_checked(6) else {
+            return false;
+        };
         if !scheme.eq_ignore_ascii_case(b"Basic ") {
             return false;
         }
-        let Ok(pair) = base64::engine::general_purpose::STANDARD.decode(token.trim_ascii()) else { return false };
-        let Some(colon) = memchr::memchr(b':', &pair) else { return false };
+        let Ok(pair) = base64::engine::general_purpose::STANDARD.decode(token.trim_ascii()) else {
+            return false;
+        };
+        let Some(colon) = memchr::memchr(b':', &pair) else {
+            return false;
+        };
         let (user, password) = (&pair[..colon], &pair[colon + 1..]);
         // Of the user's name a hash is compared, too: its length is nobody's business.
         let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
@@ -37,7 +45,8 @@ impl FromStr for Credentials {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Credentials, String> {
-        const FORM: &str = "USER:SHA256 is needed, the hash of the password in 64 hexadecimal digits";
+        const FORM: &str =
+            "USER:SHA256 is needed, the hash of the password in 64 hexadecimal digits";
         let (user, hash) = text.split_once(':').ok_or(FORM)?;
         if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(FORM.to_owned());

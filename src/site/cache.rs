@@ -105,7 +105,8 @@ impl Weighter<Box<[u8]>, Entry> for Weight {
         const BOOKKEEPING: usize = 128;
         let held = match &entry.known {
             Known::File(file) => {
-                let beside: usize = file.beside.iter().map(|beside| beside.representation.weight()).sum();
+                let beside: usize =
+                    file.beside.iter().map(|beside| beside.representation.weight()).sum();
                 let gzip = if let Gzip::Made(gzip) = &file.gzip { gzip.weight() } else { 0 };
                 file.plain.weight() + beside + gzip
             }
@@ -117,7 +118,12 @@ impl Weighter<Box<[u8]>, Entry> for Weight {
 
 impl FileCache {
     /// An empty memory of at most `bytes_max`.
-    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, bytes_max: u64) -> FileCache {
+    pub fn new(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        bytes_max: u64,
+    ) -> FileCache {
         const TYPICAL_BYTES: u64 = 4096;
         let entries = Cache::with_weighter((bytes_max / TYPICAL_BYTES) as usize, bytes_max, Weight);
         FileCache { root, policy, ledger, entries, followed: None }
@@ -152,7 +158,8 @@ impl FileCache {
             (Some(Coding::Gzip), Gzip::Made(gzip)) => gzip.clone(),
             (Some(Coding::Gzip), Gzip::NotYet) => self.make_gzip(path, file, now),
             (Some(chosen), _) => {
-                let found = file.beside.iter().find(|beside| beside.representation.coding == Some(chosen));
+                let found =
+                    file.beside.iter().find(|beside| beside.representation.coding == Some(chosen));
                 found.map_or(&file.plain, |beside| &beside.representation).clone()
             }
         }
@@ -181,7 +188,13 @@ impl FileCache {
         self.root.open_folder(path, &self.ledger)
     }
 
-    fn ask_disk(&mut self, path: &SitePath<'_>, key: Box<[u8]>, stale: Option<Known>, now: &Now) -> Known {
+    fn ask_disk(
+        &mut self,
+        path: &SitePath<'_>,
+        key: Box<[u8]>,
+        stale: Option<Known>,
+        now: &Now,
+    ) -> Known {
         if self.followed.is_none_or(|followed| now.moment.since(followed) >= ROOT_FRESH) {
             self.root.follow(&self.ledger);
             self.followed = Some(now.moment);
@@ -198,7 +211,10 @@ impl FileCache {
             Found::Embedded { content, modified } => {
                 // It is part of the program: what was made from it stays right.
                 if let Some(file @ Known::File(_)) = stale {
-                    self.entries.insert(key, Entry { known: file.clone(), fresh_until: now.moment + FRESH });
+                    self.entries.insert(
+                        key,
+                        Entry { known: file.clone(), fresh_until: now.moment + FRESH },
+                    );
                     return file;
                 }
                 let maker = Maker { cache: self, path, now, is_settled: true, modified };
@@ -212,7 +228,9 @@ impl FileCache {
             Found::File { file: opened, stamp } => {
                 let sidecars = self.find_beside(path, &stamp);
                 match stale {
-                    Some(Known::File(file)) if file.is_still(&stamp, &sidecars) => Known::File(file),
+                    Some(Known::File(file)) if file.is_still(&stamp, &sidecars) => {
+                        Known::File(file)
+                    }
                     _ => match self.load(path, &opened, stamp, sidecars, now) {
                         Ok(file) => Known::File(Arc::new(file)),
                         Err(_) => return Known::Nothing(Status::InternalServerError),
@@ -232,13 +250,16 @@ impl FileCache {
         {
             return Vec::new();
         }
-        let there = Coding::ALL.into_iter().filter(|coding| self.root.may_have_beside(path, *coding, &self.ledger));
-        let beside = there.filter_map(|coding| match self.root.find(path, Some(coding), &self.ledger) {
-            Found::File { file, stamp } if stamp.modified() >= original.modified() => {
-                Some(Sidecar { coding, opened: file, stamp })
-            }
-            _ => None,
-        });
+        let there = Coding::ALL
+            .into_iter()
+            .filter(|coding| self.root.may_have_beside(path, *coding, &self.ledger));
+        let beside =
+            there.filter_map(|coding| match self.root.find(path, Some(coding), &self.ledger) {
+                Found::File { file, stamp } if stamp.modified() >= original.modified() => {
+                    Some(Sidecar { coding, opened: file, stamp })
+                }
+                _ => None,
+            });
         beside.collect()
     }
 
@@ -252,12 +273,20 @@ impl FileCache {
     ) -> rustix::io::Result<File> {
         let (source, stamp, is_steady) = self.read(opened, stamp)?;
         let modified = stamp.modified();
-        let maker = Maker { cache: self, path, now, is_settled: is_steady && stamp.is_settled(now.wall), modified };
+        let maker = Maker {
+            cache: self,
+            path,
+            now,
+            is_settled: is_steady && stamp.is_settled(now.wall),
+            modified,
+        };
         let size = source.size();
         let mut beside = Vec::new();
         for Sidecar { coding, opened, stamp } in sidecars {
             // The page is there without it.
-            let Ok((source, stamp, is_steady)) = self.read(&opened, stamp) else { continue };
+            let Ok((source, stamp, is_steady)) = self.read(&opened, stamp) else {
+                continue;
+            };
             let is_settled = is_steady && stamp.is_settled(now.wall);
             let maker = Maker { is_settled, modified: stamp.modified(), ..maker };
             let (size, origin) = (source.size(), stamp.size);
@@ -290,22 +319,33 @@ impl FileCache {
     }
 
     /// Compresses `file` and remembers the result; its plain form where that is not worth it.
-    fn make_gzip(&mut self, path: &SitePath<'_>, file: &Arc<File>, now: &Now) -> Arc<Representation> {
+    fn make_gzip(
+        &mut self,
+        path: &SitePath<'_>,
+        file: &Arc<File>,
+        now: &Now,
+    ) -> Arc<Representation> {
         let bytes = match &file.plain.source {
             Source::Memory(bytes) => Some(bytes.clone()),
             Source::Disk(stamp) => {
                 let opened = self.open(path, &file.plain, stamp);
-                let read = opened.ok().and_then(|opened| root::read_whole(&opened, stamp.size, &self.ledger).ok());
+                let read = opened
+                    .ok()
+                    .and_then(|opened| root::read_whole(&opened, stamp.size, &self.ledger).ok());
                 // What changes while it is read is sent as it is, and compressed another time.
                 let is_steady = || matches!(self.root.find(path, None, &self.ledger), Found::File { stamp: after, .. } if after == *stamp);
-                read.map(Bytes::from).filter(|bytes| bytes.len() as u64 == stamp.size && is_steady())
+                read.map(Bytes::from)
+                    .filter(|bytes| bytes.len() as u64 == stamp.size && is_steady())
             }
         };
-        let Some(bytes) = bytes else { return file.plain.clone() };
+        let Some(bytes) = bytes else {
+            return file.plain.clone();
+        };
         let made = compress::gzip(&bytes).map(|compressed| {
-            let modified = file
-                .stamp
-                .map_or(file.plain.validators().modified.unwrap_or(SystemTime::UNIX_EPOCH), |stamp| stamp.modified());
+            let modified = file.stamp.map_or(
+                file.plain.validators().modified.unwrap_or(SystemTime::UNIX_EPOCH),
+                |stamp| stamp.modified(),
+            );
             let maker = Maker { cache: self, path, now, is_settled: file.is_settled, modified };
             let size = compressed.len() as u64;
             Arc::new(maker.representation(
@@ -367,12 +407,20 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn file(&self, source: Source, size: u64, stamp: Option<Stamp>, beside: Vec<Beside>) -> File {
         let media_type = self.cache.policy.media_type(self.cache.root.name_of(self.path));
-        let has_gzip = beside.iter().any(|beside| beside.representation.coding == Some(Coding::Gzip));
-        let is_made =
-            self.cache.policy.compress == Compress::On && !has_gzip && compress::is_offered(&media_type, size);
+        let has_gzip =
+            beside.iter().any(|beside| beside.representation.coding == Some(Coding::Gzip));
+        let is_made = self.cache.policy.compress == Compress::On
+            && !has_gzip
+            && compress::is_offered(&media_type, size);
         let varies = is_made || !beside.is_empty();
         let plain = Arc::new(self.representation(None, varies, size, size, source));
-        File { plain, beside, gzip: if is_made { Gzip::NotYet } else { Gzip::No }, stamp, is_settled: self.is_settled }
+        File {
+            plain,
+            beside,
+            gzip: if is_made { Gzip::NotYet } else { Gzip::No },
+            stamp,
+            is_settled: self.is_settled,
+        }
     }
 
     fn representation(

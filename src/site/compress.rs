@@ -37,7 +37,10 @@ pub fn is_worth_it(media_type: &str) -> bool {
         "application/vnd.ms-fontobject",
     ];
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.starts_with("text/") || essence.ends_with("+json") || essence.ends_with("+xml") || TYPES.contains(&essence)
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || TYPES.contains(&essence)
 }
 
 /// The bytes in gzip, unless that saves less than a twentieth.

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Site;
 use super::policy::Policy;
 use super::root::{self, Root};
-use crate::http::{Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response};
+use crate::http::{
+    Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response,
+};
 use crate::ledger::Ledger;
 
 /// As many sites are kept, each with its memory. When more helpers are at work, theirs are made for one answer.
@@ -51,7 +53,12 @@ impl Excerpt {
 
 impl Elsewhere {
     /// Sites beneath `root`, together with at most `cache_bytes_max` of it remembered.
-    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Elsewhere {
+    pub fn new(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        cache_bytes_max: u64,
+    ) -> Elsewhere {
         let cache_bytes_max = cache_bytes_max / RESTING_MAX as u64;
         Elsewhere { root, policy, ledger, resting: Mutex::default(), cache_bytes_max }
     }
@@ -66,7 +73,12 @@ impl Elsewhere {
         // The lock is held for a push or a pop: there is no half of one to see.
         let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut site = rested.unwrap_or_else(|| {
-            Site::new(self.root.clone(), self.policy.clone(), self.ledger.clone(), self.cache_bytes_max)
+            Site::new(
+                self.root.clone(),
+                self.policy.clone(),
+                self.ledger.clone(),
+                self.cache_bytes_max,
+            )
         });
         let mut storage = FieldStorage::default();
         let response = match Request::parse(head, &mut storage, &Limits::default()) {

@@ -60,8 +60,11 @@ impl Wanted {
     /// What the request asks for: JSON if it takes that and no HTML; `?sort=name|size|date&order=desc`.
     pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> Wanted {
         let fields = request.fields;
-        let form =
-            if fields.accepts("application/json") && !fields.accepts("text/html") { Form::Json } else { Form::Page };
+        let form = if fields.accepts("application/json") && !fields.accepts("text/html") {
+            Form::Json
+        } else {
+            Form::Page
+        };
         let (mut by, mut order) = (Column::Name, Order::Rising);
         for pair in query.unwrap_or_default().split(|b| *b == b'&') {
             match pair {
@@ -228,9 +231,11 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
          <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{}</h1>\n<table>\n<thead><tr>",
         breadcrumbs(path)
     );
-    for (column, class, name) in
-        [(Column::Name, "name", "Name"), (Column::Size, "size", "Size"), (Column::Date, "date", "Changed")]
-    {
+    for (column, class, name) in [
+        (Column::Name, "name", "Name"),
+        (Column::Size, "size", "Size"),
+        (Column::Date, "date", "Changed"),
+    ] {
         let _ = write!(out, "{}", heading(column, class, name, wanted));
     }
     out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
@@ -239,7 +244,8 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
     }
     for item in items {
         let (name, href) = (escape_html(&item.name), href(item));
-        let (slash, size) = if item.is_folder { ("/", String::new()) } else { ("", human::bytes(item.size)) };
+        let (slash, size) =
+            if item.is_folder { ("/", String::new()) } else { ("", human::bytes(item.size)) };
         let date = DateText::new(item.modified).map_or(String::new(), |date| {
             // "Sun, 06 Nov 1994 08:49:37 GMT" → "06 Nov 1994 08:49"
             String::from_utf8_lossy(&date.as_bytes()[5..22]).into_owned()
@@ -250,10 +256,16 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
         );
     }
     let folders = items.iter().filter(|item| item.is_folder).count();
-    let count = |n: usize, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
-    let (folders, files) = (count(folders, "folder", "folders"), count(items.len() - folders, "file", "files"));
+    let count = |n: usize, one: &str, many: &str| {
+        if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
+    };
+    let (folders, files) =
+        (count(folders, "folder", "folders"), count(items.len() - folders, "file", "files"));
     let rest = if is_whole { "" } else { ", and more that are not listed" };
-    let _ = write!(out, "</tbody>\n</table>\n<footer>{folders}, {files}{rest}. Times are in UTC.</footer>\n</html>\n");
+    let _ = write!(
+        out,
+        "</tbody>\n</table>\n<footer>{folders}, {files}{rest}. Times are in UTC.</footer>\n</html>\n"
+    );
     out
 }
 
@@ -267,7 +279,9 @@ fn heading(column: Column, class: &str, name: &str, wanted: Wanted) -> String {
     };
     let sort = ["name", "size", "date"][column as usize];
     let order = if is_sorted && wanted.order == Order::Rising { "&amp;order=desc" } else { "" };
-    format!("<th class=\"{class}\" aria-sort=\"{aria}\"><a href=\"?sort={sort}{order}\">{name}{mark}</a></th>")
+    format!(
+        "<th class=\"{class}\" aria-sort=\"{aria}\"><a href=\"?sort={sort}{order}\">{name}{mark}</a></th>"
+    )
 }
 
 /// The way from the root to here, each step a link.

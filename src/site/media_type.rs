@@ -6,18 +6,22 @@
 /// The media type of a file called `name`, its charset included, as the Content-Type field says it.
 pub fn of_name(name: &[u8]) -> &'static str {
     const UNKNOWN: &str = "application/octet-stream";
-    let Some(dot) = memchr::memrchr(b'.', name) else { return UNKNOWN };
+    let Some(dot) = memchr::memrchr(b'.', name) else {
+        return UNKNOWN;
+    };
     let extension = &name[dot + 1..];
     let mut lower = [0; 16];
-    let Some(lower) = lower.get_mut(..extension.len()) else { return UNKNOWN };
+    let Some(lower) = lower.get_mut(..extension.len()) else {
+        return UNKNOWN;
+    };
     lower.copy_from_slice(extension);
     lower.make_ascii_lowercase();
     match &*lower {
         b"html" | b"htm" => "text/html; charset=utf-8",
         b"css" => "text/css; charset=utf-8",
         b"js" | b"mjs" | b"cjs" => "text/javascript; charset=utf-8",
-        b"txt" | b"text" | b"log" | b"conf" | b"ini" | b"rs" | b"py" | b"c" | b"h" | b"sh" | b"ts" | b"tsx"
-        | b"jsx" | b"toml" | b"diff" | b"patch" => "text/plain; charset=utf-8",
+        b"txt" | b"text" | b"log" | b"conf" | b"ini" | b"rs" | b"py" | b"c" | b"h" | b"sh"
+        | b"ts" | b"tsx" | b"jsx" | b"toml" | b"diff" | b"patch" => "text/plain; charset=utf-8",
         b"md" | b"markdown" => "text/markdown; charset=utf-8",
         b"csv" => "text/csv; charset=utf-8",
         b"tsv" => "text/tab-separated-values; charset=utf-8",

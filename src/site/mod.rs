@@ -19,8 +19,8 @@ mod selection;
 use std::sync::Arc;
 
 use crate::http::{
-    Acceptance, Answer, Body, ErrorPage, FieldBlock, Method, Now, Request, Respond, Response, Status, Target, Verdict,
-    error_response, evaluate,
+    Acceptance, Answer, Body, ErrorPage, FieldBlock, Method, Now, Request, Respond, Response,
+    Status, Target, Verdict, error_response, evaluate,
 };
 use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
@@ -53,17 +53,31 @@ pub struct Site {
 
 impl Site {
     /// The site beneath `root`, with at most `cache_bytes_max` of it remembered.
-    pub fn new(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
+    pub fn new(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        cache_bytes_max: u64,
+    ) -> Site {
         let cache = FileCache::new(root, policy.clone(), ledger, cache_bytes_max);
         let nothing = ErrorPage::new(Status::NotFound, explanation(Status::NotFound));
         Site { cache, policy, elsewhere: None, nothing }
     }
 
     /// The same for a loop that must not wait for the root, and has helpers that may.
-    pub fn unhurried(root: Arc<Root>, policy: Arc<Policy>, ledger: Arc<Ledger>, cache_bytes_max: u64) -> Site {
-        let elsewhere =
-            root.is_slow().then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
-        Site { elsewhere: elsewhere.map(Arc::new), ..Site::new(root, policy, ledger, cache_bytes_max) }
+    pub fn unhurried(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        ledger: Arc<Ledger>,
+        cache_bytes_max: u64,
+    ) -> Site {
+        let elsewhere = root
+            .is_slow()
+            .then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
+        Site {
+            elsewhere: elsewhere.map(Arc::new),
+            ..Site::new(root, policy, ledger, cache_bytes_max)
+        }
     }
 
     /// Whether its files are slow to ask, so that others have to read them.
@@ -72,23 +86,35 @@ impl Site {
     }
 
     /// The answer to a request for `target`, which is to be read.
-    fn read(&mut self, request: &Request<'_>, target: &[u8], query: Option<&[u8]>, now: &Now) -> Answer<File> {
+    fn read(
+        &mut self,
+        request: &Request<'_>,
+        target: &[u8],
+        query: Option<&[u8]>,
+        now: &Now,
+    ) -> Answer<File> {
         // 3. The target → a path beneath the root.
         let path = match SitePath::parse(target) {
             Ok(path) => path,
-            Err(reason) => return Answer::Now(self.with_policy(error_response(Status::BadRequest, reason), b"")),
+            Err(reason) => {
+                return Answer::Now(
+                    self.with_policy(error_response(Status::BadRequest, reason), b""),
+                );
+            }
         };
         // 4. The path → what stands there.
         Answer::Now(match self.cache.look_up(&path, now) {
-            Known::File(file) => {
-                self.send(request, &path, &file, now).unwrap_or_else(|status| self.failure(status, &path))
-            }
+            Known::File(file) => self
+                .send(request, &path, &file, now)
+                .unwrap_or_else(|status| self.failure(status, &path)),
             Known::Folder => self.redirect_to_folder(&path, query),
-            Known::Nothing(Status::NotFound) => match self.policy.list.then(|| self.cache.open_folder(&path)) {
-                Some(Ok(folder)) => return self.list(request, folder, path, query),
-                None | Some(Err(Status::NotFound)) => self.nothing(request, &path, now),
-                Some(Err(status)) => self.failure(status, &path),
-            },
+            Known::Nothing(Status::NotFound) => {
+                match self.policy.list.then(|| self.cache.open_folder(&path)) {
+                    Some(Ok(folder)) => return self.list(request, folder, path, query),
+                    None | Some(Err(Status::NotFound)) => self.nothing(request, &path, now),
+                    Some(Err(status)) => self.failure(status, &path),
+                }
+            }
             Known::Nothing(status) => self.failure(status, &path),
         })
     }
@@ -105,7 +131,8 @@ impl Site {
         let mut policy_lines = FieldBlock::default();
         // Rules for what is beneath the folder are for its page, too, listed or written.
         self.policy.push_fields(&mut policy_lines, &root::file_of(&path));
-        let (path, policy_lines, policy) = (path.into_owned(), policy_lines.freeze(), self.policy.clone());
+        let (path, policy_lines, policy) =
+            (path.into_owned(), policy_lines.freeze(), self.policy.clone());
         Answer::Later(Box::new(move || {
             listing::respond(&folder, &path, wanted, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
@@ -133,8 +160,10 @@ impl Site {
                 return Ok(Response { status: Status::NotModified, fields, body: Body::Empty });
             }
             Verdict::Failed => {
-                let response =
-                    error_response(Status::PreconditionFailed, "It is no longer what the request takes it for.");
+                let response = error_response(
+                    Status::PreconditionFailed,
+                    "It is no longer what the request takes it for.",
+                );
                 return Ok(self.with_policy(response, &path.relative));
             }
         }
@@ -176,8 +205,17 @@ impl Site {
     }
 
     /// The page of a single-page app, to a navigation: a person went there. A script or an image asks for something else.
-    fn fallback(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Option<Response<File>> {
-        let fallback = self.policy.fallback.clone().filter(|_| is_page(path) && request.fields.accepts("text/html"))?;
+    fn fallback(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        now: &Now,
+    ) -> Option<Response<File>> {
+        let fallback = self
+            .policy
+            .fallback
+            .clone()
+            .filter(|_| is_page(path) && request.fields.accepts("text/html"))?;
         let page = SitePath::to_file(&fallback);
         let failure = match self.cache.look_up(&page, now) {
             Known::File(file) => match self.send(request, &page, &file, now) {
@@ -206,7 +244,9 @@ impl Site {
     fn error_page(&mut self, page: &Representation, path: &SitePath<'_>) -> Option<Response<File>> {
         let body = match &page.source {
             Source::Memory(bytes) => Body::Bytes(bytes.clone()),
-            Source::Disk(stamp) => Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size },
+            Source::Disk(stamp) => {
+                Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size }
+            }
         };
         Some(Response { status: Status::NotFound, fields: page.fields_of_content(), body })
     }
@@ -224,7 +264,8 @@ impl Site {
             location.push('?');
             location.push_str(&path::escape_query(query));
         }
-        let mut response = error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
+        let mut response =
+            error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
         response.fields.push("Location", location);
         self.with_policy(response, &path.relative)
     }
@@ -239,7 +280,10 @@ impl Site {
             fields.push("Access-Control-Allow-Headers", "*, Authorization");
             fields.push("Access-Control-Max-Age", "86400");
         }
-        self.with_policy(Response { status: Status::NoContent, fields, body: Body::Empty }, &relative_of(request))
+        self.with_policy(
+            Response { status: Status::NoContent, fields, body: Body::Empty },
+            &relative_of(request),
+        )
     }
 
     fn with_policy(&self, mut response: Response<File>, relative: &[u8]) -> Response<File> {
@@ -261,7 +305,8 @@ impl Respond for Site {
             && !is_preflight
             && !credentials.admit(request)
         {
-            let mut response = error_response(Status::Unauthorized, "A name and a password are needed here.");
+            let mut response =
+                error_response(Status::Unauthorized, "A name and a password are needed here.");
             response.fields.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
             return Answer::Now(self.with_policy(response, &relative_of(request)));
         }
@@ -270,10 +315,15 @@ impl Respond for Site {
             (Method::Get | Method::Head, Target::Path { .. }, Some(elsewhere)) => {
                 Answer::Later(elsewhere.answer(request, now))
             }
-            (Method::Get | Method::Head, Target::Path { path, query }, None) => self.read(request, path, query, now),
+            (Method::Get | Method::Head, Target::Path { path, query }, None) => {
+                self.read(request, path, query, now)
+            }
             (Method::Options, ..) => Answer::Now(self.options(request)),
             _ => {
-                let mut response = error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
+                let mut response = error_response(
+                    Status::MethodNotAllowed,
+                    "This server only reads: GET and HEAD.",
+                );
                 response.fields.push("Allow", ALLOWED);
                 Answer::Now(self.with_policy(response, &relative_of(request)))
             }
@@ -293,7 +343,9 @@ fn panic_where_asked_to(request: &Request<'_>) {
 /// The path beneath the root that an answer is about which never looked there; nothing if there is none.
 fn relative_of(request: &Request<'_>) -> Vec<u8> {
     match request.target {
-        Target::Path { path, .. } => SitePath::parse(path).map(|path| path.relative.into_owned()).unwrap_or_default(),
+        Target::Path { path, .. } => {
+            SitePath::parse(path).map(|path| path.relative.into_owned()).unwrap_or_default()
+        }
         Target::Server | Target::Authority => Vec::new(),
     }
 }
@@ -315,7 +367,9 @@ fn explanation(status: Status) -> &'static str {
     match status {
         Status::Forbidden => "This server may not read what is here.",
         Status::NotFound => "There is nothing at this address.",
-        Status::ServiceUnavailable => "This server is short of something it needs. It may work in a moment.",
+        Status::ServiceUnavailable => {
+            "This server is short of something it needs. It may work in a moment."
+        }
         _ => "This server could not read what is here.",
     }
 }

@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// statfs(2) of FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
-const MAGICS: [u32; 7] = [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
+const MAGICS: [u32; 7] =
+    [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
 /// The same in proc_pid_mountinfo(5); a FUSE file system may add its own name behind a dot.
 const NAMES: [&[u8]; 10] =
     [b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph", b"afs", b"virtiofs"];
@@ -21,7 +22,9 @@ pub fn is_slow(magic: u32) -> bool {
 
 /// Whether one that is slow is mounted somewhere beneath `folder`. Without a /proc that is not known.
 pub fn has_slow_beneath(folder: &Path) -> bool {
-    let Ok(folder) = fs::canonicalize(folder) else { return false };
+    let Ok(folder) = fs::canonicalize(folder) else {
+        return false;
+    };
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
     slow_mounts(&mounts).any(|point| point.starts_with(&folder))
 }

@@ -44,7 +44,9 @@ impl<'a> SitePath<'a> {
                 name => segments.push(name),
             }
         }
-        let hidden = |(depth, name): (usize, &&[u8])| name.starts_with(b".") && (depth > 0 || *name != b".well-known");
+        let hidden = |(depth, name): (usize, &&[u8])| {
+            name.starts_with(b".") && (depth > 0 || *name != b".well-known")
+        };
         let is_hidden = segments.iter().enumerate().any(hidden);
         Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_folder, is_hidden })
     }
@@ -91,7 +93,8 @@ const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// What of a query must be escaped in a Location: what no target may hold.
-const ESCAPED_IN_QUERY: &AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
+const ESCAPED_IN_QUERY: &AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
 
 /// One name as it may stand in a path.
 pub fn escape_segment(name: &[u8]) -> String {
@@ -119,11 +122,13 @@ fn is_plain(path: &[u8]) -> bool {
 fn decode(path: &[u8]) -> Result<Vec<u8>, &'static str> {
     for at in memchr::memchr_iter(b'%', path) {
         match path.get(at + 1..at + 3) {
-            Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => match [*a, b.to_ascii_lowercase()] {
-                [b'2', b'f'] => return Err("A slash in a name can't be encoded."),
-                [b'0', b'0'] => return Err("A name can't hold a NUL."),
-                _ => {}
-            },
+            Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                match [*a, b.to_ascii_lowercase()] {
+                    [b'2', b'f'] => return Err("A slash in a name can't be encoded."),
+                    [b'0', b'0'] => return Err("A name can't hold a NUL."),
+                    _ => {}
+                }
+            }
             _ => return Err("A percent sign is not followed by two hexadecimal digits."),
         }
     }
@@ -177,7 +182,18 @@ mod tests {
 
     #[test]
     fn what_no_path_can_be_is_refused() {
-        for path in ["/..", "/a/../..", "/%2e%2e/etc/passwd", "/a%2fb", "/a%2Fb", "/%00", "/%", "/%4", "/%zz", "/a%"] {
+        for path in [
+            "/..",
+            "/a/../..",
+            "/%2e%2e/etc/passwd",
+            "/a%2fb",
+            "/a%2Fb",
+            "/%00",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/a%",
+        ] {
             assert!(SitePath::parse(path.as_bytes()).is_err(), "{path}");
         }
     }
@@ -190,7 +206,11 @@ mod tests {
             ("/a%0d%0ab", "/a%0D%0Ab/"),
             ("/%ff?", "/%FF%3F/"),
         ] {
-            assert_eq!(SitePath::parse(path.as_bytes()).expect("a valid path").to_folder_target(), target, "{path}");
+            assert_eq!(
+                SitePath::parse(path.as_bytes()).expect("a valid path").to_folder_target(),
+                target,
+                "{path}"
+            );
         }
         assert_eq!(escape_query(b"a=1&b=%20\xff\""), "a=1&b=%20%FF%22");
     }

@@ -97,7 +97,10 @@ impl Policy {
     pub fn push_extra_fields(&self, fields: &mut FieldBlock, relative: &[u8]) {
         if self.cors {
             fields.push("Access-Control-Allow-Origin", "*");
-            fields.push("Access-Control-Expose-Headers", "Accept-Ranges, Content-Encoding, Content-Range, ETag");
+            fields.push(
+                "Access-Control-Expose-Headers",
+                "Accept-Ranges, Content-Encoding, Content-Range, ETag",
+            );
         }
         for rule in self.fields.iter().filter(|rule| rule.paths.contain(relative)) {
             fields.push(&rule.name, &rule.value);
@@ -118,7 +121,9 @@ impl Policy {
     pub fn media_type(&self, name: &[u8]) -> Cow<'_, str> {
         let own = self.media_types.iter().find(|rule| {
             let start = name.len().checked_sub(rule.extension.len() + 1);
-            start.is_some_and(|at| name[at] == b'.' && name[at + 1..].eq_ignore_ascii_case(rule.extension.as_bytes()))
+            start.is_some_and(|at| {
+                name[at] == b'.' && name[at + 1..].eq_ignore_ascii_case(rule.extension.as_bytes())
+            })
         });
         match own {
             Some(rule) => Cow::Borrowed(&rule.media_type),
@@ -131,12 +136,13 @@ impl Policy {
 /// them letters and some figures (`app.3f2a9c1b.js`, not `2024.01.31` or `deadbeef.png`).
 fn is_fingerprinted(relative: &[u8]) -> bool {
     const ASSETS: [&[u8]; 14] = [
-        b"js", b"mjs", b"css", b"map", b"wasm", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"svg", b"webp", b"avif",
-        b"json",
+        b"js", b"mjs", b"css", b"map", b"wasm", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"svg",
+        b"webp", b"avif", b"json",
     ];
     let name = relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
     let mut segments = name.split(|b| matches!(b, b'.' | b'-' | b'_'));
-    let is_asset = name.rsplit(|b| *b == b'.').next().is_some_and(|extension| ASSETS.contains(&extension));
+    let is_asset =
+        name.rsplit(|b| *b == b'.').next().is_some_and(|extension| ASSETS.contains(&extension));
     is_asset
         && segments.any(|segment| {
             segment.len() >= 8
@@ -152,10 +158,13 @@ impl Paths {
         if !rule.starts_with('/') {
             return Ok((Paths::All, rule));
         }
-        let (glob, rest) = rule.split_once(' ').ok_or("behind the path pattern and a space something has to follow")?;
+        let (glob, rest) = rule
+            .split_once(' ')
+            .ok_or("behind the path pattern and a space something has to follow")?;
         // One star stays within a folder, as in a shell; two don't.
         let matcher = GlobBuilder::new(glob).literal_separator(true).build();
-        let matcher = matcher.map_err(|error| format!("the path pattern {glob}: {}", error.kind()))?;
+        let matcher =
+            matcher.map_err(|error| format!("the path pattern {glob}: {}", error.kind()))?;
         Ok((Paths::Like(matcher.compile_matcher()), rest.trim_start()))
     }
 
@@ -163,7 +172,9 @@ impl Paths {
         use std::os::unix::ffi::OsStrExt;
         match self {
             Paths::All => true,
-            Paths::Like(glob) => glob.is_match(std::ffi::OsStr::from_bytes(&[b"/", relative].concat())),
+            Paths::Like(glob) => {
+                glob.is_match(std::ffi::OsStr::from_bytes(&[b"/", relative].concat()))
+            }
         }
     }
 }
@@ -196,13 +207,17 @@ impl FromStr for FieldRule {
         let (paths, field) = Paths::parse(text)?;
         let (name, value) = field.split_once(':').ok_or("'Name: value' is needed")?;
         let value = value.trim();
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+        if name.is_empty()
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        {
             return Err(format!("{name:?} is not a field's name"));
         }
         if OWN.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is said by the server itself"));
         }
-        for (field, option) in [("cache-control", "--cache-control"), ("content-type", "--media-type")] {
+        for (field, option) in
+            [("cache-control", "--cache-control"), ("content-type", "--media-type")]
+        {
             if name.eq_ignore_ascii_case(field) {
                 return Err(format!("there is {option} for that"));
             }
@@ -230,7 +245,9 @@ impl FromStr for MediaTypeRule {
         const FORM: &str = "extension=type is needed, such as glb=model/gltf-binary";
         let (extension, media_type) = text.split_once('=').ok_or(FORM)?;
         let extension = extension.trim_start_matches('.').to_owned();
-        let is_type = media_type.split_once('/').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
+        let is_type = media_type
+            .split_once('/')
+            .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
         if extension.is_empty() || extension.contains('/') || !is_type {
             return Err(FORM.to_owned());
         }
@@ -293,9 +310,14 @@ mod tests {
         for name in ["a/app.3f2a9c1b.js", "chunk-0a1b2c3d4e.css", "x_9f8e7d6c5b4a.woff2"] {
             assert!(is_fingerprinted(name.as_bytes()), "{name}");
         }
-        for name in
-            ["app.js", "report-20240131.css", "deadbeef.png", "3f2a9c1b.html", "3f2a9c1b/app.js", "app.3f2a9c1.js"]
-        {
+        for name in [
+            "app.js",
+            "report-20240131.css",
+            "deadbeef.png",
+            "3f2a9c1b.html",
+            "3f2a9c1b/app.js",
+            "app.3f2a9c1.js",
+        ] {
             assert!(!is_fingerprinted(name.as_bytes()), "{name}");
         }
     }

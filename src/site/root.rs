@@ -17,8 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use include_dir::{Dir, include_dir};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, fstatfs, open, openat2, statat,
-    statfs,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, fstatfs,
+    open, openat2, statat, statfs,
 };
 use rustix::io::Errno;
 
@@ -84,7 +84,10 @@ pub struct Stamp {
 
 impl Stamp {
     /// The facts in a struct stat.
-    #[allow(clippy::unnecessary_cast, reason = "the types of struct stat differ between architectures")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the types of struct stat differ between architectures"
+    )]
     pub fn of(stat: &Stat) -> Stamp {
         Stamp {
             device: stat.st_dev as u64,
@@ -116,8 +119,10 @@ impl Stamp {
 
 /// `(seconds, nanoseconds)` of a file system, which may lie before 1970 and beyond what a clock can say.
 fn time_of((seconds, nanoseconds): (i64, u64)) -> SystemTime {
-    let (whole, part) = (Duration::from_secs(seconds.unsigned_abs()), Duration::from_nanos(nanoseconds));
-    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let (whole, part) =
+        (Duration::from_secs(seconds.unsigned_abs()), Duration::from_nanos(nanoseconds));
+    let time =
+        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
     time.and_then(|time| time.checked_add(part)).unwrap_or(UNIX_EPOCH)
 }
 
@@ -128,7 +133,8 @@ impl Root {
     /// The system's, if there is nothing at `path` that can be read, or the kernel is older than 5.6 and
     /// has no openat2.
     pub fn open(path: &Path) -> std::io::Result<Root> {
-        let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+        let opened =
+            open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
                 open_beneath(&opened, b".", &Ledger::default())?;
@@ -139,7 +145,10 @@ impl Root {
                 })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
-            _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a folder nor a file")),
+            _ => Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "neither a folder nor a file",
+            )),
         }
     }
 
@@ -181,11 +190,15 @@ impl Root {
     /// Looks which folder has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
     /// be moved away for the moment in which another takes its place.
     pub fn follow(&self, ledger: &Ledger) {
-        let (Root::Folder { path, held, .. }, Some(before)) = (self, self.held()) else { return };
+        let (Root::Folder { path, held, .. }, Some(before)) = (self, self.held()) else {
+            return;
+        };
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         ledger.count(Call::StatPath);
         ledger.count(Call::Stat);
-        let (Ok(there), Ok(here)) = (statat(CWD, path, AtFlags::empty()), fstat(&before)) else { return };
+        let (Ok(there), Ok(here)) = (statat(CWD, path, AtFlags::empty()), fstat(&before)) else {
+            return;
+        };
         if identity(there) == identity(here) {
             return;
         }
@@ -197,7 +210,9 @@ impl Root {
     }
 
     fn held(&self) -> Option<Arc<OwnedFd>> {
-        let Root::Folder { held, .. } = self else { return None };
+        let Root::Folder { held, .. } = self else {
+            return None;
+        };
         Some(held.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
@@ -206,8 +221,10 @@ impl Root {
     /// # Errors
     /// The status that says why there is nothing to list.
     pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<OpenFolder, Status> {
-        let root = self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
-        let folder = OpenFile::new(open_beneath(&root, &path.relative, ledger).map_err(status_of)?, ledger);
+        let root =
+            self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
+        let folder =
+            OpenFile::new(open_beneath(&root, &path.relative, ledger).map_err(status_of)?, ledger);
         ledger.count(Call::Stat);
         match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
             FileType::Directory => Ok(OpenFolder { root, folder }),
@@ -235,8 +252,12 @@ impl Root {
     /// Whether something stands at `path` that must not even be opened: the open alone of a FIFO wakes its writer, and that
     /// of a device may do anything. It is looked at through a descriptor that opens nothing (O_PATH).
     pub fn is_untouchable(&self, path: &SitePath<'_>, ledger: &Ledger) -> bool {
-        let Some(root) = self.held().filter(|_| !path.is_hidden) else { return false };
-        let Ok(peeked) = open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, ledger) else {
+        let Some(root) = self.held().filter(|_| !path.is_hidden) else {
+            return false;
+        };
+        let Ok(peeked) =
+            open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, ledger)
+        else {
             return false;
         };
         let peeked = OpenFile::new(peeked, ledger);
@@ -251,7 +272,9 @@ impl Root {
         // The folders on the way were found beneath the root a moment before. A link at the end is for the open to follow.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let looked = match (self, self.held()) {
-            (Root::File(file), _) => statat(CWD, &*in_coding(file.as_os_str().as_bytes(), coding), flags),
+            (Root::File(file), _) => {
+                statat(CWD, &*in_coding(file.as_os_str().as_bytes(), coding), flags)
+            }
             (_, Some(root)) => statat(root, &*in_coding(&file_of(path), coding), flags),
             (_, None) => return false,
         };
@@ -282,7 +305,8 @@ impl Root {
 }
 
 const INDEX: &[u8] = b"index.html";
-const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+const OPEN_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// The path of the file that answers for `path`.
 pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
@@ -302,7 +326,12 @@ fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io
     open_with(root.as_fd(), relative, OPEN_FLAGS, ledger)
 }
 
-fn open_with(root: BorrowedFd<'_>, relative: &[u8], flags: OFlags, ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
+fn open_with(
+    root: BorrowedFd<'_>,
+    relative: &[u8],
+    flags: OFlags,
+    ledger: &Ledger,
+) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
     const TRIES: u32 = 16;
@@ -347,7 +376,12 @@ pub struct OpenFolder {
 impl OpenFolder {
     /// The facts of what the link at `relative` leads to, if that is beneath the root.
     pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
-        fstat(&open_with(self.root.as_fd(), relative, OFlags::PATH | OFlags::CLOEXEC, &Ledger::default())?)
+        fstat(&open_with(
+            self.root.as_fd(),
+            relative,
+            OFlags::PATH | OFlags::CLOEXEC,
+            &Ledger::default(),
+        )?)
     }
 }
 
@@ -357,7 +391,9 @@ pub fn sample_files() -> impl Iterator<Item = (&'static Path, &'static [u8])> {
 }
 
 fn find_in_sample(relative: &[u8]) -> Found {
-    let Ok(relative) = std::str::from_utf8(relative) else { return Found::Nothing(Status::NotFound) };
+    let Ok(relative) = std::str::from_utf8(relative) else {
+        return Found::Nothing(Status::NotFound);
+    };
     match SAMPLE.get_file(relative) {
         Some(file) => {
             let modified = file.metadata().map_or(UNIX_EPOCH, |facts| facts.modified());
@@ -372,7 +408,9 @@ fn find_in_sample(relative: &[u8]) -> Found {
 pub fn status_of(errno: Errno) -> Status {
     match errno {
         Errno::ACCESS | Errno::PERM => Status::Forbidden,
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR => Status::ServiceUnavailable,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::INTR => {
+            Status::ServiceUnavailable
+        }
         Errno::IO | Errno::BADF | Errno::FAULT => Status::InternalServerError,
         _ => Status::NotFound,
     }

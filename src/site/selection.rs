@@ -5,13 +5,21 @@ use std::ops::Range;
 
 use super::File;
 use super::representation::{Representation, Source};
-use crate::http::{Body, Method, Request, Response, Selection, Status, error_response, range_applies, select};
+use crate::http::{
+    Body, Method, Request, Response, Selection, Status, error_response, range_applies, select,
+};
 
 /// 200, 206 or 416. `opened` is the file that holds the bytes, where memory doesn't.
-pub fn answer(request: &Request<'_>, representation: &Representation, opened: Option<File>) -> Response<File> {
+pub fn answer(
+    request: &Request<'_>,
+    representation: &Representation,
+    opened: Option<File>,
+) -> Response<File> {
     let body = |range: Range<u64>| match (&representation.source, &opened) {
         _ if range.is_empty() => Body::Empty,
-        (Source::Memory(bytes), _) => Body::Bytes(bytes.slice(range.start as usize..range.end as usize)),
+        (Source::Memory(bytes), _) => {
+            Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
+        }
         (Source::Disk(_), Some(file)) => Body::File { file: file.clone(), range },
         (Source::Disk(_), None) => Body::Empty,
     };
@@ -47,7 +55,8 @@ pub fn answer(request: &Request<'_>, representation: &Representation, opened: Op
             Response { status: Status::PartialContent, fields, body }
         }
         Selection::Unsatisfiable => {
-            let mut response = error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
+            let mut response =
+                error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
             response.fields.push("Content-Range", format!("bytes */{}", representation.size));
             response
         }
@@ -57,7 +66,10 @@ pub fn answer(request: &Request<'_>, representation: &Representation, opened: Op
 /// A Range is for GET only, must stand there once, and counts only for the state that If-Range names.
 fn asked_for(request: &Request<'_>, representation: &Representation) -> Selection {
     match request.fields.only("range") {
-        Some(value) if request.method == Method::Get && range_applies(request.fields, representation.validators()) => {
+        Some(value)
+            if request.method == Method::Get
+                && range_applies(request.fields, representation.validators()) =>
+        {
             select(value, representation.size)
         }
         _ => Selection::Whole,

@@ -31,10 +31,14 @@ const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
 fn coded_site() -> Site {
     let site = Site::new();
     site.write("page.html", "<p>plain</p>".repeat(200));
-    for (name, content) in [("page.html.br", "in br"), ("page.html.zst", "in zstd"), ("page.html.gz", "in gzip")] {
+    for (name, content) in
+        [("page.html.br", "in br"), ("page.html.zst", "in zstd"), ("page.html.gz", "in gzip")]
+    {
         site.write(name, content);
     }
-    for (age, name) in [(2, "page.html"), (1, "page.html.br"), (1, "page.html.zst"), (1, "page.html.gz")] {
+    for (age, name) in
+        [(2, "page.html"), (1, "page.html.br"), (1, "page.html.zst"), (1, "page.html.gz")]
+    {
         site.set_modified(name, LONG_AGO + Duration::from_secs(1_000_000 - age));
     }
     site
@@ -88,7 +92,9 @@ fn a_sidecar_older_than_the_original_is_passed_over(strategy: Strategy) {
     site.write("page.html", "<p>changed</p>".repeat(200));
     crate::support::wait_until("the change is seen", || {
         let response = ask(&server, "/page.html", "br, zstd");
-        coding(&response).is_none().then(|| assert_eq!(response.body, "<p>changed</p>".repeat(200).as_bytes()))
+        coding(&response)
+            .is_none()
+            .then(|| assert_eq!(response.body, "<p>changed</p>".repeat(200).as_bytes()))
     });
 }
 
@@ -103,7 +109,8 @@ fn vary_stands_where_there_is_a_choice_and_nowhere_else(strategy: Strategy) {
     let part = server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nRange: bytes=0-3\r\n\r\n");
     assert_eq!((part.status, part.required("Vary")), (206, "Accept-Encoding"));
     let tag = plain.required("ETag");
-    let same = server.ask(format!("GET /page.html HTTP/1.1\r\nHost: h\r\nIf-None-Match: {tag}\r\n\r\n"));
+    let same =
+        server.ask(format!("GET /page.html HTTP/1.1\r\nHost: h\r\nIf-None-Match: {tag}\r\n\r\n"));
     assert_eq!((same.status, same.required("Vary")), (304, "Accept-Encoding"));
     for path in ["/image.png", "/short.txt"] {
         assert_eq!(ask(&server, path, "gzip").field("Vary"), None, "{path}");
@@ -121,16 +128,20 @@ fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(strategy: Strategy) {
     let site = coded_site();
     let aside = site.beside("outside.br");
     std::fs::write(&aside, "not of this site").expect("it can be written");
-    for (name, target) in [("near.html", "page.html"), ("far.html", "page.html"), ("odd.html", "page.html")] {
+    for (name, target) in
+        [("near.html", "page.html"), ("far.html", "page.html"), ("odd.html", "page.html")]
+    {
         std::fs::copy(site.path(target), site.path(name)).expect("both are ours");
         site.set_modified(name, LONG_AGO);
     }
     site.link("near.html.br", "page.html.br");
     site.link("far.html.br", &aside);
-    mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0).expect("a fifo can be made");
+    mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0)
+        .expect("a fifo can be made");
     site.folder("odd.html.zst");
     let server = Server::start(strategy, site.root(), &["--compress", "sidecar"]);
-    let found = ["/near.html", "/far.html", "/odd.html"].map(|path| coding(&ask(&server, path, "br, zstd")).is_some());
+    let found = ["/near.html", "/far.html", "/odd.html"]
+        .map(|path| coding(&ask(&server, path, "br, zstd")).is_some());
     assert_eq!(found, [true, false, false]);
 }
 
@@ -139,7 +150,9 @@ fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     // The last is sent from the disk where it is sent plain.
     for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
-        let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()[..bytes].to_vec();
+        let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()
+            [..bytes]
+            .to_vec();
         site.write(name, &content);
         let response = ask(&server, &format!("/{name}"), "gzip, br, zstd");
         assert_eq!(coding(&response), Some("gzip"), "{name}");
@@ -158,7 +171,10 @@ fn what_would_not_gain_is_not_compressed(strategy: Strategy) {
     // Text by its name only.
     let mut state = 1u32;
     let noise: Vec<u8> = (0..5000)
-        .map(|_| (state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223), (state >> 24) as u8).1)
+        .map(|_| {
+            (state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223), (state >> 24) as u8)
+                .1
+        })
         .collect();
     site.write("noise.txt", noise);
     let server = Server::start(strategy, site.root(), &[]);
@@ -170,7 +186,8 @@ fn what_would_not_gain_is_not_compressed(strategy: Strategy) {
 fn codings_are_offered_as_the_owner_wants(strategy: Strategy) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
-    for (option, beside, made) in [("off", None, None), ("sidecar", Some("br"), None), ("on", Some("br"), Some("gzip"))]
+    for (option, beside, made) in
+        [("off", None, None), ("sidecar", Some("br"), None), ("on", Some("br"), Some("gzip"))]
     {
         let server = Server::start(strategy, site.root(), &["--compress", option]);
         assert_eq!(coding(&ask(&server, "/page.html", "br, gzip")), beside, "{option}");
@@ -182,9 +199,11 @@ fn each_coding_has_a_tag_of_its_own(strategy: Strategy) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
     let server = Server::start(strategy, site.root(), &[]);
-    let tag =
-        |path: &str, accept: &str| ask(&server, path, accept).required("ETag").trim_start_matches("W/").to_owned();
-    let mut tags: Vec<_> = ["identity", "br", "zstd", "gzip"].iter().map(|accept| tag("/page.html", accept)).collect();
+    let tag = |path: &str, accept: &str| {
+        ask(&server, path, accept).required("ETag").trim_start_matches("W/").to_owned()
+    };
+    let mut tags: Vec<_> =
+        ["identity", "br", "zstd", "gzip"].iter().map(|accept| tag("/page.html", accept)).collect();
     tags.extend([tag("/made.css", "identity"), tag("/made.css", "gzip")]);
     let distinct: std::collections::BTreeSet<_> = tags.iter().collect();
     assert_eq!(distinct.len(), tags.len(), "{tags:?}");
@@ -203,7 +222,9 @@ fn a_range_of_a_coding_is_a_part_of_it(strategy: Strategy) {
     site.write("made.css", "a { b: c }\n".repeat(500));
     let server = Server::start(strategy, site.root(), &[]);
     let whole = ask(&server, "/made.css", "gzip");
-    let part = server.ask("GET /made.css HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nRange: bytes=10-19\r\n\r\n");
+    let part = server.ask(
+        "GET /made.css HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nRange: bytes=10-19\r\n\r\n",
+    );
     assert_eq!((part.status, coding(&part)), (206, Some("gzip")));
     assert_eq!(part.required("Content-Range"), format!("bytes 10-19/{}", whole.body.len()));
     assert_eq!(part.body, whole.body[10..20]);

@@ -67,7 +67,8 @@ fn a_client_that_is_slow_to_read_stops_nobody(strategy: Strategy) {
 
 fn idle_connections_stop_nobody_and_still_work(strategy: Strategy) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
+    let server =
+        Server::start(strategy, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
     let mut idle: Vec<Peer> = (1..many(strategy)).map(|_| server.connect()).collect();
     for peer in idle.iter_mut().step_by(2) {
         assert_eq!(peer.get("/").status, 200);
@@ -93,7 +94,10 @@ fn each_of_many_clients_gets_its_own_answer(strategy: Strategy) {
                 for _ in 0..5 {
                     let mut peer = Peer::connect(address);
                     for _ in 0..5 {
-                        assert!(peer.get(&path).body == content, "another answer than that of {path}");
+                        assert!(
+                            peer.get(&path).body == content,
+                            "another answer than that of {path}"
+                        );
                     }
                 }
             });
@@ -124,8 +128,13 @@ fn connections_in_every_state_can_be_closed_at_once(strategy: Strategy) {
     expect_service(&server);
     let descriptors = server.descriptors();
     for round in 0..3 {
-        let starts =
-            ["", "GET", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", &get("/huge.bin"), &get("/")];
+        let starts = [
+            "",
+            "GET",
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n",
+            &get("/huge.bin"),
+            &get("/"),
+        ];
         let peers = starts.map(|start| {
             let mut peer = server.connect();
             peer.send(start);
@@ -156,7 +165,9 @@ fn many_connections_after_each_other_leave_nothing(strategy: Strategy) {
     (0..20).for_each(visit);
     let descriptors = server.descriptors();
     (0..200).for_each(visit);
-    wait_until("what they opened is closed", || (server.descriptors() <= descriptors).then_some(()));
+    wait_until("what they opened is closed", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
     // Processes that ended and were not waited for would stay as zombies.
     wait_until("what they started is gone", || (server.processes().len() == 1).then_some(()));
 }

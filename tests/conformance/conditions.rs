@@ -73,7 +73,8 @@ fn a_copy_with_its_times_has_the_same_tag(strategy: Strategy) {
 fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
     let site = Site::new();
     let time = UNIX_EPOCH + TIME;
-    let files = [("a", "one", time), ("b", "one", time + Duration::from_nanos(1)), ("c", "four", time)];
+    let files =
+        [("a", "one", time), ("b", "one", time + Duration::from_nanos(1)), ("c", "four", time)];
     for (name, content, time) in files {
         site.write(name, content);
         site.set_modified(name, time);
@@ -81,7 +82,8 @@ fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
     // Weak or not, what is within the quotes is the same from the first answer on.
-    let tags = files.map(|(name, ..)| opaque(peer.get(&format!("/{name}")).required("ETag")).to_owned());
+    let tags =
+        files.map(|(name, ..)| opaque(peer.get(&format!("/{name}")).required("ETag")).to_owned());
     assert!(tags[0] != tags[1] && tags[0] != tags[2] && tags[1] != tags[2], "{tags:?}");
     // A second apart they would differ in Last-Modified, too; here only the tag tells.
     assert_eq!(peer.get("/a").required("Last-Modified"), peer.get("/b").required("Last-Modified"));
@@ -103,13 +105,19 @@ fn a_file_that_may_still_change_has_a_weak_tag(strategy: Strategy) {
             let is_young = written.elapsed().is_ok_and(|age| age < Duration::from_millis(1900));
             (is_young && response.status == 200).then(|| response.required("ETag").to_owned())
         });
-        assert!(young.starts_with("W/\""), "{name} could change without a trace, but its tag is {young}");
+        assert!(
+            young.starts_with("W/\""),
+            "{name} could change without a trace, but its tag is {young}"
+        );
         let settled = peer.settled(&path, &[]);
         assert_eq!(settled.required("ETag"), opaque(&young), "the file is the same");
         let changed = fs::metadata(site.path(name)).expect("it is there");
         use std::os::unix::fs::MetadataExt;
         let age = UNIX_EPOCH + Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
-        assert!(age.elapsed().is_ok_and(|age| age >= Duration::from_secs(2)), "strong before two seconds were over");
+        assert!(
+            age.elapsed().is_ok_and(|age| age >= Duration::from_secs(2)),
+            "strong before two seconds were over"
+        );
     }
 }
 
@@ -122,7 +130,11 @@ fn a_file_from_the_future_keeps_a_weak_tag(strategy: Strategy) {
     assert!(tag.starts_with("W/\""), "{tag}");
     // It serves where a weak comparison is enough, and nowhere else.
     expect_each(&mut peer, 304, &[&format!("If-None-Match: {tag}")]);
-    expect_each(&mut peer, 412, &[&format!("If-Match: {tag}"), &format!("If-Match: {}", opaque(&tag))]);
+    expect_each(
+        &mut peer,
+        412,
+        &[&format!("If-Match: {tag}"), &format!("If-Match: {}", opaque(&tag))],
+    );
     expect_each(&mut peer, 200, &[&format!("Range: bytes=0-1\r\nIf-Range: {tag}")]);
 }
 
@@ -241,12 +253,23 @@ fn a_date_that_is_none_is_ignored(strategy: Strategy) {
     ] {
         expect_each(&mut peer, 200, &[&format!("If-Modified-Since: {date}")]);
     }
-    for date in ["", "yesterday", "0", "Sun, 06 Nov 1984 08:49:37", "Sun, 06 Nov 1984 08:49:37 +0000", "1984-11-06"] {
+    for date in [
+        "",
+        "yesterday",
+        "0",
+        "Sun, 06 Nov 1984 08:49:37",
+        "Sun, 06 Nov 1984 08:49:37 +0000",
+        "1984-11-06",
+    ] {
         expect_each(&mut peer, 200, &[&format!("If-Unmodified-Since: {date}")]);
     }
     // Of two dates none can be meant.
     let twice = |name: &str, date: &str| format!("{name}: {date}\r\n{name}: {date}");
-    expect_each(&mut peer, 200, &[&twice("If-Modified-Since", AFTER), &twice("If-Unmodified-Since", BEFORE)]);
+    expect_each(
+        &mut peer,
+        200,
+        &[&twice("If-Modified-Since", AFTER), &twice("If-Unmodified-Since", BEFORE)],
+    );
 }
 
 fn a_tag_that_must_match_is_compared_strongly(strategy: Strategy) {
@@ -288,7 +311,9 @@ fn a_file_changed_since_fails_what_was_meant_for_the_old_one(strategy: Strategy)
     expect_each(&mut peer, 304, &[&fields[0]]);
     expect_each(&mut peer, 200, &[&fields[1]]);
     site.write("page.html", "another page");
-    wait_until("the change is seen", || (peer.get("/page.html").body == b"another page").then_some(()));
+    wait_until("the change is seen", || {
+        (peer.get("/page.html").body == b"another page").then_some(())
+    });
     expect_each(&mut peer, 200, &[&fields[0], &format!("If-Modified-Since: {SAME}")]);
     expect_each(&mut peer, 412, &[&fields[1], &format!("If-Unmodified-Since: {SAME}")]);
 }
@@ -310,7 +335,11 @@ fn not_modified_repeats_what_a_cache_needs(strategy: Strategy) {
             for name in ["ETag", "Last-Modified", "Cache-Control", "Vary", "X-Own"] {
                 assert_eq!(saved.field(name), whole.field(name), "{path}: {name}");
             }
-            assert_eq!(saved.list("Vary"), if varies { vec!["Accept-Encoding"] } else { vec![] }, "{path}");
+            assert_eq!(
+                saved.list("Vary"),
+                if varies { vec!["Accept-Encoding"] } else { vec![] },
+                "{path}"
+            );
         }
     }
     assert_eq!(peer.get("/missing").status, 404, "the next answer is where it should be");
@@ -333,12 +362,21 @@ fn a_failed_condition_is_a_page_that_says_so(strategy: Strategy) {
 fn conditions_are_ignored_where_there_is_no_file(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    let conditions =
-        ["If-Match: \"x\"", "If-None-Match: *", &format!("If-Unmodified-Since: {BEFORE}"), "Range: bytes=0-1"];
+    let conditions = [
+        "If-Match: \"x\"",
+        "If-None-Match: *",
+        &format!("If-Unmodified-Since: {BEFORE}"),
+        "Range: bytes=0-1",
+    ];
     // RFC 9110 section 13.2.1: where the answer without them is no success, they are not weighed.
-    for (path, status) in [("/missing", 404), ("/docs", 301), ("/%zz", 400), ("/.git/config", 404)] {
+    for (path, status) in [("/missing", 404), ("/docs", 301), ("/%zz", 400), ("/.git/config", 404)]
+    {
         for condition in conditions {
-            assert_eq!(server.ask(get_with(path, &[condition])).status, status, "{path} {condition}");
+            assert_eq!(
+                server.ask(get_with(path, &[condition])).status,
+                status,
+                "{path} {condition}"
+            );
         }
         assert_eq!(server.ask(get_with(path, &conditions)).status, status, "{path}");
     }
@@ -380,7 +418,9 @@ impl Conditions {
 
     fn request(&self, tag: &str) -> String {
         let field = |name: &str, holds: Option<bool>, yes: &str, no: &str| {
-            holds.map_or(String::new(), |holds| format!("{name}: {}\r\n", if holds { yes } else { no }))
+            holds.map_or(String::new(), |holds| {
+                format!("{name}: {}\r\n", if holds { yes } else { no })
+            })
         };
         let lines = [
             // In another order than they are weighed in.
@@ -435,7 +475,10 @@ fn the_order_of_precedence_is_that_of_the_rfc(strategy: Strategy) {
         if let Some(body) = expected_body(&response, conditions.is_head) {
             assert_eq!(response.body, body, "{conditions:?}");
         }
-        seen[[200, 206, 304, 412].iter().position(|status| *status == response.status).expect("one of these")] += 1;
+        seen[[200, 206, 304, 412]
+            .iter()
+            .position(|status| *status == response.status)
+            .expect("one of these")] += 1;
     }
     assert_eq!((all.len(), seen.iter().sum::<usize>()), (972, 972));
     assert!(seen.iter().all(|count| *count >= 50), "each outcome has its share: {seen:?}");

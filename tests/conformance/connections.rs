@@ -29,7 +29,9 @@ fn http_1_1_goes_on_unless_it_is_told(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    for connection in ["", "Connection: keep-alive\r\n", "Connection: TE,,Keep-Alive\r\n", "Connection:\r\n"] {
+    for connection in
+        ["", "Connection: keep-alive\r\n", "Connection: TE,,Keep-Alive\r\n", "Connection:\r\n"]
+    {
         let response = peer.ask(format!("GET / HTTP/1.1\r\nHost: h\r\n{connection}\r\n"));
         assert_eq!((response.status, response.says_close()), (200, false), "{connection:?}");
     }
@@ -42,7 +44,8 @@ fn close_is_echoed_and_done(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     for path in ["/", "/missing", "/docs"] {
         let mut peer = server.connect();
-        let response = peer.ask(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        let response =
+            peer.ask(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
         assert_eq!(response.field("Connection"), Some("close"), "{path}");
         peer.expect_end();
     }
@@ -75,7 +78,8 @@ fn close_is_heard_in_any_case_and_any_list(strategy: Strategy) {
 fn http_1_0_closes_unless_it_asks(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for fields in ["", "Host: h\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n"] {
+    for fields in ["", "Host: h\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n"]
+    {
         let mut peer = server.connect();
         let response = peer.ask(format!("GET /page.html HTTP/1.0\r\n{fields}\r\n"));
         assert!(response.status == 200 && response.says_close(), "{fields:?}");
@@ -89,7 +93,11 @@ fn http_1_0_with_keep_alive_goes_on_and_is_told_so(strategy: Strategy) {
     let mut peer = server.connect();
     for connection in ["keep-alive", "Keep-Alive", "TE, KEEP-ALIVE"] {
         let response = peer.ask(format!("GET / HTTP/1.0\r\nConnection: {connection}\r\n\r\n"));
-        assert_eq!(response.required("Connection").to_ascii_lowercase(), "keep-alive", "{connection}");
+        assert_eq!(
+            response.required("Connection").to_ascii_lowercase(),
+            "keep-alive",
+            "{connection}"
+        );
     }
     assert!(peer.ask("GET / HTTP/1.0\r\n\r\n").says_close());
     peer.expect_end();
@@ -99,7 +107,8 @@ fn http_1_0_with_keep_alive_goes_on_and_is_told_so(strategy: Strategy) {
 fn site_of_all_sizes() -> (Site, Vec<(String, u16, Vec<u8>)>) {
     let site = Site::new();
     let sizes = [0, 10, 20_000, 65_536, 65_537, 500_000];
-    let mut answers: Vec<_> = sizes.iter().map(|size| (format!("/{size}.bin"), 200, patterned(*size))).collect();
+    let mut answers: Vec<_> =
+        sizes.iter().map(|size| (format!("/{size}.bin"), 200, patterned(*size))).collect();
     for (path, _, content) in &answers {
         site.write(&path[1..], content);
     }
@@ -163,7 +172,8 @@ fn nothing_is_answered_after_close(strategy: Strategy) {
     let mut peer = server.connect();
     let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     peer.send(get("/") + last + &get("/") + &get("/missing"));
-    let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
+    let statuses: Vec<_> =
+        peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
     assert_eq!(statuses, [(200, false), (200, true)]);
 }
 
@@ -186,7 +196,8 @@ fn nothing_is_answered_after_an_error(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/") + "GET / HTTP/1.1\r\nno colon\r\n\r\n" + &get("/") + &get("/missing"));
-    let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
+    let statuses: Vec<_> =
+        peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
     assert_eq!(statuses, [(200, false), (400, true)]);
 }
 
@@ -215,7 +226,9 @@ fn a_pipeline_followed_by_the_end_of_input_is_answered(strategy: Strategy) {
 fn half_a_request_followed_by_the_end_of_input_ends_the_connection(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for half in ["", "\r\n", "G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
+    for half in
+        ["", "\r\n", "G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"]
+    {
         let mut peer = server.connect();
         peer.send(half);
         peer.finish_sending();
@@ -229,8 +242,12 @@ fn half_a_request_followed_by_the_end_of_input_ends_the_connection(strategy: Str
 fn a_reset_in_the_middle_of_a_request_is_survived(strategy: Strategy) {
     let site = Site::new();
     let mut server = Server::start(strategy, site.root(), &[]);
-    for start in ["", "GET", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"]
-    {
+    for start in [
+        "",
+        "GET",
+        "GET / HTTP/1.1\r\nHost: h\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+    ] {
         let mut peer = server.connect();
         peer.send(start);
         peer.reset();
@@ -255,7 +272,9 @@ fn a_reset_in_the_middle_of_an_answer_is_survived(strategy: Strategy) {
     }
     assert!(!server.has_ended());
     // Nothing and nobody is kept busy by a peer that is gone.
-    wait_until("the dead peers are forgotten", || (server.descriptors() <= descriptors).then_some(()));
+    wait_until("the dead peers are forgotten", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
 }
 
 fn the_last_of_10000_requests_says_close(strategy: Strategy) {

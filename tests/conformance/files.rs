@@ -32,8 +32,15 @@ pub fn cases() -> Vec<Case> {
 fn content_of_any_size_comes_byte_for_byte(strategy: Strategy) {
     let site = Site::new();
     let around = |size: usize| [size - 1, size, size + 1];
-    let sizes =
-        [[0, 1, 2], around(4096), around(16 << 10), around(64 << 10), around(128 << 10), around(1 << 20)].concat();
+    let sizes = [
+        [0, 1, 2],
+        around(4096),
+        around(16 << 10),
+        around(64 << 10),
+        around(128 << 10),
+        around(1 << 20),
+    ]
+    .concat();
     for size in &sizes {
         site.write(size.to_string(), patterned(*size));
     }
@@ -71,7 +78,10 @@ fn expect_change(peer: &mut Peer, path: &str, old: &[u8], new: &[u8]) {
     wait_until("the change is seen", || {
         let response = peer.get(path);
         let is_new = response.status == 200 && response.body == new;
-        assert!(is_new || response.body == old, "neither the old content nor the new: {response:?}");
+        assert!(
+            is_new || response.body == old,
+            "neither the old content nor the new: {response:?}"
+        );
         is_new.then_some(())
     });
     assert!(peer.get(path).body == new, "what was seen once stays");
@@ -126,7 +136,8 @@ fn a_file_that_grows_and_shrinks_is_seen(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
     // From memory to the disk and back, and to nothing.
-    let contents = [patterned(100), patterned(500_000), patterned(60_000), Vec::new(), patterned(7)];
+    let contents =
+        [patterned(100), patterned(500_000), patterned(60_000), Vec::new(), patterned(7)];
     fs::rename(site.write("new", &contents[0]), site.path("page.html")).expect("it is ours");
     assert!(peer.get("/page.html").body == contents[0]);
     for change in contents.windows(2) {
@@ -205,7 +216,11 @@ fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(strategy:
     let mut file = fs::File::options().append(true).open(path).expect("it is there");
     file.write_all(b"and more").expect("it is ours");
     assert!(peer.response().body == content);
-    assert_eq!(peer.response().content_length(), 35, "the next answer begins where the promise ends");
+    assert_eq!(
+        peer.response().content_length(),
+        35,
+        "the next answer begins where the promise ends"
+    );
     let grown = content.len() as u64 + 8;
     wait_until("the new length is seen", || {
         (peer.ask(get("/large.bin").replace("GET", "HEAD")).content_length() == grown).then_some(())
@@ -214,9 +229,11 @@ fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(strategy:
 
 fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
     let site = Site::new();
-    let allow = |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
+    let allow =
+        |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
     // Nothing is forbidden to root.
-    let user: &[&str] = if rustix::process::geteuid().is_root() { &["--user", "nobody"] } else { &[] };
+    let user: &[&str] =
+        if rustix::process::geteuid().is_root() { &["--user", "nobody"] } else { &[] };
     for folder in [site.root(), site.beside("")] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
@@ -224,7 +241,9 @@ fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
     let mut peer = server.connect();
     for (mode, status) in [(0o644, 200), (0o000, 403), (0o644, 200)] {
         allow(mode).expect("it is ours");
-        wait_until("the permission is seen", || (peer.get("/page.html").status == status).then_some(()));
+        wait_until("the permission is seen", || {
+            (peer.get("/page.html").status == status).then_some(())
+        });
     }
 }
 
@@ -245,7 +264,10 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(strategy: Strategy
         let (received, _) = peer.rest();
         assert!(received.len() < 256 << 20, "the file was sent before it could shrink");
         // Whatever came is of the file, which holds nothing but zeros: the next answer is not in its place.
-        assert!(received.iter().all(|byte| *byte == 0), "something else came within the promised length");
+        assert!(
+            received.iter().all(|byte| *byte == 0),
+            "something else came within the promised length"
+        );
     }
     assert_eq!(server.get("/page.html").status, 200);
 }

@@ -46,7 +46,8 @@ pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
         let mut peer = server.connect();
         peer.send_in_pieces(bytes, piece);
         let answers = peer.responses_to_the_end();
-        let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        let seen: Vec<_> =
+            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
         assert_eq!(seen, [(status, true)], "{way}: {}", shown(request));
     }
 }
@@ -62,7 +63,12 @@ pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) 
         assert_eq!(peer.response().status, status, "{way}: {}", shown(request));
     }
     peer.send(with_next);
-    assert_eq!(peer.response().status, status, "with the next request attached: {}", shown(request));
+    assert_eq!(
+        peer.response().status,
+        status,
+        "with the next request attached: {}",
+        shown(request)
+    );
     assert_eq!(peer.response().status, 200, "the next request after {}", shown(request));
 }
 
@@ -112,7 +118,8 @@ fn expect_body_unanswered(server: &Server, head: &str, body: &str, status: u16) 
         let mut peer = server.connect();
         peer.send_in_pieces(&request, piece);
         let answers = peer.responses_to_the_end();
-        let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        let seen: Vec<_> =
+            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
         assert!(
             seen == [(status, true)] || seen == [(status, false), (200, true)],
             "{seen:?} in pieces of {piece}: {}",
@@ -147,8 +154,14 @@ fn a_body_of_a_given_length_is_not_a_request(strategy: Strategy) {
         }
     }
     let large = SMUGGLED.repeat(200);
-    expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{}", length(&large)), &large, 200);
-    let with_zeros = format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000{}\r\n\r\n", SMUGGLED.len());
+    expect_body_unanswered(
+        &server,
+        &format!("GET / HTTP/1.1\r\nHost: h\r\n{}", length(&large)),
+        &large,
+        200,
+    );
+    let with_zeros =
+        format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000{}\r\n\r\n", SMUGGLED.len());
     expect_body_unanswered(&server, &with_zeros, SMUGGLED, 200);
     expect_body_unanswered(
         &server,
@@ -171,7 +184,12 @@ fn a_body_in_chunks_is_not_a_request(strategy: Strategy) {
         format!("{}0\r\nGET: /docs HTTP/1.1\r\nHost: h\r\n\r\n", chunk("x")),
         SMUGGLED.chars().map(|byte| chunk(&byte.to_string())).collect::<String>() + "0\r\n\r\n",
     ] {
-        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}"), &body, 200);
+        expect_body_unanswered(
+            &server,
+            &format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}"),
+            &body,
+            200,
+        );
     }
 }
 
@@ -187,11 +205,18 @@ fn the_body_of_a_method_that_is_not_offered_is_not_a_request(strategy: Strategy)
     let server = Server::start(strategy, site.root(), &[]);
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n");
-        for (framing, body) in [(length(SMUGGLED), SMUGGLED), (CHUNKED.to_owned(), &(chunk(SMUGGLED) + "0\r\n\r\n"))] {
+        for (framing, body) in
+            [(length(SMUGGLED), SMUGGLED), (CHUNKED.to_owned(), &(chunk(SMUGGLED) + "0\r\n\r\n"))]
+        {
             let mut peer = server.connect();
             peer.send(format!("{head}{framing}{body}{}", get("/page.html")));
-            let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
-            assert_eq!(seen, [(405, true)], "{method}: it closes rather than to read what nobody wants");
+            let seen: Vec<_> =
+                peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
+            assert_eq!(
+                seen,
+                [(405, true)],
+                "{method}: it closes rather than to read what nobody wants"
+            );
         }
     }
 }
@@ -199,8 +224,16 @@ fn the_body_of_a_method_that_is_not_offered_is_not_a_request(strategy: Strategy)
 fn the_body_of_an_unknown_method_is_not_a_request(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    expect_refused(&server, format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", length(SMUGGLED)), 501);
-    expect_refused(&server, format!("BREW / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{}0\r\n\r\n", chunk(SMUGGLED)), 501);
+    expect_refused(
+        &server,
+        format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", length(SMUGGLED)),
+        501,
+    );
+    expect_refused(
+        &server,
+        format!("BREW / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{}0\r\n\r\n", chunk(SMUGGLED)),
+        501,
+    );
 }
 
 fn malformed_chunks_end_the_connection(strategy: Strategy) {
@@ -244,7 +277,11 @@ fn content_length_with_transfer_encoding_is_refused(strategy: Strategy) {
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
         "transfer-encoding: CHUNKED\r\nX: y\r\ncontent-length: 0",
     ] {
-        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"), 400);
+        expect_refused(
+            &server,
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"),
+            400,
+        );
     }
 }
 
@@ -265,10 +302,16 @@ fn equal_lengths_are_one_length(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let size = SMUGGLED.len();
-    for fields in
-        [format!("Content-Length: {size}, {size}"), format!("Content-Length: {size}\r\nContent-Length: {size}")]
-    {
-        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"), SMUGGLED, 200);
+    for fields in [
+        format!("Content-Length: {size}, {size}"),
+        format!("Content-Length: {size}\r\nContent-Length: {size}"),
+    ] {
+        expect_body_unanswered(
+            &server,
+            &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"),
+            SMUGGLED,
+            200,
+        );
     }
 }
 
@@ -293,7 +336,11 @@ fn a_length_that_is_not_a_number_is_refused(strategy: Strategy) {
         "100000000000000000000000000000005",
         "\u{665}",
     ] {
-        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nhello"), 400);
+        expect_refused(
+            &server,
+            format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\nhello"),
+            400,
+        );
     }
 }
 
@@ -308,8 +355,17 @@ fn transfer_encoding_in_http_1_0_is_refused(strategy: Strategy) {
 fn an_unknown_transfer_coding_is_not_implemented(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for coding in ["gzip", "identity", "xchunked", "chunkedx", "gzip, chunked", "chunke\u{212a}d", "\"chunked\""] {
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
+    for coding in [
+        "gzip",
+        "identity",
+        "xchunked",
+        "chunkedx",
+        "gzip, chunked",
+        "chunke\u{212a}d",
+        "\"chunked\"",
+    ] {
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
         expect_refused(&server, request, 501);
     }
 }
@@ -324,11 +380,16 @@ fn chunked_comes_once_and_last(strategy: Strategy) {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
         "Transfer-Encoding: chunked, gzip, chunked",
     ] {
-        expect_refused(&server, format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"), 400);
+        expect_refused(
+            &server,
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n0\r\n\r\n"),
+            400,
+        );
     }
     // White space that is not white space (RFC 9112 section 11.2 has a list of such disguises).
     for disguised in ["\u{b}chunked", "chunked\0", "\rchunked"] {
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {disguised}\r\n\r\n0\r\n\r\n");
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {disguised}\r\n\r\n0\r\n\r\n");
         expect_refused(&server, request, 400);
     }
 }
@@ -336,9 +397,18 @@ fn chunked_comes_once_and_last(strategy: Strategy) {
 fn chunked_is_understood_in_any_case_and_any_list(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for fields in ["Transfer-Encoding: Chunked", "TRANSFER-ENCODING:CHUNKED", "Transfer-Encoding: ,\tchunked,,"] {
+    for fields in [
+        "Transfer-Encoding: Chunked",
+        "TRANSFER-ENCODING:CHUNKED",
+        "Transfer-Encoding: ,\tchunked,,",
+    ] {
         let body = chunk(SMUGGLED) + "0\r\n\r\n";
-        expect_body_unanswered(&server, &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"), &body, 200);
+        expect_body_unanswered(
+            &server,
+            &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"),
+            &body,
+            200,
+        );
     }
 }
 
@@ -346,7 +416,8 @@ fn an_announced_body_that_is_too_long_is_refused(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     for length in [64 * 1024 + 1, 1 << 40, u64::MAX] {
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
         expect_refused(&server, request, 413);
     }
     // One that is sent all the same: the answer must not be lost to a reset.
@@ -392,7 +463,8 @@ fn expect_100_continue_waits_for_no_body(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let ask = |peer: &mut Peer, method: &str, framing: &str| -> Response {
-        let response = peer.ask(format!("{method} / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n{framing}"));
+        let response = peer
+            .ask(format!("{method} / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n{framing}"));
         if response.status == 100 { peer.response() } else { response }
     };
     for framing in [length(SMUGGLED), CHUNKED.to_owned()] {
@@ -408,7 +480,11 @@ fn expect_100_continue_waits_for_no_body(strategy: Strategy) {
         }
     }
     let mut peer = server.connect();
-    assert_eq!(ask(&mut peer, "GET", "\r\n").status, 200, "without a body there is nothing to expect");
+    assert_eq!(
+        ask(&mut peer, "GET", "\r\n").status,
+        200,
+        "without a body there is nothing to expect"
+    );
     assert_eq!(peer.get("/").status, 200);
 }
 

@@ -77,7 +77,9 @@ fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(strategy: Strategy) {
 fn a_hundred_fields_are_read_and_one_more_is_too_many(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    let request = |fields: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(fields - 1));
+    let request = |fields: usize| {
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(fields - 1))
+    };
     expect_answered(&server, request(100), 200);
     expect_refused(&server, request(101), 431);
     expect_refused(&server, request(3000), 431);
@@ -86,7 +88,8 @@ fn a_hundred_fields_are_read_and_one_more_is_too_many(strategy: Strategy) {
 fn ten_megabytes_of_fields_are_told_so(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    let (one, many) = (format!("X: {}\r\n", "x".repeat(10 << 20)), "X: 0123456789\r\n".repeat((10 << 20) / 15));
+    let (one, many) =
+        (format!("X: {}\r\n", "x".repeat(10 << 20)), "X: 0123456789\r\n".repeat((10 << 20) / 15));
     for fields in [one, many] {
         let mut peer = server.connect();
         // Written to its end before anything is read, as most clients do.
@@ -152,7 +155,8 @@ fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
         let mut peer = server.connect();
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
-        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|response| response.status).collect();
+        let seen: Vec<_> =
+            peer.responses_to_the_end().iter().map(|response| response.status).collect();
         assert!(seen == [200] || seen == [408], "{seen:?}");
     }
 }
@@ -175,7 +179,9 @@ fn a_request_that_came_in_time_is_answered_though_the_server_is_late(strategy: S
     assert_eq!(peer.get("/").status, 200);
     // As if the machine had no time for it.
     server.signal_all(Signal::STOP);
-    wait_until("it stands still", || server.processes().iter().all(|(_, state)| *state == 'T').then_some(()));
+    wait_until("it stands still", || {
+        server.processes().iter().all(|(_, state)| *state == 'T').then_some(())
+    });
     peer.send(get("/page.html"));
     let is_in_time = since.elapsed() < TIMEOUT;
     std::thread::sleep(TIMEOUT);
@@ -202,7 +208,9 @@ fn a_reader_that_takes_nothing_is_reset(strategy: Strategy) {
         let mut peer = server.connect();
         peer.send(requests);
         // Were it closed in order, the kernel would go on holding what nobody takes.
-        let error = wait_until("the server gives up", || peer.stream.take_error().expect("a socket has a state"));
+        let error = wait_until("the server gives up", || {
+            peer.stream.take_error().expect("a socket has a state")
+        });
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
     assert_eq!(server.get("/").status, 200);
@@ -212,7 +220,8 @@ fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(strategy: Strategy) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
+    let server =
+        Server::start(strategy, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
     // Both have passed by then, and neither is about sending.
@@ -269,7 +278,8 @@ const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
 /// which reason, and leaves the newcomer in the backlog until a connection ends.
 fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
+    let server =
+        Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
     let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
     // No longer the one that has been idle for longest.
@@ -285,7 +295,11 @@ fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(strategy: St
     let site = Site::new();
     // Which worker gets a connection is chance, so once proves nothing.
     for _ in 0..6 {
-        let server = Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=2"]].concat());
+        let server = Server::start(
+            strategy,
+            site.root(),
+            &[&PATIENT[..], &["--max-connections=2"]].concat(),
+        );
         let mut idle = [server.connect(), server.connect()];
         idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
         assert_eq!(server.get("/page.html").status, 200);
@@ -304,6 +318,10 @@ fn a_request_that_was_sent_is_answered_however_many_want_a_place(strategy: Strat
     let mut peers: Vec<Peer> = (0..100).map(ask).collect();
     for (n, peer) in peers.iter_mut().enumerate() {
         let (answer, end) = peer.rest();
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "request {n} got {end:?} and {:?}", shown(&answer));
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "request {n} got {end:?} and {:?}",
+            shown(&answer)
+        );
     }
 }

@@ -14,7 +14,8 @@ pub fn cases() -> Vec<Case> {
         a_path_is_not_pasted_to_the_name_of_a_folder,
         the_port_can_be_bound_again_after_a_restart,
     ];
-    let at_once = cases![if Strategy::serves_several_at_once; one_slow_client_does_not_stop_everybody];
+    let at_once =
+        cases![if Strategy::serves_several_at_once; one_slow_client_does_not_stop_everybody];
     [everywhere, at_once].concat()
 }
 
@@ -23,12 +24,14 @@ fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     // Its method, its end and the field that decides are in three different kilobytes.
     let filler = format!("X: {}\r\n", "x".repeat(1500));
-    let request = format!("GET /page.html HTTP/1.1\r\nHost: h\r\n{filler}Connection: close\r\n{filler}\r\n");
+    let request =
+        format!("GET /page.html HTTP/1.1\r\nHost: h\r\n{filler}Connection: close\r\n{filler}\r\n");
     for piece in [request.len(), 1024, 512, 1023] {
         let mut peer = server.connect();
         peer.send_in_pieces(&request, piece);
         let answers = peer.responses_to_the_end();
-        let seen: Vec<_> = answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        let seen: Vec<_> =
+            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
         assert_eq!(seen, [(200, true)], "in pieces of {piece}");
     }
 }
@@ -71,7 +74,12 @@ fn a_path_is_not_pasted_to_the_name_of_a_folder(strategy: Strategy) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     let server = Server::start(strategy, site.root(), &[]);
-    for path in ["/../secret.txt", "/docs/../../secret.txt", "/%2e%2e/secret.txt", "/../../../../etc/passwd"] {
+    for path in [
+        "/../secret.txt",
+        "/docs/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/../../../../etc/passwd",
+    ] {
         let response = server.get(path);
         assert_eq!(response.status, 400, "{path}");
         assert!(!String::from_utf8_lossy(&response.body).contains("secret"), "{path}");
@@ -82,7 +90,8 @@ fn one_slow_client_does_not_stop_everybody(strategy: Strategy) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let server = Server::start(strategy, site.root(), &[]);
-    let (_silent, mut halfway, mut reading) = (server.connect(), server.connect(), server.connect());
+    let (_silent, mut halfway, mut reading) =
+        (server.connect(), server.connect(), server.connect());
     halfway.send("GET / HTTP/1.1\r\nHost:");
     reading.send(get("/huge.bin"));
     assert_eq!(server.get("/page.html").status, 200);
@@ -98,7 +107,8 @@ fn the_port_can_be_bound_again_after_a_restart(strategy: Strategy) {
     let open = server.connect();
     server.signal(Signal::TERM);
     assert!(server.wait().success());
-    let again = Server::start(strategy, site.root(), &["--port", &server.address.port().to_string()]);
+    let again =
+        Server::start(strategy, site.root(), &["--port", &server.address.port().to_string()]);
     assert_eq!(again.address, server.address);
     drop(open);
     assert_eq!(again.get("/").status, 200);

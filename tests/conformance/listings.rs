@@ -80,14 +80,16 @@ fn entry(name: impl AsRef<[u8]>, is_folder: bool) -> Entry {
 /// The relative links of a page, as a browser would read them from the source, in order.
 fn hrefs(page: &[u8]) -> Vec<String> {
     let page = std::str::from_utf8(page).expect("a page is UTF-8");
-    let links = page.split("href=\"./").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+    let links =
+        page.split("href=\"./").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
     links.map(|link| format!("./{}", link.replace("&amp;", "&"))).collect()
 }
 
 /// What a link says, taken as a URL (RFC 3986).
 #[track_caller]
 fn entry_of(href: &str) -> Entry {
-    let segment = href.strip_prefix("./").unwrap_or_else(|| panic!("{href} could be read as something else"));
+    let segment =
+        href.strip_prefix("./").unwrap_or_else(|| panic!("{href} could be read as something else"));
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&b);
     assert!(segment.bytes().all(allowed), "{href} is no path");
     let (name, is_folder) = segment.strip_suffix('/').map_or((segment, false), |name| (name, true));
@@ -102,7 +104,8 @@ fn entries(page: &[u8]) -> Vec<Entry> {
 #[track_caller]
 fn json(response: &crate::support::Response) -> Value {
     assert_eq!(response.required("Content-Type"), "application/json; charset=utf-8");
-    serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", shown(&response.body)))
+    serde_json::from_slice(&response.body)
+        .unwrap_or_else(|error| panic!("{error}: {}", shown(&response.body)))
 }
 
 fn json_hrefs(listing: &Value) -> Vec<String> {
@@ -161,8 +164,13 @@ fn a_listing_comes_in_the_form_the_client_takes(strategy: Strategy) {
         ("", false),
     ] {
         let response = peer.get_with("/bare/", &[&format!("Accept: {accept}")]);
-        let expected = if is_json { "application/json; charset=utf-8" } else { "text/html; charset=utf-8" };
-        assert_eq!((response.status, response.required("Content-Type")), (200, expected), "{accept}");
+        let expected =
+            if is_json { "application/json; charset=utf-8" } else { "text/html; charset=utf-8" };
+        assert_eq!(
+            (response.status, response.required("Content-Type")),
+            (200, expected),
+            "{accept}"
+        );
         assert_eq!(response.list("Vary"), ["Accept"], "a cache has to keep them apart: {accept}");
         assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"));
         // What is in the folder may change at any time, and a listing has nothing by which to tell.
@@ -170,12 +178,17 @@ fn a_listing_comes_in_the_form_the_client_takes(strategy: Strategy) {
     }
     let listing = json(&peer.get_with("/bare/", &[JSON]));
     assert_eq!((&listing["path"], &listing["complete"]), (&"/bare/".into(), &true.into()));
-    let [folder, file] = &listing["entries"].as_array().expect("a list")[..] else { panic!("{listing}") };
+    let [folder, file] = &listing["entries"].as_array().expect("a list")[..] else {
+        panic!("{listing}")
+    };
     assert_eq!(
         (&folder["name"], &folder["href"], &folder["type"]),
         (&"inner".into(), &"./inner/".into(), &"folder".into())
     );
-    assert_eq!((&file["name"], &file["href"], &file["type"]), (&"a.txt".into(), &"./a.txt".into(), &"file".into()));
+    assert_eq!(
+        (&file["name"], &file["href"], &file["type"]),
+        (&"a.txt".into(), &"./a.txt".into(), &"file".into())
+    );
     assert_eq!((&file["size"], &file["modified"]), (&4.into(), &784_111_777.into()));
 }
 
@@ -200,15 +213,23 @@ fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(strategy: Strategy)
     for href in &page {
         let (name, is_folder) = entry_of(href);
         let path = format!("/in/{}", &href[2..]);
-        let place = |name: &[u8]| HOSTILE.iter().position(|hostile| *hostile == name).expect("it is one of them");
+        let place = |name: &[u8]| {
+            HOSTILE.iter().position(|hostile| *hostile == name).expect("it is one of them")
+        };
         if is_folder {
             let inner = peer.get(&path);
-            let [inner] = &hrefs(&inner.body)[..] else { panic!("one file is in {path}: {}", shown(&inner.body)) };
+            let [inner] = &hrefs(&inner.body)[..] else {
+                panic!("one file is in {path}: {}", shown(&inner.body))
+            };
             let content = peer.get(&format!("{path}{}", &inner[2..])).body;
             let name = name.strip_suffix(b" as a folder").expect("so they are called");
             assert_eq!(shown(&content), format!("content in {}", place(name)), "{path}{inner}");
         } else {
-            assert_eq!(shown(&peer.get(&path).body), format!("content of {}", place(&name)), "{path}");
+            assert_eq!(
+                shown(&peer.get(&path).body),
+                format!("content of {}", place(&name)),
+                "{path}"
+            );
         }
     }
 }
@@ -224,7 +245,10 @@ fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &["--list"]);
     let mut peer = server.connect();
     let root = peer.get("/").body;
-    let folders = hrefs(&root).into_iter().filter(|href| href.ends_with("folder/")).map(|href| href[1..].to_owned());
+    let folders = hrefs(&root)
+        .into_iter()
+        .filter(|href| href.ends_with("folder/"))
+        .map(|href| href[1..].to_owned());
     for path in folders.chain(["/".to_owned()]).collect::<Vec<_>>() {
         let page = peer.get(&path);
         let text = String::from_utf8(page.body).expect("a page is UTF-8");
@@ -234,7 +258,8 @@ fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
         }
         // Each tag with all of its attributes: no name has added one or closed one.
         for tag in text.split('<').skip(1) {
-            let (tag, _) = tag.split_once('>').unwrap_or_else(|| panic!("{path}: an open tag: {tag}"));
+            let (tag, _) =
+                tag.split_once('>').unwrap_or_else(|| panic!("{path}: an open tag: {tag}"));
             let bare: String = tag.split('"').step_by(2).collect();
             assert!(!bare.contains("onmouseover") && !bare.contains("onerror"), "{path}: <{tag}>");
             assert!(tag.matches('"').count() % 2 == 0, "{path}: <{tag}>");
@@ -255,7 +280,8 @@ fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
 
 fn what_is_hidden_is_not_listed(strategy: Strategy) {
     let site = Site::new();
-    for name in [".htaccess", ".git/config", "...", ".well-known/security.txt", "..a", "shown.txt"] {
+    for name in [".htaccess", ".git/config", "...", ".well-known/security.txt", "..a", "shown.txt"]
+    {
         site.write(format!("bare/{name}"), "x");
     }
     let server = Server::start(strategy, site.root(), &["--list"]);
@@ -273,7 +299,8 @@ fn what_is_not_served_is_not_listed(strategy: Strategy) {
     site.write("bare/file.txt", "x");
     site.write("target.txt", "x");
     mknodat(CWD, site.path("bare/fifo"), FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
-    let _socket = std::os::unix::net::UnixListener::bind(site.path("bare/socket")).expect("a socket");
+    let _socket =
+        std::os::unix::net::UnixListener::bind(site.path("bare/socket")).expect("a socket");
     site.link("bare/absolute", &secret);
     site.link("bare/relative", "../../secret.txt");
     site.link("bare/around", site.beside(""));
@@ -288,8 +315,14 @@ fn what_is_not_served_is_not_listed(strategy: Strategy) {
     let listed = entries(&peer.get("/bare/").body);
     assert_eq!(listed, [entry("file.txt", false), entry("good", false)]);
     assert_eq!(peer.get("/bare/good").body, b"x");
-    for name in ["absolute", "relative", "around/", "up/", "nowhere", "itself", "device", "fifo", "socket"] {
-        assert_eq!(peer.get(&format!("/bare/{name}")).status, 404, "{name} is listed nowhere and served nowhere");
+    for name in
+        ["absolute", "relative", "around/", "up/", "nowhere", "itself", "device", "fifo", "socket"]
+    {
+        assert_eq!(
+            peer.get(&format!("/bare/{name}")).status,
+            404,
+            "{name} is listed nowhere and served nowhere"
+        );
     }
 }
 
@@ -303,13 +336,18 @@ fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(strategy: Strategy)
     // It stays within the root, so it is served.
     assert_eq!(peer.get("/bare/logo.txt").body, b"logo");
     assert_eq!(peer.get("/bare/shared/logo.txt").body, b"logo");
-    assert_eq!(entries(&peer.get("/bare/").body), [entry("shared", true), entry("logo.txt", false)]);
+    assert_eq!(
+        entries(&peer.get("/bare/").body),
+        [entry("shared", true), entry("logo.txt", false)]
+    );
 }
 
 fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
     let site = Site::new();
     // Name, size and date each give another order; the case of a letter gives none.
-    for (name, size, seconds) in [("b", 30, 1_000), ("A", 10, 3_000), ("c", 20, 2_000), ("D", 20, 500)] {
+    for (name, size, seconds) in
+        [("b", 30, 1_000), ("A", 10, 3_000), ("c", 20, 2_000), ("D", 20, 500)]
+    {
         site.write(format!("bare/{name}"), vec![b'x'; size]);
         site.set_modified(format!("bare/{name}"), UNIX_EPOCH + Duration::from_secs(seconds));
     }
@@ -337,14 +375,19 @@ fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
             let names = listed.iter().filter(|(_, is_folder)| *is_folder == wanted);
             names.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<String>()
         };
-        assert!(listed.iter().map(|(_, is_folder)| !is_folder).is_sorted(), "{query}: folders first in {listed:?}");
+        assert!(
+            listed.iter().map(|(_, is_folder)| !is_folder).is_sorted(),
+            "{query}: folders first in {listed:?}"
+        );
         assert_eq!(names(false), files, "{query}");
         if let Some(folders) = folders {
             assert_eq!(names(true), folders, "{query}");
         }
         assert_eq!(listed.len(), 6, "{query}");
-        let json: Vec<Entry> =
-            json_hrefs(&json(&peer.get_with(&path, &[JSON]))).iter().map(|href| entry_of(href)).collect();
+        let json: Vec<Entry> = json_hrefs(&json(&peer.get_with(&path, &[JSON])))
+            .iter()
+            .map(|href| entry_of(href))
+            .collect();
         assert_eq!(json, listed, "{query}: as JSON");
     }
 }
@@ -359,10 +402,13 @@ fn breadcrumbs_lead_back_to_the_root(strategy: Strategy) {
     let crumbs: Vec<String> = page
         .split("href=\"/")
         .skip(1)
-        .map(|rest| format!("/{}", rest.split('"').next().unwrap_or_default().replace("&amp;", "&")))
+        .map(|rest| {
+            format!("/{}", rest.split('"').next().unwrap_or_default().replace("&amp;", "&"))
+        })
         .collect();
     let expected = ["/", "/a b/", "/a b/c&d/", "/a b/c&d/é'\"/"];
-    let decoded: Vec<_> = crumbs.iter().map(|crumb| percent_decode_str(crumb).decode_utf8_lossy()).collect();
+    let decoded: Vec<_> =
+        crumbs.iter().map(|crumb| percent_decode_str(crumb).decode_utf8_lossy()).collect();
     assert_eq!(decoded, expected);
     // Up is there, too, but for the root, which has nothing above it.
     assert!(page.contains("href=\"../\""));
@@ -385,7 +431,11 @@ fn a_head_request_has_the_fields_of_the_page(strategy: Strategy) {
         let page = peer.ask(&request);
         // If a body came it would be taken for the beginning of the next answer.
         let bare = peer.ask(head(&request));
-        assert_eq!((bare.status, bare.fields_but_date()), (200, page.fields_but_date()), "{fields:?}");
+        assert_eq!(
+            (bare.status, bare.fields_but_date()),
+            (200, page.fields_but_date()),
+            "{fields:?}"
+        );
         assert_eq!(bare.content_length(), page.body.len() as u64);
         assert_eq!(page.field("X-A"), Some("b"));
     }
@@ -482,7 +532,8 @@ fn an_empty_folder_has_an_empty_listing(strategy: Strategy) {
 /// Whether nothing has come yet.
 fn waits(peer: &Peer) -> bool {
     peer.stream.set_nonblocking(true).expect("a socket has modes");
-    let nothing = peer.stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    let nothing =
+        peer.stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
     peer.stream.set_nonblocking(false).expect("a socket has modes");
     nothing
 }
@@ -529,7 +580,10 @@ fn listings_that_nobody_reads_do_not_fill_the_memory(strategy: Strategy) {
         held.push(peer);
     };
     let one_bytes = held_bytes / held.len() as u64;
-    assert!(held_bytes + one_bytes > HELD_BYTES_MAX, "there was room for another of {one_bytes} bytes");
+    assert!(
+        held_bytes + one_bytes > HELD_BYTES_MAX,
+        "there was room for another of {one_bytes} bytes"
+    );
     assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
     assert_eq!(server.get("/page.html").status, 200, "nobody else is in need");
     drop(held);

@@ -91,6 +91,9 @@ fn main() {
 
 fn trial(case: Case, strategy: Strategy) -> Trial {
     let file = case.module.trim_start_matches("conformance::");
-    let run = move || catch_unwind(AssertUnwindSafe(|| (case.run)(strategy))).map_err(|_| Failed::from(PANIC.take()));
+    let run = move || {
+        catch_unwind(AssertUnwindSafe(|| (case.run)(strategy)))
+            .map_err(|_| Failed::from(PANIC.take()))
+    };
     Trial::test(format!("{}::{file}::{}", strategy.name(), case.name), run)
 }

@@ -36,7 +36,9 @@ fn head_has_the_fields_of_get_and_no_body(strategy: Strategy) {
     site.write("large.bin", vec![7; 300_000]);
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    for path in ["/", "/page.html", "/empty.txt", "/large.bin", "/docs", "/missing", "/bare/", "/%zz"] {
+    for path in
+        ["/", "/page.html", "/empty.txt", "/large.bin", "/docs", "/missing", "/bare/", "/%zz"]
+    {
         let by_get = peer.get(path);
         // Had the answer to HEAD a body, the next answer on this connection would begin with it.
         let by_head = peer.ask(get(path).replace("GET", "HEAD"));
@@ -49,11 +51,19 @@ fn head_has_the_fields_of_get_and_no_body(strategy: Strategy) {
 fn head_of_a_refused_request_has_no_body_either(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for rest in ["/ HTTP/1.1\r\n\r\n", "/ HTTP/3.0\r\nHost: h\r\n\r\n", "/ HTTP/1.1\r\nHost: h\r\nX : 1\r\n\r\n"] {
+    for rest in [
+        "/ HTTP/1.1\r\n\r\n",
+        "/ HTTP/3.0\r\nHost: h\r\n\r\n",
+        "/ HTTP/1.1\r\nHost: h\r\nX : 1\r\n\r\n",
+    ] {
         let by_get = server.ask(format!("GET {rest}"));
         let mut peer = server.connect();
         let by_head = peer.ask(format!("HEAD {rest}"));
-        assert_eq!((by_head.status, by_head.lasting_fields()), (by_get.status, by_get.lasting_fields()), "{rest}");
+        assert_eq!(
+            (by_head.status, by_head.lasting_fields()),
+            (by_get.status, by_get.lasting_fields()),
+            "{rest}"
+        );
         peer.expect_end();
     }
 }
@@ -137,9 +147,15 @@ fn a_front_page_is_the_index_of_its_folder(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    for (path, content) in [("/", "front"), ("/docs/", "docs"), ("/?x=/docs/", "front"), ("/docs/?", "docs")] {
+    for (path, content) in
+        [("/", "front"), ("/docs/", "docs"), ("/?x=/docs/", "front"), ("/docs/?", "docs")]
+    {
         let response = peer.get(path);
         assert_eq!(response.status, 200, "{path}");
-        assert_eq!(response.body, format!("<!doctype html><title>{content}</title>\n").as_bytes(), "{path}");
+        assert_eq!(
+            response.body,
+            format!("<!doctype html><title>{content}</title>\n").as_bytes(),
+            "{path}"
+        );
     }
 }

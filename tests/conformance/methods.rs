@@ -29,7 +29,11 @@ fn a_method_on_what_is_not_there_is_not_offered_either(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     for path in ["/missing", "/docs", "/.git/config"] {
-        assert_eq!(server.ask(format!("DELETE {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, 405, "{path}");
+        assert_eq!(
+            server.ask(format!("DELETE {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status,
+            405,
+            "{path}"
+        );
     }
 }
 
@@ -58,7 +62,8 @@ fn an_unknown_method_is_not_implemented(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let long = "A".repeat(1000);
-    for method in ["BREW", "PROPFIND", "M-SEARCH", "GETX", "XGET", "GE", "!#$%&'*+-.^_`|~09", &long] {
+    for method in ["BREW", "PROPFIND", "M-SEARCH", "GETX", "XGET", "GE", "!#$%&'*+-.^_`|~09", &long]
+    {
         let response = server.ask(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"));
         assert_eq!(response.status, 501, "{method}");
     }
@@ -68,7 +73,11 @@ fn a_method_in_another_case_is_another_method(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     for method in ["get", "Get", "head", "pOST"] {
-        expect_refused(&server, format!("{method} / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), 501);
+        expect_refused(
+            &server,
+            format!("{method} / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+            501,
+        );
     }
 }
 

@@ -55,7 +55,10 @@ fn expect_status(server: &Server, status: u16, paths: &[&str]) {
     for path in paths {
         let response = peer.get(path);
         assert_eq!(response.status, status, "{path}");
-        assert!(!response.body.windows(6).any(|part| part == b"secret"), "{path} tells what it must not");
+        assert!(
+            !response.body.windows(6).any(|part| part == b"secret"),
+            "{path} tells what it must not"
+        );
         if response.says_close() {
             peer = server.connect();
         }
@@ -65,7 +68,11 @@ fn expect_status(server: &Server, status: u16, paths: &[&str]) {
 #[track_caller]
 fn expect_content(server: &Server, path: &str, content: &str) {
     let response = server.get(path);
-    assert_eq!((response.status, &*String::from_utf8_lossy(&response.body)), (200, content), "{path}");
+    assert_eq!(
+        (response.status, &*String::from_utf8_lossy(&response.body)),
+        (200, content),
+        "{path}"
+    );
 }
 
 fn a_path_is_decoded(strategy: Strategy) {
@@ -74,7 +81,13 @@ fn a_path_is_decoded(strategy: Strategy) {
     expect_status(
         &server,
         200,
-        &["/%70age.html", "/page%2Ehtml", "/page%2ehtml", "/docs%2E/../docs/", "/%64ocs/index.html"],
+        &[
+            "/%70age.html",
+            "/page%2Ehtml",
+            "/page%2ehtml",
+            "/docs%2E/../docs/",
+            "/%64ocs/index.html",
+        ],
     );
 }
 
@@ -140,7 +153,11 @@ fn a_path_is_decoded_once(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     expect_content(&server, "/%2570age.html", "percent");
     expect_content(&server, "/%252e%252e/secret.txt", "a folder of that name");
-    expect_status(&server, 404, &["/docs%252f..%252f..%252fsecret.txt", "/%252fetc/passwd", "/page.html%2500"]);
+    expect_status(
+        &server,
+        404,
+        &["/docs%252f..%252f..%252fsecret.txt", "/%252fetc/passwd", "/page.html%2500"],
+    );
 }
 
 fn an_encoded_slash_is_refused(strategy: Strategy) {
@@ -149,7 +166,13 @@ fn an_encoded_slash_is_refused(strategy: Strategy) {
     expect_status(
         &server,
         400,
-        &["/docs%2findex.html", "/docs%2Findex.html", "/%2f", "/..%2fsecret.txt", "/%2F%2Fevil.example"],
+        &[
+            "/docs%2findex.html",
+            "/docs%2Findex.html",
+            "/%2f",
+            "/..%2fsecret.txt",
+            "/%2F%2Fevil.example",
+        ],
     );
 }
 
@@ -162,7 +185,11 @@ fn an_encoded_nul_is_refused(strategy: Strategy) {
 fn a_malformed_escape_is_refused(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    expect_status(&server, 400, &["/%", "/%4", "/%zz", "/%4z", "/page.html%", "/%%70", "/%u0070", "/%-1", "/%+1"]);
+    expect_status(
+        &server,
+        400,
+        &["/%", "/%4", "/%zz", "/%4z", "/page.html%", "/%%70", "/%u0070", "/%-1", "/%+1"],
+    );
     expect_status(&server, 200, &["/page.html?%", "/?%zz"]);
 }
 
@@ -212,7 +239,11 @@ fn dots_that_stay_below_the_root_are_resolved(strategy: Strategy) {
             "/docs/%2e%2e/page.html",
         ],
     );
-    expect_status(&server, 404, &["/...", "/.../page.html", "/..;/secret.txt", "/docs/..page.html"]);
+    expect_status(
+        &server,
+        404,
+        &["/...", "/.../page.html", "/..;/secret.txt", "/docs/..page.html"],
+    );
 }
 
 fn nothing_beside_the_root_is_served(strategy: Strategy) {
@@ -234,9 +265,16 @@ fn a_backslash_is_an_ordinary_character(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     expect_content(&server, "/a\\b.txt", "backslash");
     expect_content(&server, "/a%5Cb.txt", "backslash");
-    expect_status(&server, 404, &["/docs\\index.html", "/docs\\..\\page.html", "/\\docs", "/docs/%5c%2e%2e"]);
+    expect_status(
+        &server,
+        404,
+        &["/docs\\index.html", "/docs\\..\\page.html", "/\\docs", "/docs/%5c%2e%2e"],
+    );
     let response = server.get("/..\\secret.txt");
-    assert_eq!((response.status, response.body.windows(6).any(|part| part == b"secret")), (404, false));
+    assert_eq!(
+        (response.status, response.body.windows(6).any(|part| part == b"secret")),
+        (404, false)
+    );
 }
 
 fn the_query_is_not_part_of_the_path(strategy: Strategy) {
@@ -245,7 +283,14 @@ fn the_query_is_not_part_of_the_path(strategy: Strategy) {
     expect_status(
         &server,
         200,
-        &["/?", "/??", "/?../../x", "/page.html?a=b&c=/..", "/page.html?%00%2f", "/page.html?http://evil.example/"],
+        &[
+            "/?",
+            "/??",
+            "/?../../x",
+            "/page.html?a=b&c=/..",
+            "/page.html?%00%2f",
+            "/page.html?http://evil.example/",
+        ],
     );
 }
 
@@ -270,9 +315,14 @@ fn an_absolute_address_is_its_path(strategy: Strategy) {
 
 fn names_that_start_with_a_dot_are_not_there(strategy: Strategy) {
     let site = Site::new();
-    for name in
-        [".git/config", ".git/index.html", ".htaccess", "docs/.hidden", ".well-known/.hidden", "docs/.well-known/x"]
-    {
+    for name in [
+        ".git/config",
+        ".git/index.html",
+        ".htaccess",
+        "docs/.hidden",
+        ".well-known/.hidden",
+        "docs/.well-known/x",
+    ] {
         site.write(name, "secret");
     }
     let server = Server::start(strategy, site.root(), &[]);
@@ -313,7 +363,11 @@ fn a_link_inside_the_root_is_followed(strategy: Strategy) {
     site.link("folder", "docs");
     site.link("twice.html", "link.html");
     let server = Server::start(strategy, site.root(), &[]);
-    expect_status(&server, 200, &["/link.html", "/docs/up.html", "/folder/", "/folder/index.html", "/twice.html"]);
+    expect_status(
+        &server,
+        200,
+        &["/link.html", "/docs/up.html", "/folder/", "/folder/index.html", "/twice.html"],
+    );
     assert_eq!(server.get("/link.html").required("Content-Type"), "text/html; charset=utf-8");
     assert_eq!(server.get("/folder").required("Location"), "/folder/");
 }
@@ -362,7 +416,8 @@ fn a_fifo_hangs_nobody(strategy: Strategy) {
     let site = Site::new();
     for name in ["fifo", "fifo.html", "pipes/index.html"] {
         site.folder("pipes");
-        mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a fifo can be made");
+        mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
+            .expect("a fifo can be made");
     }
     let server = Server::start(strategy, site.root(), &[]);
     expect_status(&server, 404, &["/fifo", "/fifo.html", "/pipes/", "/pipes/index.html", "/fifo/"]);
@@ -382,7 +437,13 @@ fn a_device_hangs_nobody(strategy: Strategy) {
     site.link("zero", "/dev/zero");
     let mut devices = vec!["/zero"];
     // One that really stands in the site takes root to make.
-    let null = mknodat(CWD, site.path("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 3));
+    let null = mknodat(
+        CWD,
+        site.path("null"),
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        makedev(1, 3),
+    );
     if null.is_ok() {
         devices.push("/null");
     }
@@ -407,7 +468,9 @@ fn an_unreadable_file_is_forbidden(strategy: Strategy) {
         let binary = site.beside("miniweb");
         // Not by fs::copy: a server that another case forks meanwhile would hold the copy open for writing, and
         // what is open for writing can't be run.
-        let copied = std::process::Command::new("cp").args([command.get_program(), binary.as_ref()]).status();
+        let copied = std::process::Command::new("cp")
+            .args([command.get_program(), binary.as_ref()])
+            .status();
         assert!(copied.expect("there is a cp").success());
         let around = binary.parent().expect("a folder");
         fs::set_permissions(around, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -479,7 +542,8 @@ fn a_redirect_is_one_line(strategy: Strategy) {
         assert_eq!((response.status, response.field("X-Evil")), (301, None), "{path}");
         response
     };
-    let location = of("/a%0d%0aX-Evil:%201%0d%0a%0d%0a%3Cscript%3E").required("Location").to_owned();
+    let location =
+        of("/a%0d%0aX-Evil:%201%0d%0a%0d%0a%3Cscript%3E").required("Location").to_owned();
     assert_eq!(location, "/a%0D%0AX-Evil:%201%0D%0A%0D%0A%3Cscript%3E/");
     assert_eq!(server.get(&location).status, 404, "it leads to the folder, which has no index");
     assert_eq!(of("/docs?x%0d%0aX-Evil:1").required("Location"), "/docs/?x%0d%0aX-Evil:1");
@@ -509,7 +573,13 @@ fn a_file_is_no_folder(strategy: Strategy) {
     expect_status(
         &server,
         404,
-        &["/index.html/", "/page.html/", "/page.html/x", "/page.html/index.html", "/docs/index.html/"],
+        &[
+            "/index.html/",
+            "/page.html/",
+            "/page.html/x",
+            "/page.html/index.html",
+            "/docs/index.html/",
+        ],
     );
 }
 
@@ -517,15 +587,25 @@ fn names_that_are_too_long_are_not_there(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     let (long, deep) = ("/".to_owned() + &"x".repeat(7000), "/x".repeat(3500));
-    expect_status(&server, 404, &[&long, &deep, &(long.clone() + "/"), &("/".to_owned() + &"x".repeat(256))]);
-    expect_status(&server, 200, &[&("/.".repeat(3000) + "/page.html"), &("/".repeat(7000) + "page.html")]);
+    expect_status(
+        &server,
+        404,
+        &[&long, &deep, &(long.clone() + "/"), &("/".to_owned() + &"x".repeat(256))],
+    );
+    expect_status(
+        &server,
+        200,
+        &[&("/.".repeat(3000) + "/page.html"), &("/".repeat(7000) + "page.html")],
+    );
 }
 
 fn a_file_as_root_answers_every_path(strategy: Strategy) {
     let site = Site::new();
     site.write("only.txt", "the only page");
     let server = Server::start(strategy, site.path("only.txt"), &[]);
-    for path in ["/", "/x", "/x/y/z/", "/only.txt", "/index.html", "/?x", "http://h/x", "/%E4%B8%AD"] {
+    for path in
+        ["/", "/x", "/x/y/z/", "/only.txt", "/index.html", "/?x", "http://h/x", "/%E4%B8%AD"]
+    {
         expect_content(&server, path, "the only page");
     }
     assert_eq!(server.get("/a.html").required("Content-Type"), "text/plain; charset=utf-8");
@@ -547,6 +627,8 @@ fn a_root_that_is_built_anew_is_served(strategy: Strategy) {
     expect_status(&server, 200, &["/page.html"]);
     fs::rename(site.root(), site.beside("moved")).expect("it is ours");
     site.write("page.html", "built anew");
-    wait_until("the new root is served", || (server.get("/page.html").body == b"built anew").then_some(()));
+    wait_until("the new root is served", || {
+        (server.get("/page.html").body == b"built anew").then_some(())
+    });
     expect_status(&server, 404, &["/docs/"]);
 }

@@ -13,7 +13,9 @@ use proptest::prelude::{Just, Strategy as _, prop};
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof};
 
-use crate::support::{Peer, Response, Server, Site, Strategy, get_with, head, patterned, wait_until};
+use crate::support::{
+    Peer, Response, Server, Site, Strategy, get_with, head, patterned, wait_until,
+};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -67,7 +69,9 @@ fn content_range(value: &str, size: u64) -> Range<u64> {
 #[track_caller]
 fn parts(response: &Response, size: u64) -> Vec<Part> {
     assert_eq!(response.status, 206, "{:?}", response.fields);
-    let Some(boundary) = response.required("Content-Type").strip_prefix("multipart/byteranges; boundary=") else {
+    let Some(boundary) =
+        response.required("Content-Type").strip_prefix("multipart/byteranges; boundary=")
+    else {
         let range = content_range(response.required("Content-Range"), size);
         return vec![(range, response.body.clone())];
     };
@@ -89,7 +93,10 @@ fn parts(response: &Response, size: u64) -> Vec<Part> {
         lines.sort_unstable();
         let [range, media_type] = lines[..] else { panic!("the head of a part: {head:?}") };
         assert_eq!(media_type, "Content-Type: application/octet-stream");
-        let range = content_range(range.strip_prefix("Content-Range: ").expect("it tells which part it is"), size);
+        let range = content_range(
+            range.strip_prefix("Content-Range: ").expect("it tells which part it is"),
+            size,
+        );
         (range, part[head_end + 4..].to_vec())
     });
     read.collect()
@@ -102,7 +109,8 @@ fn expect_parts(peer: &mut Peer, path: &str, size: usize, value: &str, expected:
     let response = peer.get_with(path, &[&format!("Range: {value}")]);
     let found = parts(&response, size as u64);
     assert_eq!(response.field("Accept-Ranges"), Some("bytes"), "{path} {value}");
-    let ranges: Vec<_> = found.iter().map(|(range, _)| range.start as usize..range.end as usize).collect();
+    let ranges: Vec<_> =
+        found.iter().map(|(range, _)| range.start as usize..range.end as usize).collect();
     assert_eq!(ranges, expected, "{path} {value}");
     for (range, (_, bytes)) in expected.iter().zip(&found) {
         assert!(*bytes == content[range.clone()], "{path} {value}: other bytes at {range:?}");
@@ -113,7 +121,11 @@ fn expect_parts(peer: &mut Peer, path: &str, size: usize, value: &str, expected:
 #[track_caller]
 fn expect_whole(peer: &mut Peer, path: &str, size: usize, fields: &[&str]) {
     let response = peer.get_with(path, fields);
-    assert_eq!((response.status, response.field("Content-Range")), (200, None), "{path} {fields:?}");
+    assert_eq!(
+        (response.status, response.field("Content-Range")),
+        (200, None),
+        "{path} {fields:?}"
+    );
     assert!(response.body == patterned(size), "{path} {fields:?}");
 }
 
@@ -164,7 +176,11 @@ fn a_range_beyond_the_end_is_told_the_size(strategy: Strategy) {
         ] {
             let response = peer.get_with(path, &[&format!("Range: {value}")]);
             assert_eq!(response.status, 416, "{path} {value}");
-            assert_eq!(response.required("Content-Range"), format!("bytes */{size}"), "{path} {value}");
+            assert_eq!(
+                response.required("Content-Range"),
+                format!("bytes */{size}"),
+                "{path} {value}"
+            );
             assert_eq!(response.body.len() as u64, response.content_length());
             assert_eq!(response.field("ETag"), None, "the page that says so is not the file");
         }
@@ -227,7 +243,8 @@ fn several_ranges_come_in_parts_in_the_order_asked_for(strategy: Strategy) {
         }
         // Sixteen are still answered.
         let expected: Vec<_> = (0..16).map(|n| n * 50..n * 50 + 3).collect();
-        let set: Vec<_> = expected.iter().map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
+        let set: Vec<_> =
+            expected.iter().map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
         expect_parts(&mut peer, path, size, &format!("bytes={}", set.join(",")), &expected);
     }
     // The file's own type stands in the parts, and behind them the connection goes on.
@@ -260,7 +277,9 @@ fn more_ranges_than_anyone_needs_are_the_whole_file(strategy: Strategy) {
     let site = site_with_files();
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    let set = |count: usize| (0..count).map(|n| format!("{}-{}", n * 3, n * 3)).collect::<Vec<_>>().join(",");
+    let set = |count: usize| {
+        (0..count).map(|n| format!("{}-{}", n * 3, n * 3)).collect::<Vec<_>>().join(",")
+    };
     for (path, size) in FILES {
         for set in [set(17), set(1000), "0-0,".repeat(17), "0-".to_owned() + &",-1".repeat(2000)] {
             expect_whole(&mut peer, path, size, &[&format!("Range: bytes={set}")]);
@@ -314,7 +333,11 @@ fn if_range_keeps_two_states_of_a_file_apart(strategy: Strategy) {
             match applies {
                 true => {
                     let response = peer.get_with(path, &["Range: bytes=3-7", &field]);
-                    assert_eq!(parts(&response, size as u64), [(3..8, patterned(size)[3..8].to_vec())], "{field}");
+                    assert_eq!(
+                        parts(&response, size as u64),
+                        [(3..8, patterned(size)[3..8].to_vec())],
+                        "{field}"
+                    );
                 }
                 false => expect_whole(&mut peer, path, size, &["Range: bytes=3-7", &field]),
             }
@@ -323,7 +346,12 @@ fn if_range_keeps_two_states_of_a_file_apart(strategy: Strategy) {
             assert_eq!(beyond.status, if applies { 416 } else { 200 }, "{field}");
             expect_whole(&mut peer, path, size, &[&field]);
         }
-        expect_whole(&mut peer, path, size, &["Range: bytes=3-7", &format!("If-Range: {tag}\r\nIf-Range: {tag}")]);
+        expect_whole(
+            &mut peer,
+            path,
+            size,
+            &["Range: bytes=3-7", &format!("If-Range: {tag}\r\nIf-Range: {tag}")],
+        );
     }
 }
 
@@ -349,9 +377,13 @@ fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(strategy: Strat
     }
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    for value in
-        ["bytes=0-0", "bytes=4095-4096", "bytes=1-59998", "bytes=59999-59999", "bytes=0-9,100-8191,59990-59999"]
-    {
+    for value in [
+        "bytes=0-0",
+        "bytes=4095-4096",
+        "bytes=1-59998",
+        "bytes=59999-59999",
+        "bytes=0-9,100-8191,59990-59999",
+    ] {
         let answers = sizes.map(|size| {
             let response = peer.get_with(&format!("/{size}"), &[&format!("Range: {value}")]);
             parts(&response, size as u64)
@@ -372,12 +404,16 @@ fn a_part_beyond_4_gib_is_found(strategy: Strategy) {
     site.sparse("huge.bin", size).write_all_at(marker, start).expect("it is ours");
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
-    for value in [format!("bytes={start}-"), format!("bytes=-{}", marker.len()), format!("bytes={start}-{}", u64::MAX)]
-    {
+    for value in [
+        format!("bytes={start}-"),
+        format!("bytes=-{}", marker.len()),
+        format!("bytes={start}-{}", u64::MAX),
+    ] {
         let response = peer.get_with("/huge.bin", &[&format!("Range: {value}")]);
         assert_eq!(parts(&response, size), [(start..size, marker.to_vec())], "{value}");
     }
-    let two = peer.get_with("/huge.bin", &[&format!("Range: bytes={}-{},-3", 1u64 << 32, (1u64 << 32) + 2)]);
+    let two = peer
+        .get_with("/huge.bin", &[&format!("Range: bytes={}-{},-3", 1u64 << 32, (1u64 << 32) + 2)]);
     let (four, end) = (1 << 32..(1 << 32) + 3, size - 3..size);
     assert_eq!(parts(&two, size), [(four, vec![0; 3]), (end, b"end".to_vec())]);
 }
@@ -450,13 +486,16 @@ fn the_parts_are_what_was_asked_for_whatever_it_is(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     let sets = prop::sample::select(&SIZES[..])
         .prop_flat_map(|size| (Just(size), prop::collection::vec(member(size as u64), 1..20)));
-    let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&sets, |(size, set)| {
         let content = patterned(size);
         // A connection each: what fails leaves nothing for the next.
-        let response = server.ask(get_with(&format!("/{size}"), &[&format!("Range: bytes={}", set.join(","))]));
+        let response = server
+            .ask(get_with(&format!("/{size}"), &[&format!("Range: bytes={}", set.join(","))]));
         let named = named(&set, size as u64);
-        let sum: u128 = named.iter().flatten().map(|range| u128::from(range.end - range.start)).sum();
+        let sum: u128 =
+            named.iter().flatten().map(|range| u128::from(range.end - range.start)).sum();
         match named {
             Some(named) if set.len() <= 16 && sum <= size as u128 && named.is_empty() => {
                 prop_assert_eq!(response.status, 416);
@@ -465,12 +504,17 @@ fn the_parts_are_what_was_asked_for_whatever_it_is(strategy: Strategy) {
             Some(named) if set.len() <= 16 && sum <= size as u128 => {
                 let found = parts(&response, size as u64);
                 let mut is_asked_for = vec![false; size];
-                named.into_iter().for_each(|range| is_asked_for[range.start as usize..range.end as usize].fill(true));
+                named.into_iter().for_each(|range| {
+                    is_asked_for[range.start as usize..range.end as usize].fill(true)
+                });
                 for (range, bytes) in found {
                     let range = range.start as usize..range.end as usize;
                     prop_assert!(bytes == content[range.clone()], "other bytes at {range:?}");
                     // Taken away as it comes: no byte comes twice, and in the end none is missing.
-                    prop_assert!(is_asked_for[range.clone()].iter().all(|asked| *asked), "{range:?} was not asked for");
+                    prop_assert!(
+                        is_asked_for[range.clone()].iter().all(|asked| *asked),
+                        "{range:?} was not asked for"
+                    );
                     is_asked_for[range].fill(false);
                 }
                 prop_assert!(!is_asked_for.contains(&true), "something is missing");
@@ -506,7 +550,8 @@ fn a_broken_download_goes_on_where_it_broke(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     server.connect().settled("/large.bin", &[]);
     let (head, begun) = broken_download(&server, "/large.bin", size);
-    let fields = [format!("Range: bytes={}-", begun.len()), format!("If-Range: {}", head.required("ETag"))];
+    let fields =
+        [format!("Range: bytes={}-", begun.len()), format!("If-Range: {}", head.required("ETag"))];
     let fields = fields.each_ref().map(String::as_str);
     let rest = server.connect().get_with("/large.bin", &fields);
     assert_eq!(parts(&rest, size as u64)[0].0, begun.len() as u64..size as u64);
@@ -523,7 +568,10 @@ fn a_broken_download_goes_on_where_it_broke(strategy: Strategy) {
 fn curl_resumes_a_broken_download(strategy: Strategy) {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         // Not a success in disguise: whoever reads the output is told.
-        let _ = writeln!(std::io::stderr(), "NOT SHOWN: there is no curl here, so that it resumes was not tried");
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT SHOWN: there is no curl here, so that it resumes was not tried"
+        );
         return;
     }
     let site = Site::new();
@@ -535,13 +583,26 @@ fn curl_resumes_a_broken_download(strategy: Strategy) {
     let target = site.beside("download");
     fs::write(&target, &begun).expect("a file can be written");
     let curl = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*", "--continue-at", "-"])
+        .args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "20",
+            "--noproxy",
+            "*",
+            "--continue-at",
+            "-",
+        ])
         .args(["--write-out", "%{http_code} %{size_download}", "--output"])
         .arg(&target)
         .arg(format!("http://{}/large.bin", server.address))
         .output()
         .expect("curl can be run");
     assert!(curl.status.success(), "{curl:?}");
-    assert_eq!(String::from_utf8_lossy(&curl.stdout), format!("206 {}", size - begun.len()), "only the rest came");
+    assert_eq!(
+        String::from_utf8_lossy(&curl.stdout),
+        format!("206 {}", size - begun.len()),
+        "only the rest came"
+    );
     assert!(fs::read(&target).expect("it is there") == content);
 }

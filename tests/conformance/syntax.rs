@@ -105,8 +105,17 @@ fn one_space_stands_between_the_parts_of_a_request_line(strategy: Strategy) {
 }
 
 fn a_request_line_has_three_parts(strategy: Strategy) {
-    let lines =
-        ["GET /", "GET", "GET ", "GET  HTTP/1.1", "/ HTTP/1.1", " / HTTP/1.1", "HTTP/1.1", "GET / ", "G/HTTP/1.1"];
+    let lines = [
+        "GET /",
+        "GET",
+        "GET ",
+        "GET  HTTP/1.1",
+        "/ HTTP/1.1",
+        " / HTTP/1.1",
+        "HTTP/1.1",
+        "GET / ",
+        "G/HTTP/1.1",
+    ];
     expect_bad(strategy, lines.map(|line| format!("{line}\r\nHost: h\r\n\r\n")));
 }
 
@@ -123,28 +132,49 @@ fn white_space_before_the_first_field_is_refused(strategy: Strategy) {
 }
 
 fn white_space_before_a_colon_is_refused(strategy: Strategy) {
-    expect_bad(strategy, ["X : y", "X\t: y", "Content-Length : 5", "Transfer-Encoding : chunked"].map(with_field));
+    expect_bad(
+        strategy,
+        ["X : y", "X\t: y", "Content-Length : 5", "Transfer-Encoding : chunked"].map(with_field),
+    );
     expect_bad(strategy, ["GET / HTTP/1.1\r\nHost : h\r\n\r\n"]);
 }
 
 fn folded_lines_are_refused(strategy: Strategy) {
-    let folds =
-        ["X: y\r\n z", "X: y\r\n\tz", "X:\r\n z", "X: y\r\n ", "X: y\r\n \r\nZ: w", "Transfer-Encoding:\r\n chunked"];
+    let folds = [
+        "X: y\r\n z",
+        "X: y\r\n\tz",
+        "X:\r\n z",
+        "X: y\r\n ",
+        "X: y\r\n \r\nZ: w",
+        "Transfer-Encoding:\r\n chunked",
+    ];
     expect_bad(strategy, folds.map(with_field));
 }
 
 fn control_characters_in_a_value_are_refused(strategy: Strategy) {
     let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte));
-    expect_bad(strategy, controls.map(|byte: u8| with_field([b"X: a", &[byte][..], b"b"].concat())));
-    expect_bad(strategy, ["GET / HTTP/1.1\r\nHost: h\0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \x01\r\n\r\n"]);
+    expect_bad(
+        strategy,
+        controls.map(|byte: u8| with_field([b"X: a", &[byte][..], b"b"].concat())),
+    );
+    expect_bad(
+        strategy,
+        ["GET / HTTP/1.1\r\nHost: h\0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \x01\r\n\r\n"],
+    );
 }
 
 fn tabs_and_bytes_beyond_ascii_in_a_value_are_fine(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for line in
-        [&b"X: a\tb"[..], b"X:\ta\t", b"X:", b"X: ", b"X: gr\xc3\xbc\xc3\x9fe", b"X: \xff\x80", b"X: \"a:b\";c, d"]
-    {
+    for line in [
+        &b"X: a\tb"[..],
+        b"X:\ta\t",
+        b"X:",
+        b"X: ",
+        b"X: gr\xc3\xbc\xc3\x9fe",
+        b"X: \xff\x80",
+        b"X: \"a:b\";c, d",
+    ] {
         expect_answered(&server, with_field(line), 200);
     }
 }
@@ -202,8 +232,17 @@ fn host_is_a_host(strategy: Strategy) {
     expect_bad(strategy, invalid.map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")));
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
-    for host in ["localhost", "h:80", "h:", "", "127.0.0.1:7890", "[::1]", "[::1]:80", "a-b.c_d~e", "gr%C3%BCn.example"]
-    {
+    for host in [
+        "localhost",
+        "h:80",
+        "h:",
+        "",
+        "127.0.0.1:7890",
+        "[::1]",
+        "[::1]:80",
+        "a-b.c_d~e",
+        "gr%C3%BCn.example",
+    ] {
         expect_answered(&server, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 200);
     }
 }
@@ -313,7 +352,11 @@ fn other_protocols_are_refused(strategy: Strategy) {
     let site = Site::new();
     let server = Server::start(strategy, site.root(), &[]);
     expect_refused(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
-    expect_refused(&server, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400);
+    expect_refused(
+        &server,
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        400,
+    );
     expect_refused(&server, "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400);
     expect_refused(&server, "EHLO mail.example\r\n\r\n", 400);
     // The beginning of a TLS handshake, to a port that speaks none. Such a client sends no line end and waits.

@@ -44,7 +44,8 @@ fn post(path: &str) -> String {
 /// Whether caches are told that the answer depends on what is accepted, and are told it once.
 #[track_caller]
 fn varies_by_accept(response: &Response) -> bool {
-    let times = response.list("Vary").iter().filter(|name| name.eq_ignore_ascii_case("accept")).count();
+    let times =
+        response.list("Vary").iter().filter(|name| name.eq_ignore_ascii_case("accept")).count();
     assert!(times <= 1, "{:?}", response.fields);
     times == 1
 }
@@ -55,11 +56,16 @@ fn a_navigation_that_leads_nowhere_gets_the_fallback(strategy: Strategy) {
     for name in ["app.html", "/app.html", "./app.html"] {
         let server = Server::start(strategy, site.root(), &["--fallback", name]);
         let mut peer = server.connect();
-        for path in ["/settings", "/users/7", "/users/", "/old.html", "/a/b/c?x=y.js", "/bare/", "/%C3%A9"] {
+        for path in
+            ["/settings", "/users/7", "/users/", "/old.html", "/a/b/c?x=y.js", "/bare/", "/%C3%A9"]
+        {
             for accept in [HTML, "Accept: text/html", "Accept: */*, Text/HTML;level=1"] {
                 let response = peer.get_with(path, &[accept]);
                 assert_eq!(response.status, 200, "{path} {accept}");
-                assert_eq!(response.body, b"<!doctype html><title>app</title>\n", "{path} {accept}");
+                assert_eq!(
+                    response.body, b"<!doctype html><title>app</title>\n",
+                    "{path} {accept}"
+                );
                 assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
                 assert!(varies_by_accept(&response), "{path} {accept}: {:?}", response.fields);
             }
@@ -81,11 +87,19 @@ fn what_is_no_navigation_gets_no_fallback(strategy: Strategy) {
     for path in ["/x.js", "/assets/x.css", "/logo.png", "/data.json", "/.git/config", "/.env"] {
         for fields in [&[HTML][..], &[]] {
             let response = peer.get_with(path, fields);
-            assert!(response.status == 404 && !varies_by_accept(&response), "{path} {fields:?}: {response:?}");
+            assert!(
+                response.status == 404 && !varies_by_accept(&response),
+                "{path} {fields:?}: {response:?}"
+            );
         }
     }
     for path in ["/settings", "/users/", "/old.html"] {
-        for fields in [&[][..], &["Accept: */*"], &["Accept: application/json"], &["Accept: text/htmlx, text/*"]] {
+        for fields in [
+            &[][..],
+            &["Accept: */*"],
+            &["Accept: application/json"],
+            &["Accept: text/htmlx, text/*"],
+        ] {
             let response = peer.get_with(path, fields);
             assert_eq!(response.status, 404, "{path} {fields:?}");
             // A cache that kept this for all would keep the page from who navigates.
@@ -116,17 +130,26 @@ fn the_sites_own_error_page_is_a_404(strategy: Strategy) {
     let server = Server::start(strategy, site.root(), &[]);
     let mut peer = server.connect();
     for path in ["/missing", "/a/b/c", "/docs/missing", "/missing/", "/.git/config", "/x.js"] {
-        for fields in [&[][..], &["If-None-Match: *"], &["If-Match: \"x\""], &["Range: bytes=0-3"]] {
+        for fields in [&[][..], &["If-None-Match: *"], &["If-Match: \"x\""], &["Range: bytes=0-3"]]
+        {
             let request = get_with(path, fields);
             let page = peer.ask(&request);
-            assert_eq!((page.status, String::from_utf8_lossy(&page.body)), (404, own.into()), "{path} {fields:?}");
+            assert_eq!(
+                (page.status, String::from_utf8_lossy(&page.body)),
+                (404, own.into()),
+                "{path} {fields:?}"
+            );
             assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
             // They would be of the page that says so, and not of what is missing.
             for name in ["ETag", "Last-Modified", "Accept-Ranges", "Content-Range"] {
                 assert_eq!(page.field(name), None, "{path}: {name}");
             }
             let bare = peer.ask(head(&request));
-            assert_eq!((bare.status, bare.fields_but_date()), (404, page.fields_but_date()), "{path} {fields:?}");
+            assert_eq!(
+                (bare.status, bare.fields_but_date()),
+                (404, page.fields_but_date()),
+                "{path} {fields:?}"
+            );
         }
     }
     assert_eq!(peer.get("/404.html").status, 200, "by its name it is a page like others");
@@ -185,8 +208,14 @@ fn site_with_one_of_each() -> Site {
 
 fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
     let site = site_with_one_of_each();
-    let wishes =
-        ["--list", "--header", "X-A: b", "--header", "X-Empty:", "--header=Content-Security-Policy: a 'b'; c=d"];
+    let wishes = [
+        "--list",
+        "--header",
+        "X-A: b",
+        "--header",
+        "X-Empty:",
+        "--header=Content-Security-Policy: a 'b'; c=d",
+    ];
     let server = Server::start(strategy, site.root(), &wishes);
     for (status, response) in one_of_each(&mut server.connect()) {
         // `field` also holds them to stand there once.
@@ -198,7 +227,14 @@ fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
 fn a_field_for_some_paths_is_only_there(strategy: Strategy) {
     let site = site_with_one_of_each();
     site.write("docs/deep/er/c.txt", "c");
-    let rules = ["--header", "/docs/* X-Here: 1", "--header", "/docs/** X-Below: 2", "--header", "/**/*.txt X-Text: 3"];
+    let rules = [
+        "--header",
+        "/docs/* X-Here: 1",
+        "--header",
+        "/docs/** X-Below: 2",
+        "--header",
+        "/**/*.txt X-Text: 3",
+    ];
     let server = Server::start(strategy, site.root(), &rules);
     let mut peer = server.connect();
     for (path, here, below, text) in [
@@ -260,18 +296,27 @@ fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(strategy: Stra
     for (name, expected) in named {
         let path = format!("/{name}");
         let tag = peer.get(&path).required("ETag").to_owned();
-        for (status, field) in
-            [(200, String::new()), (206, "Range: bytes=0-3".to_owned()), (304, format!("If-None-Match: {tag}"))]
-        {
+        for (status, field) in [
+            (200, String::new()),
+            (206, "Range: bytes=0-3".to_owned()),
+            (304, format!("If-None-Match: {tag}")),
+        ] {
             let fields: &[&str] = if field.is_empty() { &[] } else { &[&field] };
             let response = peer.get_with(&path, fields);
-            assert_eq!((response.status, response.field("Cache-Control")), (status, Some(expected)), "{name}");
+            assert_eq!(
+                (response.status, response.field("Cache-Control")),
+                (status, Some(expected)),
+                "{name}"
+            );
         }
     }
     for path in ["/missing.3f2a9c1b.js", "/3f2a9c1b.js/"] {
         // What is not there yet may be there tomorrow.
         let response = peer.get(path);
-        assert!(response.status == 404 && response.field("Cache-Control") != Some(IMMUTABLE), "{path}");
+        assert!(
+            response.status == 404 && response.field("Cache-Control") != Some(IMMUTABLE),
+            "{path}"
+        );
     }
 }
 
@@ -280,7 +325,12 @@ fn rules_for_caching_count_in_their_order(strategy: Strategy) {
     for name in ["assets/a.js", "assets/keep/b.js", "app.3f2a9c1b.js"] {
         site.write(name, "x");
     }
-    let rules = ["/assets/keep/** max-age=1", "/assets/** max-age=2", "/page.html private, no-store", "max-age=3"];
+    let rules = [
+        "/assets/keep/** max-age=1",
+        "/assets/** max-age=2",
+        "/page.html private, no-store",
+        "max-age=3",
+    ];
     let rules: Vec<&str> = rules.iter().flat_map(|rule| ["--cache-control", *rule]).collect();
     let server = Server::start(strategy, site.root(), &rules);
     let mut peer = server.connect();
@@ -305,12 +355,19 @@ fn pages_of_other_origins_may_read_if_that_is_wanted(strategy: Strategy) {
         for name in ["ETag", "Content-Range"] {
             assert!(exposed.contains(&name), "{status}: a script may read {name}");
         }
-        assert_eq!(response.field("Access-Control-Allow-Credentials"), None, "the star and this exclude each other");
+        assert_eq!(
+            response.field("Access-Control-Allow-Credentials"),
+            None,
+            "the star and this exclude each other"
+        );
     }
     drop(server);
     let server = Server::start(strategy, site.root(), &["--list"]);
     for (status, response) in one_of_each(&mut server.connect()) {
-        let told = response.fields.iter().find(|(name, _)| name.to_ascii_lowercase().starts_with("access-control"));
+        let told = response
+            .fields
+            .iter()
+            .find(|(name, _)| name.to_ascii_lowercase().starts_with("access-control"));
         assert_eq!(told, None, "{status}: nobody asked for it");
     }
 }
@@ -329,9 +386,14 @@ fn a_preflight_is_answered_whoever_asks(strategy: Strategy) {
         let mut peer = server.connect();
         for path in ["/page.html", "/missing", "/"] {
             let response = peer.ask(options(path, &fields));
-            assert_eq!((response.status, response.field("Access-Control-Allow-Origin")), (204, Some("*")), "{path}");
+            assert_eq!(
+                (response.status, response.field("Access-Control-Allow-Origin")),
+                (204, Some("*")),
+                "{path}"
+            );
             assert!(response.list("Access-Control-Allow-Methods").contains(&"GET"), "{path}");
-            let allowed = response.list("Access-Control-Allow-Headers").join(",").to_ascii_lowercase();
+            let allowed =
+                response.list("Access-Control-Allow-Headers").join(",").to_ascii_lowercase();
             assert!(allowed.contains('*') && allowed.contains("authorization"), "{allowed}");
         }
     }
@@ -344,7 +406,13 @@ fn sha256(text: &str) -> String {
 fn only_who_knows_the_password_may_read(strategy: Strategy) {
     let site = site_with_one_of_each();
     let password = "se:cret pässword";
-    let wishes = ["--list", "--header", "X-A: b", "--auth", &format!("me:{}", sha256(password).to_uppercase())];
+    let wishes = [
+        "--list",
+        "--header",
+        "X-A: b",
+        "--auth",
+        &format!("me:{}", sha256(password).to_uppercase()),
+    ];
     let server = Server::start(strategy, site.root(), &wishes);
     let mut peer = server.connect();
     let token = |pair: &str| STANDARD.encode(pair);
@@ -391,8 +459,13 @@ fn only_who_knows_the_password_may_read(strategy: Strategy) {
     }
     for scheme in ["Basic", "basic", "BASIC"] {
         let field = format!("Authorization: {scheme} {right}");
-        for (path, status) in [("/", 200), ("/page.html", 200), ("/docs", 301), ("/docs/bare/", 200), ("/missing", 404)]
-        {
+        for (path, status) in [
+            ("/", 200),
+            ("/page.html", 200),
+            ("/docs", 301),
+            ("/docs/bare/", 200),
+            ("/missing", 404),
+        ] {
             assert_eq!(peer.get_with(path, &[&field]).status, status, "{path} with {scheme}");
         }
     }
@@ -405,7 +478,8 @@ fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
     for name in ["a.glb", "a.TXT", "a.tar.zz", "zz", "a.md"] {
         site.write(name, "some content");
     }
-    let wishes = ["glb=model/x-own", "txt=text/x-own; charset=us-ascii", ".tar.zz=application/x-own"];
+    let wishes =
+        ["glb=model/x-own", "txt=text/x-own; charset=us-ascii", ".tar.zz=application/x-own"];
     let wishes: Vec<&str> = wishes.iter().flat_map(|wish| ["--media-type", *wish]).collect();
     let server = Server::start(strategy, site.root(), &wishes);
     let mut peer = server.connect();
@@ -418,7 +492,11 @@ fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
     ] {
         assert_eq!(peer.get(path).field("Content-Type"), Some(expected), "{path}");
         let part = peer.get_with(path, &["Range: bytes=0-3"]);
-        assert_eq!((part.status, part.field("Content-Type")), (206, Some(expected)), "a part of {path}");
+        assert_eq!(
+            (part.status, part.field("Content-Type")),
+            (206, Some(expected)),
+            "a part of {path}"
+        );
     }
 }
 
@@ -471,7 +549,8 @@ fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
     let site = site_with_one_of_each();
     let server = Server::start(strategy, site.root(), &["--list"]);
     let expect = |response: &Response| {
-        let (has_type, nosniff) = (response.field("Content-Type").is_some(), response.field("X-Content-Type-Options"));
+        let (has_type, nosniff) =
+            (response.field("Content-Type").is_some(), response.field("X-Content-Type-Options"));
         assert_eq!(nosniff, has_type.then_some("nosniff"), "{response:?}");
     };
     one_of_each(&mut server.connect()).iter().for_each(|(_, response)| expect(response));
@@ -489,8 +568,11 @@ fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
     }
     drop(server);
     site.write("404.html", "lost?");
-    let server =
-        Server::start(strategy, site.root(), &["--fallback", "page.html", "--auth", &format!("me:{}", sha256(""))]);
+    let server = Server::start(
+        strategy,
+        site.root(),
+        &["--fallback", "page.html", "--auth", &format!("me:{}", sha256(""))],
+    );
     expect(&server.get("/"));
     let known = format!("Authorization: Basic {}", STANDARD.encode("me:"));
     expect(&server.ask(get_with("/missing.js", &[&known])));

@@ -28,7 +28,9 @@ fn after_a_close_nothing_is_answered() {
 
 #[test]
 fn a_peer_that_asks_for_the_close_and_sends_no_more_is_closed_at_once() {
-    for request in ["GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /file HTTP/1.0\r\n\r\n"] {
+    for request in
+        ["GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /file HTTP/1.0\r\n\r\n"]
+    {
         let mut peer = Peer::new(Limits::default());
         peer.give(request);
         assert_eq!(peer.settle(), close(CloseReason::Asked));
@@ -46,7 +48,11 @@ fn a_peer_that_sends_more_than_it_said_is_given_time_to_read() {
         }
         assert_eq!(peer.connection.step(), Step::Look);
         peer.receive(more);
-        assert_eq!(peer.connection.step(), Step::HalfClose, "so that no reset takes the answer away");
+        assert_eq!(
+            peer.connection.step(),
+            Step::HalfClose,
+            "so that no reset takes the answer away"
+        );
         assert_eq!(persistence(&peer.answers()), [Some("close")]);
         assert_eq!(peer.finish().reason, CloseReason::Asked);
     }
@@ -72,7 +78,9 @@ fn the_last_request_of_a_connection_is_told_so() {
 #[test]
 fn what_is_no_request_ends_the_connection_in_order() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/small") + "GET /small HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n" + &get("/small"));
+    peer.give(
+        get("/small") + "GET /small HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n" + &get("/small"),
+    );
     while peer.connection.step() == Step::Send {
         peer.take(7);
     }
@@ -113,7 +121,11 @@ fn a_stop_lets_one_request_more_through_and_says_close() {
         peer.connection.stop(&peer.now);
         peer.give((get("/small") + &get("/part")).trim_start_matches(sent_before_the_stop));
         peer.settle();
-        assert_eq!(persistence(&peer.answers()), [None, Some("close")], "{sent_before_the_stop:?} was sent before");
+        assert_eq!(
+            persistence(&peer.answers()),
+            [None, Some("close")],
+            "{sent_before_the_stop:?} was sent before"
+        );
         peer.finish();
         assert_eq!(peer.site.answered, 2);
     }

@@ -59,7 +59,11 @@ fn a_head_has_its_time_from_its_first_byte_and_no_byte_postpones_it() {
         peer.wait(SECOND);
     }
     peer.be_late();
-    assert_eq!(peer.settle(), Step::Receive, "the answer is out, the sending side closed, the peer may still send");
+    assert_eq!(
+        peer.settle(),
+        Step::Receive,
+        "the answer is out, the sending side closed, the peer may still send"
+    );
     let [answer] = &peer.answers()[..] else { panic!("one answer") };
     assert_eq!((answer.status, answer.connection.as_deref()), (408, Some("close")));
     peer.give(" HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -127,7 +131,10 @@ fn a_reader_that_stops_is_reset_when_it_has_taken_nothing_for_the_time_of_a_stal
     peer.take(usize::MAX);
     peer.take(15_000);
     peer.wait(5 * SECOND);
-    assert!(peer.received.len() > 50 * 1024, "so much that the least rate asks for nothing more for some time");
+    assert!(
+        peer.received.len() > 50 * 1024,
+        "so much that the least rate asks for nothing more for some time"
+    );
     assert_eq!(peer.patience(), Some(25 * SECOND));
     peer.be_late();
     assert_eq!(peer.connection.step(), RESET);
@@ -141,7 +148,11 @@ fn a_reader_that_takes_a_byte_now_and_then_is_reset_all_the_same() {
         peer.wait(SECOND);
         peer.take(1);
     }
-    assert_eq!(peer.patience(), Some(SECOND), "what the least rate asks for from then on is more than this");
+    assert_eq!(
+        peer.patience(),
+        Some(SECOND),
+        "what the least rate asks for from then on is more than this"
+    );
     peer.be_late();
     assert_eq!(peer.connection.step(), RESET);
 }
@@ -220,7 +231,10 @@ fn time_in_which_nothing_was_read_is_not_held_against_the_next_head() {
     peer.wait(20 * SECOND);
     assert_eq!(peer.settle(), Step::Receive);
     let is_over = peer.connection.deadline().is_some_and(|deadline| deadline <= peer.now.moment);
-    assert!(!is_over, "the rest of the head waits in the socket, and is late before it could be read");
+    assert!(
+        !is_over,
+        "the rest of the head waits in the socket, and is late before it could be read"
+    );
 }
 
 /// The same for a body.

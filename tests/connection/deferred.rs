@@ -63,7 +63,9 @@ fn an_answer_that_comes_too_late_is_dropped() {
     peer.connection.fail(CloseReason::Failed);
     let deferred = peer.deferred.take().expect("work for the answer");
     peer.connection.complete(deferred.finish(), &peer.now);
-    assert!(matches!(peer.connection.step(), Step::Close(closing) if closing.reason == CloseReason::Failed));
+    assert!(
+        matches!(peer.connection.step(), Step::Close(closing) if closing.reason == CloseReason::Failed)
+    );
 }
 
 #[test]

@@ -13,7 +13,12 @@ fn recording() -> Peer {
 /// Request line, status, bytes of the body, complete.
 fn logged(peer: &Peer) -> Vec<(String, u16, u64, bool)> {
     let entry = |e: &miniweb::http::Exchange| {
-        (String::from_utf8_lossy(&e.request_line).into_owned(), e.status.code(), e.body_bytes, e.complete)
+        (
+            String::from_utf8_lossy(&e.request_line).into_owned(),
+            e.status.code(),
+            e.body_bytes,
+            e.complete,
+        )
     };
     peer.exchanges.iter().map(entry).collect()
 }
@@ -46,7 +51,10 @@ fn each_answer_is_logged_once_with_what_was_sent() {
         ]
     );
     let last = peer.exchanges.last().expect("six exchanges");
-    assert_eq!((last.referer.as_deref(), last.user_agent.as_deref()), (Some(&b"http://b/"[..]), Some(&b"test"[..])));
+    assert_eq!(
+        (last.referer.as_deref(), last.user_agent.as_deref()),
+        (Some(&b"http://b/"[..]), Some(&b"test"[..]))
+    );
     assert_eq!(peer.exchanges[0].started, started);
     peer.finish();
     abandon(&mut peer);
@@ -95,8 +103,10 @@ fn what_was_not_wholly_sent_is_logged_with_the_bytes_that_were() {
     peer.take(120);
     peer.be_late();
     abandon(&mut peer);
-    let entries: Vec<_> =
-        logged(&peer).into_iter().map(|(_, status, bytes, complete)| (status, bytes, complete)).collect();
+    let entries: Vec<_> = logged(&peer)
+        .into_iter()
+        .map(|(_, status, bytes, complete)| (status, bytes, complete))
+        .collect();
     assert_eq!(entries, [(200, 5, true), (200, LARGE_BYTES as u64, true), (200, 120, false)]);
     abandon(&mut peer);
     assert_eq!(peer.exchanges.len(), 3, "each is handed out once");
@@ -130,9 +140,12 @@ fn wherever_the_sending_ends_the_bodies_are_counted_to_the_byte() {
             peer.take(sent - peer.received.len());
         }
         abandon(&mut peer);
-        let expected: Vec<_> =
-            bodies.iter().map(|body| (sent.clamp(body.start, body.end) - body.start, sent >= body.end)).collect();
-        let seen: Vec<_> = peer.exchanges.iter().map(|e| (e.body_bytes as usize, e.complete)).collect();
+        let expected: Vec<_> = bodies
+            .iter()
+            .map(|body| (sent.clamp(body.start, body.end) - body.start, sent >= body.end))
+            .collect();
+        let seen: Vec<_> =
+            peer.exchanges.iter().map(|e| (e.body_bytes as usize, e.complete)).collect();
         assert_eq!(seen, expected, "after {sent} bytes");
     }
 }

@@ -155,7 +155,11 @@ fn pieces_of_any_one_size_change_nothing() {
         let expected = whole(&Limits::default(), input);
         for size in [1, 2, 3, 7, 16, 41] {
             let pieces = input.chunks(size);
-            assert_same(&talk(&Limits::default(), pieces, usize::MAX), &expected, &format!("{name}, pieces of {size}"));
+            assert_same(
+                &talk(&Limits::default(), pieces, usize::MAX),
+                &expected,
+                &format!("{name}, pieces of {size}"),
+            );
         }
     }
 }
@@ -168,16 +172,37 @@ fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
     let cases: &[(&str, String)] = &[
         ("a target that is too long", get(&format!("/small{}", "x".repeat(200)))),
         ("a target that is too long and malformed", get(&format!("/#{}", "x".repeat(200)))),
-        ("a target that is just short enough", get(&format!("/small{}", "x".repeat(limits.target_bytes_max - 6)))),
-        ("a method that is too long", format!("{} /small HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(100))),
-        ("a version that is too long", format!("GET /small {}\r\nHost: a\r\n\r\n", "X".repeat(100))),
-        ("a field that is too long", format!("GET /small HTTP/1.1\r\nX: {}\r\nHost: a\r\n\r\n", "x".repeat(300))),
-        ("fields that are too many", format!("GET /small HTTP/1.1\r\n{}Host: a\r\n\r\n", "X: x\r\n".repeat(60))),
+        (
+            "a target that is just short enough",
+            get(&format!("/small{}", "x".repeat(limits.target_bytes_max - 6))),
+        ),
+        (
+            "a method that is too long",
+            format!("{} /small HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(100)),
+        ),
+        (
+            "a version that is too long",
+            format!("GET /small {}\r\nHost: a\r\n\r\n", "X".repeat(100)),
+        ),
+        (
+            "a field that is too long",
+            format!("GET /small HTTP/1.1\r\nX: {}\r\nHost: a\r\n\r\n", "x".repeat(300)),
+        ),
+        (
+            "fields that are too many",
+            format!("GET /small HTTP/1.1\r\n{}Host: a\r\n\r\n", "X: x\r\n".repeat(60)),
+        ),
         ("a target and fields that are too long", {
             format!("GET /{} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200), "x".repeat(300))
         }),
-        ("a bare line feed behind the longest head", format!("GET /small HTTP/1.1\r\nX:{}\n\r\n\r\n", spaces(300))),
-        ("a bare line feed behind the longest line", format!("GET /{} HTTP/1.1\n\r\n\r\n", "x".repeat(200))),
+        (
+            "a bare line feed behind the longest head",
+            format!("GET /small HTTP/1.1\r\nX:{}\n\r\n\r\n", spaces(300)),
+        ),
+        (
+            "a bare line feed behind the longest line",
+            format!("GET /{} HTTP/1.1\n\r\n\r\n", "x".repeat(200)),
+        ),
         ("chunks that are too long", {
             let head = "GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n";
             format!("{head}{}", "4\r\nabcd\r\n".repeat(20))
@@ -194,14 +219,17 @@ fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
             let (left, right) = input.as_bytes().split_at(*at);
             talk(&limits, [left, right], usize::MAX) == expected
         };
-        different.extend((0..=input.len()).find(|at| !is_same(at)).map(|at| format!("{name}, cut at {at}")));
+        different.extend(
+            (0..=input.len()).find(|at| !is_same(at)).map(|at| format!("{name}, cut at {at}")),
+        );
     }
     assert!(different.is_empty(), "other bytes than in one piece: {different:#?}");
 }
 
 #[test]
 fn a_byte_of_a_head_is_looked_at_once() {
-    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X-Filler: xxxxxxxxxxxxxxx\r\n".repeat(1200));
+    let head =
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X-Filler: xxxxxxxxxxxxxxx\r\n".repeat(1200));
     let mut bytes = head.into_bytes();
     let mut scan = miniweb::http::HeadScan::default();
     assert_eq!(scan.head(&bytes, &Limits::default()), Ok(None));
@@ -282,8 +310,17 @@ impl std::fmt::Debug for Text {
 
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let method = select(vec!["GET", "GET", "GET", "HEAD", "POST", "OPTIONS", "BREW"]);
-    let target =
-        select(vec!["/small", "/large", "/late", "/parts", "/empty", "/nothing?a=b", "http://b/small", "*", "/%"]);
+    let target = select(vec![
+        "/small",
+        "/large",
+        "/late",
+        "/parts",
+        "/empty",
+        "/nothing?a=b",
+        "http://b/small",
+        "*",
+        "/%",
+    ]);
     let version = select(vec!["1.1", "1.1", "1.1", "1.1", "1.0", "1.2", "2.0"]);
     let fields = vec(
         select(vec![
@@ -295,11 +332,14 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         ]),
         0..2,
     );
-    (method, target, version, fields, body()).prop_map(|(method, target, version, fields, (framing, body))| {
-        let fields = fields.concat();
-        let head = format!("{method} {target} HTTP/{version}\r\n{fields}{framing}Host: a\r\n\r\n");
-        [head.as_bytes(), &body].concat()
-    })
+    (method, target, version, fields, body()).prop_map(
+        |(method, target, version, fields, (framing, body))| {
+            let fields = fields.concat();
+            let head =
+                format!("{method} {target} HTTP/{version}\r\n{fields}{framing}Host: a\r\n\r\n");
+            [head.as_bytes(), &body].concat()
+        },
+    )
 }
 
 /// The field that frames a body, and the body.
@@ -339,7 +379,8 @@ fn joined(parts: &[Text]) -> Vec<u8> {
 }
 
 fn cut<'a>(input: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).chain([input.len()]).collect();
+    let mut ends: Vec<usize> =
+        cuts.iter().map(|cut| cut.index(input.len() + 1)).chain([input.len()]).collect();
     ends.sort_unstable();
     let starts = [0].into_iter().chain(ends.clone());
     starts.zip(ends).map(|(start, end)| &input[start..end]).collect()
@@ -347,7 +388,13 @@ fn cut<'a>(input: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
 
 /// Bounds that a short conversation can pass.
 fn small_limits() -> Limits {
-    Limits { target_bytes_max: 16, head_bytes_max: 200, body_bytes_max: 48, requests_max: 5, ..Limits::default() }
+    Limits {
+        target_bytes_max: 16,
+        head_bytes_max: 200,
+        body_bytes_max: 48,
+        requests_max: 5,
+        ..Limits::default()
+    }
 }
 
 fn whole(limits: &Limits, input: &[u8]) -> Talk {
@@ -361,6 +408,7 @@ fn assert_same(talk: &Talk, expected: &Talk, what: &str) {
 
 /// What can be looked at when two talks differ: not the bodies.
 fn readable(talk: &Talk) -> impl PartialEq + std::fmt::Debug + use<> {
-    let answers: Vec<_> = answers(&talk.received).into_iter().map(|a| (a.status, a.asked, a.body.len())).collect();
+    let answers: Vec<_> =
+        answers(&talk.received).into_iter().map(|a| (a.status, a.asked, a.body.len())).collect();
     (answers, talk.closing, talk.logged.clone())
 }

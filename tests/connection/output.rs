@@ -12,7 +12,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 
 #[test]
 fn short_writes_change_nothing() {
-    let paths = ["/small", "/large", "/parts", "/empty", "/file", "/nothing", "/large", "/late", "/small"];
+    let paths =
+        ["/small", "/large", "/parts", "/empty", "/file", "/nothing", "/large", "/late", "/small"];
     let pipeline: String = paths.map(get).concat();
     let received = |write_bytes_max: usize| {
         let mut peer = Peer::new(Limits::default());
@@ -61,11 +62,15 @@ fn a_file_is_handed_out_behind_its_head_with_what_is_left_of_its_range() {
     {
         let mut slices = ArrayVec::<_, 4>::new();
         let chunk = peer.connection.output().chunk(&mut slices);
-        assert!(matches!(chunk, Chunk::Memory { more: true }), "the head, and that more follows, but it was {chunk:?}");
+        assert!(
+            matches!(chunk, Chunk::Memory { more: true }),
+            "the head, and that more follows, but it was {chunk:?}"
+        );
         assert!(slices.len() == 1 && slices[0].ends_with(b"\r\n\r\n"));
     }
     peer.take(usize::MAX);
-    for (taken, range) in [(1, PART), (9, 101..PART.end), (200, 110..PART.end), (90, 310..PART.end)] {
+    for (taken, range) in [(1, PART), (9, 101..PART.end), (200, 110..PART.end), (90, 310..PART.end)]
+    {
         assert_eq!(peer.connection.output().next_file().map(|(_, left)| left), Some(range));
         assert_eq!(peer.take(taken), taken);
     }
@@ -82,12 +87,15 @@ fn a_file_that_another_reads_is_sent_like_the_rest() {
     peer.give(&pipeline);
     peer.settle();
     let expected = peer.received;
-    for (read_bytes_max, write_bytes_max) in [(7, usize::MAX), (100, 3), (usize::MAX, usize::MAX), (usize::MAX, 64)] {
+    for (read_bytes_max, write_bytes_max) in
+        [(7, usize::MAX), (100, 3), (usize::MAX, usize::MAX), (usize::MAX, 64)]
+    {
         let mut peer = Peer::new(Limits { record_exchanges: true, ..Limits::default() });
         peer.give(&pipeline);
         loop {
             let next_file = peer.connection.output().next_file();
-            let read = next_file.map(|(file, range)| file.read(range).take(read_bytes_max).collect::<Vec<u8>>());
+            let read = next_file
+                .map(|(file, range)| file.read(range).take(read_bytes_max).collect::<Vec<u8>>());
             read.into_iter().for_each(|bytes| peer.connection.fill(bytes.into()));
             match peer.connection.step() {
                 Step::Send => drop(peer.take(write_bytes_max)),
@@ -95,7 +103,10 @@ fn a_file_that_another_reads_is_sent_like_the_rest() {
                 _ => break,
             }
         }
-        assert!(peer.received == expected, "reads of {read_bytes_max}, writes of {write_bytes_max}");
+        assert!(
+            peer.received == expected,
+            "reads of {read_bytes_max}, writes of {write_bytes_max}"
+        );
         assert_eq!(peer.exchanges.len(), 5);
     }
 }
@@ -138,12 +149,20 @@ fn a_peer_that_never_reads_is_not_read_from() {
         // As long as anything is left, nothing more is asked for and nothing more is understood.
         for _ in 0..100 {
             peer.take(1);
-            assert_eq!((peer.connection.step(), peer.site.answered), (Step::Send, answered), "{path}");
+            assert_eq!(
+                (peer.connection.step(), peer.site.answered),
+                (Step::Send, answered),
+                "{path}"
+            );
         }
         while peer.connection.step() == Step::Send {
             peer.take(usize::MAX);
         }
-        assert_eq!((peer.connection.step(), peer.site.answered), (Step::Resume, answered), "{path}");
+        assert_eq!(
+            (peer.connection.step(), peer.site.answered),
+            (Step::Resume, answered),
+            "{path}"
+        );
         for piece in pieces {
             assert_eq!(peer.settle(), Step::Receive);
             peer.give(piece);
@@ -157,14 +176,19 @@ fn a_peer_that_never_reads_is_not_read_from() {
 #[test]
 fn a_peer_that_never_reads_costs_a_bounded_amount_of_memory() {
     let limits = Limits::default();
-    for (record_exchanges, path) in [(false, "/small"), (false, "/file"), (false, "/large"), (true, "/small")] {
+    for (record_exchanges, path) in
+        [(false, "/small"), (false, "/file"), (false, "/large"), (true, "/small")]
+    {
         let pipeline = get(path).repeat(5_000).into_bytes();
         let mut peer = Peer::new(Limits { record_exchanges, ..limits.clone() });
         let held = allocation_counter::measure(|| peer.give(&pipeline[..SCRATCH_BYTES]));
         // The rest of what was read; a queue that has doubled once too often; what is kept for the log.
         let bound = SCRATCH_BYTES + 2 * limits.queue_bytes_max + 32 * 1024;
         assert!(held.bytes_current < bound as i64, "{path}: {held:?}");
-        assert!(memory_offered(&peer.connection) <= limits.queue_bytes_max + LARGE_BYTES + 512, "{path}");
+        assert!(
+            memory_offered(&peer.connection) <= limits.queue_bytes_max + LARGE_BYTES + 512,
+            "{path}"
+        );
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Moment, Now, Request,
-    Respond, Response, Status, Step, Target, error_response,
+    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method,
+    Moment, Now, Request, Respond, Response, Status, Step, Target, error_response,
 };
 
 /// A file that is nowhere: its bytes follow from where they stand.
@@ -50,7 +50,9 @@ impl Respond for PaperSite {
         let response = self.read(request);
         match request.target {
             Target::Path { path: b"/late", .. } => Answer::Later(Box::new(|| response)),
-            Target::Path { path: b"/never", .. } => Answer::Later(Box::new(|| panic!("as a test wants it"))),
+            Target::Path { path: b"/never", .. } => {
+                Answer::Later(Box::new(|| panic!("as a test wants it")))
+            }
             _ => Answer::Now(response),
         }
     }
@@ -70,9 +72,11 @@ impl PaperSite {
             b"/large" => Body::Bytes(self.large.clone()),
             b"/file" => Body::File { file: PaperFile, range: 0..FILE_BYTES },
             b"/part" => Body::File { file: PaperFile, range: PART },
-            b"/parts" => {
-                Body::Parts(vec![text(b"before"), Body::File { file: PaperFile, range: PART }, text(b"after")])
-            }
+            b"/parts" => Body::Parts(vec![
+                text(b"before"),
+                Body::File { file: PaperFile, range: PART },
+                text(b"after"),
+            ]),
             b"/late" => text(b"late"),
             small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
@@ -137,7 +141,8 @@ impl Peer {
 
     /// Waits until the deadline and reports it.
     pub fn be_late(&mut self) {
-        self.now.moment = self.connection.deadline().expect("a connection that waits has a deadline");
+        self.now.moment =
+            self.connection.deadline().expect("a connection that waits has a deadline");
         self.connection.expire(&self.now);
     }
 
@@ -150,7 +155,10 @@ impl Peer {
     /// The same, wanted or not.
     pub fn receive(&mut self, bytes: &[u8]) {
         let deferred = self.connection.receive(bytes, &self.now, &mut self.site);
-        assert!(deferred.is_none() || self.deferred.is_none(), "answers are made one after the other");
+        assert!(
+            deferred.is_none() || self.deferred.is_none(),
+            "answers are made one after the other"
+        );
         self.deferred = deferred.or(self.deferred.take());
     }
 
@@ -203,7 +211,9 @@ impl Peer {
         }
         match self.settle() {
             Step::Close(closing) => closing,
-            other => panic!("after the end of its input a connection closes, but this one: {other:?}"),
+            other => {
+                panic!("after the end of its input a connection closes, but this one: {other:?}")
+            }
         }
     }
 
@@ -243,7 +253,9 @@ pub fn spans(received: &[u8]) -> Vec<Span> {
     let starts: Vec<usize> = memchr::memmem::find_iter(received, b"HTTP/1.1 ").collect();
     let ends = starts.iter().skip(1).copied().chain([received.len()]);
     let span = |(&start, end): (&usize, usize)| {
-        let head_bytes = memchr::memmem::find(&received[start..end], b"\r\n\r\n").expect("a head has an end") + 4;
+        let head_bytes = memchr::memmem::find(&received[start..end], b"\r\n\r\n")
+            .expect("a head has an end")
+            + 4;
         Span { start, head_end: start + head_bytes, end }
     };
     starts.iter().zip(ends).map(span).collect()
@@ -251,9 +263,11 @@ pub fn spans(received: &[u8]) -> Vec<Span> {
 
 impl Span {
     fn read(&self, received: &[u8]) -> Reply {
-        let head = std::str::from_utf8(&received[self.start..self.head_end]).expect("the heads of this site are ASCII");
+        let head = std::str::from_utf8(&received[self.start..self.head_end])
+            .expect("the heads of this site are ASCII");
         let fields = head.lines().filter_map(|line| line.split_once(": "));
-        let field = |name: &str| fields.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+        let field =
+            |name: &str| fields.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
         Reply {
             status: head[9..12].parse().expect("a status is a number"),
             asked: field("Asked"),
@@ -273,7 +287,11 @@ pub struct Talk {
 }
 
 /// Sends `pieces` one after the other as long as they are wanted, reads in writes of `bytes_max`, and leaves.
-pub fn talk<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>, bytes_max: usize) -> Talk {
+pub fn talk<'a>(
+    limits: &Limits,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    bytes_max: usize,
+) -> Talk {
     let mut peer = Peer::new(Limits { record_exchanges: true, ..limits.clone() });
     for piece in pieces {
         if peer.settle_in_writes_of(bytes_max) == Step::Receive {
@@ -284,6 +302,7 @@ pub fn talk<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>, byt
     let closing = peer.finish();
     let exchanges = &mut peer.exchanges;
     peer.connection.abandon(|exchange| exchanges.push(exchange));
-    let logged = peer.exchanges.iter().map(|e| (e.status.code(), e.body_bytes, e.complete)).collect();
+    let logged =
+        peer.exchanges.iter().map(|e| (e.status.code(), e.body_bytes, e.complete)).collect();
     Talk { received: peer.received, closing, logged }
 }

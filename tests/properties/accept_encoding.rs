@@ -12,25 +12,37 @@ pub fn check(input: &[u8]) {
     }
     head.extend_from_slice(b"\r\n");
     let mut storage = FieldStorage::default();
-    let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else { return };
+    let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else {
+        return;
+    };
     let acceptance = Acceptance::parse(request.fields);
 
     // A value without controls is ASCII or not; what is not can't name a coding.
     let text = String::from_utf8_lossy(input);
     for available in 0..8u8 {
-        let available: Vec<Coding> = Coding::ALL.into_iter().filter(|c| available & (1 << *c as u8) != 0).collect();
+        let available: Vec<Coding> =
+            Coding::ALL.into_iter().filter(|c| available & (1 << *c as u8) != 0).collect();
         let welcome = |coding: &Coding| naive_weight(&text, coding.token());
         let identity = named_weight(&text, "identity").unwrap_or(0);
         let best = available.iter().map(welcome).max().unwrap_or(0);
         match acceptance.choose(available.iter().copied()) {
             Some(coding) => {
                 assert!(available.contains(&coding));
-                assert!(best > 0 && best >= identity, "{coding:?} is chosen and none is welcome enough");
+                assert!(
+                    best > 0 && best >= identity,
+                    "{coding:?} is chosen and none is welcome enough"
+                );
                 assert_eq!(welcome(&coding), best, "{coding:?} of {available:?}");
                 let earlier = available.iter().take_while(|other| **other != coding);
-                assert!(earlier.map(welcome).all(|weight| weight < best), "of equals the first is chosen");
+                assert!(
+                    earlier.map(welcome).all(|weight| weight < best),
+                    "of equals the first is chosen"
+                );
             }
-            None => assert!(best == 0 || best < identity, "{available:?}, the best {best}, and none is chosen"),
+            None => assert!(
+                best == 0 || best < identity,
+                "{available:?}, the best {best}, and none is chosen"
+            ),
         }
     }
 }
@@ -53,7 +65,9 @@ fn one(member: &str, name: &str) -> Option<u32> {
     if coding != name || parts.next().is_some() {
         return None;
     }
-    let Some(parameter) = parameter else { return Some(1000) };
+    let Some(parameter) = parameter else {
+        return Some(1000);
+    };
     let value = parameter.strip_prefix("q=").or(parameter.strip_prefix("Q="))?;
     let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     let is_fraction = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());

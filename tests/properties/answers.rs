@@ -36,33 +36,46 @@ pub fn read(received: &[u8], is_head: impl Fn(usize) -> bool) -> Vec<Answer> {
 
 /// The answer at the start of `bytes`, which are some, and its length.
 fn read_one(bytes: &[u8], is_head: bool) -> (Answer, usize) {
-    let Some(head_bytes) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
+    let Some(head_bytes) =
+        bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+    else {
         let start = b"HTTP/1.1 ";
         assert!(
             bytes.iter().zip(start).all(|(a, b)| a == b),
             "no answer starts like this: {:?}",
             bytes.escape_ascii().to_string()
         );
-        return (Answer { status: 0, fields: Vec::new(), body: Vec::new(), is_complete: false }, bytes.len());
+        return (
+            Answer { status: 0, fields: Vec::new(), body: Vec::new(), is_complete: false },
+            bytes.len(),
+        );
     };
-    let head = std::str::from_utf8(&bytes[..head_bytes - 4]).expect("every field of this site is ASCII");
+    let head =
+        std::str::from_utf8(&bytes[..head_bytes - 4]).expect("every field of this site is ASCII");
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
-    let status =
-        status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..4)).and_then(|code| code.strip_suffix(' '));
-    let status: u16 =
-        status.and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("a status line: {status_line:?}"));
+    let status = status_line
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..4))
+        .and_then(|code| code.strip_suffix(' '));
+    let status: u16 = status
+        .and_then(|code| code.parse().ok())
+        .unwrap_or_else(|| panic!("a status line: {status_line:?}"));
     let fields: Vec<(String, String)> = lines.map(field).collect();
     let mut answer = Answer { status, fields, body: Vec::new(), is_complete: true };
     for name in ["date", "server"] {
         assert_eq!(answer.values(name).len(), 1, "one {name} in {head:?}");
     }
-    assert!(answer.values("connection").len() <= 1 && answer.values("transfer-encoding").is_empty());
+    assert!(
+        answer.values("connection").len() <= 1 && answer.values("transfer-encoding").is_empty()
+    );
     assert!((200..600).contains(&status), "a final status: {status}");
 
     let announced = match answer.values("content-length")[..] {
         [] if matches!(status, 204 | 304) => 0,
-        [length] if status != 204 => length.parse::<usize>().unwrap_or_else(|_| panic!("a length: {length:?}")),
+        [length] if status != 204 => {
+            length.parse::<usize>().unwrap_or_else(|_| panic!("a length: {length:?}"))
+        }
         ref lengths => panic!("{lengths:?} in {head:?}"),
     };
     let expected = if is_head || status == 304 { 0 } else { announced };

@@ -16,7 +16,10 @@ pub fn check(input: &[u8]) {
     match grammar::chunked_body(&[input, NEXT].concat()) {
         Ok(length) if length == input.len() && is_within_bounds => {
             let asked = talk(&wire, &[], Manner::Whole).asked;
-            assert!(asked.iter().any(|asked| asked.line.starts_with(b"GET /next ")), "a whole body is read past");
+            assert!(
+                asked.iter().any(|asked| asked.line.starts_with(b"GET /next ")),
+                "a whole body is read past"
+            );
         }
         Err(Stop::Malformed(_)) => {
             let asked = talk(&wire, &[], Manner::Whole).asked;

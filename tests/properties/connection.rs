@@ -26,7 +26,11 @@ pub fn check_talk(wire: &[u8], schedule: &[u8]) {
     check_outcome(&whole, &strict, wire);
     let pieces = talk(wire, schedule, Manner::Pieces);
     check_outcome(&pieces, &strict, wire);
-    assert_eq!(text(&pieces.received), text(&whole.received), "pieces change nothing of what is answered");
+    assert_eq!(
+        text(&pieces.received),
+        text(&whole.received),
+        "pieces change nothing of what is answered"
+    );
     assert_eq!(pieces.closing, whole.closing);
     assert_eq!(pieces.asked, whole.asked);
     check_outcome(&talk(wire, schedule, Manner::Disturbed), &strict, wire);
@@ -50,7 +54,9 @@ impl<'a> Strict<'a> {
                     at += bytes;
                     requests.push((head.line, at));
                 }
-                (Err(Stop::Incomplete | Stop::Malformed(_)), Ok(head)) if grammar::framing(&head).is_ok() => {
+                (Err(Stop::Incomplete | Stop::Malformed(_)), Ok(head))
+                    if grammar::framing(&head).is_ok() =>
+                {
                     requests.push((head.line, wire.len()));
                     return Strict { requests };
                 }
@@ -61,7 +67,10 @@ impl<'a> Strict<'a> {
 
     /// Where the request begins that follows the first `answered`.
     fn start_after(&self, answered: usize, wire: &[u8]) -> usize {
-        let end = answered.checked_sub(1).and_then(|last| self.requests.get(last)).map_or(0, |request| request.1);
+        let end = answered
+            .checked_sub(1)
+            .and_then(|last| self.requests.get(last))
+            .map_or(0, |request| request.1);
         after_empty_lines(wire, end)
     }
 }
@@ -77,7 +86,11 @@ fn check_outcome(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) {
     // No request that isn't one by the grammar: no byte of a body is taken for the next request.
     let asked = outcome.asked.iter().map(|asked| &asked.line[..]);
     let known = strict.requests.iter().map(|request| request.0);
-    assert!(asked.clone().eq(known.take(outcome.asked.len())), "{:?}", asked.map(text).collect::<Vec<_>>());
+    assert!(
+        asked.clone().eq(known.take(outcome.asked.len())),
+        "{:?}",
+        asked.map(text).collect::<Vec<_>>()
+    );
 
     let answers = read(outcome, strict, wire);
     for (n, answer) in answers.iter().enumerate() {
@@ -92,8 +105,11 @@ fn check_outcome(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) {
 
 fn read(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) -> Vec<Answer> {
     let start = strict.start_after(outcome.asked.len(), wire);
-    let is_refused_head = wire.get(start..outcome.given).is_some_and(|rest| rest.starts_with(b"HEAD "));
-    answers::read(&outcome.received, |n| outcome.asked.get(n).map_or(is_refused_head, |asked| asked.is_head))
+    let is_refused_head =
+        wire.get(start..outcome.given).is_some_and(|rest| rest.starts_with(b"HEAD "));
+    answers::read(&outcome.received, |n| {
+        outcome.asked.get(n).map_or(is_refused_head, |asked| asked.is_head)
+    })
 }
 
 /// The answers of the site come in the order of the requests; what is none of its answers is a refusal, and the last.
@@ -108,7 +124,9 @@ fn check_answer(n: usize, answer: &Answer, outcome: &Outcome, is_last: bool) {
         }
         _ if answer.status == 0 => assert!(!answer.is_complete),
         // Work that nobody had time for.
-        _ if answer.status == 503 => assert!(outcome.asked[n].line.windows(6).any(|bytes| bytes == b"/later")),
+        _ if answer.status == 503 => {
+            assert!(outcome.asked[n].line.windows(6).any(|bytes| bytes == b"/later"))
+        }
         _ => {
             assert!(is_last && answer.says_close(), "{answer:?}");
             assert_eq!(n, outcome.asked.len(), "more is answered than is asked");
@@ -122,13 +140,21 @@ fn check_end(outcome: &Outcome, answers: &[Answer]) {
     let is_cut = matches!(outcome.closing.reason, CloseReason::Failed | CloseReason::WriteStalled);
     assert_eq!(outcome.closing.reset, outcome.closing.reason == CloseReason::WriteStalled);
     if !is_cut {
-        assert!(answers.iter().all(|answer| answer.is_complete), "closed in the middle of an answer");
-        let refusals = answers.len().checked_sub(outcome.asked.len()).expect("every request is answered");
+        assert!(
+            answers.iter().all(|answer| answer.is_complete),
+            "closed in the middle of an answer"
+        );
+        let refusals =
+            answers.len().checked_sub(outcome.asked.len()).expect("every request is answered");
         assert!(refusals <= 1 && !outcome.is_unanswered);
     }
     match outcome.closing.reason {
         CloseReason::Asked | CloseReason::RequestsMax => {
-            assert!(answers.last().is_some_and(Answer::says_close), "{:?} and not said", outcome.closing);
+            assert!(
+                answers.last().is_some_and(Answer::says_close),
+                "{:?} and not said",
+                outcome.closing
+            );
         }
         CloseReason::Idle => assert!(answers.iter().all(|answer| !answer.says_close())),
         _ => {}
@@ -143,7 +169,11 @@ fn check_exchanges(outcome: &Outcome, answers: &[Answer]) {
             Some(answer) => (answer.is_complete, answer.body.len()),
             None => (false, 0),
         };
-        assert_eq!((exchange.complete, exchange.body_bytes), (is_complete, body_bytes as u64), "{exchange:?}");
+        assert_eq!(
+            (exchange.complete, exchange.body_bytes),
+            (is_complete, body_bytes as u64),
+            "{exchange:?}"
+        );
         if let Some(asked) = outcome.asked.get(n) {
             assert_eq!(*exchange.request_line, asked.line[..]);
         }

@@ -73,7 +73,11 @@ impl<'a> Cursor<'a> {
         for byte in text {
             match self.rest().first() {
                 Some(next) if next == byte => self.at += 1,
-                Some(_) => return Err(Stop::Malformed("another character than the only one there can be")),
+                Some(_) => {
+                    return Err(Stop::Malformed(
+                        "another character than the only one there can be",
+                    ));
+                }
                 None => return Err(Stop::Incomplete),
             }
         }
@@ -104,11 +108,20 @@ pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
     let target = cursor.some(is_target_byte, "no target")?;
     cursor.literal(b" HTTP/1.")?;
     let minor_version = cursor.some(|byte| byte.is_ascii_digit(), "no version")?;
-    let &[minor_version] = minor_version else { return Err(Stop::Malformed("a version has two digits")) };
+    let &[minor_version] = minor_version else {
+        return Err(Stop::Malformed("a version has two digits"));
+    };
     let line = &bytes[..cursor.at];
     cursor.literal(b"\r\n")?;
     let fields = field_lines(&mut cursor)?;
-    let head = Head { line, method, target, minor_version: minor_version - b'0', fields, bytes: cursor.at };
+    let head = Head {
+        line,
+        method,
+        target,
+        minor_version: minor_version - b'0',
+        fields,
+        bytes: cursor.at,
+    };
     check_target(&head)?;
     check_host(&head)?;
     Ok(head)
@@ -134,7 +147,8 @@ pub fn chunked_body(bytes: &[u8]) -> Reading<usize> {
     loop {
         let digits = cursor.some(|byte| byte.is_ascii_hexdigit(), "no size of a chunk")?;
         let size = digits.iter().fold(0u128, |size, digit| {
-            size.saturating_mul(16).saturating_add(u128::from((*digit as char).to_digit(16).unwrap_or(0)))
+            size.saturating_mul(16)
+                .saturating_add(u128::from((*digit as char).to_digit(16).unwrap_or(0)))
         });
         if cursor.rest().first() == Some(&b';') {
             // Wider than the RFC: what an extension is made of is not looked at ("a recipient MUST ignore
@@ -158,11 +172,16 @@ pub fn chunked_body(bytes: &[u8]) -> Reading<usize> {
 pub fn framing(head: &Head<'_>) -> Reading<Framing> {
     let codings: Vec<&[u8]> = head.list("transfer-encoding");
     let has_coding = head.values("transfer-encoding").next().is_some();
-    let lengths: Vec<&[u8]> = head.values("content-length").flat_map(|value| value.split(|b| *b == b',')).collect();
+    let lengths: Vec<&[u8]> =
+        head.values("content-length").flat_map(|value| value.split(|b| *b == b',')).collect();
     match (has_coding, lengths.is_empty()) {
         (false, true) => Ok(Framing::None),
-        (true, true) if head.minor_version == 0 => Err(Stop::Malformed("a transfer coding in HTTP/1.0")),
-        (true, true) if codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+        (true, true) if head.minor_version == 0 => {
+            Err(Stop::Malformed("a transfer coding in HTTP/1.0"))
+        }
+        (true, true) if codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked") => {
+            Ok(Framing::Chunked)
+        }
         (true, true) => Err(Stop::Malformed("another transfer coding than chunked")),
         (true, false) => Err(Stop::Malformed("a length and a transfer coding")),
         (false, false) => content_length(&lengths),
@@ -192,7 +211,8 @@ fn content_length(lengths: &[&[u8]]) -> Reading<Framing> {
 
 impl<'a> Head<'a> {
     pub fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        let same = move |field: &&(&'a [u8], &'a [u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
+        let same =
+            move |field: &&(&'a [u8], &'a [u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(same).map(|field| field.1)
     }
 
@@ -204,7 +224,9 @@ impl<'a> Head<'a> {
 
     /// Section 9.3.
     pub fn persists(&self) -> bool {
-        let has = |option: &[u8]| self.list("connection").iter().any(|member| member.eq_ignore_ascii_case(option));
+        let has = |option: &[u8]| {
+            self.list("connection").iter().any(|member| member.eq_ignore_ascii_case(option))
+        };
         !has(b"close") && (self.minor_version > 0 || has(b"keep-alive"))
     }
 
@@ -231,7 +253,9 @@ fn check_target(head: &Head<'_>) -> Reading<()> {
         b"*" => head.method == b"OPTIONS",
         target => match without_scheme(target) {
             // RFC 9110 section 4.2.1: an http address without a host is to be rejected.
-            Some(rest) => is_host_and_port(authority(rest)) && !matches!(authority(rest), b"" | [b':', ..]),
+            Some(rest) => {
+                is_host_and_port(authority(rest)) && !matches!(authority(rest), b"" | [b':', ..])
+            }
             None => false,
         },
     };
@@ -240,7 +264,10 @@ fn check_target(head: &Head<'_>) -> Reading<()> {
 
 fn without_scheme(target: &[u8]) -> Option<&[u8]> {
     let lower = target.to_ascii_lowercase();
-    ["http://", "https://"].iter().find(|scheme| lower.starts_with(scheme.as_bytes())).map(|s| &target[s.len()..])
+    ["http://", "https://"]
+        .iter()
+        .find(|scheme| lower.starts_with(scheme.as_bytes()))
+        .map(|s| &target[s.len()..])
 }
 
 fn authority(rest: &[u8]) -> &[u8] {
@@ -259,7 +286,9 @@ fn check_host(head: &Head<'_>) -> Reading<()> {
 
 /// RFC 3986 section 3.2: `host [ ":" port ]`.
 fn is_host_and_port(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (text, ""),
@@ -274,8 +303,10 @@ fn is_host_and_port(text: &[u8]) -> bool {
 fn is_ip_literal(text: &str) -> bool {
     let is_future = || {
         let (version, address) = text.strip_prefix(['v', 'V'])?.split_once('.')?;
-        let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_address = !address.is_empty() && address.bytes().all(|byte| is_name_byte(byte) || byte == b':');
+        let is_version =
+            !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_address =
+            !address.is_empty() && address.bytes().all(|byte| is_name_byte(byte) || byte == b':');
         (is_version && is_address).then_some(())
     };
     text.parse::<std::net::Ipv6Addr>().is_ok() || is_future().is_some()
@@ -284,7 +315,9 @@ fn is_ip_literal(text: &str) -> bool {
 fn is_registered_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'%');
     let is_name = |part: &[u8]| part.iter().all(|byte| is_name_byte(*byte));
-    let is_encoded = |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_name(part);
+    let is_encoded = |part: &[u8]| {
+        part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_name(part)
+    };
     parts.next().is_none_or(is_name) && parts.all(is_encoded)
 }
 

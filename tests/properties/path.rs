@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use miniweb::http::{Answer, Body, FieldStorage, Limits, Moment, Now, Request, Respond, Response, Status};
+use miniweb::http::{
+    Answer, Body, FieldStorage, Limits, Moment, Now, Request, Respond, Response, Status,
+};
 use miniweb::site::{File, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
@@ -38,11 +40,14 @@ fn check_parsed(path: &[u8]) {
             return;
         }
     };
-    let (segments, is_folder) = naive(path).expect("what no naive reading makes sense of is refused");
+    let (segments, is_folder) =
+        naive(path).expect("what no naive reading makes sense of is refused");
     assert_eq!(*parsed.relative, segments.join(&b'/'));
     assert_eq!(parsed.is_folder, is_folder);
-    let is_hidden =
-        segments.iter().enumerate().any(|(n, name)| name[0] == b'.' && (n, &name[..]) != (0, b".well-known"));
+    let is_hidden = segments
+        .iter()
+        .enumerate()
+        .any(|(n, name)| name[0] == b'.' && (n, &name[..]) != (0, b".well-known"));
     assert_eq!(parsed.is_hidden, is_hidden);
     for segment in parsed.relative.split(|byte| *byte == b'/') {
         assert!(segment != b"." && segment != b".." && !segment.contains(&0));
@@ -50,8 +55,14 @@ fn check_parsed(path: &[u8]) {
     }
 
     let target = parsed.to_folder_target();
-    assert!(target.starts_with('/') && !target.starts_with("//") && target.ends_with('/'), "{target}");
-    assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#'), "{target}");
+    assert!(
+        target.starts_with('/') && !target.starts_with("//") && target.ends_with('/'),
+        "{target}"
+    );
+    assert!(
+        target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#'),
+        "{target}"
+    );
     let again = SitePath::parse(target.as_bytes()).expect("a redirect leads to a path");
     assert_eq!(again.relative, parsed.relative, "written and read again it is the same");
     assert_eq!((again.is_folder, again.is_hidden), (true, parsed.is_hidden));
@@ -77,7 +88,8 @@ fn naive_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
     let mut pieces = encoded.split(|byte| *byte == b'%');
     let mut name = pieces.next().unwrap_or_default().to_vec();
     for piece in pieces {
-        let digits = std::str::from_utf8(piece.get(..2)?).ok().filter(|digits| !digits.contains('+'))?;
+        let digits =
+            std::str::from_utf8(piece.get(..2)?).ok().filter(|digits| !digits.contains('+'))?;
         match u8::from_str_radix(digits, 16).ok()? {
             0 | b'/' => return None,
             byte => name.push(byte),
@@ -115,7 +127,9 @@ impl Tree {
     fn check_served(&mut self, path: &[u8]) {
         let head = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
         let mut storage = FieldStorage::default();
-        let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else { return };
+        let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else {
+            return;
+        };
         // The disk is asked each time: nothing remembered is as old.
         self.now.moment += Duration::from_secs(2);
         // A query may have come with it, which leads nowhere.
@@ -133,13 +147,20 @@ impl Tree {
         match (response.status, expected) {
             (Status::Ok, Some(real)) => {
                 assert!(real.starts_with(&self.root), "{real:?} is served");
-                assert_eq!(content(&response), real.as_os_str().as_bytes(), "every file says where it is");
+                assert_eq!(
+                    content(&response),
+                    real.as_os_str().as_bytes(),
+                    "every file says where it is"
+                );
             }
             (Status::Ok, None) => panic!("there is no such file, and one is served"),
             (Status::NotFound | Status::MovedPermanently, expected) => {
-                let is_plain = expected.is_some_and(|real| real == self.asked_for(&names, is_folder));
-                let is_hidden =
-                    names.iter().enumerate().any(|(n, name)| name[0] == b'.' && (n > 0 || name != b".well-known"));
+                let is_plain =
+                    expected.is_some_and(|real| real == self.asked_for(&names, is_folder));
+                let is_hidden = names
+                    .iter()
+                    .enumerate()
+                    .any(|(n, name)| name[0] == b'.' && (n > 0 || name != b".well-known"));
                 assert!(!is_plain || is_hidden, "a file without a link on the way is not served");
             }
             (status, _) => panic!("{status:?}"),
@@ -164,7 +185,8 @@ impl Tree {
 
 /// Every file holds its own path and nothing else.
 fn plant(base: &Path, root: &Path) -> std::io::Result<()> {
-    let inside = ["b", "b/c", "empty", "%2e%2e", "x y", ".git", ".well-known", "folder.html", "b/index"];
+    let inside =
+        ["b", "b/c", "empty", "%2e%2e", "x y", ".git", ".well-known", "folder.html", "b/index"];
     let files = [
         "index.html",
         "a",
@@ -232,7 +254,8 @@ fn content(response: &Response<File>) -> Vec<u8> {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::File { file, range } => {
             let mut content = Vec::new();
-            let file = fs::File::from(file.as_fd().try_clone_to_owned().expect("descriptors are left"));
+            let file =
+                fs::File::from(file.as_fd().try_clone_to_owned().expect("descriptors are left"));
             file.take(range.end).read_to_end(&mut content).expect("the file can be read");
             content
         }
@@ -242,5 +265,9 @@ fn content(response: &Response<File>) -> Vec<u8> {
 
 fn assert_no_outside(response: &Response<File>) {
     let content = content(response);
-    assert!(!content.windows(OUTSIDE.len()).any(|bytes| bytes == OUTSIDE.as_bytes()), "{:?}", response.status);
+    assert!(
+        !content.windows(OUTSIDE.len()).any(|bytes| bytes == OUTSIDE.as_bytes()),
+        "{:?}",
+        response.status
+    );
 }

@@ -4,7 +4,9 @@ use miniweb::http::{Selection, select};
 
 /// The first byte of `input` is the size of the file, 255 for the largest there can be; the rest is the field's value.
 pub fn check(input: &[u8]) {
-    let Some((&size, value)) = input.split_first() else { return };
+    let Some((&size, value)) = input.split_first() else {
+        return;
+    };
     let size = if size == 255 { u64::MAX } else { u64::from(size) };
     let selection = select(value, size);
     let parts = match &selection {
@@ -18,17 +20,26 @@ pub fn check(input: &[u8]) {
     for (n, part) in parts.iter().enumerate() {
         assert!(part.start < part.end && part.end <= size, "{part:?} of {size}");
         for other in &parts[..n] {
-            assert!(part.end < other.start || other.end < part.start, "{part:?} and {other:?} touch");
+            assert!(
+                part.end < other.start || other.end < part.start,
+                "{part:?} and {other:?} touch"
+            );
         }
     }
     // White space other than these two never reaches a field's value.
-    let is_field_value = value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
+    let is_field_value =
+        value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
     if size <= 254 && is_field_value {
-        let bitmap: Vec<bool> = (0..size).map(|at| parts.iter().any(|part| part.contains(&at))).collect();
+        let bitmap: Vec<bool> =
+            (0..size).map(|at| parts.iter().any(|part| part.contains(&at))).collect();
         match (selection, naive(value, size)) {
             (Selection::Whole, None) => {}
-            (Selection::Unsatisfiable, Some(expected)) => assert!(!expected.contains(&true), "{expected:?}"),
-            (Selection::One(_) | Selection::Many(_), Some(expected)) => assert_eq!(bitmap, expected),
+            (Selection::Unsatisfiable, Some(expected)) => {
+                assert!(!expected.contains(&true), "{expected:?}")
+            }
+            (Selection::One(_) | Selection::Many(_), Some(expected)) => {
+                assert_eq!(bitmap, expected)
+            }
             (selection, expected) => panic!("{selection:?}, and by a naive reading {expected:?}"),
         }
     }
@@ -38,8 +49,11 @@ pub fn check(input: &[u8]) {
 fn naive(value: &[u8], size: u64) -> Option<Vec<bool>> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, set) = text.split_once('=')?;
-    let members: Vec<&str> =
-        set.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()).collect();
+    let members: Vec<&str> = set
+        .split(',')
+        .map(|member| member.trim_matches([' ', '\t']))
+        .filter(|member| !member.is_empty())
+        .collect();
     if !unit.eq_ignore_ascii_case("bytes") || members.is_empty() || members.len() > 16 {
         return None;
     }

@@ -1,6 +1,8 @@
 //! The request parser against a strict reading of the grammar, and against httparse by itself.
 
-use miniweb::http::{FieldStorage, Framing, HeadScan, Limits, Method, Request, RequestError, Target, Version};
+use miniweb::http::{
+    FieldStorage, Framing, HeadScan, Limits, Method, Request, RequestError, Target, Version,
+};
 
 use super::grammar::{self, Head};
 
@@ -33,14 +35,22 @@ const NAMES: [&str; 16] = [
 pub fn check(input: &[u8]) {
     let limits = limits();
     let scanned = HeadScan::default().head(input, &limits).map(length);
-    assert_eq!(scanned, scanned_byte_by_byte(input, &limits), "where a head is cut changes nothing");
+    assert_eq!(
+        scanned,
+        scanned_byte_by_byte(input, &limits),
+        "where a head is cut changes nothing"
+    );
     let head = match scanned {
         Ok(Some(length)) => &input[..length],
         Ok(None) => return,
         Err(error) => return check_error(error),
     };
     let empty_line = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    assert_eq!(empty_line.map(|at| at + 4), Some(head.len()), "a head ends with the first empty line");
+    assert_eq!(
+        empty_line.map(|at| at + 4),
+        Some(head.len()),
+        "a head ends with the first empty line"
+    );
 
     let mut storage = FieldStorage::default();
     match Request::parse(head, &mut storage, &limits) {
@@ -101,7 +111,8 @@ fn check_same(request: &Request<'_>, strict: &Head<'_>) {
         Framing::Chunked => grammar::Framing::Chunked,
     };
     assert_eq!(Ok(framing), grammar::framing(strict));
-    let continues = strict.list("expect").iter().any(|member| member.eq_ignore_ascii_case(b"100-continue"));
+    let continues =
+        strict.list("expect").iter().any(|member| member.eq_ignore_ascii_case(b"100-continue"));
     assert_eq!(request.expects_continue, continues && strict.minor_version > 0);
 }
 
@@ -120,7 +131,8 @@ fn check_httparse(head: &[u8], strict: &Head<'_>) {
     assert_eq!(request.method.map(str::as_bytes), Some(strict.method));
     assert_eq!(request.path.map(str::as_bytes), Some(strict.target));
     assert_eq!(request.version, Some(strict.minor_version));
-    let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
+    let fields =
+        request.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
     assert!(fields.eq(strict.fields.iter().copied()), "{:?}", strict.fields);
 }
 

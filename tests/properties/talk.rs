@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method, Moment, Now,
-    Output, Request, Respond, Response, Status, Step, Target, error_response,
+    Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits,
+    Method, Moment, Now, Output, Request, Respond, Response, Status, Step, Target, error_response,
 };
 
 /// What the peer and the world around may do.
@@ -77,12 +77,18 @@ impl Respond for PaperSite {
             (Method::Options, _) => {
                 let mut fields = FieldBlock::default();
                 fields.push_number("Answer", n as u64);
-                return Answer::Now(Response { status: Status::NoContent, fields, body: Body::Empty });
+                return Answer::Now(Response {
+                    status: Status::NoContent,
+                    fields,
+                    body: Body::Empty,
+                });
             }
             (_, b"/e") => Body::Empty,
             (_, b"/l" | b"/later-l") => bytes(20_000),
             (_, b"/f" | b"/later-f") => file(10..300),
-            (_, b"/p") => Body::Parts(vec![bytes(7), file(1..40), bytes(17_000), file(0..1), bytes(3)]),
+            (_, b"/p") => {
+                Body::Parts(vec![bytes(7), file(1..40), bytes(17_000), file(0..1), bytes(3)])
+            }
             _ => bytes(5),
         };
         let response = move || {
@@ -91,7 +97,11 @@ impl Respond for PaperSite {
             fields.push_number("Content-Length", body.len());
             Response { status: Status::Ok, fields, body }
         };
-        if path.starts_with(b"/later") { Answer::Later(Box::new(response)) } else { Answer::Now(response()) }
+        if path.starts_with(b"/later") {
+            Answer::Later(Box::new(response))
+        } else {
+            Answer::Now(response())
+        }
     }
 }
 
@@ -165,7 +175,9 @@ enum Disturbance {
 impl Choice {
     /// The upper three bits are a disturbance, the lower five an amount.
     fn of(byte: Option<u8>) -> Choice {
-        let Some(byte) = byte else { return Choice { amount: usize::MAX, disturbance: None, is_late: false } };
+        let Some(byte) = byte else {
+            return Choice { amount: usize::MAX, disturbance: None, is_late: false };
+        };
         let (kind, low) = (byte >> 5, byte & 31);
         let amount = if low < 24 { usize::from(low) + 1 } else { 32 << (low - 24) };
         let disturbance = match (kind, low % 4) {
@@ -217,10 +229,15 @@ impl Talk<'_> {
                 self.receive(0);
                 assert!(self.connection.step() != Step::Resume, "an empty queue is held up");
             }
-            Step::Wait => assert!(self.deferred.is_some() || self.site.asked.is_empty(), "nothing is under way"),
+            Step::Wait => assert!(
+                self.deferred.is_some() || self.site.asked.is_empty(),
+                "nothing is under way"
+            ),
             Step::Receive if self.given == self.wire.len() => self.connection.end_of_input(),
             Step::Receive => self.receive(choice.amount.min(self.wire.len() - self.given)),
-            Step::Look if self.given == self.wire.len() || choice.is_late => self.connection.end_of_input(),
+            Step::Look if self.given == self.wire.len() || choice.is_late => {
+                self.connection.end_of_input()
+            }
             Step::Look => self.receive(choice.amount.min(self.wire.len() - self.given)),
             Step::HalfClose => {
                 self.given_in_time = Some(self.given);
@@ -263,7 +280,11 @@ impl Talk<'_> {
                 assert!(self.received.len() > before, "what is offered is something");
             }
             Chunk::File { file, range } => {
-                let offered = range.end.checked_sub(range.start).filter(|bytes| *bytes > 0).expect("a part of a file");
+                let offered = range
+                    .end
+                    .checked_sub(range.start)
+                    .filter(|bytes| *bytes > 0)
+                    .expect("a part of a file");
                 let taken = usize::try_from(offered).unwrap_or(usize::MAX).min(amount);
                 self.received.resize(before + taken, *file);
             }
@@ -282,7 +303,9 @@ impl Talk<'_> {
                 }
             }
             Disturbance::Stop => self.connection.stop(&self.now),
-            Disturbance::Leave if self.connection.step() == Step::Receive => self.connection.end_of_input(),
+            Disturbance::Leave if self.connection.step() == Step::Receive => {
+                self.connection.end_of_input()
+            }
             Disturbance::Leave => {}
             Disturbance::Fail => self.connection.fail(CloseReason::Failed),
             Disturbance::Refuse => {
@@ -301,9 +324,11 @@ impl Talk<'_> {
     /// not find it past each time.
     fn check_deadline(&self) {
         match (self.connection.step(), self.connection.deadline()) {
-            (Step::Close(_) | Step::HalfClose | Step::Look | Step::Resume | Step::Wait, None) | (Step::Close(_), _) => {
+            (Step::Close(_) | Step::HalfClose | Step::Look | Step::Resume | Step::Wait, None)
+            | (Step::Close(_), _) => {}
+            (_, Some(deadline)) => {
+                assert!(deadline > self.now.moment, "late at once: {:?}", self.connection)
             }
-            (_, Some(deadline)) => assert!(deadline > self.now.moment, "late at once: {:?}", self.connection),
             (step, None) => panic!("{step:?} without a deadline: {:?}", self.connection),
         }
     }
@@ -315,7 +340,8 @@ impl Talk<'_> {
         }
         let exchanges = &mut self.exchanges;
         self.connection.abandon(|exchange| exchanges.push(exchange));
-        let Talk { site: PaperSite { asked }, given, given_in_time, received, exchanges, .. } = self;
+        let Talk { site: PaperSite { asked }, given, given_in_time, received, exchanges, .. } =
+            self;
         let given = given_in_time.unwrap_or(given);
         Outcome { asked, given, received, exchanges, closing, is_unanswered }
     }

@@ -20,9 +20,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry,
-    ReplyOpen, Request,
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr,
+    ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
 };
 
 use crate::support::patterned;
@@ -66,9 +66,14 @@ impl Disk {
             return None;
         }
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::RO, MountOption::FSName("miniweb-tests".to_owned())];
+        config.mount_options =
+            vec![MountOption::RO, MountOption::FSName("miniweb-tests".to_owned())];
         let gate = Arc::new(Gate::default());
-        match fuser::spawn_mount(Files { gate: gate.clone(), content: patterned(LARGE_BYTES).into() }, at, &config) {
+        match fuser::spawn_mount(
+            Files { gate: gate.clone(), content: patterned(LARGE_BYTES).into() },
+            at,
+            &config,
+        ) {
             Ok(session) => Some(Disk { at: at.to_owned(), gate, session: Some(session) }),
             Err(error) => {
                 eprintln!("skipped: no file system can be mounted here: {error}");
@@ -88,7 +93,12 @@ impl Hold {
     /// Returns when somebody is held.
     pub fn wait_for_one(&self) {
         let state = self.0.lock();
-        drop(self.0.changed.wait_while(state, |state| state.waiting == 0).expect("nobody panics with it"));
+        drop(
+            self.0
+                .changed
+                .wait_while(state, |state| state.waiting == 0)
+                .expect("nobody panics with it"),
+        );
     }
 }
 
@@ -113,7 +123,8 @@ impl Gate {
         let mut state = self.lock();
         state.waiting += 1;
         self.changed.notify_all();
-        state = self.changed.wait_while(state, |state| state.is_closed).expect("nobody panics with it");
+        state =
+            self.changed.wait_while(state, |state| state.is_closed).expect("nobody panics with it");
         state.waiting -= 1;
     }
 
@@ -162,7 +173,9 @@ impl File {
     fn named(name: &OsStr) -> Option<File> {
         let name = name.to_str()?;
         let (beside, name) = match name.strip_suffix(".gz") {
-            Some(plain) => (true, plain.strip_prefix("fast-").map(|number| format!("eio-read-1{number}"))?),
+            Some(plain) => {
+                (true, plain.strip_prefix("fast-").map(|number| format!("eio-read-1{number}"))?)
+            }
             None => (false, name.to_owned()),
         };
         let (stem, extension) = name.split_once('.')?;
@@ -179,11 +192,18 @@ impl File {
 
     fn of(inode: INodeNo) -> Option<File> {
         let inode = u64::from(inode).checked_sub(2)?;
-        Some(File { kind: (inode / 2) as usize % KINDS.len(), number: inode / 16, is_large: inode % 2 == 1 })
+        Some(File {
+            kind: (inode / 2) as usize % KINDS.len(),
+            number: inode / 16,
+            is_large: inode % 2 == 1,
+        })
     }
 
     fn inode(self) -> INodeNo {
-        INodeNo(2 + (self.number * KINDS.len() as u64 + self.kind as u64) * 2 + u64::from(self.is_large))
+        INodeNo(
+            2 + (self.number * KINDS.len() as u64 + self.kind as u64) * 2
+                + u64::from(self.is_large),
+        )
     }
 
     fn kind(self) -> Kind {
@@ -234,7 +254,9 @@ impl Filesystem for Files {
     }
 
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let Some(file) = File::named(name) else { return reply.error(Errno::ENOENT) };
+        let Some(file) = File::named(name) else {
+            return reply.error(Errno::ENOENT);
+        };
         let facts = facts(file.inode(), FileType::RegularFile, file.size());
         let answer = move || reply.entry(&file.memory(), &facts, Generation(0));
         match file.kind() {
@@ -251,7 +273,9 @@ impl Filesystem for Files {
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match File::of(inode) {
-            Some(file) => reply.attr(&file.memory(), &facts(inode, FileType::RegularFile, file.size())),
+            Some(file) => {
+                reply.attr(&file.memory(), &facts(inode, FileType::RegularFile, file.size()))
+            }
             None => reply.attr(&Duration::from_secs(600), &facts(inode, FileType::Directory, 0)),
         }
     }
@@ -286,7 +310,9 @@ impl Filesystem for Files {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some(file) = File::of(inode) else { return reply.error(Errno::EISDIR) };
+        let Some(file) = File::of(inode) else {
+            return reply.error(Errno::EISDIR);
+        };
         let start = (offset as usize).min(file.size());
         let end = (start + size as usize).min(file.size());
         match file.kind() {

@@ -39,7 +39,9 @@ fn expect_page(response: &Response, what: &str) {
 
 #[test]
 fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
-    let Some((site, _disk)) = site_on_it() else { return };
+    let Some((site, _disk)) = site_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL {
         let server = Server::start(strategy, site.beside("disk"), &["--list"]);
         let mut peer = server.connect();
@@ -55,7 +57,9 @@ fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
 
 #[test]
 fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
-    let Some((site, _disk)) = site_on_it() else { return };
+    let Some((site, _disk)) = site_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         let mut peer = server.connect();
@@ -71,7 +75,9 @@ fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
 /// What fails behind the head ends the connection: the next answer must not land inside of the promised length.
 #[test]
 fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
-    let Some((site, _disk)) = site_on_it() else { return };
+    let Some((site, _disk)) = site_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         let mut bystander = strategy.serves_several_at_once().then(|| server.connect());
@@ -83,7 +89,11 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
             // What is asked for behind it is not answered.
             peer.send(get(path) + &get("/fast-0.html"));
             let response = peer.response_to_head();
-            assert_eq!((response.status, response.content_length()), (200, LARGE_BYTES as u64), "{strategy:?} {path}");
+            assert_eq!(
+                (response.status, response.content_length()),
+                (200, LARGE_BYTES as u64),
+                "{strategy:?} {path}"
+            );
             let (body, end) = peer.rest();
             assert_eq!(end, End::Clean, "{strategy:?} {path}");
             assert!(body.len() <= bytes_max, "{strategy:?} {path}: {} bytes", body.len());
@@ -112,7 +122,13 @@ fn expect_nothing_yet(peer: &mut Peer, name: &str) {
 
 /// Asks for `path` as often as that, without waiting for the answers, and then for what is at hand.
 #[track_caller]
-fn expect_no_one_else_waits(server: &Server, held: &Disk, path: impl Fn(usize) -> String, others: &str, name: &str) {
+fn expect_no_one_else_waits(
+    server: &Server,
+    held: &Disk,
+    path: impl Fn(usize) -> String,
+    others: &str,
+    name: &str,
+) {
     const HELD: usize = 8;
     let hold = held.hold();
     let mut waiting: Vec<Peer> = (0..HELD)
@@ -136,13 +152,16 @@ fn expect_no_one_else_waits(server: &Server, held: &Disk, path: impl Fn(usize) -
 
 #[test]
 fn a_file_that_takes_its_time_holds_up_nobody_else() {
-    let Some((site, disk)) = site_on_it() else { return };
+    let Some((site, disk)) = site_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         // A helper that has had work before must not be taken for two.
         expect_it_serves(&server, "/fast-0.html");
         for kind in ["open", "lookup", "read"] {
-            let (path, name) = (|n| format!("/held-{kind}-{n}.html"), format!("{strategy:?}, {kind}"));
+            let (path, name) =
+                (|n| format!("/held-{kind}-{n}.html"), format!("{strategy:?}, {kind}"));
             expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
         }
     }
@@ -152,7 +171,9 @@ fn a_file_that_takes_its_time_holds_up_nobody_else() {
 #[test]
 fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
     const HELD: usize = 8;
-    let Some((site, disk)) = site_on_it() else { return };
+    let Some((site, disk)) = site_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         let hold = disk.hold();
@@ -162,7 +183,11 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
         }
         // A head waits for the first of its body, a fifth of a second at most.
         for peer in &mut waiting {
-            assert_eq!(peer.response_to_head().content_length(), LARGE_BYTES as u64, "{strategy:?}");
+            assert_eq!(
+                peer.response_to_head().content_length(),
+                LARGE_BYTES as u64,
+                "{strategy:?}"
+            );
         }
         (0..5).for_each(|number| expect_it_serves(&server, &format!("/fast-{number}.html")));
         waiting.iter_mut().for_each(|peer| expect_nothing_yet(peer, strategy.name()));
@@ -178,9 +203,12 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
 /// A thread that waits for a disk can't be woken. The signal must reach another.
 #[test]
 fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
-    let Some((site, disk)) = site_on_it() else { return };
+    let Some((site, disk)) = site_on_it() else {
+        return;
+    };
     for (number, strategy) in Strategy::ALL.into_iter().enumerate() {
-        let mut server = Server::start(strategy, site.beside("disk"), &["--shutdown-timeout", "0.2"]);
+        let mut server =
+            Server::start(strategy, site.beside("disk"), &["--shutdown-timeout", "0.2"]);
         let hold = disk.hold();
         let mut peer = server.connect();
         peer.send(get(&format!("/held-open-{}.html", 100 + number)));
@@ -196,7 +224,9 @@ fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
 
 #[test]
 fn parts_of_a_large_file_are_the_same_under_every_strategy() {
-    let Some((site, _disk)) = site_on_it() else { return };
+    let Some((site, _disk)) = site_on_it() else {
+        return;
+    };
     let bodies = Strategy::ALL.map(|strategy| {
         let server = Server::start(strategy, site.beside("disk"), &[]);
         let mut peer = server.connect();
@@ -216,7 +246,9 @@ fn parts_of_a_large_file_are_the_same_under_every_strategy() {
 
 #[test]
 fn a_slow_disk_further_down_holds_up_nobody_else() {
-    let Some((site, disk)) = site_with_a_folder_on_it() else { return };
+    let Some((site, disk)) = site_with_a_folder_on_it() else {
+        return;
+    };
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
         let server = Server::start(strategy, site.root(), &[]);
         // What lies beyond a mount is served like the rest.

@@ -14,9 +14,15 @@ const SPAN: Duration = Duration::from_secs(3);
 fn what_slow_files_do_to_others() {
     let site = Site::new();
     std::fs::create_dir(site.beside("disk")).expect("a folder can be made");
-    let Some(_disk) = Disk::mount(&site.beside("disk")) else { return };
+    let Some(_disk) = Disk::mount(&site.beside("disk")) else {
+        return;
+    };
     println!("\nthe root is the slow file system:");
-    table(|strategy| (Server::start(strategy, site.beside("disk"), &[]), None), "/fast-", "/slow-open-");
+    table(
+        |strategy| (Server::start(strategy, site.beside("disk"), &[]), None),
+        "/fast-",
+        "/slow-open-",
+    );
     println!("\na folder of the root is, mounted before the server starts:");
     let started = |strategy| {
         let disk = Disk::mount(&site.path("bare"));
@@ -40,7 +46,15 @@ fn table(start: impl Fn(Strategy) -> (Server, Option<Disk>), fast: &str, slow: &
     for strategy in Strategy::ALL {
         let (server, disk) = start(strategy);
         let [alone, few, many] = [0, 8, 32].map(|clients| measure(&server, clients, fast, slow));
-        println!("| {} | {} | {} | {} | {:.0}, {:.0} |", strategy.name(), alone.0, few.0, many.0, few.1, many.1);
+        println!(
+            "| {} | {} | {} | {} | {:.0}, {:.0} |",
+            strategy.name(),
+            alone.0,
+            few.0,
+            many.0,
+            few.1,
+            many.1
+        );
         drop(server);
         drop(disk);
     }
@@ -68,7 +82,11 @@ fn measure(server: &Server, slow_clients: usize, fast: &str, slow: &str) -> (Str
             });
         }
         // Until the slow ones are under way.
-        std::thread::sleep(if slow_clients > 0 { Duration::from_millis(200) } else { Duration::ZERO });
+        std::thread::sleep(if slow_clients > 0 {
+            Duration::from_millis(200)
+        } else {
+            Duration::ZERO
+        });
         let (start, mut times) = (Instant::now(), Vec::new());
         while start.elapsed() < SPAN {
             let asked = Instant::now();

@@ -40,7 +40,10 @@ pub fn wait_until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// Bytes for a failure's message: readable, and not a megabyte of them.
 pub fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES: usize = 600;
-    let start = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii().to_string().replace("\\r\\n", "\\r\\n\n    ");
+    let start = bytes[..bytes.len().min(SHOWN_BYTES)]
+        .escape_ascii()
+        .to_string()
+        .replace("\\r\\n", "\\r\\n\n    ");
     match bytes.len() {
         length if length > SHOWN_BYTES => format!("{start}... ({length} bytes)"),
         _ => start,

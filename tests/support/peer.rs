@@ -111,7 +111,8 @@ impl Peer {
     #[track_caller]
     pub fn settled(&mut self, path: &str, fields: &[&str]) -> Response {
         wait_until("the tag becomes strong", || {
-            Some(self.get_with(path, fields)).filter(|response| response.required("ETag").starts_with('"'))
+            Some(self.get_with(path, fields))
+                .filter(|response| response.required("ETag").starts_with('"'))
         })
     }
 
@@ -134,7 +135,11 @@ impl Peer {
                 return Response::parse(&std::mem::replace(&mut self.ahead, rest));
             }
             let received = self.receive();
-            assert!(received == Ok(true), "no answer, but {received:?} after {:?}", shown(&self.ahead));
+            assert!(
+                received == Ok(true),
+                "no answer, but {received:?} after {:?}",
+                shown(&self.ahead)
+            );
         }
     }
 
@@ -142,7 +147,11 @@ impl Peer {
     #[track_caller]
     pub fn take(&mut self, length: usize) -> Vec<u8> {
         while self.ahead.len() < length {
-            assert!(self.receive() == Ok(true), "it ended after {} of {length} bytes", self.ahead.len());
+            assert!(
+                self.receive() == Ok(true),
+                "it ended after {} of {length} bytes",
+                self.ahead.len()
+            );
         }
         let rest = self.ahead.split_off(length);
         std::mem::replace(&mut self.ahead, rest)
@@ -165,7 +174,11 @@ impl Peer {
     #[track_caller]
     pub fn expect_end(&mut self) {
         let (rest, end) = self.rest();
-        assert_eq!((shown(&rest), end), (String::new(), End::Clean), "what came instead of a clean end");
+        assert_eq!(
+            (shown(&rest), end),
+            (String::new(), End::Clean),
+            "what came instead of a clean end"
+        );
     }
 
     /// Reads answers until the connection ends, which has to be in order.
@@ -192,7 +205,12 @@ impl Peer {
                     return Ok(length > 0);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+                    ) =>
+                {
                     return Err(End::Reset);
                 }
                 Err(error) => panic!("{error}, having received {:?}", shown(&self.ahead)),

@@ -23,7 +23,11 @@ impl Response {
         assert!(head.is_ascii(), "not ASCII: {}", shown(head));
         let text = std::str::from_utf8(head).expect("ASCII");
         let text = text.strip_suffix("\r\n\r\n").expect("a head ends with an empty line");
-        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "a bare CR or LF: {}", shown(head));
+        assert!(
+            !text.replace("\r\n", "").contains(['\r', '\n']),
+            "a bare CR or LF: {}",
+            shown(head)
+        );
         let mut lines = text.split("\r\n");
         let status_line = lines.next().expect("split has at least one part");
         let (code, reason) = status_line
@@ -33,8 +37,12 @@ impl Response {
         assert!(code.len() == 3 && !reason.is_empty(), "no status line: {status_line}");
         let status = code.parse().expect("a status is a number");
         let fields = lines.map(|line| {
-            let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("no field: {line:?}"));
-            assert!(!name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-'), "a strange name: {line:?}");
+            let (name, value) =
+                line.split_once(": ").unwrap_or_else(|| panic!("no field: {line:?}"));
+            assert!(
+                !name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-'),
+                "a strange name: {line:?}"
+            );
             assert_eq!(value.trim(), value, "white space around a value: {line:?}");
             (name.to_owned(), value.to_owned())
         });
@@ -46,7 +54,11 @@ impl Response {
     /// The value of the field called `name`, which may stand there once.
     #[track_caller]
     pub fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| &**value);
+        let mut values = self
+            .fields
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| &**value);
         let value = values.next();
         assert_eq!(values.next(), None, "{name} stands there twice");
         value
@@ -73,7 +85,8 @@ impl Response {
     #[track_caller]
     pub fn time(&self, name: &str) -> Option<SystemTime> {
         self.field(name).map(|value| {
-            let time = httpdate::parse_http_date(value).unwrap_or_else(|_| panic!("{name}: {value} is no date"));
+            let time = httpdate::parse_http_date(value)
+                .unwrap_or_else(|_| panic!("{name}: {value} is no date"));
             assert_eq!(httpdate::fmt_http_date(time), value, "{name} is not an IMF-fixdate");
             time
         })
@@ -94,7 +107,8 @@ impl Response {
     /// The fields but for what the clock changes: the Date, and whether the tag of a file that was written a
     /// moment ago is weak still.
     pub fn lasting_fields(&self) -> Vec<(&str, &str)> {
-        let fields = self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
+        let fields =
+            self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
         fields.filter(|(name, _)| *name != "Date").collect()
     }
 
@@ -107,7 +121,10 @@ impl Response {
     #[track_caller]
     pub fn expect_allow(&self) {
         let allow = self.required("Allow");
-        assert!(["GET", "HEAD"].iter().all(|method| allow.split(", ").any(|word| word == *method)), "Allow: {allow}");
+        assert!(
+            ["GET", "HEAD"].iter().all(|method| allow.split(", ").any(|word| word == *method)),
+            "Allow: {allow}"
+        );
     }
 
     #[track_caller]
@@ -124,7 +141,10 @@ impl Response {
             assert!(modified <= date, "Last-Modified later than Date in {self:?}");
         }
         if let Some(location) = self.field("Location") {
-            assert!(location.starts_with('/') && !location.starts_with("//"), "to another host: {location}");
+            assert!(
+                location.starts_with('/') && !location.starts_with("//"),
+                "to another host: {location}"
+            );
             assert!(!location.contains(['\\', ' ', '"', '<', '>']), "not escaped: {location}");
         }
         match self.status {
@@ -136,15 +156,22 @@ impl Response {
             ),
             301 => drop(self.required("Location")),
             304 => {
-                for name in ["Content-Length", "Content-Type", "Content-Encoding", "Content-Range"] {
-                    assert_eq!(self.field(name), None, "{name} tells of a body that does not come: {self:?}");
+                for name in ["Content-Length", "Content-Type", "Content-Encoding", "Content-Range"]
+                {
+                    assert_eq!(
+                        self.field(name),
+                        None,
+                        "{name} tells of a body that does not come: {self:?}"
+                    );
                 }
             }
             401 => drop(self.required("WWW-Authenticate")),
             405 => self.expect_allow(),
             416 => assert!(self.required("Content-Range").starts_with("bytes */"), "{self:?}"),
             // The connection can't go on after these: where the next request would begin is not known.
-            408 | 413 | 414 | 431 | 505 => assert!(self.says_close(), "no Connection: close in {self:?}"),
+            408 | 413 | 414 | 431 | 505 => {
+                assert!(self.says_close(), "no Connection: close in {self:?}")
+            }
             _ => {}
         }
     }

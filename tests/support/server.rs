@@ -133,10 +133,20 @@ impl Server {
         let mut process = command.spawn().expect("the binary can be run");
         let output = Lines::of(process.stdout.take().expect("it is piped"));
         let errors = Lines::of(process.stderr.take().expect("it is piped"));
-        let greeting = output.next().unwrap_or_else(|| panic!("{command:?} said {:?} and ended", errors.rest()));
+        let greeting = output
+            .next()
+            .unwrap_or_else(|| panic!("{command:?} said {:?} and ended", errors.rest()));
         let address = address_in(&greeting).unwrap_or_else(|| panic!("no address in {greeting:?}"));
-        let mut server =
-            Server { greeting, address, output, errors, may_tell, process, ended: None, descriptors_at_first: 0 };
+        let mut server = Server {
+            greeting,
+            address,
+            output,
+            errors,
+            may_tell,
+            process,
+            ended: None,
+            descriptors_at_first: 0,
+        };
         server.descriptors_at_first = server.descriptors();
         server
     }
@@ -211,7 +221,8 @@ impl Server {
     pub fn resident_bytes(&self) -> u64 {
         let of_one = |id| {
             let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+            let line =
+                status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
             line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
         };
         self.processes().into_iter().map(|(id, _)| of_one(id)).sum()

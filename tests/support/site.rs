@@ -16,7 +16,12 @@ pub struct Site {
 impl Site {
     /// A front page, a page, a folder with an index and one without.
     pub fn new() -> Site {
-        let site = Site { around: tempfile::Builder::new().prefix("miniweb-").tempdir().expect("a temporary folder") };
+        let site = Site {
+            around: tempfile::Builder::new()
+                .prefix("miniweb-")
+                .tempdir()
+                .expect("a temporary folder"),
+        };
         site.write("index.html", "<!doctype html><title>front</title>\n");
         site.write("page.html", "<!doctype html><title>page</title>\n");
         site.write("docs/index.html", "<!doctype html><title>docs</title>\n");

@@ -39,7 +39,9 @@ pub fn draw_cpu(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::CpuPerRequest);
     for row in &mut rows {
         let cell = results.cell(&workload.name, &row.arm.name);
-        let part = |metric| cell.and_then(|cell| estimate(metric, cell)).map_or(0.0, |estimate| estimate.median);
+        let part = |metric| {
+            cell.and_then(|cell| estimate(metric, cell)).map_or(0.0, |estimate| estimate.median)
+        };
         let (user, system) = (part(Metric::UserCpuPerRequest), part(Metric::SystemCpuPerRequest));
         row.parts = vec![(user, SHADES[0]), (system, SHADES[2])];
     }
@@ -51,10 +53,15 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::SyscallsPerRequest);
     let mut names: Vec<String> = Vec::new();
     for row in &mut rows {
-        let Some(cell) = results.cell(&workload.name, &row.arm.name) else { continue };
+        let Some(cell) = results.cell(&workload.name, &row.arm.name) else {
+            continue;
+        };
         let calls = syscalls_told(cell);
-        row.note =
-            calls.iter().map(|(name, count)| format!("{name} {}", significant(*count))).collect::<Vec<_>>().join(", ");
+        row.note = calls
+            .iter()
+            .map(|(name, count)| format!("{name} {}", significant(*count)))
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut shaded: Vec<(usize, f64)> = Vec::new();
         for (name, count) in calls {
             let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -64,7 +71,10 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
             shaded.push((place, count));
         }
         shaded.sort_by_key(|(place, _)| *place);
-        row.parts = shaded.iter().map(|(place, count)| (*count, SHADES[(*place).min(SHADES.len() - 1)])).collect();
+        row.parts = shaded
+            .iter()
+            .map(|(place, count)| (*count, SHADES[(*place).min(SHADES.len() - 1)]))
+            .collect();
     }
     bars(results, workload, Metric::SyscallsPerRequest, &rows)
 }
@@ -98,7 +108,12 @@ fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Ro
     results.arms.iter().filter_map(row).collect()
 }
 
-fn bars(results: &Results, workload: &Workload, metric: Metric, rows: &[Row<'_>]) -> Option<String> {
+fn bars(
+    results: &Results,
+    workload: &Workload,
+    metric: Metric,
+    rows: &[Row<'_>],
+) -> Option<String> {
     let limit = limit(metric, rows)?;
     let across = Scale::from_zero(limit, (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, rows, across);
@@ -148,7 +163,13 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(results: &'a Results, workload: &'a Workload, metric: Metric, rows: &[Row<'_>], across: Scale) -> Frame<'a> {
+    fn new(
+        results: &'a Results,
+        workload: &'a Workload,
+        metric: Metric,
+        rows: &[Row<'_>],
+        across: Scale,
+    ) -> Frame<'a> {
         let mut bottom = TOP;
         let mut middles = Vec::new();
         for row in rows {
@@ -174,13 +195,23 @@ impl<'a> Frame<'a> {
     /// `draw` draws the bar or point; its value goes behind `end`.
     fn row(&mut self, row: &Row<'_>, y: f64, end: f64, draw: impl FnOnce(&mut Drawing)) {
         let Frame { results, workload, metric, .. } = *self;
-        let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &row.arm.name), metric);
+        let is_valid = checks::is_valid(
+            results,
+            workload,
+            results.cell(&workload.name, &row.arm.name),
+            metric,
+        );
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
         let title = format!("{}: {}{note}", row.arm.name, words(metric, &row.total, is_valid));
         self.drawing.group(&cell_class(results, workload, row.arm, metric), &title, |drawing| {
             drawing.text("name", Anchor::End, (LEFT - 8.0, y + 4.5), &shortened(&row.arm.name));
             draw(drawing);
-            drawing.text("value", Anchor::Start, (end + 7.0, y + 4.5), &metric.format(row.total.median));
+            drawing.text(
+                "value",
+                Anchor::Start,
+                (end + 7.0, y + 4.5),
+                &metric.format(row.total.median),
+            );
             for (number, line) in note_lines(&row.note).iter().enumerate() {
                 drawing.text("note", Anchor::Start, (LEFT, y + 20.0 + 13.0 * number as f64), line);
             }

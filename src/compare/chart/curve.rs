@@ -18,7 +18,9 @@ pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
     let mut families: Vec<Vec<&Workload>> = Vec::new();
     for workload in results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed) {
         let family = families.iter_mut().find(|family| {
-            family.iter().all(|other| other.kind == workload.kind && Axis::Connections.joins(other, workload))
+            family.iter().all(|other| {
+                other.kind == workload.kind && Axis::Connections.joins(other, workload)
+            })
         });
         match family {
             Some(family) => family.push(workload),
@@ -32,14 +34,18 @@ pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
 
 /// A curve for each arm.
 pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
-    let value =
-        |workload: &Workload, name: &str| results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell));
-    let all = family.iter().flat_map(|workload| results.arms.iter().filter_map(|arm| value(workload, &arm.name)));
+    let value = |workload: &Workload, name: &str| {
+        results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell))
+    };
+    let all = family
+        .iter()
+        .flat_map(|workload| results.arms.iter().filter_map(|arm| value(workload, &arm.name)));
     let max = all.map(|estimate| estimate.high).fold(0.0, f64::max);
     let (least, most) = (family[0].connections.max(1), family[family.len() - 1].connections.max(2));
     let across = Scale::log((f64::from(least), f64::from(most)), (LEFT, RIGHT));
     let up = Scale::from_zero(max, (BOTTOM, TOP));
-    let mut drawing = Drawing::new(WIDTH, HEIGHT, &format!("{} against connections", metric.title()));
+    let mut drawing =
+        Drawing::new(WIDTH, HEIGHT, &format!("{} against connections", metric.title()));
     value_axis(&mut drawing, &up, (LEFT, RIGHT), |value| metric.format(value));
     for workload in family {
         let x = across.at(f64::from(workload.connections));
@@ -57,19 +63,33 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
                 Some((*workload, estimate, place))
             })
             .collect();
-        let Some((_, _, end)) = points.last() else { continue };
+        let Some((_, _, end)) = points.last() else {
+            continue;
+        };
         let look = look(results, arm);
         for ends in points.windows(2) {
-            let [(before, _, from), (after, _, to)] = ends else { continue };
+            let [(before, _, from), (after, _, to)] = ends else {
+                continue;
+            };
             // As pale as the paler of its ends.
-            let classes = [before, after].map(|workload| cell_class(results, workload, arm, metric));
+            let classes =
+                [before, after].map(|workload| cell_class(results, workload, arm, metric));
             let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };
             drawing.group(class, &arm.name, |drawing| drawing.path("curve", &[*from, *to]));
         }
         for (workload, estimate, (x, y)) in &points {
-            let is_valid = checks::is_valid(results, workload, results.cell(&workload.name, &arm.name), metric);
-            let title =
-                format!("{}, {} connections: {}", arm.name, workload.connections, words(metric, estimate, is_valid));
+            let is_valid = checks::is_valid(
+                results,
+                workload,
+                results.cell(&workload.name, &arm.name),
+                metric,
+            );
+            let title = format!(
+                "{}, {} connections: {}",
+                arm.name,
+                workload.connections,
+                words(metric, estimate, is_valid)
+            );
             drawing.group(&cell_class(results, workload, arm, metric), &title, |drawing| {
                 drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));
                 drawing.marker("marker", look.shape, (*x, *y));

@@ -37,16 +37,21 @@ pub struct Look {
 pub fn look(results: &Results, arm: &Arm) -> Look {
     match &arm.kind {
         ArmKind::Floor => Look { class: "floor".to_owned(), shape: 5 },
-        ArmKind::Twin { of } => match results.arm(of).filter(|original| !matches!(original.kind, ArmKind::Twin { .. }))
-        {
-            Some(original) => {
-                let Look { class, shape } = look(results, original);
-                Look { class: format!("{class} twin"), shape }
+        ArmKind::Twin { of } => {
+            match results.arm(of).filter(|original| !matches!(original.kind, ArmKind::Twin { .. }))
+            {
+                Some(original) => {
+                    let Look { class, shape } = look(results, original);
+                    Look { class: format!("{class} twin"), shape }
+                }
+                None => Look { class: "floor twin".to_owned(), shape: 5 },
             }
-            None => Look { class: "floor twin".to_owned(), shape: 5 },
-        },
+        }
         ArmKind::Strategy | ArmKind::Foreign => {
-            let others = results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign));
+            let others = results
+                .arms
+                .iter()
+                .filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign));
             let place = others.take_while(|other| other.name != arm.name).count();
             Look { class: format!("arm-{}", place % COLORS), shape: place }
         }
@@ -69,7 +74,12 @@ fn words(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
 }
 
 /// Lines across at the ticks, each with its value.
-fn value_axis(drawing: &mut Drawing, scale: &Scale, (left, right): (f64, f64), format: impl Fn(f64) -> String) {
+fn value_axis(
+    drawing: &mut Drawing,
+    scale: &Scale,
+    (left, right): (f64, f64),
+    format: impl Fn(f64) -> String,
+) {
     for tick in scale.ticks() {
         let y = scale.at(tick);
         drawing.line("grid", (left, y), (right, y));
@@ -81,7 +91,11 @@ fn value_axis(drawing: &mut Drawing, scale: &Scale, (left, right): (f64, f64), f
 fn tick_words(text: &str) -> String {
     let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    };
     format!("{number}{unit}")
 }
 
@@ -93,7 +107,12 @@ struct EndLabel {
     end: (f64, f64),
 }
 
-fn end_labels(drawing: &mut Drawing, mut labels: Vec<EndLabel>, left: f64, (top, bottom): (f64, f64)) {
+fn end_labels(
+    drawing: &mut Drawing,
+    mut labels: Vec<EndLabel>,
+    left: f64,
+    (top, bottom): (f64, f64),
+) {
     labels.sort_by(|a, b| a.end.1.total_cmp(&b.end.1));
     let mut places: Vec<f64> = Vec::new();
     for label in &labels {
@@ -107,8 +126,17 @@ fn end_labels(drawing: &mut Drawing, mut labels: Vec<EndLabel>, left: f64, (top,
         limit = *place - LINE_HEIGHT;
     }
     for (label, y) in labels.iter().zip(places) {
-        drawing.line(&format!("leader {}", label.class), (label.end.0 + 6.0, label.end.1), (left - 3.0, y));
-        drawing.text(&format!("name {}", label.class), Anchor::Start, (left, y + 4.0), &shortened(&label.text));
+        drawing.line(
+            &format!("leader {}", label.class),
+            (label.end.0 + 6.0, label.end.1),
+            (left - 3.0, y),
+        );
+        drawing.text(
+            &format!("name {}", label.class),
+            Anchor::Start,
+            (left, y + 4.0),
+            &shortened(&label.text),
+        );
     }
 }
 
@@ -128,7 +156,13 @@ mod tests {
 
     #[test]
     fn round_ticks_have_no_zeros_behind_the_point() {
-        for (text, short) in [("50.0k", "50k"), ("1.00 ms", "1 ms"), ("0.500", "0.5"), ("100 %", "100 %"), ("0", "0")] {
+        for (text, short) in [
+            ("50.0k", "50k"),
+            ("1.00 ms", "1 ms"),
+            ("0.500", "0.5"),
+            ("100 %", "100 %"),
+            ("0", "0"),
+        ] {
             assert_eq!(tick_words(text), short);
         }
     }

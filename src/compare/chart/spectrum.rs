@@ -30,12 +30,19 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
         .filter(|(_, _, latency, _)| latency.count() > 0)
         .collect();
     let nines = curves.iter().map(|(_, _, latency, _)| nines_of(latency)).fold(0.0, f64::max);
-    let spectra = || curves.iter().flat_map(|(_, _, latency, service)| [Some(latency), service.as_ref()]).flatten();
+    let spectra = || {
+        curves
+            .iter()
+            .flat_map(|(_, _, latency, service)| [Some(latency), service.as_ref()])
+            .flatten()
+    };
     let low = spectra().filter_map(|spectrum| spectrum.quantile_ns(0.0)).min()?;
-    let high = spectra().filter_map(|spectrum| spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))).max()?;
+    let high =
+        spectra().filter_map(|spectrum| spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))).max()?;
     let across = Scale::linear((0.0, nines.max(1.0)), (LEFT, RIGHT));
     let up = Scale::log((low.max(1) as f64, high.max(2) as f64), (BOTTOM, TOP));
-    let mut drawing = Drawing::new(WIDTH, HEIGHT, &format!("latency by percentile, {}", workload.title));
+    let mut drawing =
+        Drawing::new(WIDTH, HEIGHT, &format!("latency by percentile, {}", workload.title));
     value_axis(&mut drawing, &up, (LEFT, RIGHT), metric::time);
     percentile_axis(&mut drawing, &across, nines);
     let mut labels = Vec::new();
@@ -44,26 +51,41 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
         let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
         if let Some(service) = service {
             let title = format!("{}: service time, from the real send", arm.name);
-            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
-                drawing.path("curve dotted", &points(service, &across, &up));
-            });
+            drawing.group(
+                &cell_class(results, workload, arm, Metric::LatencyMedian),
+                &title,
+                |drawing| {
+                    drawing.path("curve dotted", &points(service, &across, &up));
+                },
+            );
         }
         let line = points(latency, &across, &up);
-        drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &arm.name, |drawing| {
-            drawing.path("curve", &line)
-        });
+        drawing.group(
+            &cell_class(results, workload, arm, Metric::LatencyMedian),
+            &arm.name,
+            |drawing| drawing.path("curve", &line),
+        );
         // Where the rounds say how sure it is.
-        for (metric, nines) in
-            [(Metric::LatencyMedian, 2.0_f64.log10()), (Metric::LatencyP99, 2.0), (Metric::LatencyP999, 3.0)]
-        {
-            let Some(estimate) = estimate(metric, cell) else { continue };
+        for (metric, nines) in [
+            (Metric::LatencyMedian, 2.0_f64.log10()),
+            (Metric::LatencyP99, 2.0),
+            (Metric::LatencyP999, 3.0),
+        ] {
+            let Some(estimate) = estimate(metric, cell) else {
+                continue;
+            };
             // A little apart, so that no interval hides another.
             let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
-            let title = format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
-            drawing.group(&cell_class(results, workload, arm, Metric::LatencyMedian), &title, |drawing| {
-                drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
-                drawing.marker("marker", look.shape, (x, up.at(estimate.median)));
-            });
+            let title =
+                format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
+            drawing.group(
+                &cell_class(results, workload, arm, Metric::LatencyMedian),
+                &title,
+                |drawing| {
+                    drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
+                    drawing.marker("marker", look.shape, (x, up.at(estimate.median)));
+                },
+            );
         }
         if let Some(end) = line.last() {
             labels.push(EndLabel { class: look.class, text: arm.name.clone(), end: *end });
