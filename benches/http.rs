@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cycle::{BROWSER, Cycle, SMALL, TURNS, now, sample_site};
-use miniweb::http::{FieldStorage, Limits, Request, Respond};
+use miniweb::http::{HeaderStorage, Limits, Request, Respond};
 
 fn parse(criterion: &mut Criterion) {
     let limits = Limits::default();
@@ -21,7 +21,7 @@ fn parse(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let head = black_box(head);
-                let mut storage = FieldStorage::default();
+                let mut storage = HeaderStorage::default();
                 let request =
                     Request::parse(head, &mut storage, &limits).expect("it is well-formed");
                 black_box(request.keep_alive)
@@ -32,7 +32,7 @@ fn parse(criterion: &mut Criterion) {
 
 fn respond(criterion: &mut Criterion) {
     let (mut site, now) = (sample_site(), now());
-    let mut storage = FieldStorage::default();
+    let mut storage = HeaderStorage::default();
     let request =
         Request::parse(SMALL, &mut storage, &Limits::default()).expect("it is well-formed");
     let mut group = criterion.benchmark_group("respond");

@@ -66,7 +66,7 @@ impl Cycle {
 
     /// One turn, as `drive` makes it for a socket that takes whatever it is given.
     pub fn turn(&mut self) {
-        self.connection.join(&mut self.spare);
+        self.connection.lend_buffers(&mut self.spare);
         let deferred = self.connection.receive(black_box(&self.input), &self.now, &mut self.site);
         let mut sent_bytes = 0;
         while self.connection.step() == Step::Send {
@@ -74,7 +74,7 @@ impl Cycle {
             self.connection.sent(offered as u64, &self.now, |_| ());
             sent_bytes += offered;
         }
-        self.connection.part(&mut self.spare);
+        self.connection.reclaim_buffers(&mut self.spare);
         assert!(deferred.is_none() && sent_bytes > 0 && self.connection.step() == Step::Receive);
     }
 }

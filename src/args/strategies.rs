@@ -16,7 +16,7 @@ use crate::http::Limits;
 use crate::human::error_with;
 use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
 use crate::site::{
-    CacheRule, Compress, Credentials, FieldRule, MediaTypeRule, Policy, Root, SitePath,
+    CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, Policy, Root, SitePath,
     default_folder,
 };
 
@@ -80,7 +80,7 @@ macro_rules! strategy_arguments {
 
             /// a field of every answer, or of those whose path matches: 'X-A: b', '/fonts/** X-A: b'
             #[argh(option, arg_name = "field")]
-            header: Vec<FieldRule>,
+            header: Vec<HeaderRule>,
 
             /// value of Cache-Control, for all or for some paths: 'no-store', '/assets/** max-age=86400'
             #[argh(option, arg_name = "rule")]
@@ -127,7 +127,7 @@ macro_rules! strategy_arguments {
                     compress: self.compress,
                     list: self.list,
                     fallback: self.fallback.map(|file| fallback(&root, &file)).transpose()?,
-                    fields: self.header,
+                    headers: self.header,
                     cache_control: self.cache_control,
                     cors: self.cors,
                     credentials: self.auth,

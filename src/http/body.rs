@@ -14,7 +14,7 @@ use super::{Framing, RequestError, Status};
 
 /// How far a body has been read past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BodySkip {
+pub(super) struct BodyDrain {
     state: State,
     /// Bytes that may still come, framing included, before this server loses its patience.
     allowance: u64,
@@ -53,17 +53,17 @@ const TOO_LARGE: RequestError = RequestError {
     reason: "The request's body is larger than this server reads past.",
 };
 
-impl BodySkip {
+impl BodyDrain {
     /// # Errors
     /// 413 if the body is announced to be longer than `bytes_max`.
-    pub(super) fn new(framing: Framing, bytes_max: u64) -> Result<Option<BodySkip>, RequestError> {
+    pub(super) fn new(framing: Framing, bytes_max: u64) -> Result<Option<BodyDrain>, RequestError> {
         let state = match framing {
             Framing::None => return Ok(None),
             Framing::Length(length) if length > bytes_max => return Err(TOO_LARGE),
             Framing::Length(length) => State::Length { remaining: length },
             Framing::Chunked => SIZE,
         };
-        Ok(Some(BodySkip { state, allowance: bytes_max }))
+        Ok(Some(BodyDrain { state, allowance: bytes_max }))
     }
 
     /// Reads past what of the body is in `bytes`: how many bytes were its, and whether it is over.
@@ -173,7 +173,7 @@ mod tests {
 
     fn skip_all(framing: Framing, body: &[u8], piece: usize) -> Result<usize, Status> {
         let mut skip =
-            BodySkip::new(framing, 1000).map_err(|e| e.status)?.expect("there is a body");
+            BodyDrain::new(framing, 1000).map_err(|e| e.status)?.expect("there is a body");
         let mut used = 0;
         for bytes in body.chunks(piece) {
             let (n, over) = skip.skip(bytes).map_err(|e| e.status)?;

@@ -31,7 +31,7 @@ pub enum CloseReason {
     /// The server is stopping.
     Stopping,
     /// All places were taken, and this one was idle.
-    RoomNeeded,
+    Evicted,
     /// The peer took nothing for too long, or too little.
     WriteStalled,
     /// A file became shorter while it was being sent: what was promised can't be kept.
@@ -49,7 +49,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Refused(status) => write!(f, "answered {}", status.code()),
             CloseReason::BodyUnread => f.write_str("the request's body was not read"),
             CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
-            CloseReason::RoomNeeded => f.write_str("its place was needed"),
+            CloseReason::Evicted => f.write_str("its place was needed"),
             CloseReason::Stopping => f.write_str("the server is stopping"),
             CloseReason::WriteStalled => f.write_str("the peer reads too little"),
             CloseReason::FileTruncated => f.write_str("the file became shorter"),

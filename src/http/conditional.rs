@@ -15,7 +15,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::etag::{self, EntityTag};
-use super::request::Fields;
+use super::request::Headers;
 
 /// What tells one state of a representation from another.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +28,8 @@ pub struct Validators<'a> {
 
 /// What the conditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Answer as if there were none.
+pub enum PreconditionResult {
+    /// Reply as if there were none.
     Proceed,
     /// 304: the client has it already.
     NotModified,
@@ -38,45 +38,45 @@ pub enum Verdict {
 }
 
 /// Weighs the preconditions of a GET or HEAD.
-pub fn evaluate(fields: Fields<'_>, validators: Validators<'_>) -> Verdict {
+pub fn evaluate(headers: Headers<'_>, validators: Validators<'_>) -> PreconditionResult {
     const CONDITIONS: [&str; 4] =
         ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"];
-    if !CONDITIONS.iter().any(|name| fields.may_have(name)) {
-        return Verdict::Proceed;
+    if !CONDITIONS.iter().any(|name| headers.might_contain(name)) {
+        return PreconditionResult::Proceed;
     }
-    if is_present(fields, "if-match") {
-        if !any_tag(fields, "if-match", |tag| validators.etag.matches_strongly(tag)) {
-            return Verdict::Failed;
+    if is_present(headers, "if-match") {
+        if !any_tag(headers, "if-match", |tag| validators.etag.matches_strongly(tag)) {
+            return PreconditionResult::Failed;
         }
     } else if let (Some(date), Some(modified)) =
-        (date(fields, "if-unmodified-since"), validators.modified)
+        (date(headers, "if-unmodified-since"), validators.modified)
         && seconds(modified) > seconds(date)
     {
-        return Verdict::Failed;
+        return PreconditionResult::Failed;
     }
-    if is_present(fields, "if-none-match") {
-        if any_tag(fields, "if-none-match", |tag| validators.etag.matches_weakly(tag)) {
-            return Verdict::NotModified;
+    if is_present(headers, "if-none-match") {
+        if any_tag(headers, "if-none-match", |tag| validators.etag.matches_weakly(tag)) {
+            return PreconditionResult::NotModified;
         }
     } else if let (Some(date), Some(modified)) =
-        (date(fields, "if-modified-since"), validators.modified)
+        (date(headers, "if-modified-since"), validators.modified)
         && seconds(modified) <= seconds(date)
     {
-        return Verdict::NotModified;
+        return PreconditionResult::NotModified;
     }
-    Verdict::Proceed
+    PreconditionResult::Proceed
 }
 
 /// Whether a Range is to be heeded: there is no If-Range, or it names just this state. A date does so only if
 /// it is equal, and only if the tag is strong: while a file may still change within the second, a date names two of its states.
-pub fn range_applies(fields: Fields<'_>, validators: Validators<'_>) -> bool {
-    let mut values = fields.values("if-range");
+pub fn range_applies(headers: Headers<'_>, validators: Validators<'_>) -> bool {
+    let mut values = headers.values("if-range");
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
             validators.etag.matches_strongly(tag)
         }
-        (Some(_), None) => match (date(fields, "if-range"), validators.modified) {
+        (Some(_), None) => match (date(headers, "if-range"), validators.modified) {
             (Some(date), Some(modified)) => {
                 validators.etag.is_strong() && seconds(date) == seconds(modified)
             }
@@ -86,19 +86,19 @@ pub fn range_applies(fields: Fields<'_>, validators: Validators<'_>) -> bool {
     }
 }
 
-fn is_present(fields: Fields<'_>, name: &'static str) -> bool {
-    fields.values(name).next().is_some()
+fn is_present(headers: Headers<'_>, name: &'static str) -> bool {
+    headers.values(name).next().is_some()
 }
 
 /// `*` stands for any tag; there is a representation, or this would not be asked.
-fn any_tag(fields: Fields<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
-    fields.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
+fn any_tag(headers: Headers<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
+    headers.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
 }
 
 /// The date of a field that is there once and well-formed, in any of the three formats; None otherwise, which is
 /// how a condition on a date is ignored.
-fn date(fields: Fields<'_>, name: &'static str) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(fields.only(name)?).ok()?).ok()
+fn date(headers: Headers<'_>, name: &'static str) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(headers.only(name)?).ok()?).ok()
 }
 
 /// HTTP's dates have no fractions.

@@ -29,13 +29,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::body::BodySkip;
+use super::body::BodyDrain;
 use super::closing::{CloseReason, Closing};
-use super::request::{FieldStorage, Head};
+use super::request::{Head, HeaderStorage};
 use super::response::Persistence;
 use super::{
-    Answer, Deferred, Exchange, Finished, Framing, HeadScan, Limits, Moment, Now, Output, Request,
-    RequestError, Response, Status, Version, error_response,
+    CompletedReply, DeferredReply, Exchange, Framing, HeadScan, Limits, Moment, Now, Output, Reply,
+    Request, RequestError, Response, Status, Version, error_response,
 };
 
 /// What answers the requests of a connection.
@@ -44,7 +44,7 @@ pub trait Respond {
     type File;
 
     /// The answer to a well-formed request.
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<Self::File>;
+    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<Self::File>;
 }
 
 /// One connection. Ask [`Connection::step`] what to do, do it, and report what came of it.
@@ -69,8 +69,8 @@ enum State {
     Head { until: Moment, scan: HeadScan },
     Held,
     Answering { after: After },
-    Body { until: Moment, skip: BodySkip },
-    Closing { reason: CloseReason, linger: Linger },
+    Body { until: Moment, skip: BodyDrain },
+    Closing { reason: CloseReason, linger: LingeringClose },
     Lingering { reason: CloseReason, until: Moment, dropped_bytes: u64 },
     Closed { reason: CloseReason },
 }
@@ -81,19 +81,19 @@ struct After {
     is_head: bool,
     persistence: Persistence,
     close: Option<CloseReason>,
-    linger: Linger,
+    linger: LingeringClose,
 }
 
 /// Whether the peer is given time to read before the close. Bytes that nobody has read make a reset of it, which takes away
 /// what the peer has not read yet (RFC 9112 section 9.6).
 #[derive(Clone, Copy, Debug)]
-enum Linger {
+enum LingeringClose {
     /// It may be sending still.
-    Yes,
+    Always,
     /// It said that it would send no more.
-    IfMoreCame,
+    IfInputPending,
     /// It is known that nothing has come.
-    No,
+    Never,
 }
 
 /// How the sending goes.
@@ -124,7 +124,7 @@ pub enum Step {
 
 /// How a connection is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Idleness {
+pub struct IdleState {
     /// Whether it has had an answer: then it is kept out of courtesy only.
     pub is_served: bool,
     /// Since when.
@@ -155,9 +155,9 @@ impl<F> Connection<F> {
             _ if !self.output.is_empty() => Step::Send,
             State::Held => Step::Resume,
             State::Answering { .. } => Step::Wait,
-            State::Closing { linger: Linger::Yes, .. } => Step::HalfClose,
-            State::Closing { linger: Linger::IfMoreCame, .. } => Step::Look,
-            State::Closing { reason, linger: Linger::No } => {
+            State::Closing { linger: LingeringClose::Always, .. } => Step::HalfClose,
+            State::Closing { linger: LingeringClose::IfInputPending, .. } => Step::Look,
+            State::Closing { reason, linger: LingeringClose::Never } => {
                 Step::Close(Closing { reason, reset: false })
             }
             State::Idle { .. }
@@ -174,15 +174,15 @@ impl<F> Connection<F> {
         bytes: &[u8],
         now: &Now,
         site: &mut R,
-    ) -> Option<Deferred<F>> {
+    ) -> Option<DeferredReply<F>> {
         if self.input.is_empty() {
-            let (used, deferred) = self.understand(bytes, now, site);
+            let (used, deferred) = self.process_input(bytes, now, site);
             self.input.extend_from_slice(&bytes[used..]);
             return deferred;
         }
         let mut held = std::mem::take(&mut self.input);
         held.extend_from_slice(bytes);
-        let (used, deferred) = self.understand(&held, now, site);
+        let (used, deferred) = self.process_input(&held, now, site);
         if used < held.len() {
             held.drain(..used);
             self.input = held;
@@ -191,7 +191,7 @@ impl<F> Connection<F> {
     }
 
     /// The answer that [`Connection::receive`] deferred.
-    pub fn complete(&mut self, finished: Finished<F>, now: &Now) {
+    pub fn complete(&mut self, finished: CompletedReply<F>, now: &Now) {
         if let State::Answering { after } = self.state {
             self.queue(finished.response, after.is_head, after.persistence, finished.exchange, now);
             // More requests may have come with this one: they are looked at when its answer is sent.
@@ -208,13 +208,15 @@ impl<F> Connection<F> {
     pub fn end_of_input(&mut self) {
         self.state = match self.state {
             State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
-            State::Closing { reason, .. } => State::Closing { reason, linger: Linger::No },
+            State::Closing { reason, .. } => {
+                State::Closing { reason, linger: LingeringClose::Never }
+            }
             State::Idle { .. }
             | State::Head { .. }
             | State::Held
             | State::Answering { .. }
             | State::Body { .. } => {
-                State::Closing { reason: CloseReason::PeerClosed, linger: Linger::No }
+                State::Closing { reason: CloseReason::PeerClosed, linger: LingeringClose::Never }
             }
         };
     }
@@ -272,7 +274,7 @@ impl<F> Connection<F> {
     /// The server is stopping: one request more is answered, if it has come already, and says so.
     ///
     /// Who has just come and said nothing yet has its first request on the way: it is given a moment.
-    pub fn stop(&mut self, now: &Now) {
+    pub fn graceful_shutdown(&mut self, now: &Now) {
         const MOMENT: Duration = Duration::from_secs(1);
         let is_newcomer = self.is_newcomer();
         if let (State::Idle { until }, true) = (&mut self.state, is_newcomer) {
@@ -286,13 +288,13 @@ impl<F> Connection<F> {
     }
 
     /// Whether, and since when, nothing is asked of it or under way.
-    pub fn idleness(&self) -> Option<Idleness> {
+    pub fn idle_state(&self) -> Option<IdleState> {
         match self.state {
             State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
                 let is_served = self.is_served;
                 let patience =
                     if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
-                Some(Idleness { is_served, since: until - patience })
+                Some(IdleState { is_served, since: until - patience })
             }
             _ => None,
         }
@@ -300,17 +302,17 @@ impl<F> Connection<F> {
 
     /// Whether nothing has come of it yet.
     pub fn is_newcomer(&self) -> bool {
-        self.idleness().is_some_and(|idleness| !idleness.is_served)
+        self.idle_state().is_some_and(|idle_state| !idle_state.is_served)
     }
 
     /// Its place is needed for another. Only an idle connection is ended for that.
-    pub fn make_room(&mut self) {
-        if self.idleness().is_some() {
-            self.state = State::Closed { reason: CloseReason::RoomNeeded };
+    pub fn evict_idle(&mut self) {
+        if self.idle_state().is_some() {
+            self.state = State::Closed { reason: CloseReason::Evicted };
         }
     }
 
-    /// When [`Connection::expire`] is to be called if nothing happens before.
+    /// When [`Connection::handle_timeout`] is to be called if nothing happens before.
     pub fn deadline(&self) -> Option<Moment> {
         if let Writing::Since { start, progress, sent_bytes } = self.writing {
             // A reader that keeps the least rate is always ahead of this moment; the patience before it
@@ -332,7 +334,7 @@ impl<F> Connection<F> {
     }
 
     /// The deadline has passed.
-    pub fn expire(&mut self, now: &Now) {
+    pub fn handle_timeout(&mut self, now: &Now) {
         const LATE: RequestError = RequestError {
             status: Status::RequestTimeout,
             reason: "The request did not come in time.",
@@ -349,7 +351,10 @@ impl<F> Connection<F> {
             }
             // Its answer is out: a second one would answer nothing.
             State::Body { .. } => {
-                self.state = State::Closing { reason: CloseReason::BodyUnread, linger: Linger::Yes }
+                self.state = State::Closing {
+                    reason: CloseReason::BodyUnread,
+                    linger: LingeringClose::Always,
+                }
             }
             State::Lingering { reason, .. } => self.state = State::Closed { reason },
             State::Held
@@ -365,24 +370,24 @@ impl<F> Connection<F> {
     }
 
     /// Lends the buffers of `spare` to this connection while it is served.
-    pub fn join(&mut self, spare: &mut Output<F>) {
-        self.output.join(spare);
+    pub fn lend_buffers(&mut self, spare: &mut Output<F>) {
+        self.output.lend_buffers(spare);
     }
 
     /// Gives the buffers back; an unsent remainder is copied into the connection.
-    pub fn part(&mut self, spare: &mut Output<F>) {
-        self.output.part(spare);
+    pub fn reclaim_buffers(&mut self, spare: &mut Output<F>) {
+        self.output.reclaim_buffers(spare);
     }
 
     /// Reads requests from the start of `bytes` and returns how many bytes are done with, and
     /// the work on an answer that the rest has to wait for.
-    fn understand<R: Respond<File = F>>(
+    fn process_input<R: Respond<File = F>>(
         &mut self,
         bytes: &[u8],
         now: &Now,
         site: &mut R,
-    ) -> (usize, Option<Deferred<F>>) {
-        let mut storage = FieldStorage::default();
+    ) -> (usize, Option<DeferredReply<F>>) {
+        let mut storage = HeaderStorage::default();
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
@@ -435,7 +440,7 @@ impl<F> Connection<F> {
                     Err(error) => {
                         self.state = State::Closing {
                             reason: CloseReason::Refused(error.status),
-                            linger: Linger::Yes,
+                            linger: LingeringClose::Always,
                         }
                     }
                 },
@@ -459,7 +464,7 @@ impl<F> Connection<F> {
 
     fn next_request(&mut self, now: &Now) {
         self.state = match self.requests_left {
-            0 => State::Closing { reason: self.last_because, linger: Linger::Yes },
+            0 => State::Closing { reason: self.last_because, linger: LingeringClose::Always },
             _ => State::Idle { until: now.moment + self.limits.idle_timeout },
         };
     }
@@ -468,13 +473,13 @@ impl<F> Connection<F> {
     fn answer<'a, R: Respond<File = F>>(
         &mut self,
         head: Head<'a>,
-        storage: &mut FieldStorage<'a>,
+        storage: &mut HeaderStorage<'a>,
         now: &Now,
         site: &mut R,
-    ) -> Option<Deferred<F>> {
+    ) -> Option<DeferredReply<F>> {
         let parsed = Request::parse_head(head, storage, &self.limits);
         let (request, body) = match parsed
-            .and_then(|r| Ok((BodySkip::new(r.framing, self.limits.body_bytes_max)?, r)))
+            .and_then(|r| Ok((BodyDrain::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
             Ok((body, request)) => (request, body),
             Err(error) => {
@@ -488,11 +493,11 @@ impl<F> Connection<F> {
         let after = self.after(&request, &answer);
         let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, now));
         match answer {
-            Answer::Later(work) => {
+            Reply::Deferred(work) => {
                 self.state = State::Answering { after };
-                return Some(Deferred { work, exchange });
+                return Some(DeferredReply { work, exchange });
             }
-            Answer::Now(response) => {
+            Reply::Ready(response) => {
                 self.queue(response, after.is_head, after.persistence, exchange, now)
             }
         }
@@ -507,13 +512,13 @@ impl<F> Connection<F> {
     }
 
     /// Whether and why the connection ends with this answer.
-    fn after(&self, request: &Request<'_>, answer: &Answer<F>) -> After {
+    fn after(&self, request: &Request<'_>, answer: &Reply<F>) -> After {
         // A method that is not served is no reason to read what it brought; neither is a body that the peer may
         // hold back, having seen the final status (RFC 9110 section 10.1.1), or one that would come meanwhile.
         let has_body = request.framing != Framing::None;
         let is_unwanted = match answer {
-            Answer::Now(response) => response.status == Status::MethodNotAllowed,
-            Answer::Later(_) => true,
+            Reply::Ready(response) => response.status == Status::MethodNotAllowed,
+            Reply::Deferred(_) => true,
         };
         let close = match self.requests_left {
             _ if !request.keep_alive => Some(CloseReason::Asked),
@@ -529,9 +534,9 @@ impl<F> Connection<F> {
             (None, Version::Http11) => Persistence::Implied,
         };
         let linger = if close == Some(CloseReason::Asked) && !has_body {
-            Linger::IfMoreCame
+            LingeringClose::IfInputPending
         } else {
-            Linger::Yes
+            LingeringClose::Always
         };
         After { is_head: request.is_head(), persistence, close, linger }
     }
@@ -541,8 +546,10 @@ impl<F> Connection<F> {
         let response = error_response(error.status, error.reason);
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
-        self.state =
-            State::Closing { reason: CloseReason::Refused(error.status), linger: Linger::Yes };
+        self.state = State::Closing {
+            reason: CloseReason::Refused(error.status),
+            linger: LingeringClose::Always,
+        };
     }
 
     fn queue(
@@ -570,9 +577,9 @@ impl<F> Connection<F> {
     }
 }
 
-impl Linger {
+impl LingeringClose {
     /// The same where `more` has come from the peer.
-    fn or_after(self, more: &[u8]) -> Linger {
-        if more.is_empty() { self } else { Linger::Yes }
+    fn or_after(self, more: &[u8]) -> LingeringClose {
+        if more.is_empty() { self } else { LingeringClose::Always }
     }
 }

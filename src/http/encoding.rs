@@ -1,6 +1,6 @@
 //! Content codings: which of those there are the client wants (RFC 9110 section 12.5.3).
 
-use super::request::Fields;
+use super::request::Headers;
 
 /// A content coding that a file may be kept in. In the order of preference between equals: what is usually smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,17 +38,17 @@ impl Coding {
 
 /// What the client says of each coding, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acceptance {
+pub struct AcceptEncoding {
     codings: [u16; 3],
     identity: u16,
 }
 
-impl Acceptance {
+impl AcceptEncoding {
     /// Reads Accept-Encoding. Without it, and for what can't be understood, only the plain file is right.
-    pub fn parse(fields: Fields<'_>) -> Acceptance {
+    pub fn parse(headers: Headers<'_>) -> AcceptEncoding {
         let mut named = [None; 3];
         let (mut identity, mut any) = (None, None);
-        fields.list("accept-encoding").for_each(|member| {
+        headers.list("accept-encoding").for_each(|member| {
             let (name, parameters) =
                 member.split_at(memchr::memchr(b';', member).unwrap_or(member.len()));
             let name = name.trim_ascii();
@@ -70,7 +70,7 @@ impl Acceptance {
             *slot = Some(weight);
         });
         // Plain is acceptable unless it is excluded, but a coding that is as welcome is preferred to it.
-        Acceptance {
+        AcceptEncoding {
             codings: named.map(|weight| weight.or(any).unwrap_or(0)),
             identity: identity.unwrap_or(0),
         }
@@ -112,18 +112,18 @@ fn weight(parameters: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::FieldStorage;
+    use crate::http::HeaderStorage;
 
     fn chosen(accept: &str, available: &[Coding]) -> Option<&'static str> {
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{accept}\r\n");
-        let mut storage = FieldStorage::default();
+        let mut storage = HeaderStorage::default();
         let request = crate::http::Request::parse(
             head.as_bytes(),
             &mut storage,
             &crate::http::Limits::default(),
         );
-        let acceptance = Acceptance::parse(request.expect("a request").fields);
-        acceptance.choose(available.iter().copied()).map(Coding::token)
+        let accept_encoding = AcceptEncoding::parse(request.expect("a request").headers);
+        accept_encoding.choose(available.iter().copied()).map(Coding::token)
     }
 
     #[test]

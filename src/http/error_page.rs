@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, FieldBlock, Response, Status};
+use super::{Body, HeaderBlock, Response, Status};
 
 /// An answer of `status` with a page that says so and gives `reason`, a sentence (or nothing).
 pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
@@ -13,7 +13,7 @@ pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
 #[derive(Debug)]
 pub struct ErrorPage {
     status: Status,
-    fields: Bytes,
+    headers: Bytes,
     page: Bytes,
 }
 
@@ -21,20 +21,20 @@ impl ErrorPage {
     /// Renders the page that says `status` and gives `reason`, a sentence (or nothing).
     pub fn new(status: Status, reason: &str) -> ErrorPage {
         let page = page(status, reason);
-        let mut fields = FieldBlock::default();
-        fields.push_content_type("text/html; charset=utf-8");
-        fields.push_number("Content-Length", page.len() as u64);
+        let mut headers = HeaderBlock::default();
+        headers.push_content_type("text/html; charset=utf-8");
+        headers.push_number("Content-Length", page.len() as u64);
         if status == Status::ServiceUnavailable {
             // What is short (descriptors, memory, helpers) is mostly there again in a moment.
-            fields.push_number("Retry-After", 1);
+            headers.push_number("Retry-After", 1);
         }
-        ErrorPage { status, fields: fields.freeze(), page: page.into() }
+        ErrorPage { status, headers: headers.freeze(), page: page.into() }
     }
 
     /// The answer.
     pub fn response<F>(&self) -> Response<F> {
-        let fields = FieldBlock::shared(self.fields.clone());
-        Response { status: self.status, fields, body: Body::Bytes(self.page.clone()) }
+        let headers = HeaderBlock::shared(self.headers.clone());
+        Response { status: self.status, headers, body: Body::Bytes(self.page.clone()) }
     }
 }
 

@@ -30,7 +30,7 @@ const REFUSED_LINE_BYTES_MAX: usize = 256;
 impl Exchange {
     /// As it begins; the status and the bytes are known when there is an answer.
     pub(super) fn new(request: &Request<'_>, now: &Now) -> Exchange {
-        let field = |name| request.fields.values(name).next().map(Box::from);
+        let field = |name| request.headers.values(name).next().map(Box::from);
         Exchange {
             referer: field("referer"),
             user_agent: field("user-agent"),

@@ -31,11 +31,11 @@ mod response;
 mod status;
 
 pub use closing::{CloseReason, Closing};
-pub use conditional::{Validators, Verdict, evaluate, range_applies};
-pub use connection::{Connection, Idleness, Respond, Step};
+pub use conditional::{PreconditionResult, Validators, evaluate, range_applies};
+pub use connection::{Connection, IdleState, Respond, Step};
 pub use date::{DateText, Now};
-pub use deferred::{Answer, Deferred, Finished, Work};
-pub use encoding::{Acceptance, Coding};
+pub use deferred::{CompletedReply, DeferredReply, Reply, Work};
+pub use encoding::{AcceptEncoding, Coding};
 pub use error_page::{ErrorPage, error_response};
 pub use etag::EntityTag;
 pub use exchange::Exchange;
@@ -44,7 +44,7 @@ pub use moment::Moment;
 pub use output::{Chunk, Output};
 pub use range::{Selection, select};
 pub use request::{
-    FieldStorage, Fields, Framing, Head, HeadScan, Method, Request, RequestError, Target, Version,
+    Framing, Head, HeadScan, HeaderStorage, Headers, Method, Request, RequestError, Target, Version,
 };
-pub use response::{Body, FieldBlock, Response};
+pub use response::{Body, HeaderBlock, Response};
 pub use status::Status;

@@ -239,14 +239,14 @@ impl<F> Output<F> {
     }
 
     /// Before a connection is served: an empty output takes the room of `spare`.
-    pub(super) fn join(&mut self, spare: &mut Output<F>) {
+    pub(super) fn lend_buffers(&mut self, spare: &mut Output<F>) {
         if self.is_empty() {
             std::mem::swap(self, spare);
         }
     }
 
     /// After it was served: the room goes back to `spare`; a remainder keeps just what it needs.
-    pub(super) fn part(&mut self, spare: &mut Output<F>) {
+    pub(super) fn reclaim_buffers(&mut self, spare: &mut Output<F>) {
         if spare.0.is_some() {
             // It had a remainder, and so room of its own: the spare one was not lent.
             if self.is_empty() {

@@ -25,7 +25,7 @@ pub struct Request<'a> {
     /// 1.0 or 1.1; a later minor version counts as 1.1 (RFC 9110 section 2.5).
     pub version: Version,
     /// The field lines.
-    pub fields: Fields<'a>,
+    pub headers: Headers<'a>,
     /// Whether the peer lets the connection persist after this request (RFC 9112 section 9.3).
     pub keep_alive: bool,
     /// How the end of the request's body is found.
@@ -136,7 +136,7 @@ impl<'a> Head<'a> {
     }
 
     /// Its field lines and the empty one.
-    fn fields(self) -> &'a [u8] {
+    fn headers(self) -> &'a [u8] {
         &self.bytes[self.line_bytes + b"\r\n".len()..]
     }
 }
@@ -207,7 +207,7 @@ impl<'a> Request<'a> {
     /// Those of [`HeadScan::head`] and [`Request::parse_head`], and 400 if it is not complete.
     pub fn parse<'h>(
         bytes: &'a [u8],
-        storage: &'h mut FieldStorage<'a>,
+        storage: &'h mut HeaderStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
         let head = HeadScan::default()
@@ -222,7 +222,7 @@ impl<'a> Request<'a> {
     /// 400, 414, 431, 501 or 505: see HTTP's own rules at each step.
     pub fn parse_head<'h>(
         head: Head<'a>,
-        storage: &'h mut FieldStorage<'a>,
+        storage: &'h mut HeaderStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
         let [method, target, version] = split_line(head.line())?;
@@ -232,12 +232,12 @@ impl<'a> Request<'a> {
         }
         let version = Version::parse(version)?;
         let method = Method::parse(method)?;
-        let fields = Fields::parse(head, storage)?;
+        let headers = Headers::parse(head, storage)?;
         let (target, authority) = Target::parse(target, method)?;
-        check_host(&fields, authority, version)?;
-        let keep_alive = !fields.has_member("connection", "close")
-            && (version == Version::Http11 || fields.has_member("connection", "keep-alive"));
-        let framing = Framing::parse(&fields, version)?;
+        check_host(&headers, authority, version)?;
+        let keep_alive = !headers.has_member("connection", "close")
+            && (version == Version::Http11 || headers.has_member("connection", "keep-alive"));
+        let framing = Framing::parse(&headers, version)?;
         Ok(Request {
             method,
             target,
@@ -245,8 +245,8 @@ impl<'a> Request<'a> {
             keep_alive,
             framing,
             expects_continue: version == Version::Http11
-                && fields.has_member("expect", "100-continue"),
-            fields,
+                && headers.has_member("expect", "100-continue"),
+            headers,
             head,
         })
     }
@@ -353,11 +353,11 @@ impl<'a> Target<'a> {
 /// Exactly one Host in HTTP/1.1, at most one in 1.0, and valid beside an absolute-form target too, whose
 /// authority wins (RFC 9112 sections 3.2 and 3.2.2).
 fn check_host(
-    fields: &Fields<'_>,
+    headers: &Headers<'_>,
     authority: Option<&[u8]>,
     version: Version,
 ) -> Result<(), RequestError> {
-    let mut hosts = fields.values("host");
+    let mut hosts = headers.values("host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host::is_valid(host) => {}
         (Some(_), None) => return Err(RequestError::bad("The Host field is not a host.")),
@@ -380,29 +380,29 @@ const FIELDS_MAX: usize = 100;
 /// Room for the fields of one head after the other. What is not used is not written: room for the most that may come is three
 /// kilobytes, and filling them in every turn would be a good part of what a request without a neighbour costs.
 #[derive(Default)]
-pub struct FieldStorage<'a>(ArrayVec<Header<'a>, FIELDS_MAX>);
+pub struct HeaderStorage<'a>(ArrayVec<Header<'a>, FIELDS_MAX>);
 
 /// The field lines of one head.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
+pub struct Headers<'a> {
     lines: &'a [Header<'a>],
     /// A bit for each name, by [`mark`]. Most requests have none of the fields that are looked for, and that shows here.
     marks: u64,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Headers<'a> {
     fn parse<'h>(
         head: Head<'a>,
-        storage: &'h mut FieldStorage<'a>,
-    ) -> Result<Fields<'h>, RequestError> {
-        let FieldStorage(storage) = storage;
+        storage: &'h mut HeaderStorage<'a>,
+    ) -> Result<Headers<'h>, RequestError> {
+        let HeaderStorage(storage) = storage;
         if head.field_lines > FIELDS_MAX {
             return Err(FIELDS_TOO_LARGE);
         }
         storage.clear();
         storage.extend(std::iter::repeat_n(httparse::EMPTY_HEADER, head.field_lines));
-        match httparse::parse_headers(head.fields(), storage) {
-            Ok(httparse::Status::Complete((_, lines))) => Ok(Fields {
+        match httparse::parse_headers(head.headers(), storage) {
+            Ok(httparse::Status::Complete((_, lines))) => Ok(Headers {
                 lines,
                 marks: lines.iter().fold(0, |marks, line| marks | mark(line.name)),
             }),
@@ -419,7 +419,7 @@ impl<'a> Fields<'a> {
 
     /// The values of the fields called `name` (in lower case), in their order, without the white space around them.
     pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = if self.may_have(name) { self.lines } else { &[] };
+        let lines = if self.might_contain(name) { self.lines } else { &[] };
         let same = move |line: &&Header<'a>| line.name.eq_ignore_ascii_case(name);
         lines.iter().filter(same).map(|line| line.value.trim_ascii())
     }
@@ -439,7 +439,7 @@ impl<'a> Fields<'a> {
     /// Whether `member`, in any case, is one of the list called `name`.
     #[inline(always)]
     pub fn has_member(self, name: &'static str, member: &str) -> bool {
-        self.may_have(name)
+        self.might_contain(name)
             && self.list(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
     }
 
@@ -453,7 +453,7 @@ impl<'a> Fields<'a> {
     /// False where none is called `name`, which is known before any line is looked at. Always inlined, as is what begins with it:
     /// where the name stands in the program it is one bit.
     #[inline(always)]
-    pub fn may_have(self, name: &'static str) -> bool {
+    pub fn might_contain(self, name: &'static str) -> bool {
         self.marks & mark(name) != 0
     }
 }
@@ -473,12 +473,12 @@ const fn mark(name: &str) -> u64 {
 }
 
 impl Framing {
-    fn parse(fields: &Fields<'_>, version: Version) -> Result<Framing, RequestError> {
-        if !fields.may_have("transfer-encoding") && !fields.may_have("content-length") {
+    fn parse(headers: &Headers<'_>, version: Version) -> Result<Framing, RequestError> {
+        if !headers.might_contain("transfer-encoding") && !headers.might_contain("content-length") {
             return Ok(Framing::None);
         }
-        let has_coding = fields.values("transfer-encoding").next().is_some();
-        let length = content_length(fields)?;
+        let has_coding = headers.values("transfer-encoding").next().is_some();
+        let length = content_length(headers)?;
         match (has_coding, length) {
             (false, None | Some(0)) => Ok(Framing::None),
             (false, Some(length)) => Ok(Framing::Length(length)),
@@ -488,15 +488,15 @@ impl Framing {
             (true, Some(_)) => Err(RequestError::bad(
                 "Content-Length and Transfer-Encoding contradict each other.",
             )),
-            (true, None) => transfer_coding(fields),
+            (true, None) => transfer_coding(headers),
         }
     }
 }
 
 /// Digits only, no sign, no overflow; several are one if they are equal (RFC 9110 section 8.6).
-fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, RequestError> {
+fn content_length(headers: &Headers<'_>) -> Result<Option<u64>, RequestError> {
     let mut length = None;
-    for value in fields.values("content-length") {
+    for value in headers.values("content-length") {
         for value in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             // An empty value is no digits, and from_str would take a sign.
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -515,12 +515,12 @@ fn content_length(fields: &Fields<'_>) -> Result<Option<u64>, RequestError> {
 }
 
 /// `chunked`, once and last, is the only coding that is read (RFC 9112 sections 6.1 and 7).
-fn transfer_coding(fields: &Fields<'_>) -> Result<Framing, RequestError> {
+fn transfer_coding(headers: &Headers<'_>) -> Result<Framing, RequestError> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let count = fields.list("transfer-encoding").filter(|c| is_chunked(c)).count();
-    let last = fields.list("transfer-encoding").last();
+    let count = headers.list("transfer-encoding").filter(|c| is_chunked(c)).count();
+    let last = headers.list("transfer-encoding").last();
     match (count, last) {
-        (1, Some(last)) if is_chunked(last) => match fields.list("transfer-encoding").count() {
+        (1, Some(last)) if is_chunked(last) => match headers.list("transfer-encoding").count() {
             1 => Ok(Framing::Chunked),
             _ => Err(RequestError::new(
                 Status::NotImplemented,

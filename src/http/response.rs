@@ -16,7 +16,7 @@ pub struct Response<F> {
     /// The status.
     pub status: Status,
     /// The fields, Date, Server and Connection aside.
-    pub fields: FieldBlock,
+    pub headers: HeaderBlock,
     /// What follows the head. A HEAD request is answered with the same body as GET here; the connection leaves it out.
     pub body: Body<F>,
 }
@@ -59,15 +59,15 @@ impl<F> Body<F> {
 /// Field lines as they go over the wire, each with its CRLF: some that are shared with other responses
 /// (rendered when a file was read into the cache), some of this one alone.
 #[derive(Clone, Debug, Default)]
-pub struct FieldBlock {
+pub struct HeaderBlock {
     shared: Bytes,
     own: Vec<u8>,
 }
 
-impl FieldBlock {
+impl HeaderBlock {
     /// The lines rendered earlier; no lines of its own.
-    pub fn shared(shared: Bytes) -> FieldBlock {
-        FieldBlock { shared, own: Vec::new() }
+    pub fn shared(shared: Bytes) -> HeaderBlock {
+        HeaderBlock { shared, own: Vec::new() }
     }
 
     /// Adds a line. Neither part may hold a line end: they come from this program or were escaped by it.
@@ -144,8 +144,8 @@ impl<F> Response<F> {
         out.extend_from_slice(b"\r\nServer: miniweb\r\nDate: ");
         out.extend_from_slice(date.as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.fields.shared);
-        out.extend_from_slice(&self.fields.own);
+        out.extend_from_slice(&self.headers.shared);
+        out.extend_from_slice(&self.headers.own);
         out.extend_from_slice(match persistence {
             Persistence::Implied => b"\r\n",
             Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",

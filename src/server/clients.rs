@@ -79,7 +79,7 @@ impl Clients {
     /// that ended meanwhile has no use for its own.
     pub(super) fn serve_others(&mut self) {
         if self.worker.is_room_wanted() {
-            self.make_room();
+            self.evict_idle();
         }
         for (id, done) in self.worker.finished() {
             let waiting = self.slab.iter_mut().find(|(_, client)| client.id == id);
@@ -104,10 +104,10 @@ impl Clients {
     }
 
     /// Ends some that are idle, for others; false if none is.
-    pub(super) fn make_room(&mut self) -> bool {
+    pub(super) fn evict_idle(&mut self) -> bool {
         let idle = oldest_idle(self.slab.iter(), self.worker.clock.now().moment);
         for key in &idle {
-            self.slab[*key].connection.make_room();
+            self.slab[*key].connection.evict_idle();
             self.serve(*key);
         }
         !idle.is_empty()

@@ -57,9 +57,9 @@ pub fn oldest_idle<'a, Key>(
     now: Moment,
 ) -> Vec<Key> {
     let idle = |(key, client): (Key, &Client)| {
-        let idleness = client.connection.idleness()?;
-        let counts = idleness.is_served || now.since(idleness.since) > SILENCE;
-        counts.then_some((!idleness.is_served, idleness.since, key))
+        let idle_state = client.connection.idle_state()?;
+        let counts = idle_state.is_served || now.since(idle_state.since) > SILENCE;
+        counts.then_some((!idle_state.is_served, idle_state.since, key))
     };
     let mut idle: Vec<_> = clients.filter_map(idle).collect();
     idle.sort_unstable_by_key(|(is_new, since, _)| (*is_new, *since));

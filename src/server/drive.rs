@@ -53,7 +53,7 @@ pub struct Client {
 #[derive(Debug)]
 pub(super) enum Asked {
     Nothing,
-    Answer(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
+    Reply(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
     Bytes(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
 }
 
@@ -97,7 +97,7 @@ impl Client {
     pub fn take(&mut self, done: Done, now: &Now) {
         self.asked = Asked::Nothing;
         match done {
-            Done::Answer(finished) => self.connection.complete(finished, now),
+            Done::Reply(finished) => self.connection.complete(finished, now),
             Done::Read(Ok(bytes)) if bytes.is_empty() => {
                 self.connection.fail(CloseReason::FileTruncated)
             }
@@ -114,7 +114,7 @@ impl Client {
     /// The server is stopping: what has arrived is answered, and then the input ends.
     pub fn stop(&mut self, now: &Now) {
         let is_newcomer = self.connection.is_newcomer();
-        self.connection.stop(now);
+        self.connection.graceful_shutdown(now);
         if is_newcomer {
             return;
         }
@@ -151,11 +151,11 @@ impl Client {
 
 /// Goes on with `client` as far as its socket allows.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
-    client.connection.join(&mut worker.spare);
+    client.connection.lend_buffers(&mut worker.spare);
     // A panic is our bug; it shall cost the one connection that met it, not all of this worker's.
     match catch_unwind(AssertUnwindSafe(|| take_steps(client, worker))) {
         Ok(outcome) => {
-            client.connection.part(&mut worker.spare);
+            client.connection.reclaim_buffers(&mut worker.spare);
             outcome
         }
         Err(_) => {
@@ -174,7 +174,7 @@ pub fn drive_in_time(client: &mut Client, worker: &mut Worker, now: &Now) -> Dri
     if outcome == Drive::Closed || !is_late {
         return outcome;
     }
-    client.connection.expire(now);
+    client.connection.handle_timeout(now);
     drive(client, worker)
 }
 
@@ -186,7 +186,7 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
             }
             Step::Send => send(client, worker),
             Step::Resume => {
-                understand(client, worker, 0);
+                process_input(client, worker, 0);
                 ControlFlow::Continue(())
             }
             Step::Receive if client.readable != Readable::No => {
@@ -246,7 +246,7 @@ fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> Contro
             if length < worker.scratch.len() && client.readable == Readable::Yes {
                 client.readable = Readable::No;
             }
-            understand(client, worker, length);
+            process_input(client, worker, length);
         }
         Err(errno) => {
             if errno == Errno::AGAIN {
@@ -260,7 +260,7 @@ fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> Contro
 
 /// Gives the connection the first `length` bytes of what was read. What an answer takes long for is done by a helper, if the
 /// worker has any, or here.
-fn understand(client: &mut Client, worker: &mut Worker, length: usize) {
+fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let deferred =
         client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
     if let Some(deferred) = deferred

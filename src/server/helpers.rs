@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use crate::http::{Deferred, Finished};
+use crate::http::{CompletedReply, DeferredReply};
 use crate::ledger::ConnectionId;
 use crate::site::{Excerpt, File};
 
@@ -40,7 +40,7 @@ struct PoolState {
 #[derive(Debug)]
 pub enum Job {
     /// An answer.
-    Answer(Deferred<File>),
+    Reply(DeferredReply<File>),
     /// The next bytes of one that is on its way.
     Read(Excerpt),
 }
@@ -49,7 +49,7 @@ pub enum Job {
 #[derive(Debug)]
 pub enum Done {
     /// The answer.
-    Answer(Finished<File>),
+    Reply(CompletedReply<File>),
     /// The bytes; none if the file has become shorter.
     Read(rustix::io::Result<Bytes>),
 }
@@ -111,14 +111,14 @@ impl Helpers {
 impl Job {
     fn finish(self) -> Done {
         match self {
-            Job::Answer(deferred) => Done::Answer(deferred.finish()),
+            Job::Reply(deferred) => Done::Reply(deferred.finish()),
             Job::Read(excerpt) => Done::Read(excerpt.read().map(Bytes::from)),
         }
     }
 
     fn refuse(self) -> Done {
         match self {
-            Job::Answer(deferred) => Done::Answer(deferred.refuse()),
+            Job::Reply(deferred) => Done::Reply(deferred.refuse()),
             Job::Read(_) => Done::Read(Err(Errno::CANCELED)),
         }
     }

@@ -152,7 +152,7 @@ impl Reactor {
                     }
                 }
                 Admission::Nobody => *may_wait = false,
-                Admission::Full if self.clients.make_room() => {}
+                Admission::Full if self.clients.evict_idle() => {}
                 Admission::Full => door.ask_for_room(self.clients.worker.clock.now().moment),
                 Admission::Resting => return,
             }

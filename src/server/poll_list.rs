@@ -89,7 +89,7 @@ impl PollList {
                     if idle.is_empty() {
                         door.rest(now);
                     }
-                    idle.into_iter().for_each(|at| self.clients[at].connection.make_room());
+                    idle.into_iter().for_each(|at| self.clients[at].connection.evict_idle());
                     return true;
                 }
             }

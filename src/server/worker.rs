@@ -13,7 +13,7 @@ use super::access_log::{AccessLog, LogWriter};
 use super::clock::{Clock, Pace};
 use super::drive::{Asked, Client, Readable};
 use super::helpers::{Done, Helpers, Job, Mailbox};
-use crate::http::{Connection, Deferred, Finished, Limits, Output};
+use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output};
 use crate::ledger::{ConnectionId, Counters, Ledger};
 use crate::site::{self, Excerpt, Policy, Root, Site};
 
@@ -121,8 +121,8 @@ impl Worker {
     pub(super) fn delegate(
         &mut self,
         client: &mut Client,
-        deferred: Deferred<site::File>,
-    ) -> Option<Finished<site::File>> {
+        deferred: DeferredReply<site::File>,
+    ) -> Option<CompletedReply<site::File>> {
         match &mut self.delegation {
             Delegation::Nobody => Some(deferred.finish()),
             Delegation::Helpers { helpers, mailbox, outstanding } => {
@@ -130,9 +130,9 @@ impl Worker {
                     .tell(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
                 let asked = Arc::default();
-                let refused = helpers.submit(client.id, &asked, Job::Answer(deferred), mailbox);
-                client.asked = Asked::Answer(asked);
-                let Some(Job::Answer(refused)) = refused else {
+                let refused = helpers.submit(client.id, &asked, Job::Reply(deferred), mailbox);
+                client.asked = Asked::Reply(asked);
+                let Some(Job::Reply(refused)) = refused else {
                     return None;
                 };
                 *outstanding -= 1;

@@ -18,7 +18,7 @@ pub struct Credentials {
 impl Credentials {
     /// Whether a request brings them. How long that takes tells nothing of how much of them is right.
     pub fn admit(&self, request: &Request<'_>) -> bool {
-        let Some(value) = request.fields.values("authorization").next() else {
+        let Some(value) = request.headers.values("authorization").next() else {
             return false;
         };
         let Some((scheme, token)) = value.split_at_checked(6) else {

@@ -25,7 +25,7 @@ use super::path::SitePath;
 use super::policy::{Compress, Policy};
 use super::representation::{Making, Representation, Source};
 use super::root::{self, Found, OpenFolder, Root, Stamp, file_of};
-use crate::http::{Acceptance, Coding, FieldBlock, Moment, Now, Status};
+use crate::http::{AcceptEncoding, Coding, HeaderBlock, Moment, Now, Status};
 use crate::ledger::{Ledger, OpenFile};
 
 /// How long an answer from memory is trusted.
@@ -148,12 +148,12 @@ impl FileCache {
         &mut self,
         path: &SitePath<'_>,
         file: &Arc<File>,
-        acceptance: &Acceptance,
+        accept_encoding: &AcceptEncoding,
         now: &Now,
     ) -> Arc<Representation> {
         let beside = file.beside.iter().filter_map(|beside| beside.representation.coding);
         let made = (!matches!(file.gzip, Gzip::No)).then_some(Coding::Gzip);
-        match (acceptance.choose(beside.chain(made)), &file.gzip) {
+        match (accept_encoding.choose(beside.chain(made)), &file.gzip) {
             (None, _) => file.plain.clone(),
             (Some(Coding::Gzip), Gzip::Made(gzip)) => gzip.clone(),
             (Some(Coding::Gzip), Gzip::NotYet) => self.make_gzip(path, file, now),
@@ -432,8 +432,8 @@ impl Maker<'_> {
         source: Source,
     ) -> Representation {
         let relative = file_of(self.path);
-        let mut policy_lines = FieldBlock::default();
-        self.cache.policy.push_fields(&mut policy_lines, &relative);
+        let mut policy_lines = HeaderBlock::default();
+        self.cache.policy.push_headers(&mut policy_lines, &relative);
         let making = Making {
             media_type: &self.cache.policy.media_type(self.cache.root.name_of(self.path)),
             coding,

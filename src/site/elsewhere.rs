@@ -12,7 +12,7 @@ use super::Site;
 use super::policy::Policy;
 use super::root::{self, Root};
 use crate::http::{
-    Answer, FieldStorage, Limits, Now, Request, Respond, Response, Work, error_response,
+    HeaderStorage, Limits, Now, Reply, Request, Respond, Response, Work, error_response,
 };
 use crate::ledger::Ledger;
 
@@ -80,11 +80,11 @@ impl Elsewhere {
                 self.cache_bytes_max,
             )
         });
-        let mut storage = FieldStorage::default();
+        let mut storage = HeaderStorage::default();
         let response = match Request::parse(head, &mut storage, &Limits::default()) {
             Ok(request) => match site.respond(&request, now) {
-                Answer::Now(response) => response,
-                Answer::Later(work) => work(),
+                Reply::Ready(response) => response,
+                Reply::Deferred(work) => work(),
             },
             // It was read once before, so this does not happen.
             Err(error) => error_response(error.status, error.reason),

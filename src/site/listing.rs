@@ -1,7 +1,7 @@
 //! A folder without an index page, as a page for people or as JSON for programs.
 //!
 //! A folder may hold tens of thousands of names, each to be asked for its facts. So a listing is never made where
-//! requests are answered: it is work that the worker hands to a helper (see [`Deferred`](crate::http::Deferred)).
+//! requests are answered: it is work that the worker hands to a helper (see [`DeferredReply`](crate::http::DeferredReply)).
 
 use std::cmp::Ordering;
 use std::io::Write;
@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use super::File;
 use super::path::{SitePath, escape_segment};
 use super::root::{OpenFolder, Stamp, status_of};
-use crate::http::{Body, DateText, FieldBlock, Request, Response, Status};
+use crate::http::{Body, DateText, HeaderBlock, Request, Response, Status};
 use crate::human;
 
 /// More are not listed; the page says so. At some 200 bytes each that is 20 MB of page.
@@ -59,8 +59,8 @@ struct Item {
 impl Wanted {
     /// What the request asks for: JSON if it takes that and no HTML; `?sort=name|size|date&order=desc`.
     pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> Wanted {
-        let fields = request.fields;
-        let form = if fields.accepts("application/json") && !fields.accepts("text/html") {
+        let headers = request.headers;
+        let form = if headers.accepts("application/json") && !headers.accepts("text/html") {
             Form::Json
         } else {
             Form::Page
@@ -99,12 +99,12 @@ pub fn respond(
         Form::Json => (json(path, &items, is_whole), "application/json; charset=utf-8"),
     };
     let body = Listed::new(body).ok_or(Status::ServiceUnavailable)?;
-    let mut fields = FieldBlock::default();
-    fields.push("Vary", "Accept");
-    fields.push_lines(policy_lines);
-    fields.push_content_type(media_type);
-    fields.push_number("Content-Length", body.0.len() as u64);
-    Ok(Response { status: Status::Ok, fields, body: Body::Bytes(Bytes::from_owner(body)) })
+    let mut headers = HeaderBlock::default();
+    headers.push("Vary", "Accept");
+    headers.push_lines(policy_lines);
+    headers.push_content_type(media_type);
+    headers.push_number("Content-Length", body.0.len() as u64);
+    Ok(Response { status: Status::Ok, headers, body: Body::Bytes(Bytes::from_owner(body)) })
 }
 
 /// A listing in memory, counted until the last of it is sent.

@@ -19,8 +19,8 @@ mod selection;
 use std::sync::Arc;
 
 use crate::http::{
-    Acceptance, Answer, Body, ErrorPage, FieldBlock, Method, Now, Request, Respond, Response,
-    Status, Target, Verdict, error_response, evaluate,
+    AcceptEncoding, Body, ErrorPage, HeaderBlock, Method, Now, PreconditionResult, Reply, Request,
+    Respond, Response, Status, Target, error_response, evaluate,
 };
 use crate::ledger::{Ledger, OpenFile};
 use cache::{FileCache, Known};
@@ -31,7 +31,7 @@ use representation::{Representation, Source};
 pub use auth::Credentials;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second reading.
 pub use path::SitePath;
-pub use policy::{CacheRule, Compress, FieldRule, MediaTypeRule, Policy};
+pub use policy::{CacheRule, Compress, HeaderRule, MediaTypeRule, Policy};
 use root::OpenFolder;
 pub use root::{Root, default_folder, sample_files};
 
@@ -92,18 +92,18 @@ impl Site {
         target: &[u8],
         query: Option<&[u8]>,
         now: &Now,
-    ) -> Answer<File> {
+    ) -> Reply<File> {
         // 3. The target → a path beneath the root.
         let path = match SitePath::parse(target) {
             Ok(path) => path,
             Err(reason) => {
-                return Answer::Now(
+                return Reply::Ready(
                     self.with_policy(error_response(Status::BadRequest, reason), b""),
                 );
             }
         };
         // 4. The path → what stands there.
-        Answer::Now(match self.cache.look_up(&path, now) {
+        Reply::Ready(match self.cache.look_up(&path, now) {
             Known::File(file) => self
                 .send(request, &path, &file, now)
                 .unwrap_or_else(|status| self.failure(status, &path)),
@@ -126,14 +126,14 @@ impl Site {
         folder: OpenFolder,
         path: SitePath<'_>,
         query: Option<&[u8]>,
-    ) -> Answer<File> {
+    ) -> Reply<File> {
         let wanted = listing::Wanted::parse(request, query);
-        let mut policy_lines = FieldBlock::default();
+        let mut policy_lines = HeaderBlock::default();
         // Rules for what is beneath the folder are for its page, too, listed or written.
-        self.policy.push_fields(&mut policy_lines, &root::file_of(&path));
+        self.policy.push_headers(&mut policy_lines, &root::file_of(&path));
         let (path, policy_lines, policy) =
             (path.into_owned(), policy_lines.freeze(), self.policy.clone());
-        Answer::Later(Box::new(move || {
+        Reply::Deferred(Box::new(move || {
             listing::respond(&folder, &path, wanted, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
         }))
@@ -148,18 +148,19 @@ impl Site {
         now: &Now,
     ) -> Result<Response<File>, Status> {
         // 5. The coding that the client likes best.
-        let representation = match file.has_choice() && request.fields.may_have("accept-encoding") {
-            true => self.cache.choose(path, file, &Acceptance::parse(request.fields), now),
-            false => file.plain().clone(),
-        };
+        let representation =
+            match file.has_choice() && request.headers.might_contain("accept-encoding") {
+                true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers), now),
+                false => file.plain().clone(),
+            };
         // 6. Conditions, in the order of RFC 9110 section 13.2.2.
-        match evaluate(request.fields, representation.validators()) {
-            Verdict::Proceed => {}
-            Verdict::NotModified => {
-                let fields = representation.fields_of_none();
-                return Ok(Response { status: Status::NotModified, fields, body: Body::Empty });
+        match evaluate(request.headers, representation.validators()) {
+            PreconditionResult::Proceed => {}
+            PreconditionResult::NotModified => {
+                let headers = representation.fields_of_none();
+                return Ok(Response { status: Status::NotModified, headers, body: Body::Empty });
             }
-            Verdict::Failed => {
+            PreconditionResult::Failed => {
                 let response = error_response(
                     Status::PreconditionFailed,
                     "It is no longer what the request takes it for.",
@@ -199,7 +200,7 @@ impl Site {
         };
         if may_navigate {
             // The same path is a 404 to who does not navigate.
-            response.fields.push("Vary", "Accept");
+            response.headers.push("Vary", "Accept");
         }
         response
     }
@@ -215,7 +216,7 @@ impl Site {
             .policy
             .fallback
             .clone()
-            .filter(|_| is_page(path) && request.fields.accepts("text/html"))?;
+            .filter(|_| is_page(path) && request.headers.accepts("text/html"))?;
         let page = SitePath::to_file(&fallback);
         let failure = match self.cache.look_up(&page, now) {
             Known::File(file) => match self.send(request, &page, &file, now) {
@@ -248,7 +249,7 @@ impl Site {
                 Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size }
             }
         };
-        Some(Response { status: Status::NotFound, fields: page.fields_of_content(), body })
+        Some(Response { status: Status::NotFound, headers: page.fields_of_content(), body })
     }
 
     /// What stands at `path` can't be sent.
@@ -266,28 +267,28 @@ impl Site {
         }
         let mut response =
             error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
-        response.fields.push("Location", location);
+        response.headers.push("Location", location);
         self.with_policy(response, &path.relative)
     }
 
     /// RFC 9110 section 9.3.7, for one path or for `*`; with --cors also the answer to a preflight.
     fn options(&self, request: &Request<'_>) -> Response<File> {
-        let mut fields = FieldBlock::default();
-        fields.push("Allow", ALLOWED);
+        let mut headers = HeaderBlock::default();
+        headers.push("Allow", ALLOWED);
         if self.policy.cors {
-            fields.push("Access-Control-Allow-Methods", ALLOWED);
+            headers.push("Access-Control-Allow-Methods", ALLOWED);
             // The star does not stand for Authorization (Fetch standard, section 3.3.3).
-            fields.push("Access-Control-Allow-Headers", "*, Authorization");
-            fields.push("Access-Control-Max-Age", "86400");
+            headers.push("Access-Control-Allow-Headers", "*, Authorization");
+            headers.push("Access-Control-Max-Age", "86400");
         }
         self.with_policy(
-            Response { status: Status::NoContent, fields, body: Body::Empty },
+            Response { status: Status::NoContent, headers, body: Body::Empty },
             &relative_of(request),
         )
     }
 
     fn with_policy(&self, mut response: Response<File>, relative: &[u8]) -> Response<File> {
-        self.policy.push_extra_fields(&mut response.fields, relative);
+        self.policy.push_extra_headers(&mut response.headers, relative);
         response
     }
 }
@@ -295,7 +296,7 @@ impl Site {
 impl Respond for Site {
     type File = File;
 
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Answer<File> {
+    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
         #[cfg(debug_assertions)]
         panic_where_asked_to(request);
         self.policy.carry_handicap();
@@ -307,25 +308,25 @@ impl Respond for Site {
         {
             let mut response =
                 error_response(Status::Unauthorized, "A name and a password are needed here.");
-            response.fields.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
-            return Answer::Now(self.with_policy(response, &relative_of(request)));
+            response.headers.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
+            return Reply::Ready(self.with_policy(response, &relative_of(request)));
         }
         // 2. What for: only reading is offered.
         match (request.method, request.target, &self.elsewhere) {
             (Method::Get | Method::Head, Target::Path { .. }, Some(elsewhere)) => {
-                Answer::Later(elsewhere.answer(request, now))
+                Reply::Deferred(elsewhere.answer(request, now))
             }
             (Method::Get | Method::Head, Target::Path { path, query }, None) => {
                 self.read(request, path, query, now)
             }
-            (Method::Options, ..) => Answer::Now(self.options(request)),
+            (Method::Options, ..) => Reply::Ready(self.options(request)),
             _ => {
                 let mut response = error_response(
                     Status::MethodNotAllowed,
                     "This server only reads: GET and HEAD.",
                 );
-                response.fields.push("Allow", ALLOWED);
-                Answer::Now(self.with_policy(response, &relative_of(request)))
+                response.headers.push("Allow", ALLOWED);
+                Reply::Ready(self.with_policy(response, &relative_of(request)))
             }
         }
     }
@@ -359,7 +360,7 @@ fn is_page(path: &SitePath<'_>) -> bool {
 /// That what stands at `path` can't be sent, with what the owner wants said.
 fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
     let mut response = error_response(status, explanation(status));
-    policy.push_extra_fields(&mut response.fields, &path.relative);
+    policy.push_extra_headers(&mut response.headers, &path.relative);
     response
 }
 

@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::auth::Credentials;
 use super::media_type;
-use crate::http::FieldBlock;
+use crate::http::HeaderBlock;
 
 /// The owner's wishes.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub struct Policy {
     pub list: bool,
     /// The page for navigations that lead nowhere, as a path beneath the root.
     pub fallback: Option<Box<[u8]>>,
-    /// Fields for the answers beneath some paths.
-    pub fields: Vec<FieldRule>,
+    /// Headers for the answers beneath some paths.
+    pub headers: Vec<HeaderRule>,
     /// Cache-Control for some paths; the first that matches counts, and then the default.
     pub cache_control: Vec<CacheRule>,
     /// Whether pages of other origins may read the site.
@@ -49,7 +49,7 @@ pub enum Compress {
 
 /// `[GLOB ]Name: value`
 #[derive(Clone, Debug)]
-pub struct FieldRule {
+pub struct HeaderRule {
     paths: Paths,
     name: String,
     value: String,
@@ -88,22 +88,22 @@ impl Policy {
     }
 
     /// Adds what is said of an answer about the file at `relative`.
-    pub fn push_fields(&self, fields: &mut FieldBlock, relative: &[u8]) {
-        fields.push("Cache-Control", self.cache_control(relative));
-        self.push_extra_fields(fields, relative);
+    pub fn push_headers(&self, headers: &mut HeaderBlock, relative: &[u8]) {
+        headers.push("Cache-Control", self.cache_control(relative));
+        self.push_extra_headers(headers, relative);
     }
 
     /// Adds what is said of any answer for `relative`, errors and redirects too.
-    pub fn push_extra_fields(&self, fields: &mut FieldBlock, relative: &[u8]) {
+    pub fn push_extra_headers(&self, headers: &mut HeaderBlock, relative: &[u8]) {
         if self.cors {
-            fields.push("Access-Control-Allow-Origin", "*");
-            fields.push(
+            headers.push("Access-Control-Allow-Origin", "*");
+            headers.push(
                 "Access-Control-Expose-Headers",
                 "Accept-Ranges, Content-Encoding, Content-Range, ETag",
             );
         }
-        for rule in self.fields.iter().filter(|rule| rule.paths.contain(relative)) {
-            fields.push(&rule.name, &rule.value);
+        for rule in self.headers.iter().filter(|rule| rule.paths.contain(relative)) {
+            headers.push(&rule.name, &rule.value);
         }
     }
 
@@ -179,10 +179,10 @@ impl Paths {
     }
 }
 
-impl FromStr for FieldRule {
+impl FromStr for HeaderRule {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<FieldRule, String> {
+    fn from_str(text: &str) -> Result<HeaderRule, String> {
         // What this server says itself; said twice or wrongly it would break the connection or its promises.
         const OWN: [&str; 18] = [
             "accept-ranges",
@@ -222,7 +222,7 @@ impl FromStr for FieldRule {
                 return Err(format!("there is {option} for that"));
             }
         }
-        Ok(FieldRule { paths, name: name.to_owned(), value: checked(value)?.to_owned() })
+        Ok(HeaderRule { paths, name: name.to_owned(), value: checked(value)?.to_owned() })
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn rules_are_for_all_paths_or_for_those_they_name() {
-        let rule: FieldRule = "/assets/**/*.js X-A: b: c".parse().expect("a rule");
+        let rule: HeaderRule = "/assets/**/*.js X-A: b: c".parse().expect("a rule");
         assert_eq!((rule.name.as_str(), rule.value.as_str()), ("X-A", "b: c"));
         assert!(
             rule.paths.contain(b"assets/a.js")
@@ -278,7 +278,7 @@ mod tests {
         );
         let star: CacheRule = "/a/* no-store".parse().expect("a rule");
         assert!(star.paths.contain(b"a/b") && !star.paths.contain(b"a/b/c"));
-        assert!("X-A: b".parse::<FieldRule>().expect("a rule").paths.contain(b"anything"));
+        assert!("X-A: b".parse::<HeaderRule>().expect("a rule").paths.contain(b"anything"));
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
             "/a",
             "Cache-Control: x",
         ] {
-            assert!(text.parse::<FieldRule>().is_err(), "{text:?}");
+            assert!(text.parse::<HeaderRule>().is_err(), "{text:?}");
         }
         for text in ["", "/a", "/a ", "a\nb"] {
             assert!(text.parse::<CacheRule>().is_err(), "{text:?}");

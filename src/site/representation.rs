@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::root::Stamp;
-use crate::http::{Coding, DateText, EntityTag, FieldBlock, Now, Validators};
+use crate::http::{Coding, DateText, EntityTag, HeaderBlock, Now, Validators};
 
 /// What a 200 says and sends.
 #[derive(Debug)]
 pub struct Representation {
     /// The field lines of a 200. First those that every answer about this representation repeats, then those of every
     /// answer that sends some of it, then those of the whole.
-    fields: Bytes,
+    headers: Bytes,
     about_end: usize,
     partial_end: usize,
     etag: EntityTag,
@@ -81,25 +81,25 @@ impl Representation {
         let modified = making.modified.min(now.wall);
         let modified_text = DateText::new(modified);
 
-        let mut fields = FieldBlock::default();
-        fields.push("ETag", etag.as_str());
+        let mut headers = HeaderBlock::default();
+        headers.push("ETag", etag.as_str());
         if let Some(text) = modified_text {
-            fields.push("Last-Modified", text.as_bytes());
+            headers.push("Last-Modified", text.as_bytes());
         }
         if making.varies {
-            fields.push("Vary", "Accept-Encoding");
+            headers.push("Vary", "Accept-Encoding");
         }
-        fields.push_lines(making.policy_lines);
-        let about_end = fields.len();
+        headers.push_lines(making.policy_lines);
+        let about_end = headers.len();
         if let Some((coding, _)) = making.coding {
-            fields.push("Content-Encoding", coding.token());
+            headers.push("Content-Encoding", coding.token());
         }
-        fields.push("Accept-Ranges", "bytes");
-        let partial_end = fields.len();
-        fields.push_content_type(making.media_type);
-        fields.push_number("Content-Length", size);
+        headers.push("Accept-Ranges", "bytes");
+        let partial_end = headers.len();
+        headers.push_content_type(making.media_type);
+        headers.push_number("Content-Length", size);
         Representation {
-            fields: fields.freeze(),
+            headers: headers.freeze(),
             about_end,
             partial_end,
             etag,
@@ -122,23 +122,23 @@ impl Representation {
     }
 
     /// The fields of a 200.
-    pub fn fields_of_all(&self) -> FieldBlock {
-        FieldBlock::shared(self.fields.clone())
+    pub fn fields_of_all(&self) -> HeaderBlock {
+        HeaderBlock::shared(self.headers.clone())
     }
 
     /// The fields of a 206 but for what tells the part.
-    pub fn fields_of_part(&self) -> FieldBlock {
-        FieldBlock::shared(self.fields.slice(..self.partial_end))
+    pub fn fields_of_part(&self) -> HeaderBlock {
+        HeaderBlock::shared(self.headers.slice(..self.partial_end))
     }
 
     /// The fields of a 304 (RFC 9110 section 15.4.5).
-    pub fn fields_of_none(&self) -> FieldBlock {
-        FieldBlock::shared(self.fields.slice(..self.about_end))
+    pub fn fields_of_none(&self) -> HeaderBlock {
+        HeaderBlock::shared(self.headers.slice(..self.about_end))
     }
 
     /// What an answer about something else says of it as its content: the type and the length.
-    pub fn fields_of_content(&self) -> FieldBlock {
-        FieldBlock::shared(self.fields.slice(self.partial_end..))
+    pub fn fields_of_content(&self) -> HeaderBlock {
+        HeaderBlock::shared(self.headers.slice(self.partial_end..))
     }
 
     /// What it costs to remember it, in bytes.
@@ -147,6 +147,6 @@ impl Representation {
             Source::Memory(bytes) => bytes.len(),
             Source::Disk(_) => 0,
         };
-        held + self.fields.len() + size_of::<Representation>()
+        held + self.headers.len() + size_of::<Representation>()
     }
 }

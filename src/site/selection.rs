@@ -25,15 +25,15 @@ pub fn answer(
     };
     match asked_for(request, representation) {
         Selection::Whole => {
-            let fields = representation.fields_of_all();
-            Response { status: Status::Ok, fields, body: body(0..representation.size) }
+            let headers = representation.fields_of_all();
+            Response { status: Status::Ok, headers, body: body(0..representation.size) }
         }
         Selection::One(range) => {
-            let mut fields = representation.fields_of_part();
-            fields.push_content_type(&representation.media_type);
-            fields.push("Content-Range", content_range(&range, representation.size));
-            fields.push_number("Content-Length", range.end - range.start);
-            Response { status: Status::PartialContent, fields, body: body(range) }
+            let mut headers = representation.fields_of_part();
+            headers.push_content_type(&representation.media_type);
+            headers.push("Content-Range", content_range(&range, representation.size));
+            headers.push_number("Content-Length", range.end - range.start);
+            Response { status: Status::PartialContent, headers, body: body(range) }
         }
         Selection::Many(ranges) => {
             let boundary = boundary(representation, &ranges);
@@ -49,15 +49,15 @@ pub fn answer(
             }
             parts.push(Body::Bytes(format!("\r\n--{boundary}--\r\n").into()));
             let body = Body::Parts(parts);
-            let mut fields = representation.fields_of_part();
-            fields.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
-            fields.push_number("Content-Length", body.len());
-            Response { status: Status::PartialContent, fields, body }
+            let mut headers = representation.fields_of_part();
+            headers.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
+            headers.push_number("Content-Length", body.len());
+            Response { status: Status::PartialContent, headers, body }
         }
         Selection::Unsatisfiable => {
             let mut response =
                 error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
-            response.fields.push("Content-Range", format!("bytes */{}", representation.size));
+            response.headers.push("Content-Range", format!("bytes */{}", representation.size));
             response
         }
     }
@@ -65,10 +65,10 @@ pub fn answer(
 
 /// A Range is for GET only, must stand there once, and counts only for the state that If-Range names.
 fn asked_for(request: &Request<'_>, representation: &Representation) -> Selection {
-    match request.fields.only("range") {
+    match request.headers.only("range") {
         Some(value)
             if request.method == Method::Get
-                && range_applies(request.fields, representation.validators()) =>
+                && range_applies(request.headers, representation.validators()) =>
         {
             select(value, representation.size)
         }

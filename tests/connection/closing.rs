@@ -2,14 +2,14 @@
 
 use miniweb::http::{CloseReason, Closing, Limits, Status, Step};
 
-use super::peer::{Peer, Reply, get};
+use super::peer::{Peer, Received, get};
 
 fn close(reason: CloseReason) -> Step {
     Step::Close(Closing { reason, reset: false })
 }
 
 /// What the Connection field of each answer says.
-fn persistence(answers: &[Reply]) -> Vec<Option<&str>> {
+fn persistence(answers: &[Received]) -> Vec<Option<&str>> {
     answers.iter().map(|answer| answer.connection.as_deref()).collect()
 }
 
@@ -118,7 +118,7 @@ fn a_stop_lets_one_request_more_through_and_says_close() {
         peer.give(get("/part"));
         peer.settle();
         peer.give(sent_before_the_stop);
-        peer.connection.stop(&peer.now);
+        peer.connection.graceful_shutdown(&peer.now);
         peer.give((get("/small") + &get("/part")).trim_start_matches(sent_before_the_stop));
         peer.settle();
         assert_eq!(
@@ -137,7 +137,7 @@ fn a_stop_lets_one_request_more_through_of_those_that_a_full_queue_held_up() {
     peer.give(get("/large").repeat(20));
     let queued = peer.site.answered;
     assert!(queued < 20);
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.settle();
     peer.finish();
     let answers = peer.answers();
@@ -149,7 +149,7 @@ fn a_stop_lets_one_request_more_through_of_those_that_a_full_queue_held_up() {
 fn a_stop_during_a_body_ends_with_it() {
     let mut peer = Peer::new(Limits::default());
     peer.give("GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.settle();
     peer.give("lo".to_owned() + &get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
@@ -159,7 +159,7 @@ fn a_stop_during_a_body_ends_with_it() {
 #[test]
 fn the_reason_of_a_stop_is_the_stop() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.give(get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
 }
@@ -167,10 +167,10 @@ fn the_reason_of_a_stop_is_the_stop() {
 #[test]
 fn a_stop_may_come_twice() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.stop(&peer.now);
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.give(get("/small"));
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.settle();
     assert_eq!(persistence(&peer.answers()), [Some("close")]);
 }
@@ -181,7 +181,7 @@ fn nothing_is_asked_of_a_connection_that_is_over() {
     peer.connection.end_of_input();
     assert_eq!(peer.settle(), close(CloseReason::PeerClosed));
     peer.receive(get("/small").as_bytes());
-    peer.connection.expire(&peer.now);
+    peer.connection.handle_timeout(&peer.now);
     peer.connection.half_closed(&peer.now);
     peer.connection.end_of_input();
     assert_eq!(peer.connection.step(), close(CloseReason::PeerClosed));

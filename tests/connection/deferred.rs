@@ -72,7 +72,7 @@ fn an_answer_that_comes_too_late_is_dropped() {
 fn a_stop_while_an_answer_is_made_lets_it_and_one_request_more_through() {
     let mut peer = Peer::new(Limits::default());
     peer.give(get("/late") + &get("/small").repeat(3));
-    peer.connection.stop(&peer.now);
+    peer.connection.graceful_shutdown(&peer.now);
     peer.settle();
     peer.finish();
     let said: Vec<_> = peer.answers().into_iter().map(|answer| answer.connection).collect();

@@ -322,7 +322,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         "/%",
     ]);
     let version = select(vec!["1.1", "1.1", "1.1", "1.1", "1.0", "1.2", "2.0"]);
-    let fields = vec(
+    let headers = vec(
         select(vec![
             "Accept: */*\r\n",
             "X:\r\n",
@@ -332,11 +332,11 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         ]),
         0..2,
     );
-    (method, target, version, fields, body()).prop_map(
-        |(method, target, version, fields, (framing, body))| {
-            let fields = fields.concat();
+    (method, target, version, headers, body()).prop_map(
+        |(method, target, version, headers, (framing, body))| {
+            let headers = headers.concat();
             let head =
-                format!("{method} {target} HTTP/{version}\r\n{fields}{framing}Host: a\r\n\r\n");
+                format!("{method} {target} HTTP/{version}\r\n{headers}{framing}Host: a\r\n\r\n");
             [head.as_bytes(), &body].concat()
         },
     )

@@ -197,10 +197,10 @@ fn an_idle_connection_owns_no_buffer() {
     let (limits, mut spare) = (Arc::default(), Output::default());
     let mut idle: Vec<Peer> = (0..100).map(|_| Peer::of_server(&limits)).collect();
     for peer in &mut idle {
-        peer.connection.join(&mut spare);
+        peer.connection.lend_buffers(&mut spare);
         peer.give(get("/small"));
         peer.settle();
-        peer.connection.part(&mut spare);
+        peer.connection.reclaim_buffers(&mut spare);
     }
     assert_eq!(bytes_freed_with(idle), 0);
 }
@@ -210,14 +210,14 @@ fn an_idle_connection_that_once_waited_for_its_reader_owns_no_buffer() {
     let (limits, mut spare) = (Arc::default(), Output::default());
     let mut idle: Vec<Peer> = (0..100).map(|_| Peer::of_server(&limits)).collect();
     for peer in &mut idle {
-        peer.connection.join(&mut spare);
+        peer.connection.lend_buffers(&mut spare);
         peer.give(get("/small"));
         peer.take(10);
-        peer.connection.part(&mut spare);
+        peer.connection.reclaim_buffers(&mut spare);
         // The socket can take the rest.
-        peer.connection.join(&mut spare);
+        peer.connection.lend_buffers(&mut spare);
         peer.settle();
-        peer.connection.part(&mut spare);
+        peer.connection.reclaim_buffers(&mut spare);
     }
     assert_eq!(bytes_freed_with(idle), 0);
 }
@@ -227,11 +227,11 @@ fn an_unsent_remainder_takes_no_more_than_itself() {
     let (limits, mut spare) = (Arc::default(), Output::default());
     let mut waiting: Vec<Peer> = (0..100).map(|_| Peer::of_server(&limits)).collect();
     for peer in &mut waiting {
-        peer.connection.join(&mut spare);
+        peer.connection.lend_buffers(&mut spare);
         peer.give(get("/small").repeat(200));
         let offered = memory_offered(&peer.connection);
         peer.take(offered - 10);
-        peer.connection.part(&mut spare);
+        peer.connection.reclaim_buffers(&mut spare);
         assert_eq!(memory_offered(&peer.connection), 10);
     }
     // Ten bytes, and the list of segments that names them.

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, Closing, Connection, Deferred, Exchange, FieldBlock, Limits, Method,
-    Moment, Now, Request, Respond, Response, Status, Step, Target, error_response,
+    Body, Chunk, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method, Moment,
+    Now, Reply, Request, Respond, Response, Status, Step, Target, error_response,
 };
 
 /// A file that is nowhere: its bytes follow from where they stand.
@@ -45,15 +45,15 @@ impl PaperSite {
 impl Respond for PaperSite {
     type File = PaperFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Answer<PaperFile> {
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<PaperFile> {
         self.answered += 1;
         let response = self.read(request);
         match request.target {
-            Target::Path { path: b"/late", .. } => Answer::Later(Box::new(|| response)),
+            Target::Path { path: b"/late", .. } => Reply::Deferred(Box::new(|| response)),
             Target::Path { path: b"/never", .. } => {
-                Answer::Later(Box::new(|| panic!("as a test wants it")))
+                Reply::Deferred(Box::new(|| panic!("as a test wants it")))
             }
-            _ => Answer::Now(response),
+            _ => Reply::Ready(response),
         }
     }
 }
@@ -81,10 +81,10 @@ impl PaperSite {
             small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
         };
-        let mut fields = FieldBlock::default();
-        fields.push("Asked", path);
-        fields.push_number("Content-Length", body.len());
-        Response { status: Status::Ok, fields, body }
+        let mut headers = HeaderBlock::default();
+        headers.push("Asked", path);
+        headers.push_number("Content-Length", body.len());
+        Response { status: Status::Ok, headers, body }
     }
 }
 
@@ -107,7 +107,7 @@ pub struct Peer {
     /// What an access log would have been given.
     pub exchanges: Vec<Exchange>,
     /// The work on an answer that the connection waits for.
-    pub deferred: Option<Deferred<PaperFile>>,
+    pub deferred: Option<DeferredReply<PaperFile>>,
 }
 
 impl Peer {
@@ -143,7 +143,7 @@ impl Peer {
     pub fn be_late(&mut self) {
         self.now.moment =
             self.connection.deadline().expect("a connection that waits has a deadline");
-        self.connection.expire(&self.now);
+        self.connection.handle_timeout(&self.now);
     }
 
     /// Sends `bytes`, which must be wanted.
@@ -218,14 +218,14 @@ impl Peer {
     }
 
     /// The answers that were taken so far.
-    pub fn answers(&self) -> Vec<Reply> {
+    pub fn answers(&self) -> Vec<Received> {
         answers(&self.received)
     }
 }
 
 /// One answer as the peer reads it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct Received {
     pub status: u16,
     /// The path that it answers, where the site knew it.
     pub asked: Option<String>,
@@ -235,7 +235,7 @@ pub struct Reply {
 }
 
 /// Takes `received` apart.
-pub fn answers(received: &[u8]) -> Vec<Reply> {
+pub fn answers(received: &[u8]) -> Vec<Received> {
     spans(received).iter().map(|span| span.read(received)).collect()
 }
 
@@ -262,13 +262,13 @@ pub fn spans(received: &[u8]) -> Vec<Span> {
 }
 
 impl Span {
-    fn read(&self, received: &[u8]) -> Reply {
+    fn read(&self, received: &[u8]) -> Received {
         let head = std::str::from_utf8(&received[self.start..self.head_end])
             .expect("the heads of this site are ASCII");
-        let fields = head.lines().filter_map(|line| line.split_once(": "));
+        let headers = head.lines().filter_map(|line| line.split_once(": "));
         let field =
-            |name: &str| fields.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
-        Reply {
+            |name: &str| headers.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+        Received {
             status: head[9..12].parse().expect("a status is a number"),
             asked: field("Asked"),
             connection: field("Connection"),

@@ -1,6 +1,6 @@
 //! What is chosen for an Accept-Encoding is available, welcome, and the most welcome there is.
 
-use miniweb::http::{Acceptance, Coding, FieldStorage, Limits, Request};
+use miniweb::http::{AcceptEncoding, Coding, HeaderStorage, Limits, Request};
 
 /// Each line of `input` is the value of one Accept-Encoding.
 pub fn check(input: &[u8]) {
@@ -11,11 +11,11 @@ pub fn check(input: &[u8]) {
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
-    let mut storage = FieldStorage::default();
+    let mut storage = HeaderStorage::default();
     let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else {
         return;
     };
-    let acceptance = Acceptance::parse(request.fields);
+    let accept_encoding = AcceptEncoding::parse(request.headers);
 
     // A value without controls is ASCII or not; what is not can't name a coding.
     let text = String::from_utf8_lossy(input);
@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
         let welcome = |coding: &Coding| naive_weight(&text, coding.token());
         let identity = named_weight(&text, "identity").unwrap_or(0);
         let best = available.iter().map(welcome).max().unwrap_or(0);
-        match acceptance.choose(available.iter().copied()) {
+        match accept_encoding.choose(available.iter().copied()) {
             Some(coding) => {
                 assert!(available.contains(&coding));
                 assert!(

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    fields: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Whether it came to its end.
     pub is_complete: bool,
@@ -13,7 +13,7 @@ pub struct Answer {
 impl Answer {
     /// The values of a field, which is named in lower case.
     pub fn values(&self, name: &str) -> Vec<&str> {
-        self.fields.iter().filter(|field| field.0 == name).map(|field| field.1.as_str()).collect()
+        self.headers.iter().filter(|field| field.0 == name).map(|field| field.1.as_str()).collect()
     }
 
     pub fn says_close(&self) -> bool {
@@ -46,7 +46,7 @@ fn read_one(bytes: &[u8], is_head: bool) -> (Answer, usize) {
             bytes.escape_ascii().to_string()
         );
         return (
-            Answer { status: 0, fields: Vec::new(), body: Vec::new(), is_complete: false },
+            Answer { status: 0, headers: Vec::new(), body: Vec::new(), is_complete: false },
             bytes.len(),
         );
     };
@@ -61,8 +61,8 @@ fn read_one(bytes: &[u8], is_head: bool) -> (Answer, usize) {
     let status: u16 = status
         .and_then(|code| code.parse().ok())
         .unwrap_or_else(|| panic!("a status line: {status_line:?}"));
-    let fields: Vec<(String, String)> = lines.map(field).collect();
-    let mut answer = Answer { status, fields, body: Vec::new(), is_complete: true };
+    let headers: Vec<(String, String)> = lines.map(field).collect();
+    let mut answer = Answer { status, headers, body: Vec::new(), is_complete: true };
     for name in ["date", "server"] {
         assert_eq!(answer.values(name).len(), 1, "one {name} in {head:?}");
     }

@@ -24,7 +24,7 @@ pub struct Head<'a> {
     /// The digit after the dot; the one before it is a 1.
     pub minor_version: u8,
     /// Names as they came, values without the white space around them.
-    pub fields: Vec<(&'a [u8], &'a [u8])>,
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
     /// With the empty line.
     pub bytes: usize,
 }
@@ -113,13 +113,13 @@ pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
     };
     let line = &bytes[..cursor.at];
     cursor.literal(b"\r\n")?;
-    let fields = field_lines(&mut cursor)?;
+    let headers = field_lines(&mut cursor)?;
     let head = Head {
         line,
         method,
         target,
         minor_version: minor_version - b'0',
-        fields,
+        headers,
         bytes: cursor.at,
     };
     check_target(&head)?;
@@ -129,16 +129,16 @@ pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
 
 /// `*( field-line CRLF ) CRLF`
 fn field_lines<'a>(cursor: &mut Cursor<'a>) -> Reading<Vec<(&'a [u8], &'a [u8])>> {
-    let mut fields = Vec::new();
+    let mut headers = Vec::new();
     while cursor.rest().first() != Some(&b'\r') {
         let name = cursor.some(is_tchar, "no field name")?;
         cursor.literal(b":")?;
         let value = cursor.many(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
         cursor.literal(b"\r\n")?;
-        fields.push((name, without_white_space(value)));
+        headers.push((name, without_white_space(value)));
     }
     cursor.literal(b"\r\n")?;
-    Ok(fields)
+    Ok(headers)
 }
 
 /// Where a body in chunks ends (section 7.1).
@@ -213,7 +213,7 @@ impl<'a> Head<'a> {
     pub fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         let same =
             move |field: &&(&'a [u8], &'a [u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(same).map(|field| field.1)
+        self.headers.iter().filter(same).map(|field| field.1)
     }
 
     /// `#element` over all lines, as a recipient reads it: without the empty ones.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use miniweb::http::{
-    Answer, Body, FieldStorage, Limits, Moment, Now, Request, Respond, Response, Status,
+    Body, HeaderStorage, Limits, Moment, Now, Reply, Request, Respond, Response, Status,
 };
 use miniweb::site::{File, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
@@ -126,7 +126,7 @@ impl Tree {
     /// Against what the standard library says the same path leads to.
     fn check_served(&mut self, path: &[u8]) {
         let head = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        let mut storage = FieldStorage::default();
+        let mut storage = HeaderStorage::default();
         let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else {
             return;
         };
@@ -241,10 +241,10 @@ fn plant(base: &Path, root: &Path) -> std::io::Result<()> {
     symlink(root.join("a"), root.join("absolute"))
 }
 
-fn answer(answer: Answer<File>) -> Response<File> {
+fn answer(answer: Reply<File>) -> Response<File> {
     match answer {
-        Answer::Now(response) => response,
-        Answer::Later(work) => work(),
+        Reply::Ready(response) => response,
+        Reply::Deferred(work) => work(),
     }
 }
 

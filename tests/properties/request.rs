@@ -1,7 +1,7 @@
 //! The request parser against a strict reading of the grammar, and against httparse by itself.
 
 use miniweb::http::{
-    FieldStorage, Framing, HeadScan, Limits, Method, Request, RequestError, Target, Version,
+    Framing, HeadScan, HeaderStorage, Limits, Method, Request, RequestError, Target, Version,
 };
 
 use super::grammar::{self, Head};
@@ -52,7 +52,7 @@ pub fn check(input: &[u8]) {
         "a head ends with the first empty line"
     );
 
-    let mut storage = FieldStorage::default();
+    let mut storage = HeaderStorage::default();
     match Request::parse(head, &mut storage, &limits) {
         Ok(request) => {
             let strict = match grammar::head(head) {
@@ -101,8 +101,8 @@ fn check_same(request: &Request<'_>, strict: &Head<'_>) {
         (target, expected) => panic!("{target:?}, and by the grammar {expected:?}"),
     }
     for name in NAMES {
-        assert!(request.fields.values(name).eq(strict.values(name)), "the values of {name}");
-        assert!(request.fields.list(name).eq(strict.list(name)), "the members of {name}");
+        assert!(request.headers.values(name).eq(strict.values(name)), "the values of {name}");
+        assert!(request.headers.list(name).eq(strict.list(name)), "the members of {name}");
     }
     assert_eq!(request.keep_alive, strict.persists());
     let framing = match request.framing {
@@ -131,9 +131,9 @@ fn check_httparse(head: &[u8], strict: &Head<'_>) {
     assert_eq!(request.method.map(str::as_bytes), Some(strict.method));
     assert_eq!(request.path.map(str::as_bytes), Some(strict.target));
     assert_eq!(request.version, Some(strict.minor_version));
-    let fields =
+    let headers =
         request.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
-    assert!(fields.eq(strict.fields.iter().copied()), "{:?}", strict.fields);
+    assert!(headers.eq(strict.headers.iter().copied()), "{:?}", strict.headers);
 }
 
 fn method_name(method: Method) -> &'static [u8] {

@@ -5,8 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Answer, Body, Chunk, CloseReason, Closing, Connection, Deferred, Exchange, FieldBlock, Limits,
-    Method, Moment, Now, Output, Request, Respond, Response, Status, Step, Target, error_response,
+    Body, Chunk, CloseReason, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits,
+    Method, Moment, Now, Output, Reply, Request, Respond, Response, Status, Step, Target,
+    error_response,
 };
 
 /// What the peer and the world around may do.
@@ -58,7 +59,7 @@ pub fn letter(n: usize) -> u8 {
 impl Respond for PaperSite {
     type File = PaperFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Answer<PaperFile> {
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<PaperFile> {
         let n = self.asked.len();
         self.asked.push(Asked { line: request.head.line().to_vec(), is_head: request.is_head() });
         let path = match request.target {
@@ -71,15 +72,15 @@ impl Respond for PaperSite {
         let body = match (request.method, path) {
             (Method::Put | Method::Connect, _) => {
                 let mut response = error_response(Status::MethodNotAllowed, "");
-                response.fields.push_number("Answer", n as u64);
-                return Answer::Now(response);
+                response.headers.push_number("Answer", n as u64);
+                return Reply::Ready(response);
             }
             (Method::Options, _) => {
-                let mut fields = FieldBlock::default();
-                fields.push_number("Answer", n as u64);
-                return Answer::Now(Response {
+                let mut headers = HeaderBlock::default();
+                headers.push_number("Answer", n as u64);
+                return Reply::Ready(Response {
                     status: Status::NoContent,
-                    fields,
+                    headers,
                     body: Body::Empty,
                 });
             }
@@ -92,15 +93,15 @@ impl Respond for PaperSite {
             _ => bytes(5),
         };
         let response = move || {
-            let mut fields = FieldBlock::default();
-            fields.push_number("Answer", n as u64);
-            fields.push_number("Content-Length", body.len());
-            Response { status: Status::Ok, fields, body }
+            let mut headers = HeaderBlock::default();
+            headers.push_number("Answer", n as u64);
+            headers.push_number("Content-Length", body.len());
+            Response { status: Status::Ok, headers, body }
         };
         if path.starts_with(b"/later") {
-            Answer::Later(Box::new(response))
+            Reply::Deferred(Box::new(response))
         } else {
-            Answer::Now(response())
+            Reply::Ready(response())
         }
     }
 }
@@ -204,7 +205,7 @@ struct Talk<'a> {
     given_in_time: Option<usize>,
     received: Vec<u8>,
     exchanges: Vec<Exchange>,
-    deferred: Option<Deferred<PaperFile>>,
+    deferred: Option<DeferredReply<PaperFile>>,
     spare: Output<PaperFile>,
 }
 
@@ -220,7 +221,7 @@ impl Talk<'_> {
             self.connection.complete(deferred.finish(), &self.now);
         }
         if self.manner != Manner::Whole {
-            self.connection.join(&mut self.spare);
+            self.connection.lend_buffers(&mut self.spare);
         }
         let step = self.connection.step();
         match step {
@@ -246,7 +247,7 @@ impl Talk<'_> {
             Step::Close(closing) => return Some(closing),
         }
         if self.manner != Manner::Whole {
-            self.connection.part(&mut self.spare);
+            self.connection.reclaim_buffers(&mut self.spare);
             assert!(self.spare.is_empty(), "what is lent is empty");
         }
         self.check_deadline();
@@ -302,7 +303,7 @@ impl Talk<'_> {
                     self.now.moment = self.now.moment.max(deadline);
                 }
             }
-            Disturbance::Stop => self.connection.stop(&self.now),
+            Disturbance::Stop => self.connection.graceful_shutdown(&self.now),
             Disturbance::Leave if self.connection.step() == Step::Receive => {
                 self.connection.end_of_input()
             }
@@ -315,7 +316,7 @@ impl Talk<'_> {
             }
         }
         if self.connection.deadline().is_some_and(|deadline| deadline <= self.now.moment) {
-            self.connection.expire(&self.now);
+            self.connection.handle_timeout(&self.now);
             self.check_deadline();
         }
     }
