@@ -12,9 +12,9 @@
 //! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and answers into bytes.
 //! - [`site`]: a request's target → an answer. [`site::Site`] opens files beneath the root and remembers small ones.
 //! - [`server`]: sockets, readiness, scheduling. The strategies, and `drive`, the loop they share.
-//! - [`ledger`]: the account that each worker keeps of its system calls.
+//! - [`stats`]: the counters that each worker keeps of its system calls.
 //! - [`load`]: a load generator. [`compare`]: what the strategies cost under it, measured and told.
-//! - [`args`]: the command line. [`human`]: amounts in words.
+//! - [`args`]: the command line. [`format`]: amounts in words.
 //!
 //! # The life of a request
 //! ```text
@@ -30,11 +30,11 @@
 //! The strategy decides when [`http::Connection`] gets its turn, hands it the time, and learns from `drive` whether
 //! it waits for its socket, has more to do, or is over. That is all a strategy is.
 
-pub mod args;
+pub mod cli;
 pub mod compare;
+pub mod format;
 pub mod http;
-pub mod human;
-pub mod ledger;
 pub mod load;
 pub mod server;
 pub mod site;
+pub mod syscall_stats;

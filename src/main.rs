@@ -4,16 +4,16 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::args::{self, Failure, Invocation, Telling};
+use miniweb::cli::{self, Failure, Invocation, Telling};
 use miniweb::compare::lifeline;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Event, Refusal, Request};
-use miniweb::human::reason;
+use miniweb::format::reason;
 use miniweb::server;
 
 fn main() -> ExitCode {
-    let (settings, served) = match args::parse(std::env::args_os().skip(1)) {
+    let (settings, served) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(settings, served)) => (settings, served),
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(Failure::Missing(message)) => return fail(1, &message),
     };
     // An arm of a comparison.
-    if settings.ledger_page.is_some()
+    if settings.counters_file.is_some()
         && let Err(error) = lifeline::attend()
     {
         return fail(1, &reason(&error));
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
         print(&format!(
             "Serving {} on {} ({})\n",
             served.0,
-            args::url(address),
-            args::describe(strategy, &privileges)
+            cli::url(address),
+            cli::describe(strategy, &privileges)
         ));
     });
     match ran {
@@ -90,7 +90,7 @@ fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = lifeline::attend().and_then(|()| {
         run::serve_floor(root, paths, |address| {
-            print(&format!("The floor is on {}\n", args::url(address)));
+            print(&format!("The floor is on {}\n", cli::url(address)));
         })
     });
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)

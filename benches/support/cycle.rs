@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use arrayvec::ArrayVec;
 use miniweb::http::{Chunk, Connection, Limits, Moment, Now, Output, Step};
-use miniweb::ledger::Ledger;
 use miniweb::site::{File, Root, Site};
+use miniweb::syscall_stats::SyscallStats;
 
 /// What a load generator sends.
 pub const SMALL: &[u8] = b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\r\n";
@@ -92,7 +92,7 @@ pub fn sample_site() -> Site {
     Site::new(
         Arc::new(Root::Sample),
         Arc::default(),
-        Arc::new(Ledger::new("bench", false)),
+        Arc::new(SyscallStats::new("bench", false)),
         1024 * 1024,
     )
 }

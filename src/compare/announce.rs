@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::results::{Results, Turn};
 use super::terminal::{WIDTH, wrapped};
-use crate::human::counted;
+use crate::format::counted;
 
 /// Lines of at most 80 columns, each with its end.
 pub fn plan(results: &Results, expected: Duration) -> String {

@@ -15,8 +15,8 @@ use super::server::Server;
 use super::site::TestSite;
 use super::workloads::{self, Knobs};
 use super::{gate, process};
-use crate::ledger::{Call, Counters};
 use crate::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders, Tally};
+use crate::syscall_stats::{Call, Counters};
 
 /// What does not change from turn to turn.
 #[derive(Debug)]
@@ -76,25 +76,25 @@ impl Bench {
         windows: &Windows,
     ) -> io::Result<Round> {
         let server = self.start(contender)?;
-        let before_connections = server.account()?;
+        let before_connections = server.counters()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
         let memory =
-            server.account()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
+            server.counters()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
         load.run(windows.warm_up)?;
 
-        let (account, machine) = (server.account()?, process::Machine::now());
-        let calls = server.ledger.map(Calls::of);
+        let (counters, machine) = (server.counters()?, process::Machine::now());
+        let calls = server.stats.map(Calls::of);
         let tally = load.run(windows.measured)?;
-        let calls_now = server.ledger.map(Calls::of);
-        let (account_now, machine_now) = (server.account()?, process::Machine::now());
-        let cpu = account_now.cpu_since(&account);
+        let calls_now = server.stats.map(Calls::of);
+        let (account_now, machine_now) = (server.counters()?, process::Machine::now());
+        let cpu = account_now.cpu_since(&counters);
 
         // Not asked: in so quiet a time the answer itself would be most of what is seen. No task comes or goes now, so
         // that what the kernel tells of the living is all.
-        let idle_before = process::Account::of(server.pid, None);
+        let idle_before = process::CounterStorage::of(server.pid, None);
         let idle_began = Instant::now();
         std::thread::sleep(windows.idle);
-        let idle = process::Account::of(server.pid, None).cpu_since(&idle_before);
+        let idle = process::CounterStorage::of(server.pid, None).cpu_since(&idle_before);
         let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
 
         let server_cpu = Duration::from_micros(cpu.total_us());
@@ -116,7 +116,7 @@ impl Bench {
             would_blocks: calls
                 .zip(calls_now)
                 .map(|(then, now)| now.would_block - then.would_block),
-            context_switches: Some(account_now.switches_since(&account)),
+            context_switches: Some(account_now.switches_since(&counters)),
             memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
                 .then(|| memory / f64::from(workload.connections)),
             idle_cpu_share: Some(idle_cpu_share),
@@ -173,7 +173,7 @@ impl Bench {
     }
 }
 
-/// The ledger at one moment.
+/// The stats at one moment.
 struct Calls {
     made: [u64; Call::ALL.len()],
     would_block: u64,

@@ -12,7 +12,7 @@
 use super::metric::{Metric, significant};
 use super::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
 use super::statistics::median;
-use crate::human::counted;
+use crate::format::counted;
 
 /// Of all requests: a few connections may break on a busy machine, more is another workload.
 const ERROR_SHARE_MAX: f64 = 0.001;
@@ -70,7 +70,7 @@ pub enum Outcome {
 
 impl Check {
     /// Whether a cell that fails it may not be ranked by this metric. A client that is the slower side hides how fast
-    /// the server would be; what a request costs the server, its own account says all the same.
+    /// the server would be; what a request costs the server, its own counters says all the same.
     pub fn concerns(self, metric: Metric) -> bool {
         use Metric::{LatencyMedian, LatencyP99, LatencyP999, Throughput};
         self != Check::Client

@@ -17,7 +17,7 @@ use super::statistics::estimate;
 use super::svg::{Drawing, escape};
 use super::verdict::{noise, pairs, sentence};
 use super::winners::{Lead, crossovers, leads_at, wins};
-use crate::human::{self, counted};
+use crate::format::{self, counted};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -193,7 +193,7 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
     plot_section(
         out,
         "System calls per request",
-        "By the server's own ledger, each name in its shade.",
+        "By the server's own stats, each name in its shade.",
         each(bars::draw_syscalls),
     )?;
     // What is held tells nothing new with every load: the most that ask, and the most that do not.
@@ -380,7 +380,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
             "processor".to_owned(),
             format!("{}, {}", environment.cpu_model, counted(environment.cores, "core")),
         ),
-        ("memory".to_owned(), human::bytes(environment.memory_bytes)),
+        ("memory".to_owned(), format::bytes(environment.memory_bytes)),
         ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
         ("server on".to_owned(), core(environment.server_core)),
         ("load on".to_owned(), core(environment.client_core)),
@@ -435,13 +435,13 @@ fn load_words(load: &Workload) -> String {
         counted(load.connections, "connection"),
         format!("{} of them idle", load.idle_connections),
         format!("pipeline depth {}", load.pipeline_depth),
-        format!("{} of {}", load.path, human::bytes(load.body_bytes)),
+        format!("{} of {}", load.path, format::bytes(load.body_bytes)),
     ];
     words.extend(
         load.requests_per_connection.map(|count| format!("a new connection after {count}")),
     );
     words.extend(
-        load.reader_bytes_per_second.map(|speed| format!("read at {}/s", human::bytes(speed))),
+        load.reader_bytes_per_second.map(|speed| format!("read at {}/s", format::bytes(speed))),
     );
     words.join(", ")
 }

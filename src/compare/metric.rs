@@ -247,7 +247,7 @@ pub fn time(value_ns: f64) -> String {
 
 /// `17 B`, `1.2 KiB`
 pub fn bytes(value: f64) -> String {
-    crate::human::bytes(value.max(0.0).round() as u64)
+    crate::format::bytes(value.max(0.0).round() as u64)
 }
 
 #[cfg(test)]

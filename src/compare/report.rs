@@ -20,7 +20,7 @@ pub use super::progress::Progress;
 use super::results::Results;
 pub use super::terminal::print_tables;
 use super::{html, json};
-use crate::human::error_with;
+use crate::format::error_with;
 
 /// Makes sure that a report can be written there, and leaves what is there as it is.
 ///

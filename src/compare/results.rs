@@ -6,7 +6,7 @@
 //! # Laws
 //! - Complete: every figure of every report can be made again from one [`Results`], and from its JSON.
 //! - Raw: counts and totals of one round, never a rate. Whoever tells divides.
-//! - `None` means "not measured" (a foreign server keeps no ledger), which differs from a zero everywhere.
+//! - `None` means "not measured" (a foreign server keeps no stats), which differs from a zero everywhere.
 //! - Arms and workloads are named, and a name refers: no index has to be kept right across a partial run.
 //! - [`SCHEMA_VERSION`] rises when a field changes its meaning or goes away; a new one with a default may come.
 
@@ -249,7 +249,7 @@ pub struct Round {
     pub latency: Histogram,
     /// In an open loop, from the real send: the gap between the two is what coordinated omission hides.
     pub service_time: Option<Histogram>,
-    /// By the server's own ledger: the name of the call → how often it was made.
+    /// By the server's own stats: the name of the call → how often it was made.
     pub syscalls: Option<BTreeMap<String, u64>>,
     /// Calls among them that ended in EAGAIN: asked in vain.
     pub would_blocks: Option<u64>,
@@ -358,7 +358,7 @@ impl Cell {
         (!histograms.is_empty()).then(|| Histogram::merged(histograms))
     }
 
-    /// By name, the most frequent first; empty without a ledger. They are those of the round in the middle, or of the two that
+    /// By name, the most frequent first; empty without a stats. They are those of the round in the middle, or of the two that
     /// share it: so they add up to the median of all calls, which those of all rounds together would not.
     pub fn syscalls_per_request(&self) -> Vec<(&str, f64)> {
         let share = |count: u64, round: &Round| count as f64 / round.requests as f64;

@@ -19,7 +19,7 @@ use super::results::{
 };
 use super::workloads::Knobs;
 use super::{environment, gate, order};
-use crate::human::{counted, error_with};
+use crate::format::{counted, error_with};
 
 /// What is to be compared, and how.
 #[derive(Debug)]

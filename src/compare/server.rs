@@ -15,9 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::contender::{Contender, Origin};
 use super::cores::Cores;
 use super::lifeline::Lifeline;
-use super::process::Account;
+use super::process::CounterStorage;
 use super::site::TestSite;
-use crate::ledger::{Counters, PAGE_BYTES};
+use crate::syscall_stats::{Counters, PAGE_BYTES};
 
 /// A server that can be asked.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) pid: u32,
     /// None for one that keeps none.
-    pub(super) ledger: Option<&'static Counters>,
+    pub(super) stats: Option<&'static Counters>,
     child: Option<OwnChild>,
 }
 
@@ -51,10 +51,10 @@ impl Server {
     ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
             Origin::Foreign { address, pid, .. } => {
-                return Ok(Server { address: *address, pid: *pid, ledger: None, child: None });
+                return Ok(Server { address: *address, pid: *pid, stats: None, child: None });
             }
             Origin::Floor => (vec!["floor".to_owned()], None),
-            Origin::Strategy(arguments) => (arguments.clone(), Some(ledger_page()?)),
+            Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
         };
         let mut command = Command::new(program);
         let (lifeline, stdin) = Lifeline::pair()?;
@@ -70,7 +70,7 @@ impl Server {
                 command
                     .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
                     .args(LIMITS);
-                command.args(["--ledger-page", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
+                command.args(["--counters-file", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
             }
             None => {
                 command.args([&site.small.path, &site.large.path]);
@@ -89,13 +89,13 @@ impl Server {
             return Err(io::Error::other("it did not start"));
         };
         let pid = child.id();
-        let ledger =
-            page.map(|page| crate::server::common_account(File::from(page))).transpose()?;
+        let stats =
+            page.map(|page| crate::server::map_shared_counters(File::from(page))).transpose()?;
         // This end of what the child has for itself is closed with the command.
         Ok(Server {
             address,
             pid,
-            ledger,
+            stats,
             child: Some(OwnChild { process: child, lifeline, _stdout: stdout }),
         })
     }
@@ -103,9 +103,9 @@ impl Server {
 
 impl Server {
     /// What it has used until now.
-    pub(super) fn account(&self) -> io::Result<Account> {
+    pub(super) fn counters(&self) -> io::Result<CounterStorage> {
         let told = self.child.as_ref().map(|child| child.lifeline.ask()).transpose()?;
-        Ok(Account::of(self.pid, told))
+        Ok(CounterStorage::of(self.pid, told))
     }
 }
 
@@ -132,8 +132,8 @@ impl Drop for Server {
 }
 
 /// A page that only this process and the child that inherits it know.
-fn ledger_page() -> io::Result<OwnedFd> {
-    let page = memfd_create("ledger", MemfdFlags::ALLOW_SEALING)?;
+fn counters_file() -> io::Result<OwnedFd> {
+    let page = memfd_create("stats", MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::ftruncate(&page, PAGE_BYTES)?;
     fcntl_add_seals(&page, SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(page)

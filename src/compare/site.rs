@@ -92,7 +92,7 @@ impl TestSite {
     /// In words.
     pub(super) fn describe(&self) -> String {
         let file =
-            |file: &TestFile| format!("/{} ({})", file.path, crate::human::bytes(file.bytes));
+            |file: &TestFile| format!("/{} ({})", file.path, crate::format::bytes(file.bytes));
         // No load asks for a large file that isn't one.
         let names = match self.has_large() {
             true => format!("{} and {}", file(&self.small), file(&self.large)),

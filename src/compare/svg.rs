@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-pub use crate::human::escape_html as escape;
+pub use crate::format::escape_html as escape;
 
 /// From values to places on the page.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::results::*;
-use crate::human::counted;
+use crate::format::counted;
 
 /// A small generator (splitmix64): tests must not differ from run to run.
 pub struct Random(u64);

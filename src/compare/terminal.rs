@@ -15,7 +15,7 @@ use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use super::statistics::estimate;
 use super::verdict::{noise, pairs, sentence};
 use super::winners::{Lead, crossovers, leads_at, wins};
-use crate::human::counted;
+use crate::format::counted;
 
 /// The columns of every terminal.
 pub(super) const WIDTH: usize = 80;

@@ -14,7 +14,7 @@ use super::metric::{Better, Metric};
 use super::results::{Arm, Cell, Results, Workload};
 use super::statistics::ratio;
 use super::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
-use crate::human::{self, counted};
+use crate::format::{self, counted};
 
 /// Who leads at one point for one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +106,7 @@ impl Axis {
         match self {
             Axis::Connections => counted(workload.active_connections(), "connection"),
             Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
-            Axis::BodyBytes => format!("{} a file", human::bytes(workload.body_bytes)),
+            Axis::BodyBytes => format!("{} a file", format::bytes(workload.body_bytes)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::results::{Pacing, Workload, WorkloadKind};
 use super::site::{TestFile, TestSite};
-use crate::human::counted;
+use crate::format::counted;
 
 /// How their names begin.
 pub const NAMES: [&str; 7] = [
@@ -111,7 +111,7 @@ fn large_file(site: &TestSite) -> Workload {
     Workload {
         name: "large-file".to_owned(),
         kind: WorkloadKind::LargeFile,
-        title: format!("large file ({}), 8 connections", crate::human::bytes(site.large.bytes)),
+        title: format!("large file ({}), 8 connections", crate::format::bytes(site.large.bytes)),
         ..keep_alive(8, &site.large)
     }
 }

@@ -18,9 +18,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::format;
 use crate::http::{Exchange, Now};
-use crate::human;
-use crate::ledger::{Call, Ledger};
+use crate::syscall_stats::{Call, SyscallStats};
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +70,12 @@ pub struct LogWriter {
 }
 
 impl AccessLog {
-    /// A log of `format`, and the writer of its lines, who enters his writes in `ledger`.
-    pub fn start(format: LogFormat, ledger: &Ledger) -> (AccessLog, LogWriter) {
+    /// A log of `format`, and the writer of its lines, who enters his writes in `stats`.
+    pub fn start(format: LogFormat, stats: &SyscallStats) -> (AccessLog, LogWriter) {
         let sink = Arc::new(Sink::default());
         let thread = (format != LogFormat::None).then(|| {
-            let (sink, ledger) = (sink.clone(), ledger.clone());
-            std::thread::spawn(move || sink.write_out(&ledger))
+            let (sink, stats) = (sink.clone(), stats.clone());
+            std::thread::spawn(move || sink.write_out(&stats))
         });
         (AccessLog { format, sink: sink.clone() }, LogWriter { sink, thread })
     }
@@ -120,7 +120,7 @@ impl Sink {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn write_out(&self, ledger: &Ledger) {
+    fn write_out(&self, stats: &SyscallStats) {
         let (mut lines, mut is_torn) = (Vec::new(), false);
         loop {
             let mut state = self.lock();
@@ -138,7 +138,7 @@ impl Sink {
             self.drained.notify_all();
             drop(state);
             if !lines.is_empty() {
-                ledger.count(Call::WriteLog);
+                stats.count(Call::WriteLog);
             }
             if is_torn && !lines.is_empty() {
                 lines.insert(0, b'\n');
@@ -209,8 +209,8 @@ fn short_line(
     write!(
         out,
         "  {}  {}",
-        human::bytes(exchange.body_bytes),
-        human::time(now.moment.since(exchange.started))
+        format::bytes(exchange.body_bytes),
+        format::time(now.moment.since(exchange.started))
     )?;
     if let Some(peer) = peer {
         write!(out, "  {peer}")?;
@@ -250,7 +250,7 @@ fn json_line(
 ) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":", exchange.status.code())?;
-    human::json_string(out, &exchange.request_line);
+    format::json_string(out, &exchange.request_line);
     let micros = now.moment.since(exchange.started).as_micros();
     write!(
         out,
@@ -263,7 +263,7 @@ fn json_line(
     for (name, value) in [("referer", &exchange.referer), ("user_agent", &exchange.user_agent)] {
         if let Some(value) = value {
             write!(out, ",\"{name}\":")?;
-            human::json_string(out, value);
+            format::json_string(out, value);
         }
     }
     out.extend_from_slice(b"}\n");

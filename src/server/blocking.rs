@@ -8,22 +8,22 @@
 //! ```
 //!
 //! The code that serves is the straightest of all: no state but where it stands. The price is a flow of control for
-//! each connection, busy or idle, or else to serve only as many as there are. Deadlines are socket timeouts.
+//! each connection, busy or idle, or else to serve only as many as there are. TimerQueue are socket timeouts.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::clock::Pace;
-use super::door::REST;
-use super::drive::{Client, Drive, Readable, drive_in_time};
-use super::fork::{Children, cut_by_parent, told_by_parent};
+use super::acceptor::ACCEPT_BACKOFF;
+use super::clock::ClockMode;
+use super::drive::{Client, Drive, ReadState, drive_with_timeout};
+use super::fork::{Children, aborted_by_parent, shut_down_by_parent};
 use super::listen::{Accepted, Listener};
-use super::live::Live;
-use super::stop::Stop;
+use super::live_connections::LiveConnections;
+use super::shutdown_signal::ShutdownSignal;
 use super::worker::{Shared, Worker};
 use crate::http::CloseReason;
-use crate::ledger::{Call, Ledger};
+use crate::syscall_stats::{Call, SyscallStats};
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
 struct Blocking {
     listener: Listener,
     shared: Shared,
-    live: Live,
+    live: LiveConnections,
     /// Workers whose thread has ended: what they remember serves the next.
     resting: Mutex<Vec<Worker>>,
     stopping: Arc<AtomicBool>,
@@ -55,7 +55,7 @@ struct Blocking {
 pub(super) fn run(
     listener: Listener,
     shared: Shared,
-    stop: Stop,
+    stop: ShutdownSignal,
     model: Model,
     tell: impl FnOnce(),
 ) -> io::Result<()> {
@@ -63,11 +63,12 @@ pub(super) fn run(
     let server = Arc::new(Blocking {
         listener,
         shared,
-        live: Live::default(),
+        live: LiveConnections::default(),
         resting: Mutex::default(),
         stopping,
     });
-    let children = Children::new(Ledger::new("reaper", false).in_common(server.shared.account))?;
+    let children =
+        Children::new(SyscallStats::new("reaper", false).with_shared(server.shared.counters))?;
     std::thread::spawn({
         let (server, children) = (server.clone(), children.clone());
         move || {
@@ -123,8 +124,8 @@ impl Blocking {
         while let Some(client) = self.accept(&mut acceptor) {
             let registered = self.live.enter(client.socket());
             let server = self.clone();
-            acceptor.ledger.count(Call::Spawn);
-            acceptor.ledger.tell(client.id, format_args!("a thread of its own"));
+            acceptor.stats.count(Call::Spawn);
+            acceptor.stats.trace(client.id, format_args!("a thread of its own"));
             let spawned = std::thread::Builder::new().spawn(move || {
                 let rested = server.resting().pop();
                 let mut worker =
@@ -135,10 +136,8 @@ impl Blocking {
             });
             if let Err(error) = spawned {
                 // The connection went with its closure. The system has no thread to give.
-                acceptor
-                    .ledger
-                    .tell_of_worker(format_args!("spawn: {error}; it rests for a moment"));
-                std::thread::sleep(REST);
+                acceptor.stats.trace_worker(format_args!("spawn: {error}; it rests for a moment"));
+                std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
     }
@@ -146,14 +145,14 @@ impl Blocking {
     fn accept_and_fork(&self, children: &Children) {
         let mut worker = self.worker("process", super::CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
-            let forked = children.fork(client, &self.listener, &worker.ledger.clone(), |client| {
+            let forked = children.fork(client, &self.listener, &worker.stats.clone(), |client| {
                 let log_writer = worker.start_log_of_its_own();
                 self.serve(client, &mut worker);
                 log_writer.finish();
             });
             if let Err(error) = forked {
-                worker.ledger.tell_of_worker(format_args!("fork: {error}; it rests for a moment"));
-                std::thread::sleep(REST);
+                worker.stats.trace_worker(format_args!("fork: {error}; it rests for a moment"));
+                std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
     }
@@ -161,20 +160,20 @@ impl Blocking {
     /// Waits for a connection and a place for it; None when the server is to stop.
     fn accept(&self, worker: &mut Worker) -> Option<Client> {
         while !self.stopping.load(Ordering::Acquire) {
-            let Some(slot) = self.shared.slots.take() else {
-                std::thread::sleep(REST);
+            let Some(permit) = self.shared.connection_limit.try_acquire() else {
+                std::thread::sleep(ACCEPT_BACKOFF);
                 continue;
             };
-            match self.listener.accept(&worker.ledger) {
+            match self.listener.accept(&worker.stats) {
                 Accepted::Connection(socket, peer) => {
-                    return Some(worker.welcome(socket, peer, slot));
+                    return Some(worker.new_client(socket, peer, permit));
                 }
-                Accepted::Nobody => {}
+                Accepted::WouldBlock => {}
                 Accepted::Exhausted(errno) => {
                     worker
-                        .ledger
-                        .tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
-                    std::thread::sleep(REST);
+                        .stats
+                        .trace_worker(format_args!("accept: {errno}; it rests for a moment"));
+                    std::thread::sleep(ACCEPT_BACKOFF);
                 }
             }
         }
@@ -187,20 +186,20 @@ impl Blocking {
         let mut outcome = Drive::Yielded;
         while outcome != Drive::Closed {
             let now = *worker.clock.now();
-            if self.stopping.load(Ordering::Acquire) || told_by_parent() {
-                client.stop(&now);
+            if self.stopping.load(Ordering::Acquire) || shut_down_by_parent() {
+                client.graceful_shutdown(&now);
             }
-            if cut_by_parent() {
+            if aborted_by_parent() {
                 client.connection.fail(CloseReason::Stopping);
             }
-            client.be_patient(&now, &mut patience, &worker.ledger);
-            client.readable = Readable::Yes;
-            outcome = drive_in_time(&mut client, worker, &now);
+            client.set_recv_timeout(&now, &mut patience, &worker.stats);
+            client.readable = ReadState::MaybeReadable;
+            outcome = drive_with_timeout(&mut client, worker, &now);
         }
     }
 
     fn worker(&self, name: &str, cache_bytes_max: u64) -> Worker {
-        Worker::new(&self.shared, name, Pace::Always, cache_bytes_max)
+        Worker::new(&self.shared, name, ClockMode::Live, cache_bytes_max)
     }
 
     fn resting(&self) -> MutexGuard<'_, Vec<Worker>> {

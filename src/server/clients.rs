@@ -5,9 +5,9 @@
 
 use slab::Slab;
 
-use super::deadlines::Deadlines;
-use super::door::oldest_idle;
-use super::drive::{Client, Drive, Readable, drive, drive_in_time};
+use super::acceptor::oldest_idle;
+use super::drive::{Client, Drive, ReadState, drive, drive_with_timeout};
+use super::timer_queue::TimerQueue;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
 
@@ -17,13 +17,13 @@ pub(super) struct Clients {
     slab: Slab<Client>,
     /// Keys of those that yielded.
     ready: Vec<usize>,
-    deadlines: Deadlines,
+    timer_queue: TimerQueue,
     pub(super) worker: Worker,
 }
 
 impl Clients {
     pub(super) fn new(worker: Worker) -> Clients {
-        Clients { slab: Slab::new(), ready: Vec::new(), deadlines: Deadlines::default(), worker }
+        Clients { slab: Slab::new(), ready: Vec::new(), timer_queue: TimerQueue::default(), worker }
     }
 
     /// Takes a connection in and serves it. None if it is over by then.
@@ -34,9 +34,9 @@ impl Clients {
     }
 
     /// The kernel says that there is something to read, or an end.
-    pub(super) fn set_readable(&mut self, key: usize, readable: Readable) {
+    pub(super) fn set_readable(&mut self, key: usize, readable: ReadState) {
         if let Some(client) = self.slab.get_mut(key)
-            && client.readable != Readable::ToTheEnd
+            && client.readable != ReadState::ReadClosed
         {
             client.readable = readable;
         }
@@ -64,7 +64,7 @@ impl Clients {
             Drive::Blocked => {}
         }
         if let Some(deadline) = client.connection.deadline() {
-            self.deadlines.schedule(key, deadline);
+            self.timer_queue.schedule(key, deadline);
         }
     }
 
@@ -75,10 +75,10 @@ impl Clients {
         }
     }
 
-    /// Somebody else has woken the worker: another worker that needs room, or helpers that made answers. A connection
+    /// Somebody else has woken the worker: another worker that needs room, or offload that made answers. A connection
     /// that ended meanwhile has no use for its own.
     pub(super) fn serve_others(&mut self) {
-        if self.worker.is_room_wanted() {
+        if self.worker.is_eviction_requested() {
             self.evict_idle();
         }
         for (id, done) in self.worker.finished() {
@@ -91,15 +91,15 @@ impl Clients {
     }
 
     /// Tells those whose time is over.
-    pub(super) fn meet_deadlines(&mut self) {
+    pub(super) fn expire_timers(&mut self) {
         let now = *self.worker.clock.now();
         while let Some(key) =
-            self.deadlines.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline())
+            self.timer_queue.pop_due(now.moment, |key| self.slab.get(key)?.connection.deadline())
         {
             // The kernel says "writable" only when a third of some megabytes is free again; a reader that took less has made
             // progress all the same. And what can be read it may not have told yet. A try shows both.
-            self.set_readable(key, Readable::Yes);
-            self.serve_by(key, |client, worker| drive_in_time(client, worker, &now));
+            self.set_readable(key, ReadState::MaybeReadable);
+            self.serve_by(key, |client, worker| drive_with_timeout(client, worker, &now));
         }
     }
 
@@ -114,16 +114,16 @@ impl Clients {
     }
 
     /// Lets everyone finish.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn graceful_shutdown(&mut self) {
         let now = *self.worker.clock.now();
         for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            self.slab[key].stop(&now);
+            self.slab[key].graceful_shutdown(&now);
             self.serve(key);
         }
     }
 
     /// Ends those that have not finished in time.
-    pub(super) fn cut(&mut self) {
+    pub(super) fn abort(&mut self) {
         for key in self.slab.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             self.end(key, CloseReason::Stopping);
         }
@@ -146,9 +146,9 @@ impl Clients {
     }
 
     /// When the loop has to come back by itself: at once if somebody yielded, or at the next deadline.
-    pub(super) fn next_look(&mut self) -> Option<Moment> {
+    pub(super) fn next_timeout(&mut self) -> Option<Moment> {
         if self.ready.is_empty() {
-            self.deadlines.next()
+            self.timer_queue.next()
         } else {
             Some(self.worker.clock.now().moment)
         }

@@ -13,21 +13,21 @@ pub struct Clock {
     now: Now,
     /// When the Date changes; before that the wall clock isn't asked.
     next_second: Moment,
-    pace: Pace,
+    pace: ClockMode,
 }
 
 /// When the clock moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum ClockMode {
     /// At each [`Clock::tick`] only.
-    Turns,
+    Cached,
     /// Whenever it is looked at.
-    Always,
+    Live,
 }
 
 impl Clock {
     /// A clock that shows the present moment.
-    pub fn new(pace: Pace) -> Clock {
+    pub fn new(pace: ClockMode) -> Clock {
         let now = Now::new(read_monotonic(), UNIX_EPOCH);
         let mut clock = Clock { now, next_second: now.moment, pace };
         clock.tick();
@@ -48,14 +48,14 @@ impl Clock {
 
     /// The moment.
     pub fn now(&mut self) -> &Now {
-        if self.pace == Pace::Always {
+        if self.pace == ClockMode::Live {
             self.tick();
         }
         &self.now
     }
 }
 
-/// The clock that an [`Alarm`](super::alarm::Alarm) goes by, too.
+/// The clock that an [`TimerFd`](super::timer_fd::TimerFd) goes by, too.
 fn read_monotonic() -> Moment {
     let time = clock_gettime(ClockId::Monotonic);
     // It has no negative readings, and fewer nanoseconds than a second.

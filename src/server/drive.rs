@@ -4,7 +4,7 @@
 //! write, and a comparison measures nothing but the way of waiting. It works on blocking and non-blocking
 //! sockets alike: on a blocking one a call that "would block" is one whose timeout has passed.
 //!
-//! The one exception is a slow file system: a loop that must not wait for it has files read by helpers, and sends what they
+//! The one exception is a slow file system: a loop that must not wait for it has files read by offload, and sends what they
 //! bring. Where nobody else is held up, sendfile waits for it.
 
 use std::net::IpAddr;
@@ -18,11 +18,11 @@ use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use super::helpers::Done;
-use super::worker::{Slot, Worker};
+use super::offload::Completion;
+use super::worker::{ConnectionPermit, Worker};
 use crate::http::{Chunk, CloseReason, Closing, Connection, Now, Output, Step};
-use crate::ledger::{Call, ConnectionId, Ledger};
 use crate::site;
+use crate::syscall_stats::{Call, ConnectionId, SyscallStats};
 
 /// Steps before another connection gets its turn: enough for an ordinary exchange, few enough that a fast
 /// reader of a large file does not keep the others waiting.
@@ -38,20 +38,20 @@ pub struct Client {
     /// Its number in the trace.
     pub id: ConnectionId,
     /// Whether a recv may bring something. Set by the strategy, cleared when the socket is drained.
-    pub readable: Readable,
+    pub readable: ReadState,
     /// The protocol.
     pub connection: Connection<site::File>,
     /// Shared with those who may have to wake a thread that sleeps in it.
     pub(super) socket: Arc<OwnedFd>,
     pub(super) address: Option<IpAddr>,
-    pub(super) slot: Slot,
+    pub(super) permit: ConnectionPermit,
     /// What it waits for.
-    pub(super) asked: Asked,
+    pub(super) asked: PendingJob,
 }
 
 /// What a helper was asked for. The mark lives as long as the connection that wants it.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum PendingJob {
     Nothing,
     Reply(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
     Bytes(#[expect(dead_code, reason = "it is its life that tells")] Arc<()>),
@@ -59,13 +59,13 @@ pub(super) enum Asked {
 
 /// What is known of a socket's receiving side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readable {
+pub enum ReadState {
     /// It is drained until the strategy learns otherwise.
-    No,
+    Drained,
     /// There may be something; a read that fills less than its buffer takes the last of it.
-    Yes,
+    MaybeReadable,
     /// The peer has closed its side: there is an end to be read, which a short read doesn't show.
-    ToTheEnd,
+    ReadClosed,
 }
 
 /// Where [`drive`] left a connection.
@@ -94,25 +94,25 @@ impl Client {
     }
 
     /// Takes what a helper has done for it.
-    pub fn take(&mut self, done: Done, now: &Now) {
-        self.asked = Asked::Nothing;
+    pub fn take(&mut self, done: Completion, now: &Now) {
+        self.asked = PendingJob::Nothing;
         match done {
-            Done::Reply(finished) => self.connection.complete(finished, now),
-            Done::Read(Ok(bytes)) if bytes.is_empty() => {
+            Completion::Reply(finished) => self.connection.complete(finished, now),
+            Completion::Read(Ok(bytes)) if bytes.is_empty() => {
                 self.connection.fail(CloseReason::FileTruncated)
             }
-            Done::Read(Ok(bytes)) => self.connection.fill(bytes),
-            Done::Read(Err(_)) => self.connection.fail(CloseReason::Failed),
+            Completion::Read(Ok(bytes)) => self.connection.fill(bytes),
+            Completion::Read(Err(_)) => self.connection.fail(CloseReason::Failed),
         }
     }
 
     /// Closes the socket and keeps the place.
-    pub fn into_slot(self) -> Slot {
-        self.slot
+    pub fn into_permit(self) -> ConnectionPermit {
+        self.permit
     }
 
     /// The server is stopping: what has arrived is answered, and then the input ends.
-    pub fn stop(&mut self, now: &Now) {
+    pub fn graceful_shutdown(&mut self, now: &Now) {
         let is_newcomer = self.connection.is_newcomer();
         self.connection.graceful_shutdown(now);
         if is_newcomer {
@@ -120,12 +120,12 @@ impl Client {
         }
         // It can only fail if the peer is gone, which the next read shows.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
-        self.readable = Readable::ToTheEnd;
+        self.readable = ReadState::ReadClosed;
     }
 
     /// Lets a recv on a blocking socket wait until the deadline and no longer. `set` is what it waits now: most requests leave
     /// it as it is. A send waits for a part of its patience each time, and needs no telling.
-    pub fn be_patient(&self, now: &Now, set: &mut Duration, ledger: &Ledger) {
+    pub fn set_recv_timeout(&self, now: &Now, set: &mut Duration, stats: &SyscallStats) {
         let Some(deadline) =
             self.connection.deadline().filter(|_| self.connection.step() != Step::Send)
         else {
@@ -137,7 +137,7 @@ impl Client {
         let time = deadline.since(now.moment).as_micros();
         let time = Duration::from_millis((time.div_ceil(STEP_MS * 1000).max(1) * STEP_MS) as u64);
         if time != *set {
-            ledger.count(Call::Setsockopt);
+            stats.count(Call::Setsockopt);
             // If it fails the socket is broken, which the next read shows.
             let _ = rustix::net::sockopt::set_socket_timeout(
                 &self.socket,
@@ -159,7 +159,7 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
             outcome
         }
         Err(_) => {
-            worker.ledger.tell(client.id, format_args!("close: the server panicked"));
+            worker.stats.trace(client.id, format_args!("close: the server panicked"));
             worker.spare = Output::default();
             Drive::Closed
         }
@@ -168,7 +168,7 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> Drive {
 
 /// [`drive`]s a client whose time may have been over at `now`. Late is only who was so before a try to read and write, and is
 /// so after it: what came in time counts, though the server may be late to see it.
-pub fn drive_in_time(client: &mut Client, worker: &mut Worker, now: &Now) -> Drive {
+pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -> Drive {
     let outcome = drive(client, worker);
     let is_late = client.connection.deadline().is_some_and(|deadline| deadline <= now.moment);
     if outcome == Drive::Closed || !is_late {
@@ -181,7 +181,7 @@ pub fn drive_in_time(client: &mut Client, worker: &mut Worker, now: &Now) -> Dri
 fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
-            Step::Send if matches!(client.asked, Asked::Bytes(_)) || fetch(client, worker) => {
+            Step::Send if matches!(client.asked, PendingJob::Bytes(_)) || fetch(client, worker) => {
                 ControlFlow::Break(Drive::Blocked)
             }
             Step::Send => send(client, worker),
@@ -189,7 +189,7 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                 process_input(client, worker, 0);
                 ControlFlow::Continue(())
             }
-            Step::Receive if client.readable != Readable::No => {
+            Step::Receive if client.readable != ReadState::Drained => {
                 receive(client, worker, RecvFlags::empty())
             }
             Step::Receive | Step::Wait => ControlFlow::Break(Drive::Blocked),
@@ -201,8 +201,8 @@ fn take_steps(client: &mut Client, worker: &mut Worker) -> Drive {
                 ControlFlow::Continue(())
             }
             Step::HalfClose => {
-                worker.ledger.count(Call::Shutdown);
-                worker.ledger.tell(client.id, format_args!("shutdown of the sending side"));
+                worker.stats.count(Call::Shutdown);
+                worker.stats.trace(client.id, format_args!("shutdown of the sending side"));
                 match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
                     Ok(()) => client.connection.half_closed(worker.clock.now()),
                     Err(_) => client.connection.fail(CloseReason::Failed),
@@ -238,19 +238,19 @@ fn fail(client: &mut Client, errno: Errno) -> ControlFlow<Drive> {
 fn receive(client: &mut Client, worker: &mut Worker, flags: RecvFlags) -> ControlFlow<Drive> {
     let received =
         rustix::net::recv(&client.socket, &mut worker.scratch[..], flags).map(|(length, _)| length);
-    worker.ledger.transfer(Call::Recv, client.id, received);
+    worker.stats.transfer(Call::Recv, client.id, received);
     match received {
         Ok(0) => client.connection.end_of_input(),
         Ok(length) => {
             worker.moved_bytes += length as u64;
-            if length < worker.scratch.len() && client.readable == Readable::Yes {
-                client.readable = Readable::No;
+            if length < worker.scratch.len() && client.readable == ReadState::MaybeReadable {
+                client.readable = ReadState::Drained;
             }
             process_input(client, worker, length);
         }
         Err(errno) => {
             if errno == Errno::AGAIN {
-                client.readable = Readable::No;
+                client.readable = ReadState::Drained;
             }
             return fail(client, errno);
         }
@@ -264,7 +264,7 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let deferred =
         client.connection.receive(&worker.scratch[..length], worker.clock.now(), &mut worker.site);
     if let Some(deferred) = deferred
-        && let Some(finished) = worker.delegate(client, deferred)
+        && let Some(finished) = worker.offload(client, deferred)
     {
         client.connection.complete(finished, worker.clock.now());
     }
@@ -272,7 +272,7 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
 
 /// Has the next bytes of a file read by a helper, where this loop must not wait for them. False if nothing has to be waited for.
 fn fetch(client: &mut Client, worker: &mut Worker) -> bool {
-    if !worker.site.is_elsewhere() {
+    if !worker.site.is_offloaded() {
         return false;
     }
     match client.connection.output().next_file() {
@@ -327,7 +327,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
                     (Call::Sendmsg, rustix::net::sendmsg(&client.socket, many, no_control, flags))
                 }
             };
-            worker.ledger.transfer(call, client.id, sent);
+            worker.stats.transfer(call, client.id, sent);
             (sent, Offered::Memory { bytes: slices.iter().map(|slice| slice.len()).sum() })
         }
         Chunk::File { file, range } => {
@@ -335,7 +335,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
             let mut offset = range.start;
             let sent =
                 rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count as usize);
-            worker.ledger.transfer(Call::Sendfile, client.id, sent);
+            worker.stats.transfer(Call::Sendfile, client.id, sent);
             (sent, Offered::File)
         }
     }
@@ -343,12 +343,12 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
 
 fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     if closing.reset {
-        worker.ledger.count(Call::Setsockopt);
+        worker.stats.count(Call::Setsockopt);
         // If it fails the peer gets an ordinary close: nothing is lost.
         let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
     }
-    worker.ledger.count(Call::Close);
-    worker.ledger.tell(client.id, format_args!("close: {}", closing.reason));
+    worker.stats.count(Call::Close);
+    worker.stats.trace(client.id, format_args!("close: {}", closing.reason));
     let (now, address) = (worker.clock.now(), client.address);
     client.connection.abandon(|exchange| worker.log.record(&exchange, address, now));
 }

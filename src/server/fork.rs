@@ -1,6 +1,6 @@
 //! A process for each connection: forking them, reaping them, stopping them.
 //!
-//! The only unsafe code of the program is here: fork itself, and the page on which a family keeps one account.
+//! The only unsafe code of the program is here: fork itself, and the page on which a family keeps one counters.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,29 +15,29 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 
 use super::drive::Client;
-use super::worker::Slot;
-use crate::ledger::{Call, Counters, Ledger};
+use super::worker::ConnectionPermit;
+use crate::syscall_stats::{Call, Counters, SyscallStats};
 
 /// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as
 /// Ctrl-C at a terminal sends it to all of them, ends a process at once.
-const TELLS_CHILD: i32 = SIGUSR1;
+const SHUTDOWN_SIGNAL: i32 = SIGUSR1;
 /// How it tells those that have not finished in time to end: each has a line of the log to write of what it cuts.
-const CUTS_CHILD: i32 = SIGUSR2;
+const ABORT_SIGNAL: i32 = SIGUSR2;
 
 /// Set in a child that was told. The handlers are registered before any fork and never taken back: what a child inherits of
 /// another thread's work on the registry is locked for good.
-static TOLD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static SHUTDOWN_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// The same for one that is to end.
-static CUT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static ABORT_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Whether this process is a child whose parent told it to finish.
-pub(super) fn told_by_parent() -> bool {
-    TOLD.get().is_some_and(|told| told.load(Ordering::Acquire))
+pub(super) fn shut_down_by_parent() -> bool {
+    SHUTDOWN_REQUESTED.get().is_some_and(|told| told.load(Ordering::Acquire))
 }
 
 /// Whether this process is a child that has not finished in time.
-pub(super) fn cut_by_parent() -> bool {
-    CUT.get().is_some_and(|cut| cut.load(Ordering::Acquire))
+pub(super) fn aborted_by_parent() -> bool {
+    ABORT_REQUESTED.get().is_some_and(|cut| cut.load(Ordering::Acquire))
 }
 
 /// The children that live, each with its place.
@@ -46,19 +46,25 @@ pub(super) struct Children(Arc<Family>);
 
 #[derive(Debug, Default)]
 struct Family {
-    living: Mutex<HashMap<Pid, Slot>>,
+    living: Mutex<HashMap<Pid, ConnectionPermit>>,
     one_gone: Condvar,
 }
 
 impl Children {
     /// No children yet, and a thread that reaps them as soon as they end, so that none stays a zombie.
-    /// Its calls are entered in `ledger`.
-    pub(super) fn new(ledger: Ledger) -> io::Result<Children> {
+    /// Its calls are entered in `stats`.
+    pub(super) fn new(stats: SyscallStats) -> io::Result<Children> {
         let family = Arc::new(Family::default());
         let (wakes, mut sleeper) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, wakes)?;
-        signal_hook::flag::register(TELLS_CHILD, TOLD.get_or_init(Arc::default).clone())?;
-        signal_hook::flag::register(CUTS_CHILD, CUT.get_or_init(Arc::default).clone())?;
+        signal_hook::flag::register(
+            SHUTDOWN_SIGNAL,
+            SHUTDOWN_REQUESTED.get_or_init(Arc::default).clone(),
+        )?;
+        signal_hook::flag::register(
+            ABORT_SIGNAL,
+            ABORT_REQUESTED.get_or_init(Arc::default).clone(),
+        )?;
         std::thread::spawn({
             let family = family.clone();
             move || {
@@ -68,10 +74,10 @@ impl Children {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                         Ok(0) | Err(_) => return,
                     };
-                    ledger.count(Call::Recv);
+                    stats.count(Call::Recv);
                     // The handler of each signal sent one byte.
-                    (0..signals).for_each(|_| ledger.count(Call::Send));
-                    family.reap(&ledger);
+                    (0..signals).for_each(|_| stats.count(Call::Send));
+                    family.reap(&stats);
                 }
             }
         });
@@ -84,19 +90,19 @@ impl Children {
         &self,
         client: Client,
         listener: impl AsFd,
-        ledger: &Ledger,
+        stats: &SyscallStats,
         serve: impl FnOnce(Client),
     ) -> io::Result<()> {
-        ledger.count(Call::Fork);
-        ledger.tell(client.id, format_args!("fork"));
+        stats.count(Call::Fork);
+        stats.trace(client.id, format_args!("fork"));
         // Held until the child is entered: it may end before fork returns here.
         let mut living = self.0.lock();
         let forked = fork_without(listener.as_fd())?;
         // The parent's copy of the connection, or the child's of the listener.
-        ledger.count(Call::Close);
+        stats.count(Call::Close);
         match forked {
             Forked::Parent(child) => {
-                living.insert(child, client.into_slot());
+                living.insert(child, client.into_permit());
                 Ok(())
             }
             Forked::Child => {
@@ -145,10 +151,10 @@ impl Children {
 }
 
 impl Family {
-    fn reap(&self, ledger: &Ledger) {
+    fn reap(&self, stats: &SyscallStats) {
         let mut living = self.lock();
         let reap_one = || {
-            ledger.count(Call::Reap);
+            stats.count(Call::Reap);
             waitpid(None, WaitOptions::NOHANG)
         };
         while let Ok(Some((child, _))) = reap_one() {
@@ -157,7 +163,7 @@ impl Family {
         self.one_gone.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, ConnectionPermit>> {
         // An insert or a remove either happened or not: there is no half of one to see.
         self.living.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -188,19 +194,19 @@ fn fork_without(listener: BorrowedFd<'_>) -> io::Result<Forked> {
     }
 }
 
-/// The account on `page`, which all who have that file keep together: the workers of this process, its
+/// The counters on `page`, which all who have that file keep together: the workers of this process, its
 /// children, and whoever started it and wants to know. It stays for good: a page for each server that is started.
 ///
 /// # Errors
 /// The system's; a file that is too short is refused.
 #[allow(unsafe_code)]
-pub fn common_account(page: File) -> io::Result<&'static Counters> {
+pub fn map_shared_counters(page: File) -> io::Result<&'static Counters> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     let length = size_of::<Counters>();
     if page.metadata()?.len() < length as u64 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "the page for the ledger is too short",
+            "the page for the stats is too short",
         ));
     }
     // SAFETY: a new mapping, at an address of the kernel's choice, that overlaps nothing.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::ledger::{Call, Ledger};
+use crate::syscall_stats::{Call, SyscallStats};
 
 /// Connections that may wait to be accepted. A std or mio listener asks for 128, and under churn that alone
 /// costs one-second SYN retries; the kernel takes the lesser of this and net.core.somaxconn (4,096).
@@ -20,17 +20,17 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     fd: OwnedFd,
     address: SocketAddr,
-    waiting: Waiting,
-    holder: Holder,
+    waiting: SocketMode,
+    ownership: Ownership,
 }
 
 /// How the calls on a socket wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub enum SocketMode {
     /// They don't: EAGAIN.
-    Never,
+    NonBlocking,
     /// They block, each at most this long: EAGAIN then, too.
-    AtMost {
+    Blocking {
         /// For accept and the first recv of a connection, which inherits it.
         receive: Duration,
         /// For a send.
@@ -40,11 +40,11 @@ pub enum Waiting {
 
 /// Whose the socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+enum Ownership {
     /// This program's: with it the port ends.
-    Us,
+    Owned,
     /// Whoever started this program and will start the next: others may accept from it, now and later.
-    Another,
+    Inherited,
 }
 
 /// What an attempt to accept brought.
@@ -53,7 +53,7 @@ pub enum Accepted {
     /// A connection.
     Connection(OwnedFd, Option<SocketAddr>),
     /// Nobody waits, or a signal came while this did.
-    Nobody,
+    WouldBlock,
     /// Somebody waits, but can't be let in: mostly the system has no descriptor or memory left. To try again at once would spin.
     Exhausted(Errno),
 }
@@ -64,7 +64,11 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: the port is in use, the address is not this machine's, no permission.
-    pub fn bind(address: SocketAddr, waiting: Waiting, count: usize) -> io::Result<Vec<Listener>> {
+    pub fn bind(
+        address: SocketAddr,
+        waiting: SocketMode,
+        count: usize,
+    ) -> io::Result<Vec<Listener>> {
         // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the same port
         // would not be an error but get every other connection. It is set before the others are bound.
         let first = bind_one(address, false)?;
@@ -76,7 +80,10 @@ impl Listener {
             }
             sockets.push(bind_one(address, true)?);
         }
-        sockets.into_iter().map(|socket| Listener::open(socket, waiting, Holder::Us)).collect()
+        sockets
+            .into_iter()
+            .map(|socket| Listener::open(socket, waiting, Ownership::Owned))
+            .collect()
     }
 
     /// The listeners that whoever started this program has passed (LISTEN_FDS, see sd_listen_fds(3)), at least
@@ -84,7 +91,7 @@ impl Listener {
     ///
     /// # Errors
     /// What was passed is no listening TCP socket.
-    pub fn passed(waiting: Waiting, count: usize) -> io::Result<Option<Vec<Listener>>> {
+    pub fn passed(waiting: SocketMode, count: usize) -> io::Result<Option<Vec<Listener>>> {
         let mut passed = listenfd::ListenFd::from_env();
         let sockets = (0..passed.len())
             .map(|n| passed.take_tcp_listener(n).map(|socket| socket.map(Socket::from)));
@@ -94,38 +101,38 @@ impl Listener {
         }
         let needed = sockets.iter().cycle().take(count.max(sockets.len()));
         let listeners =
-            needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Holder::Another));
+            needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Ownership::Inherited));
         listeners.collect::<io::Result<Vec<Listener>>>().map(Some)
     }
 
-    fn open(socket: Socket, waiting: Waiting, holder: Holder) -> io::Result<Listener> {
+    fn open(socket: Socket, waiting: SocketMode, ownership: Ownership) -> io::Result<Listener> {
         // Threads that sleep in a listener of their own are woken by shutting it down. That of another must go on:
         // they look up now and then.
         const LOOK_UP: Duration = Duration::from_millis(500);
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let waiting = match (waiting, holder) {
-            (Waiting::AtMost { receive, send }, Holder::Another) => {
-                Waiting::AtMost { receive: receive.min(LOOK_UP), send }
+        let waiting = match (waiting, ownership) {
+            (SocketMode::Blocking { receive, send }, Ownership::Inherited) => {
+                SocketMode::Blocking { receive: receive.min(LOOK_UP), send }
             }
             (waiting, _) => waiting,
         };
-        socket.set_nonblocking(waiting == Waiting::Never)?;
-        if let Waiting::AtMost { receive, send } = waiting {
+        socket.set_nonblocking(waiting == SocketMode::NonBlocking)?;
+        if let SocketMode::Blocking { receive, send } = waiting {
             // Accepted sockets inherit both.
             socket.set_read_timeout(Some(receive))?;
             socket.set_write_timeout(Some(send))?;
         }
-        if holder == Holder::Us {
+        if ownership == Ownership::Owned {
             socket.listen(BACKLOG)?;
         }
-        Ok(Listener { fd: socket.into(), address, waiting, holder })
+        Ok(Listener { fd: socket.into(), address, waiting, ownership })
     }
 
     /// How long a recv on an accepted socket waits, until it is told otherwise.
     pub fn patience(&self) -> Duration {
         match self.waiting {
-            Waiting::Never => Duration::ZERO,
-            Waiting::AtMost { receive, .. } => receive,
+            SocketMode::NonBlocking => Duration::ZERO,
+            SocketMode::Blocking { receive, .. } => receive,
         }
     }
 
@@ -135,22 +142,22 @@ impl Listener {
     }
 
     /// Takes one connection that waits. Its calls wait as those of the listener do.
-    pub fn accept(&self, ledger: &Ledger) -> Accepted {
+    pub fn accept(&self, stats: &SyscallStats) -> Accepted {
         let flags = match self.waiting {
-            Waiting::Never => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            Waiting::AtMost { .. } => SocketFlags::CLOEXEC,
+            SocketMode::NonBlocking => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            SocketMode::Blocking { .. } => SocketFlags::CLOEXEC,
         };
         loop {
-            ledger.count(Call::Accept);
+            stats.count(Call::Accept);
             return match (rustix::net::acceptfrom_with(&self.fd, flags), self.waiting) {
                 (Ok((socket, peer)), _) => {
                     Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok()))
                 }
                 // A thread that waits is to see why it was woken. One that doesn't has to know whether somebody waits: it is told
                 // of a newcomer once.
-                (Err(Errno::INTR), Waiting::Never) => continue,
+                (Err(Errno::INTR), SocketMode::NonBlocking) => continue,
                 // EINVAL: the listener was shut down under a thread that waited in it.
-                (Err(Errno::AGAIN | Errno::INTR | Errno::INVAL), _) => Accepted::Nobody,
+                (Err(Errno::AGAIN | Errno::INTR | Errno::INVAL), _) => Accepted::WouldBlock,
                 (Err(errno), _) if is_of_the_newcomer(errno) => continue,
                 (Err(errno), _) => Accepted::Exhausted(errno),
             };
@@ -159,7 +166,7 @@ impl Listener {
 
     /// Wakes every thread that waits in [`Listener::accept`]; the port ends with it, unless it is another's.
     pub fn shut_down(&self) {
-        if self.holder == Holder::Us {
+        if self.ownership == Ownership::Owned {
             // It can only fail if it is shut down already.
             let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
         }

@@ -6,7 +6,7 @@
 //!   │     │                              ^   └───> Yielded: to the ready queue ─────┤
 //!   │     ├─ turns of the ready queue ───┘   └───> Closed: out of the slab ─────────┤
 //!   │     ├─ the listener is ready ──> accept all, drive each at once, register it ─┤
-//!   │     └─ deadlines that have come                                               │
+//!   │     └─ timer_queue that have come                                               │
 //!   └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -23,24 +23,24 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::alarm::Alarm;
+use super::acceptor::{AcceptOutcome, Acceptor};
 use super::clients::Clients;
-use super::door::{Admission, Door};
-use super::drive::Readable;
-use super::stop::Stop;
+use super::drive::ReadState;
+use super::shutdown_signal::ShutdownSignal;
+use super::timer_fd::TimerFd;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
-use crate::ledger::Call;
+use crate::syscall_stats::Call;
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 const OTHERS: Token = Token(usize::MAX - 2);
-const ALARM: Token = Token(usize::MAX - 3);
+const TIMER: Token = Token(usize::MAX - 3);
 
 /// One worker's loop and all it owns.
 pub(super) struct Reactor {
     poll: Poll,
-    alarm: Alarm,
+    timer_fd: TimerFd,
     phase: Phase,
     clients: Clients,
     /// How long a stop waits.
@@ -50,7 +50,7 @@ pub(super) struct Reactor {
 enum Phase {
     /// `may_wait`: the listener was ready and is not known to be drained since. Edge-triggered, too: it is told once.
     Serving {
-        door: Door,
+        acceptor: Acceptor,
         may_wait: bool,
         _signal: UnixStream,
     },
@@ -60,27 +60,33 @@ enum Phase {
 }
 
 impl Reactor {
-    /// A reactor behind `door` that ends in order when it is told to stop. `worker` is given what wakes it.
+    /// A reactor behind `acceptor` that ends in order when it is told to stop. `worker` is given what wakes it.
     pub(super) fn new(
-        door: Door,
+        acceptor: Acceptor,
         worker: impl FnOnce(Waker) -> Worker,
-        stop: &Stop,
+        stop: &ShutdownSignal,
     ) -> io::Result<Reactor> {
-        let (poll, alarm, signal) = (Poll::new()?, Alarm::new()?, stop.waker()?);
+        let (poll, timer_fd, signal) = (Poll::new()?, TimerFd::new()?, stop.waker()?);
         poll.registry().register(
-            &mut SourceFd(&door.listener().as_fd().as_raw_fd()),
+            &mut SourceFd(&acceptor.listener().as_fd().as_raw_fd()),
             LISTENER,
             Interest::READABLE,
         )?;
         poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
         poll.registry().register(
-            &mut SourceFd(&alarm.as_fd().as_raw_fd()),
-            ALARM,
+            &mut SourceFd(&timer_fd.as_fd().as_raw_fd()),
+            TIMER,
             Interest::READABLE,
         )?;
         let worker = worker(Waker::new(poll.registry(), OTHERS)?);
-        let phase = Phase::Serving { door, may_wait: false, _signal: signal };
-        Ok(Reactor { poll, alarm, phase, clients: Clients::new(worker), timeout: stop.timeout() })
+        let phase = Phase::Serving { acceptor, may_wait: false, _signal: signal };
+        Ok(Reactor {
+            poll,
+            timer_fd,
+            phase,
+            clients: Clients::new(worker),
+            timeout: stop.timeout(),
+        })
     }
 
     /// Serves until it is told to stop and has finished.
@@ -88,53 +94,53 @@ impl Reactor {
         let mut events = Events::with_capacity(1024);
         while !self.is_finished() {
             let (patience, before) = (self.patience()?, self.clients.len());
-            self.clients.worker.ledger.count(Call::Wait);
+            self.clients.worker.stats.count(Call::Wait);
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.clients.worker.clock.tick(),
             }
             self.clients
                 .worker
-                .ledger
-                .tell_of_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
+                .stats
+                .trace_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
             self.clients.serve_ready();
             for event in &events {
                 match event.token() {
                     LISTENER => self.listener_is_ready(),
                     STOP => self.stop(),
                     OTHERS => self.clients.serve_others(),
-                    ALARM => self.alarm.rang(),
+                    TIMER => self.timer_fd.expired(),
                     Token(key) => {
                         if event.is_error() {
                             self.clients.reset(key);
                         }
                         if event.is_read_closed() {
-                            self.clients.set_readable(key, Readable::ToTheEnd);
+                            self.clients.set_readable(key, ReadState::ReadClosed);
                         } else if event.is_readable() {
-                            self.clients.set_readable(key, Readable::Yes);
+                            self.clients.set_readable(key, ReadState::MaybeReadable);
                         }
                         self.clients.serve(key);
                     }
                 }
             }
-            self.clients.meet_deadlines();
-            if let (Phase::Serving { door, .. }, true) =
+            self.clients.expire_timers();
+            if let (Phase::Serving { acceptor, .. }, true) =
                 (&mut self.phase, self.clients.len() < before)
             {
-                door.reopen();
+                acceptor.resume();
             }
             self.accept();
         }
-        self.clients.cut();
+        self.clients.abort();
         Ok(())
     }
 
     /// Takes all that wait. Each is served before it is registered: its request has often come already, and a
     /// connection that is over by then need not be registered at all.
     fn accept(&mut self) {
-        while let Phase::Serving { door, may_wait: may_wait @ true, .. } = &mut self.phase {
-            match door.admit(&mut self.clients.worker) {
-                Admission::Client(client) => {
+        while let Phase::Serving { acceptor, may_wait: may_wait @ true, .. } = &mut self.phase {
+            match acceptor.accept(&mut self.clients.worker) {
+                AcceptOutcome::Accepted(client) => {
                     let registry = self.poll.registry();
                     let Some((key, client)) = self.clients.insert(client) else {
                         continue;
@@ -145,16 +151,18 @@ impl Reactor {
                         Token(key),
                         both,
                     );
-                    self.clients.worker.ledger.count(Call::EpollCtl);
+                    self.clients.worker.stats.count(Call::EpollCtl);
                     if registered.is_err() {
                         // The kernel's own limit of watches: without one it would never be heard of again.
                         self.clients.end(key, CloseReason::Failed);
                     }
                 }
-                Admission::Nobody => *may_wait = false,
-                Admission::Full if self.clients.evict_idle() => {}
-                Admission::Full => door.ask_for_room(self.clients.worker.clock.now().moment),
-                Admission::Resting => return,
+                AcceptOutcome::WouldBlock => *may_wait = false,
+                AcceptOutcome::AtCapacity if self.clients.evict_idle() => {}
+                AcceptOutcome::AtCapacity => {
+                    acceptor.request_eviction(self.clients.worker.clock.now().moment)
+                }
+                AcceptOutcome::BackingOff => return,
             }
         }
     }
@@ -165,28 +173,30 @@ impl Reactor {
         }
     }
 
-    /// How long to sleep: not at all, or until something happens, which may be the alarm.
+    /// How long to sleep: not at all, or until something happens, which may be the timer_fd.
     fn patience(&mut self) -> io::Result<Option<Duration>> {
         let now = self.clients.worker.clock.now().moment;
         let phase_changes = match &self.phase {
-            Phase::Serving { door, may_wait: true, .. } => Some(door.rests_until().unwrap_or(now)),
+            Phase::Serving { acceptor, may_wait: true, .. } => {
+                Some(acceptor.backoff_until().unwrap_or(now))
+            }
             Phase::Serving { may_wait: false, .. } => None,
             Phase::Draining { until } => Some(*until),
         };
-        match [phase_changes, self.clients.next_look()].into_iter().flatten().min() {
+        match [phase_changes, self.clients.next_timeout()].into_iter().flatten().min() {
             Some(next) if next <= now => Ok(Some(Duration::ZERO)),
-            Some(next) => self.alarm.set(next, &self.clients.worker.ledger).map(|()| None),
+            Some(next) => self.timer_fd.set(next, &self.clients.worker.stats).map(|()| None),
             None => Ok(None),
         }
     }
 
-    /// Accepts those who are connected already, then closes the door and lets everyone finish.
+    /// Accepts those who are connected already, then closes the acceptor and lets everyone finish.
     fn stop(&mut self) {
         self.listener_is_ready();
         self.accept();
         self.phase =
             Phase::Draining { until: self.clients.worker.clock.now().moment + self.timeout };
-        self.clients.stop();
+        self.clients.graceful_shutdown();
     }
 
     fn is_finished(&mut self) -> bool {

@@ -4,22 +4,22 @@
 //! (`drive`), and what any of them needs of the system. What does not: HTTP. A strategy knows that a
 //! connection exists, when it wants to be looked at, and what `drive` said of it.
 
+mod acceptor;
 mod access_log;
-mod alarm;
 mod blocking;
 mod clients;
 mod clock;
-mod deadlines;
-mod door;
 mod drive;
 mod fork;
-mod helpers;
 mod listen;
-mod live;
+mod live_connections;
 mod mio;
+mod offload;
 mod poll_list;
 mod privileges;
-mod stop;
+mod shutdown_signal;
+mod timer_fd;
+mod timer_queue;
 mod worker;
 
 use std::fs::File;
@@ -31,21 +31,21 @@ use std::time::Duration;
 
 pub use access_log::LogFormat;
 pub use blocking::Model;
-pub use fork::common_account;
+pub use fork::map_shared_counters;
 pub use listen::listening;
 pub use privileges::Privileges;
 
+use crate::format::error_with;
 use crate::http::Limits;
-use crate::human::error_with;
-use crate::ledger::Ledger;
 use crate::site::{Policy, Root};
+use crate::syscall_stats::SyscallStats;
+use acceptor::Acceptor;
 use access_log::AccessLog;
-use clock::Pace;
-use door::Door;
-use helpers::Helpers;
-use listen::{Listener, Waiting};
-use stop::Stop;
-use worker::{Shared, Slots, Worker};
+use clock::ClockMode;
+use listen::{Listener, SocketMode};
+use offload::OffloadPool;
+use shutdown_signal::ShutdownSignal;
+use worker::{ConnectionLimit, Shared, Worker};
 
 /// The way of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub struct Settings {
     /// What is given up before the first connection is accepted.
     pub privileges: Privileges,
     /// A page in which the system calls of all workers are counted, for whoever else has it.
-    pub ledger_page: Option<File>,
+    pub counters_file: Option<File>,
 }
 
 /// What the workers of a server remember of the site, together, in bytes.
@@ -111,21 +111,22 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         trace,
         shutdown_timeout,
         privileges,
-        ledger_page,
+        counters_file,
     } = settings;
-    let account = ledger_page.map(fork::common_account).transpose()?;
+    let counters = counters_file.map(fork::map_shared_counters).transpose()?;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
-    let stop = Stop::install(shutdown_timeout)?;
-    let slots = Slots::new(places(connections_max));
+    let stop = ShutdownSignal::install(shutdown_timeout)?;
+    let connection_limit = ConnectionLimit::new(places(connections_max));
     limits.record_exchanges = log != LogFormat::None;
     let (waiting, listeners) = match strategy {
-        Strategy::Mio { workers } => (Waiting::Never, workers.get()),
-        Strategy::PollList { .. } => (Waiting::Never, 1),
+        Strategy::Mio { workers } => (SocketMode::NonBlocking, workers.get()),
+        Strategy::PollList { .. } => (SocketMode::NonBlocking, 1),
         // A send that waits is told of free space late, when a third of its buffer is free; one that is tried anew finds
         // whatever there is. So each waits for a part of the time only.
-        Strategy::Blocking(_) => {
-            (Waiting::AtMost { receive: limits.header_timeout, send: limits.write_timeout / 4 }, 1)
-        }
+        Strategy::Blocking(_) => (
+            SocketMode::Blocking { receive: limits.header_timeout, send: limits.write_timeout / 4 },
+            1,
+        ),
     };
     let mut listeners = match Listener::passed(waiting, listeners)? {
         Some(passed) => passed,
@@ -140,28 +141,29 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     };
-    let (log, log_writer) = AccessLog::start(log, &Ledger::new("log", false).in_common(account));
+    let (log, log_writer) =
+        AccessLog::start(log, &SyscallStats::new("log", false).with_shared(counters));
     let shared = Shared {
-        helpers: Helpers::default(),
+        offload: OffloadPool::default(),
         root: Arc::new(root),
         policy: Arc::new(policy),
         limits: Arc::new(limits),
-        slots,
+        connection_limit,
         log,
         trace,
-        account,
+        counters,
     };
     match strategy {
         Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop, ready)?,
         Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", Pace::Turns, 0).with_helpers(
+            let worker = Worker::new(&shared, "poll-list", ClockMode::Cached, 0).with_offload(
                 &shared,
                 CACHE_BYTES_MAX,
                 None,
             );
-            let door = Door::new(listeners.remove(0), shared.slots);
+            let acceptor = Acceptor::new(listeners.remove(0), shared.connection_limit);
             ready();
-            poll_list::PollList::new(worker, pause).run(door, &stop);
+            poll_list::PollList::new(worker, pause).run(acceptor, &stop);
         }
         Strategy::Blocking(model) => {
             blocking::run(listeners.remove(0), shared, stop, model, ready)?
@@ -175,17 +177,17 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
 fn run_reactors(
     listeners: Vec<Listener>,
     shared: &Shared,
-    stop: &Stop,
+    stop: &ShutdownSignal,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
     let mut reactors = Vec::new();
     for (n, listener) in listeners.into_iter().enumerate() {
-        let worker = Worker::new(shared, &format!("worker {n}"), Pace::Turns, 0);
-        let door = Door::new(listener, shared.slots.clone());
+        let worker = Worker::new(shared, &format!("worker {n}"), ClockMode::Cached, 0);
+        let acceptor = Acceptor::new(listener, shared.connection_limit.clone());
         reactors.push(mio::Reactor::new(
-            door,
-            |waker| worker.with_helpers(shared, cache_bytes_max, Some(waker)),
+            acceptor,
+            |waker| worker.with_offload(shared, cache_bytes_max, Some(waker)),
             stop,
         )?);
     }

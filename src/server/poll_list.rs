@@ -12,13 +12,13 @@
 
 use std::time::Duration;
 
-use super::door::{Admission, Door, oldest_idle};
-use super::drive::{Client, Drive, Readable, drive_in_time};
-use super::stop::Stop;
+use super::acceptor::{AcceptOutcome, Acceptor, oldest_idle};
+use super::drive::{Client, Drive, ReadState, drive_with_timeout};
+use super::shutdown_signal::ShutdownSignal;
 use super::worker::Worker;
+use crate::format;
 use crate::http::CloseReason;
-use crate::human;
-use crate::ledger::Call;
+use crate::syscall_stats::Call;
 
 /// The loop and all it owns.
 pub(super) struct PollList {
@@ -34,15 +34,15 @@ impl PollList {
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self, mut door: Door, stop: &Stop) {
+    pub(super) fn run(mut self, mut acceptor: Acceptor, stop: &ShutdownSignal) {
         while !stop.is_requested() {
-            self.turn(Some(&mut door));
+            self.turn(Some(&mut acceptor));
         }
         // Those who are connected already, then nobody; each may finish.
-        self.turn(Some(&mut door));
-        drop(door);
+        self.turn(Some(&mut acceptor));
+        drop(acceptor);
         let now = self.worker.clock.now();
-        self.clients.iter_mut().for_each(|client| client.stop(now));
+        self.clients.iter_mut().for_each(|client| client.graceful_shutdown(now));
         let give_up = self.worker.clock.now().moment + stop.timeout();
         while !self.clients.is_empty() && self.worker.clock.now().moment < give_up {
             self.turn(None);
@@ -51,10 +51,10 @@ impl PollList {
         self.pass();
     }
 
-    fn turn(&mut self, door: Option<&mut Door>) {
+    fn turn(&mut self, acceptor: Option<&mut Acceptor>) {
         self.worker.clock.tick();
         let moved_before = self.worker.moved_bytes;
-        let accepted = door.is_some_and(|door| self.accept(door));
+        let accepted = acceptor.is_some_and(|acceptor| self.accept(acceptor));
         for (id, done) in self.worker.finished() {
             if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
                 client.take(done, self.worker.clock.now());
@@ -63,31 +63,33 @@ impl PollList {
         self.pass();
         let found_nothing = !accepted && self.worker.moved_bytes == moved_before;
         if found_nothing && !self.pause.is_zero() {
-            self.worker.ledger.count(Call::Sleep);
+            self.worker.stats.count(Call::Sleep);
             if !self.clients.is_empty() {
                 self.worker
-                    .ledger
-                    .tell_of_worker(format_args!("sleep for {}", human::time(self.pause)));
+                    .stats
+                    .trace_worker(format_args!("sleep for {}", format::time(self.pause)));
             }
             std::thread::sleep(self.pause);
         }
     }
 
     /// Takes all that wait; tells whether anyone did.
-    fn accept(&mut self, door: &mut Door) -> bool {
+    fn accept(&mut self, acceptor: &mut Acceptor) -> bool {
         let before = self.clients.len();
         loop {
-            match door.admit(&mut self.worker) {
-                Admission::Client(client) => self.clients.push(client),
-                Admission::Nobody | Admission::Resting => return self.clients.len() > before,
+            match acceptor.accept(&mut self.worker) {
+                AcceptOutcome::Accepted(client) => self.clients.push(client),
+                AcceptOutcome::WouldBlock | AcceptOutcome::BackingOff => {
+                    return self.clients.len() > before;
+                }
                 // Those who came in just now have not had their turn yet: they are not idle.
-                Admission::Full if self.clients.len() > before => return true,
-                Admission::Full => {
+                AcceptOutcome::AtCapacity if self.clients.len() > before => return true,
+                AcceptOutcome::AtCapacity => {
                     // The pass closes them, and the next turn lets others in.
                     let now = self.worker.clock.now().moment;
                     let idle = oldest_idle(self.clients.iter().enumerate(), now);
                     if idle.is_empty() {
-                        door.rest(now);
+                        acceptor.back_off(now);
                     }
                     idle.into_iter().for_each(|at| self.clients[at].connection.evict_idle());
                     return true;
@@ -101,8 +103,8 @@ impl PollList {
         let now = *self.worker.clock.now();
         let mut at = 0;
         while let Some(client) = self.clients.get_mut(at) {
-            client.readable = Readable::Yes;
-            match drive_in_time(client, &mut self.worker, &now) {
+            client.readable = ReadState::MaybeReadable;
+            match drive_with_timeout(client, &mut self.worker, &now) {
                 Drive::Closed => drop(self.clients.swap_remove(at)),
                 Drive::Blocked | Drive::Yielded => at += 1,
             }

@@ -9,7 +9,7 @@ use landlock::{
 };
 use nix::unistd::{User, setgid, setgroups, setuid};
 
-use crate::human::error_with;
+use crate::format::error_with;
 use crate::site::Root;
 
 /// What is to be given up.

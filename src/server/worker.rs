@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::access_log::{AccessLog, LogWriter};
-use super::clock::{Clock, Pace};
-use super::drive::{Asked, Client, Readable};
-use super::helpers::{Done, Helpers, Job, Mailbox};
+use super::clock::{Clock, ClockMode};
+use super::drive::{Client, PendingJob, ReadState};
+use super::offload::{Completion, CompletionQueue, Job, OffloadPool};
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output};
-use crate::ledger::{ConnectionId, Counters, Ledger};
-use crate::site::{self, Excerpt, Policy, Root, Site};
+use crate::site::{self, FileChunk, Policy, Root, Site};
+use crate::syscall_stats::{ConnectionId, Counters, SyscallStats};
 
 /// What is read at once, in bytes. It holds a whole head within its bound, or a pipeline of some hundred.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -25,8 +25,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 pub struct Worker {
     /// The present moment.
     pub clock: Clock,
-    /// Its account of system calls.
-    pub ledger: Arc<Ledger>,
+    /// Its counters of system calls.
+    pub stats: Arc<SyscallStats>,
     /// Bytes received and sent: a pass that moves none found nothing to do.
     pub moved_bytes: u64,
     pub(super) site: Site,
@@ -35,17 +35,17 @@ pub struct Worker {
     pub(super) spare: Output<site::File>,
     limits: Arc<Limits>,
     accepted: u64,
-    delegation: Delegation,
+    offload: Offload,
 }
 
 /// Who makes the answers that take long.
 #[derive(Debug)]
-enum Delegation {
+enum Offload {
     /// The worker itself: it blocks anyway, and holds up nobody else.
-    Nobody,
-    Helpers {
-        helpers: Helpers,
-        mailbox: Arc<Mailbox>,
+    Inline,
+    OffloadPool {
+        offload: OffloadPool,
+        completion_queue: Arc<CompletionQueue>,
         outstanding: usize,
     },
 }
@@ -60,78 +60,79 @@ pub struct Shared {
     /// What a connection may cost.
     pub limits: Arc<Limits>,
     /// How many connections there may be.
-    pub slots: Arc<Slots>,
+    pub connection_limit: Arc<ConnectionLimit>,
     /// Where answers are logged.
     pub log: AccessLog,
     /// Who makes the answers that take long, for the loops that must not block.
-    pub helpers: Helpers,
+    pub offload: OffloadPool,
     /// Whether each step is told on stderr.
     pub trace: bool,
-    /// The one account of all workers, where somebody asks for it.
-    pub account: Option<&'static Counters>,
+    /// The one counters of all workers, where somebody asks for it.
+    pub counters: Option<&'static Counters>,
 }
 
 impl Worker {
     /// A worker called `name` in the trace, with at most `cache_bytes_max` of the site remembered.
-    pub fn new(shared: &Shared, name: &str, pace: Pace, cache_bytes_max: u64) -> Worker {
-        let ledger = Arc::new(Ledger::new(name, shared.trace).in_common(shared.account));
+    pub fn new(shared: &Shared, name: &str, pace: ClockMode, cache_bytes_max: u64) -> Worker {
+        let stats = Arc::new(SyscallStats::new(name, shared.trace).with_shared(shared.counters));
         Worker {
             clock: Clock::new(pace),
             site: Site::new(
                 shared.root.clone(),
                 shared.policy.clone(),
-                ledger.clone(),
+                stats.clone(),
                 cache_bytes_max,
             ),
-            ledger,
+            stats,
             moved_bytes: 0,
             log: shared.log.clone(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             spare: Output::default(),
             limits: shared.limits.clone(),
             accepted: 0,
-            delegation: Delegation::Nobody,
+            offload: Offload::Inline,
         }
     }
 
     /// The same, for a loop that must not block; `waker` wakes it when an answer is made. Its memory is of another size.
-    pub fn with_helpers(
+    pub fn with_offload(
         self,
         shared: &Shared,
         cache_bytes_max: u64,
         waker: Option<mio::Waker>,
     ) -> Worker {
-        let helpers = shared.helpers.clone();
-        let site = Site::unhurried(
+        let offload = shared.offload.clone();
+        let site = Site::with_offload(
             shared.root.clone(),
             shared.policy.clone(),
-            self.ledger.clone(),
+            self.stats.clone(),
             cache_bytes_max,
         );
-        let mailbox = Arc::new(Mailbox::new(waker));
-        shared.slots.share_with(mailbox.clone());
+        let completion_queue = Arc::new(CompletionQueue::new(waker));
+        shared.connection_limit.share_with(completion_queue.clone());
         Worker {
-            delegation: Delegation::Helpers { helpers, mailbox, outstanding: 0 },
+            offload: Offload::OffloadPool { offload, completion_queue, outstanding: 0 },
             site,
             ..self
         }
     }
 
     /// Has an answer made. It comes back at once if there is nobody else to make it.
-    pub(super) fn delegate(
+    pub(super) fn offload(
         &mut self,
         client: &mut Client,
         deferred: DeferredReply<site::File>,
     ) -> Option<CompletedReply<site::File>> {
-        match &mut self.delegation {
-            Delegation::Nobody => Some(deferred.finish()),
-            Delegation::Helpers { helpers, mailbox, outstanding } => {
-                self.ledger
-                    .tell(client.id, format_args!("the answer takes long: handed to a helper"));
+        match &mut self.offload {
+            Offload::Inline => Some(deferred.finish()),
+            Offload::OffloadPool { offload, completion_queue, outstanding } => {
+                self.stats
+                    .trace(client.id, format_args!("the answer takes long: handed to a helper"));
                 *outstanding += 1;
                 let asked = Arc::default();
-                let refused = helpers.submit(client.id, &asked, Job::Reply(deferred), mailbox);
-                client.asked = Asked::Reply(asked);
+                let refused =
+                    offload.submit(client.id, &asked, Job::Reply(deferred), completion_queue);
+                client.asked = PendingJob::Reply(asked);
                 let Some(Job::Reply(refused)) = refused else {
                     return None;
                 };
@@ -149,33 +150,36 @@ impl Worker {
         file: site::File,
         range: Range<u64>,
     ) -> bool {
-        let Delegation::Helpers { helpers, mailbox, outstanding } = &mut self.delegation else {
+        let Offload::OffloadPool { offload, completion_queue, outstanding } = &mut self.offload
+        else {
             return false;
         };
-        self.ledger.tell(client.id, format_args!("the file may take long: handed to a helper"));
+        self.stats.trace(client.id, format_args!("the file may take long: handed to a helper"));
         let asked = Arc::default();
-        let job = Job::Read(Excerpt::new(file, range, self.ledger.clone()));
-        let is_taken = helpers.submit(client.id, &asked, job, mailbox).is_none();
+        let job = Job::Read(FileChunk::new(file, range, self.stats.clone()));
+        let is_taken = offload.submit(client.id, &asked, job, completion_queue).is_none();
         if is_taken {
             *outstanding += 1;
-            client.asked = Asked::Bytes(asked);
+            client.asked = PendingJob::Bytes(asked);
         }
         is_taken
     }
 
     /// Whether another worker asked for room since the last look.
-    pub fn is_room_wanted(&self) -> bool {
-        match &self.delegation {
-            Delegation::Nobody => false,
-            Delegation::Helpers { mailbox, .. } => mailbox.is_room_wanted(),
+    pub fn is_eviction_requested(&self) -> bool {
+        match &self.offload {
+            Offload::Inline => false,
+            Offload::OffloadPool { completion_queue, .. } => {
+                completion_queue.is_eviction_requested()
+            }
         }
     }
 
-    /// What helpers have done since the last look.
-    pub fn finished(&mut self) -> Vec<(ConnectionId, Done)> {
-        match &mut self.delegation {
-            Delegation::Helpers { mailbox, outstanding, .. } if *outstanding > 0 => {
-                let finished = mailbox.take();
+    /// What offload have done since the last look.
+    pub fn finished(&mut self) -> Vec<(ConnectionId, Completion)> {
+        match &mut self.offload {
+            Offload::OffloadPool { completion_queue, outstanding, .. } if *outstanding > 0 => {
+                let finished = completion_queue.take();
                 *outstanding -= finished.len();
                 finished
             }
@@ -185,71 +189,76 @@ impl Worker {
 
     /// In a forked child: the thread that writes the parent's log is not here.
     pub fn start_log_of_its_own(&mut self) -> LogWriter {
-        let (log, writer) = AccessLog::start(self.log.format(), &self.ledger);
+        let (log, writer) = AccessLog::start(self.log.format(), &self.stats);
         self.log = log;
         writer
     }
 
     /// Takes an accepted connection into its care.
-    pub fn welcome(&mut self, socket: OwnedFd, peer: Option<SocketAddr>, slot: Slot) -> Client {
+    pub fn new_client(
+        &mut self,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+        permit: ConnectionPermit,
+    ) -> Client {
         self.accepted += 1;
         let id = ConnectionId(self.accepted);
-        self.ledger.accepted(id, peer);
+        self.stats.accepted(id, peer);
         Client {
             id,
             // Its first request has often arrived with the handshake's last packet.
-            readable: Readable::Yes,
+            readable: ReadState::MaybeReadable,
             connection: Connection::new(self.limits.clone(), self.clock.now()),
             socket: Arc::new(socket),
             address: peer.map(|peer| peer.ip().to_canonical()),
-            slot,
-            asked: Asked::Nothing,
+            permit,
+            asked: PendingJob::Nothing,
         }
     }
 }
 
 /// The number of connections a server may have.
 #[derive(Debug)]
-pub struct Slots {
+pub struct ConnectionLimit {
     free: AtomicUsize,
     /// The workers that share them.
-    workers: Mutex<Vec<Arc<Mailbox>>>,
+    workers: Mutex<Vec<Arc<CompletionQueue>>>,
 }
 
 /// The place of one connection; free again when it is dropped.
 #[derive(Debug)]
-pub struct Slot(Arc<Slots>);
+pub struct ConnectionPermit(Arc<ConnectionLimit>);
 
-impl Slots {
+impl ConnectionLimit {
     /// So many places.
-    pub fn new(count: usize) -> Arc<Slots> {
-        Arc::new(Slots { free: AtomicUsize::new(count), workers: Mutex::default() })
+    pub fn new(count: usize) -> Arc<ConnectionLimit> {
+        Arc::new(ConnectionLimit { free: AtomicUsize::new(count), workers: Mutex::default() })
     }
 
     /// Another worker takes from them.
-    fn share_with(&self, worker: Arc<Mailbox>) {
+    fn share_with(&self, worker: Arc<CompletionQueue>) {
         // A push either happened or not: there is no half of one to see.
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
     }
 
     /// Asks every worker to end some of its idle connections.
-    pub fn ask_for_room(&self) {
+    pub fn request_eviction(&self) {
         self.workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .for_each(|worker| worker.ask_for_room());
+            .for_each(|worker| worker.request_eviction());
     }
 
     /// A place, if one is free.
-    pub fn take(self: &Arc<Slots>) -> Option<Slot> {
+    pub fn try_acquire(self: &Arc<ConnectionLimit>) -> Option<ConnectionPermit> {
         let take_one = |free: usize| free.checked_sub(1);
         self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one).ok()?;
-        Some(Slot(self.clone()))
+        Some(ConnectionPermit(self.clone()))
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.free.fetch_add(1, Ordering::AcqRel);
     }

@@ -1,6 +1,6 @@
-//! A folder without an index page, as a page for people or as JSON for programs.
+//! A directory without an index page, as a page for people or as JSON for programs.
 //!
-//! A folder may hold tens of thousands of names, each to be asked for its facts. So a listing is never made where
+//! A directory may hold tens of thousands of names, each to be asked for its facts. So a listing is never made where
 //! requests are answered: it is work that the worker hands to a helper (see [`DeferredReply`](crate::http::DeferredReply)).
 
 use std::cmp::Ordering;
@@ -13,9 +13,9 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 
 use super::File;
 use super::path::{SitePath, escape_segment};
-use super::root::{OpenFolder, Stamp, status_of};
+use super::root::{FileVersion, OpenDirectory, status_of};
+use crate::format;
 use crate::http::{Body, DateText, HeaderBlock, Request, Response, Status};
-use crate::human;
 
 /// More are not listed; the page says so. At some 200 bytes each that is 20 MB of page.
 const ENTRIES_MAX: usize = 100_000;
@@ -50,7 +50,7 @@ enum Order {
 #[derive(Debug)]
 struct Item {
     name: Vec<u8>,
-    is_folder: bool,
+    is_directory: bool,
     /// In bytes.
     size: u64,
     modified: SystemTime,
@@ -78,17 +78,17 @@ impl Wanted {
     }
 }
 
-/// Reads the open folder and answers with what is in it. `policy_lines` are what the owner wants said.
+/// Reads the open directory and answers with what is in it. `policy_lines` are what the owner wants said.
 ///
 /// # Errors
 /// The status that says why it can't be listed now: 500 if the disk fails, 503 if something is short.
 pub fn respond(
-    folder: &OpenFolder,
+    directory: &OpenDirectory,
     path: &SitePath<'_>,
     wanted: Wanted,
     policy_lines: &[u8],
 ) -> Result<Response<File>, Status> {
-    let (items, is_whole) = read(folder, path).map_err(|errno| match status_of(errno) {
+    let (items, is_whole) = read(directory, path).map_err(|errno| match status_of(errno) {
         Status::ServiceUnavailable => Status::ServiceUnavailable,
         // It was there and could be opened.
         _ => Status::InternalServerError,
@@ -111,7 +111,7 @@ pub fn respond(
 struct Listed(Vec<u8>);
 
 /// All listings of this process. A listing is the one answer whose memory is neither shared nor small: a thousand clients
-/// that ask for a large folder and don't read would hold it a thousand times.
+/// that ask for a large directory and don't read would hold it a thousand times.
 static LISTED_BYTES: AtomicUsize = AtomicUsize::new(0);
 const LISTED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -136,20 +136,20 @@ impl AsRef<[u8]> for Listed {
     }
 }
 
-/// The files and folders in it that would be served, and whether those are all.
-fn read(open: &OpenFolder, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>, bool)> {
+/// The files and directories in it that would be served, and whether those are all.
+fn read(open: &OpenDirectory, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>, bool)> {
     let mut items = Vec::new();
-    for entry in Dir::read_from(&open.folder)? {
+    for entry in Dir::read_from(&open.directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        // Hidden names and the folder's own two.
+        // Hidden names and the directory's own two.
         if name.starts_with(b".") {
             continue;
         }
         if items.len() == ENTRIES_MAX {
             return Ok((items, false));
         }
-        let stat = match statat(&open.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match statat(&open.directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
                 open.stat_link(&beneath(path, name))
             }
@@ -161,15 +161,15 @@ fn read(open: &OpenFolder, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>
             // What went away since, and links that lead nowhere or out, are not there.
             Err(_) => continue,
         };
-        let is_folder = match FileType::from_raw_mode(stat.st_mode) {
+        let is_directory = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => true,
             FileType::RegularFile => false,
             _ => continue,
         };
-        let stamp = Stamp::of(&stat);
-        // The size that a file system keeps of a folder says nothing about what is in it.
-        let size = if is_folder { 0 } else { stamp.size };
-        items.push(Item { name: name.to_vec(), is_folder, size, modified: stamp.modified() });
+        let version = FileVersion::of(&stat);
+        // The size that a file system keeps of a directory says nothing about what is in it.
+        let size = if is_directory { 0 } else { version.size };
+        items.push(Item { name: name.to_vec(), is_directory, size, modified: version.modified() });
     }
     Ok((items, true))
 }
@@ -190,24 +190,24 @@ fn sorted(mut items: Vec<Item>, wanted: Wanted) -> Vec<Item> {
             .then_with(|| a.name.to_ascii_lowercase().cmp(&b.name.to_ascii_lowercase()))
             .then_with(|| a.name.cmp(&b.name));
         let order = if wanted.order == Order::Falling { order.reverse() } else { order };
-        b.is_folder.cmp(&a.is_folder).then(order)
+        b.is_directory.cmp(&a.is_directory).then(order)
     });
     items
 }
 
 fn json(path: &SitePath<'_>, items: &[Item], is_whole: bool) -> Vec<u8> {
     let mut out = b"{\"path\":".to_vec();
-    human::json_string(&mut out, path.to_folder_target().as_bytes());
+    format::json_string(&mut out, path.to_directory_target().as_bytes());
     out.extend_from_slice(b",\"entries\":[");
     for (n, item) in items.iter().enumerate() {
         out.extend_from_slice(if n == 0 { b"\n{\"name\":" } else { b",\n{\"name\":" });
-        human::json_string(&mut out, &item.name);
+        format::json_string(&mut out, &item.name);
         out.extend_from_slice(b",\"href\":");
-        human::json_string(&mut out, href(item).as_bytes());
-        let kind = if item.is_folder { "folder" } else { "file" };
+        format::json_string(&mut out, href(item).as_bytes());
+        let kind = if item.is_directory { "folder" } else { "file" };
         // Writing to a Vec cannot fail.
         let _ = write!(out, ",\"type\":\"{kind}\"");
-        if !item.is_folder {
+        if !item.is_directory {
             let _ = write!(out, ",\"size\":{}", item.size);
         }
         let seconds = match item.modified.duration_since(SystemTime::UNIX_EPOCH) {
@@ -245,7 +245,7 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
     for item in items {
         let (name, href) = (escape_html(&item.name), href(item));
         let (slash, size) =
-            if item.is_folder { ("/", String::new()) } else { ("", human::bytes(item.size)) };
+            if item.is_directory { ("/", String::new()) } else { ("", format::bytes(item.size)) };
         let date = DateText::new(item.modified).map_or(String::new(), |date| {
             // "Sun, 06 Nov 1994 08:49:37 GMT" → "06 Nov 1994 08:49"
             String::from_utf8_lossy(&date.as_bytes()[5..22]).into_owned()
@@ -255,16 +255,18 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
             "<tr><td class=\"name\"><a href=\"{href}\">{name}{slash}</a></td><td class=\"size\">{size}</td><td class=\"date\">{date}</td></tr>"
         );
     }
-    let folders = items.iter().filter(|item| item.is_folder).count();
+    let directories = items.iter().filter(|item| item.is_directory).count();
     let count = |n: usize, one: &str, many: &str| {
         if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
     };
-    let (folders, files) =
-        (count(folders, "folder", "folders"), count(items.len() - folders, "file", "files"));
+    let (directories, files) = (
+        count(directories, "folder", "folders"),
+        count(items.len() - directories, "file", "files"),
+    );
     let rest = if is_whole { "" } else { ", and more that are not listed" };
     let _ = write!(
         out,
-        "</tbody>\n</table>\n<footer>{folders}, {files}{rest}. Times are in UTC.</footer>\n</html>\n"
+        "</tbody>\n</table>\n<footer>{directories}, {files}{rest}. Times are in UTC.</footer>\n</html>\n"
     );
     out
 }
@@ -302,13 +304,13 @@ fn breadcrumbs(path: &SitePath<'_>) -> String {
 
 /// Relative, with `./` before it: a name with a colon is no scheme.
 fn href(item: &Item) -> String {
-    let slash = if item.is_folder { "/" } else { "" };
+    let slash = if item.is_directory { "/" } else { "" };
     format!("./{}{slash}", escape_segment(&item.name)).replace('&', "%26").replace('\'', "%27")
 }
 
 /// What is no UTF-8 is shown as a replacement character; the link says it exactly.
 fn escape_html(name: &[u8]) -> String {
-    human::escape_html(&String::from_utf8_lossy(name))
+    format::escape_html(&String::from_utf8_lossy(name))
 }
 
 const STYLE: &str = "\

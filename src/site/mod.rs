@@ -6,10 +6,10 @@
 mod auth;
 mod cache;
 mod compress;
-mod elsewhere;
 mod listing;
 mod media_type;
 mod mounts;
+mod offloaded;
 mod path;
 mod policy;
 mod representation;
@@ -22,18 +22,18 @@ use crate::http::{
     AcceptEncoding, Body, ErrorPage, HeaderBlock, Method, Now, PreconditionResult, Reply, Request,
     Respond, Response, Status, Target, error_response, evaluate,
 };
-use crate::ledger::{Ledger, OpenFile};
-use cache::{FileCache, Known};
-use elsewhere::Elsewhere;
-pub use elsewhere::Excerpt;
+use crate::syscall_stats::{OpenFile, SyscallStats};
+use cache::{FileCache, Lookup};
+pub use offloaded::FileChunk;
+use offloaded::OffloadedSite;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second reading.
 pub use path::SitePath;
 pub use policy::{CacheRule, Compress, HeaderRule, MediaTypeRule, Policy};
-use root::OpenFolder;
-pub use root::{Root, default_folder, sample_files};
+use root::OpenDirectory;
+pub use root::{Root, default_directory, sample_files};
 
 /// An open file, as the connection carries it to the socket. Several answers may share one.
 pub type File = Arc<OpenFile>;
@@ -46,7 +46,7 @@ pub struct Site {
     cache: FileCache,
     policy: Arc<Policy>,
     /// Where requests are answered if the root is slow to ask and there is someone to wait for it.
-    elsewhere: Option<Arc<Elsewhere>>,
+    offloaded: Option<Arc<OffloadedSite>>,
     /// For what isn't there. Whoever probes asks for this more than anyone for anything else.
     nothing: ErrorPage,
 }
@@ -56,33 +56,33 @@ impl Site {
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
-        ledger: Arc<Ledger>,
+        stats: Arc<SyscallStats>,
         cache_bytes_max: u64,
     ) -> Site {
-        let cache = FileCache::new(root, policy.clone(), ledger, cache_bytes_max);
+        let cache = FileCache::new(root, policy.clone(), stats, cache_bytes_max);
         let nothing = ErrorPage::new(Status::NotFound, explanation(Status::NotFound));
-        Site { cache, policy, elsewhere: None, nothing }
+        Site { cache, policy, offloaded: None, nothing }
     }
 
     /// The same for a loop that must not wait for the root, and has helpers that may.
-    pub fn unhurried(
+    pub fn with_offload(
         root: Arc<Root>,
         policy: Arc<Policy>,
-        ledger: Arc<Ledger>,
+        stats: Arc<SyscallStats>,
         cache_bytes_max: u64,
     ) -> Site {
-        let elsewhere = root
-            .is_slow()
-            .then(|| Elsewhere::new(root.clone(), policy.clone(), ledger.clone(), cache_bytes_max));
+        let offloaded = root.is_slow().then(|| {
+            OffloadedSite::new(root.clone(), policy.clone(), stats.clone(), cache_bytes_max)
+        });
         Site {
-            elsewhere: elsewhere.map(Arc::new),
-            ..Site::new(root, policy, ledger, cache_bytes_max)
+            offloaded: offloaded.map(Arc::new),
+            ..Site::new(root, policy, stats, cache_bytes_max)
         }
     }
 
     /// Whether its files are slow to ask, so that others have to read them.
-    pub fn is_elsewhere(&self) -> bool {
-        self.elsewhere.is_some()
+    pub fn is_offloaded(&self) -> bool {
+        self.offloaded.is_some()
     }
 
     /// The answer to a request for `target`, which is to be read.
@@ -104,37 +104,37 @@ impl Site {
         };
         // 4. The path → what stands there.
         Reply::Ready(match self.cache.look_up(&path, now) {
-            Known::File(file) => self
+            Lookup::File(file) => self
                 .send(request, &path, &file, now)
                 .unwrap_or_else(|status| self.failure(status, &path)),
-            Known::Folder => self.redirect_to_folder(&path, query),
-            Known::Nothing(Status::NotFound) => {
-                match self.policy.list.then(|| self.cache.open_folder(&path)) {
-                    Some(Ok(folder)) => return self.list(request, folder, path, query),
+            Lookup::Directory => self.redirect_to_directory(&path, query),
+            Lookup::NotFound(Status::NotFound) => {
+                match self.policy.list.then(|| self.cache.open_directory(&path)) {
+                    Some(Ok(directory)) => return self.list(request, directory, path, query),
                     None | Some(Err(Status::NotFound)) => self.nothing(request, &path, now),
                     Some(Err(status)) => self.failure(status, &path),
                 }
             }
-            Known::Nothing(status) => self.failure(status, &path),
+            Lookup::NotFound(status) => self.failure(status, &path),
         })
     }
 
-    /// A folder without an index page. It may be large: the work is handed out.
+    /// A directory without an index page. It may be large: the work is handed out.
     fn list(
         &self,
         request: &Request<'_>,
-        folder: OpenFolder,
+        directory: OpenDirectory,
         path: SitePath<'_>,
         query: Option<&[u8]>,
     ) -> Reply<File> {
         let wanted = listing::Wanted::parse(request, query);
         let mut policy_lines = HeaderBlock::default();
-        // Rules for what is beneath the folder are for its page, too, listed or written.
+        // Rules for what is beneath the directory are for its page, too, listed or written.
         self.policy.push_headers(&mut policy_lines, &root::file_of(&path));
         let (path, policy_lines, policy) =
             (path.into_owned(), policy_lines.freeze(), self.policy.clone());
         Reply::Deferred(Box::new(move || {
-            listing::respond(&folder, &path, wanted, &policy_lines)
+            listing::respond(&directory, &path, wanted, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
         }))
     }
@@ -171,11 +171,11 @@ impl Site {
         // 7. The part of it that is asked for, and where its bytes are.
         let opened = match &representation.source {
             Source::Memory(_) => None,
-            Source::Disk(stamp) => match self.cache.open(path, &representation, stamp) {
+            Source::Disk(version) => match self.cache.open(path, &representation, version) {
                 Ok(opened) => Some(opened),
                 // It has changed since it was looked at: once more, with what is there now.
                 Err(Status::NotFound) => match self.cache.look_up(path, now) {
-                    Known::File(file) if !Arc::ptr_eq(&representation, file.plain()) => {
+                    Lookup::File(file) if !Arc::ptr_eq(&representation, file.plain()) => {
                         return self.send(request, path, &file, now);
                     }
                     _ => return Err(Status::NotFound),
@@ -219,12 +219,12 @@ impl Site {
             .filter(|_| is_page(path) && request.headers.accepts("text/html"))?;
         let page = SitePath::to_file(&fallback);
         let failure = match self.cache.look_up(&page, now) {
-            Known::File(file) => match self.send(request, &page, &file, now) {
+            Lookup::File(file) => match self.send(request, &page, &file, now) {
                 Ok(response) => return Some(response),
                 Err(status) => status,
             },
-            Known::Nothing(status) => status,
-            Known::Folder => return None,
+            Lookup::NotFound(status) => status,
+            Lookup::Directory => return None,
         };
         // What can't be had for the moment is not what isn't there.
         (failure.code() >= 500).then(|| self.failure(failure, path))
@@ -234,8 +234,8 @@ impl Site {
     fn not_found(&mut self, path: &SitePath<'_>, now: &Now) -> Response<File> {
         let page = SitePath::to_file(b"404.html");
         let own = match self.cache.look_up(&page, now) {
-            Known::File(file) => self.error_page(file.plain(), &page),
-            Known::Folder | Known::Nothing(_) => None,
+            Lookup::File(file) => self.error_page(file.plain(), &page),
+            Lookup::Directory | Lookup::NotFound(_) => None,
         };
         let response = own.unwrap_or_else(|| self.nothing.response());
         self.with_policy(response, &path.relative)
@@ -245,8 +245,8 @@ impl Site {
     fn error_page(&mut self, page: &Representation, path: &SitePath<'_>) -> Option<Response<File>> {
         let body = match &page.source {
             Source::Memory(bytes) => Body::Bytes(bytes.clone()),
-            Source::Disk(stamp) => {
-                Body::File { file: self.cache.open(path, page, stamp).ok()?, range: 0..page.size }
+            Source::Disk(version) => {
+                Body::File { file: self.cache.open(path, page, version).ok()?, range: 0..page.size }
             }
         };
         Some(Response { status: Status::NotFound, headers: page.fields_of_content(), body })
@@ -257,16 +257,16 @@ impl Site {
         failure(&self.policy, status, path)
     }
 
-    /// To the same path with a slash, so that the links of the folder's page lead into it. The Location has no
+    /// To the same path with a slash, so that the links of the directory's page lead into it. The Location has no
     /// host of its own (RFC 9110 section 10.2.2): what the client calls this server stays its business.
-    fn redirect_to_folder(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
-        let mut location = path.to_folder_target();
+    fn redirect_to_directory(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
+        let mut location = path.to_directory_target();
         if let Some(query) = query {
             location.push('?');
             location.push_str(&path::escape_query(query));
         }
         let mut response =
-            error_response(Status::MovedPermanently, "The folder's address ends with a slash.");
+            error_response(Status::MovedPermanently, "The directory's address ends with a slash.");
         response.headers.push("Location", location);
         self.with_policy(response, &path.relative)
     }
@@ -312,9 +312,9 @@ impl Respond for Site {
             return Reply::Ready(self.with_policy(response, &relative_of(request)));
         }
         // 2. What for: only reading is offered.
-        match (request.method, request.target, &self.elsewhere) {
-            (Method::Get | Method::Head, Target::Path { .. }, Some(elsewhere)) => {
-                Reply::Deferred(elsewhere.answer(request, now))
+        match (request.method, request.target, &self.offloaded) {
+            (Method::Get | Method::Head, Target::Path { .. }, Some(offloaded)) => {
+                Reply::Deferred(offloaded.answer(request, now))
             }
             (Method::Get | Method::Head, Target::Path { path, query }, None) => {
                 self.read(request, path, query, now)
@@ -354,7 +354,7 @@ fn relative_of(request: &Request<'_>) -> Vec<u8> {
 /// Whether a page may stand at `path`, and not a page's script or image: it has no extension but a page's.
 fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    !path.is_hidden && (path.is_folder || !name.contains(&b'.') || name.ends_with(b".html"))
+    !path.is_hidden && (path.is_directory || !name.contains(&b'.') || name.ends_with(b".html"))
 }
 
 /// That what stands at `path` can't be sent, with what the owner wants said.

@@ -1,6 +1,6 @@
 //! Which file systems are slow to ask: those that live in another program (FUSE) or on another machine.
 //!
-//! What is mounted beneath a folder is known from the kernel's own list, by name: to ask each mount what it is would be to
+//! What is mounted beneath a directory is lookup from the kernel's own list, by name: to ask each mount what it is would be to
 //! wait for the very machine that may be away.
 
 use std::ffi::OsString;
@@ -20,13 +20,13 @@ pub fn is_slow(magic: u32) -> bool {
     MAGICS.contains(&magic)
 }
 
-/// Whether one that is slow is mounted somewhere beneath `folder`. Without a /proc that is not known.
-pub fn has_slow_beneath(folder: &Path) -> bool {
-    let Ok(folder) = fs::canonicalize(folder) else {
+/// Whether one that is slow is mounted somewhere beneath `directory`. Without a /proc that is not lookup.
+pub fn has_slow_beneath(directory: &Path) -> bool {
+    let Ok(directory) = fs::canonicalize(directory) else {
         return false;
     };
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    slow_mounts(&mounts).any(|point| point.starts_with(&folder))
+    slow_mounts(&mounts).any(|point| point.starts_with(&directory))
 }
 
 /// Where the slow ones in the kernel's list are.

@@ -13,8 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 pub struct SitePath<'a> {
     /// Any bytes but NUL; empty for the root itself.
     pub relative: Cow<'a, [u8]>,
-    /// Whether the target ended with a slash: a folder is asked for, not a file.
-    pub is_folder: bool,
+    /// Whether the target ended with a slash: a directory is asked for, not a file.
+    pub is_directory: bool,
     /// Whether a segment starts with a dot. Such names are for tools, not for the web; the exception is
     /// `/.well-known/` (RFC 8615).
     pub is_hidden: bool,
@@ -29,15 +29,19 @@ impl<'a> SitePath<'a> {
     pub fn parse(path: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
         if is_plain(path) {
             let relative = &path[1..];
-            let is_folder = path.ends_with(b"/");
+            let is_directory = path.ends_with(b"/");
             let relative = relative.strip_suffix(b"/").unwrap_or(relative);
-            return Ok(SitePath { relative: Cow::Borrowed(relative), is_folder, is_hidden: false });
+            return Ok(SitePath {
+                relative: Cow::Borrowed(relative),
+                is_directory,
+                is_hidden: false,
+            });
         }
         let decoded = decode(path)?;
         let mut segments: Vec<&[u8]> = Vec::new();
-        let mut is_folder = true;
+        let mut is_directory = true;
         for segment in decoded.split(|b| *b == b'/') {
-            is_folder = matches!(segment, b"" | b"." | b"..");
+            is_directory = matches!(segment, b"" | b"." | b"..");
             match segment {
                 b"" | b"." => {}
                 b".." => drop(segments.pop().ok_or("The path leads above the root.")?),
@@ -48,12 +52,12 @@ impl<'a> SitePath<'a> {
             name.starts_with(b".") && (depth > 0 || *name != b".well-known")
         };
         let is_hidden = segments.iter().enumerate().any(hidden);
-        Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_folder, is_hidden })
+        Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_directory, is_hidden })
     }
 
-    /// The path of a file of the site itself, which is known to be clean.
+    /// The path of a file of the site itself, which is lookup to be clean.
     pub fn to_file(relative: &'a [u8]) -> SitePath<'a> {
-        SitePath { relative: Cow::Borrowed(relative), is_folder: false, is_hidden: false }
+        SitePath { relative: Cow::Borrowed(relative), is_directory: false, is_hidden: false }
     }
 
     /// The same, for whoever outlives the request.
@@ -61,9 +65,9 @@ impl<'a> SitePath<'a> {
         SitePath { relative: Cow::Owned(self.relative.into_owned()), ..self }
     }
 
-    /// The path as a target again, with a slash at the end: where a folder's redirect leads. It starts with
+    /// The path as a target again, with a slash at the end: where a directory's redirect leads. It starts with
     /// exactly one slash, so it can't name another host, and holds no line end.
-    pub fn to_folder_target(&self) -> String {
+    pub fn to_directory_target(&self) -> String {
         match self.relative.is_empty() {
             true => "/".to_owned(),
             false => format!("/{}/", percent_encode(&self.relative, ESCAPED_IN_PATH)),
@@ -141,12 +145,12 @@ mod tests {
 
     fn parsed(path: &str) -> (String, bool, bool) {
         let path = SitePath::parse(path.as_bytes()).expect("a valid path");
-        (String::from_utf8_lossy(&path.relative).into_owned(), path.is_folder, path.is_hidden)
+        (String::from_utf8_lossy(&path.relative).into_owned(), path.is_directory, path.is_hidden)
     }
 
     #[test]
     fn a_path_is_decoded_once_and_normalised() {
-        for (path, relative, is_folder) in [
+        for (path, relative, is_directory) in [
             ("/", "", true),
             ("/a.html", "a.html", false),
             ("/a/b/", "a/b", true),
@@ -160,7 +164,7 @@ mod tests {
             ("/a\\..\\b", "a\\..\\b", false),
             ("/a%0d%0ab", "a\r\nb", false),
         ] {
-            assert_eq!(parsed(path), (relative.to_owned(), is_folder, false), "{path}");
+            assert_eq!(parsed(path), (relative.to_owned(), is_directory, false), "{path}");
         }
     }
 
@@ -207,7 +211,7 @@ mod tests {
             ("/%ff?", "/%FF%3F/"),
         ] {
             assert_eq!(
-                SitePath::parse(path.as_bytes()).expect("a valid path").to_folder_target(),
+                SitePath::parse(path.as_bytes()).expect("a valid path").to_directory_target(),
                 target,
                 "{path}"
             );

@@ -17,7 +17,7 @@ use crate::http::HeaderBlock;
 pub struct Policy {
     /// Which codings are offered.
     pub compress: Compress,
-    /// Whether a folder without an index page is listed.
+    /// Whether a directory without an index page is listed.
     pub list: bool,
     /// The page for navigations that lead nowhere, as a path beneath the root.
     pub fallback: Option<Box<[u8]>>,
@@ -31,7 +31,7 @@ pub struct Policy {
     pub credentials: Option<Credentials>,
     /// Types that differ from the table's.
     pub media_types: Vec<MediaTypeRule>,
-    /// Work added to every answer: what it costs is known, so that what measures costs can be measured.
+    /// Work added to every answer: what it costs is lookup, so that what measures costs can be measured.
     pub handicap: Duration,
 }
 
@@ -161,7 +161,7 @@ impl Paths {
         let (glob, rest) = rule
             .split_once(' ')
             .ok_or("behind the path pattern and a space something has to follow")?;
-        // One star stays within a folder, as in a shell; two don't.
+        // One star stays within a directory, as in a shell; two don't.
         let matcher = GlobBuilder::new(glob).literal_separator(true).build();
         let matcher =
             matcher.map_err(|error| format!("the path pattern {glob}: {}", error.kind()))?;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::root::Stamp;
+use super::root::FileVersion;
 use crate::http::{Coding, DateText, EntityTag, HeaderBlock, Now, Validators};
 
 /// What a 200 says and sends.
@@ -33,11 +33,11 @@ pub enum Source {
     /// In memory.
     Memory(Bytes),
     /// In a file that is opened for each answer, and has to be in this state then.
-    Disk(Stamp),
+    Disk(FileVersion),
 }
 
 /// What a representation is made from.
-pub struct Making<'a> {
+pub struct RepresentationParts<'a> {
     /// Of the file, whatever the coding.
     pub media_type: &'a str,
     /// None for the file as it is; otherwise also what tells its tag from the tags of the other codings.
@@ -59,26 +59,31 @@ impl Source {
     pub fn size(&self) -> u64 {
         match self {
             Source::Memory(bytes) => bytes.len() as u64,
-            Source::Disk(stamp) => stamp.size,
+            Source::Disk(version) => version.size,
         }
     }
 }
 
 impl Representation {
     /// Renders what is said of `size` bytes from `source`.
-    pub fn new(making: &Making<'_>, size: u64, source: Source, now: &Now) -> Representation {
-        let nanoseconds = match making.modified.duration_since(SystemTime::UNIX_EPOCH) {
+    pub fn new(
+        parts: &RepresentationParts<'_>,
+        size: u64,
+        source: Source,
+        now: &Now,
+    ) -> Representation {
+        let nanoseconds = match parts.modified.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => since.as_nanos() as i128,
             Err(before) => -(before.duration().as_nanos() as i128),
         };
         // Equal on every replica that was copied with its times; the inode is not.
-        let mut opaque = format!("{:x}-{nanoseconds:x}", making.origin_size);
-        if let Some((_, mark)) = making.coding {
+        let mut opaque = format!("{:x}-{nanoseconds:x}", parts.origin_size);
+        if let Some((_, mark)) = parts.coding {
             opaque.push_str(mark);
         }
-        let etag = EntityTag::new(&opaque, making.is_settled);
+        let etag = EntityTag::new(&opaque, parts.is_settled);
         // RFC 9110 section 8.8.2.1: never later than the Date of the answer.
-        let modified = making.modified.min(now.wall);
+        let modified = parts.modified.min(now.wall);
         let modified_text = DateText::new(modified);
 
         let mut headers = HeaderBlock::default();
@@ -86,17 +91,17 @@ impl Representation {
         if let Some(text) = modified_text {
             headers.push("Last-Modified", text.as_bytes());
         }
-        if making.varies {
+        if parts.varies {
             headers.push("Vary", "Accept-Encoding");
         }
-        headers.push_lines(making.policy_lines);
+        headers.push_lines(parts.policy_lines);
         let about_end = headers.len();
-        if let Some((coding, _)) = making.coding {
+        if let Some((coding, _)) = parts.coding {
             headers.push("Content-Encoding", coding.token());
         }
         headers.push("Accept-Ranges", "bytes");
         let partial_end = headers.len();
-        headers.push_content_type(making.media_type);
+        headers.push_content_type(parts.media_type);
         headers.push_number("Content-Length", size);
         Representation {
             headers: headers.freeze(),
@@ -104,8 +109,8 @@ impl Representation {
             partial_end,
             etag,
             modified: modified_text.map(|_| modified),
-            media_type: making.media_type.into(),
-            coding: making.coding.map(|(coding, _)| coding),
+            media_type: parts.media_type.into(),
+            coding: parts.coding.map(|(coding, _)| coding),
             size,
             source,
         }

@@ -24,15 +24,15 @@ use rustix::io::Errno;
 
 use super::mounts;
 use super::path::SitePath;
+use crate::format::error_with;
 use crate::http::{Coding, Status};
-use crate::human::error_with;
-use crate::ledger::{Call, Ledger, OpenFile};
+use crate::syscall_stats::{Call, OpenFile, SyscallStats};
 
 /// Where the site's files come from.
 #[derive(Debug)]
 pub enum Root {
-    /// A folder, held open. If another takes its path, as when a site is built anew, that one is served.
-    Folder {
+    /// A directory, held open. If another takes its path, as when a site is built anew, that one is served.
+    Directory {
         /// As the user named it.
         path: PathBuf,
         /// Open.
@@ -56,7 +56,7 @@ pub enum Found {
         /// Open for reading.
         file: Arc<OpenFile>,
         /// Its facts at that moment.
-        stamp: Stamp,
+        version: FileVersion,
     },
     /// A file of the sample site.
     Embedded {
@@ -65,15 +65,15 @@ pub enum Found {
         /// When it was last changed before the program was built.
         modified: SystemTime,
     },
-    /// A folder that was asked for without its slash.
-    Folder,
+    /// A directory that was asked for without its slash.
+    Directory,
     /// Nothing that is served, and the status that says so.
-    Nothing(Status),
+    NotFound(Status),
 }
 
 /// The facts by which two states of a file are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileVersion {
     device: u64,
     inode: u64,
     /// In bytes.
@@ -82,14 +82,14 @@ pub struct Stamp {
     changed: (i64, u64),
 }
 
-impl Stamp {
+impl FileVersion {
     /// The facts in a struct stat.
     #[allow(
         clippy::unnecessary_cast,
         reason = "the types of struct stat differ between architectures"
     )]
-    pub fn of(stat: &Stat) -> Stamp {
-        Stamp {
+    pub fn of(stat: &Stat) -> FileVersion {
+        FileVersion {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
             size: stat.st_size.max(0) as u64,
@@ -127,7 +127,7 @@ fn time_of((seconds, nanoseconds): (i64, u64)) -> SystemTime {
 }
 
 impl Root {
-    /// The root at `path`, a folder or a file.
+    /// The root at `path`, a directory or a file.
     ///
     /// # Errors
     /// The system's, if there is nothing at `path` that can be read, or the kernel is older than 5.6 and
@@ -137,8 +137,8 @@ impl Root {
             open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&opened)?.st_mode) {
             FileType::Directory => {
-                open_beneath(&opened, b".", &Ledger::default())?;
-                Ok(Root::Folder {
+                open_beneath(&opened, b".", &SyscallStats::default())?;
+                Ok(Root::Directory {
                     path: std::path::absolute(path)?,
                     held: RwLock::new(Arc::new(opened)),
                     has_slow_mount: mounts::has_slow_beneath(path),
@@ -147,17 +147,17 @@ impl Root {
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
             _ => Err(std::io::Error::new(
                 std::io::ErrorKind::InvalidInput,
-                "neither a folder nor a file",
+                "neither a directory nor a file",
             )),
         }
     }
 
-    /// Whether asking it may take long: it, or a folder in it, lives in another program (FUSE) or on another machine. One
+    /// Whether asking it may take long: it, or a directory in it, lives in another program (FUSE) or on another machine. One
     /// that is mounted further down when the server runs already is not noticed.
     pub fn is_slow(&self) -> bool {
         let facts = match self {
-            Root::Folder { has_slow_mount: true, .. } => return true,
-            Root::Folder { .. } => self.held().map(fstatfs),
+            Root::Directory { has_slow_mount: true, .. } => return true,
+            Root::Directory { .. } => self.held().map(fstatfs),
             Root::File(path) => Some(statfs(path)),
             Root::Sample => None,
         };
@@ -167,7 +167,7 @@ impl Root {
     /// Where its files are, if they are files.
     pub fn path(&self) -> Option<PathBuf> {
         match self {
-            Root::Folder { path, .. } | Root::File(path) => Some(path.clone()),
+            Root::Directory { path, .. } | Root::File(path) => Some(path.clone()),
             Root::Sample => None,
         }
     }
@@ -178,31 +178,31 @@ impl Root {
     /// The system's, with the root's path.
     pub fn check_access(&self) -> std::io::Result<()> {
         let (path, checked) = match (self, self.held()) {
-            (Root::Folder { path, .. }, Some(folder)) => {
-                (path, accessat(folder, ".", Access::EXEC_OK, AtFlags::empty()))
+            (Root::Directory { path, .. }, Some(directory)) => {
+                (path, accessat(directory, ".", Access::EXEC_OK, AtFlags::empty()))
             }
             (Root::File(path), _) => (path, accessat(CWD, path, Access::READ_OK, AtFlags::empty())),
-            (Root::Folder { .. } | Root::Sample, _) => return Ok(()),
+            (Root::Directory { .. } | Root::Sample, _) => return Ok(()),
         };
         checked.map_err(|errno| error_with(path.display(), &errno.into()))
     }
 
-    /// Looks which folder has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
+    /// Looks which directory has the root's path now, and turns to that. If none has, the one of before goes on being served: it may
     /// be moved away for the moment in which another takes its place.
-    pub fn follow(&self, ledger: &Ledger) {
-        let (Root::Folder { path, held, .. }, Some(before)) = (self, self.held()) else {
+    pub fn follow(&self, stats: &SyscallStats) {
+        let (Root::Directory { path, held, .. }, Some(before)) = (self, self.held()) else {
             return;
         };
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
-        ledger.count(Call::StatPath);
-        ledger.count(Call::Stat);
+        stats.count(Call::StatPath);
+        stats.count(Call::Stat);
         let (Ok(there), Ok(here)) = (statat(CWD, path, AtFlags::empty()), fstat(&before)) else {
             return;
         };
         if identity(there) == identity(here) {
             return;
         }
-        ledger.count(Call::Openat);
+        stats.count(Call::Openat);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         if let Ok(opened) = open(path, flags, Mode::empty()) {
             *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
@@ -210,24 +210,28 @@ impl Root {
     }
 
     fn held(&self) -> Option<Arc<OwnedFd>> {
-        let Root::Folder { held, .. } = self else {
+        let Root::Directory { held, .. } = self else {
             return None;
         };
         Some(held.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Opens the folder at `path` itself, to be listed.
+    /// Opens the directory at `path` itself, to be listed.
     ///
     /// # Errors
     /// The status that says why there is nothing to list.
-    pub fn open_folder(&self, path: &SitePath<'_>, ledger: &Ledger) -> Result<OpenFolder, Status> {
+    pub fn open_directory(
+        &self,
+        path: &SitePath<'_>,
+        stats: &SyscallStats,
+    ) -> Result<OpenDirectory, Status> {
         let root =
-            self.held().filter(|_| path.is_folder && !path.is_hidden).ok_or(Status::NotFound)?;
-        let folder =
-            OpenFile::new(open_beneath(&root, &path.relative, ledger).map_err(status_of)?, ledger);
-        ledger.count(Call::Stat);
-        match FileType::from_raw_mode(fstat(&folder).map_err(status_of)?.st_mode) {
-            FileType::Directory => Ok(OpenFolder { root, folder }),
+            self.held().filter(|_| path.is_directory && !path.is_hidden).ok_or(Status::NotFound)?;
+        let directory =
+            OpenFile::new(open_beneath(&root, &path.relative, stats).map_err(status_of)?, stats);
+        stats.count(Call::Stat);
+        match FileType::from_raw_mode(fstat(&directory).map_err(status_of)?.st_mode) {
+            FileType::Directory => Ok(OpenDirectory { root, directory }),
             _ => Err(Status::NotFound),
         }
     }
@@ -235,7 +239,7 @@ impl Root {
     /// Whether a file that can be served stands at `relative`.
     pub fn has_file(&self, relative: &[u8]) -> bool {
         matches!(
-            self.find(&SitePath::to_file(relative), None, &Ledger::default()),
+            self.find(&SitePath::to_file(relative), None, &SyscallStats::default()),
             Found::File { .. } | Found::Embedded { .. }
         )
     }
@@ -244,32 +248,37 @@ impl Root {
     pub fn name_of<'a>(&'a self, path: &'a SitePath<'_>) -> &'a [u8] {
         match self {
             Root::File(file) => file.as_os_str().as_bytes(),
-            _ if path.is_folder => INDEX,
+            _ if path.is_directory => INDEX,
             _ => path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
         }
     }
 
     /// Whether something stands at `path` that must not even be opened: the open alone of a FIFO wakes its writer, and that
     /// of a device may do anything. It is looked at through a descriptor that opens nothing (O_PATH).
-    pub fn is_untouchable(&self, path: &SitePath<'_>, ledger: &Ledger) -> bool {
+    pub fn is_untouchable(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
         let Some(root) = self.held().filter(|_| !path.is_hidden) else {
             return false;
         };
         let Ok(peeked) =
-            open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, ledger)
+            open_with(root.as_fd(), &file_of(path), OFlags::PATH | OFlags::CLOEXEC, stats)
         else {
             return false;
         };
-        let peeked = OpenFile::new(peeked, ledger);
-        ledger.count(Call::Stat);
+        let peeked = OpenFile::new(peeked, stats);
+        stats.count(Call::Stat);
         let kind = fstat(&peeked).map(|stat| FileType::from_raw_mode(stat.st_mode));
         !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
     }
 
     /// Whether a file in `coding` may stand beside the one that `path` leads to, by a look at its name. There mostly is none,
     /// and this costs a third of an open that fails. A FIFO of that name is left alone, as [`Root::is_untouchable`] says.
-    pub fn may_have_beside(&self, path: &SitePath<'_>, coding: Coding, ledger: &Ledger) -> bool {
-        // The folders on the way were found beneath the root a moment before. A link at the end is for the open to follow.
+    pub fn may_have_beside(
+        &self,
+        path: &SitePath<'_>,
+        coding: Coding,
+        stats: &SyscallStats,
+    ) -> bool {
+        // The directories on the way were found beneath the root a moment before. A link at the end is for the open to follow.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let looked = match (self, self.held()) {
             (Root::File(file), _) => {
@@ -278,28 +287,28 @@ impl Root {
             (_, Some(root)) => statat(root, &*in_coding(&file_of(path), coding), flags),
             (_, None) => return false,
         };
-        ledger.count(Call::StatPath);
+        stats.count(Call::StatPath);
         let kind = looked.map(|stat| FileType::from_raw_mode(stat.st_mode));
         matches!(kind, Ok(FileType::RegularFile | FileType::Symlink))
     }
 
-    /// Opens what `path` leads to: the file, or the index page of the folder. With a `coding` it is the file beside it
+    /// Opens what `path` leads to: the file, or the index page of the directory. With a `coding` it is the file beside it
     /// that holds the same in that coding.
-    pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, ledger: &Ledger) -> Found {
+    pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, stats: &SyscallStats) -> Found {
         let name = |plain| coding.map_or(Cow::Borrowed(plain), |coding| in_coding(plain, coding));
         let found = match (self, self.held()) {
             (Root::File(file), _) => {
-                ledger.count(Call::Openat);
-                judge(open(&*name(file.as_os_str().as_bytes()), OPEN_FLAGS, Mode::empty()), ledger)
+                stats.count(Call::Openat);
+                judge(open(&*name(file.as_os_str().as_bytes()), OPEN_FLAGS, Mode::empty()), stats)
             }
-            _ if path.is_hidden => Ok(Found::Nothing(Status::NotFound)),
-            (_, Some(root)) => judge(open_beneath(&root, &name(&file_of(path)), ledger), ledger),
+            _ if path.is_hidden => Ok(Found::NotFound(Status::NotFound)),
+            (_, Some(root)) => judge(open_beneath(&root, &name(&file_of(path)), stats), stats),
             (_, None) => Ok(find_in_sample(&name(&file_of(path)))),
         };
         match found {
-            Ok(Found::Folder) if path.is_folder => Found::Nothing(Status::NotFound),
+            Ok(Found::Directory) if path.is_directory => Found::NotFound(Status::NotFound),
             Ok(found) => found,
-            Err(errno) => Found::Nothing(status_of(errno)),
+            Err(errno) => Found::NotFound(status_of(errno)),
         }
     }
 }
@@ -310,7 +319,7 @@ const OPEN_FLAGS: OFlags =
 
 /// The path of the file that answers for `path`.
 pub fn file_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
-    match path.is_folder {
+    match path.is_directory {
         false => Cow::Borrowed(&path.relative),
         true if path.relative.is_empty() => Cow::Borrowed(INDEX),
         true => Cow::Owned([&path.relative[..], b"/", INDEX].concat()),
@@ -322,15 +331,19 @@ fn in_coding(plain: &[u8], coding: Coding) -> Cow<'_, [u8]> {
     Cow::Owned([plain, coding.extension().as_bytes()].concat())
 }
 
-fn open_beneath(root: impl AsFd, relative: &[u8], ledger: &Ledger) -> rustix::io::Result<OwnedFd> {
-    open_with(root.as_fd(), relative, OPEN_FLAGS, ledger)
+fn open_beneath(
+    root: impl AsFd,
+    relative: &[u8],
+    stats: &SyscallStats,
+) -> rustix::io::Result<OwnedFd> {
+    open_with(root.as_fd(), relative, OPEN_FLAGS, stats)
 }
 
 fn open_with(
     root: BorrowedFd<'_>,
     relative: &[u8],
     flags: OFlags,
-    ledger: &Ledger,
+    stats: &SyscallStats,
 ) -> rustix::io::Result<OwnedFd> {
     const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
     // While something on the way is being renamed the kernel can't vouch for the result and says EAGAIN.
@@ -338,7 +351,7 @@ fn open_with(
     let relative = if relative.is_empty() { b"." } else { relative };
     let mut result = Err(Errno::AGAIN);
     for _ in 0..TRIES {
-        ledger.count(Call::Openat2);
+        stats.count(Call::Openat2);
         result = openat2(root, relative, flags, Mode::empty(), RESOLVE);
         if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
             break;
@@ -347,60 +360,62 @@ fn open_with(
     result
 }
 
-fn judge(opened: rustix::io::Result<OwnedFd>, ledger: &Ledger) -> rustix::io::Result<Found> {
-    let file = OpenFile::new(opened?, ledger);
-    ledger.count(Call::Stat);
+fn judge(opened: rustix::io::Result<OwnedFd>, stats: &SyscallStats) -> rustix::io::Result<Found> {
+    let file = OpenFile::new(opened?, stats);
+    stats.count(Call::Stat);
     let stat = fstat(&file)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Found::File { stamp: Stamp::of(&stat), file: Arc::new(file) },
-        FileType::Directory => Found::Folder,
-        _ => Found::Nothing(Status::NotFound),
+        FileType::RegularFile => {
+            Found::File { version: FileVersion::of(&stat), file: Arc::new(file) }
+        }
+        FileType::Directory => Found::Directory,
+        _ => Found::NotFound(Status::NotFound),
     })
 }
 
 /// The facts of an open file now.
-pub fn stamp(file: &OpenFile, ledger: &Ledger) -> rustix::io::Result<Stamp> {
-    ledger.count(Call::Stat);
-    Ok(Stamp::of(&fstat(file)?))
+pub fn version(file: &OpenFile, stats: &SyscallStats) -> rustix::io::Result<FileVersion> {
+    stats.count(Call::Stat);
+    Ok(FileVersion::of(&fstat(file)?))
 }
 
-/// A folder to be listed.
+/// A directory to be listed.
 #[derive(Debug)]
-pub struct OpenFolder {
+pub struct OpenDirectory {
     /// What its links must not lead out of.
     root: Arc<OwnedFd>,
-    /// The folder itself.
-    pub folder: OpenFile,
+    /// The directory itself.
+    pub directory: OpenFile,
 }
 
-impl OpenFolder {
+impl OpenDirectory {
     /// The facts of what the link at `relative` leads to, if that is beneath the root.
     pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
         fstat(&open_with(
             self.root.as_fd(),
             relative,
             OFlags::PATH | OFlags::CLOEXEC,
-            &Ledger::default(),
+            &SyscallStats::default(),
         )?)
     }
 }
 
-/// The files of the sample site by name, for whoever wants them in a folder.
+/// The files of the sample site by name, for whoever wants them in a directory.
 pub fn sample_files() -> impl Iterator<Item = (&'static Path, &'static [u8])> {
     SAMPLE.files().map(|file| (file.path(), file.contents()))
 }
 
 fn find_in_sample(relative: &[u8]) -> Found {
     let Ok(relative) = std::str::from_utf8(relative) else {
-        return Found::Nothing(Status::NotFound);
+        return Found::NotFound(Status::NotFound);
     };
     match SAMPLE.get_file(relative) {
         Some(file) => {
             let modified = file.metadata().map_or(UNIX_EPOCH, |facts| facts.modified());
             Found::Embedded { content: file.contents(), modified }
         }
-        None if SAMPLE.get_dir(relative).is_some() => Found::Folder,
-        None => Found::Nothing(Status::NotFound),
+        None if SAMPLE.get_dir(relative).is_some() => Found::Directory,
+        None => Found::NotFound(Status::NotFound),
     }
 }
 
@@ -416,17 +431,21 @@ pub fn status_of(errno: Errno) -> Status {
     }
 }
 
-/// Reads a whole file that has `size` bytes by its stamp, or less if it has become shorter since.
-pub fn read_whole(file: &OpenFile, size: u64, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
-    read(file, &(0..size), ledger)
+/// Reads a whole file that has `size` bytes by its version, or less if it has become shorter since.
+pub fn read_whole(file: &OpenFile, size: u64, stats: &SyscallStats) -> rustix::io::Result<Vec<u8>> {
+    read(file, &(0..size), stats)
 }
 
 /// Reads `range` of a file, or what there is of it.
-pub fn read(file: &OpenFile, range: &Range<u64>, ledger: &Ledger) -> rustix::io::Result<Vec<u8>> {
+pub fn read(
+    file: &OpenFile,
+    range: &Range<u64>,
+    stats: &SyscallStats,
+) -> rustix::io::Result<Vec<u8>> {
     let wanted = (range.end - range.start) as usize;
     let mut content = Vec::with_capacity(wanted);
     while content.len() < wanted {
-        ledger.count(Call::Read);
+        stats.count(Call::Read);
         let from = range.start + content.len() as u64;
         match rustix::io::pread(file, spare_capacity(&mut content), from) {
             Ok(0) => break,
@@ -439,10 +458,10 @@ pub fn read(file: &OpenFile, range: &Range<u64>, ledger: &Ledger) -> rustix::io:
     Ok(content)
 }
 
-/// The folder that a program started without a ROOT serves, if it stands in the current one.
-pub fn default_folder() -> Option<&'static Path> {
-    let folder = Path::new("./html");
-    statat(CWD, folder, AtFlags::empty())
+/// The directory that a program started without a ROOT serves, if it stands in the current one.
+pub fn default_directory() -> Option<&'static Path> {
+    let directory = Path::new("./html");
+    statat(CWD, directory, AtFlags::empty())
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-        .then_some(folder)
+        .then_some(directory)
 }

@@ -40,10 +40,10 @@ fn check_parsed(path: &[u8]) {
             return;
         }
     };
-    let (segments, is_folder) =
+    let (segments, is_directory) =
         naive(path).expect("what no naive reading makes sense of is refused");
     assert_eq!(*parsed.relative, segments.join(&b'/'));
-    assert_eq!(parsed.is_folder, is_folder);
+    assert_eq!(parsed.is_directory, is_directory);
     let is_hidden = segments
         .iter()
         .enumerate()
@@ -54,7 +54,7 @@ fn check_parsed(path: &[u8]) {
         assert!(!segment.is_empty() || parsed.relative.is_empty());
     }
 
-    let target = parsed.to_folder_target();
+    let target = parsed.to_directory_target();
     assert!(
         target.starts_with('/') && !target.starts_with("//") && target.ends_with('/'),
         "{target}"
@@ -65,23 +65,23 @@ fn check_parsed(path: &[u8]) {
     );
     let again = SitePath::parse(target.as_bytes()).expect("a redirect leads to a path");
     assert_eq!(again.relative, parsed.relative, "written and read again it is the same");
-    assert_eq!((again.is_folder, again.is_hidden), (true, parsed.is_hidden));
+    assert_eq!((again.is_directory, again.is_hidden), (true, parsed.is_hidden));
 }
 
 /// The names on the way, and whether a folder is asked for: split first, then decoded, the other way round.
 fn naive(path: &[u8]) -> Option<(Vec<Vec<u8>>, bool)> {
     let mut names: Vec<Vec<u8>> = Vec::new();
-    let mut is_folder = true;
+    let mut is_directory = true;
     for encoded in path.split(|byte| *byte == b'/') {
         let name = naive_decoded(encoded)?;
-        is_folder = name.is_empty() || name == b"." || name == b"..";
+        is_directory = name.is_empty() || name == b"." || name == b"..";
         if name == b".." {
             names.pop()?;
-        } else if !is_folder {
+        } else if !is_directory {
             names.push(name);
         }
     }
-    Some((names, is_folder))
+    Some((names, is_directory))
 }
 
 fn naive_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
@@ -139,11 +139,11 @@ impl Tree {
         assert_no_outside(&listed);
         let response = answer(self.site.respond(&request, &self.now));
         assert_no_outside(&response);
-        let Some((names, is_folder)) = naive(path) else {
+        let Some((names, is_directory)) = naive(path) else {
             assert_eq!(response.status, Status::BadRequest);
             return;
         };
-        let expected = self.expected(&names, is_folder);
+        let expected = self.expected(&names, is_directory);
         match (response.status, expected) {
             (Status::Ok, Some(real)) => {
                 assert!(real.starts_with(&self.root), "{real:?} is served");
@@ -156,7 +156,7 @@ impl Tree {
             (Status::Ok, None) => panic!("there is no such file, and one is served"),
             (Status::NotFound | Status::MovedPermanently, expected) => {
                 let is_plain =
-                    expected.is_some_and(|real| real == self.asked_for(&names, is_folder));
+                    expected.is_some_and(|real| real == self.asked_for(&names, is_directory));
                 let is_hidden = names
                     .iter()
                     .enumerate()
@@ -167,18 +167,18 @@ impl Tree {
         }
     }
 
-    fn asked_for(&self, names: &[Vec<u8>], is_folder: bool) -> PathBuf {
+    fn asked_for(&self, names: &[Vec<u8>], is_directory: bool) -> PathBuf {
         let mut asked_for = self.root.clone();
         asked_for.extend(names.iter().map(|name| OsStr::from_bytes(name)));
-        if is_folder {
+        if is_directory {
             asked_for.push("index.html");
         }
         asked_for
     }
 
     /// The regular file that is there, with every link on the way resolved.
-    fn expected(&self, names: &[Vec<u8>], is_folder: bool) -> Option<PathBuf> {
-        let real = fs::canonicalize(self.asked_for(names, is_folder)).ok()?;
+    fn expected(&self, names: &[Vec<u8>], is_directory: bool) -> Option<PathBuf> {
+        let real = fs::canonicalize(self.asked_for(names, is_directory)).ok()?;
         real.is_file().then_some(real)
     }
 }

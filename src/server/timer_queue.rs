@@ -11,14 +11,14 @@ use crate::http::Moment;
 
 /// The next look at each place of a slab.
 #[derive(Debug, Default)]
-pub struct Deadlines {
+pub struct TimerQueue {
     looks: BinaryHeap<Reverse<(Moment, usize)>>,
     /// For each place, its earliest entry in `looks`. It belongs to the place, not to the connection in it:
     /// a thousand short connections after each other leave one entry.
     scheduled: Vec<Option<Moment>>,
 }
 
-impl Deadlines {
+impl TimerQueue {
     /// Sees to it that `key` is looked at no later than at `deadline`.
     #[inline]
     pub fn schedule(&mut self, key: usize, deadline: Moment) {
@@ -76,31 +76,31 @@ mod tests {
     fn each_key_comes_up_once_at_its_earliest_deadline() {
         let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut deadlines = Deadlines::default();
+        let mut timer_queue = TimerQueue::default();
         for (key, seconds) in [(3, 10), (3, 20), (3, 5), (1, 7)] {
-            deadlines.schedule(key, at(seconds));
+            timer_queue.schedule(key, at(seconds));
         }
         let due = |_| Some(start);
-        assert_eq!(deadlines.next(), Some(at(5)));
-        assert_eq!(deadlines.pop_due(at(4), due), None);
-        assert_eq!(deadlines.pop_due(at(30), due), Some(3));
-        assert_eq!(deadlines.pop_due(at(30), due), Some(1));
-        assert_eq!(deadlines.pop_due(at(30), due), None);
-        deadlines.schedule(3, at(40));
-        assert_eq!(deadlines.pop_due(at(40), due), Some(3));
+        assert_eq!(timer_queue.next(), Some(at(5)));
+        assert_eq!(timer_queue.pop_due(at(4), due), None);
+        assert_eq!(timer_queue.pop_due(at(30), due), Some(3));
+        assert_eq!(timer_queue.pop_due(at(30), due), Some(1));
+        assert_eq!(timer_queue.pop_due(at(30), due), None);
+        timer_queue.schedule(3, at(40));
+        assert_eq!(timer_queue.pop_due(at(40), due), Some(3));
     }
 
     #[test]
     fn a_deadline_that_has_moved_is_met_when_it_comes_and_one_that_is_gone_never() {
         let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut deadlines = Deadlines::default();
-        deadlines.schedule(0, at(10));
-        deadlines.schedule(1, at(10));
+        let mut timer_queue = TimerQueue::default();
+        timer_queue.schedule(0, at(10));
+        timer_queue.schedule(1, at(10));
         let moved = |key| (key == 0).then_some(at(15));
-        assert_eq!(deadlines.pop_due(at(11), moved), None);
-        assert_eq!(deadlines.next(), Some(at(15)));
-        assert_eq!(deadlines.pop_due(at(16), moved), Some(0));
-        assert_eq!(deadlines.next(), None);
+        assert_eq!(timer_queue.pop_due(at(11), moved), None);
+        assert_eq!(timer_queue.next(), Some(at(15)));
+        assert_eq!(timer_queue.pop_due(at(16), moved), Some(0));
+        assert_eq!(timer_queue.next(), None);
     }
 }

@@ -9,24 +9,24 @@ use slab::Slab;
 
 /// All connections that are being served.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live(Arc<Register>);
+pub(super) struct LiveConnections(Arc<Registry>);
 
 #[derive(Debug, Default)]
-struct Register {
+struct Registry {
     sockets: Mutex<Slab<Arc<OwnedFd>>>,
     one_left: Condvar,
 }
 
 /// A place in the register, until it is dropped.
-pub(super) struct Registered {
-    live: Live,
+pub(super) struct LiveGuard {
+    live: LiveConnections,
     key: usize,
 }
 
-impl Live {
+impl LiveConnections {
     /// Enters a connection.
-    pub(super) fn enter(&self, socket: &Arc<OwnedFd>) -> Registered {
-        Registered { live: self.clone(), key: self.lock().insert(socket.clone()) }
+    pub(super) fn enter(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
+        LiveGuard { live: self.clone(), key: self.lock().insert(socket.clone()) }
     }
 
     /// Ends the input of every connection: its thread wakes, answers what was asked, and finds the end.
@@ -75,7 +75,7 @@ impl Live {
     }
 }
 
-impl Drop for Registered {
+impl Drop for LiveGuard {
     fn drop(&mut self) {
         self.live.lock().remove(self.key);
         self.live.0.one_left.notify_all();

@@ -1,10 +1,10 @@
-//! The account that a worker keeps of its own system calls, and the trace that tells them one by one.
+//! The counters that a worker keeps of its own system calls, and the trace that tells them one by one.
 //!
 //! Every call into the kernel for a socket or a file of the site is entered here when it is made, so that
 //! what a strategy claims to cost can be held against strace. Anyone may read the counters at any time.
 //!
 //! Nobody can ask a server for them from outside, except who started it and gave it a page to keep them in
-//! (`server/fork.rs`): then all workers, threads and forked children have that one account together.
+//! (`server/fork.rs`): then all workers, threads and forked children have that one counters together.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -128,49 +128,52 @@ impl Counters {
     }
 
     fn count(&self, call: Call) {
-        // Locked, for threads and processes may have one account together. Alone on its cache line, as an account of one's
+        // Locked, for threads and processes may have one counters together. Alone on its cache line, as an counters of one's
         // own is, that costs some five nanoseconds: a hundredth of the cheapest call that it counts.
         self.made[call as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The account of one worker, or of all of them together.
+/// The counters of one worker, or of all of them together.
 #[derive(Clone, Debug)]
-enum Account {
-    Own(Arc<Counters>),
-    Common(&'static Counters),
+enum CounterStorage {
+    Owned(Arc<Counters>),
+    Shared(&'static Counters),
 }
 
-/// The account of one worker and its trace.
+/// The counters of one worker and its trace.
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    account: Account,
+pub struct SyscallStats {
+    counters: CounterStorage,
     /// The worker's name in the trace; None where nothing is traced.
     tracer: Option<String>,
 }
 
-impl Default for Ledger {
-    fn default() -> Ledger {
-        Ledger::new("", false)
+impl Default for SyscallStats {
+    fn default() -> SyscallStats {
+        SyscallStats::new("", false)
     }
 }
 
-impl Ledger {
-    /// An account in the name of `worker`, each entry told on stderr if `trace` is set.
-    pub fn new(worker: &str, trace: bool) -> Ledger {
-        Ledger { account: Account::Own(Arc::default()), tracer: trace.then(|| worker.to_owned()) }
+impl SyscallStats {
+    /// An counters in the name of `worker`, each entry told on stderr if `trace` is set.
+    pub fn new(worker: &str, trace: bool) -> SyscallStats {
+        SyscallStats {
+            counters: CounterStorage::Owned(Arc::default()),
+            tracer: trace.then(|| worker.to_owned()),
+        }
     }
 
-    /// The same, but entered in the `common` account, if there is one: somebody asks for it.
-    pub fn in_common(self, common: Option<&'static Counters>) -> Ledger {
-        Ledger { account: common.map_or(self.account, Account::Common), ..self }
+    /// The same, but entered in the `common` counters, if there is one: somebody asks for it.
+    pub fn with_shared(self, common: Option<&'static Counters>) -> SyscallStats {
+        SyscallStats { counters: common.map_or(self.counters, CounterStorage::Shared), ..self }
     }
 
     /// What is entered in it.
     pub fn counters(&self) -> &Counters {
-        match &self.account {
-            Account::Own(counters) => counters,
-            Account::Common(counters) => counters,
+        match &self.counters {
+            CounterStorage::Owned(counters) => counters,
+            CounterStorage::Shared(counters) => counters,
         }
     }
 
@@ -187,12 +190,12 @@ impl Ledger {
             self.counters().would_block.fetch_add(1, Ordering::Relaxed);
         }
         if self.tracer.is_some() {
-            self.tell_of_transfer(call, connection, result);
+            self.trace_transfer(call, connection, result);
         }
     }
 
     #[cold]
-    fn tell_of_transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
+    fn trace_transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
         let name = match call {
             Call::Recv => "recv",
             Call::Send | Call::Sendmsg => "send",
@@ -201,31 +204,31 @@ impl Ledger {
         };
         match result {
             Ok(0) if call == Call::Recv => {
-                self.tell(connection, format_args!("recv: end of input"))
+                self.trace(connection, format_args!("recv: end of input"))
             }
-            Ok(bytes) => self.tell(connection, format_args!("{name} {bytes} bytes")),
-            Err(Errno::AGAIN) => self.tell(connection, format_args!("{name}: would block")),
-            Err(error) => self.tell(connection, format_args!("{name}: {error}")),
+            Ok(bytes) => self.trace(connection, format_args!("{name} {bytes} bytes")),
+            Err(Errno::AGAIN) => self.trace(connection, format_args!("{name}: would block")),
+            Err(error) => self.trace(connection, format_args!("{name}: {error}")),
         }
     }
 
     /// Enters an accepted connection.
     pub fn accepted(&self, connection: ConnectionId, peer: Option<SocketAddr>) {
         match peer {
-            Some(peer) => self.tell(connection, format_args!("accept from {peer}")),
-            None => self.tell(connection, format_args!("accept")),
+            Some(peer) => self.trace(connection, format_args!("accept from {peer}")),
+            None => self.trace(connection, format_args!("accept")),
         }
     }
 
     /// Tells something about `connection`, if anything is told.
-    pub fn tell(&self, connection: ConnectionId, what: fmt::Arguments<'_>) {
+    pub fn trace(&self, connection: ConnectionId, what: fmt::Arguments<'_>) {
         if let Some(worker) = &self.tracer {
             write_line(format_args!("{worker} #{connection} {what}"));
         }
     }
 
     /// Tells something about the worker itself, if anything is told.
-    pub fn tell_of_worker(&self, what: fmt::Arguments<'_>) {
+    pub fn trace_worker(&self, what: fmt::Arguments<'_>) {
         if let Some(worker) = &self.tracer {
             write_line(format_args!("{worker} {what}"));
         }
@@ -236,13 +239,13 @@ impl Ledger {
 #[derive(Debug)]
 pub struct OpenFile {
     descriptor: OwnedFd,
-    account: Account,
+    counters: CounterStorage,
 }
 
 impl OpenFile {
-    /// In the account of `ledger`.
-    pub fn new(descriptor: OwnedFd, ledger: &Ledger) -> OpenFile {
-        OpenFile { descriptor, account: ledger.account.clone() }
+    /// In the counters of `stats`.
+    pub fn new(descriptor: OwnedFd, stats: &SyscallStats) -> OpenFile {
+        OpenFile { descriptor, counters: stats.counters.clone() }
     }
 }
 
@@ -254,9 +257,9 @@ impl AsFd for OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        match &self.account {
-            Account::Own(counters) => counters.count(Call::Close),
-            Account::Common(counters) => counters.count(Call::Close),
+        match &self.counters {
+            CounterStorage::Owned(counters) => counters.count(Call::Close),
+            CounterStorage::Shared(counters) => counters.count(Call::Close),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A file system of this machine answers an open from memory, or from a disk in less time than a client notices. One that
 //! lives in another program or on another machine may take seconds, and while it does a loop would serve nobody. So a
 //! site on such a root answers no request itself: it hands each to a helper, which has a site of its own. What it answers with
-//! may be a large file: that is read by a helper, too, an [`Excerpt`] at a time.
+//! may be a large file: that is read by a helper, too, an [`FileChunk`] at a time.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,53 +14,53 @@ use super::root::{self, Root};
 use crate::http::{
     HeaderStorage, Limits, Now, Reply, Request, Respond, Response, Work, error_response,
 };
-use crate::ledger::Ledger;
+use crate::syscall_stats::SyscallStats;
 
 /// As many sites are kept, each with its memory. When more helpers are at work, theirs are made for one answer.
-const RESTING_MAX: usize = 16;
+const IDLE_SITES_MAX: usize = 16;
 
 /// Sites that helpers borrow.
 #[derive(Debug)]
-pub struct Elsewhere {
+pub struct OffloadedSite {
     root: Arc<Root>,
     policy: Arc<Policy>,
-    ledger: Arc<Ledger>,
-    resting: Mutex<Vec<Site>>,
+    stats: Arc<SyscallStats>,
+    idle_sites: Mutex<Vec<Site>>,
     /// Of each.
     cache_bytes_max: u64,
 }
 
 /// The next bytes of a file that is being sent.
 #[derive(Debug)]
-pub struct Excerpt {
+pub struct FileChunk {
     file: super::File,
     range: Range<u64>,
-    ledger: Arc<Ledger>,
+    stats: Arc<SyscallStats>,
 }
 
-impl Excerpt {
+impl FileChunk {
     /// The first of `range`: as much as is answered from memory at most.
-    pub fn new(file: super::File, range: Range<u64>, ledger: Arc<Ledger>) -> Excerpt {
+    pub fn new(file: super::File, range: Range<u64>, stats: Arc<SyscallStats>) -> FileChunk {
         let end = range.end.min(range.start + super::cache::CONTENT_BYTES_MAX);
-        Excerpt { file, range: range.start..end, ledger }
+        FileChunk { file, range: range.start..end, stats }
     }
 
     /// Its bytes; fewer if the file has become shorter.
     pub fn read(&self) -> rustix::io::Result<Vec<u8>> {
-        root::read(&self.file, &self.range, &self.ledger)
+        root::read(&self.file, &self.range, &self.stats)
     }
 }
 
-impl Elsewhere {
+impl OffloadedSite {
     /// Sites beneath `root`, together with at most `cache_bytes_max` of it remembered.
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
-        ledger: Arc<Ledger>,
+        stats: Arc<SyscallStats>,
         cache_bytes_max: u64,
-    ) -> Elsewhere {
-        let cache_bytes_max = cache_bytes_max / RESTING_MAX as u64;
-        Elsewhere { root, policy, ledger, resting: Mutex::default(), cache_bytes_max }
+    ) -> OffloadedSite {
+        let cache_bytes_max = cache_bytes_max / IDLE_SITES_MAX as u64;
+        OffloadedSite { root, policy, stats, idle_sites: Mutex::default(), cache_bytes_max }
     }
 
     /// The work on the answer to `request`.
@@ -71,12 +71,12 @@ impl Elsewhere {
 
     fn respond(&self, head: &[u8], now: &Now) -> Response<super::File> {
         // The lock is held for a push or a pop: there is no half of one to see.
-        let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let rested = self.idle_sites.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut site = rested.unwrap_or_else(|| {
             Site::new(
                 self.root.clone(),
                 self.policy.clone(),
-                self.ledger.clone(),
+                self.stats.clone(),
                 self.cache_bytes_max,
             )
         });
@@ -89,9 +89,9 @@ impl Elsewhere {
             // It was read once before, so this does not happen.
             Err(error) => error_response(error.status, error.reason),
         };
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() < RESTING_MAX {
-            resting.push(site);
+        let mut idle_sites = self.idle_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle_sites.len() < IDLE_SITES_MAX {
+            idle_sites.push(site);
         }
         response
     }

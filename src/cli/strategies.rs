@@ -12,12 +12,12 @@ use nix::unistd::User;
 
 use super::values::{compress, count, log_format, microseconds, model_name, port, seconds, user};
 use super::{Failure, Served};
+use crate::format::error_with;
 use crate::http::Limits;
-use crate::human::error_with;
 use crate::server::{LogFormat, Model, Privileges, Settings, Strategy};
 use crate::site::{
     CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, Policy, Root, SitePath,
-    default_folder,
+    default_directory,
 };
 
 /// The arguments that every strategy has, and its own before them.
@@ -112,7 +112,7 @@ macro_rules! strategy_arguments {
 
             /// a file in which system calls are counted while they are made, for a comparison, whose line is stdin
             #[argh(option, hidden_help, arg_name = "file")]
-            ledger_page: Option<PathBuf>,
+            counters_file: Option<PathBuf>,
 
             /// microseconds of work added to every answer, for a comparison to find
             #[argh(option, hidden_help, default = "Duration::ZERO", from_str_fn(microseconds), arg_name = "microseconds")]
@@ -151,7 +151,7 @@ macro_rules! strategy_arguments {
                     trace: self.trace,
                     shutdown_timeout: self.shutdown_timeout,
                     privileges: Privileges { user: self.user, confine: self.confine },
-                    ledger_page: self.ledger_page.map(|page| ledger_page(&page)).transpose()?,
+                    counters_file: self.counters_file.map(|page| counters_file(&page)).transpose()?,
                 };
                 Ok((settings, served))
             }
@@ -241,14 +241,14 @@ impl Blocking {
 }
 
 fn open_root(root: Option<PathBuf>) -> Result<(Root, Served), Failure> {
-    let path = match root.or_else(|| default_folder().map(PathBuf::from)) {
+    let path = match root.or_else(|| default_directory().map(PathBuf::from)) {
         None => return Ok((Root::Sample, Served("the sample site".to_owned()))),
         Some(path) => path,
     };
     let root = Root::open(&path).map_err(|error| missing(path.display(), &error))?;
     let served = match root {
         Root::File(_) => format!("{} for every path", path.display()),
-        Root::Folder { .. } | Root::Sample => path.display().to_string(),
+        Root::Directory { .. } | Root::Sample => path.display().to_string(),
     };
     Ok((root, Served(served)))
 }
@@ -278,9 +278,9 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     }
 }
 
-fn ledger_page(path: &Path) -> Result<File, Failure> {
+fn counters_file(path: &Path) -> Result<File, Failure> {
     let opened = File::options().read(true).write(true).open(path);
-    opened.map_err(|error| missing(format_args!("--ledger-page {}", path.display()), &error))
+    opened.map_err(|error| missing(format_args!("--counters-file {}", path.display()), &error))
 }
 
 fn missing(subject: impl Display, error: &std::io::Error) -> Failure {

@@ -12,17 +12,17 @@ use signal_hook::{flag, low_level};
 
 /// Whether the server is to stop.
 #[derive(Debug)]
-pub struct Stop {
+pub struct ShutdownSignal {
     timeout: Duration,
     requested: Arc<AtomicBool>,
 }
 
-impl Stop {
+impl ShutdownSignal {
     /// Takes over both signals. Answers under way have `timeout` to be finished.
     ///
     /// # Errors
     /// The system's, if it refuses.
-    pub fn install(timeout: Duration) -> io::Result<Stop> {
+    pub fn install(timeout: Duration) -> io::Result<ShutdownSignal> {
         let requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the exit looks at the flag before this signal sets it. 128 + the signal is what
@@ -30,8 +30,8 @@ impl Stop {
             flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?;
             flag::register(signal, requested.clone())?;
         }
-        Stop::ignore_hangup()?;
-        let stop = Stop { timeout, requested };
+        ShutdownSignal::ignore_hangup()?;
+        let stop = ShutdownSignal { timeout, requested };
         stop.watch()?;
         // The kernel prefers to give a signal to the main thread, which may be held up by a disk that does not answer: it and
         // the threads that come from it leave both to the watching one, which started before.

@@ -3,7 +3,7 @@
 //! At the limit those go first that have been idle for longest: a kept connection is a courtesy, a new one is a user. When
 //! none is idle, or when the system has no descriptor left, new connections stay in the backlog, where they cost nothing
 //! and are served as soon as there is a place; a 503 would tell them to do by themselves, later, what the backlog does
-//! for them. Meanwhile the door rests: trying again at once would spin.
+//! for them. Meanwhile the acceptor rests: trying again at once would spin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::drive::Client;
 use super::listen::{Accepted, Listener};
-use super::worker::{Slots, Worker};
+use super::worker::{ConnectionLimit, Worker};
 use crate::http::Moment;
-use crate::ledger::Call;
+use crate::syscall_stats::Call;
 
 /// How long it rests, unless a connection ends before.
-pub const REST: Duration = Duration::from_millis(100);
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A listener and the places for those who come through it.
 #[derive(Debug)]
-pub struct Door {
+pub struct Acceptor {
     listener: Listener,
-    slots: Arc<Slots>,
-    rests_until: Option<Moment>,
+    connection_limit: Arc<ConnectionLimit>,
+    backoff_until: Option<Moment>,
 }
 
 /// Who came in.
@@ -33,19 +33,19 @@ pub struct Door {
     clippy::large_enum_variant,
     reason = "it is moved once, into the slab; a box would be one allocation more"
 )]
-pub enum Admission {
+pub enum AcceptOutcome {
     /// A connection.
-    Client(Client),
+    Accepted(Client),
     /// Nobody waits.
-    Nobody,
+    WouldBlock,
     /// Somebody waits, and there is no place: let [`oldest_idle`] make room.
-    Full,
+    AtCapacity,
     /// Somebody may wait, and has to.
-    Resting,
+    BackingOff,
 }
 
 /// Most that are ended at once to make room: the search for them is worth more than one place.
-const ROOM_MAX: usize = 32;
+const EVICTIONS_MAX: usize = 32;
 
 /// How long a newcomer may say nothing while others wait for its place.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -63,67 +63,69 @@ pub fn oldest_idle<'a, Key>(
     };
     let mut idle: Vec<_> = clients.filter_map(idle).collect();
     idle.sort_unstable_by_key(|(is_new, since, _)| (*is_new, *since));
-    let count = idle.len().div_ceil(16).min(ROOM_MAX);
+    let count = idle.len().div_ceil(16).min(EVICTIONS_MAX);
     idle.into_iter().take(count).map(|(.., key)| key).collect()
 }
 
-impl Door {
+impl Acceptor {
     /// Open.
-    pub fn new(listener: Listener, slots: Arc<Slots>) -> Door {
-        Door { listener, slots, rests_until: None }
+    pub fn new(listener: Listener, connection_limit: Arc<ConnectionLimit>) -> Acceptor {
+        Acceptor { listener, connection_limit, backoff_until: None }
     }
 
     /// Lets one in, to be served by `worker`.
-    pub fn admit(&mut self, worker: &mut Worker) -> Admission {
+    pub fn accept(&mut self, worker: &mut Worker) -> AcceptOutcome {
         let now = worker.clock.now().moment;
-        if self.rests_until.is_some_and(|until| now < until) {
-            return Admission::Resting;
+        if self.backoff_until.is_some_and(|until| now < until) {
+            return AcceptOutcome::BackingOff;
         }
-        self.rests_until = None;
-        let Some(slot) = self.slots.take() else {
-            return if self.someone_waits(worker) { Admission::Full } else { Admission::Nobody };
+        self.backoff_until = None;
+        let Some(permit) = self.connection_limit.try_acquire() else {
+            return if self.someone_waits(worker) {
+                AcceptOutcome::AtCapacity
+            } else {
+                AcceptOutcome::WouldBlock
+            };
         };
-        match self.listener.accept(&worker.ledger) {
+        match self.listener.accept(&worker.stats) {
             Accepted::Connection(socket, peer) => {
-                Admission::Client(worker.welcome(socket, peer, slot))
+                AcceptOutcome::Accepted(worker.new_client(socket, peer, permit))
             }
-            Accepted::Nobody => Admission::Nobody,
+            Accepted::WouldBlock => AcceptOutcome::WouldBlock,
             Accepted::Exhausted(errno) => {
-                worker
-                    .ledger
-                    .tell_of_worker(format_args!("accept: {errno}; it rests for a moment"));
-                self.rest(now)
+                worker.stats.trace_worker(format_args!("accept: {errno}; it rests for a moment"));
+                self.back_off(now)
             }
         }
     }
 
     /// Does not let anyone in for a moment.
-    pub fn rest(&mut self, now: Moment) -> Admission {
-        self.rests_until = Some(now + REST);
-        Admission::Resting
+    pub fn back_off(&mut self, now: Moment) -> AcceptOutcome {
+        self.backoff_until = Some(now + ACCEPT_BACKOFF);
+        AcceptOutcome::BackingOff
     }
 
     fn someone_waits(&self, worker: &Worker) -> bool {
-        worker.ledger.count(Call::Poll);
+        worker.stats.count(Call::Poll);
         let mut listener = [PollFd::new(&self.listener, PollFlags::IN)];
         // If it can't be told, accept will.
         poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Nobody is idle here: the other workers are asked, and those who wait have to for a moment.
-    pub fn ask_for_room(&mut self, now: Moment) {
-        self.slots.ask_for_room();
-        self.rest(now);
+    pub fn request_eviction(&mut self, now: Moment) {
+        self.connection_limit.request_eviction();
+        self.back_off(now);
     }
 
     /// A connection has ended: there is a place and a descriptor.
-    pub fn reopen(&mut self) {
-        self.rests_until = None;
+    pub fn resume(&mut self) {
+        self.backoff_until = None;
     }
 
     /// Until when it rests.
-    pub fn rests_until(&self) -> Option<Moment> {
-        self.rests_until
+    pub fn backoff_until(&self) -> Option<Moment> {
+        self.backoff_until
     }
 
     /// What it lets in from.

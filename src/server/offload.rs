@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::http::{CompletedReply, DeferredReply};
-use crate::ledger::ConnectionId;
-use crate::site::{Excerpt, File};
+use crate::site::{File, FileChunk};
+use crate::syscall_stats::ConnectionId;
 
 const THREADS_MAX: usize = 64;
 /// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
@@ -21,7 +21,7 @@ const WAITING_MAX: usize = 1024;
 
 /// The threads of one server, shared by its workers.
 #[derive(Clone, Debug, Default)]
-pub struct Helpers(Arc<Pool>);
+pub struct OffloadPool(Arc<Pool>);
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -42,12 +42,12 @@ pub enum Job {
     /// An answer.
     Reply(DeferredReply<File>),
     /// The next bytes of one that is on its way.
-    Read(Excerpt),
+    Read(FileChunk),
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Done {
+pub enum Completion {
     /// The answer.
     Reply(CompletedReply<File>),
     /// The bytes; none if the file has become shorter.
@@ -58,30 +58,30 @@ pub enum Done {
 struct Task {
     connection: ConnectionId,
     job: Job,
-    mailbox: Arc<Mailbox>,
+    completion_queue: Arc<CompletionQueue>,
     /// Gone with the connection that asked.
     asked: Weak<()>,
 }
 
 /// Where finished work waits for its worker.
 #[derive(Debug, Default)]
-pub struct Mailbox {
-    finished: Mutex<Vec<(ConnectionId, Done)>>,
+pub struct CompletionQueue {
+    finished: Mutex<Vec<(ConnectionId, Completion)>>,
     /// Another worker has somebody waiting and nobody idle.
-    room_wanted: AtomicBool,
+    eviction_requested: AtomicBool,
     /// Wakes the worker, if it sleeps.
     waker: Option<mio::Waker>,
 }
 
-impl Helpers {
-    /// Has the work done, unless `asked` is dropped before, and the result put into `mailbox`. It comes back if there is
+impl OffloadPool {
+    /// Has the work done, unless `asked` is dropped before, and the result put into `completion_queue`. It comes back if there is
     /// too much of it.
     pub fn submit(
         &self,
         connection: ConnectionId,
         asked: &Arc<()>,
         job: Job,
-        mailbox: &Arc<Mailbox>,
+        completion_queue: &Arc<CompletionQueue>,
     ) -> Option<Job> {
         let mut state = lock(&self.0.state);
         if state.waiting.len() >= WAITING_MAX {
@@ -90,7 +90,7 @@ impl Helpers {
         state.waiting.push_back(Task {
             connection,
             job,
-            mailbox: mailbox.clone(),
+            completion_queue: completion_queue.clone(),
             asked: Arc::downgrade(asked),
         });
         // A thread that was woken is idle until it has taken its work: what waits has one each, or needs another.
@@ -109,17 +109,17 @@ impl Helpers {
 }
 
 impl Job {
-    fn finish(self) -> Done {
+    fn finish(self) -> Completion {
         match self {
-            Job::Reply(deferred) => Done::Reply(deferred.finish()),
-            Job::Read(excerpt) => Done::Read(excerpt.read().map(Bytes::from)),
+            Job::Reply(deferred) => Completion::Reply(deferred.finish()),
+            Job::Read(excerpt) => Completion::Read(excerpt.read().map(Bytes::from)),
         }
     }
 
-    fn refuse(self) -> Done {
+    fn refuse(self) -> Completion {
         match self {
-            Job::Reply(deferred) => Done::Reply(deferred.refuse()),
-            Job::Read(_) => Done::Read(Err(Errno::CANCELED)),
+            Job::Reply(deferred) => Completion::Reply(deferred.refuse()),
+            Job::Read(_) => Completion::Read(Err(Errno::CANCELED)),
         }
     }
 }
@@ -128,11 +128,13 @@ impl Pool {
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { connection, job, mailbox, asked }) = state.waiting.pop_front() {
+            while let Some(Task { connection, job, completion_queue, asked }) =
+                state.waiting.pop_front()
+            {
                 drop(state);
                 // For nobody it is not done, but what became of it is told all the same: the worker counts.
                 let done = if asked.strong_count() > 0 { job.finish() } else { job.refuse() };
-                mailbox.put(connection, done);
+                completion_queue.put(connection, done);
                 state = lock(&self.state);
             }
             state.idle_threads += 1;
@@ -142,21 +144,21 @@ impl Pool {
     }
 }
 
-impl Mailbox {
+impl CompletionQueue {
     /// Empty; `waker` wakes its worker.
-    pub fn new(waker: Option<mio::Waker>) -> Mailbox {
-        Mailbox { waker, ..Mailbox::default() }
+    pub fn new(waker: Option<mio::Waker>) -> CompletionQueue {
+        CompletionQueue { waker, ..CompletionQueue::default() }
     }
 
     /// Asks the worker to end some of its idle connections.
-    pub fn ask_for_room(&self) {
-        self.room_wanted.store(true, Ordering::Release);
+    pub fn request_eviction(&self) {
+        self.eviction_requested.store(true, Ordering::Release);
         self.wake();
     }
 
     /// Whether it was asked to since the last look.
-    pub fn is_room_wanted(&self) -> bool {
-        self.room_wanted.swap(false, Ordering::AcqRel)
+    pub fn is_eviction_requested(&self) -> bool {
+        self.eviction_requested.swap(false, Ordering::AcqRel)
     }
 
     fn wake(&self) {
@@ -166,13 +168,13 @@ impl Mailbox {
         }
     }
 
-    fn put(&self, connection: ConnectionId, done: Done) {
+    fn put(&self, connection: ConnectionId, done: Completion) {
         lock(&self.finished).push((connection, done));
         self.wake();
     }
 
     /// What was finished since the last look.
-    pub fn take(&self) -> Vec<(ConnectionId, Done)> {
+    pub fn take(&self) -> Vec<(ConnectionId, Completion)> {
         std::mem::take(&mut lock(&self.finished))
     }
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use crate::compare::run::Request;
-use crate::human::counted;
+use crate::format::counted;
 use crate::server::{Model, Privileges, Settings, Strategy};
 pub use compare::Telling;
 use strategies::{Blocking, Mio, PollList};

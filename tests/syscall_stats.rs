@@ -1,4 +1,4 @@
-//! The server's own account of its system calls, held against strace's.
+//! The server's own counters of its system calls, held against strace's.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use miniweb::ledger::{Call, Counters, PAGE_BYTES};
 use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
-use miniweb::server::common_account;
+use miniweb::server::map_shared_counters;
+use miniweb::syscall_stats::{Call, Counters, PAGE_BYTES};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SMALL_BYTES: usize = 1024;
@@ -23,7 +23,7 @@ struct Traced {
     strace: Child,
     server: Pid,
     address: SocketAddr,
-    account: &'static Counters,
+    counters: &'static Counters,
     /// When it is closed, the server ends.
     _lifeline: UnixStream,
 }
@@ -38,7 +38,7 @@ impl Traced {
             .open(page)
             .expect("a new file");
         file.set_len(PAGE_BYTES).expect("it can grow");
-        let account = common_account(file).expect("it can be mapped");
+        let counters = map_shared_counters(file).expect("it can be mapped");
         let (lifeline, there) = UnixStream::pair().expect("there are descriptors");
         let mut strace = Command::new("strace")
             .args(["-c", "-f", "-o"])
@@ -46,7 +46,7 @@ impl Traced {
             .arg(env!("CARGO_BIN_EXE_miniweb"))
             .args(strategy)
             .arg(folder)
-            .args(["--port", "0", "--log", "none", "--ledger-page"])
+            .args(["--port", "0", "--log", "none", "--counters-file"])
             .arg(page)
             .stdin(OwnedFd::from(there))
             .stdout(Stdio::piped())
@@ -70,13 +70,13 @@ impl Traced {
             strace,
             server,
             address: address.expect("the server says where it listens"),
-            account,
+            counters,
             _lifeline: lifeline,
         }
     }
 
     fn counts(&self) -> BTreeMap<&'static str, u64> {
-        Call::ALL.into_iter().map(|call| (call.name(), self.account.made(call))).collect()
+        Call::ALL.into_iter().map(|call| (call.name(), self.counters.made(call))).collect()
     }
 
     /// Stops it; what it counted itself until then, and what strace did.
@@ -140,15 +140,15 @@ fn the_ledger_agrees_with_strace() {
         let children = own[Call::Fork.name()];
         for (name, own) in own {
             let told = strace.get(name).copied().unwrap_or(0);
-            eprintln!("{strategy:?} {name}: ledger {own}, strace {told}");
-            // What is made once, at the start and the end, is not for any request and in nobody's account.
+            eprintln!("{strategy:?} {name}: stats {own}, strace {told}");
+            // What is made once, at the start and the end, is not for any request and in nobody's counters.
             let once = 200;
             let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
             // And a call that the end of a child interrupts is made once and begun twice.
             let is_close = apart as f64 <= 0.02 * told as f64 || apart <= children;
             assert!(
                 is_close,
-                "{strategy:?} {name}: the ledger says {own}, strace {told}, for {answered} answers"
+                "{strategy:?} {name}: the stats says {own}, strace {told}, for {answered} answers"
             );
         }
     }
