@@ -37,4 +37,5 @@ pub mod http;
 pub mod load;
 pub mod server;
 pub mod site;
+mod sync;
 pub mod syscall_stats;

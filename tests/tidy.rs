@@ -46,7 +46,12 @@ impl Source {
 
     /// Whether it is one of the files that a strategy is told in.
     fn is_strategy(&self) -> bool {
-        ["server/mio.rs", "server/poll_list.rs", "server/blocking.rs"].contains(&&*self.name)
+        [
+            "server/strategies/mio.rs",
+            "server/strategies/poll_list.rs",
+            "server/strategies/blocking/mod.rs",
+        ]
+        .contains(&&*self.name)
     }
 }
 
@@ -167,10 +172,14 @@ fn a_file_holds_one_idea() {
 
 #[test]
 fn unsafe_is_where_the_fork_is() {
-    let others = sources().into_iter().filter(|source| source.name != "server/fork.rs");
+    let others = sources()
+        .into_iter()
+        .filter(|source| source.name != "server/strategies/blocking/process.rs");
     expect_nowhere("only fork needs it", others, &["unsafe", "unsafe_code"]);
-    let fork =
-        sources().into_iter().find(|source| source.name == "server/fork.rs").expect("it is there");
+    let fork = sources()
+        .into_iter()
+        .find(|source| source.name == "server/strategies/blocking/process.rs")
+        .expect("it is there");
     let blocks = fork.code().filter(|(_, line)| has_word(line, "unsafe {")).count();
     assert_eq!(
         fork.text.matches("// SAFETY: ").count(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::drive::Client;
-use super::listen::{Accepted, Listener};
+use super::listener::{Accepted, Listener};
 use super::worker::{ConnectionLimit, Worker};
 use crate::http::Moment;
 use crate::syscall_stats::Call;

@@ -6,18 +6,14 @@
 
 mod acceptor;
 mod access_log;
-mod blocking;
 mod clients;
 mod clock;
 mod drive;
-mod fork;
-mod listen;
-mod live_connections;
-mod mio;
+mod listener;
 mod offload;
-mod poll_list;
 mod privileges;
 mod shutdown_signal;
+mod strategies;
 mod timer_fd;
 mod timer_queue;
 mod worker;
@@ -30,10 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access_log::LogFormat;
-pub use blocking::Model;
-pub use fork::map_shared_counters;
-pub use listen::listening;
+pub use listener::listening;
 pub use privileges::Privileges;
+pub use strategies::blocking::Model;
+pub use strategies::blocking::process::map_shared_counters;
 
 use crate::format::error_with;
 use crate::http::Limits;
@@ -42,9 +38,10 @@ use crate::syscall_stats::SyscallStats;
 use acceptor::Acceptor;
 use access_log::AccessLog;
 use clock::ClockMode;
-use listen::{Listener, SocketMode};
+use listener::{Listener, SocketMode};
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
+use strategies::{blocking, mio, poll_list};
 use worker::{ConnectionLimit, Shared, Worker};
 
 /// The way of waiting.
@@ -113,7 +110,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<
         privileges,
         counters_file,
     } = settings;
-    let counters = counters_file.map(fork::map_shared_counters).transpose()?;
+    let counters = counters_file.map(map_shared_counters).transpose()?;
     // Before anything can be connected to: a signal from the first moment on is a stop in order.
     let stop = ShutdownSignal::install(shutdown_timeout)?;
     let connection_limit = ConnectionLimit::new(places(connections_max));

@@ -10,20 +10,23 @@
 //! The code that serves is the straightest of all: no state but where it stands. The price is a flow of control for
 //! each connection, busy or idle, or else to serve only as many as there are. TimerQueue are socket timeouts.
 
+mod live_connections;
+pub(in crate::server) mod process;
+
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::acceptor::ACCEPT_BACKOFF;
-use super::clock::ClockMode;
-use super::drive::{Client, Drive, ReadState, drive_with_timeout};
-use super::fork::{Children, aborted_by_parent, shut_down_by_parent};
-use super::listen::{Accepted, Listener};
-use super::live_connections::LiveConnections;
-use super::shutdown_signal::ShutdownSignal;
-use super::worker::{Shared, Worker};
 use crate::http::CloseReason;
+use crate::server::acceptor::ACCEPT_BACKOFF;
+use crate::server::clock::ClockMode;
+use crate::server::drive::{Client, Drive, ReadState, drive_with_timeout};
+use crate::server::listener::{Accepted, Listener};
+use crate::server::shutdown_signal::ShutdownSignal;
+use crate::server::worker::{Shared, Worker};
 use crate::syscall_stats::{Call, SyscallStats};
+use live_connections::LiveConnections;
+use process::{Children, aborted_by_parent, shut_down_by_parent};
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ struct Blocking {
 }
 
 /// Serves until it is told to stop and has finished. `tell` says that all is there that is needed.
-pub(super) fn run(
+pub(in crate::server) fn run(
     listener: Listener,
     shared: Shared,
     stop: ShutdownSignal,
@@ -82,7 +85,7 @@ pub(super) fn run(
     tell();
     match model {
         Model::Iterative => {
-            server.accept_and_serve(server.worker("iterative", super::CACHE_BYTES_MAX))
+            server.accept_and_serve(server.worker("iterative", crate::server::CACHE_BYTES_MAX))
         }
         Model::Process => server.accept_and_fork(&children),
         Model::Thread => server.accept_and_spawn(),
@@ -104,8 +107,8 @@ impl Blocking {
     fn accept_in_pool(&self, threads: usize) -> io::Result<()> {
         std::thread::scope(|scope| {
             let started = (0..threads).try_for_each(|n| {
-                let worker =
-                    self.worker(&format!("pool {n}"), super::CACHE_BYTES_MAX / threads as u64);
+                let worker = self
+                    .worker(&format!("pool {n}"), crate::server::CACHE_BYTES_MAX / threads as u64);
                 std::thread::Builder::new()
                     .spawn_scoped(scope, move || self.accept_and_serve(worker))
                     .map(drop)
@@ -143,7 +146,7 @@ impl Blocking {
     }
 
     fn accept_and_fork(&self, children: &Children) {
-        let mut worker = self.worker("process", super::CACHE_BYTES_MAX);
+        let mut worker = self.worker("process", crate::server::CACHE_BYTES_MAX);
         while let Some(client) = self.accept(&mut worker) {
             let forked = children.fork(client, &self.listener, &worker.stats.clone(), |client| {
                 let log_writer = worker.start_log_of_its_own();

@@ -12,16 +12,16 @@
 
 use std::time::Duration;
 
-use super::acceptor::{AcceptOutcome, Acceptor, oldest_idle};
-use super::drive::{Client, Drive, ReadState, drive_with_timeout};
-use super::shutdown_signal::ShutdownSignal;
-use super::worker::Worker;
 use crate::format;
 use crate::http::CloseReason;
+use crate::server::acceptor::{AcceptOutcome, Acceptor, oldest_idle};
+use crate::server::drive::{Client, Drive, ReadState, drive_with_timeout};
+use crate::server::shutdown_signal::ShutdownSignal;
+use crate::server::worker::Worker;
 use crate::syscall_stats::Call;
 
 /// The loop and all it owns.
-pub(super) struct PollList {
+pub(in crate::server) struct PollList {
     clients: Vec<Client>,
     worker: Worker,
     /// Slept after a pass that moved nothing.
@@ -29,12 +29,12 @@ pub(super) struct PollList {
 }
 
 impl PollList {
-    pub(super) fn new(worker: Worker, pause: Duration) -> PollList {
+    pub(in crate::server) fn new(worker: Worker, pause: Duration) -> PollList {
         PollList { clients: Vec::new(), worker, pause }
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self, mut acceptor: Acceptor, stop: &ShutdownSignal) {
+    pub(in crate::server) fn run(mut self, mut acceptor: Acceptor, stop: &ShutdownSignal) {
         while !stop.is_requested() {
             self.turn(Some(&mut acceptor));
         }

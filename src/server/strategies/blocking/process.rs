@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
 
-use super::drive::Client;
-use super::worker::ConnectionPermit;
+use crate::server::drive::Client;
+use crate::server::worker::ConnectionPermit;
 use crate::syscall_stats::{Call, Counters, SyscallStats};
 
 /// How a parent tells its children to finish. Not by the signals that it is told with itself: of those a second one, as

@@ -23,13 +23,13 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::acceptor::{AcceptOutcome, Acceptor};
-use super::clients::Clients;
-use super::drive::ReadState;
-use super::shutdown_signal::ShutdownSignal;
-use super::timer_fd::TimerFd;
-use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
+use crate::server::acceptor::{AcceptOutcome, Acceptor};
+use crate::server::clients::Clients;
+use crate::server::drive::ReadState;
+use crate::server::shutdown_signal::ShutdownSignal;
+use crate::server::timer_fd::TimerFd;
+use crate::server::worker::Worker;
 use crate::syscall_stats::Call;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -38,7 +38,7 @@ const OTHERS: Token = Token(usize::MAX - 2);
 const TIMER: Token = Token(usize::MAX - 3);
 
 /// One worker's loop and all it owns.
-pub(super) struct Reactor {
+pub(in crate::server) struct Reactor {
     poll: Poll,
     timer_fd: TimerFd,
     phase: Phase,
@@ -61,7 +61,7 @@ enum Phase {
 
 impl Reactor {
     /// A reactor behind `acceptor` that ends in order when it is told to stop. `worker` is given what wakes it.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         acceptor: Acceptor,
         worker: impl FnOnce(Waker) -> Worker,
         stop: &ShutdownSignal,
@@ -90,7 +90,7 @@ impl Reactor {
     }
 
     /// Serves until it is told to stop and has finished.
-    pub(super) fn run(mut self) -> io::Result<()> {
+    pub(in crate::server) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.is_finished() {
             let (patience, before) = (self.patience()?, self.clients.len());
