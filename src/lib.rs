@@ -35,6 +35,7 @@ pub mod compare;
 pub mod format;
 pub mod http;
 pub mod load;
+mod option_values;
 pub mod server;
 pub mod site;
 mod sync;

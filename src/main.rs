@@ -13,13 +13,13 @@ use miniweb::format::reason;
 use miniweb::server;
 
 fn main() -> ExitCode {
-    let (settings, served) = match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Invocation::Serve(settings, served)) => (settings, served),
+    let (settings, banner) = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Serve(settings, banner)) => (settings, banner),
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
         Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &message),
-        Err(Failure::Missing(message)) => return fail(1, &message),
+        Err(Failure::Unavailable(message)) => return fail(1, &message),
     };
     // An arm of a comparison.
     if settings.counters_file.is_some()
@@ -27,14 +27,8 @@ fn main() -> ExitCode {
     {
         return fail(1, &reason(&error));
     }
-    let (strategy, privileges) = (settings.strategy, settings.privileges.clone());
-    let ran = server::run(*settings, |address| {
-        print(&format!(
-            "Serving {} on {} ({})\n",
-            served.0,
-            cli::url(address),
-            cli::describe(strategy, &privileges)
-        ));
+    let ran = server::run(*settings, move |address| {
+        print(&banner.line(address));
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,17 @@ pub(crate) fn wait_timeout<'a, T>(
     condition.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
 }
 
+/// Waits like [`wait_timeout`], and goes on waiting as long as `condition_holds` after a wake-up.
+pub(crate) fn wait_timeout_while<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    timeout: Duration,
+    condition_holds: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    let waited = condition.wait_timeout_while(guard, timeout, condition_holds);
+    waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
 /// Locks `lock` for reading, poisoned or not.
 pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)

@@ -1,22 +1,21 @@
-//! The counters that a worker keeps of its own system calls, and the trace that tells them one by one.
+//! Counters of the system calls that a server makes for its connections and responses.
 //!
-//! Every call into the kernel for a socket or a file of the site is entered here when it is made, so that
-//! what a strategy claims to cost can be held against strace. Anyone may read the counters at any time.
+//! Every call into the kernel for a socket or a served file is counted where it is made, so that the
+//! cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be read
+//! at any time, from any thread.
 //!
-//! Nobody can ask a server for them from outside, except who started it and gave it a page to keep them in
-//! (`server/fork.rs`): then all workers, threads and forked children have that one counters together.
+//! A server is not queried for its counters from outside. The process that starts it may pass a file
+//! to count in (`--counters-file`, `server/shared_counters.rs`); all its workers, threads and forked
+//! children then share one set of counters in that file's pages.
 
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::{Errno, Result};
 
-/// The system calls that are counted: all that are made for a connection or an answer. What the threads of the
-/// program make for themselves (locks, the memory of a stack) is not, nor is the reading of a folder that is listed.
+/// The system calls that are counted: all that serve a connection or a response. Calls that threads
+/// make for themselves (futex, mmap of a stack) and the reading of a listed directory are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 #[repr(usize)]
@@ -48,7 +47,7 @@ pub enum Call {
 const CALLS: usize = Call::WriteLog as usize + 1;
 
 impl Call {
-    /// All of them.
+    /// Every counted call.
     pub const ALL: [Call; CALLS] = [
         Call::Accept,
         Call::Recv,
@@ -74,7 +73,7 @@ impl Call {
         Call::WriteLog,
     ];
 
-    /// As strace calls it, on most architectures.
+    /// The name that strace prints on x86-64.
     pub fn name(self) -> &'static str {
         match self {
             Call::Accept => "accept4",
@@ -103,8 +102,20 @@ impl Call {
     }
 }
 
-/// How often each call was made. It has the same form in memory of one's own and in a page that several
-/// processes map.
+impl Call {
+    /// The name that the trace prints: the function of the C library.
+    pub fn trace_name(self) -> &'static str {
+        match self {
+            Call::Recv => "recv",
+            Call::Send | Call::Sendmsg => "send",
+            Call::Poll => "poll",
+            Call::Sleep => "sleep",
+            other => other.name(),
+        }
+    }
+}
+
+/// How often each call was made. The layout is the same in private memory and in a shared page.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Counters {
@@ -112,7 +123,7 @@ pub struct Counters {
     would_block: AtomicU64,
 }
 
-/// Room for [`Counters`] that several processes map.
+/// The size in bytes of a file that holds shared [`Counters`].
 pub const PAGE_BYTES: u64 = 4096;
 const _: () = assert!(size_of::<Counters>() <= PAGE_BYTES as usize);
 
@@ -122,54 +133,46 @@ impl Counters {
         self.made[call as usize].load(Ordering::Relaxed)
     }
 
-    /// How often a transfer would have blocked.
+    /// How often a transfer failed with EAGAIN.
     pub fn would_block(&self) -> u64 {
         self.would_block.load(Ordering::Relaxed)
     }
 
     fn count(&self, call: Call) {
-        // Locked, for threads and processes may have one counters together. Alone on its cache line, as an counters of one's
-        // own is, that costs some five nanoseconds: a hundredth of the cheapest call that it counts.
+        // An atomic addition, because threads and processes may share the counters. On an uncontended
+        // cache line it costs about 5 ns, a hundredth of the cheapest call that it counts.
         self.made[call as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The counters of one worker, or of all of them together.
+/// Where the counters live.
 #[derive(Clone, Debug)]
 enum CounterStorage {
     Owned(Arc<Counters>),
+    /// In a page that other processes map, too.
     Shared(&'static Counters),
 }
 
-/// The counters of one worker and its trace.
+/// A handle to the counters of one worker, or to the counters that all workers share.
 #[derive(Clone, Debug)]
 pub struct SyscallStats {
     counters: CounterStorage,
-    /// The worker's name in the trace; None where nothing is traced.
-    tracer: Option<String>,
 }
 
 impl Default for SyscallStats {
     fn default() -> SyscallStats {
-        SyscallStats::new("", false)
+        SyscallStats::new(None)
     }
 }
 
 impl SyscallStats {
-    /// An counters in the name of `worker`, each entry told on stderr if `trace` is set.
-    pub fn new(worker: &str, trace: bool) -> SyscallStats {
-        SyscallStats {
-            counters: CounterStorage::Owned(Arc::default()),
-            tracer: trace.then(|| worker.to_owned()),
-        }
+    /// Counts in `shared`, or in counters of its own if there are none.
+    pub fn new(shared: Option<&'static Counters>) -> SyscallStats {
+        let owned = || CounterStorage::Owned(Arc::default());
+        SyscallStats { counters: shared.map_or_else(owned, CounterStorage::Shared) }
     }
 
-    /// The same, but entered in the `common` counters, if there is one: somebody asks for it.
-    pub fn with_shared(self, common: Option<&'static Counters>) -> SyscallStats {
-        SyscallStats { counters: common.map_or(self.counters, CounterStorage::Shared), ..self }
-    }
-
-    /// What is entered in it.
+    /// The counters behind the handle.
     pub fn counters(&self) -> &Counters {
         match &self.counters {
             CounterStorage::Owned(counters) => counters,
@@ -177,60 +180,17 @@ impl SyscallStats {
         }
     }
 
-    /// Enters a call that is not about one connection.
+    /// Counts one call.
     pub fn count(&self, call: Call) {
         self.counters().count(call);
     }
 
-    /// Enters a call that moves bytes of `connection`, and what came of it.
+    /// Counts one call that transfers bytes, and whether it failed with EAGAIN.
     #[inline]
-    pub fn transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
+    pub fn count_transfer(&self, call: Call, result: Result<usize>) {
         self.count(call);
         if result == Err(Errno::AGAIN) {
             self.counters().would_block.fetch_add(1, Ordering::Relaxed);
-        }
-        if self.tracer.is_some() {
-            self.trace_transfer(call, connection, result);
-        }
-    }
-
-    #[cold]
-    fn trace_transfer(&self, call: Call, connection: ConnectionId, result: Result<usize>) {
-        let name = match call {
-            Call::Recv => "recv",
-            Call::Send | Call::Sendmsg => "send",
-            Call::Sendfile => "sendfile",
-            _ => "transfer",
-        };
-        match result {
-            Ok(0) if call == Call::Recv => {
-                self.trace(connection, format_args!("recv: end of input"))
-            }
-            Ok(bytes) => self.trace(connection, format_args!("{name} {bytes} bytes")),
-            Err(Errno::AGAIN) => self.trace(connection, format_args!("{name}: would block")),
-            Err(error) => self.trace(connection, format_args!("{name}: {error}")),
-        }
-    }
-
-    /// Enters an accepted connection.
-    pub fn accepted(&self, connection: ConnectionId, peer: Option<SocketAddr>) {
-        match peer {
-            Some(peer) => self.trace(connection, format_args!("accept from {peer}")),
-            None => self.trace(connection, format_args!("accept")),
-        }
-    }
-
-    /// Tells something about `connection`, if anything is told.
-    pub fn trace(&self, connection: ConnectionId, what: fmt::Arguments<'_>) {
-        if let Some(worker) = &self.tracer {
-            write_line(format_args!("{worker} #{connection} {what}"));
-        }
-    }
-
-    /// Tells something about the worker itself, if anything is told.
-    pub fn trace_worker(&self, what: fmt::Arguments<'_>) {
-        if let Some(worker) = &self.tracer {
-            write_line(format_args!("{worker} {what}"));
         }
     }
 }
@@ -261,23 +221,5 @@ impl Drop for OpenFile {
             CounterStorage::Owned(counters) => counters.count(Call::Close),
             CounterStorage::Shared(counters) => counters.count(Call::Close),
         }
-    }
-}
-
-/// One write, so that the lines of several workers don't mix. A trace that nobody reads any more is
-/// no reason to stop serving.
-fn write_line(what: fmt::Arguments<'_>) {
-    let mut line = String::with_capacity(80);
-    let _ = writeln!(line, "{what}");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-}
-
-/// A number for people: the how-manieth connection of its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionId(pub u64);
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }

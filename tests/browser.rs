@@ -7,7 +7,7 @@ mod support;
 
 use std::process::{Child, Command, Stdio};
 
-use support::{Server, Site, Strategy};
+use support::{Server, Site, any_setup};
 
 /// Twenty seconds of a test picture, with a key frame each second.
 const CLIP: &[u8] = include_bytes!("media/clip.webm");
@@ -39,7 +39,7 @@ fn a_video_seeks_and_plays() {
     let site = Site::new();
     site.write("clip.webm", CLIP);
     site.write("clip.html", PAGE);
-    let server = Server::start(Strategy::Mio, site.root(), &["--log", "json"]);
+    let server = Server::start(any_setup(), site.root(), &["--log", "json"]);
     let profile = tempfile::tempdir().expect("a folder for the browser");
     let mut command = Command::new("chromium");
     command.args([

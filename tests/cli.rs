@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use rustix::process::Signal;
-use support::{End, Server, Site, Strategy, get, miniweb, wait_until};
+use support::{End, Server, Setup, Site, any_setup, get, miniweb, setup_with, setups, wait_until};
 
 /// Runs it with arguments that make it end by itself.
 #[track_caller]
@@ -58,7 +58,7 @@ const STRATEGIES: [&str; 3] = ["mio", "poll-list", "blocking"];
 fn help_names_every_strategy() {
     for arguments in [["--help"], ["-h"]] {
         let help = expect_print(&arguments);
-        assert!(STRATEGIES.iter().all(|strategy| help.contains(strategy)), "{help}");
+        assert!(STRATEGIES.iter().all(|setup| help.contains(setup)), "{help}");
         assert!(help.contains("--version"), "{help}");
     }
 }
@@ -78,14 +78,11 @@ fn help_of_a_strategy_names_every_option() {
         "--trace",
     ];
     let own = [&["--workers"][..], &["--pause"], &["--model", "--threads"]];
-    for (strategy, own) in STRATEGIES.iter().zip(own) {
+    for (setup, own) in STRATEGIES.iter().zip(own) {
         for flag in ["--help", "-h"] {
-            let help = expect_print(&[strategy, flag]);
+            let help = expect_print(&[setup, flag]);
             for option in common.iter().chain(own) {
-                assert!(
-                    help.contains(option),
-                    "{strategy} {flag} says nothing of {option}: {help}"
-                );
+                assert!(help.contains(option), "{setup} {flag} says nothing of {option}: {help}");
             }
         }
     }
@@ -120,7 +117,7 @@ fn help_into_a_closed_pipe_is_no_failure() {
 fn a_usage_error_is_one_line_that_names_it() {
     for (arguments, words) in [
         (&[][..], &["mio", "poll-list", "blocking"][..]),
-        (&["no-such-strategy"], &["no-such-strategy"]),
+        (&["no-such-setup"], &["no-such-setup"]),
         (&["--no-such-option"], &["--no-such-option"]),
         (&["mio", "--no-such-option"], &["--no-such-option"]),
         (&["mio", "--no-such-option=1"], &["--no-such-option"]),
@@ -142,11 +139,11 @@ fn a_usage_error_is_one_line_that_names_it() {
         (&["mio", "--write-timeout", "inf"], &["write-timeout"]),
         (&["mio", "--shutdown-timeout", "1e300"], &["shutdown-timeout"]),
         (&["mio", "--header-timeout=soon"], &["header-timeout"]),
-        (&["mio", "--log", "loud"], &["log", "none, short, common or json"]),
+        (&["mio", "--log", "loud"], &["log", "none, short, common, json"]),
         (&["mio", "--host", ""], &["--host"]),
         (&["poll-list", "--workers", "1"], &["--workers"]),
         (&["poll-list", "--pause", "x"], &["pause"]),
-        (&["blocking", "--model", "fiber"], &["model", "iterative, process, thread or pool"]),
+        (&["blocking", "--model", "fiber"], &["model", "iterative, process, thread, pool"]),
         (&["blocking", "--threads", "4"], &["--threads", "pool"]),
         (&["blocking", "--model", "pool", "--threads", "0"], &["threads"]),
         (&["blocking", "--model", "pool", "--threads", "100000000"], &["threads"]),
@@ -217,12 +214,12 @@ fn a_fallback_that_is_not_there_is_named() {
     let root = site.root().display().to_string();
     site.write_beside("outside.html", "not beneath the root");
     site.link("out.html", "../outside.html");
-    for strategy in STRATEGIES {
+    for setup in STRATEGIES {
         for file in
             ["no-such-page.html", "docs", "", "../outside.html", "out.html", "/no/such.html"]
         {
             expect_failure(
-                &[strategy, &root, "--port", "0", "--fallback", file],
+                &[setup, &root, "--port", "0", "--fallback", file],
                 1,
                 &["--fallback", file],
             );
@@ -234,9 +231,9 @@ fn a_fallback_that_is_not_there_is_named() {
 fn what_goes_with_a_folder_is_refused_beside_a_file() {
     let site = Site::new();
     let file = site.path("page.html").display().to_string();
-    for strategy in STRATEGIES {
+    for setup in STRATEGIES {
         for option in [&["--list"][..], &["--fallback", "page.html"]] {
-            let arguments = [&[strategy, &file, "--port", "0"], option].concat();
+            let arguments = [&[setup, &file, "--port", "0"], option].concat();
             expect_failure(&arguments, 2, &[option[0], "folder", "file"]);
         }
     }
@@ -304,10 +301,10 @@ fn a_root_that_cannot_be_served_is_named() {
         0,
     )
     .expect("a fifo");
-    for strategy in STRATEGIES {
-        expect_failure(&[strategy, &missing], 1, &[&missing]);
-        expect_failure(&[strategy, "/dev/null"], 1, &["/dev/null"]);
-        expect_failure(&[strategy, &fifo.display().to_string()], 1, &["fifo"]);
+    for setup in STRATEGIES {
+        expect_failure(&[setup, &missing], 1, &[&missing]);
+        expect_failure(&[setup, "/dev/null"], 1, &["/dev/null"]);
+        expect_failure(&[setup, &fifo.display().to_string()], 1, &["fifo"]);
     }
 }
 
@@ -322,11 +319,11 @@ fn an_address_that_is_not_ours_is_named() {
 fn a_port_in_use_is_named_whoever_uses_it() {
     let site = Site::new();
     let root = site.root().display().to_string();
-    for first in Strategy::ALL {
+    for first in setups() {
         let server = Server::start(first, site.root(), &[]);
         let port = server.address.port().to_string();
-        for second in Strategy::ALL {
-            let arguments = [second.arguments(), &[&root, "--port", &port]].concat();
+        for second in setups() {
+            let arguments = [second.arguments, &[&root, "--port", &port]].concat();
             expect_failure(&arguments, 1, &[&port, "in use"]);
         }
         assert_eq!(server.get("/").status, 200, "{first:?} goes on");
@@ -362,35 +359,28 @@ fn a_root_may_look_like_an_option_behind_two_dashes() {
 #[test]
 fn the_first_line_says_what_is_served_where_and_how() {
     let site = Site::new();
-    for (strategy, how) in [
-        (Strategy::Mio, "mio, 1 worker"),
-        (Strategy::MioTwoWorkers, "mio, 2 workers"),
-        (Strategy::PollList, "poll-list"),
-        (Strategy::Iterative, "one connection at a time"),
-        (Strategy::Process, "process"),
-        (Strategy::Thread, "thread"),
-        (Strategy::Pool, "pool of 16"),
-    ] {
-        let server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let how = setup.description();
+        let server = Server::start(setup, site.root(), &[]);
         let (root, url) = (
             site.root().display().to_string(),
             format!("http://127.0.0.1:{}/", server.address.port()),
         );
         assert_ne!(server.address.port(), 0);
         assert!(
-            [&*root, &url, how].iter().all(|part| server.greeting.contains(part)),
+            [&*root, &url, &how].iter().all(|part| server.greeting.contains(part)),
             "{}",
             server.greeting
         );
     }
-    let file = Server::start(Strategy::Mio, site.path("page.html"), &[]);
+    let file = Server::start(any_setup(), site.path("page.html"), &[]);
     assert!(file.greeting.contains("page.html for every path"), "{}", file.greeting);
 }
 
-/// Runs a server of `strategy` in `folder` without a ROOT.
-fn server_in(folder: &Path, strategy: Strategy) -> Server {
+/// Runs a server of `setup` in `folder` without a ROOT.
+fn server_in(folder: &Path, setup: &'static Setup) -> Server {
     let mut command = miniweb();
-    command.args(strategy.arguments()).args(["--port", "0", "--log=none"]).current_dir(folder);
+    command.args(setup.arguments).args(["--port", "0", "--log=none"]).current_dir(folder);
     Server::run(command)
 }
 
@@ -398,8 +388,8 @@ fn server_in(folder: &Path, strategy: Strategy) -> Server {
 fn without_a_root_the_folder_html_is_served() {
     let site = Site::new();
     site.write("html/index.html", "the folder html");
-    for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Thread] {
-        let server = server_in(&site.root(), strategy);
+    for setup in setups() {
+        let server = server_in(&site.root(), setup);
         assert!(server.greeting.contains("html"), "{}", server.greeting);
         assert_eq!(server.get("/").body, b"the folder html");
         assert_eq!(server.get("/page.html").status, 404, "what stands beside it is not served");
@@ -409,8 +399,8 @@ fn without_a_root_the_folder_html_is_served() {
 #[test]
 fn without_a_root_and_a_folder_html_the_sample_site_is_served() {
     let empty = tempfile::tempdir().expect("a temporary folder");
-    for strategy in Strategy::ALL {
-        let server = server_in(empty.path(), strategy);
+    for setup in setups() {
+        let server = server_in(empty.path(), setup);
         assert!(server.greeting.contains("sample site"), "{}", server.greeting);
         let front = server.get("/");
         assert_eq!(
@@ -445,9 +435,9 @@ fn an_ipv6_address_is_served_in_brackets() {
         return;
     }
     let site = Site::new();
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         for host in ["::1", "[::1]"] {
-            let server = Server::start(strategy, site.root(), &["--host", host]);
+            let server = Server::start(setup, site.root(), &["--host", host]);
             let url = format!("http://[::1]:{}/", server.address.port());
             assert!(server.greeting.contains(&url), "{}", server.greeting);
             assert_eq!(server.get("/").status, 200);
@@ -461,12 +451,12 @@ fn two_colons_are_every_address_of_both_kinds() {
         return;
     }
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--host=::"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--host=::"]);
         let port = server.address.port();
         for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
             let mut peer = support::Peer::connect(address.parse().expect("an address"));
-            assert_eq!(peer.get("/").status, 200, "{strategy:?} at {address}");
+            assert_eq!(peer.get("/").status, 200, "{setup:?} at {address}");
         }
     }
 }
@@ -483,22 +473,22 @@ const PATIENT: [&str; 8] = [
     "--host=127.0.0.1",
 ];
 
-fn patient(strategy: Strategy, site: &Site) -> Server {
+fn patient(setup: &'static Setup, site: &Site) -> Server {
     let mut command = miniweb();
-    command.args(strategy.arguments()).arg(site.root()).args(PATIENT);
+    command.args(setup.arguments).arg(site.root()).args(PATIENT);
     Server::run(command)
 }
 
 #[test]
 fn a_signal_ends_the_server_and_closes_idle_connections() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         for signal in [Signal::TERM, Signal::INT] {
-            let mut server = patient(strategy, &site);
+            let mut server = patient(setup, &site);
             let mut idle = server.connect();
             assert_eq!(idle.get("/").status, 200);
             server.signal(signal);
-            assert!(server.wait().success(), "{strategy:?} {signal:?}");
+            assert!(server.wait().success(), "{setup:?} {signal:?}");
             idle.expect_end();
         }
     }
@@ -507,14 +497,14 @@ fn a_signal_ends_the_server_and_closes_idle_connections() {
 #[test]
 fn a_signal_ends_a_server_that_nobody_has_asked_anything() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let mut server = patient(strategy, &site);
+    for setup in setups() {
+        let mut server = patient(setup, &site);
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{strategy:?}");
-        let mut server = patient(strategy, &site);
+        assert!(server.wait().success(), "{setup:?}");
+        let mut server = patient(setup, &site);
         let _silent = server.connect();
         server.signal(Signal::INT);
-        assert!(server.wait().success(), "{strategy:?} with a connection that says nothing");
+        assert!(server.wait().success(), "{setup:?} with a connection that says nothing");
     }
 }
 
@@ -525,17 +515,17 @@ const HUGE: u64 = 64 << 20;
 fn a_signal_lets_an_answer_under_way_be_finished() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    for strategy in Strategy::ALL {
-        let mut server = patient(strategy, &site);
+    for setup in setups() {
+        let mut server = patient(setup, &site);
         let mut reading = server.connect();
         reading.send(get("/huge.bin"));
         assert_eq!(reading.response_to_head().content_length(), HUGE);
         server.signal(Signal::TERM);
         wait_until_it_accepts_no_more(&server);
-        assert!(!server.has_ended(), "{strategy:?} has ended before it was read");
+        assert!(!server.has_ended(), "{setup:?} has ended before it was read");
         let (body, end) = reading.rest();
-        assert_eq!((body.len() as u64, end), (HUGE, End::Clean), "{strategy:?}");
-        assert!(server.wait().success(), "{strategy:?}");
+        assert_eq!((body.len() as u64, end), (HUGE, End::Clean), "{setup:?}");
+        assert!(server.wait().success(), "{setup:?}");
     }
 }
 
@@ -548,9 +538,9 @@ fn wait_until_it_accepts_no_more(server: &Server) {
 fn a_stop_waits_no_longer_than_it_is_told() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         let mut server = Server::start(
-            strategy,
+            setup,
             site.root(),
             &["--shutdown-timeout", "0.3", "--write-timeout=3600"],
         );
@@ -558,7 +548,7 @@ fn a_stop_waits_no_longer_than_it_is_told() {
         paused.send(get("/huge.bin"));
         paused.response_to_head();
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{strategy:?}");
+        assert!(server.wait().success(), "{setup:?}");
         wait_until("all its processes are gone", || server.processes().is_empty().then_some(()));
     }
 }
@@ -567,17 +557,17 @@ fn a_stop_waits_no_longer_than_it_is_told() {
 fn a_second_signal_ends_it_at_once() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-            let mut server = patient(strategy, &site);
+            let mut server = patient(setup, &site);
             let mut paused = server.connect();
             paused.send(get("/huge.bin"));
             paused.response_to_head();
             server.signal(Signal::TERM);
             wait_until_it_accepts_no_more(&server);
-            assert!(!server.has_ended(), "{strategy:?} waits for what is under way");
+            assert!(!server.has_ended(), "{setup:?} waits for what is under way");
             server.signal(signal);
-            assert_eq!(shell_status(server.wait()), status, "{strategy:?}");
+            assert_eq!(shell_status(server.wait()), status, "{setup:?}");
         }
     }
 }
@@ -595,7 +585,7 @@ fn shell_status(status: ExitStatus) -> i32 {
 fn a_second_signal_leaves_no_child_behind() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    let mut server = patient(Strategy::Process, &site);
+    let mut server = patient(setup_with(|setup| setup.forks), &site);
     let mut paused = server.connect();
     paused.send(get("/huge.bin"));
     paused.response_to_head();
@@ -609,7 +599,7 @@ fn a_second_signal_leaves_no_child_behind() {
 #[test]
 fn a_server_that_is_killed_leaves_no_child_behind() {
     let site = Site::new();
-    let mut server = patient(Strategy::Process, &site);
+    let mut server = patient(setup_with(|setup| setup.forks), &site);
     let mut idle = server.connect();
     assert_eq!(idle.get("/").status, 200);
     assert_eq!(server.processes().len(), 2);
@@ -622,8 +612,8 @@ fn a_server_that_is_killed_leaves_no_child_behind() {
 #[test]
 fn connections_beyond_the_descriptors_wait_and_nobody_is_turned_away() {
     let site = Site::new();
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
-        let serving = Server::command(strategy, site.root(), &[]);
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let serving = Server::command(setup, site.root(), &[]);
         let mut command = Command::new("sh");
         command
             .args(["-c", "ulimit -n 72 && exec \"$0\" \"$@\""])
@@ -638,20 +628,20 @@ fn connections_beyond_the_descriptors_wait_and_nobody_is_turned_away() {
         let peers: Vec<_> = (0..60).map(ask).collect();
         // Each place is given on when its owner leaves, in whatever order they got it.
         for mut peer in peers {
-            assert_eq!(peer.response().status, 200, "{strategy:?}");
+            assert_eq!(peer.response().status, 200, "{setup:?}");
         }
     }
 }
 
 /// Starts a server with an access log.
-fn logging(strategy: Strategy, site: &Site, format: &str) -> Server {
-    Server::start(strategy, site.root(), &["--log", format])
+fn logging(setup: &'static Setup, site: &Site, format: &str) -> Server {
+    Server::start(setup, site.root(), &["--log", format])
 }
 
 #[test]
 fn a_log_of_none_is_nothing() {
     let site = Site::new();
-    let mut server = logging(Strategy::Mio, &site, "none");
+    let mut server = logging(any_setup(), &site, "none");
     assert_eq!(server.get("/").status, 200);
     server.signal(Signal::TERM);
     server.wait();
@@ -661,15 +651,15 @@ fn a_log_of_none_is_nothing() {
 #[test]
 fn a_common_log_has_the_common_format() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let server = logging(strategy, &site, "common");
+    for setup in setups() {
+        let server = logging(setup, &site, "common");
         server.get("/page.html?x");
         let line = server.output.next().expect("a line");
         let (date, rest) = line
             .strip_prefix("127.0.0.1 - - [")
             .and_then(|rest| rest.split_once("] "))
-            .unwrap_or_else(|| panic!("{strategy:?}: {line}"));
-        assert_eq!(rest, "\"GET /page.html?x HTTP/1.1\" 200 35", "{strategy:?}");
+            .unwrap_or_else(|| panic!("{setup:?}: {line}"));
+        assert_eq!(rest, "\"GET /page.html?x HTTP/1.1\" 200 35", "{setup:?}");
         // 10/Oct/2000:13:55:36 +0000
         let shape: String =
             date.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
@@ -699,7 +689,7 @@ fn without_a_terminal_the_log_is_the_common_one() {
 #[test]
 fn a_short_log_is_for_a_person() {
     let site = Site::new();
-    let server = logging(Strategy::Mio, &site, "short");
+    let server = logging(any_setup(), &site, "short");
     server.get("/page.html");
     let line = server.output.next().expect("a line");
     assert!(
@@ -714,8 +704,8 @@ fn a_short_log_is_for_a_person() {
 #[test]
 fn a_json_log_has_an_object_a_line() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let server = logging(strategy, &site, "json");
+    for setup in setups() {
+        let server = logging(setup, &site, "json");
         server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nUser-Agent: a \"b\" \\ \t\r\nReferer: /x\r\n\r\n");
         let line = server.output.next().expect("a line");
         let object: serde_json::Value =
@@ -743,7 +733,7 @@ fn whatever_a_client_sends_is_one_line_of_the_log() {
         b"GET /\r127.0.0.1 - - forged HTTP/1.1\r\n\r\n",
     ];
     for format in ["short", "common", "json"] {
-        let mut server = logging(Strategy::Thread, &site, format);
+        let mut server = logging(any_setup(), &site, format);
         nasty.iter().for_each(|request| drop(server.ask(request)));
         server.signal(Signal::TERM);
         server.wait();
@@ -765,8 +755,8 @@ fn whatever_a_client_sends_is_one_line_of_the_log() {
 #[test]
 fn every_answer_is_logged_once_under_every_strategy() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let mut server = logging(strategy, &site, "common");
+    for setup in setups() {
+        let mut server = logging(setup, &site, "common");
         for n in 0..20 {
             let mut peer = server.connect();
             peer.send(get(&format!("/{n}?a")) + &get(&format!("/{n}?b")));
@@ -775,12 +765,12 @@ fn every_answer_is_logged_once_under_every_strategy() {
         server.signal(Signal::TERM);
         assert!(server.wait().success());
         let lines = server.output.rest();
-        assert_eq!(lines.len(), 40, "{strategy:?}: {lines:#?}");
+        assert_eq!(lines.len(), 40, "{setup:?}: {lines:#?}");
         for request in (0..20).flat_map(|n| [format!("GET /{n}?a "), format!("GET /{n}?b ")]) {
             assert_eq!(
                 lines.iter().filter(|line| line.contains(&request)).count(),
                 1,
-                "{strategy:?}: {request}"
+                "{setup:?}: {request}"
             );
         }
     }
@@ -790,8 +780,8 @@ fn every_answer_is_logged_once_under_every_strategy() {
 fn an_answer_that_is_cut_short_is_logged_as_that() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    for strategy in Strategy::ALL {
-        let server = logging(strategy, &site, "json");
+    for setup in setups() {
+        let server = logging(setup, &site, "json");
         let mut peer = server.connect();
         peer.send(get("/huge.bin"));
         peer.response_to_head();
@@ -800,7 +790,7 @@ fn an_answer_that_is_cut_short_is_logged_as_that() {
         let object: serde_json::Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let bytes = object["body_bytes"].as_u64().expect("a number");
-        assert!(object["complete"] == false && bytes < HUGE, "{strategy:?}: {line}");
+        assert!(object["complete"] == false && bytes < HUGE, "{setup:?}: {line}");
     }
 }
 
@@ -808,18 +798,18 @@ fn an_answer_that_is_cut_short_is_logged_as_that() {
 fn an_answer_that_a_stop_cuts_short_is_logged_as_that() {
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         let mut server =
-            Server::start(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
+            Server::start(setup, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
         let mut peer = server.connect();
         peer.send(get("/huge.bin"));
         peer.response_to_head();
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{strategy:?}");
+        assert!(server.wait().success(), "{setup:?}");
         let lines = server.output.rest();
         assert!(
             lines.len() == 1 && lines[0].contains("\"complete\":false"),
-            "{strategy:?}: {lines:?}"
+            "{setup:?}: {lines:?}"
         );
     }
 }
@@ -827,22 +817,22 @@ fn an_answer_that_a_stop_cuts_short_is_logged_as_that() {
 #[test]
 fn nobody_reading_the_log_is_no_reason_to_stop() {
     let site = Site::new();
-    for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Process, Strategy::Thread] {
-        let mut server = logging(strategy, &site, "common");
+    for setup in setups() {
+        let mut server = logging(setup, &site, "common");
         server.close_output();
         for _ in 0..5 {
-            assert_eq!(server.get("/").status, 200, "{strategy:?}");
+            assert_eq!(server.get("/").status, 200, "{setup:?}");
         }
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{strategy:?}");
+        assert!(server.wait().success(), "{setup:?}");
     }
 }
 
 #[test]
 fn a_trace_tells_each_step_and_why_a_connection_ends() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--trace"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--trace"]);
         let request = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
         let mut peer = server.connect();
         peer.ask(request);
@@ -856,34 +846,30 @@ fn a_trace_tells_each_step_and_why_a_connection_ends() {
             // In this order.
             rest = rest
                 .split_once(step)
-                .unwrap_or_else(|| panic!("{strategy:?} has no {step:?}: {told}"))
+                .unwrap_or_else(|| panic!("{setup:?} has no {step:?}: {told}"))
                 .1;
         }
-        assert!(!rest.trim().is_empty(), "{strategy:?} gives no reason: {told}");
+        assert!(!rest.trim().is_empty(), "{setup:?} gives no reason: {told}");
     }
 }
 
 #[test]
 fn a_trace_tells_how_a_strategy_waits() {
     let site = Site::new();
-    for (strategy, words) in [
-        (Strategy::Mio, "epoll_wait: 1 ready"),
-        (Strategy::PollList, "sleep for 0.2 ms"),
-        (Strategy::Thread, "a thread of its own"),
-        (Strategy::Process, "fork"),
-    ] {
-        let server = Server::start(strategy, site.root(), &["--trace"]);
+    for setup in setups().filter(|setup| setup.strategy().is_event_loop) {
+        let wait = setup.strategy().waits_with[0].trace_name();
+        let server = Server::start(setup, site.root(), &["--trace"]);
         let mut peer = server.connect();
         assert_eq!(peer.get("/").status, 200);
-        server.errors.until(|line| line.contains(words));
+        server.errors.until(|line| line.contains(wait));
     }
 }
 
 #[test]
 fn a_trace_of_a_loop_that_does_not_block_tells_what_would_have() {
     let site = Site::new();
-    for strategy in [Strategy::Mio, Strategy::PollList] {
-        let server = Server::start(strategy, site.root(), &["--trace"]);
+    for setup in setups().filter(|setup| setup.strategy().is_event_loop) {
+        let server = Server::start(setup, site.root(), &["--trace"]);
         let mut peer = server.connect();
         // Each connection is looked at as soon as it is accepted; this one has nothing to say yet.
         server.errors.until(|line| line.contains("recv: would block"));
@@ -894,18 +880,18 @@ fn a_trace_of_a_loop_that_does_not_block_tells_what_would_have() {
 #[test]
 fn a_restart_with_a_fixed_port_is_possible_at_once_under_every_strategy() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let mut server = Server::start(setup, site.root(), &[]);
         let port = server.address.port().to_string();
         // The remains of this connection stay on the server's side.
         let mut peer = server.connect();
         assert_eq!(peer.ask("GET / HTTP/1.0\r\n\r\n").status, 200);
         peer.expect_end();
-        for next in Strategy::ALL {
+        for next in setups() {
             server.signal(Signal::TERM);
             assert!(server.wait().success());
             server = Server::start(next, site.root(), &["--port", &port]);
-            assert_eq!(server.get("/").status, 200, "{next:?} after {strategy:?}");
+            assert_eq!(server.get("/").status, 200, "{next:?} after {setup:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Peer, Server, Site, Strategy, get, wait_until};
+use support::{PATIENCE, Peer, Server, Site, any_setup, get, setups, wait_until};
 
 /// How long a member of the crowd waits before it does anything again.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -122,16 +122,14 @@ impl Member {
 fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
-    let crowds = [
-        (Strategy::Mio, 300, 60),
-        (Strategy::MioTwoWorkers, 300, 60),
-        (Strategy::PollList, 300, 60),
-        (Strategy::Thread, 100, 20),
-        (Strategy::Process, 20, 5),
-        (Strategy::Pool, 10, 2),
-    ];
-    for (strategy, askers, readers) in crowds {
-        let server = Server::start(strategy, site.root(), &["--header-timeout", "1"]);
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let (askers, readers) = match setup {
+            setup if setup.forks => (20, 5),
+            setup if setup.concurrency < usize::MAX => (setup.concurrency / 2, 5),
+            setup if setup.event_loops == 0 => (100, 20),
+            _ => (300, 60),
+        };
+        let server = Server::start(setup, site.root(), &["--header-timeout", "1"]);
         assert_eq!(server.get("/page.html").status, 200);
         let before = server.descriptors();
         let (is_over, fates) = (AtomicBool::new(false), Fates::default());
@@ -140,8 +138,8 @@ fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
             let dawdling = scope.spawn(|| crowd.dawdle(&is_over, &fates));
             let mut honest = server.connect();
             wait_until("every asker has been told", || {
-                assert_eq!(honest.get("/page.html").status, 200, "{strategy:?}");
-                assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+                assert_eq!(honest.get("/page.html").status, 200, "{setup:?}");
+                assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
                 let is_done =
                     fates.told.load(Ordering::Acquire) >= askers || dawdling.is_finished();
                 is_done.then_some(())
@@ -149,7 +147,7 @@ fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
             is_over.store(true, Ordering::Release);
             dawdling.join().expect("the crowd got what it was due");
         });
-        assert_eq!(fates.cut.into_inner(), 0, "{strategy:?}: readers that kept to the least rate");
+        assert_eq!(fates.cut.into_inner(), 0, "{setup:?}: readers that kept to the least rate");
         drop(crowd);
         wait_until("the crowd is forgotten", || (server.descriptors() <= before).then_some(()));
     }
@@ -161,7 +159,7 @@ fn what_5000_slow_askers_and_1000_slow_readers_cost() {
     const HELD: Duration = Duration::from_secs(45);
     let site = Site::new();
     site.sparse("huge.bin", 8 << 30);
-    let server = Server::start(Strategy::Mio, site.root(), &[]);
+    let server = Server::start(any_setup(), site.root(), &[]);
     let alone = Latencies::of_honest(server.address, Duration::from_secs(10));
     let memory_alone = server.resident_bytes();
     println!("alone                  {alone}");

@@ -8,8 +8,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use miniweb::syscall_stats::Call;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use support::{End, Peer, Server, Site, Strategy, get, miniweb, patterned, wait_until};
+use support::{
+    End, Peer, Server, Setup, Site, any_setup, get, miniweb, patterned, setup_with, setups,
+    wait_until,
+};
 
 /// Enough for the kernel to take some of it and not all.
 const LARGE_BYTES: usize = 12 << 20;
@@ -87,13 +91,13 @@ fn cpu_time(server: &Server) -> Duration {
 #[test]
 fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &[]);
         // A download that began before, and a connection that is kept.
         let mut download = server.connect();
         download.send(get("/large.bin"));
         assert_eq!(download.response_to_head().content_length(), LARGE_BYTES as u64);
-        let mut kept = strategy.serves_several_at_once().then(|| server.connect());
+        let mut kept = setup.serves_concurrently().then(|| server.connect());
         if let Some(kept) = &mut kept {
             assert_eq!(kept.get("/page.html").status, 200);
         }
@@ -105,21 +109,21 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
             assert_eq!(
                 (refused.status, refused.field("Retry-After")),
                 (503, Some("1")),
-                "{strategy:?}"
+                "{setup:?}"
             );
-            assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{strategy:?}");
+            assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{setup:?}");
         }
-        // Busy polling burns its core in any case.
-        if strategy != Strategy::PollList {
+        // A loop that sleeps for a fixed time between its passes works all the time.
+        if !setup.strategy().waits_with.contains(&Call::Sleep) {
             let (before, start) = (cpu_time(&server), Instant::now());
             std::thread::sleep(Duration::from_millis(500));
             let (spent, passed) = (cpu_time(&server) - before, start.elapsed());
-            assert!(spent < passed / 5, "{strategy:?} spent {spent:?} of {passed:?} on nothing");
+            assert!(spent < passed / 5, "{setup:?} spent {spent:?} of {passed:?} on nothing");
         }
-        assert!(download.take(LARGE_BYTES) == large, "{strategy:?}");
+        assert!(download.take(LARGE_BYTES) == large, "{setup:?}");
         drop(shortage);
         drop(download);
-        assert_eq!(newcomer.response().status, 204, "{strategy:?}");
+        assert_eq!(newcomer.response().status, 204, "{setup:?}");
         if let Some(kept) = &mut kept {
             wait_until("files can be opened again", || {
                 (kept.get("/1.txt").status == 200).then_some(())
@@ -131,22 +135,22 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
 #[test]
 fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
     let site = site();
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--list", "--header", "X-Site: mine"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--list", "--header", "X-Site: mine"]);
         let mut peer = server.connect();
-        assert_eq!(peer.get("/bare/").status, 200, "{strategy:?}");
+        assert_eq!(peer.get("/bare/").status, 200, "{setup:?}");
         // Enough to open the folder, and not to read it.
         let shortage = WithoutDescriptors::but(&server, 1);
         let refused = peer.get("/bare/");
-        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("mine")), "{strategy:?}");
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("mine")), "{setup:?}");
         drop(shortage);
-        assert_eq!(peer.get("/bare/").status, 200, "{strategy:?}");
+        assert_eq!(peer.get("/bare/").status, 200, "{setup:?}");
     }
 }
 
 /// The server under strace, which lets `calls` fail in the way that `fault` says; None where there is no strace.
 fn with_fault(
-    strategy: Strategy,
+    setup: &'static Setup,
     site: &Site,
     calls: &str,
     fault: &str,
@@ -167,22 +171,22 @@ fn with_fault(
         "-e",
     ]);
     command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
-    command.args(Server::command(strategy, site.root(), options).get_args());
+    command.args(Server::command(setup, site.root(), options).get_args());
     Some(Server::run(command))
 }
 
 #[test]
 fn whatever_fails_at_accept_passes() {
     let site = site();
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
             // The first call and each third after it.
             let fault = format!("error={errno}:when=1+3");
-            let Some(server) = with_fault(strategy, &site, "accept4", &fault, &[]) else {
+            let Some(server) = with_fault(setup, &site, "accept4", &fault, &[]) else {
                 return;
             };
             (0..4).for_each(|_| {
-                assert_eq!(server.get("/page.html").status, 200, "{strategy:?}, {errno}")
+                assert_eq!(server.get("/page.html").status, 200, "{setup:?}, {errno}")
             });
         }
     }
@@ -191,16 +195,16 @@ fn whatever_fails_at_accept_passes() {
 #[test]
 fn a_call_that_a_signal_interrupts_is_made_again() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         let calls = "recvfrom,sendto,sendmsg,sendfile,epoll_wait,poll,openat2";
-        let Some(server) = with_fault(strategy, &site, calls, "error=EINTR:when=2+3", &[]) else {
+        let Some(server) = with_fault(setup, &site, calls, "error=EINTR:when=2+3", &[]) else {
             return;
         };
         for _ in 0..3 {
             let mut peer = server.connect();
             peer.send(get("/page.html").repeat(5));
-            (0..5).for_each(|_| assert_eq!(peer.response().status, 200, "{strategy:?}"));
-            assert!(peer.get("/large.bin").body == large, "{strategy:?}");
+            (0..5).for_each(|_| assert_eq!(peer.response().status, 200, "{setup:?}"));
+            assert!(peer.get("/large.bin").body == large, "{setup:?}");
         }
     }
 }
@@ -209,27 +213,26 @@ fn a_call_that_a_signal_interrupts_is_made_again() {
 fn a_server_that_is_late_to_look_does_not_hold_its_own_delay_against_anyone() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let site = site();
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         // It has answered, and takes longer to wake the writer of the log than a connection may be idle.
         let options = ["--idle-timeout", "0.5", "--log", "common"];
-        let Some(server) = with_fault(strategy, &site, "futex", "delay_exit=700000", &options)
-        else {
+        let Some(server) = with_fault(setup, &site, "futex", "delay_exit=700000", &options) else {
             return;
         };
         let mut peer = wait_until("a client is quick enough", || {
             let (mut peer, since) = (server.connect(), Instant::now());
-            assert_eq!(peer.get("/page.html").status, 200, "{strategy:?}");
+            assert_eq!(peer.get("/page.html").status, 200, "{setup:?}");
             peer.send(get("/1.txt"));
             (since.elapsed() < TIMEOUT).then_some(peer)
         });
-        assert_eq!(peer.response().status, 200, "{strategy:?}");
+        assert_eq!(peer.response().status, 200, "{setup:?}");
     }
 }
 
 #[test]
 fn a_broken_connection_ends_alone() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         for (calls, errno) in [
             ("recvfrom", "ECONNRESET"),
             ("recvfrom", "ETIMEDOUT"),
@@ -239,7 +242,7 @@ fn a_broken_connection_ends_alone() {
             ("sendfile", "EPIPE"),
         ] {
             let Some(server) =
-                with_fault(strategy, &site, calls, &format!("error={errno}:when=2+3"), &[])
+                with_fault(setup, &site, calls, &format!("error={errno}:when=2+3"), &[])
             else {
                 return;
             };
@@ -251,16 +254,15 @@ fn a_broken_connection_ends_alone() {
                 let head =
                     memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
                 // All of it, or a part: never anything else.
-                assert!(large.starts_with(&bytes[head..]), "{strategy:?}, {errno}");
+                assert!(large.starts_with(&bytes[head..]), "{setup:?}, {errno}");
                 outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
             }
             // Each thread and process has a count of its own, and may never come to its second call.
-            let is_sure = [Strategy::Mio, Strategy::PollList, Strategy::Iterative]
-                .contains(&strategy)
-                && calls != "sendfile";
+            let is_sure =
+                (setup.event_loops == 1 || !setup.serves_concurrently()) && calls != "sendfile";
             assert!(
                 !is_sure || outcomes.iter().all(|count| *count > 0),
-                "{strategy:?}, {calls}, {errno}: {outcomes:?}"
+                "{setup:?}, {calls}, {errno}: {outcomes:?}"
             );
         }
     }
@@ -272,10 +274,11 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
     const HUGE: u64 = 1 << 30;
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    // Before it are the listener, the signals, the alarm and the helpers.
+    // Before it: the listener, the waker, the timer and the signals.
     let fault = "error=ENOSPC:when=5+1";
-    let Some(server) = with_fault(Strategy::Mio, &site, "epoll_ctl", fault, &["--log", "json"])
-    else {
+    let watches = |setup: &Setup| setup.strategy().waits_with.contains(&Call::EpollCtl);
+    let watching = setup_with(|setup| watches(setup) && setup.event_loops == 1);
+    let Some(server) = with_fault(watching, &site, "epoll_ctl", fault, &["--log", "json"]) else {
         return;
     };
     let mut peer = server.connect();
@@ -291,7 +294,7 @@ fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
     // A pipe that another program made non-blocking loses nothing; a full disk what it has no room for.
     for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
         let fault = format!("error={errno}:when=2");
-        let Some(server) = with_fault(Strategy::Mio, &site, "write", &fault, &["--log", "common"])
+        let Some(server) = with_fault(any_setup(), &site, "write", &fault, &["--log", "common"])
         else {
             return;
         };
@@ -314,24 +317,21 @@ fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
     let site = site();
     // Too large to be remembered.
     site.write("app.html", patterned(100_000));
-    for strategy in Strategy::ALL {
-        let server = Server::start(
-            strategy,
-            site.root(),
-            &["--fallback", "app.html", "--header", "X-Site: a"],
-        );
+    for setup in setups() {
+        let server =
+            Server::start(setup, site.root(), &["--fallback", "app.html", "--header", "X-Site: a"]);
         let mut peer = server.connect();
         let navigation = "GET /nowhere HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
-        assert_eq!(peer.ask(navigation).status, 200, "{strategy:?}");
+        assert_eq!(peer.ask(navigation).status, 200, "{setup:?}");
         settled_descriptors(&server);
         let shortage = WithoutDescriptors::of(&server);
         let refused = peer.ask(navigation);
-        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{strategy:?}");
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
         // What was found before, and can't be opened again.
         let refused = peer.get("/app.html");
-        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{strategy:?}");
+        assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
         drop(shortage);
-        assert_eq!(peer.ask(navigation).status, 200, "{strategy:?}");
+        assert_eq!(peer.ask(navigation).status, 200, "{setup:?}");
     }
 }
 
@@ -354,8 +354,8 @@ fn a_client_may_go_at_any_point_of_its_requests() {
     let mut cuts: Vec<usize> =
         (0..text.len()).step_by(7).chain(ends.iter().flat_map(|end| end - 2..end + 2)).collect();
     cuts.retain(|cut| *cut <= text.len());
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &[]);
         assert_eq!(server.get("/page.html").status, 200);
         let descriptors = settled_descriptors(&server);
         for cut in &cuts {
@@ -373,7 +373,7 @@ fn a_client_may_go_at_any_point_of_its_requests() {
                             .iter()
                             .filter(|answer| [200, 404].contains(&answer.status))
                             .count();
-                        assert_eq!(good, whole, "{strategy:?}: {cut} bytes, then the end of input");
+                        assert_eq!(good, whole, "{setup:?}: {cut} bytes, then the end of input");
                     }
                 }
             }
@@ -385,8 +385,8 @@ fn a_client_may_go_at_any_point_of_its_requests() {
 #[test]
 fn a_client_may_go_at_any_point_of_an_answer() {
     let site = site();
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &[]);
         assert_eq!(server.get("/page.html").status, 200);
         let descriptors = settled_descriptors(&server);
         for read in [
@@ -412,10 +412,10 @@ fn a_client_may_go_at_any_point_of_an_answer() {
                     Departure::HalfClose => {
                         peer.finish_sending();
                         let (rest, end) = peer.rest();
-                        assert_eq!(end, End::Clean, "{strategy:?}");
+                        assert_eq!(end, End::Clean, "{setup:?}");
                         assert!(
                             read + rest.len() > LARGE_BYTES,
-                            "{strategy:?}: the rest is owed after {read} bytes"
+                            "{setup:?}: the rest is owed after {read} bytes"
                         );
                     }
                 }
@@ -451,12 +451,12 @@ fn a_panic_takes_only_its_connection() {
         return;
     }
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let mut command = Server::command(strategy, site.root(), &[]);
+    for setup in setups() {
+        let mut command = Server::command(setup, site.root(), &[]);
         command.env("MINIWEB_PANIC_AT", "/bug");
         let mut server = Server::run(command);
         server.may_tell = true;
-        let mut bystander = strategy.serves_several_at_once().then(|| server.connect());
+        let mut bystander = setup.serves_concurrently().then(|| server.connect());
         if let Some(bystander) = &mut bystander {
             assert_eq!(bystander.get("/page.html").status, 200);
         }
@@ -465,12 +465,12 @@ fn a_panic_takes_only_its_connection() {
             let mut peer = server.connect();
             peer.send(get("/bug"));
             let (answer, _) = peer.rest();
-            assert_eq!(support::shown(&answer), "", "{strategy:?}");
+            assert_eq!(support::shown(&answer), "", "{setup:?}");
         }
         server.errors.until(|line| line.contains("a panic was asked for"));
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         if let Some(bystander) = &mut bystander {
-            assert_eq!(bystander.get("/page.html").status, 200, "{strategy:?}");
+            assert_eq!(bystander.get("/page.html").status, 200, "{setup:?}");
         }
         wait_until("its descriptors are closed", || {
             (server.descriptors() <= descriptors).then_some(())
@@ -481,16 +481,16 @@ fn a_panic_takes_only_its_connection() {
 #[test]
 fn whoever_never_asks_gets_out_of_the_way_of_a_strategy_that_waits_for_it() {
     let site = Site::new();
-    for (strategy, places) in [(Strategy::Iterative, 1), (Strategy::Pool, 16)] {
-        let server = Server::start(strategy, site.root(), &["--header-timeout", "0.5"]);
-        let mut slow: Vec<Peer> = (0..places).map(|_| server.connect()).collect();
+    for setup in setups().filter(|setup| setup.concurrency < usize::MAX) {
+        let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
+        let mut slow: Vec<Peer> = (0..setup.concurrency).map(|_| server.connect()).collect();
         slow.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nX: "));
-        // Everyone is kept waiting meanwhile: that is what the strategy is.
+        // Everyone is kept waiting meanwhile: that is what the setup is.
         let mut honest = server.connect();
         honest.send(get("/page.html"));
         for peer in &mut slow {
-            assert_eq!(peer.response().status, 408, "{strategy:?}");
+            assert_eq!(peer.response().status, 408, "{setup:?}");
         }
-        assert_eq!(honest.response().status, 200, "{strategy:?}");
+        assert_eq!(honest.response().status, 200, "{setup:?}");
     }
 }

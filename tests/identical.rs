@@ -1,4 +1,4 @@
-//! A few hundred generated conversations, good and bad, get byte-identical answers under every strategy.
+//! A few hundred generated conversations, good and bad, get byte-identical answers under every setup.
 //!
 //! The conformance cases say what is right; this says that it is the same everywhere, also where no case looks.
 //! The generator is seeded, so a failure comes again: it shows the conversation.
@@ -7,34 +7,35 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::{End, Peer, Server, Site, Strategy, patterned, shown, wait_until};
+use support::{End, Peer, Server, Setup, Site, patterned, setups, shown, wait_until};
 
 const CONVERSATIONS: usize = 400;
 
 #[test]
 fn generated_conversations_get_identical_answers_under_every_strategy() {
     let site = site();
-    let servers =
-        Strategy::ALL.map(|strategy| (strategy, Server::start(strategy, site.root(), &[])));
+    let servers: Vec<_> =
+        setups().map(|setup| (setup, Server::start(setup, site.root(), &[]))).collect();
     wait_until_settled(&servers);
     let mut random = Random(0x6d69_6e69_7765_6221);
     let mut statuses = BTreeSet::new();
     for n in 0..CONVERSATIONS {
         let conversation = conversation(&mut random);
         let piece = random.pick(&[conversation.len(), conversation.len(), 1 + n % 50]);
-        let answers = servers
-            .each_ref()
-            .map(|(strategy, server)| (strategy, talk(server, &conversation, piece)));
+        let talk = |(setup, server): &(&'static Setup, Server)| {
+            (*setup, talk(server, &conversation, piece))
+        };
+        let answers: Vec<_> = servers.iter().map(talk).collect();
         let (first, (bytes, end)) = &answers[0];
         statuses.extend(statuses_in(bytes));
-        for (strategy, answer) in &answers[1..] {
+        for (setup, answer) in &answers[1..] {
             assert!(
                 answer == &(bytes.clone(), *end),
                 "conversation {n}, in pieces of {piece}:\n    {}\n{} answers ({end:?}):\n    {}\n{} answers ({:?}):\n    {}",
                 shown(&conversation),
-                first.name(),
+                first.name,
                 shown(bytes),
-                strategy.name(),
+                setup.name,
                 answer.1,
                 shown(&answer.0),
             );
@@ -49,7 +50,7 @@ const FILES: [&str; 7] =
     ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
 /// A tag is weak while its file was written only a moment ago, and each server looks at the disk in its own time.
-fn wait_until_settled(servers: &[(Strategy, Server)]) {
+fn wait_until_settled(servers: &[(&'static Setup, Server)]) {
     for (_, server) in servers {
         for file in FILES {
             let is_settled =

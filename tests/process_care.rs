@@ -10,25 +10,27 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Signal, geteuid};
-use support::{PATIENCE, Peer, Server, Site, Strategy, get, wait_until, with_socket};
+use support::{
+    PATIENCE, Peer, Server, Site, any_setup, get, setup_with, setups, wait_until, with_socket,
+};
 
 #[test]
 fn a_passed_socket_is_served_under_every_strategy() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
+    for setup in setups() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let mut server =
-            Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
-        assert_eq!(server.address, address, "{strategy:?}");
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+            Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+        assert_eq!(server.address, address, "{setup:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         server.signal(Signal::TERM);
         server.wait();
         // The socket is not the server's to shut down: whoever connects now waits for the next one.
         let mut early = Peer::connect(address);
         early.send(get("/page.html"));
-        let _next = Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
-        assert_eq!(early.response().status, 200, "{strategy:?}");
+        let _next = Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+        assert_eq!(early.response().status, 200, "{setup:?}");
     }
 }
 
@@ -36,18 +38,11 @@ fn a_passed_socket_is_served_under_every_strategy() {
 #[test]
 fn a_server_is_replaced_under_load_without_one_failed_request() {
     let site = Site::new();
-    for strategy in [
-        Strategy::Mio,
-        Strategy::MioTwoWorkers,
-        Strategy::PollList,
-        Strategy::Thread,
-        Strategy::Process,
-    ] {
+    for setup in setups().filter(|setup| setup.concurrency == usize::MAX) {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let start =
-            || Server::run(with_socket(&Server::command(strategy, site.root(), &[]), &socket));
-        eprintln!("{strategy:?}");
+        let start = || Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+        eprintln!("{setup:?}");
         let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();
         std::thread::scope(|scope| {
@@ -58,7 +53,7 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
                         peer.send(
                             "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
                         );
-                        assert_eq!(peer.response().status, 200, "{strategy:?}");
+                        assert_eq!(peer.response().status, 200, "{setup:?}");
                         answers.fetch_add(1, Ordering::AcqRel);
                     }
                 });
@@ -84,7 +79,7 @@ fn whoever_started_it_is_told_when_it_is_ready() {
     let beside = site.beside("notify");
     let notified = UnixDatagram::bind(&beside).expect("a socket beside the site");
     notified.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
-    let mut command = Server::command(Strategy::Mio, site.root(), &[]);
+    let mut command = Server::command(any_setup(), site.root(), &[]);
     command.env("NOTIFY_SOCKET", &beside);
     let server = Server::run(command);
     let mut message = [0; 100];
@@ -100,11 +95,11 @@ fn whoever_started_it_is_told_when_it_is_ready() {
 #[test]
 fn a_hangup_is_outlived_by_a_service() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &[]);
+    for setup in setups() {
+        let mut server = Server::start(setup, site.root(), &[]);
         server.signal(Signal::HUP);
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
-        assert!(!server.has_ended(), "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
+        assert!(!server.has_ended(), "{setup:?}");
     }
 }
 
@@ -123,7 +118,7 @@ fn ten_thousand_children_leave_nothing() {
 fn children_come_and_go(connections: usize) {
     const CLIENTS: usize = 8;
     let site = Site::new();
-    let server = Server::start(Strategy::Process, site.root(), &[]);
+    let server = Server::start(setup_with(|setup| setup.forks), site.root(), &[]);
     let address = server.address;
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -140,9 +135,9 @@ fn children_come_and_go(connections: usize) {
 #[test]
 fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
     let site = Site::new();
-    for strategy in [Strategy::Mio, Strategy::PollList, Strategy::Thread] {
+    for setup in setups().filter(|setup| !setup.forks) {
         let mut command =
-            Server::command(strategy, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
+            Server::command(setup, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
         let mut child =
             command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
         let mut stdout = child.stdout.take().expect("it is piped");
@@ -164,7 +159,7 @@ fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
             .expect("it lives");
         let end = wait_until("the end", || child.try_wait().expect("it is ours"));
-        assert!(end.success(), "{strategy:?}: {end}");
+        assert!(end.success(), "{setup:?}: {end}");
     }
 }
 
@@ -177,8 +172,8 @@ fn rights_are_given_up_where_that_is_asked_for() {
     let site = Site::new();
     // Readable for all: the server is nobody by then.
     Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--user", "nobody"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--user", "nobody"]);
         assert!(server.greeting.contains("as nobody"), "{}", server.greeting);
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero()))
@@ -187,12 +182,12 @@ fn rights_are_given_up_where_that_is_asked_for() {
             status.lines().find(|line| line.starts_with(name)).expect("a line").to_owned()
         };
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
     }
     // Nobody may read it, and the server does not start to say 403 to everyone.
     for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
         Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");
-        let output = Server::command(Strategy::Mio, &root, &["--user", "nobody"])
+        let output = Server::command(any_setup(), &root, &["--user", "nobody"])
             .output()
             .expect("it can be run");
         let told = String::from_utf8_lossy(&output.stderr);
@@ -209,14 +204,14 @@ fn rights_are_given_up_where_that_is_asked_for() {
 #[test]
 fn a_confined_server_reads_its_root_and_nothing_else() {
     let site = Site::new();
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.root(), &["--confine"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--confine"]);
         assert!(server.greeting.contains("confined"), "{}", server.greeting);
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         std::fs::rename(site.root(), site.beside("moved")).expect("it is ours");
         site.write("other.html", "outside of what was allowed");
-        assert_eq!(server.get("/other.html").status, 404, "{strategy:?}");
-        assert_eq!(server.get("/page.html").status, 200, "{strategy:?}");
+        assert_eq!(server.get("/other.html").status, 404, "{setup:?}");
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         drop(server);
         std::fs::remove_dir_all(site.root()).expect("it is ours");
         std::fs::rename(site.beside("moved"), site.root()).expect("it is ours");

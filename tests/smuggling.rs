@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{End, Peer, Server, Site, Strategy, shown, with_socket};
+use support::{End, Peer, Server, Site, setups, shown, with_socket};
 
 /// What an attacker wants to have answered.
 const MARKER: &str = "GET /smuggled-marker.html HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -263,14 +263,14 @@ fn the_server_alone_reads_each_form_in_one_way() {
     let site = Site::new();
     site.write("smuggled-marker.html", "the marker's answer");
     let forms = forms();
-    for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &["--log", "json"]);
+    for setup in setups() {
+        let mut server = Server::start(setup, site.root(), &["--log", "json"]);
         for Form { name, bytes, reading } in &forms {
             let mut peer = server.connect();
             peer.send(bytes);
             peer.finish_sending();
             let (received, end) = peer.rest();
-            let what = format!("{strategy:?}: {name}: {}", shown(&received));
+            let what = format!("{setup:?}: {name}: {}", shown(&received));
             assert_eq!(end, End::Clean, "{what}");
             let (count, status) = answers(&received);
             assert_eq!(count, 1, "{what}");
@@ -288,19 +288,14 @@ fn the_server_alone_reads_each_form_in_one_way() {
             peer.finish_sending();
             let (received, _) = peer.rest();
             let expected = if *reading == Reading::One { 2 } else { 1 };
-            assert_eq!(
-                answers(&received).0,
-                expected,
-                "{strategy:?}: {name}: {}",
-                shown(&received)
-            );
+            assert_eq!(answers(&received).0, expected, "{setup:?}: {name}: {}", shown(&received));
         }
         let smuggled: Vec<_> =
             logged(&mut server).into_iter().filter(|line| line.contains("marker")).collect();
         // Refused before anything was read of it, its line may hold what it likes.
         assert!(
             smuggled.iter().all(|line| !line.starts_with("GET /smuggled")),
-            "{strategy:?}: {smuggled:?}"
+            "{setup:?}: {smuggled:?}"
         );
     }
 }
@@ -393,14 +388,14 @@ fn nothing_is_smuggled_past_a_proxy() {
         drop(site.write(format!("innocent-{n}.html"), format!("the innocent's own page {n}")))
     });
     let forms = forms();
-    for strategy in Strategy::ALL {
-        let mut server = Server::start(strategy, site.root(), &["--log", "json"]);
+    for setup in setups() {
+        let mut server = Server::start(setup, site.root(), &["--log", "json"]);
         let Some(proxy) = Proxy::start(server.address) else {
             return;
         };
         let mut number = 0;
         for form in &forms {
-            let name = format!("{strategy:?}: {}", form.name);
+            let name = format!("{setup:?}: {}", form.name);
             let mut peer = Peer::connect(proxy.address);
             peer.send(&form.bytes);
             peer.finish_sending();
@@ -429,13 +424,13 @@ fn nothing_is_smuggled_past_a_proxy() {
                 .nth(1)
                 .and_then(|target| target.split_once("?via="))
                 .map(|(_, mark)| mark);
-            let mark = mark
-                .unwrap_or_else(|| panic!("{strategy:?}: never forwarded as a request: {line:?}"));
-            assert!(known.contains(mark), "{strategy:?}: the proxy knows nothing of {line:?}");
-            assert!(seen.insert(mark.to_owned()), "{strategy:?}: twice: {line:?}");
+            let mark =
+                mark.unwrap_or_else(|| panic!("{setup:?}: never forwarded as a request: {line:?}"));
+            assert!(known.contains(mark), "{setup:?}: the proxy knows nothing of {line:?}");
+            assert!(seen.insert(mark.to_owned()), "{setup:?}: twice: {line:?}");
         }
         println!(
-            "{strategy:?}: {} forms, {} requests forwarded on {} connections, {} seen by the server",
+            "{setup:?}: {} forms, {} requests forwarded on {} connections, {} seen by the server",
             forms.len(),
             known.len(),
             ports.len(),
@@ -443,8 +438,8 @@ fn nothing_is_smuggled_past_a_proxy() {
         );
         assert!(
             ports.len() * 2 < known.len(),
-            "{strategy:?}: the proxy shares its connections: {ports:?}"
+            "{setup:?}: the proxy shares its connections: {ports:?}"
         );
-        assert!(seen.len() > forms.len(), "{strategy:?}: the innocents at least");
+        assert!(seen.len() > forms.len(), "{setup:?}: the innocents at least");
     }
 }

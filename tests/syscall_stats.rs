@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
-use miniweb::server::map_shared_counters;
+use miniweb::server::{map_shared_counters, strategies};
 use miniweb::syscall_stats::{Call, Counters, PAGE_BYTES};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,7 +29,7 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(folder: &Path, page: &Path, report: &Path, strategy: &[&str]) -> Traced {
+    fn start(folder: &Path, page: &Path, report: &Path, setup: &[&str]) -> Traced {
         let file = File::options()
             .read(true)
             .write(true)
@@ -44,7 +44,7 @@ impl Traced {
             .args(["-c", "-f", "-o"])
             .arg(report)
             .arg(env!("CARGO_BIN_EXE_miniweb"))
-            .args(strategy)
+            .args(setup)
             .arg(folder)
             .args(["--port", "0", "--log", "none", "--counters-file"])
             .arg(page)
@@ -116,17 +116,10 @@ fn the_ledger_agrees_with_strace() {
     std::fs::create_dir(&site).expect("a new folder");
     std::fs::write(site.join("small.html"), vec![b'x'; SMALL_BYTES]).expect("a new file");
     std::fs::write(site.join("large.bin"), vec![b'x'; LARGE_BYTES]).expect("a new file");
-    let strategies: [&[&str]; 6] = [
-        &["mio", "--workers", "1"],
-        &["mio", "--workers", "2"],
-        &["poll-list"],
-        &["blocking", "--model", "thread"],
-        &["blocking", "--model", "pool", "--threads", "4"],
-        &["blocking", "--model", "process"],
-    ];
-    for strategy in strategies {
+    // The load holds several connections open.
+    for setup in strategies::setups().filter(|setup| setup.serves_concurrently()) {
         let report = folder.path().join("strace");
-        let server = Traced::start(&site, &folder.path().join("page"), &report, strategy);
+        let server = Traced::start(&site, &folder.path().join("page"), &report, setup.arguments);
         let start = Instant::now();
         let mut answered = 0;
         answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::KeepAlive, 4);
@@ -134,13 +127,13 @@ fn the_ledger_agrees_with_strace() {
         answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::Never, 4);
         assert!(
             start.elapsed() < Duration::from_secs(30) && answered > 100,
-            "{strategy:?}: {answered} answers"
+            "{setup:?}: {answered} answers"
         );
         let (own, strace) = server.stop(&report);
         let children = own[Call::Fork.name()];
         for (name, own) in own {
             let told = strace.get(name).copied().unwrap_or(0);
-            eprintln!("{strategy:?} {name}: stats {own}, strace {told}");
+            eprintln!("{setup:?} {name}: stats {own}, strace {told}");
             // What is made once, at the start and the end, is not for any request and in nobody's counters.
             let once = 200;
             let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
@@ -148,7 +141,7 @@ fn the_ledger_agrees_with_strace() {
             let is_close = apart as f64 <= 0.02 * told as f64 || apart <= children;
             assert!(
                 is_close,
-                "{strategy:?} {name}: the stats says {own}, strace {told}, for {answered} answers"
+                "{setup:?} {name}: the stats says {own}, strace {told}, for {answered} answers"
             );
         }
     }

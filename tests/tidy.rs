@@ -172,14 +172,10 @@ fn a_file_holds_one_idea() {
 
 #[test]
 fn unsafe_is_where_the_fork_is() {
-    let others = sources()
-        .into_iter()
-        .filter(|source| source.name != "server/strategies/blocking/process.rs");
+    let others = sources().into_iter().filter(|source| source.name != "server/sys.rs");
     expect_nowhere("only fork needs it", others, &["unsafe", "unsafe_code"]);
-    let fork = sources()
-        .into_iter()
-        .find(|source| source.name == "server/strategies/blocking/process.rs")
-        .expect("it is there");
+    let fork =
+        sources().into_iter().find(|source| source.name == "server/sys.rs").expect("it is there");
     let blocks = fork.code().filter(|(_, line)| has_word(line, "unsafe {")).count();
     assert_eq!(
         fork.text.matches("// SAFETY: ").count(),

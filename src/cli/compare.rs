@@ -4,33 +4,20 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::Failure;
-use super::values::{count, seconds};
+use super::arguments::Arguments;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
 use crate::compare::workloads::{self, Knobs};
+use crate::option_values::{ERROR_MARK, count, expected, parsed, seconds};
 
-/// Measure what each strategy costs under the same load, and say how sure that is.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "compare",
-    help_triggers("-h", "--help"),
-    example = "miniweb compare                                 the sample site, all strategies, under ten minutes",
-    example = "miniweb compare ./public --quick --strategies mio,poll-list,blocking:thread",
-    example = "miniweb compare --against nginx=http://127.0.0.1:8080/,1234",
-    error_code(3, "Nothing valid could be measured.")
-)]
+/// The options of `miniweb compare`.
+#[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct Compare {
-    /// a folder whose files are asked for; without it the sample site, with one large file beside it
-    #[argh(positional, arg_name = "ROOT")]
-    root: Option<PathBuf>,
-
-    /// strategies, with commas: mio, poll-list, blocking:thread, :process, :pool, :iterative
-    /// (default all; with --quick mio, poll-list and blocking:thread)
+    /// strategies to compare, separated by commas (default all; with --quick fewer)
     #[argh(option, arg_name = "names")]
     strategies: Option<String>,
 
@@ -88,7 +75,7 @@ pub(super) struct Compare {
     rate: Option<u32>,
 
     /// auto, always or never (default auto: at a terminal, unless NO_COLOR is set)
-    #[argh(option, arg_name = "when", default = "ColorChoice::Auto")]
+    #[argh(option, arg_name = "when", default = "ColorChoice::Auto", from_str_fn(parsed))]
     color: ColorChoice,
 }
 
@@ -110,48 +97,57 @@ impl Telling {
     }
 }
 
-impl Compare {
-    /// `command` is how it was typed.
-    pub(super) fn into_request(self, command: String) -> Result<(Request, Telling), Failure> {
-        const QUICK: &str = "mio,poll-list,blocking:thread";
-        const ALL: &str =
-            "mio,poll-list,blocking:thread,blocking:process,blocking:pool,blocking:iterative";
-        let usual = if self.quick { QUICK } else { ALL };
-        let names = self.strategies.as_deref().unwrap_or(usual).split(',');
-        let wrong = |why| Failure::Usage(format!("--strategies {why}"));
-        let mut contenders =
-            names.map(Contender::strategy).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        contenders.extend(self.against);
-        for (n, contender) in contenders.iter().enumerate() {
-            let name = &contender.arm.name;
-            if name == "floor" || contenders[..n].iter().any(|other| other.arm.name == *name) {
-                return Err(Failure::Usage(format!(
-                    "--strategies and --against: {name} is there already"
-                )));
-            }
-        }
-        if let Some(root) = self.root.as_ref().filter(|root| !root.is_dir()) {
-            return Err(Failure::Missing(format!("{}: no such folder", root.display())));
-        }
-        let request = Request {
-            command,
-            root: self.root,
-            contenders,
-            workloads: self.workloads,
-            time: self.time.unwrap_or(if self.quick { QUICK_TIME } else { TIME }),
-            seed: self.seed.unwrap_or_else(seed_of_the_moment),
-            rounds: self.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
-            knobs: Knobs {
-                is_quick: self.quick,
-                connections: self.connections,
-                depth: self.depth,
-                idle: self.idle.unwrap_or(if self.quick { 256 } else { 1000 }),
-                slow: self.slow,
-                rate: self.rate.unwrap_or(if self.quick { 5000 } else { 2000 }),
-            },
-        };
-        Ok((request, Telling { html: self.html, json: self.json, color: self.color }))
+/// Turns the arguments of `miniweb compare` into a request.
+///
+/// # Errors
+/// An option has an invalid value, or the root is not a directory.
+pub(super) fn request(arguments: &Arguments) -> Result<(Request, Telling), Failure> {
+    let options: Compare = arguments.parse().map_err(Failure::Usage)?;
+    let root = arguments.root.as_ref().map(PathBuf::from);
+    if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
+        return Err(Failure::Unavailable(format!("{}: no such folder", root.display())));
     }
+    let is_quick = options.quick;
+    let request = Request {
+        command: arguments.command("compare"),
+        root,
+        contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
+        workloads: options.workloads,
+        time: options.time.unwrap_or(if is_quick { QUICK_TIME } else { TIME }),
+        seed: options.seed.unwrap_or_else(seed_of_the_moment),
+        rounds: options.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
+        knobs: Knobs {
+            is_quick,
+            connections: options.connections,
+            depth: options.depth,
+            idle: options.idle.unwrap_or(if is_quick { 256 } else { 1000 }),
+            slow: options.slow,
+            rate: options.rate.unwrap_or(if is_quick { 5000 } else { 2000 }),
+        },
+    };
+    Ok((request, Telling { html: options.html, json: options.json, color: options.color }))
+}
+
+fn contenders(
+    names: Option<&str>,
+    against: Vec<Contender>,
+    is_quick: bool,
+) -> Result<Vec<Contender>, Failure> {
+    let usual = Contender::usual_names(is_quick).join(",");
+    let names = names.unwrap_or(&usual).split(',');
+    let contenders: Result<Vec<_>, String> = names.map(Contender::strategy).collect();
+    let mut contenders = contenders
+        .map_err(|reason| Failure::Usage(format!("invalid value for '--strategies': {reason}")))?;
+    contenders.extend(against);
+    for (n, contender) in contenders.iter().enumerate() {
+        let name = &contender.arm.name;
+        if name == "floor" || contenders[..n].iter().any(|other| other.arm.name == *name) {
+            return Err(Failure::Usage(format!(
+                "'{name}' is given twice by '--strategies' and '--against'"
+            )));
+        }
+    }
+    Ok(contenders)
 }
 
 /// The fewest of which a burst of noise can spoil one at each end, and the intervals are still sure by 99 %.
@@ -173,25 +169,27 @@ fn seed(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|seed| *seed < SEED_END)
-        .ok_or_else(|| "a whole number below 2^53 is needed".to_owned())
+        .ok_or_else(|| expected("a whole number below 2^53"))
 }
 
 /// What one thread can load a server with, and a machine has ports for.
 fn small_count(text: &str) -> Result<u32, String> {
     const MAX: u32 = 20_000;
-    let wanted = "a whole number from 1 to 20000 is needed";
-    text.parse().ok().filter(|count| (1..=MAX).contains(count)).ok_or_else(|| wanted.to_owned())
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MAX).contains(count))
+        .ok_or_else(|| expected("a whole number from 1 to 20000"))
 }
 
 fn workload_names(text: &str) -> Result<Vec<String>, String> {
     let kinds = workloads::NAMES;
     let names = text.split(',').map(|name| match kinds.iter().any(|kind| name.starts_with(kind)) {
         true => Ok(name.to_owned()),
-        false => Err(format!("{name:?} is none of {}", kinds.join(", "))),
+        false => Err(expected(&format!("names that begin with {}", kinds.join(", ")))),
     });
     names.collect()
 }
 
 fn foreign(text: &str) -> Result<Contender, String> {
-    Contender::foreign(text)
+    Contender::foreign(text).map_err(|reason| format!("{ERROR_MARK}{reason}"))
 }

@@ -6,58 +6,56 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::http::{Moment, Now};
 
-/// Hands out the present moment. A loop that never waits inside [`drive`](super::drive::drive) reads the clock once a turn;
-/// one whose calls may block reads it again each time it is asked.
+/// Provides the current time to a worker.
 #[derive(Debug)]
 pub struct Clock {
     now: Now,
-    /// When the Date changes; before that the wall clock isn't asked.
+    /// When the Date header changes. The wall clock is not read before that.
     next_second: Moment,
-    pace: ClockMode,
+    mode: ClockMode,
 }
 
-/// When the clock moves.
+/// When the clock is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockMode {
-    /// At each [`Clock::tick`] only.
+    /// At each [`Clock::tick`]: for an event loop, which never waits between two ticks.
     Cached,
-    /// Whenever it is looked at.
+    /// At each [`Clock::now`]: for threads whose calls may block.
     Live,
 }
 
 impl Clock {
-    /// A clock that shows the present moment.
-    pub fn new(pace: ClockMode) -> Clock {
+    pub fn new(mode: ClockMode) -> Clock {
         let now = Now::new(read_monotonic(), UNIX_EPOCH);
-        let mut clock = Clock { now, next_second: now.moment, pace };
+        let mut clock = Clock { now, next_second: now.moment, mode };
         clock.tick();
         clock
     }
 
-    /// Reads the clocks.
+    /// Reads the clock.
     pub fn tick(&mut self) {
         self.now.moment = read_monotonic();
         if self.now.moment >= self.next_second {
             let wall = SystemTime::now();
-            let part = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-            self.now = Now::new(self.now.moment, wall - Duration::from_nanos(part.into()));
-            self.next_second =
-                self.now.moment + (Duration::from_secs(1) - Duration::from_nanos(part.into()));
+            let subsecond = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+            let subsecond = Duration::from_nanos(subsecond.into());
+            self.now = Now::new(self.now.moment, wall - subsecond);
+            self.next_second = self.now.moment + (Duration::from_secs(1) - subsecond);
         }
     }
 
-    /// The moment.
+    /// The current time, as of the last tick or as of this call.
     pub fn now(&mut self) -> &Now {
-        if self.pace == ClockMode::Live {
+        if self.mode == ClockMode::Live {
             self.tick();
         }
         &self.now
     }
 }
 
-/// The clock that an [`TimerFd`](super::timer_fd::TimerFd) goes by, too.
+/// The clock that [`TimerFd`](super::timer_fd::TimerFd) uses, too.
 fn read_monotonic() -> Moment {
     let time = clock_gettime(ClockId::Monotonic);
-    // It has no negative readings, and fewer nanoseconds than a second.
+    // The kernel never reports a negative time or more than 999,999,999 ns.
     Moment::new(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use nix::libc;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::syscall_stats::{Call, SyscallStats};
 
-/// Connections that may wait to be accepted. A std or mio listener asks for 128, and under churn that alone
-/// costs one-second SYN retries; the kernel takes the lesser of this and net.core.somaxconn (4,096).
+/// The length of the accept queue. std and mio use 128, which overflows under connection churn, and
+/// each dropped SYN costs its client a second. The kernel takes the lesser of this and
+/// net.core.somaxconn (4,096).
 const BACKLOG: i32 = 4096;
 
 /// A listening socket.
@@ -20,104 +22,98 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     fd: OwnedFd,
     address: SocketAddr,
-    waiting: SocketMode,
+    mode: SocketMode,
     ownership: Ownership,
 }
 
-/// How the calls on a socket wait.
+/// How calls on a listener and on its accepted sockets wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketMode {
-    /// They don't: EAGAIN.
+    /// They fail with EAGAIN instead of waiting.
     NonBlocking,
-    /// They block, each at most this long: EAGAIN then, too.
+    /// They wait, and fail with EAGAIN after a timeout.
     Blocking {
-        /// For accept and the first recv of a connection, which inherits it.
+        /// For accept, and for the first recv of an accepted socket, which inherits it.
         receive: Duration,
-        /// For a send.
+        /// For send.
         send: Duration,
     },
 }
 
-/// Whose the socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ownership {
-    /// This program's: with it the port ends.
+    /// The socket was opened by this process and ends with it.
     Owned,
-    /// Whoever started this program and will start the next: others may accept from it, now and later.
+    /// The socket was passed by a supervisor, and other processes may accept from it, now and later.
     Inherited,
 }
 
-/// What an attempt to accept brought.
+/// The result of one accept.
 #[derive(Debug)]
 pub enum Accepted {
-    /// A connection.
     Connection(OwnedFd, Option<SocketAddr>),
-    /// Nobody waits, or a signal came while this did.
+    /// The backlog is empty, or a signal has interrupted the wait.
     WouldBlock,
-    /// Somebody waits, but can't be let in: mostly the system has no descriptor or memory left. To try again at once would spin.
+    /// A connection waits, but the system cannot open it now: mostly no descriptor or memory is left.
+    /// Trying again at once would spin.
     Exhausted(Errno),
 }
 
 impl Listener {
-    /// `count` listeners on one address, each with its own queue of connections, filled by the kernel in turn
-    /// (SO_REUSEPORT) if there are several. Port 0 takes a free one.
+    /// Binds `count` listeners to one address. Several share it with SO_REUSEPORT, and the kernel
+    /// distributes connections among them. Port 0 takes a free port.
     ///
     /// # Errors
-    /// The system's: the port is in use, the address is not this machine's, no permission.
-    pub fn bind(
-        address: SocketAddr,
-        waiting: SocketMode,
-        count: usize,
-    ) -> io::Result<Vec<Listener>> {
-        // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the same port
-        // would not be an error but get every other connection. It is set before the others are bound.
+    /// EADDRINUSE, EADDRNOTAVAIL or EACCES.
+    pub fn bind(address: SocketAddr, mode: SocketMode, count: usize) -> io::Result<Vec<Listener>> {
+        // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the
+        // same port would not fail but take half of the connections.
         let first = bind_one(address, false)?;
         let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         let mut sockets = vec![first];
-        for n in 1..count {
-            if n == 1 {
+        for number in 1..count {
+            if number == 1 {
                 sockets[0].set_reuse_port(true)?;
             }
             sockets.push(bind_one(address, true)?);
         }
-        sockets
-            .into_iter()
-            .map(|socket| Listener::open(socket, waiting, Ownership::Owned))
-            .collect()
+        let open = |socket| Listener::open(socket, mode, Ownership::Owned);
+        sockets.into_iter().map(open).collect()
     }
 
-    /// The listeners that whoever started this program has passed (LISTEN_FDS, see sd_listen_fds(3)), at least
-    /// `count`: if there are fewer, some share one. None if none was passed.
+    /// The listeners that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), at least `count`: if
+    /// fewer were passed, some share a socket. None if none was passed.
     ///
     /// # Errors
-    /// What was passed is no listening TCP socket.
-    pub fn passed(waiting: SocketMode, count: usize) -> io::Result<Option<Vec<Listener>>> {
+    /// A passed descriptor is not a listening TCP socket.
+    pub fn passed(mode: SocketMode, count: usize) -> io::Result<Option<Vec<Listener>>> {
         let mut passed = listenfd::ListenFd::from_env();
-        let sockets = (0..passed.len())
-            .map(|n| passed.take_tcp_listener(n).map(|socket| socket.map(Socket::from)));
-        let sockets = sockets.collect::<io::Result<Option<Vec<Socket>>>>()?.unwrap_or_default();
+        let count_passed = passed.len();
+        let take = |number| passed.take_tcp_listener(number).map(|socket| socket.map(Socket::from));
+        let sockets: io::Result<Option<Vec<Socket>>> = (0..count_passed).map(take).collect();
+        let sockets = sockets?.unwrap_or_default();
         if sockets.is_empty() {
             return Ok(None);
         }
         let needed = sockets.iter().cycle().take(count.max(sockets.len()));
-        let listeners =
-            needed.map(|socket| Listener::open(socket.try_clone()?, waiting, Ownership::Inherited));
-        listeners.collect::<io::Result<Vec<Listener>>>().map(Some)
+        let open =
+            |socket: &Socket| Listener::open(socket.try_clone()?, mode, Ownership::Inherited);
+        needed.map(open).collect::<io::Result<Vec<Listener>>>().map(Some)
     }
 
-    fn open(socket: Socket, waiting: SocketMode, ownership: Ownership) -> io::Result<Listener> {
-        // Threads that sleep in a listener of their own are woken by shutting it down. That of another must go on:
-        // they look up now and then.
-        const LOOK_UP: Duration = Duration::from_millis(500);
+    fn open(socket: Socket, mode: SocketMode, ownership: Ownership) -> io::Result<Listener> {
+        // A thread that sleeps in accept on an owned listener is woken by shutting the listener down.
+        // An inherited one must not be shut down, so accept returns now and then.
+        const INHERITED_ACCEPT_TIMEOUT: Duration = Duration::from_millis(500);
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let waiting = match (waiting, ownership) {
+        let mode = match (mode, ownership) {
             (SocketMode::Blocking { receive, send }, Ownership::Inherited) => {
-                SocketMode::Blocking { receive: receive.min(LOOK_UP), send }
+                SocketMode::Blocking { receive: receive.min(INHERITED_ACCEPT_TIMEOUT), send }
             }
-            (waiting, _) => waiting,
+            (mode, _) => mode,
         };
-        socket.set_nonblocking(waiting == SocketMode::NonBlocking)?;
-        if let SocketMode::Blocking { receive, send } = waiting {
+        socket.set_nonblocking(mode == SocketMode::NonBlocking)?;
+        if let SocketMode::Blocking { receive, send } = mode {
             // Accepted sockets inherit both.
             socket.set_read_timeout(Some(receive))?;
             socket.set_write_timeout(Some(send))?;
@@ -125,49 +121,50 @@ impl Listener {
         if ownership == Ownership::Owned {
             socket.listen(BACKLOG)?;
         }
-        Ok(Listener { fd: socket.into(), address, waiting, ownership })
+        Ok(Listener { fd: socket.into(), address, mode, ownership })
     }
 
-    /// How long a recv on an accepted socket waits, until it is told otherwise.
-    pub fn patience(&self) -> Duration {
-        match self.waiting {
+    /// The receive timeout that accepted sockets inherit; zero if they are non-blocking.
+    pub fn recv_timeout(&self) -> Duration {
+        match self.mode {
             SocketMode::NonBlocking => Duration::ZERO,
             SocketMode::Blocking { receive, .. } => receive,
         }
     }
 
-    /// Where it listens, with the real port.
+    /// The bound address, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes one connection that waits. Its calls wait as those of the listener do.
+    /// Accepts one connection. The socket waits like the listener does.
     pub fn accept(&self, stats: &SyscallStats) -> Accepted {
-        let flags = match self.waiting {
+        let flags = match self.mode {
             SocketMode::NonBlocking => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             SocketMode::Blocking { .. } => SocketFlags::CLOEXEC,
         };
         loop {
             stats.count(Call::Accept);
-            return match (rustix::net::acceptfrom_with(&self.fd, flags), self.waiting) {
+            return match (rustix::net::acceptfrom_with(&self.fd, flags), self.mode) {
                 (Ok((socket, peer)), _) => {
                     Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok()))
                 }
-                // A thread that waits is to see why it was woken. One that doesn't has to know whether somebody waits: it is told
-                // of a newcomer once.
+                // A blocking thread returns to see why it was woken. An event loop must find out
+                // whether the backlog is empty: readiness is reported only once.
                 (Err(Errno::INTR), SocketMode::NonBlocking) => continue,
-                // EINVAL: the listener was shut down under a thread that waited in it.
+                // EINVAL: the listener was shut down while a thread waited in accept.
                 (Err(Errno::AGAIN | Errno::INTR | Errno::INVAL), _) => Accepted::WouldBlock,
-                (Err(errno), _) if is_of_the_newcomer(errno) => continue,
+                (Err(errno), _) if is_connection_error(errno) => continue,
                 (Err(errno), _) => Accepted::Exhausted(errno),
             };
         }
     }
 
-    /// Wakes every thread that waits in [`Listener::accept`]; the port ends with it, unless it is another's.
+    /// Wakes every thread that waits in [`Listener::accept`] and closes the port, unless the socket is
+    /// inherited.
     pub fn shut_down(&self) {
         if self.ownership == Ownership::Owned {
-            // It can only fail if it is shut down already.
+            // It fails only if it is shut down already.
             let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Read);
         }
     }
@@ -179,9 +176,9 @@ impl AsFd for Listener {
     }
 }
 
-/// Whether it is the connection that failed while it waited, and not accepting: the next one may be there (accept(2), "Error
-/// handling").
-fn is_of_the_newcomer(errno: Errno) -> bool {
+/// Whether the error belongs to the connection and not to the listener, so that the next connection in
+/// the backlog can be accepted (accept(2), "Error handling").
+fn is_connection_error(errno: Errno) -> bool {
     matches!(
         errno,
         Errno::CONNABORTED
@@ -197,21 +194,23 @@ fn is_of_the_newcomer(errno: Errno) -> bool {
     )
 }
 
-/// Leaves a connection in the kernel until its first request has come, or nothing has for a second: whoever accepts it then
-/// need not wait for it again, which saves a connection with one request a third of what it costs. Whoever has connected and
-/// said nothing when the server stops is in the place of one that comes a moment later. Apache and h2o do the same.
+/// Keeps a connection in the kernel until its first request has arrived, or for a second
+/// (TCP_DEFER_ACCEPT, as in Apache and h2o). The server then need not wait for the request again,
+/// which saves a connection with one request a third of its cost. At a shutdown, a client that has
+/// connected and sent nothing is treated like one that connects a moment later.
 fn defer_accept(socket: &Socket) {
     use nix::{setsockopt_impl, sockopt_impl};
     sockopt_impl!(DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32);
     const SECONDS: u32 = 1;
-    // Where it can't be had, everything works without.
+    // Everything works without it.
     let _ = nix::sys::socket::setsockopt(socket, DeferAccept, &SECONDS);
 }
 
-/// A socket that listens at `address` like those of every strategy and never waits, for whoever wants to be compared with them.
+/// A non-blocking listening socket with the same options as those of the strategies, for a server that
+/// is compared with them.
 ///
 /// # Errors
-/// The system's.
+/// Those of [`Listener::bind`].
 pub fn listening(address: SocketAddr) -> io::Result<Socket> {
     let socket = bind_one(address, false)?;
     socket.set_nonblocking(true)?;
@@ -221,10 +220,11 @@ pub fn listening(address: SocketAddr) -> io::Result<Socket> {
 
 fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart can bind while connections of the last run are in TIME_WAIT.
+    // A restarted server can bind while connections of the last run are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
-    // Inherited by accepted sockets on Linux: without it the end of an answer may wait 40 ms for an ACK.
+    // Accepted sockets inherit it on Linux. Without it, the end of a response may wait 40 ms for an ACK
+    // (Nagle's algorithm with delayed acknowledgements).
     socket.set_tcp_nodelay(true)?;
     defer_accept(&socket);
     if address.is_ipv6() {

@@ -1,21 +1,29 @@
 //! Sockets, readiness and scheduling.
 //!
-//! What lives here: the three strategies (one file each, to be read side by side), the loop they share
-//! (`drive`), and what any of them needs of the system. What does not: HTTP. A strategy knows that a
-//! connection exists, when it wants to be looked at, and what `drive` said of it.
+//! This module opens a server and hands it to a strategy (`strategies/`, one file each). All
+//! strategies share the I/O step of one client (`drive.rs`); event loops also share the order in which
+//! clients are served and the life cycle (`event_loop.rs`). HTTP is not known here: a client has a
+//! [`Connection`](crate::http::Connection), which says what it needs next.
 
 mod acceptor;
 mod access_log;
-mod clients;
+mod client;
 mod clock;
+mod connection_limit;
+mod context;
 mod drive;
+mod event_loop;
 mod listener;
+mod log_line;
 mod offload;
 mod privileges;
 mod shutdown_signal;
-mod strategies;
+pub mod strategies;
+mod sys;
 mod timer_fd;
 mod timer_queue;
+mod tracer;
+mod waker;
 mod worker;
 
 use std::fs::File;
@@ -25,200 +33,107 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use access_log::LogFormat;
 pub use listener::listening;
+pub use log_line::LogFormat;
 pub use privileges::Privileges;
-pub use strategies::blocking::Model;
-pub use strategies::blocking::process::map_shared_counters;
+pub use sys::map_shared_counters;
 
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::site::{Policy, Root};
 use crate::syscall_stats::SyscallStats;
-use acceptor::Acceptor;
 use access_log::AccessLog;
-use clock::ClockMode;
-use listener::{Listener, SocketMode};
+use connection_limit::ConnectionLimit;
+use context::ServerContext;
+use listener::Listener;
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
-use strategies::{blocking, mio, poll_list};
-use worker::{ConnectionLimit, Shared, Worker};
+use strategies::ConfiguredStrategy;
+use worker::Shared;
 
-/// The way of waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// So many reactors.
-    Mio {
-        /// Each with its own listener, on its own thread.
-        workers: NonZeroUsize,
-    },
-    /// A busy loop over a list.
-    PollList {
-        /// Slept after a pass that moved nothing.
-        pause: Duration,
-    },
-    /// Blocking calls.
-    Blocking(Model),
-}
-
-/// How a server is to be run.
+/// Everything that a server is started with.
 #[derive(Debug)]
 pub struct Settings {
-    /// The way of waiting.
-    pub strategy: Strategy,
-    /// What is served.
+    /// How it waits for the network.
+    pub strategy: Box<dyn ConfiguredStrategy>,
+    /// What it serves.
     pub root: Root,
-    /// In which form.
+    /// How it serves that: headers, compression, access.
     pub policy: Policy,
-    /// Where; port 0 is a free one.
+    /// Where it listens; port 0 takes a free port.
     pub address: SocketAddr,
-    /// What a connection may cost.
+    /// The limits of each connection.
     pub limits: Limits,
-    /// Connections at once; None for what the descriptors allow, at most 8,192.
+    /// The most open connections; None for what the descriptor limit allows, at most 8,192.
     pub connections_max: Option<NonZeroUsize>,
-    /// How answers are logged.
+    /// The format of the access log.
     pub log: LogFormat,
-    /// Whether every step is told on stderr.
+    /// Whether each step is printed on stderr.
     pub trace: bool,
-    /// How long a stop waits for answers under way.
+    /// How long a shutdown waits for responses in progress.
     pub shutdown_timeout: Duration,
     /// What is given up before the first connection is accepted.
     pub privileges: Privileges,
-    /// A page in which the system calls of all workers are counted, for whoever else has it.
+    /// A file to count system calls in, shared with the process that opened it.
     pub counters_file: Option<File>,
 }
 
-/// What the workers of a server remember of the site, together, in bytes.
-const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Listens, calls `announce` with the real address, and serves until a signal stops it.
+/// Opens a server, calls `announce` with its address, and serves until a signal ends it.
 ///
 /// # Errors
-/// The system's: the address can't be bound, or what is needed to begin can't be had. Whatever happens to a
-/// connection is no error of the server.
-pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let Settings {
-        strategy,
-        root,
-        policy,
-        address,
-        mut limits,
-        connections_max,
-        log,
-        trace,
-        shutdown_timeout,
-        privileges,
-        counters_file,
-    } = settings;
-    let counters = counters_file.map(map_shared_counters).transpose()?;
-    // Before anything can be connected to: a signal from the first moment on is a stop in order.
-    let stop = ShutdownSignal::install(shutdown_timeout)?;
-    let connection_limit = ConnectionLimit::new(places(connections_max));
+/// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to start is
+/// missing. What happens to one connection is not an error of the server.
+pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
+    let Settings { strategy, root, policy, address, mut limits, log, privileges, .. } = settings;
+    let counters = settings.counters_file.map(sys::map_shared_counters).transpose()?;
+    // Before the port is bound: a signal ends the server in order from the first connection on.
+    let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
+    let connection_limit = ConnectionLimit::new(connections_max(settings.connections_max));
     limits.record_exchanges = log != LogFormat::None;
-    let (waiting, listeners) = match strategy {
-        Strategy::Mio { workers } => (SocketMode::NonBlocking, workers.get()),
-        Strategy::PollList { .. } => (SocketMode::NonBlocking, 1),
-        // A send that waits is told of free space late, when a third of its buffer is free; one that is tried anew finds
-        // whatever there is. So each waits for a part of the time only.
-        Strategy::Blocking(_) => (
-            SocketMode::Blocking { receive: limits.header_timeout, send: limits.write_timeout / 4 },
-            1,
-        ),
-    };
-    let mut listeners = match Listener::passed(waiting, listeners)? {
+
+    let (socket_mode, count) = (strategy.socket_mode(&limits), strategy.listeners());
+    let listeners = match Listener::passed(socket_mode, count)? {
         Some(passed) => passed,
-        None => Listener::bind(address, waiting, listeners)
+        None => Listener::bind(address, socket_mode, count)
             .map_err(|error| error_with(address, &error))?,
     };
     privileges.drop(&root)?;
     let address = listeners[0].address();
-    // Not before all is there that is needed to serve.
-    let ready = || {
-        announce(address);
-        // Whoever started this program may wait for it (sd_notify(3)); where nobody does, this does nothing.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    };
-    let (log, log_writer) =
-        AccessLog::start(log, &SyscallStats::new("log", false).with_shared(counters));
+
+    let (log, log_writer) = AccessLog::start(log, &SyscallStats::new(counters));
     let shared = Shared {
-        offload: OffloadPool::default(),
+        offload_pool: OffloadPool::default(),
         root: Arc::new(root),
         policy: Arc::new(policy),
         limits: Arc::new(limits),
         connection_limit,
         log,
-        trace,
+        trace: settings.trace,
         counters,
     };
-    match strategy {
-        Strategy::Mio { .. } => run_reactors(listeners, &shared, &stop, ready)?,
-        Strategy::PollList { pause } => {
-            let worker = Worker::new(&shared, "poll-list", ClockMode::Cached, 0).with_offload(
-                &shared,
-                CACHE_BYTES_MAX,
-                None,
-            );
-            let acceptor = Acceptor::new(listeners.remove(0), shared.connection_limit);
-            ready();
-            poll_list::PollList::new(worker, pause).run(acceptor, &stop);
-        }
-        Strategy::Blocking(model) => {
-            blocking::run(listeners.remove(0), shared, stop, model, ready)?
-        }
-    }
+    strategy.run(ServerContext::new(listeners, shared, shutdown, move || announce(address)))?;
     log_writer.finish();
     Ok(())
 }
 
-/// One reactor a thread, the last on this one.
-fn run_reactors(
-    listeners: Vec<Listener>,
-    shared: &Shared,
-    stop: &ShutdownSignal,
-    ready: impl FnOnce(),
-) -> io::Result<()> {
-    let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
-    let mut reactors = Vec::new();
-    for (n, listener) in listeners.into_iter().enumerate() {
-        let worker = Worker::new(shared, &format!("worker {n}"), ClockMode::Cached, 0);
-        let acceptor = Acceptor::new(listener, shared.connection_limit.clone());
-        reactors.push(mio::Reactor::new(
-            acceptor,
-            |waker| worker.with_offload(shared, cache_bytes_max, Some(waker)),
-            stop,
-        )?);
-    }
-    let last = reactors.pop();
-    ready();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            reactors.into_iter().map(|reactor| scope.spawn(|| reactor.run())).collect();
-        let mut result = last.map_or(Ok(()), mio::Reactor::run);
-        for thread in threads {
-            result =
-                result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        result
-    })
-}
-
-/// How many connections there may be. A soft limit of descriptors is only a default: it is raised as far as
-/// the system lets us. Some are kept for the files that are being sent and for the program itself.
-fn places(wanted: Option<NonZeroUsize>) -> usize {
+/// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft
+/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor for
+/// the file that it is sent; some are reserved for the program itself.
+fn connections_max(wanted: Option<NonZeroUsize>) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const PLACES_DEFAULT: usize = 8192;
-    const KEPT: u64 = 64;
-    let places = wanted.map_or(PLACES_DEFAULT, NonZeroUsize::get);
-    let needed = (places as u64).saturating_mul(2).saturating_add(KEPT);
+    const DEFAULT: usize = 8192;
+    const RESERVED: u64 = 64;
+    let connections = wanted.map_or(DEFAULT, NonZeroUsize::get);
+    let needed = (connections as u64).saturating_mul(2).saturating_add(RESERVED);
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-        // If it is refused, what there is must do.
+        // If this fails, the present limit applies.
         let _ =
             setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
     match getrlimit(Resource::Nofile).current {
-        Some(descriptors) => places.min(descriptors.saturating_sub(KEPT).max(1) as usize),
-        None => places,
+        Some(descriptors) => connections.min(descriptors.saturating_sub(RESERVED).max(1) as usize),
+        None => connections,
     }
 }

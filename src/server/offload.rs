@@ -1,185 +1,192 @@
-//! Threads for what would hold up a loop: making answers that take long, and reading files of a slow file system.
+//! The offload pool: threads for work that would block an event loop.
 //!
-//! Only the loops that must not block have them. They start when there is work and none of them is idle, and their number
-//! is bounded: a client that asks for a thousand listings waits for its turn. On a slow file system most of them sleep, so
-//! there are more of them than a machine has cores: past that many slow answers at once, fast ones wait too.
+//! Event loops hand over responses that take long to make (a listing of a large directory) and reads
+//! from slow file systems (FUSE, network). Blocking strategies do that work in place, because they
+//! delay no other client.
+//!
+//! Invariants:
+//! 1. At most [`THREADS_MAX`] threads and [`QUEUED_JOBS_MAX`] queued jobs. A job beyond that is
+//!    refused, and its client gets a 503.
+//! 2. Every job that was accepted yields exactly one completion, also when its client is gone.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 
 use bytes::Bytes;
 use rustix::io::Errno;
 
+use super::tracer::ConnectionId;
+use super::waker::Waker;
 use crate::http::{CompletedReply, DeferredReply};
 use crate::site::{File, FileChunk};
-use crate::syscall_stats::ConnectionId;
+use crate::sync::{lock, wait};
 
+/// More threads than cores: on a slow file system most of them sleep in a system call.
 const THREADS_MAX: usize = 64;
-/// Work that may wait. Past it answers are refused with a 503 rather than queued for minutes.
-const WAITING_MAX: usize = 1024;
+/// A queue that takes minutes to drain helps no client; a 503 lets it try again.
+const QUEUED_JOBS_MAX: usize = 1024;
 
-/// The threads of one server, shared by its workers.
+/// The pool of one server, shared by its event loops. Threads start on demand.
 #[derive(Clone, Debug, Default)]
 pub struct OffloadPool(Arc<Pool>);
 
 #[derive(Debug, Default)]
 struct Pool {
     state: Mutex<PoolState>,
-    work_came: Condvar,
+    job_queued: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct PoolState {
-    waiting: VecDeque<Task>,
+    queued: VecDeque<Task>,
     threads: usize,
     idle_threads: usize,
 }
 
-/// What is to be done.
+/// Work for the pool.
 #[derive(Debug)]
 pub enum Job {
-    /// An answer.
-    Reply(DeferredReply<File>),
-    /// The next bytes of one that is on its way.
-    Read(FileChunk),
+    Response(DeferredReply<File>),
+    /// The next bytes of a response body.
+    FileChunk(FileChunk),
 }
 
-/// What came of it.
+/// The result of a [`Job`].
 #[derive(Debug)]
 pub enum Completion {
-    /// The answer.
-    Reply(CompletedReply<File>),
-    /// The bytes; none if the file has become shorter.
-    Read(rustix::io::Result<Bytes>),
+    Response(CompletedReply<File>),
+    /// Empty if the file has been truncated.
+    FileChunk(rustix::io::Result<Bytes>),
 }
+
+/// Names the client that a completion belongs to. Slab keys are reused, connection ids never are, so
+/// a completion for a closed connection is not delivered to its successor.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientKey {
+    pub slab_key: usize,
+    pub id: ConnectionId,
+}
+
+/// Keeps a job alive; the pool skips the job once the guard has been dropped.
+#[derive(Debug, Default)]
+pub struct JobGuard(Arc<()>);
 
 #[derive(Debug)]
 struct Task {
-    connection: ConnectionId,
+    client: ClientKey,
     job: Job,
-    completion_queue: Arc<CompletionQueue>,
-    /// Gone with the connection that asked.
-    asked: Weak<()>,
-}
-
-/// Where finished work waits for its worker.
-#[derive(Debug, Default)]
-pub struct CompletionQueue {
-    finished: Mutex<Vec<(ConnectionId, Completion)>>,
-    /// Another worker has somebody waiting and nobody idle.
-    eviction_requested: AtomicBool,
-    /// Wakes the worker, if it sleeps.
-    waker: Option<mio::Waker>,
+    completions: Arc<CompletionQueue>,
+    guard: Weak<()>,
 }
 
 impl OffloadPool {
-    /// Has the work done, unless `asked` is dropped before, and the result put into `completion_queue`. It comes back if there is
-    /// too much of it.
+    /// Queues a job; its result goes to `completions`.
+    ///
+    /// # Errors
+    /// The job itself, if the queue is full or no thread can be started.
     pub fn submit(
         &self,
-        connection: ConnectionId,
-        asked: &Arc<()>,
+        client: ClientKey,
         job: Job,
-        completion_queue: &Arc<CompletionQueue>,
-    ) -> Option<Job> {
+        completions: &Arc<CompletionQueue>,
+    ) -> Result<JobGuard, Job> {
         let mut state = lock(&self.0.state);
-        if state.waiting.len() >= WAITING_MAX {
-            return Some(job);
+        if state.queued.len() >= QUEUED_JOBS_MAX {
+            return Err(job);
         }
-        state.waiting.push_back(Task {
-            connection,
-            job,
-            completion_queue: completion_queue.clone(),
-            asked: Arc::downgrade(asked),
-        });
-        // A thread that was woken is idle until it has taken its work: what waits has one each, or needs another.
-        if state.waiting.len() > state.idle_threads && state.threads < THREADS_MAX {
+        let guard = JobGuard::default();
+        let completions = completions.clone();
+        state.queued.push_back(Task { client, job, completions, guard: Arc::downgrade(&guard.0) });
+        // A notified thread counts as idle until it takes a job, so each queued job needs its own.
+        if state.queued.len() > state.idle_threads && state.threads < THREADS_MAX {
             let pool = self.0.clone();
-            // Without a thread to spare those that are there do it; without any, it waits for the next try.
-            if std::thread::Builder::new().spawn(move || pool.work()).is_ok() {
+            if std::thread::Builder::new().spawn(move || pool.run()).is_ok() {
                 state.threads += 1;
-            } else if state.threads == 0 {
-                return state.waiting.pop_back().map(|task| task.job);
+            } else if state.threads == 0
+                && let Some(task) = state.queued.pop_back()
+            {
+                return Err(task.job);
             }
         }
-        self.0.work_came.notify_one();
-        None
-    }
-}
-
-impl Job {
-    fn finish(self) -> Completion {
-        match self {
-            Job::Reply(deferred) => Completion::Reply(deferred.finish()),
-            Job::Read(excerpt) => Completion::Read(excerpt.read().map(Bytes::from)),
-        }
-    }
-
-    fn refuse(self) -> Completion {
-        match self {
-            Job::Reply(deferred) => Completion::Reply(deferred.refuse()),
-            Job::Read(_) => Completion::Read(Err(Errno::CANCELED)),
-        }
+        self.0.job_queued.notify_one();
+        Ok(guard)
     }
 }
 
 impl Pool {
-    fn work(&self) {
+    fn run(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { connection, job, completion_queue, asked }) =
-                state.waiting.pop_front()
-            {
+            while let Some(Task { client, job, completions, guard }) = state.queued.pop_front() {
                 drop(state);
-                // For nobody it is not done, but what became of it is told all the same: the worker counts.
-                let done = if asked.strong_count() > 0 { job.finish() } else { job.refuse() };
-                completion_queue.put(connection, done);
+                let is_wanted = guard.strong_count() > 0;
+                let completion = if is_wanted { job.run() } else { job.refuse() };
+                completions.push(client, completion);
                 state = lock(&self.state);
             }
             state.idle_threads += 1;
-            state = self.work_came.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = wait(&self.job_queued, state);
             state.idle_threads -= 1;
         }
     }
 }
 
-impl CompletionQueue {
-    /// Empty; `waker` wakes its worker.
-    pub fn new(waker: Option<mio::Waker>) -> CompletionQueue {
-        CompletionQueue { waker, ..CompletionQueue::default() }
-    }
-
-    /// Asks the worker to end some of its idle connections.
-    pub fn request_eviction(&self) {
-        self.eviction_requested.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    /// Whether it was asked to since the last look.
-    pub fn is_eviction_requested(&self) -> bool {
-        self.eviction_requested.swap(false, Ordering::AcqRel)
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            // It can only fail if the worker is gone.
-            let _ = waker.wake();
+impl Job {
+    fn run(self) -> Completion {
+        match self {
+            Job::Response(deferred) => Completion::Response(deferred.finish()),
+            Job::FileChunk(chunk) => Completion::FileChunk(chunk.read().map(Bytes::from)),
         }
     }
 
-    fn put(&self, connection: ConnectionId, done: Completion) {
-        lock(&self.finished).push((connection, done));
-        self.wake();
-    }
-
-    /// What was finished since the last look.
-    pub fn take(&self) -> Vec<(ConnectionId, Completion)> {
-        std::mem::take(&mut lock(&self.finished))
+    /// The completion of a job that is not run: a 503, or a failed read.
+    pub fn refuse(self) -> Completion {
+        match self {
+            Job::Response(deferred) => Completion::Response(deferred.refuse()),
+            Job::FileChunk(_) => Completion::FileChunk(Err(Errno::CANCELED)),
+        }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Pushes and pops either happened or not: there is no half of one to see.
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// What other threads have for one event loop: results of its jobs, and requests to evict.
+#[derive(Debug)]
+pub struct CompletionQueue {
+    completed: Mutex<Vec<(ClientKey, Completion)>>,
+    is_eviction_requested: AtomicBool,
+    waker: Waker,
+}
+
+impl CompletionQueue {
+    /// An empty queue; `waker` wakes the event loop that it belongs to.
+    pub fn new(waker: Waker) -> CompletionQueue {
+        CompletionQueue {
+            completed: Mutex::default(),
+            is_eviction_requested: AtomicBool::new(false),
+            waker,
+        }
+    }
+
+    /// Asks the event loop to close some of its idle connections.
+    pub fn request_eviction(&self) {
+        self.is_eviction_requested.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether eviction was requested since the last call.
+    pub fn take_eviction_request(&self) -> bool {
+        // A plain load first: a busy-polling loop calls this in every pass.
+        self.is_eviction_requested.load(Ordering::Acquire)
+            && self.is_eviction_requested.swap(false, Ordering::AcqRel)
+    }
+
+    fn push(&self, client: ClientKey, completion: Completion) {
+        lock(&self.completed).push((client, completion));
+        self.waker.wake();
+    }
+
+    /// The jobs completed since the last call.
+    pub fn take(&self) -> Vec<(ClientKey, Completion)> {
+        std::mem::take(&mut lock(&self.completed))
+    }
 }

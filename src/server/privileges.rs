@@ -1,4 +1,4 @@
-//! Giving up what serving files does not need, once the port is bound and the root is open.
+//! Drops the privileges that serving files does not need, once the port is bound and the root is open.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,23 +12,24 @@ use nix::unistd::{User, setgid, setgroups, setuid};
 use crate::format::error_with;
 use crate::site::Root;
 
-/// What is to be given up.
+/// The privileges to drop.
 #[derive(Clone, Debug, Default)]
 pub struct Privileges {
-    /// Whom to become.
+    /// The user to become.
     pub user: Option<User>,
-    /// Whether nothing but the root shall be readable, and nothing writable.
+    /// Whether to allow nothing but reading the root (Landlock).
     pub confine: bool,
 }
 
 impl Privileges {
-    /// Gives them up for good, for this thread and all that it starts, but for reading `root`.
+    /// Drops the privileges of this thread, and of all threads that it starts, for good.
     ///
     /// # Errors
-    /// The system's. A server that can't give up what it was told to must not serve; one whose user may not read the root can't.
+    /// A privilege cannot be dropped, or the new user may not read `root`: then the server must not
+    /// start.
     pub fn drop(&self, root: &Root) -> io::Result<()> {
         if let Some(user) = &self.user {
-            // The groups first: without the user's rights they can't be changed any more.
+            // The groups first: once the user has changed, they cannot be changed any more.
             let become_user = || {
                 setgroups(&[user.gid])
                     .and_then(|()| setgid(user.gid))
@@ -45,15 +46,15 @@ impl Privileges {
     }
 }
 
-/// From here on the kernel refuses every open but reading beneath `root` (Landlock, Linux 5.13).
+/// From here on the kernel refuses every open except reading beneath `root` (Landlock, Linux 5.13).
 fn confine(root: Option<PathBuf>) -> Result<(), String> {
-    // The first version knows all that can be done to a file but renaming across folders and truncating, neither of
-    // which is possible without writing; every kernel that has Landlock has it.
-    const KNOWN: ABI = ABI::V1;
+    // ABI 1 covers every access except renaming across directories and truncating. Both need write
+    // access, and every kernel that has Landlock has ABI 1.
+    const HANDLED: ABI = ABI::V1;
     let refused = |error: landlock::RulesetError| format!("--confine: {error}");
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(KNOWN))
+        .handle_access(AccessFs::from_all(HANDLED))
         .and_then(Ruleset::create)
         .map_err(refused)?;
     if let Some(root) = root {
@@ -67,6 +68,6 @@ fn confine(root: Option<PathBuf>) -> Result<(), String> {
     }
     match rules.restrict_self().map_err(refused)?.ruleset {
         RulesetStatus::FullyEnforced => Ok(()),
-        _ => Err("--confine: this kernel can't".to_owned()),
+        _ => Err("--confine: this kernel does not support Landlock".to_owned()),
     }
 }

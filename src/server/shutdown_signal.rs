@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks the server to stop, the second ends it at once.
+//! SIGINT and SIGTERM: the first shuts the server down in order, the second ends the process at once.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,84 +10,85 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// Whether the server is to stop.
-#[derive(Debug)]
+/// Whether the server has to shut down, and how long it may take.
+#[derive(Clone, Debug)]
 pub struct ShutdownSignal {
     timeout: Duration,
-    requested: Arc<AtomicBool>,
+    is_requested: Arc<AtomicBool>,
 }
 
 impl ShutdownSignal {
-    /// Takes over both signals. Answers under way have `timeout` to be finished.
+    /// Installs the signal handlers. Responses in progress get `timeout` to complete.
     ///
     /// # Errors
-    /// The system's, if it refuses.
+    /// EMFILE or ENFILE if no descriptor is left, EAGAIN if no thread can be started.
     pub fn install(timeout: Duration) -> io::Result<ShutdownSignal> {
-        let requested = Arc::new(AtomicBool::new(false));
+        let is_requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the exit looks at the flag before this signal sets it. 128 + the signal is what
-            // a shell says of a program that a signal ended.
-            flag::register_conditional_shutdown(signal, 128 + signal, requested.clone())?;
-            flag::register(signal, requested.clone())?;
+            // The order matters: the first handler exits if the flag was set by an earlier signal.
+            // Shells report a program that a signal has ended as 128 + signal.
+            flag::register_conditional_shutdown(signal, 128 + signal, is_requested.clone())?;
+            flag::register(signal, is_requested.clone())?;
         }
-        ShutdownSignal::ignore_hangup()?;
-        let stop = ShutdownSignal { timeout, requested };
-        stop.watch()?;
-        // The kernel prefers to give a signal to the main thread, which may be held up by a disk that does not answer: it and
-        // the threads that come from it leave both to the watching one, which started before.
+        ignore_hangup()?;
+        let shutdown = ShutdownSignal { timeout, is_requested };
+        shutdown.start_watchdog()?;
+        // The kernel prefers to deliver signals to the main thread, which may be blocked by a disk that
+        // does not respond. This thread and all that it starts from here on leave both signals to the
+        // watchdog, which was started before.
         SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
-        Ok(stop)
+        Ok(shutdown)
     }
 
-    /// Outlives SIGHUP, by which a service is told to open its files anew: the root is followed anyway, and the log is
-    /// stdout. At a terminal the signal keeps its meaning: whoever was at it has left.
-    fn ignore_hangup() -> io::Result<()> {
-        match io::stdin().is_terminal() {
-            true => Ok(()),
-            false => flag::register(SIGHUP, Arc::default()).map(drop),
-        }
-    }
-
-    /// Ends the process if it has not ended by itself a second after its time to stop. Whatever holds it up (a log that nobody
-    /// reads, a disk that does not answer) has had its chance.
-    fn watch(&self) -> io::Result<()> {
-        let (requested, mut signal, patience) =
-            (self.flag(), self.waker()?, self.timeout + Duration::from_secs(1));
+    /// Ends the process if it still runs a second after the shutdown timeout: something blocks it, such
+    /// as a log that is not read or a disk that does not respond.
+    fn start_watchdog(&self) -> io::Result<()> {
+        const GRACE: Duration = Duration::from_secs(1);
+        let (is_requested, mut signal, timeout) = (self.flag(), self.stream()?, self.timeout);
         let watch = move || {
-            while !requested.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
-            std::thread::sleep(patience);
+            while !is_requested.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
+            std::thread::sleep(timeout + GRACE);
             low_level::exit(0);
         };
         std::thread::Builder::new().spawn(watch).map(drop)
     }
 
-    /// How long a stop waits for answers under way.
+    /// How long a shutdown waits for responses in progress.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Whether a signal came.
     pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Acquire)
+        self.is_requested.load(Ordering::Acquire)
     }
 
-    /// The flag itself, for a thread of its own.
+    /// The flag that the signal handlers set.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        self.requested.clone()
+        self.is_requested.clone()
     }
 
-    /// A stream that has something to read as soon as a signal comes, or at once if one has come already.
+    /// A stream that becomes readable when a signal arrives, and is readable if one has arrived.
     ///
     /// # Errors
-    /// The system's, if it has no descriptors left.
-    pub fn waker(&self) -> io::Result<UnixStream> {
-        let (wakes, sleeper) = UnixStream::pair()?;
+    /// EMFILE or ENFILE if no descriptor is left.
+    pub fn stream(&self) -> io::Result<UnixStream> {
+        let (handler_end, stream) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
-            low_level::pipe::register(signal, wakes.try_clone()?)?;
+            low_level::pipe::register(signal, handler_end.try_clone()?)?;
         }
         if self.is_requested() {
-            (&wakes).write_all(b"!")?;
+            (&handler_end).write_all(b"!")?;
         }
-        Ok(sleeper)
+        Ok(stream)
+    }
+}
+
+/// Survives SIGHUP, with which service managers ask for files to be reopened: the root is followed
+/// anyway, and the log goes to stdout. At a terminal SIGHUP keeps its meaning, that the terminal is
+/// gone.
+fn ignore_hangup() -> io::Result<()> {
+    match io::stdin().is_terminal() {
+        true => Ok(()),
+        false => flag::register(SIGHUP, Arc::default()).map(drop),
     }
 }

@@ -1,66 +1,63 @@
-//! What wakes a loop that sleeps in epoll when a moment has come.
+//! A timer that is a descriptor (timerfd_create(2)), for loops that wait for descriptors.
 //!
-//! The timeout of the wait itself would do it, too. But then the kernel sets a timer whenever the loop falls asleep and takes it
-//! back whenever it is woken, which makes a lone client's request dearer by a tenth. An timer_fd is set once and stays:
-//! most timer_queue have moved on by the time they come, so it is set again once in an idle timeout, not in every request.
+//! The timeout of epoll_wait would do, too. But then the kernel sets a timer each time the loop falls
+//! asleep and removes it each time it wakes, which adds a tenth to the cost of a lone client's
+//! request. A timerfd stays armed: most deadlines have moved on by the time they come, so it is armed
+//! about once per idle timeout and not once per request.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
 
-use crate::http::Moment;
-use crate::syscall_stats::{Call, SyscallStats};
-
-/// Ready to be read when it has gone off.
+/// A one-shot timer on the monotonic clock. Its descriptor is readable once it has expired.
 #[derive(Debug)]
-pub struct TimerFd {
-    timer: OwnedFd,
-    set: Option<Moment>,
-}
+pub struct TimerFd(OwnedFd);
 
 impl TimerFd {
-    /// Not set.
+    /// A disarmed timer.
     ///
     /// # Errors
-    /// The system's, if it has no descriptors left.
+    /// EMFILE or ENFILE if no descriptor is left.
     pub fn new() -> io::Result<TimerFd> {
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
-        Ok(TimerFd { timer, set: None })
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(TimerFd(timerfd_create(TimerfdClockId::Monotonic, flags)?))
     }
 
-    /// Sees to it that it goes off at `moment`, or before.
+    /// Arms the timer for an instant, given as the time since the monotonic clock's zero. Arming also
+    /// makes an expired timer unreadable, so an edge-triggered loop need not read it.
     ///
     /// # Errors
-    /// The system's: then whoever sleeps would not be woken.
-    pub fn set(&mut self, moment: Moment, stats: &SyscallStats) -> io::Result<()> {
-        if self.set.is_some_and(|set| set <= moment) {
-            return Ok(());
-        }
-        let time = moment.since(Moment::default());
+    /// EINVAL for an instant that the kernel cannot represent.
+    pub fn arm_at(&self, since_zero: Duration) -> io::Result<()> {
+        self.arm(since_zero, TimerfdTimerFlags::ABSTIME)
+    }
+
+    /// Arms the timer to expire after `timeout`.
+    ///
+    /// # Errors
+    /// EINVAL for a timeout that the kernel cannot represent.
+    pub fn arm_after(&self, timeout: Duration) -> io::Result<()> {
+        self.arm(timeout, TimerfdTimerFlags::empty())
+    }
+
+    fn arm(&self, time: Duration, flags: TimerfdTimerFlags) -> io::Result<()> {
+        // Zero would disarm it.
+        let time = time.max(Duration::from_nanos(1));
         let it_value =
             Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
-        stats.count(Call::SetTimer);
-        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
-        self.set = Some(moment);
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        timerfd_settime(&self.0, flags, &Itimerspec { it_interval, it_value })?;
         Ok(())
-    }
-
-    /// It has gone off. Where readiness is told once, as an edge, there is nothing to be read: setting it again clears it.
-    pub fn expired(&mut self) {
-        self.set = None;
     }
 }
 
 impl AsFd for TimerFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.timer.as_fd()
+        self.0.as_fd()
     }
 }

@@ -1,61 +1,61 @@
-//! Which connection is to be looked at when.
+//! The next timeout of each client of an event loop.
 //!
-//! A deadline moves with nearly every request, nearly always to a later moment. So a connection is not moved
-//! in here each time: it is looked at when its entry comes up, and entered again if its deadline has moved.
-//! A request costs one comparison, whatever the number of connections.
+//! A client's deadline moves with almost every request, almost always to a later moment. So the queue
+//! is not updated each time: when an entry comes up, the client's deadline is compared, and the entry
+//! is queued again if the deadline has moved. A request costs one comparison, whatever the number of
+//! connections.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::http::Moment;
 
-/// The next look at each place of a slab.
+/// A queue of slab keys, ordered by the moment at which each has to be checked.
 #[derive(Debug, Default)]
 pub struct TimerQueue {
-    looks: BinaryHeap<Reverse<(Moment, usize)>>,
-    /// For each place, its earliest entry in `looks`. It belongs to the place, not to the connection in it:
-    /// a thousand short connections after each other leave one entry.
-    scheduled: Vec<Option<Moment>>,
+    entries: BinaryHeap<Reverse<(Moment, usize)>>,
+    /// For each slab key, its earliest entry. It belongs to the key and not to the client: a thousand
+    /// short connections in a row leave one entry.
+    earliest: Vec<Option<Moment>>,
 }
 
 impl TimerQueue {
-    /// Sees to it that `key` is looked at no later than at `deadline`.
+    /// Ensures that `key` comes up no later than at `deadline`.
     #[inline]
     pub fn schedule(&mut self, key: usize, deadline: Moment) {
-        let look = self.scheduled.get(key).copied().flatten();
-        if look.is_none_or(|look| look > deadline) {
-            self.enter(key, deadline);
+        let earliest = self.earliest.get(key).copied().flatten();
+        if earliest.is_none_or(|earliest| earliest > deadline) {
+            self.push(key, deadline);
         }
     }
 
     #[cold]
-    fn enter(&mut self, key: usize, deadline: Moment) {
-        if self.scheduled.len() <= key {
-            self.scheduled.resize(key + 1, None);
+    fn push(&mut self, key: usize, deadline: Moment) {
+        if self.earliest.len() <= key {
+            self.earliest.resize(key + 1, None);
         }
-        self.scheduled[key] = Some(deadline);
-        self.looks.push(Reverse((deadline, key)));
+        self.earliest[key] = Some(deadline);
+        self.entries.push(Reverse((deadline, key)));
     }
 
-    /// When the next look is due.
-    pub fn next(&self) -> Option<Moment> {
-        self.looks.peek().map(|Reverse((look, _))| *look)
+    /// When the first entry comes up.
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.entries.peek().map(|Reverse((moment, _))| *moment)
     }
 
-    /// A key whose deadline, as `deadline_of` says it, has come. Those whose deadline has moved are entered
-    /// again; those that have none any more are forgotten.
+    /// Takes a key whose deadline, as given by `deadline_of`, has passed. A key whose deadline has
+    /// moved is queued again; a key without a deadline is dropped.
     pub fn pop_due(
         &mut self,
         now: Moment,
         deadline_of: impl Fn(usize) -> Option<Moment>,
     ) -> Option<usize> {
-        while let Some(Reverse((look, key))) =
-            self.looks.peek().copied().filter(|Reverse((look, _))| *look <= now)
-        {
-            self.looks.pop();
-            // Otherwise an earlier look took its place; this one is left over.
-            if self.scheduled[key] == Some(look) {
-                self.scheduled[key] = None;
+        let is_due = |Reverse((moment, _)): &Reverse<(Moment, usize)>| *moment <= now;
+        while let Some(Reverse((moment, key))) = self.entries.peek().copied().filter(is_due) {
+            self.entries.pop();
+            // Otherwise an earlier entry has replaced this one.
+            if self.earliest[key] == Some(moment) {
+                self.earliest[key] = None;
                 match deadline_of(key) {
                     Some(deadline) if deadline > now => self.schedule(key, deadline),
                     Some(_) => return Some(key),
@@ -73,7 +73,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn each_key_comes_up_once_at_its_earliest_deadline() {
+    fn a_key_comes_up_once_at_its_earliest_deadline() {
         let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timer_queue = TimerQueue::default();
@@ -81,7 +81,7 @@ mod tests {
             timer_queue.schedule(key, at(seconds));
         }
         let due = |_| Some(start);
-        assert_eq!(timer_queue.next(), Some(at(5)));
+        assert_eq!(timer_queue.next_timeout(), Some(at(5)));
         assert_eq!(timer_queue.pop_due(at(4), due), None);
         assert_eq!(timer_queue.pop_due(at(30), due), Some(3));
         assert_eq!(timer_queue.pop_due(at(30), due), Some(1));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_has_moved_is_met_when_it_comes_and_one_that_is_gone_never() {
+    fn a_moved_deadline_comes_up_at_its_new_time_and_a_removed_one_never() {
         let start = Moment::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timer_queue = TimerQueue::default();
@@ -99,8 +99,8 @@ mod tests {
         timer_queue.schedule(1, at(10));
         let moved = |key| (key == 0).then_some(at(15));
         assert_eq!(timer_queue.pop_due(at(11), moved), None);
-        assert_eq!(timer_queue.next(), Some(at(15)));
+        assert_eq!(timer_queue.next_timeout(), Some(at(15)));
         assert_eq!(timer_queue.pop_due(at(16), moved), Some(0));
-        assert_eq!(timer_queue.next(), None);
+        assert_eq!(timer_queue.next_timeout(), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{Response, Server, Site, Strategy, patterned};
+use crate::support::{Response, Server, Setup, Site, patterned};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -52,9 +52,9 @@ fn coding(response: &Response) -> Option<&str> {
     response.field("Content-Encoding")
 }
 
-fn the_best_coding_that_is_welcome_is_sent(strategy: Strategy) {
+fn the_best_coding_that_is_welcome_is_sent(setup: &'static Setup) {
     let site = coded_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for (accept, expected) in [
         ("gzip, deflate, br, zstd", Some("br")),
         ("zstd, gzip", Some("zstd")),
@@ -77,16 +77,16 @@ fn the_best_coding_that_is_welcome_is_sent(strategy: Strategy) {
     assert_eq!(coding(&server.get("/page.html")), None);
 }
 
-fn a_coded_file_is_of_the_type_of_the_original(strategy: Strategy) {
+fn a_coded_file_is_of_the_type_of_the_original(setup: &'static Setup) {
     let site = coded_site();
-    let response = ask(&Server::start(strategy, site.root(), &[]), "/page.html", "br");
+    let response = ask(&Server::start(setup, site.root(), &[]), "/page.html", "br");
     assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
 }
 
-fn a_sidecar_older_than_the_original_is_passed_over(strategy: Strategy) {
+fn a_sidecar_older_than_the_original_is_passed_over(setup: &'static Setup) {
     let site = coded_site();
     site.set_modified("page.html.br", LONG_AGO + Duration::from_secs(10));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     assert_eq!(coding(&ask(&server, "/page.html", "br, zstd;q=0.5")), Some("zstd"));
     // It holds something else: the page was changed and not coded again.
     site.write("page.html", "<p>changed</p>".repeat(200));
@@ -98,11 +98,11 @@ fn a_sidecar_older_than_the_original_is_passed_over(strategy: Strategy) {
     });
 }
 
-fn vary_stands_where_there_is_a_choice_and_nowhere_else(strategy: Strategy) {
+fn vary_stands_where_there_is_a_choice_and_nowhere_else(setup: &'static Setup) {
     let site = coded_site();
     site.write("image.png", patterned(5000));
     site.write("short.txt", "short");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let plain = server.get("/page.html");
     assert_eq!(plain.required("Vary"), "Accept-Encoding");
     assert_eq!(ask(&server, "/page.html", "br").required("Vary"), "Accept-Encoding");
@@ -117,14 +117,14 @@ fn vary_stands_where_there_is_a_choice_and_nowhere_else(strategy: Strategy) {
     }
 }
 
-fn a_sidecar_asked_for_by_name_is_a_file_like_any_other(strategy: Strategy) {
+fn a_sidecar_asked_for_by_name_is_a_file_like_any_other(setup: &'static Setup) {
     let site = coded_site();
-    let response = ask(&Server::start(strategy, site.root(), &[]), "/page.html.gz", "gzip");
+    let response = ask(&Server::start(setup, site.root(), &[]), "/page.html.gz", "gzip");
     assert_eq!(response.required("Content-Type"), "application/gzip");
     assert_eq!((coding(&response), &response.body[..]), (None, &b"in gzip"[..]));
 }
 
-fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(strategy: Strategy) {
+fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(setup: &'static Setup) {
     let site = coded_site();
     let aside = site.beside("outside.br");
     std::fs::write(&aside, "not of this site").expect("it can be written");
@@ -139,15 +139,15 @@ fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(strategy: Strategy) {
     mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0)
         .expect("a fifo can be made");
     site.folder("odd.html.zst");
-    let server = Server::start(strategy, site.root(), &["--compress", "sidecar"]);
+    let server = Server::start(setup, site.root(), &["--compress", "sidecar"]);
     let found = ["/near.html", "/far.html", "/odd.html"]
         .map(|path| coding(&ask(&server, path, "br, zstd")).is_some());
     assert_eq!(found, [true, false, false]);
 }
 
-fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
+fn text_is_compressed_here_and_decodes_to_the_same_bytes(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     // The last is sent from the disk where it is sent plain.
     for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
         let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()
@@ -163,7 +163,7 @@ fn text_is_compressed_here_and_decodes_to_the_same_bytes(strategy: Strategy) {
     }
 }
 
-fn what_would_not_gain_is_not_compressed(strategy: Strategy) {
+fn what_would_not_gain_is_not_compressed(setup: &'static Setup) {
     let site = Site::new();
     site.write("short.txt", "x".repeat(1023));
     site.write("photo.jpg", "x".repeat(5000));
@@ -177,28 +177,28 @@ fn what_would_not_gain_is_not_compressed(strategy: Strategy) {
         })
         .collect();
     site.write("noise.txt", noise);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for path in ["/short.txt", "/photo.jpg", "/huge.txt", "/noise.txt"] {
         assert_eq!(coding(&ask(&server, path, "gzip")), None, "{path}");
     }
 }
 
-fn codings_are_offered_as_the_owner_wants(strategy: Strategy) {
+fn codings_are_offered_as_the_owner_wants(setup: &'static Setup) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
     for (option, beside, made) in
         [("off", None, None), ("sidecar", Some("br"), None), ("on", Some("br"), Some("gzip"))]
     {
-        let server = Server::start(strategy, site.root(), &["--compress", option]);
+        let server = Server::start(setup, site.root(), &["--compress", option]);
         assert_eq!(coding(&ask(&server, "/page.html", "br, gzip")), beside, "{option}");
         assert_eq!(coding(&ask(&server, "/made.css", "br, gzip")), made, "{option}");
     }
 }
 
-fn each_coding_has_a_tag_of_its_own(strategy: Strategy) {
+fn each_coding_has_a_tag_of_its_own(setup: &'static Setup) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let tag = |path: &str, accept: &str| {
         ask(&server, path, accept).required("ETag").trim_start_matches("W/").to_owned()
     };
@@ -217,10 +217,10 @@ fn each_coding_has_a_tag_of_its_own(strategy: Strategy) {
     }
 }
 
-fn a_range_of_a_coding_is_a_part_of_it(strategy: Strategy) {
+fn a_range_of_a_coding_is_a_part_of_it(setup: &'static Setup) {
     let site = Site::new();
     site.write("made.css", "a { b: c }\n".repeat(500));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let whole = ask(&server, "/made.css", "gzip");
     let part = server.ask(
         "GET /made.css HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nRange: bytes=10-19\r\n\r\n",
@@ -230,9 +230,9 @@ fn a_range_of_a_coding_is_a_part_of_it(strategy: Strategy) {
     assert_eq!(part.body, whole.body[10..20]);
 }
 
-fn the_head_of_a_coding_is_that_of_its_answer(strategy: Strategy) {
+fn the_head_of_a_coding_is_that_of_its_answer(setup: &'static Setup) {
     let site = coded_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let got = ask(&server, "/page.html", "zstd");
     let head = server.ask("HEAD /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: zstd\r\n\r\n");
     assert_eq!(head.fields_but_date(), got.fields_but_date());

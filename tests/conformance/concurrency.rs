@@ -2,12 +2,12 @@
 
 use std::net::Shutdown;
 
-use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![many_connections_after_each_other_leave_nothing];
-    let at_once = cases![if Strategy::serves_several_at_once;
+    let at_once = cases![if |setup| setup.serves_concurrently();
         a_client_that_is_slow_to_ask_stops_nobody,
         a_client_that_is_slow_to_read_stops_nobody,
         idle_connections_stop_nobody_and_still_work,
@@ -18,16 +18,15 @@ pub fn cases() -> Vec<Case> {
     [everywhere, at_once].concat()
 }
 
-/// How many connections a strategy can be asked to hold. The pool has 16 threads; processes cost more than the
-/// others.
-fn many(strategy: Strategy) -> usize {
-    match strategy {
-        Strategy::Iterative => 1,
-        Strategy::Pool => 15,
-        Strategy::Process => 40,
-        Strategy::Thread => 200,
-        Strategy::Mio | Strategy::MioTwoWorkers | Strategy::PollList => 500,
-    }
+/// How many idle connections a test holds open, so that one more is still served. Processes cost more
+/// than threads, and threads more than a slot in an event loop.
+fn many(setup: &'static Setup) -> usize {
+    let affordable = match setup {
+        setup if setup.forks => 40,
+        setup if setup.event_loops == 0 => 200,
+        _ => 500,
+    };
+    affordable.min(setup.concurrency.saturating_sub(1)).max(1)
 }
 
 #[track_caller]
@@ -35,9 +34,9 @@ fn expect_service(server: &Server) {
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn a_client_that_is_slow_to_ask_stops_nobody(strategy: Strategy) {
+fn a_client_that_is_slow_to_ask_stops_nobody(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut slow = server.connect();
     for byte in get("/").bytes() {
         slow.send([byte]);
@@ -46,11 +45,11 @@ fn a_client_that_is_slow_to_ask_stops_nobody(strategy: Strategy) {
     assert_eq!(slow.response().status, 200);
 }
 
-fn a_client_that_is_slow_to_read_stops_nobody(strategy: Strategy) {
+fn a_client_that_is_slow_to_read_stops_nobody(setup: &'static Setup) {
     let site = Site::new();
     let size = 1 << 30;
     site.sparse("huge.bin", size);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_service(&server);
     let at_rest = server.resident_bytes();
     let mut slow: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
@@ -60,16 +59,16 @@ fn a_client_that_is_slow_to_read_stops_nobody(strategy: Strategy) {
     }
     (0..20).for_each(|_| expect_service(&server));
     // A process has its own copy of little, and all that it shares is counted again.
-    let allowed = at_rest * if strategy == Strategy::Process { 6 } else { 1 } + (16 << 20);
+    let allowed = at_rest * if setup.forks { 6 } else { 1 } + (16 << 20);
     let in_use = server.resident_bytes();
     assert!(in_use < allowed, "{in_use} bytes in use, {at_rest} at rest");
 }
 
-fn idle_connections_stop_nobody_and_still_work(strategy: Strategy) {
+fn idle_connections_stop_nobody_and_still_work(setup: &'static Setup) {
     let site = Site::new();
     let server =
-        Server::start(strategy, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
-    let mut idle: Vec<Peer> = (1..many(strategy)).map(|_| server.connect()).collect();
+        Server::start(setup, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
+    let mut idle: Vec<Peer> = (1..many(setup)).map(|_| server.connect()).collect();
     for peer in idle.iter_mut().step_by(2) {
         assert_eq!(peer.get("/").status, 200);
     }
@@ -79,13 +78,13 @@ fn idle_connections_stop_nobody_and_still_work(strategy: Strategy) {
     }
 }
 
-fn each_of_many_clients_gets_its_own_answer(strategy: Strategy) {
+fn each_of_many_clients_gets_its_own_answer(setup: &'static Setup) {
     let site = Site::new();
     let sizes: Vec<usize> = (0..8).map(|n| 1 + n * n * 4000).collect();
     for size in &sizes {
         site.write(size.to_string(), patterned(*size));
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let address = server.address;
     std::thread::scope(|scope| {
         for size in &sizes {
@@ -105,11 +104,11 @@ fn each_of_many_clients_gets_its_own_answer(strategy: Strategy) {
     });
 }
 
-fn an_answer_under_way_and_requests_of_others_do_not_mix(strategy: Strategy) {
+fn an_answer_under_way_and_requests_of_others_do_not_mix(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut readers: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     readers.iter_mut().for_each(|peer| peer.send(get("/large.bin") + &get("/missing")));
     // All of them are stuck in the middle of their file by now, or will be.
@@ -121,10 +120,10 @@ fn an_answer_under_way_and_requests_of_others_do_not_mix(strategy: Strategy) {
     }
 }
 
-fn connections_in_every_state_can_be_closed_at_once(strategy: Strategy) {
+fn connections_in_every_state_can_be_closed_at_once(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_service(&server);
     let descriptors = server.descriptors();
     for round in 0..3 {
@@ -152,10 +151,10 @@ fn connections_in_every_state_can_be_closed_at_once(strategy: Strategy) {
     wait_until("all of them are forgotten", || (server.descriptors() <= descriptors).then_some(()));
 }
 
-fn many_connections_after_each_other_leave_nothing(strategy: Strategy) {
+fn many_connections_after_each_other_leave_nothing(setup: &'static Setup) {
     let site = Site::new();
     site.write("large.bin", patterned(100_000));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let visit = |n: usize| match n % 4 {
         0 => drop(server.connect()),
         1 => assert_eq!(server.get("/large.bin").content_length(), 100_000),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Peer, Response, Server, Site, Strategy, get_with, head, wait_until};
+use crate::support::{Peer, Response, Server, Setup, Site, get_with, head, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -55,7 +55,7 @@ fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
     assert_eq!(peer.get("/missing").status, 404);
 }
 
-fn a_copy_with_its_times_has_the_same_tag(strategy: Strategy) {
+fn a_copy_with_its_times_has_the_same_tag(setup: &'static Setup) {
     // Both exist at once, so that no inode can be the other's.
     let (one, other) = (Site::new(), Site::new());
     let time = UNIX_EPOCH + TIME + Duration::from_nanos(123_456_789);
@@ -64,13 +64,13 @@ fn a_copy_with_its_times_has_the_same_tag(strategy: Strategy) {
         site.set_modified(name, time);
     }
     let (one_server, other_server) =
-        (Server::start(strategy, one.root(), &[]), Server::start(strategy, other.root(), &[]));
+        (Server::start(setup, one.root(), &[]), Server::start(setup, other.root(), &[]));
     let tag = one_server.connect().settled("/a.bin", &[]);
     let copy = other_server.connect().settled("/elsewhere/b.bin", &[]);
     assert_eq!(tag.required("ETag"), copy.required("ETag"));
 }
 
-fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
+fn a_nanosecond_and_a_byte_make_another_tag(setup: &'static Setup) {
     let site = Site::new();
     let time = UNIX_EPOCH + TIME;
     let files =
@@ -79,7 +79,7 @@ fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
         site.write(name, content);
         site.set_modified(name, time);
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // Weak or not, what is within the quotes is the same from the first answer on.
     let tags =
@@ -89,9 +89,9 @@ fn a_nanosecond_and_a_byte_make_another_tag(strategy: Strategy) {
     assert_eq!(peer.get("/a").required("Last-Modified"), peer.get("/b").required("Last-Modified"));
 }
 
-fn a_file_that_may_still_change_has_a_weak_tag(strategy: Strategy) {
+fn a_file_that_may_still_change_has_a_weak_tag(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // Its mtime is old, but a program may have set that; when it was last touched is what counts.
     for (name, time) in [("new.txt", None), ("set-back.txt", Some(UNIX_EPOCH + TIME))] {
@@ -121,10 +121,10 @@ fn a_file_that_may_still_change_has_a_weak_tag(strategy: Strategy) {
     }
 }
 
-fn a_file_from_the_future_keeps_a_weak_tag(strategy: Strategy) {
+fn a_file_from_the_future_keeps_a_weak_tag(setup: &'static Setup) {
     let site = Site::new();
     site.set_modified("page.html", SystemTime::now() + Duration::from_secs(86_400));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let tag = peer.get("/page.html").required("ETag").to_owned();
     assert!(tag.starts_with("W/\""), "{tag}");
@@ -138,13 +138,13 @@ fn a_file_from_the_future_keeps_a_weak_tag(strategy: Strategy) {
     expect_each(&mut peer, 200, &[&format!("Range: bytes=0-1\r\nIf-Range: {tag}")]);
 }
 
-fn the_codings_of_a_file_have_tags_of_their_own(strategy: Strategy) {
+fn the_codings_of_a_file_have_tags_of_their_own(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<p>much of the same</p>\n".repeat(100));
     for extension in ["br", "zst"] {
         site.write(format!("page.html.{extension}"), extension);
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut tags = ["identity", "br", "zstd", "gzip"].map(|coding| {
         let response = peer.get_with("/page.html", &[&format!("Accept-Encoding: {coding}")]);
@@ -155,9 +155,9 @@ fn the_codings_of_a_file_have_tags_of_their_own(strategy: Strategy) {
     assert!(tags.windows(2).all(|pair| pair[0] != pair[1]), "{tags:?}");
 }
 
-fn a_tag_that_the_client_has_saves_the_body(strategy: Strategy) {
+fn a_tag_that_the_client_has_saves_the_body(setup: &'static Setup) {
     let site = old_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let saves = |peer: &mut Peer, tag: &str| {
         let fields = [
@@ -183,9 +183,9 @@ fn a_tag_that_the_client_has_saves_the_body(strategy: Strategy) {
     saves(&mut peer, &strong);
 }
 
-fn a_tag_that_is_not_the_file_s_saves_nothing(strategy: Strategy) {
+fn a_tag_that_is_not_the_file_s_saves_nothing(setup: &'static Setup) {
     let site = old_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let tag = opaque(peer.get("/page.html").required("ETag")).to_owned();
     let bare = tag.trim_matches('"');
@@ -208,11 +208,11 @@ fn a_tag_that_is_not_the_file_s_saves_nothing(strategy: Strategy) {
     expect_each(&mut peer, 200, &fields.each_ref().map(String::as_str));
 }
 
-fn a_date_saves_the_body_in_each_of_the_three_formats(strategy: Strategy) {
+fn a_date_saves_the_body_in_each_of_the_three_formats(setup: &'static Setup) {
     let site = old_site();
     // A part of a second is not said, and must not make the file newer than what was said of it.
     site.set_modified("page.html", UNIX_EPOCH + TIME + Duration::from_millis(900));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let formats = |time: &str| {
         [
@@ -231,9 +231,9 @@ fn a_date_saves_the_body_in_each_of_the_three_formats(strategy: Strategy) {
     }
 }
 
-fn a_date_that_is_none_is_ignored(strategy: Strategy) {
+fn a_date_that_is_none_is_ignored(setup: &'static Setup) {
     let site = old_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // Understood kindly, each of the first lies after the file's time, and each of the second before it.
     for date in [
@@ -272,9 +272,9 @@ fn a_date_that_is_none_is_ignored(strategy: Strategy) {
     );
 }
 
-fn a_tag_that_must_match_is_compared_strongly(strategy: Strategy) {
+fn a_tag_that_must_match_is_compared_strongly(setup: &'static Setup) {
     let site = old_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let young = peer.get("/page.html").required("ETag").to_owned();
     // A weak tag may name two states, and the client could mean the other.
@@ -302,9 +302,9 @@ fn a_tag_that_must_match_is_compared_strongly(strategy: Strategy) {
     expect_each(&mut peer, 412, &fails.each_ref().map(String::as_str));
 }
 
-fn a_file_changed_since_fails_what_was_meant_for_the_old_one(strategy: Strategy) {
+fn a_file_changed_since_fails_what_was_meant_for_the_old_one(setup: &'static Setup) {
     let site = old_site();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
     let fields = [format!("If-None-Match: {tag}"), format!("If-Match: {tag}")];
@@ -318,12 +318,12 @@ fn a_file_changed_since_fails_what_was_meant_for_the_old_one(strategy: Strategy)
     expect_each(&mut peer, 412, &[&fields[1], &format!("If-Unmodified-Since: {SAME}")]);
 }
 
-fn not_modified_repeats_what_a_cache_needs(strategy: Strategy) {
+fn not_modified_repeats_what_a_cache_needs(setup: &'static Setup) {
     let site = Site::new();
     // Large enough for there to be a choice of codings, and so a Vary.
     site.write("text.html", "<p>much of the same</p>\n".repeat(100));
     site.write("large.bin", vec![7; 300_000]);
-    let server = Server::start(strategy, site.root(), &["--header", "X-Own: 1"]);
+    let server = Server::start(setup, site.root(), &["--header", "X-Own: 1"]);
     let mut peer = server.connect();
     for (path, varies) in [("/page.html", false), ("/text.html", true), ("/large.bin", false)] {
         let whole = peer.settled(path, &[]);
@@ -345,9 +345,9 @@ fn not_modified_repeats_what_a_cache_needs(strategy: Strategy) {
     assert_eq!(peer.get("/missing").status, 404, "the next answer is where it should be");
 }
 
-fn a_failed_condition_is_a_page_that_says_so(strategy: Strategy) {
+fn a_failed_condition_is_a_page_that_says_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let request = get_with("/page.html", &["If-Match: \"other\"", "Range: bytes=0-1"]);
     let failed = peer.ask(&request);
@@ -359,9 +359,9 @@ fn a_failed_condition_is_a_page_that_says_so(strategy: Strategy) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn conditions_are_ignored_where_there_is_no_file(strategy: Strategy) {
+fn conditions_are_ignored_where_there_is_no_file(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let conditions = [
         "If-Match: \"x\"",
         "If-None-Match: *",
@@ -455,10 +455,10 @@ impl Conditions {
     }
 }
 
-fn the_order_of_precedence_is_that_of_the_rfc(strategy: Strategy) {
+fn the_order_of_precedence_is_that_of_the_rfc(setup: &'static Setup) {
     let site = old_site();
     let content = fs::read(site.path("page.html")).expect("it is there");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
     let all = Conditions::all();

@@ -1,6 +1,6 @@
 //! When a connection goes on, when it ends, and in which order its requests are answered.
 
-use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -25,9 +25,9 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn http_1_1_goes_on_unless_it_is_told(strategy: Strategy) {
+fn http_1_1_goes_on_unless_it_is_told(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for connection in
         ["", "Connection: keep-alive\r\n", "Connection: TE,,Keep-Alive\r\n", "Connection:\r\n"]
@@ -39,9 +39,9 @@ fn http_1_1_goes_on_unless_it_is_told(strategy: Strategy) {
     assert_eq!(peer.get("/page.html").status, 200, "an answer of 404 is no reason to end");
 }
 
-fn close_is_echoed_and_done(strategy: Strategy) {
+fn close_is_echoed_and_done(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for path in ["/", "/missing", "/docs"] {
         let mut peer = server.connect();
         let response =
@@ -51,9 +51,9 @@ fn close_is_echoed_and_done(strategy: Strategy) {
     }
 }
 
-fn close_is_heard_in_any_case_and_any_list(strategy: Strategy) {
+fn close_is_heard_in_any_case_and_any_list(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for connection in [
         "Connection: CLOSE",
         "connection:close",
@@ -75,9 +75,9 @@ fn close_is_heard_in_any_case_and_any_list(strategy: Strategy) {
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn http_1_0_closes_unless_it_asks(strategy: Strategy) {
+fn http_1_0_closes_unless_it_asks(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in ["", "Host: h\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n"]
     {
         let mut peer = server.connect();
@@ -87,9 +87,9 @@ fn http_1_0_closes_unless_it_asks(strategy: Strategy) {
     }
 }
 
-fn http_1_0_with_keep_alive_goes_on_and_is_told_so(strategy: Strategy) {
+fn http_1_0_with_keep_alive_goes_on_and_is_told_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for connection in ["keep-alive", "Keep-Alive", "TE, KEEP-ALIVE"] {
         let response = peer.ask(format!("GET / HTTP/1.0\r\nConnection: {connection}\r\n\r\n"));
@@ -132,17 +132,17 @@ fn pipeline(answers: &[(String, u16, Vec<u8>)]) -> String {
     answers.iter().map(|(path, ..)| get(path)).collect()
 }
 
-fn pipelined_requests_are_answered_in_order(strategy: Strategy) {
+fn pipelined_requests_are_answered_in_order(setup: &'static Setup) {
     let (site, answers) = site_of_all_sizes();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(pipeline(&answers));
     expect_in_order(&mut peer, &answers);
 }
 
-fn pipelined_requests_in_odd_pieces_are_answered_in_order(strategy: Strategy) {
+fn pipelined_requests_in_odd_pieces_are_answered_in_order(setup: &'static Setup) {
     let (site, answers) = site_of_all_sizes();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send_in_pieces(pipeline(&answers), 7);
     expect_in_order(&mut peer, &answers);
@@ -150,10 +150,10 @@ fn pipelined_requests_in_odd_pieces_are_answered_in_order(strategy: Strategy) {
     expect_in_order(&mut peer, &answers);
 }
 
-fn a_long_pipeline_that_is_read_late_is_answered_whole(strategy: Strategy) {
+fn a_long_pipeline_that_is_read_late_is_answered_whole(setup: &'static Setup) {
     let site = Site::new();
     site.write("4k.bin", patterned(4096));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // The answers are far more than the sockets hold: the server has to stop, and to come back later.
     const REQUESTS: usize = 3000;
@@ -166,9 +166,9 @@ fn a_long_pipeline_that_is_read_late_is_answered_whole(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn nothing_is_answered_after_close(strategy: Strategy) {
+fn nothing_is_answered_after_close(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     peer.send(get("/") + last + &get("/") + &get("/missing"));
@@ -177,12 +177,12 @@ fn nothing_is_answered_after_close(strategy: Strategy) {
     assert_eq!(statuses, [(200, false), (200, true)]);
 }
 
-fn what_comes_after_close_takes_nothing_of_the_answer_away(strategy: Strategy) {
+fn what_comes_after_close_takes_nothing_of_the_answer_away(setup: &'static Setup) {
     const BYTES: usize = 48 << 20;
     let site = Site::new();
     // More than the sockets hold: it is still being sent when the rest comes.
     site.sparse("large.bin", BYTES as u64);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_eq!(peer.response_to_head().status, 200);
@@ -191,9 +191,9 @@ fn what_comes_after_close_takes_nothing_of_the_answer_away(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn nothing_is_answered_after_an_error(strategy: Strategy) {
+fn nothing_is_answered_after_an_error(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/") + "GET / HTTP/1.1\r\nno colon\r\n\r\n" + &get("/") + &get("/missing"));
     let statuses: Vec<_> =
@@ -201,9 +201,9 @@ fn nothing_is_answered_after_an_error(strategy: Strategy) {
     assert_eq!(statuses, [(200, false), (400, true)]);
 }
 
-fn a_request_followed_by_the_end_of_input_is_answered(strategy: Strategy) {
+fn a_request_followed_by_the_end_of_input_is_answered(setup: &'static Setup) {
     let (site, answers) = site_of_all_sizes();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for answer in &answers[..7] {
         let mut peer = server.connect();
         peer.send(get(&answer.0));
@@ -213,9 +213,9 @@ fn a_request_followed_by_the_end_of_input_is_answered(strategy: Strategy) {
     }
 }
 
-fn a_pipeline_followed_by_the_end_of_input_is_answered(strategy: Strategy) {
+fn a_pipeline_followed_by_the_end_of_input_is_answered(setup: &'static Setup) {
     let (site, answers) = site_of_all_sizes();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(pipeline(&answers));
     peer.finish_sending();
@@ -223,9 +223,9 @@ fn a_pipeline_followed_by_the_end_of_input_is_answered(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn half_a_request_followed_by_the_end_of_input_ends_the_connection(strategy: Strategy) {
+fn half_a_request_followed_by_the_end_of_input_ends_the_connection(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for half in
         ["", "\r\n", "G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"]
     {
@@ -239,9 +239,9 @@ fn half_a_request_followed_by_the_end_of_input_ends_the_connection(strategy: Str
     assert_eq!(server.get("/").status, 200);
 }
 
-fn a_reset_in_the_middle_of_a_request_is_survived(strategy: Strategy) {
+fn a_reset_in_the_middle_of_a_request_is_survived(setup: &'static Setup) {
     let site = Site::new();
-    let mut server = Server::start(strategy, site.root(), &[]);
+    let mut server = Server::start(setup, site.root(), &[]);
     for start in [
         "",
         "GET",
@@ -256,10 +256,10 @@ fn a_reset_in_the_middle_of_a_request_is_survived(strategy: Strategy) {
     assert!(!server.has_ended());
 }
 
-fn a_reset_in_the_middle_of_an_answer_is_survived(strategy: Strategy) {
+fn a_reset_in_the_middle_of_an_answer_is_survived(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
-    let mut server = Server::start(strategy, site.root(), &[]);
+    let mut server = Server::start(setup, site.root(), &[]);
     assert_eq!(server.get("/").status, 200);
     let descriptors = server.descriptors();
     let starts = [get("/huge.bin"), get("/page.html").repeat(20) + &get("/huge.bin")];
@@ -277,12 +277,12 @@ fn a_reset_in_the_middle_of_an_answer_is_survived(strategy: Strategy) {
     });
 }
 
-fn the_last_of_10000_requests_says_close(strategy: Strategy) {
+fn the_last_of_10000_requests_says_close(setup: &'static Setup) {
     const REQUESTS_MAX: usize = 10_000;
     const AT_ONCE: usize = 100;
     let site = Site::new();
     site.write("x", "");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let request = "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n";
     for batch in 1..REQUESTS_MAX / AT_ONCE {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Peer, Server, Site, Strategy, get, patterned, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -29,7 +29,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn content_of_any_size_comes_byte_for_byte(strategy: Strategy) {
+fn content_of_any_size_comes_byte_for_byte(setup: &'static Setup) {
     let site = Site::new();
     let around = |size: usize| [size - 1, size, size + 1];
     let sizes = [
@@ -44,7 +44,7 @@ fn content_of_any_size_comes_byte_for_byte(strategy: Strategy) {
     for size in &sizes {
         site.write(size.to_string(), patterned(*size));
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // Twice: from the disk, and from memory where there is one.
     for size in sizes.iter().chain(&sizes) {
@@ -52,22 +52,22 @@ fn content_of_any_size_comes_byte_for_byte(strategy: Strategy) {
     }
 }
 
-fn a_file_of_20_mib_comes_byte_for_byte(strategy: Strategy) {
+fn a_file_of_20_mib_comes_byte_for_byte(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned((20 << 20) + 7);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin") + &get("/page.html"));
     assert!(peer.response().body == content);
     assert_eq!(peer.response().content_length(), 35, "the next answer begins where the file ends");
 }
 
-fn a_file_beyond_4_gib_has_its_length(strategy: Strategy) {
+fn a_file_beyond_4_gib_has_its_length(setup: &'static Setup) {
     let site = Site::new();
     let size = (5 << 30) + 3;
     site.sparse("huge.bin", size);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let response = server.ask(get("/huge.bin").replace("GET", "HEAD"));
     assert_eq!((response.status, response.content_length()), (200, size));
 }
@@ -87,10 +87,10 @@ fn expect_change(peer: &mut Peer, path: &str, old: &[u8], new: &[u8]) {
     assert!(peer.get(path).body == new, "what was seen once stays");
 }
 
-fn a_file_that_is_overwritten_is_seen(strategy: Strategy) {
+fn a_file_that_is_overwritten_is_seen(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "before");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/page.html").body, b"before");
     // In one write, so that there is no moment between the two.
@@ -99,10 +99,10 @@ fn a_file_that_is_overwritten_is_seen(strategy: Strategy) {
     expect_change(&mut peer, "/page.html", b"before", b"after!");
 }
 
-fn a_file_that_is_replaced_is_seen(strategy: Strategy) {
+fn a_file_that_is_replaced_is_seen(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "before");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut old = "before".to_owned();
     for version in 0..2 {
@@ -114,7 +114,7 @@ fn a_file_that_is_replaced_is_seen(strategy: Strategy) {
     }
 }
 
-fn a_change_that_leaves_size_and_time_is_seen(strategy: Strategy) {
+fn a_change_that_leaves_size_and_time_is_seen(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::now() - Duration::from_secs(3600);
     let write = |content: &str| {
@@ -124,16 +124,16 @@ fn a_change_that_leaves_size_and_time_is_seen(strategy: Strategy) {
         fs::rename(site.path("new"), site.path("page.html")).expect("it is ours");
     };
     write("before");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/page.html").body, b"before");
     write("after!");
     expect_change(&mut peer, "/page.html", b"before", b"after!");
 }
 
-fn a_file_that_grows_and_shrinks_is_seen(strategy: Strategy) {
+fn a_file_that_grows_and_shrinks_is_seen(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // From memory to the disk and back, and to nothing.
     let contents =
@@ -146,9 +146,9 @@ fn a_file_that_grows_and_shrinks_is_seen(strategy: Strategy) {
     }
 }
 
-fn a_file_that_appears_and_disappears_is_seen(strategy: Strategy) {
+fn a_file_that_appears_and_disappears_is_seen(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut expect = |path: &str, status: u16| {
         wait_until("the change is seen", || (peer.get(path).status == status).then_some(()));
@@ -165,10 +165,10 @@ fn a_file_that_appears_and_disappears_is_seen(strategy: Strategy) {
     expect("/new/", 404);
 }
 
-fn a_folder_in_place_of_a_file_is_seen(strategy: Strategy) {
+fn a_folder_in_place_of_a_file_is_seen(setup: &'static Setup) {
     let site = Site::new();
     site.write("thing", "a file");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/thing").status, 200);
     fs::remove_file(site.path("thing")).expect("it is ours");
@@ -180,11 +180,11 @@ fn a_folder_in_place_of_a_file_is_seen(strategy: Strategy) {
     wait_until("the file is seen", || (peer.get("/thing").status == 200).then_some(()));
 }
 
-fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(strategy: Strategy) {
+fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(30 << 20);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
     assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
@@ -192,11 +192,11 @@ fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(strategy: Strateg
     assert!(peer.response().body == content);
 }
 
-fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(strategy: Strategy) {
+fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
     assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
@@ -205,11 +205,11 @@ fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(strategy: Strategy
     wait_until("it is gone", || (peer.get("/large.bin").status == 404).then_some(()));
 }
 
-fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(strategy: Strategy) {
+fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     let path = site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin") + &get("/page.html"));
     assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
@@ -227,7 +227,7 @@ fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(strategy:
     });
 }
 
-fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
+fn a_permission_that_is_removed_is_seen(setup: &'static Setup) {
     let site = Site::new();
     let allow =
         |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
@@ -237,7 +237,7 @@ fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
     for folder in [site.root(), site.beside("")] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
-    let server = Server::start(strategy, site.root(), user);
+    let server = Server::start(setup, site.root(), user);
     let mut peer = server.connect();
     for (mode, status) in [(0o644, 200), (0o000, 403), (0o644, 200)] {
         allow(mode).expect("it is ours");
@@ -247,10 +247,10 @@ fn a_permission_that_is_removed_is_seen(strategy: Strategy) {
     }
 }
 
-fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(strategy: Strategy) {
+fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let file = site.sparse("huge.bin", 256 << 20);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for size in [0, 1 << 20] {
         file.set_len(256 << 20).expect("it is ours");
         let mut peer = server.connect();
@@ -272,10 +272,10 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(strategy: Strategy
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn a_file_that_is_emptied_does_not_hold_a_connection(strategy: Strategy) {
+fn a_file_that_is_emptied_does_not_hold_a_connection(setup: &'static Setup) {
     let site = Site::new();
     site.write("log.txt", patterned(200_000));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/log.txt").content_length(), 200_000);
     site.write("log.txt", "");
@@ -291,7 +291,7 @@ fn a_file_that_is_emptied_does_not_hold_a_connection(strategy: Strategy) {
     });
 }
 
-fn any_modification_time_is_survived(strategy: Strategy) {
+fn any_modification_time_is_survived(setup: &'static Setup) {
     // A file system in memory keeps times that those on disks cut off.
     let memory = std::path::Path::new("/dev/shm");
     let folder = match memory.is_dir() {
@@ -316,7 +316,7 @@ fn any_modification_time_is_survived(strategy: Strategy) {
         let file = fs::File::options().write(true).open(&path).expect("it is there");
         file.set_modified(time).expect("it is ours");
     }
-    let server = Server::start(strategy, folder.path(), &[]);
+    let server = Server::start(setup, folder.path(), &[]);
     let mut peer = server.connect();
     for (name, _, said) in times {
         // That a Last-Modified is a date and no later than the Date is asked of every answer.

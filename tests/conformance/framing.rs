@@ -1,7 +1,7 @@
 //! Where a request begins and ends. Two programs that disagree about that can be made to answer one client
 //! with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken for a request.
 
-use crate::support::{Peer, Response, Server, Site, Strategy, get, shown};
+use crate::support::{Peer, Response, Server, Setup, Site, get, shown};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -72,16 +72,16 @@ pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) 
     assert_eq!(peer.response().status, 200, "the next request after {}", shown(request));
 }
 
-fn a_head_that_arrives_a_byte_at_a_time_is_the_same_request(strategy: Strategy) {
+fn a_head_that_arrives_a_byte_at_a_time_is_the_same_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, get("/page.html"), 200);
     expect_answered(&server, get("/missing"), 404);
 }
 
-fn a_head_that_is_split_anywhere_is_the_same_request(strategy: Strategy) {
+fn a_head_that_is_split_anywhere_is_the_same_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let request = "GET /docs/?a=b HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n";
     for at in 1..request.len() {
@@ -91,9 +91,9 @@ fn a_head_that_is_split_anywhere_is_the_same_request(strategy: Strategy) {
     }
 }
 
-fn a_head_with_the_next_request_attached_is_the_same_request(strategy: Strategy) {
+fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let two = get("/page.html") + &get("/missing");
     // Each time a part of the second comes with the first.
@@ -138,9 +138,9 @@ fn chunk(bytes: &str) -> String {
     format!("{:x}\r\n{bytes}\r\n", bytes.len())
 }
 
-fn a_body_of_a_given_length_is_not_a_request(strategy: Strategy) {
+fn a_body_of_a_given_length_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for method in ["GET", "HEAD"] {
         let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n{}", length(SMUGGLED));
         if method == "GET" {
@@ -171,9 +171,9 @@ fn a_body_of_a_given_length_is_not_a_request(strategy: Strategy) {
     );
 }
 
-fn a_body_in_chunks_is_not_a_request(strategy: Strategy) {
+fn a_body_in_chunks_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let size = SMUGGLED.len();
     for body in [
         "0\r\n\r\n".to_owned(),
@@ -193,16 +193,16 @@ fn a_body_in_chunks_is_not_a_request(strategy: Strategy) {
     }
 }
 
-fn a_body_of_no_length_is_none(strategy: Strategy) {
+fn a_body_of_no_length_is_none(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 200);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000\r\n\r\n", 200);
 }
 
-fn the_body_of_a_method_that_is_not_offered_is_not_a_request(strategy: Strategy) {
+fn the_body_of_a_method_that_is_not_offered_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n");
         for (framing, body) in
@@ -221,9 +221,9 @@ fn the_body_of_a_method_that_is_not_offered_is_not_a_request(strategy: Strategy)
     }
 }
 
-fn the_body_of_an_unknown_method_is_not_a_request(strategy: Strategy) {
+fn the_body_of_an_unknown_method_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_refused(
         &server,
         format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", length(SMUGGLED)),
@@ -236,9 +236,9 @@ fn the_body_of_an_unknown_method_is_not_a_request(strategy: Strategy) {
     );
 }
 
-fn malformed_chunks_end_the_connection(strategy: Strategy) {
+fn malformed_chunks_end_the_connection(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for body in [
         "\r\n",
         "g\r\n",
@@ -269,9 +269,9 @@ fn malformed_chunks_end_the_connection(strategy: Strategy) {
     }
 }
 
-fn content_length_with_transfer_encoding_is_refused(strategy: Strategy) {
+fn content_length_with_transfer_encoding_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -285,9 +285,9 @@ fn content_length_with_transfer_encoding_is_refused(strategy: Strategy) {
     }
 }
 
-fn two_different_lengths_are_refused(strategy: Strategy) {
+fn two_different_lengths_are_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in [
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 0\r\nX: y\r\ncontent-length: 5",
@@ -298,9 +298,9 @@ fn two_different_lengths_are_refused(strategy: Strategy) {
     }
 }
 
-fn equal_lengths_are_one_length(strategy: Strategy) {
+fn equal_lengths_are_one_length(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let size = SMUGGLED.len();
     for fields in [
         format!("Content-Length: {size}, {size}"),
@@ -315,9 +315,9 @@ fn equal_lengths_are_one_length(strategy: Strategy) {
     }
 }
 
-fn a_length_that_is_not_a_number_is_refused(strategy: Strategy) {
+fn a_length_that_is_not_a_number_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for length in [
         "",
         "+5",
@@ -344,17 +344,17 @@ fn a_length_that_is_not_a_number_is_refused(strategy: Strategy) {
     }
 }
 
-fn transfer_encoding_in_http_1_0_is_refused(strategy: Strategy) {
+fn transfer_encoding_in_http_1_0_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in ["", "Connection: keep-alive\r\n"] {
         expect_refused(&server, format!("GET / HTTP/1.0\r\n{fields}{CHUNKED}0\r\n\r\n"), 400);
     }
 }
 
-fn an_unknown_transfer_coding_is_not_implemented(strategy: Strategy) {
+fn an_unknown_transfer_coding_is_not_implemented(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for coding in [
         "gzip",
         "identity",
@@ -370,9 +370,9 @@ fn an_unknown_transfer_coding_is_not_implemented(strategy: Strategy) {
     }
 }
 
-fn chunked_comes_once_and_last(strategy: Strategy) {
+fn chunked_comes_once_and_last(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in [
         "Transfer-Encoding: chunked, chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
@@ -394,9 +394,9 @@ fn chunked_comes_once_and_last(strategy: Strategy) {
     }
 }
 
-fn chunked_is_understood_in_any_case_and_any_list(strategy: Strategy) {
+fn chunked_is_understood_in_any_case_and_any_list(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for fields in [
         "Transfer-Encoding: Chunked",
         "TRANSFER-ENCODING:CHUNKED",
@@ -412,9 +412,9 @@ fn chunked_is_understood_in_any_case_and_any_list(strategy: Strategy) {
     }
 }
 
-fn an_announced_body_that_is_too_long_is_refused(strategy: Strategy) {
+fn an_announced_body_that_is_too_long_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for length in [64 * 1024 + 1, 1 << 40, u64::MAX] {
         let request =
             format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
@@ -428,9 +428,9 @@ fn an_announced_body_that_is_too_long_is_refused(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn chunks_that_go_on_for_too_long_end_the_connection(strategy: Strategy) {
+fn chunks_that_go_on_for_too_long_end_the_connection(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let endless = [
         chunk(&"x".repeat(1000)).repeat(2000),
         chunk("x").repeat(100_000),
@@ -446,9 +446,9 @@ fn chunks_that_go_on_for_too_long_end_the_connection(strategy: Strategy) {
     }
 }
 
-fn a_body_that_is_cut_short_is_not_a_request(strategy: Strategy) {
+fn a_body_that_is_cut_short_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for framing in ["Content-Length: 1000\r\n\r\n".to_owned(), CHUNKED.to_owned() + "3e8\r\n"] {
         let mut peer = server.connect();
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}{SMUGGLED}"));
@@ -459,9 +459,9 @@ fn a_body_that_is_cut_short_is_not_a_request(strategy: Strategy) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn expect_100_continue_waits_for_no_body(strategy: Strategy) {
+fn expect_100_continue_waits_for_no_body(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let ask = |peer: &mut Peer, method: &str, framing: &str| -> Response {
         let response = peer
             .ask(format!("{method} / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n{framing}"));
@@ -488,9 +488,9 @@ fn expect_100_continue_waits_for_no_body(strategy: Strategy) {
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn expect_100_continue_in_http_1_0_is_ignored(strategy: Strategy) {
+fn expect_100_continue_in_http_1_0_is_ignored(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let head = "GET / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n";
     expect_body_unanswered(&server, &format!("{head}{}", length(SMUGGLED)), SMUGGLED, 200);
 }

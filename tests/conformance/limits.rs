@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{PATIENCE, Peer, Server, Site, Strategy, get, patterned, shown, wait_until};
+use crate::support::{PATIENCE, Peer, Server, Setup, Site, get, patterned, shown, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -28,20 +28,20 @@ pub fn cases() -> Vec<Case> {
         a_reader_that_pauses_is_not_held_to_the_other_deadlines,
         a_pipeline_that_is_never_read_costs_no_memory,
     ];
-    let at_once = cases![if Strategy::serves_several_at_once;
+    let at_once = cases![if |setup| setup.serves_concurrently();
         connections_beyond_the_limit_wait_for_a_place,
         a_request_that_was_sent_is_answered_however_many_want_a_place,
     ];
-    let one_loop = |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
-    let loops = cases![if one_loop; at_the_limit_the_longest_idle_connection_goes];
-    let workers = cases![if |strategy| strategy == Strategy::MioTwoWorkers;
+    let loops =
+        cases![if |setup| setup.event_loops == 1; at_the_limit_the_longest_idle_connection_goes];
+    let workers = cases![if |setup| setup.event_loops > 1;
         a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones];
     [everywhere, at_once, loops, workers].concat()
 }
 
-fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(strategy: Strategy) {
+fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let target = |bytes: usize| "/?".to_owned() + &"x".repeat(bytes - 2);
     expect_answered(&server, get(&target(8000)), 200);
     expect_refused(&server, get(&target(8001)), 414);
@@ -49,9 +49,9 @@ fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(strategy: Strategy) {
     expect_refused(&server, get(&("http://h".to_owned() + &target(8000))), 414);
 }
 
-fn a_target_of_a_megabyte_is_told_so(strategy: Strategy) {
+fn a_target_of_a_megabyte_is_told_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get(&("/".to_owned() + &"x".repeat(1 << 20))));
     assert_eq!(peer.response().status, 414);
@@ -64,9 +64,9 @@ fn request_of(head_bytes: usize) -> String {
     start.to_owned() + &"x".repeat(head_bytes - start.len() - end.len()) + end
 }
 
-fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(strategy: Strategy) {
+fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, request_of(32 * 1024), 200);
     expect_refused(&server, request_of(32 * 1024 + 1), 431);
     let mut peer = server.connect();
@@ -74,9 +74,9 @@ fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(strategy: Strategy) {
     assert_eq!(peer.response().status, 200);
 }
 
-fn a_hundred_fields_are_read_and_one_more_is_too_many(strategy: Strategy) {
+fn a_hundred_fields_are_read_and_one_more_is_too_many(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let request = |fields: usize| {
         format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(fields - 1))
     };
@@ -85,9 +85,9 @@ fn a_hundred_fields_are_read_and_one_more_is_too_many(strategy: Strategy) {
     expect_refused(&server, request(3000), 431);
 }
 
-fn ten_megabytes_of_fields_are_told_so(strategy: Strategy) {
+fn ten_megabytes_of_fields_are_told_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let (one, many) =
         (format!("X: {}\r\n", "x".repeat(10 << 20)), "X: 0123456789\r\n".repeat((10 << 20) / 15));
     for fields in [one, many] {
@@ -99,9 +99,9 @@ fn ten_megabytes_of_fields_are_told_so(strategy: Strategy) {
     }
 }
 
-fn a_head_that_never_ends_is_told_so_as_it_comes(strategy: Strategy) {
+fn a_head_that_never_ends_is_told_so_as_it_comes(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     // No more is sent, so whoever waits for the end of the line or of the head waits for ever.
     for (start, status) in [(request_of(40_000), 431), (get(&"/x".repeat(10_000)), 414)] {
         let mut peer = server.connect();
@@ -111,9 +111,9 @@ fn a_head_that_never_ends_is_told_so_as_it_comes(strategy: Strategy) {
     }
 }
 
-fn a_head_that_comes_too_slowly_is_told_so(strategy: Strategy) {
+fn a_head_that_comes_too_slowly_is_told_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     for start in ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
         let mut peer = server.connect();
         let response = peer.ask(start);
@@ -127,9 +127,9 @@ fn a_head_that_comes_too_slowly_is_told_so(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn a_byte_now_and_then_postpones_nothing(strategy: Strategy) {
+fn a_byte_now_and_then_postpones_nothing(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.5"]);
+    let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
     // Each gap is far shorter than the timeout, and one so short that whoever looks finds something nearly each time.
     for gap_ms in [50, 1] {
         let mut peer = server.connect();
@@ -149,9 +149,9 @@ fn a_byte_now_and_then_postpones_nothing(strategy: Strategy) {
     }
 }
 
-fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {
+fn a_body_that_never_comes_does_not_hold_a_connection(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
         let mut peer = server.connect();
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
@@ -161,19 +161,19 @@ fn a_body_that_never_comes_does_not_hold_a_connection(strategy: Strategy) {
     }
 }
 
-fn an_idle_connection_is_closed_without_a_word(strategy: Strategy) {
+fn an_idle_connection_is_closed_without_a_word(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--idle-timeout", "1"]);
+    let server = Server::start(setup, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/").status, 200);
     assert_eq!(peer.get("/page.html").status, 200);
     peer.expect_end();
 }
 
-fn a_request_that_came_in_time_is_answered_though_the_server_is_late(strategy: Strategy) {
+fn a_request_that_came_in_time_is_answered_though_the_server_is_late(setup: &'static Setup) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--idle-timeout", "1"]);
+    let server = Server::start(setup, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
     let since = Instant::now();
     assert_eq!(peer.get("/").status, 200);
@@ -192,18 +192,18 @@ fn a_request_that_came_in_time_is_answered_though_the_server_is_late(strategy: S
     }
 }
 
-fn a_new_connection_that_says_nothing_is_closed_without_a_word(strategy: Strategy) {
+fn a_new_connection_that_says_nothing_is_closed_without_a_word(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--header-timeout", "0.3"]);
+    let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     server.connect().expect_end();
 }
 
-fn a_reader_that_takes_nothing_is_reset(strategy: Strategy) {
+fn a_reader_that_takes_nothing_is_reset(setup: &'static Setup) {
     let site = Site::new();
     // Far more than the sockets hold, from the disk and from memory.
     site.sparse("huge.bin", 1 << 30);
     site.write("64k.bin", patterned(64 * 1024));
-    let server = Server::start(strategy, site.root(), &["--write-timeout", "0.5"]);
+    let server = Server::start(setup, site.root(), &["--write-timeout", "0.5"]);
     for requests in [get("/huge.bin"), get("/64k.bin").repeat(1000)] {
         let mut peer = server.connect();
         peer.send(requests);
@@ -216,12 +216,12 @@ fn a_reader_that_takes_nothing_is_reset(strategy: Strategy) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(strategy: Strategy) {
+fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
     let server =
-        Server::start(strategy, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
+        Server::start(setup, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
     // Both have passed by then, and neither is about sending.
@@ -229,10 +229,10 @@ fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(strategy: Strategy) {
     assert!(peer.response().body == content);
 }
 
-fn a_pipeline_that_is_never_read_costs_no_memory(strategy: Strategy) {
+fn a_pipeline_that_is_never_read_costs_no_memory(setup: &'static Setup) {
     let site = Site::new();
     site.write("12k.bin", patterned(12 * 1024));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     assert_eq!(server.get("/12k.bin").status, 200);
     let mut peer = server.connect();
     // Answered all at once, they would be more than a gigabyte.
@@ -251,10 +251,10 @@ fn send_what_is_taken(peer: &mut Peer, bytes: &str) {
     std::thread::sleep(Duration::from_millis(300));
 }
 
-fn connections_beyond_the_limit_wait_for_a_place(strategy: Strategy) {
+fn connections_beyond_the_limit_wait_for_a_place(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
-    let server = Server::start(strategy, site.root(), &["--max-connections", "2"]);
+    let server = Server::start(setup, site.root(), &["--max-connections", "2"]);
     // Both are in the middle of an answer: none of them is idle.
     let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
     for peer in &mut busy {
@@ -276,10 +276,10 @@ const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
 
 /// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its threads sleeps for
 /// which reason, and leaves the newcomer in the backlog until a connection ends.
-fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
+fn at_the_limit_the_longest_idle_connection_goes(setup: &'static Setup) {
     let site = Site::new();
     let server =
-        Server::start(strategy, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
+        Server::start(setup, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
     let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
     // No longer the one that has been idle for longest.
@@ -291,24 +291,21 @@ fn at_the_limit_the_longest_idle_connection_goes(strategy: Strategy) {
     }
 }
 
-fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(strategy: Strategy) {
+fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(setup: &'static Setup) {
     let site = Site::new();
     // Which worker gets a connection is chance, so once proves nothing.
     for _ in 0..6 {
-        let server = Server::start(
-            strategy,
-            site.root(),
-            &[&PATIENT[..], &["--max-connections=2"]].concat(),
-        );
+        let server =
+            Server::start(setup, site.root(), &[&PATIENT[..], &["--max-connections=2"]].concat());
         let mut idle = [server.connect(), server.connect()];
         idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
         assert_eq!(server.get("/page.html").status, 200);
     }
 }
 
-fn a_request_that_was_sent_is_answered_however_many_want_a_place(strategy: Strategy) {
+fn a_request_that_was_sent_is_answered_however_many_want_a_place(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--max-connections=4"]);
+    let server = Server::start(setup, site.root(), &["--max-connections=4"]);
     let ask = |_| {
         let mut peer = server.connect();
         // At once: whoever is to make room for somebody has been silent for longer than this.

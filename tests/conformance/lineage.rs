@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Server, Site, Strategy, get, patterned};
+use crate::support::{Server, Setup, Site, get, patterned};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -15,13 +15,13 @@ pub fn cases() -> Vec<Case> {
         the_port_can_be_bound_again_after_a_restart,
     ];
     let at_once =
-        cases![if Strategy::serves_several_at_once; one_slow_client_does_not_stop_everybody];
+        cases![if |setup| setup.serves_concurrently(); one_slow_client_does_not_stop_everybody];
     [everywhere, at_once].concat()
 }
 
-fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(strategy: Strategy) {
+fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     // Its method, its end and the field that decides are in three different kilobytes.
     let filler = format!("X: {}\r\n", "x".repeat(1500));
     let request =
@@ -36,12 +36,12 @@ fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(strategy: Strategy) {
     }
 }
 
-fn a_send_is_not_taken_for_a_whole_response(strategy: Strategy) {
+fn a_send_is_not_taken_for_a_whole_response(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(16 << 20);
     site.write("large.bin", &content);
     site.write("small.bin", &content[..60_000]);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     // Far more than both sockets hold, so that sends of either kind are cut somewhere.
     peer.send(get("/small.bin").repeat(300) + &get("/large.bin"));
@@ -51,9 +51,9 @@ fn a_send_is_not_taken_for_a_whole_response(strategy: Strategy) {
     assert!(peer.response().body == content);
 }
 
-fn an_empty_read_does_not_crash_the_parser(strategy: Strategy) {
+fn an_empty_read_does_not_crash_the_parser(setup: &'static Setup) {
     let site = Site::new();
-    let mut server = Server::start(strategy, site.root(), &[]);
+    let mut server = Server::start(setup, site.root(), &[]);
     for _ in 0..5 {
         let mut peer = server.connect();
         peer.finish_sending();
@@ -70,10 +70,10 @@ fn an_empty_read_does_not_crash_the_parser(strategy: Strategy) {
     assert!(!server.has_ended());
 }
 
-fn a_path_is_not_pasted_to_the_name_of_a_folder(strategy: Strategy) {
+fn a_path_is_not_pasted_to_the_name_of_a_folder(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for path in [
         "/../secret.txt",
         "/docs/../../secret.txt",
@@ -86,10 +86,10 @@ fn a_path_is_not_pasted_to_the_name_of_a_folder(strategy: Strategy) {
     }
 }
 
-fn one_slow_client_does_not_stop_everybody(strategy: Strategy) {
+fn one_slow_client_does_not_stop_everybody(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let (_silent, mut halfway, mut reading) =
         (server.connect(), server.connect(), server.connect());
     halfway.send("GET / HTTP/1.1\r\nHost:");
@@ -97,9 +97,9 @@ fn one_slow_client_does_not_stop_everybody(strategy: Strategy) {
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn the_port_can_be_bound_again_after_a_restart(strategy: Strategy) {
+fn the_port_can_be_bound_again_after_a_restart(setup: &'static Setup) {
     let site = Site::new();
-    let mut server = Server::start(strategy, site.root(), &[]);
+    let mut server = Server::start(setup, site.root(), &[]);
     // The server closes first: the connection's remains stay on its side for a minute.
     let mut peer = server.connect();
     assert_eq!(peer.ask("GET / HTTP/1.0\r\n\r\n").status, 200);
@@ -107,8 +107,7 @@ fn the_port_can_be_bound_again_after_a_restart(strategy: Strategy) {
     let open = server.connect();
     server.signal(Signal::TERM);
     assert!(server.wait().success());
-    let again =
-        Server::start(strategy, site.root(), &["--port", &server.address.port().to_string()]);
+    let again = Server::start(setup, site.root(), &["--port", &server.address.port().to_string()]);
     assert_eq!(again.address, server.address);
     drop(open);
     assert_eq!(again.get("/").status, 200);

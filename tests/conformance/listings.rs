@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
-use crate::support::{Peer, Server, Site, Strategy, get, get_with, head, shown, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, get_with, head, shown, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -31,8 +31,8 @@ pub fn cases() -> Vec<Case> {
         a_listing_whose_request_has_a_body_is_answered_and_the_last,
         an_empty_folder_has_an_empty_listing,
     ];
-    // One of each kind of loop: a strategy with a thread or a process a connection can't but pass.
-    let in_a_loop = cases![if |strategy| matches!(strategy, Strategy::Mio | Strategy::PollList);
+    // One of each kind of loop: a setup with a thread or a process a connection can't but pass.
+    let in_a_loop = cases![if |setup| setup.event_loops == 1;
         others_are_answered_while_a_large_folder_is_read,
         listings_that_nobody_reads_do_not_fill_the_memory,
     ];
@@ -115,10 +115,10 @@ fn json_hrefs(listing: &Value) -> Vec<String> {
 
 const JSON: &str = "Accept: application/json";
 
-fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(strategy: Strategy) {
+fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let page = peer.get("/bare/");
     assert_eq!((page.status, page.field("Content-Type")), (200, Some("text/html; charset=utf-8")));
@@ -129,29 +129,29 @@ fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(strategy: Strategy) {
         assert_eq!(peer.get(path).status, 404, "{path}");
     }
     drop((peer, server));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for fields in [&[][..], &[JSON], &["Accept: text/html"]] {
         assert_eq!(peer.get_with("/bare/", fields).status, 404, "{fields:?}");
     }
 }
 
-fn a_folder_without_its_slash_is_redirected_to_its_listing(strategy: Strategy) {
+fn a_folder_without_its_slash_is_redirected_to_its_listing(setup: &'static Setup) {
     let site = Site::new();
     site.write("a b/c.txt", "c");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let response = peer.get("/a%20b?sort=size");
     assert_eq!((response.status, response.field("Location")), (301, Some("/a%20b/?sort=size")));
     assert_eq!(entries(&peer.get("/a%20b/?sort=size").body), [entry("c.txt", false)]);
 }
 
-fn a_listing_comes_in_the_form_the_client_takes(strategy: Strategy) {
+fn a_listing_comes_in_the_form_the_client_takes(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "four");
     site.set_modified("bare/a.txt", UNIX_EPOCH + Duration::from_secs(784_111_777));
     site.folder("bare/inner");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     for (accept, is_json) in [
         ("application/json", true),
@@ -192,7 +192,7 @@ fn a_listing_comes_in_the_form_the_client_takes(strategy: Strategy) {
     assert_eq!((&file["size"], &file["modified"]), (&4.into(), &784_111_777.into()));
 }
 
-fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(strategy: Strategy) {
+fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(setup: &'static Setup) {
     let site = Site::new();
     let mut expected = BTreeSet::new();
     for (n, name) in HOSTILE.iter().enumerate() {
@@ -202,7 +202,7 @@ fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(strategy: Strategy)
         site.write([b"in/", &folder[..], b"/", name].concat(), format!("content in {n}"));
         expected.insert(entry(folder, true));
     }
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let page = hrefs(&peer.get("/in/").body);
     let listing = json_hrefs(&json(&peer.get_with("/in/", &[JSON])));
@@ -234,7 +234,7 @@ fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(strategy: Strategy)
     }
 }
 
-fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
+fn a_page_shows_names_and_never_runs_them(setup: &'static Setup) {
     let site = Site::new();
     for name in HOSTILE {
         site.write(name, "x");
@@ -242,7 +242,7 @@ fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
         site.write([name, b" as a folder/", name].concat(), "x");
     }
     fs::remove_file(site.path("index.html")).expect("it is there");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let root = peer.get("/").body;
     let folders = hrefs(&root)
@@ -278,13 +278,13 @@ fn a_page_shows_names_and_never_runs_them(strategy: Strategy) {
     }
 }
 
-fn what_is_hidden_is_not_listed(strategy: Strategy) {
+fn what_is_hidden_is_not_listed(setup: &'static Setup) {
     let site = Site::new();
     for name in [".htaccess", ".git/config", "...", ".well-known/security.txt", "..a", "shown.txt"]
     {
         site.write(format!("bare/{name}"), "x");
     }
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     assert_eq!(entries(&peer.get("/bare/").body), [entry("shown.txt", false)]);
     assert_eq!(json_hrefs(&json(&peer.get_with("/bare/", &[JSON]))), ["./shown.txt"]);
@@ -293,7 +293,7 @@ fn what_is_hidden_is_not_listed(strategy: Strategy) {
     }
 }
 
-fn what_is_not_served_is_not_listed(strategy: Strategy) {
+fn what_is_not_served_is_not_listed(setup: &'static Setup) {
     let site = Site::new();
     let secret = site.write_beside("secret.txt", "secret");
     site.write("bare/file.txt", "x");
@@ -310,7 +310,7 @@ fn what_is_not_served_is_not_listed(strategy: Strategy) {
     site.link("bare/device", "/dev/zero");
     site.link("bare/to-fifo", "fifo");
     site.link("bare/good", "file.txt");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let listed = entries(&peer.get("/bare/").body);
     assert_eq!(listed, [entry("file.txt", false), entry("good", false)]);
@@ -326,12 +326,12 @@ fn what_is_not_served_is_not_listed(strategy: Strategy) {
     }
 }
 
-fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(strategy: Strategy) {
+fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(setup: &'static Setup) {
     let site = Site::new();
     site.write("shared/logo.txt", "logo");
     site.link("bare/logo.txt", "../shared/logo.txt");
     site.link("bare/shared", "../shared");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     // It stays within the root, so it is served.
     assert_eq!(peer.get("/bare/logo.txt").body, b"logo");
@@ -342,7 +342,7 @@ fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(strategy: Strategy)
     );
 }
 
-fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
+fn folders_come_first_and_the_rest_in_the_order_asked_for(setup: &'static Setup) {
     let site = Site::new();
     // Name, size and date each give another order; the case of a letter gives none.
     for (name, size, seconds) in
@@ -354,7 +354,7 @@ fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
     for folder in ["bare/z", "bare/Y"] {
         site.folder(folder);
     }
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     for (query, folders, files) in [
         ("", Some("Yz"), "AbcD"),
@@ -392,10 +392,10 @@ fn folders_come_first_and_the_rest_in_the_order_asked_for(strategy: Strategy) {
     }
 }
 
-fn breadcrumbs_lead_back_to_the_root(strategy: Strategy) {
+fn breadcrumbs_lead_back_to_the_root(setup: &'static Setup) {
     let site = Site::new();
     site.folder("a b/c&d/é'\"");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let page = peer.get("/a%20b/c&d/%C3%A9'%22/").body;
     let page = String::from_utf8(page).expect("a page is UTF-8");
@@ -421,10 +421,10 @@ fn breadcrumbs_lead_back_to_the_root(strategy: Strategy) {
     assert!(!front.contains("href=\"../\""), "above the root there is nothing");
 }
 
-fn a_head_request_has_the_fields_of_the_page(strategy: Strategy) {
+fn a_head_request_has_the_fields_of_the_page(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
-    let server = Server::start(strategy, site.root(), &["--list", "--header", "X-A: b", "--cors"]);
+    let server = Server::start(setup, site.root(), &["--list", "--header", "X-A: b", "--cors"]);
     let mut peer = server.connect();
     for fields in [&[][..], &[JSON]] {
         let request = get_with("/bare/", fields);
@@ -442,12 +442,12 @@ fn a_head_request_has_the_fields_of_the_page(strategy: Strategy) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn requests_behind_a_listing_are_answered_in_order(strategy: Strategy) {
+fn requests_behind_a_listing_are_answered_in_order(setup: &'static Setup) {
     let site = Site::new();
     for n in 0..300 {
         site.write(format!("bare/{n}.txt"), "x");
     }
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let requests = [
         get("/bare/"),
         get("/page.html"),
@@ -475,10 +475,10 @@ fn requests_behind_a_listing_are_answered_in_order(strategy: Strategy) {
     }
 }
 
-fn a_listing_can_be_the_last_answer(strategy: Strategy) {
+fn a_listing_can_be_the_last_answer(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     peer.send(get_with("/bare/", &["Connection: close"]));
     let page = peer.response();
@@ -497,10 +497,10 @@ fn a_listing_can_be_the_last_answer(strategy: Strategy) {
     peer.expect_end();
 }
 
-fn a_listing_whose_request_has_a_body_is_answered_and_the_last(strategy: Strategy) {
+fn a_listing_whose_request_has_a_body_is_answered_and_the_last(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     for (framing, body) in [
         ("Content-Length: 5", "hello".to_owned()),
         ("Content-Length: 60000", "x".repeat(60_000)),
@@ -519,9 +519,9 @@ fn a_listing_whose_request_has_a_body_is_answered_and_the_last(strategy: Strateg
     }
 }
 
-fn an_empty_folder_has_an_empty_listing(strategy: Strategy) {
+fn an_empty_folder_has_an_empty_listing(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let page = peer.get("/bare/");
     assert_eq!((page.status, entries(&page.body)), (200, Vec::new()));
@@ -538,13 +538,13 @@ fn waits(peer: &Peer) -> bool {
     nothing
 }
 
-fn others_are_answered_while_a_large_folder_is_read(strategy: Strategy) {
+fn others_are_answered_while_a_large_folder_is_read(setup: &'static Setup) {
     const FILES: usize = 50_000;
     let site = Site::new();
     for n in 0..FILES {
         fs::File::create(site.path(format!("bare/{n}"))).expect("a file can be made");
     }
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let (mut reader, mut other) = (server.connect(), server.connect());
     assert_eq!((reader.get("/page.html").status, other.get("/page.html").status), (200, 200));
     let is_answered = (0..10).any(|_| {
@@ -558,7 +558,7 @@ fn others_are_answered_while_a_large_folder_is_read(strategy: Strategy) {
     assert!(is_answered, "the others waited for the listing each time");
 }
 
-fn listings_that_nobody_reads_do_not_fill_the_memory(strategy: Strategy) {
+fn listings_that_nobody_reads_do_not_fill_the_memory(setup: &'static Setup) {
     /// The server's own bound, over all of them.
     const HELD_BYTES_MAX: u64 = 128 * 1024 * 1024;
     let site = Site::new();
@@ -566,7 +566,7 @@ fn listings_that_nobody_reads_do_not_fill_the_memory(strategy: Strategy) {
     let long = "&".repeat(200);
     (0..10_000).for_each(|n| drop(site.write(format!("large/{long}{n}"), "")));
     // However long all of this takes, nobody is cut for reading nothing.
-    let server = Server::start(strategy, site.root(), &["--list", "--write-timeout", "3600"]);
+    let server = Server::start(setup, site.root(), &["--list", "--write-timeout", "3600"]);
     let (mut held, mut held_bytes) = (Vec::new(), 0);
     let refused = loop {
         let mut peer = server.connect();

@@ -1,10 +1,10 @@
-//! What every strategy answers: each case is run against the real binary under each of them, so that a
-//! failure names its strategy: `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
+//! What every setup answers: each case is run against the real binary under each of them, so that a
+//! failure names its setup: `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
 //!
 //! A case starts a server of its own, so that none can hide behind what another left. Most cases never hold two
 //! connections open, since `iterative` serves one at a time; those that need several are marked.
 //!
-//! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one strategy.
+//! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one setup.
 
 mod codings;
 mod concurrency;
@@ -28,16 +28,16 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::Strategy;
+use support::{Setup, setups};
 
-/// One case: a sentence, and what shows that it holds under a strategy.
+/// One case: a sentence, and what shows that it holds under a setup.
 #[derive(Clone)]
 struct Case {
     /// Where the case stands: `conformance::framing`.
     module: &'static str,
     name: &'static str,
-    run: fn(Strategy),
-    runs_under: fn(Strategy) -> bool,
+    run: fn(&'static Setup),
+    runs_under: fn(&'static Setup) -> bool,
 }
 
 /// Lists the cases of a file. A case that is not listed is dead code, of which the compiler warns.
@@ -82,18 +82,17 @@ fn main() {
         listings::cases(),
         wishes::cases(),
     ];
-    let trials = Strategy::ALL.iter().flat_map(|strategy| {
-        let runs = cases.iter().flatten().filter(|case| (case.runs_under)(*strategy));
-        runs.map(|case| trial(case.clone(), *strategy))
+    let trials = setups().flat_map(|setup| {
+        let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));
+        runs.map(move |case| trial(case.clone(), setup))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
-fn trial(case: Case, strategy: Strategy) -> Trial {
+fn trial(case: Case, setup: &'static Setup) -> Trial {
     let file = case.module.trim_start_matches("conformance::");
     let run = move || {
-        catch_unwind(AssertUnwindSafe(|| (case.run)(strategy)))
-            .map_err(|_| Failed::from(PANIC.take()))
+        catch_unwind(AssertUnwindSafe(|| (case.run)(setup))).map_err(|_| Failed::from(PANIC.take()))
     };
-    Trial::test(format!("{}::{file}::{}", strategy.name(), case.name), run)
+    Trial::test(format!("{}::{file}::{}", setup.name, case.name), run)
 }

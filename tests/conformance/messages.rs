@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Peer, Response, Server, Site, Strategy, get, wait_until};
+use crate::support::{Peer, Response, Server, Setup, Site, get, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -18,10 +18,10 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn get_brings_the_file_and_says_what_it_is(strategy: Strategy) {
+fn get_brings_the_file_and_says_what_it_is(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<!doctype html>\n<p>grüße\n");
-    let response = Server::start(strategy, site.root(), &[]).get("/page.html");
+    let response = Server::start(setup, site.root(), &[]).get("/page.html");
     assert_eq!(response.status, 200);
     assert_eq!(response.body, "<!doctype html>\n<p>grüße\n".as_bytes());
     assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
@@ -30,11 +30,11 @@ fn get_brings_the_file_and_says_what_it_is(strategy: Strategy) {
     assert_eq!(response.field("Connection"), None, "HTTP/1.1 goes on without a word");
 }
 
-fn head_has_the_fields_of_get_and_no_body(strategy: Strategy) {
+fn head_has_the_fields_of_get_and_no_body(setup: &'static Setup) {
     let site = Site::new();
     site.write("empty.txt", "");
     site.write("large.bin", vec![7; 300_000]);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for path in
         ["/", "/page.html", "/empty.txt", "/large.bin", "/docs", "/missing", "/bare/", "/%zz"]
@@ -48,9 +48,9 @@ fn head_has_the_fields_of_get_and_no_body(strategy: Strategy) {
     }
 }
 
-fn head_of_a_refused_request_has_no_body_either(strategy: Strategy) {
+fn head_of_a_refused_request_has_no_body_either(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for rest in [
         "/ HTTP/1.1\r\n\r\n",
         "/ HTTP/3.0\r\nHost: h\r\n\r\n",
@@ -68,7 +68,7 @@ fn head_of_a_refused_request_has_no_body_either(strategy: Strategy) {
     }
 }
 
-fn text_is_utf_8_and_other_types_have_no_charset(strategy: Strategy) {
+fn text_is_utf_8_and_other_types_have_no_charset(setup: &'static Setup) {
     let site = Site::new();
     let types = [
         ("a.html", "text/html; charset=utf-8"),
@@ -89,16 +89,16 @@ fn text_is_utf_8_and_other_types_have_no_charset(strategy: Strategy) {
     for (name, _) in types {
         site.write(name, "x");
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (name, media_type) in types {
         assert_eq!(peer.get(&format!("/{name}")).required("Content-Type"), media_type, "{name}");
     }
 }
 
-fn the_date_is_the_present_and_goes_on(strategy: Strategy) {
+fn the_date_is_the_present_and_goes_on(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut ask = || {
         // The field has whole seconds.
@@ -115,18 +115,18 @@ fn date_of(peer: &mut Peer) -> SystemTime {
     peer.get("/").time("Date").expect("every answer has one")
 }
 
-fn last_modified_is_the_time_of_the_file(strategy: Strategy) {
+fn last_modified_is_the_time_of_the_file(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     // Less than a second is not said: rounded down, or it could be later than the Date.
     site.set_modified("page.html", time + Duration::from_millis(900));
-    let response = Server::start(strategy, site.root(), &[]).get("/page.html");
+    let response = Server::start(setup, site.root(), &[]).get("/page.html");
     assert_eq!(response.required("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
-fn an_error_is_a_small_page_that_says_its_status(strategy: Strategy) {
+fn an_error_is_a_small_page_that_says_its_status(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let says_itself = |response: Response| {
         let page = String::from_utf8(response.body.clone()).expect("a page is UTF-8");
         assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
@@ -143,9 +143,9 @@ fn an_error_is_a_small_page_that_says_its_status(strategy: Strategy) {
     says_itself(server.ask("GET / HTTP/2.0\r\nHost: h\r\n\r\n"));
 }
 
-fn a_front_page_is_the_index_of_its_folder(strategy: Strategy) {
+fn a_front_page_is_the_index_of_its_folder(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, content) in
         [("/", "front"), ("/docs/", "docs"), ("/?x=/docs/", "front"), ("/docs/?", "docs")]

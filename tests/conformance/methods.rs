@@ -1,7 +1,7 @@
 //! What can be asked for besides GET and HEAD: nothing, and each is told so in its way.
 
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{Server, Site, Strategy};
+use crate::support::{Server, Setup, Site};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -16,18 +16,18 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn a_known_method_that_is_not_offered_says_what_is(strategy: Strategy) {
+fn a_known_method_that_is_not_offered_says_what_is(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
         // That it says what is allowed is asked of every 405.
         expect_answered(&server, format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n\r\n"), 405);
     }
 }
 
-fn a_method_on_what_is_not_there_is_not_offered_either(strategy: Strategy) {
+fn a_method_on_what_is_not_there_is_not_offered_either(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for path in ["/missing", "/docs", "/.git/config"] {
         assert_eq!(
             server.ask(format!("DELETE {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status,
@@ -37,9 +37,9 @@ fn a_method_on_what_is_not_there_is_not_offered_either(strategy: Strategy) {
     }
 }
 
-fn options_says_what_is_offered(strategy: Strategy) {
+fn options_says_what_is_offered(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for target in ["*", "/", "/page.html"] {
         let response = peer.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
@@ -49,18 +49,18 @@ fn options_says_what_is_offered(strategy: Strategy) {
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn a_tunnel_is_not_offered(strategy: Strategy) {
+fn a_tunnel_is_not_offered(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for target in ["h:443", "[::1]:443"] {
         let response = server.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
         assert!(matches!(response.status, 405 | 501), "{response:?}");
     }
 }
 
-fn an_unknown_method_is_not_implemented(strategy: Strategy) {
+fn an_unknown_method_is_not_implemented(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let long = "A".repeat(1000);
     for method in ["BREW", "PROPFIND", "M-SEARCH", "GETX", "XGET", "GE", "!#$%&'*+-.^_`|~09", &long]
     {
@@ -69,9 +69,9 @@ fn an_unknown_method_is_not_implemented(strategy: Strategy) {
     }
 }
 
-fn a_method_in_another_case_is_another_method(strategy: Strategy) {
+fn a_method_in_another_case_is_another_method(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for method in ["get", "Get", "head", "pOST"] {
         expect_refused(
             &server,
@@ -81,9 +81,9 @@ fn a_method_in_another_case_is_another_method(strategy: Strategy) {
     }
 }
 
-fn nothing_on_the_disk_is_changed(strategy: Strategy) {
+fn nothing_on_the_disk_is_changed(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     server.ask("PUT /new.html HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
     server.ask("PUT /page.html HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");
     server.ask("DELETE /index.html HTTP/1.1\r\nHost: h\r\n\r\n");

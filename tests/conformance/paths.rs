@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use crate::support::{Response, Server, Site, Strategy, get, wait_until};
+use crate::support::{Response, Server, Setup, Site, get, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -75,9 +75,9 @@ fn expect_content(server: &Server, path: &str, content: &str) {
     );
 }
 
-fn a_path_is_decoded(strategy: Strategy) {
+fn a_path_is_decoded(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
@@ -91,12 +91,12 @@ fn a_path_is_decoded(strategy: Strategy) {
     );
 }
 
-fn a_name_in_any_script_is_found(strategy: Strategy) {
+fn a_name_in_any_script_is_found(setup: &'static Setup) {
     let site = Site::new();
     site.write("中文.html", "中");
     site.write("grüße/index.html", "grüße");
     site.write("😀.txt", "😀");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/%E4%B8%AD%E6%96%87.html", "中");
     expect_content(&server, "/%e4%b8%ad%e6%96%87.html", "中");
     expect_content(&server, "/gr%C3%BC%C3%9Fe/", "grüße");
@@ -105,18 +105,18 @@ fn a_name_in_any_script_is_found(strategy: Strategy) {
     assert_eq!((response.status, response.field("Location")), (301, Some("/gr%C3%BC%C3%9Fe/")));
 }
 
-fn a_name_that_is_no_text_is_found_by_its_bytes(strategy: Strategy) {
+fn a_name_that_is_no_text_is_found_by_its_bytes(setup: &'static Setup) {
     let site = Site::new();
     site.write(b"\xff\xfe.txt", "bytes");
     site.write(b"f\xf6lder/index.html", "latin");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/%FF%FE.txt", "bytes");
     expect_content(&server, "/f%F6lder/", "latin");
     assert_eq!(server.get("/f%f6lder").required("Location"), "/f%F6lder/");
     expect_status(&server, 404, &["/%FF.txt", "/%C0%AE%C0%AE/", "/f%C3%B6lder/"]);
 }
 
-fn a_name_with_special_characters_is_found(strategy: Strategy) {
+fn a_name_with_special_characters_is_found(setup: &'static Setup) {
     let site = Site::new();
     for name in [
         "a b.txt",
@@ -132,7 +132,7 @@ fn a_name_with_special_characters_is_found(strategy: Strategy) {
     ] {
         site.write(name, name);
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/a%20b.txt", "a b.txt");
     expect_content(&server, "/a+b.txt", "a+b.txt");
     expect_content(&server, "/100%25.txt", "100%.txt");
@@ -145,12 +145,12 @@ fn a_name_with_special_characters_is_found(strategy: Strategy) {
     expect_content(&server, "/a:b.txt", "a:b.txt");
 }
 
-fn a_path_is_decoded_once(strategy: Strategy) {
+fn a_path_is_decoded_once(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     site.write("%70age.html", "percent");
     site.write("%2e%2e/secret.txt", "a folder of that name");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/%2570age.html", "percent");
     expect_content(&server, "/%252e%252e/secret.txt", "a folder of that name");
     expect_status(
@@ -160,9 +160,9 @@ fn a_path_is_decoded_once(strategy: Strategy) {
     );
 }
 
-fn an_encoded_slash_is_refused(strategy: Strategy) {
+fn an_encoded_slash_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         400,
@@ -176,15 +176,15 @@ fn an_encoded_slash_is_refused(strategy: Strategy) {
     );
 }
 
-fn an_encoded_nul_is_refused(strategy: Strategy) {
+fn an_encoded_nul_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 400, &["/%00", "/page.html%00", "/page.html%00.png", "/docs/%00/"]);
 }
 
-fn a_malformed_escape_is_refused(strategy: Strategy) {
+fn a_malformed_escape_is_refused(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         400,
@@ -193,10 +193,10 @@ fn a_malformed_escape_is_refused(strategy: Strategy) {
     expect_status(&server, 200, &["/page.html?%", "/?%zz"]);
 }
 
-fn a_path_above_the_root_is_refused(strategy: Strategy) {
+fn a_path_above_the_root_is_refused(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let above = [
         "/..",
         "/../",
@@ -219,9 +219,9 @@ fn a_path_above_the_root_is_refused(strategy: Strategy) {
     expect_status(&server, 400, &[&("/..".repeat(2000) + "/etc/passwd")]);
 }
 
-fn dots_that_stay_below_the_root_are_resolved(strategy: Strategy) {
+fn dots_that_stay_below_the_root_are_resolved(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
@@ -246,23 +246,23 @@ fn dots_that_stay_below_the_root_are_resolved(strategy: Strategy) {
     );
 }
 
-fn nothing_beside_the_root_is_served(strategy: Strategy) {
+fn nothing_beside_the_root_is_served(setup: &'static Setup) {
     let site = Site::new();
     // Its name begins like the root's: who compares strings lets it in.
     site.write_beside("site-evil/index.html", "secret");
     site.write_beside("secret.txt", "secret");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 400, &["/../site-evil/index.html", "/..", "/%2e%2e/site-evil/"]);
     let absolute = site.beside("secret.txt");
     let absolute = absolute.to_str().expect("the name of a temporary folder");
     expect_status(&server, 404, &["/-evil/index.html", absolute, &format!("/{absolute}")]);
 }
 
-fn a_backslash_is_an_ordinary_character(strategy: Strategy) {
+fn a_backslash_is_an_ordinary_character(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     site.write("a\\b.txt", "backslash");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/a\\b.txt", "backslash");
     expect_content(&server, "/a%5Cb.txt", "backslash");
     expect_status(
@@ -277,9 +277,9 @@ fn a_backslash_is_an_ordinary_character(strategy: Strategy) {
     );
 }
 
-fn the_query_is_not_part_of_the_path(strategy: Strategy) {
+fn the_query_is_not_part_of_the_path(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
@@ -294,9 +294,9 @@ fn the_query_is_not_part_of_the_path(strategy: Strategy) {
     );
 }
 
-fn an_absolute_address_is_its_path(strategy: Strategy) {
+fn an_absolute_address_is_its_path(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
@@ -313,7 +313,7 @@ fn an_absolute_address_is_its_path(strategy: Strategy) {
     assert_eq!((response.status, response.field("Location")), (301, Some("/docs/?x")));
 }
 
-fn names_that_start_with_a_dot_are_not_there(strategy: Strategy) {
+fn names_that_start_with_a_dot_are_not_there(setup: &'static Setup) {
     let site = Site::new();
     for name in [
         ".git/config",
@@ -325,7 +325,7 @@ fn names_that_start_with_a_dot_are_not_there(strategy: Strategy) {
     ] {
         site.write(name, "secret");
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let hidden = [
         "/.git/config",
         "/.git/",
@@ -345,24 +345,24 @@ fn names_that_start_with_a_dot_are_not_there(strategy: Strategy) {
     assert_eq!(body("/.git/config"), body("/.git/no-such-file"));
 }
 
-fn well_known_is_there(strategy: Strategy) {
+fn well_known_is_there(setup: &'static Setup) {
     let site = Site::new();
     site.write(".well-known/security.txt", "Contact: a");
     site.write(".well-known/index.html", "index");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/.well-known/security.txt", "Contact: a");
     expect_content(&server, "/%2Ewell-known/security.txt", "Contact: a");
     expect_content(&server, "/.well-known/", "index");
     assert_eq!(server.get("/.well-known").required("Location"), "/.well-known/");
 }
 
-fn a_link_inside_the_root_is_followed(strategy: Strategy) {
+fn a_link_inside_the_root_is_followed(setup: &'static Setup) {
     let site = Site::new();
     site.link("link.html", "page.html");
     site.link("docs/up.html", "../page.html");
     site.link("folder", "docs");
     site.link("twice.html", "link.html");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
@@ -372,7 +372,7 @@ fn a_link_inside_the_root_is_followed(strategy: Strategy) {
     assert_eq!(server.get("/folder").required("Location"), "/folder/");
 }
 
-fn a_link_that_leaves_the_root_is_not_followed(strategy: Strategy) {
+fn a_link_that_leaves_the_root_is_not_followed(setup: &'static Setup) {
     let site = Site::new();
     let secret = site.write_beside("secret.txt", "secret");
     site.write_beside("outside/index.html", "secret");
@@ -385,7 +385,7 @@ fn a_link_that_leaves_the_root_is_not_followed(strategy: Strategy) {
     site.link("self", "/proc/self/cwd");
     // It leaves, and comes back by name.
     site.link("around.html", "../site/page.html");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let out = [
         "/absolute.txt",
         "/relative.txt",
@@ -402,37 +402,37 @@ fn a_link_that_leaves_the_root_is_not_followed(strategy: Strategy) {
     expect_status(&server, 404, &out);
 }
 
-fn a_link_that_leads_nowhere_is_not_there(strategy: Strategy) {
+fn a_link_that_leads_nowhere_is_not_there(setup: &'static Setup) {
     let site = Site::new();
     site.link("dangling.html", "no-such-file");
     site.link("loop.html", "loop.html");
     site.link("a", "b");
     site.link("b", "a");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/dangling.html", "/loop.html", "/a", "/a/", "/b/index.html"]);
 }
 
-fn a_fifo_hangs_nobody(strategy: Strategy) {
+fn a_fifo_hangs_nobody(setup: &'static Setup) {
     let site = Site::new();
     for name in ["fifo", "fifo.html", "pipes/index.html"] {
         site.folder("pipes");
         mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
             .expect("a fifo can be made");
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/fifo", "/fifo.html", "/pipes/", "/pipes/index.html", "/fifo/"]);
     expect_status(&server, 200, &["/"]);
 }
 
-fn a_socket_hangs_nobody(strategy: Strategy) {
+fn a_socket_hangs_nobody(setup: &'static Setup) {
     let site = Site::new();
     let _listener = UnixListener::bind(site.path("socket")).expect("a socket can be bound");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/socket", "/socket/"]);
     expect_status(&server, 200, &["/"]);
 }
 
-fn a_device_hangs_nobody(strategy: Strategy) {
+fn a_device_hangs_nobody(setup: &'static Setup) {
     let site = Site::new();
     site.link("zero", "/dev/zero");
     let mut devices = vec!["/zero"];
@@ -447,12 +447,12 @@ fn a_device_hangs_nobody(strategy: Strategy) {
     if null.is_ok() {
         devices.push("/null");
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &devices);
     expect_status(&server, 200, &["/"]);
 }
 
-fn an_unreadable_file_is_forbidden(strategy: Strategy) {
+fn an_unreadable_file_is_forbidden(setup: &'static Setup) {
     let site = Site::new();
     let closed = site.write("closed.html", "secret");
     let closed_folder = site.write("closed/index.html", "secret");
@@ -461,7 +461,7 @@ fn an_unreadable_file_is_forbidden(strategy: Strategy) {
     };
     close(&closed);
     close(closed_folder.parent().expect("a folder"));
-    let mut command = Server::command(strategy, site.root(), &[]);
+    let mut command = Server::command(setup, site.root(), &[]);
     if rustix::process::geteuid().is_root() {
         // Root may read everything. So the server is run as somebody else, from a place where they may run it.
         const NOBODY: u32 = 65_534;
@@ -486,9 +486,9 @@ fn an_unreadable_file_is_forbidden(strategy: Strategy) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
 }
 
-fn a_folder_without_its_slash_is_told_so(strategy: Strategy) {
+fn a_folder_without_its_slash_is_told_so(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for (path, location) in [
         ("/docs", "/docs/"),
         ("/docs?a=b&c=d", "/docs/?a=b&c=d"),
@@ -503,12 +503,12 @@ fn a_folder_without_its_slash_is_told_so(strategy: Strategy) {
     assert_eq!(server.get("/docs/?a=b").status, 200);
 }
 
-fn a_redirect_never_leads_to_another_host(strategy: Strategy) {
+fn a_redirect_never_leads_to_another_host(setup: &'static Setup) {
     let site = Site::new();
     site.write("evil.example/index.html", "a folder of that name");
     site.write("\\evil.example/index.html", "a folder of that name");
     site.write("http:/evil.example/index.html", "a folder of that name");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     for (path, location) in [
         ("//evil.example", "/evil.example/"),
         ("////evil.example", "/evil.example/"),
@@ -532,11 +532,11 @@ fn a_redirect_never_leads_to_another_host(strategy: Strategy) {
     }
 }
 
-fn a_redirect_is_one_line(strategy: Strategy) {
+fn a_redirect_is_one_line(setup: &'static Setup) {
     let site = Site::new();
     site.folder("a\r\nX-Evil: 1\r\n\r\n<script>");
     site.folder("tab\tnul");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let of = |path: &str| -> Response {
         let response = server.get(path);
         assert_eq!((response.status, response.field("X-Evil")), (301, None), "{path}");
@@ -553,23 +553,23 @@ fn a_redirect_is_one_line(strategy: Strategy) {
     assert_eq!(response.required("Location"), "/docs/?%FF%FE%22%3C%3E");
 }
 
-fn a_folder_without_an_index_is_not_there(strategy: Strategy) {
+fn a_folder_without_an_index_is_not_there(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/bare/", "/bare/index.html", "/bare/?x", "/bare//"]);
 }
 
-fn a_folder_called_index_html_is_no_index(strategy: Strategy) {
+fn a_folder_called_index_html_is_no_index(setup: &'static Setup) {
     let site = Site::new();
     site.folder("odd/index.html");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/odd/"]);
     assert_eq!(server.get("/odd/index.html").required("Location"), "/odd/index.html/");
 }
 
-fn a_file_is_no_folder(strategy: Strategy) {
+fn a_file_is_no_folder(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         404,
@@ -583,9 +583,9 @@ fn a_file_is_no_folder(strategy: Strategy) {
     );
 }
 
-fn names_that_are_too_long_are_not_there(strategy: Strategy) {
+fn names_that_are_too_long_are_not_there(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let (long, deep) = ("/".to_owned() + &"x".repeat(7000), "/x".repeat(3500));
     expect_status(
         &server,
@@ -599,10 +599,10 @@ fn names_that_are_too_long_are_not_there(strategy: Strategy) {
     );
 }
 
-fn a_file_as_root_answers_every_path(strategy: Strategy) {
+fn a_file_as_root_answers_every_path(setup: &'static Setup) {
     let site = Site::new();
     site.write("only.txt", "the only page");
-    let server = Server::start(strategy, site.path("only.txt"), &[]);
+    let server = Server::start(setup, site.path("only.txt"), &[]);
     for path in
         ["/", "/x", "/x/y/z/", "/only.txt", "/index.html", "/?x", "http://h/x", "/%E4%B8%AD"]
     {
@@ -612,18 +612,18 @@ fn a_file_as_root_answers_every_path(strategy: Strategy) {
     assert_eq!(server.ask(get("/x").replace("GET", "POST")).status, 405);
 }
 
-fn a_root_that_is_renamed_is_still_served(strategy: Strategy) {
+fn a_root_that_is_renamed_is_still_served(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     fs::rename(site.root(), site.beside("moved")).expect("it is ours");
     expect_status(&server, 200, &["/page.html"]);
     expect_status(&server, 400, &["/../secret.txt"]);
 }
 
 /// As a generator of sites does it: the old folder goes, a new one takes its path.
-fn a_root_that_is_built_anew_is_served(strategy: Strategy) {
+fn a_root_that_is_built_anew_is_served(setup: &'static Setup) {
     let site = Site::new();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 200, &["/page.html"]);
     fs::rename(site.root(), site.beside("moved")).expect("it is ours");
     site.write("page.html", "built anew");

@@ -13,9 +13,7 @@ use proptest::prelude::{Just, Strategy as _, prop};
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof};
 
-use crate::support::{
-    Peer, Response, Server, Site, Strategy, get_with, head, patterned, wait_until,
-};
+use crate::support::{Peer, Response, Server, Setup, Site, get_with, head, patterned, wait_until};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -129,9 +127,9 @@ fn expect_whole(peer: &mut Peer, path: &str, size: usize, fields: &[&str]) {
     assert!(response.body == patterned(size), "{path} {fields:?}");
 }
 
-fn every_form_of_one_range_is_what_it_says(strategy: Strategy) {
+fn every_form_of_one_range_is_what_it_says(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for (value, expected) in [
@@ -160,10 +158,10 @@ fn every_form_of_one_range_is_what_it_says(strategy: Strategy) {
     }
 }
 
-fn a_range_beyond_the_end_is_told_the_size(strategy: Strategy) {
+fn a_range_beyond_the_end_is_told_the_size(setup: &'static Setup) {
     let site = site_with_files();
     site.write("empty.bin", "");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES.into_iter().chain([("/empty.bin", 0)]) {
         for value in [
@@ -188,9 +186,9 @@ fn a_range_beyond_the_end_is_told_the_size(strategy: Strategy) {
     assert_eq!(peer.get_with("/empty.bin", &["Range: bytes=0-"]).status, 416);
 }
 
-fn what_is_no_range_of_bytes_is_ignored(strategy: Strategy) {
+fn what_is_no_range_of_bytes_is_ignored(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for value in [
@@ -227,9 +225,9 @@ fn what_is_no_range_of_bytes_is_ignored(strategy: Strategy) {
     }
 }
 
-fn several_ranges_come_in_parts_in_the_order_asked_for(strategy: Strategy) {
+fn several_ranges_come_in_parts_in_the_order_asked_for(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for (value, expected) in [
@@ -251,9 +249,9 @@ fn several_ranges_come_in_parts_in_the_order_asked_for(strategy: Strategy) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn ranges_that_overlap_or_touch_become_one(strategy: Strategy) {
+fn ranges_that_overlap_or_touch_become_one(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for (value, expected) in [
@@ -273,9 +271,9 @@ fn ranges_that_overlap_or_touch_become_one(strategy: Strategy) {
     }
 }
 
-fn more_ranges_than_anyone_needs_are_the_whole_file(strategy: Strategy) {
+fn more_ranges_than_anyone_needs_are_the_whole_file(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let set = |count: usize| {
         (0..count).map(|n| format!("{}-{}", n * 3, n * 3)).collect::<Vec<_>>().join(",")
@@ -287,9 +285,9 @@ fn more_ranges_than_anyone_needs_are_the_whole_file(strategy: Strategy) {
     }
 }
 
-fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(strategy: Strategy) {
+fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for set in [
@@ -305,12 +303,12 @@ fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(strategy: Strateg
     }
 }
 
-fn if_range_keeps_two_states_of_a_file_apart(strategy: Strategy) {
+fn if_range_keeps_two_states_of_a_file_apart(setup: &'static Setup) {
     let site = site_with_files();
     for (path, _) in FILES {
         site.set_modified(&path[1..], UNIX_EPOCH + Duration::from_secs(784_111_777));
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         let tag = peer.settled(path, &[]).required("ETag").to_owned();
@@ -355,9 +353,9 @@ fn if_range_keeps_two_states_of_a_file_apart(strategy: Strategy) {
     }
 }
 
-fn a_head_request_knows_no_ranges(strategy: Strategy) {
+fn a_head_request_knows_no_ranges(setup: &'static Setup) {
     let site = site_with_files();
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, size) in FILES {
         for value in ["bytes=0-1", "bytes=0-1,4-5", "bytes=999999-"] {
@@ -368,14 +366,14 @@ fn a_head_request_knows_no_ranges(strategy: Strategy) {
     }
 }
 
-fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(strategy: Strategy) {
+fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(setup: &'static Setup) {
     let site = Site::new();
     // Around the size up to which content is kept in memory; the beginning of all is the same.
     let sizes = [60_000, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20];
     for size in sizes {
         site.write(size.to_string(), patterned(size));
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for value in [
         "bytes=0-0",
@@ -397,12 +395,12 @@ fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(strategy: Strat
     }
 }
 
-fn a_part_beyond_4_gib_is_found(strategy: Strategy) {
+fn a_part_beyond_4_gib_is_found(setup: &'static Setup) {
     let site = Site::new();
     let (size, marker) = ((5 << 30) + 3, b"at the very end");
     let start = size - marker.len() as u64;
     site.sparse("huge.bin", size).write_all_at(marker, start).expect("it is ours");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for value in [
         format!("bytes={start}-"),
@@ -418,12 +416,12 @@ fn a_part_beyond_4_gib_is_found(strategy: Strategy) {
     assert_eq!(parts(&two, size), [(four, vec![0; 3]), (end, b"end".to_vec())]);
 }
 
-fn a_part_of_a_coded_file_is_a_part_of_the_coded_bytes(strategy: Strategy) {
+fn a_part_of_a_coded_file_is_a_part_of_the_coded_bytes(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<p>much of the same</p>\n".repeat(100));
     site.write("side.html", "<p>plain</p>");
     site.write("side.html.br", patterned(100_000));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (path, coding) in [("/page.html", "gzip"), ("/side.html", "br")] {
         let accept = format!("Accept-Encoding: {coding}");
@@ -477,13 +475,13 @@ fn named(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
     Some(named)
 }
 
-fn the_parts_are_what_was_asked_for_whatever_it_is(strategy: Strategy) {
+fn the_parts_are_what_was_asked_for_whatever_it_is(setup: &'static Setup) {
     const SIZES: [usize; 5] = [1, 17, 1000, 66_000, 300_000];
     let site = Site::new();
     for size in SIZES {
         site.write(size.to_string(), patterned(size));
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let sets = prop::sample::select(&SIZES[..])
         .prop_flat_map(|size| (Just(size), prop::collection::vec(member(size as u64), 1..20)));
     let mut runner =
@@ -541,13 +539,13 @@ fn broken_download(server: &Server, path: &str, size: usize) -> (Response, Vec<u
     (head, begun)
 }
 
-fn a_broken_download_goes_on_where_it_broke(strategy: Strategy) {
+fn a_broken_download_goes_on_where_it_broke(setup: &'static Setup) {
     let site = Site::new();
     let (size, time) = (3 << 20, UNIX_EPOCH + Duration::from_secs(784_111_777));
     let content = patterned(size);
     site.write("large.bin", &content);
     site.set_modified("large.bin", time);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     server.connect().settled("/large.bin", &[]);
     let (head, begun) = broken_download(&server, "/large.bin", size);
     let fields =
@@ -565,7 +563,7 @@ fn a_broken_download_goes_on_where_it_broke(strategy: Strategy) {
     assert!(anew.body == vec![7; size]);
 }
 
-fn curl_resumes_a_broken_download(strategy: Strategy) {
+fn curl_resumes_a_broken_download(setup: &'static Setup) {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         // Not a success in disguise: whoever reads the output is told.
         let _ = writeln!(
@@ -578,7 +576,7 @@ fn curl_resumes_a_broken_download(strategy: Strategy) {
     let size = 3 << 20;
     let content = patterned(size);
     site.write("large.bin", &content);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let (_, begun) = broken_download(&server, "/large.bin", size);
     let target = site.beside("download");
     fs::write(&target, &begun).expect("a file can be written");

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Peer, Response, Server, Site, Strategy, get, get_with, head};
+use crate::support::{Peer, Response, Server, Setup, Site, get, get_with, head};
 use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
@@ -50,11 +50,11 @@ fn varies_by_accept(response: &Response) -> bool {
     times == 1
 }
 
-fn a_navigation_that_leads_nowhere_gets_the_fallback(strategy: Strategy) {
+fn a_navigation_that_leads_nowhere_gets_the_fallback(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "<!doctype html><title>app</title>\n");
     for name in ["app.html", "/app.html", "./app.html"] {
-        let server = Server::start(strategy, site.root(), &["--fallback", name]);
+        let server = Server::start(setup, site.root(), &["--fallback", name]);
         let mut peer = server.connect();
         for path in
             ["/settings", "/users/7", "/users/", "/old.html", "/a/b/c?x=y.js", "/bare/", "/%C3%A9"]
@@ -78,10 +78,10 @@ fn a_navigation_that_leads_nowhere_gets_the_fallback(strategy: Strategy) {
     }
 }
 
-fn what_is_no_navigation_gets_no_fallback(strategy: Strategy) {
+fn what_is_no_navigation_gets_no_fallback(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "app");
-    let server = Server::start(strategy, site.root(), &["--fallback", "app.html"]);
+    let server = Server::start(setup, site.root(), &["--fallback", "app.html"]);
     let mut peer = server.connect();
     // A page in place of a script is an error that shows far from its cause.
     for path in ["/x.js", "/assets/x.css", "/logo.png", "/data.json", "/.git/config", "/.env"] {
@@ -110,10 +110,10 @@ fn what_is_no_navigation_gets_no_fallback(strategy: Strategy) {
     assert_eq!(peer.ask(post("/settings")).status, 405);
 }
 
-fn what_is_there_is_not_hidden_by_the_fallback(strategy: Strategy) {
+fn what_is_there_is_not_hidden_by_the_fallback(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "app");
-    let server = Server::start(strategy, site.root(), &["--fallback", "app.html"]);
+    let server = Server::start(setup, site.root(), &["--fallback", "app.html"]);
     let mut peer = server.connect();
     for (path, status) in [("/", 200), ("/page.html", 200), ("/docs", 301), ("/docs/", 200)] {
         let response = peer.get_with(path, &[HTML]);
@@ -122,12 +122,12 @@ fn what_is_there_is_not_hidden_by_the_fallback(strategy: Strategy) {
     }
 }
 
-fn the_sites_own_error_page_is_a_404(strategy: Strategy) {
+fn the_sites_own_error_page_is_a_404(setup: &'static Setup) {
     let site = Site::new();
     let own = "<!doctype html><title>lost?</title>\n";
     site.write("404.html", own);
     site.write("docs/404.html", "of the folder, which is not meant");
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for path in ["/missing", "/a/b/c", "/docs/missing", "/missing/", "/.git/config", "/x.js"] {
         for fields in [&[][..], &["If-None-Match: *"], &["If-Match: \"x\""], &["Range: bytes=0-3"]]
@@ -155,12 +155,12 @@ fn the_sites_own_error_page_is_a_404(strategy: Strategy) {
     assert_eq!(peer.get("/404.html").status, 200, "by its name it is a page like others");
 }
 
-fn the_sites_own_error_page_is_sent_from_the_disk_too(strategy: Strategy) {
+fn the_sites_own_error_page_is_sent_from_the_disk_too(setup: &'static Setup) {
     let site = Site::new();
     // More than is kept in memory.
     let own = format!("<!doctype html>{}", "lost? ".repeat(50_000));
     site.write("404.html", &own);
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for _ in 0..2 {
         let page = peer.get("/missing");
@@ -206,7 +206,7 @@ fn site_with_one_of_each() -> Site {
     site
 }
 
-fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
+fn a_field_for_every_answer_is_in_every_answer(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let wishes = [
         "--list",
@@ -216,7 +216,7 @@ fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
         "X-Empty:",
         "--header=Content-Security-Policy: a 'b'; c=d",
     ];
-    let server = Server::start(strategy, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &wishes);
     for (status, response) in one_of_each(&mut server.connect()) {
         // `field` also holds them to stand there once.
         assert_eq!(response.field("X-A"), Some("b"), "{status}");
@@ -224,7 +224,7 @@ fn a_field_for_every_answer_is_in_every_answer(strategy: Strategy) {
     }
 }
 
-fn a_field_for_some_paths_is_only_there(strategy: Strategy) {
+fn a_field_for_some_paths_is_only_there(setup: &'static Setup) {
     let site = site_with_one_of_each();
     site.write("docs/deep/er/c.txt", "c");
     let rules = [
@@ -235,7 +235,7 @@ fn a_field_for_some_paths_is_only_there(strategy: Strategy) {
         "--header",
         "/**/*.txt X-Text: 3",
     ];
-    let server = Server::start(strategy, site.root(), &rules);
+    let server = Server::start(setup, site.root(), &rules);
     let mut peer = server.connect();
     for (path, here, below, text) in [
         ("/docs/a.txt", true, true, true),
@@ -256,9 +256,9 @@ fn a_field_for_some_paths_is_only_there(strategy: Strategy) {
     }
 }
 
-fn a_field_for_some_paths_is_there_whatever_the_answer(strategy: Strategy) {
+fn a_field_for_some_paths_is_there_whatever_the_answer(setup: &'static Setup) {
     let site = site_with_one_of_each();
-    let server = Server::start(strategy, site.root(), &["--list", "--header", "/docs/** X-A: b"]);
+    let server = Server::start(setup, site.root(), &["--list", "--header", "/docs/** X-A: b"]);
     for (status, response) in one_of_each(&mut server.connect()) {
         // The path of a 400 could not be read, so no pattern is like it.
         let expected = (status != 400).then_some("b");
@@ -266,10 +266,10 @@ fn a_field_for_some_paths_is_there_whatever_the_answer(strategy: Strategy) {
     }
 }
 
-fn a_listed_folder_is_below_itself_as_one_with_an_index_is(strategy: Strategy) {
+fn a_listed_folder_is_below_itself_as_one_with_an_index_is(setup: &'static Setup) {
     let site = Site::new();
     let wishes = ["--list", "--header", "/docs/** X-A: b", "--header", "/bare/** X-A: b"];
-    let server = Server::start(strategy, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &wishes);
     for path in ["/docs/", "/bare/"] {
         assert_eq!(server.get(path).field("X-A"), Some("b"), "{path}");
     }
@@ -277,7 +277,7 @@ fn a_listed_folder_is_below_itself_as_one_with_an_index_is(strategy: Strategy) {
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(strategy: Strategy) {
+fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(setup: &'static Setup) {
     let site = Site::new();
     let named = [
         ("assets/app.3f2a9c1b.js", IMMUTABLE),
@@ -291,7 +291,7 @@ fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(strategy: Stra
         ("deadbeef.png", "no-cache"),
     ];
     named.iter().for_each(|(name, _)| drop(site.write(name, "some content")));
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (name, expected) in named {
         let path = format!("/{name}");
@@ -320,7 +320,7 @@ fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(strategy: Stra
     }
 }
 
-fn rules_for_caching_count_in_their_order(strategy: Strategy) {
+fn rules_for_caching_count_in_their_order(setup: &'static Setup) {
     let site = Site::new();
     for name in ["assets/a.js", "assets/keep/b.js", "app.3f2a9c1b.js"] {
         site.write(name, "x");
@@ -332,7 +332,7 @@ fn rules_for_caching_count_in_their_order(strategy: Strategy) {
         "max-age=3",
     ];
     let rules: Vec<&str> = rules.iter().flat_map(|rule| ["--cache-control", *rule]).collect();
-    let server = Server::start(strategy, site.root(), &rules);
+    let server = Server::start(setup, site.root(), &rules);
     let mut peer = server.connect();
     for (path, expected) in [
         ("/assets/keep/b.js", "max-age=1"),
@@ -346,9 +346,9 @@ fn rules_for_caching_count_in_their_order(strategy: Strategy) {
     }
 }
 
-fn pages_of_other_origins_may_read_if_that_is_wanted(strategy: Strategy) {
+fn pages_of_other_origins_may_read_if_that_is_wanted(setup: &'static Setup) {
     let site = site_with_one_of_each();
-    let server = Server::start(strategy, site.root(), &["--list", "--cors"]);
+    let server = Server::start(setup, site.root(), &["--list", "--cors"]);
     for (status, response) in one_of_each(&mut server.connect()) {
         assert_eq!(response.field("Access-Control-Allow-Origin"), Some("*"), "{status}");
         let exposed = response.list("Access-Control-Expose-Headers");
@@ -362,7 +362,7 @@ fn pages_of_other_origins_may_read_if_that_is_wanted(strategy: Strategy) {
         );
     }
     drop(server);
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     for (status, response) in one_of_each(&mut server.connect()) {
         let told = response
             .fields
@@ -372,7 +372,7 @@ fn pages_of_other_origins_may_read_if_that_is_wanted(strategy: Strategy) {
     }
 }
 
-fn a_preflight_is_answered_whoever_asks(strategy: Strategy) {
+fn a_preflight_is_answered_whoever_asks(setup: &'static Setup) {
     let site = Site::new();
     let auth = format!("me:{}", sha256("secret"));
     let fields = [
@@ -382,7 +382,7 @@ fn a_preflight_is_answered_whoever_asks(strategy: Strategy) {
     ];
     // A preflight never brings a password, so it can't be asked for one.
     for wishes in [&["--cors"][..], &["--cors", "--auth", &auth]] {
-        let server = Server::start(strategy, site.root(), wishes);
+        let server = Server::start(setup, site.root(), wishes);
         let mut peer = server.connect();
         for path in ["/page.html", "/missing", "/"] {
             let response = peer.ask(options(path, &fields));
@@ -403,7 +403,7 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn only_who_knows_the_password_may_read(strategy: Strategy) {
+fn only_who_knows_the_password_may_read(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let password = "se:cret pässword";
     let wishes = [
@@ -413,7 +413,7 @@ fn only_who_knows_the_password_may_read(strategy: Strategy) {
         "--auth",
         &format!("me:{}", sha256(password).to_uppercase()),
     ];
-    let server = Server::start(strategy, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &wishes);
     let mut peer = server.connect();
     let token = |pair: &str| STANDARD.encode(pair);
     let right = token(&format!("me:{password}"));
@@ -473,7 +473,7 @@ fn only_who_knows_the_password_may_read(strategy: Strategy) {
     expect_refusal(peer.get("/page.html"), "after the right one");
 }
 
-fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
+fn a_type_of_the_owners_goes_before_the_table(setup: &'static Setup) {
     let site = Site::new();
     for name in ["a.glb", "a.TXT", "a.tar.zz", "zz", "a.md"] {
         site.write(name, "some content");
@@ -481,7 +481,7 @@ fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
     let wishes =
         ["glb=model/x-own", "txt=text/x-own; charset=us-ascii", ".tar.zz=application/x-own"];
     let wishes: Vec<&str> = wishes.iter().flat_map(|wish| ["--media-type", *wish]).collect();
-    let server = Server::start(strategy, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &wishes);
     let mut peer = server.connect();
     for (path, expected) in [
         ("/a.glb", "model/x-own"),
@@ -500,7 +500,7 @@ fn a_type_of_the_owners_goes_before_the_table(strategy: Strategy) {
     }
 }
 
-fn types_are_what_browsers_need(strategy: Strategy) {
+fn types_are_what_browsers_need(setup: &'static Setup) {
     // From the registry and the standards, not from the program's table.
     let types = [
         ("html", "text/html; charset=utf-8"),
@@ -536,7 +536,7 @@ fn types_are_what_browsers_need(strategy: Strategy) {
         site.write(format!("a.{extension}"), "x");
         site.write(format!("B.{}", extension.to_ascii_uppercase()), "x");
     }
-    let server = Server::start(strategy, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for (extension, expected) in types {
         for path in [format!("/a.{extension}"), format!("/B.{}", extension.to_ascii_uppercase())] {
@@ -545,9 +545,9 @@ fn types_are_what_browsers_need(strategy: Strategy) {
     }
 }
 
-fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
+fn whatever_has_a_type_is_not_to_be_guessed(setup: &'static Setup) {
     let site = site_with_one_of_each();
-    let server = Server::start(strategy, site.root(), &["--list"]);
+    let server = Server::start(setup, site.root(), &["--list"]);
     let expect = |response: &Response| {
         let (has_type, nosniff) =
             (response.field("Content-Type").is_some(), response.field("X-Content-Type-Options"));
@@ -569,7 +569,7 @@ fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
     drop(server);
     site.write("404.html", "lost?");
     let server = Server::start(
-        strategy,
+        setup,
         site.root(),
         &["--fallback", "page.html", "--auth", &format!("me:{}", sha256(""))],
     );
@@ -579,10 +579,10 @@ fn whatever_has_a_type_is_not_to_be_guessed(strategy: Strategy) {
     expect(&server.ask(get_with("/missing", &[&known, HTML])));
 }
 
-fn options_has_no_content_and_says_so_by_saying_nothing(strategy: Strategy) {
+fn options_has_no_content_and_says_so_by_saying_nothing(setup: &'static Setup) {
     let site = Site::new();
     for wishes in [&[][..], &["--cors", "--list", "--header", "X-A: b"]] {
-        let server = Server::start(strategy, site.root(), wishes);
+        let server = Server::start(setup, site.root(), wishes);
         let mut peer = server.connect();
         for target in ["*", "/", "/page.html", "/missing", "/bare/"] {
             let response = peer.ask(options(target, &[]));

@@ -9,7 +9,7 @@ mod measure;
 use std::io::ErrorKind;
 
 use disk::{Disk, LARGE_BYTES, LATE_BYTES, SMALL_BYTES};
-use support::{End, Peer, Response, Server, Site, Strategy, get, get_with, patterned};
+use support::{End, Peer, Response, Server, Site, get, get_with, patterned, setups};
 
 /// A site on a disk of that kind.
 fn site_on_it() -> Option<(Site, Disk)> {
@@ -42,16 +42,16 @@ fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
     let Some((site, _disk)) = site_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.beside("disk"), &["--list"]);
+    for setup in setups() {
+        let server = Server::start(setup, site.beside("disk"), &["--list"]);
         let mut peer = server.connect();
         for path in ["/eio-open-0.html", "/eio-open-0.bin", "/eio-open-0.html"] {
-            assert_eq!(peer.get(path).status, 500, "{strategy:?} {path}");
+            assert_eq!(peer.get(path).status, 500, "{setup:?} {path}");
         }
         // A folder that can be opened and not be read.
-        assert_eq!(peer.get("/").status, 500, "{strategy:?}");
-        expect_page(&peer.get("/fast-0.html"), strategy.name());
-        assert_eq!(peer.get("/missing.html").status, 404, "{strategy:?}");
+        assert_eq!(peer.get("/").status, 500, "{setup:?}");
+        expect_page(&peer.get("/fast-0.html"), setup.name);
+        assert_eq!(peer.get("/missing.html").status, 404, "{setup:?}");
     }
 }
 
@@ -60,15 +60,15 @@ fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
     let Some((site, _disk)) = site_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.beside("disk"), &[]);
+    for setup in setups() {
+        let server = Server::start(setup, site.beside("disk"), &[]);
         let mut peer = server.connect();
         for _ in 0..2 {
-            assert_eq!(peer.get("/eio-read-0.html").status, 500, "{strategy:?}");
+            assert_eq!(peer.get("/eio-read-0.html").status, 500, "{setup:?}");
         }
-        expect_page(&peer.get("/fast-0.html"), strategy.name());
+        expect_page(&peer.get("/fast-0.html"), setup.name);
         // The compressed form that lies beside the page can't be read; the page can.
-        expect_page(&peer.get_with("/fast-0.html", &["Accept-Encoding: gzip"]), strategy.name());
+        expect_page(&peer.get_with("/fast-0.html", &["Accept-Encoding: gzip"]), setup.name);
     }
 }
 
@@ -78,11 +78,11 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
     let Some((site, _disk)) = site_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL {
-        let server = Server::start(strategy, site.beside("disk"), &[]);
-        let mut bystander = strategy.serves_several_at_once().then(|| server.connect());
+    for setup in setups() {
+        let server = Server::start(setup, site.beside("disk"), &[]);
+        let mut bystander = setup.serves_concurrently().then(|| server.connect());
         if let Some(bystander) = &mut bystander {
-            assert_eq!(bystander.get("/fast-0.html").status, 200, "{strategy:?}");
+            assert_eq!(bystander.get("/fast-0.html").status, 200, "{setup:?}");
         }
         for (path, bytes_max) in [("/eio-read-0.bin", 0), ("/eio-late-0.bin", LATE_BYTES)] {
             let mut peer = server.connect();
@@ -92,20 +92,20 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
             assert_eq!(
                 (response.status, response.content_length()),
                 (200, LARGE_BYTES as u64),
-                "{strategy:?} {path}"
+                "{setup:?} {path}"
             );
             let (body, end) = peer.rest();
-            assert_eq!(end, End::Clean, "{strategy:?} {path}");
-            assert!(body.len() <= bytes_max, "{strategy:?} {path}: {} bytes", body.len());
-            assert!(patterned(LARGE_BYTES).starts_with(&body), "{strategy:?} {path}: other bytes");
-            assert!(bytes_max == 0 || !body.is_empty(), "{strategy:?} {path}");
+            assert_eq!(end, End::Clean, "{setup:?} {path}");
+            assert!(body.len() <= bytes_max, "{setup:?} {path}: {} bytes", body.len());
+            assert!(patterned(LARGE_BYTES).starts_with(&body), "{setup:?} {path}: other bytes");
+            assert!(bytes_max == 0 || !body.is_empty(), "{setup:?} {path}");
         }
         // A part of it that can be read is sent.
         let part = server.ask(get_with("/eio-late-0.bin", &["Range: bytes=1000-69999"]));
-        assert_eq!(part.status, 206, "{strategy:?}");
-        assert!(part.body == patterned(LARGE_BYTES)[1000..70_000], "{strategy:?}: other bytes");
+        assert_eq!(part.status, 206, "{setup:?}");
+        assert!(part.body == patterned(LARGE_BYTES)[1000..70_000], "{setup:?}: other bytes");
         if let Some(bystander) = &mut bystander {
-            expect_page(&bystander.get("/fast-0.html"), strategy.name());
+            expect_page(&bystander.get("/fast-0.html"), setup.name);
         }
         drop(bystander);
         expect_it_serves(&server, "/fast-1.html");
@@ -155,13 +155,12 @@ fn a_file_that_takes_its_time_holds_up_nobody_else() {
     let Some((site, disk)) = site_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
-        let server = Server::start(strategy, site.beside("disk"), &[]);
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let server = Server::start(setup, site.beside("disk"), &[]);
         // A helper that has had work before must not be taken for two.
         expect_it_serves(&server, "/fast-0.html");
         for kind in ["open", "lookup", "read"] {
-            let (path, name) =
-                (|n| format!("/held-{kind}-{n}.html"), format!("{strategy:?}, {kind}"));
+            let (path, name) = (|n| format!("/held-{kind}-{n}.html"), format!("{setup:?}, {kind}"));
             expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
         }
     }
@@ -174,8 +173,8 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
     let Some((site, disk)) = site_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
-        let server = Server::start(strategy, site.beside("disk"), &[]);
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let server = Server::start(setup, site.beside("disk"), &[]);
         let hold = disk.hold();
         let mut waiting: Vec<Peer> = (0..HELD).map(|_| server.connect()).collect();
         for (number, peer) in waiting.iter_mut().enumerate() {
@@ -183,19 +182,15 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
         }
         // A head waits for the first of its body, a fifth of a second at most.
         for peer in &mut waiting {
-            assert_eq!(
-                peer.response_to_head().content_length(),
-                LARGE_BYTES as u64,
-                "{strategy:?}"
-            );
+            assert_eq!(peer.response_to_head().content_length(), LARGE_BYTES as u64, "{setup:?}");
         }
         (0..5).for_each(|number| expect_it_serves(&server, &format!("/fast-{number}.html")));
-        waiting.iter_mut().for_each(|peer| expect_nothing_yet(peer, strategy.name()));
+        waiting.iter_mut().for_each(|peer| expect_nothing_yet(peer, setup.name));
         drop(hold);
         for peer in &mut waiting {
-            assert!(peer.take(LARGE_BYTES) == patterned(LARGE_BYTES), "{strategy:?}: other bytes");
+            assert!(peer.take(LARGE_BYTES) == patterned(LARGE_BYTES), "{setup:?}: other bytes");
             // And the connection goes on.
-            expect_page(&peer.get("/fast-0.html"), strategy.name());
+            expect_page(&peer.get("/fast-0.html"), setup.name);
         }
     }
 }
@@ -206,9 +201,8 @@ fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
     let Some((site, disk)) = site_on_it() else {
         return;
     };
-    for (number, strategy) in Strategy::ALL.into_iter().enumerate() {
-        let mut server =
-            Server::start(strategy, site.beside("disk"), &["--shutdown-timeout", "0.2"]);
+    for (number, setup) in setups().enumerate() {
+        let mut server = Server::start(setup, site.beside("disk"), &["--shutdown-timeout", "0.2"]);
         let hold = disk.hold();
         let mut peer = server.connect();
         peer.send(get(&format!("/held-open-{}.html", 100 + number)));
@@ -227,19 +221,20 @@ fn parts_of_a_large_file_are_the_same_under_every_strategy() {
     let Some((site, _disk)) = site_on_it() else {
         return;
     };
-    let bodies = Strategy::ALL.map(|strategy| {
-        let server = Server::start(strategy, site.beside("disk"), &[]);
+    let bodies = setups().map(|setup| {
+        let server = Server::start(setup, site.beside("disk"), &[]);
         let mut peer = server.connect();
         // Behind each other: files and what is in memory take turns in the queue.
         let several = get_with("/fast-1.bin", &["Range: bytes=0-99999,500000-700000,-3"]);
         peer.send(several + &get("/fast-0.html") + &get("/fast-2.bin") + &get("/fast-1.html"));
         let parts = peer.response();
-        assert_eq!(parts.status, 206, "{strategy:?}");
-        expect_page(&peer.response(), strategy.name());
-        assert!(peer.response().body == patterned(LARGE_BYTES), "{strategy:?}: other bytes");
-        expect_page(&peer.response(), strategy.name());
+        assert_eq!(parts.status, 206, "{setup:?}");
+        expect_page(&peer.response(), setup.name);
+        assert!(peer.response().body == patterned(LARGE_BYTES), "{setup:?}: other bytes");
+        expect_page(&peer.response(), setup.name);
         parts.body
     });
+    let bodies: Vec<_> = bodies.collect();
     assert!(memchr::memmem::find(&bodies[0], &patterned(LARGE_BYTES)[500_000..=700_000]).is_some());
     assert!(bodies.iter().all(|body| *body == bodies[0]), "they differ");
 }
@@ -249,11 +244,11 @@ fn a_slow_disk_further_down_holds_up_nobody_else() {
     let Some((site, disk)) = site_with_a_folder_on_it() else {
         return;
     };
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.serves_several_at_once()) {
-        let server = Server::start(strategy, site.root(), &[]);
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let server = Server::start(setup, site.root(), &[]);
         // What lies beyond a mount is served like the rest.
         expect_it_serves(&server, "/bare/fast-0.html");
-        let (path, name) = (|n| format!("/bare/held-open-{n}.html"), format!("{strategy:?}"));
+        let (path, name) = (|n| format!("/bare/held-open-{n}.html"), format!("{setup:?}"));
         expect_no_one_else_waits(&server, &disk, path, "/page.html", &name);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::disk::Disk;
-use crate::support::{Peer, Server, Site, Strategy};
+use crate::support::{Peer, Server, Setup, Site, setups};
 
 /// How long each figure is measured.
 const SPAN: Duration = Duration::from_secs(3);
@@ -18,42 +18,33 @@ fn what_slow_files_do_to_others() {
         return;
     };
     println!("\nthe root is the slow file system:");
-    table(
-        |strategy| (Server::start(strategy, site.beside("disk"), &[]), None),
-        "/fast-",
-        "/slow-open-",
-    );
+    table(|setup| (Server::start(setup, site.beside("disk"), &[]), None), "/fast-", "/slow-open-");
     println!("\na folder of the root is, mounted before the server starts:");
-    let started = |strategy| {
+    let started = |setup| {
         let disk = Disk::mount(&site.path("bare"));
-        (Server::start(strategy, site.root(), &[]), disk)
+        (Server::start(setup, site.root(), &[]), disk)
     };
     (0..10).for_each(|n| drop(site.write(format!("fast-{n}.html"), "near")));
     table(started, "/fast-", "/bare/slow-open-");
     println!("\na folder of the root is, mounted when the server runs:");
-    let started = |strategy| {
-        let server = Server::start(strategy, site.root(), &[]);
+    let started = |setup| {
+        let server = Server::start(setup, site.root(), &[]);
         (server, Disk::mount(&site.path("bare")))
     };
     table(started, "/fast-", "/bare/slow-open-");
 }
 
-/// One line a strategy. Every request has a connection of its own: a client that keeps its connection would keep a thread of
+/// One line a setup. Every request has a connection of its own: a client that keeps its connection would keep a thread of
 /// the pool, too, whatever the disk does.
-fn table(start: impl Fn(Strategy) -> (Server, Option<Disk>), fast: &str, slow: &str) {
-    println!("| strategy | alone | beside 8 slow | beside 32 slow | slow answers/s of 8, of 32 |");
+fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, slow: &str) {
+    println!("| setup | alone | beside 8 slow | beside 32 slow | slow answers/s of 8, of 32 |");
     println!("|---|---|---|---|---|");
-    for strategy in Strategy::ALL {
-        let (server, disk) = start(strategy);
+    for setup in setups() {
+        let (server, disk) = start(setup);
         let [alone, few, many] = [0, 8, 32].map(|clients| measure(&server, clients, fast, slow));
         println!(
             "| {} | {} | {} | {} | {:.0}, {:.0} |",
-            strategy.name(),
-            alone.0,
-            few.0,
-            many.0,
-            few.1,
-            many.1
+            setup.name, alone.0, few.0, many.0, few.1, many.1
         );
         drop(server);
         drop(disk);

@@ -15,9 +15,10 @@ mod site;
 
 use std::time::{Duration, Instant};
 
+pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
-pub use server::{Lines, Server, Strategy, miniweb, with_socket};
+pub use server::{Lines, Server, any_setup, miniweb, setup_with, setups, with_socket};
 pub use site::{Site, patterned};
 
 /// How long anything may take. Far more than it needs: the machine may be busy with other things, and a

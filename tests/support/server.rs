@@ -10,62 +10,26 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use miniweb::server::strategies::{self, Setup};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{PATIENCE, Peer, Response, wait_until};
 
-/// The ways of waiting, as a user starts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    Mio,
-    MioTwoWorkers,
-    PollList,
-    Iterative,
-    Process,
-    Thread,
-    Pool,
+/// The set-ups of the registry that the suites run.
+pub fn setups() -> impl Iterator<Item = &'static Setup> {
+    strategies::setups().filter(|setup| setup.is_tested)
 }
 
-impl Strategy {
-    pub const ALL: [Strategy; 7] = [
-        Strategy::Mio,
-        Strategy::MioTwoWorkers,
-        Strategy::PollList,
-        Strategy::Iterative,
-        Strategy::Process,
-        Strategy::Thread,
-        Strategy::Pool,
-    ];
+/// The first tested set-up with a property. A test whose subject does not depend on the strategy takes
+/// any.
+#[track_caller]
+pub fn setup_with(property: impl Fn(&Setup) -> bool) -> &'static Setup {
+    setups().find(|setup| property(setup)).expect("some strategy has the property")
+}
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Strategy::Mio => "mio",
-            Strategy::MioTwoWorkers => "mio-2",
-            Strategy::PollList => "poll-list",
-            Strategy::Iterative => "iterative",
-            Strategy::Process => "process",
-            Strategy::Thread => "thread",
-            Strategy::Pool => "pool",
-        }
-    }
-
-    pub fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Strategy::Mio => &["mio", "--workers", "1"],
-            Strategy::MioTwoWorkers => &["mio", "--workers", "2"],
-            // Several of them at once would starve each other and everything else on a small machine.
-            Strategy::PollList => &["poll-list", "--pause", "200"],
-            Strategy::Iterative => &["blocking", "--model", "iterative"],
-            Strategy::Process => &["blocking", "--model", "process"],
-            Strategy::Thread => &["blocking", "--model", "thread"],
-            Strategy::Pool => &["blocking", "--model", "pool"],
-        }
-    }
-
-    /// Whether a connection is served while another is open.
-    pub fn serves_several_at_once(self) -> bool {
-        self != Strategy::Iterative
-    }
+/// For tests whose subject does not depend on the strategy.
+pub fn any_setup() -> &'static Setup {
+    setup_with(Setup::serves_concurrently)
 }
 
 /// The binary, without arguments and input.
@@ -107,14 +71,14 @@ pub struct Server {
 impl Server {
     /// Serves `root` on a free port, without an access log.
     #[track_caller]
-    pub fn start(strategy: Strategy, root: impl AsRef<Path>, options: &[&str]) -> Server {
-        Server::run(Server::command(strategy, root, options))
+    pub fn start(setup: &'static Setup, root: impl AsRef<Path>, options: &[&str]) -> Server {
+        Server::run(Server::command(setup, root, options))
     }
 
     /// The command that [`Server::start`] runs.
-    pub fn command(strategy: Strategy, root: impl AsRef<Path>, options: &[&str]) -> Command {
+    pub fn command(setup: &'static Setup, root: impl AsRef<Path>, options: &[&str]) -> Command {
         let mut command = miniweb();
-        command.args(strategy.arguments()).arg(root.as_ref()).args(options);
+        command.args(setup.arguments).arg(root.as_ref()).args(options);
         // An option may stand there once.
         for (option, value) in [("--port", "0"), ("--log", "none")] {
             if !options.contains(&option) {

@@ -1,206 +1,187 @@
-//! Readiness: ask the kernel once which sockets can go on, then serve just those.
+//! Readiness: ask the kernel once which sockets are ready, then serve only those.
 //!
 //! ```text
-//!   ┌─> poll: sleep until a socket is ready, a deadline comes, or a signal
-//!   │     ├─ a connection is ready ──> drive it ──> Blocked: the kernel will tell ──┐
-//!   │     │                              ^   └───> Yielded: to the ready queue ─────┤
-//!   │     ├─ turns of the ready queue ───┘   └───> Closed: out of the slab ─────────┤
-//!   │     ├─ the listener is ready ──> accept all, drive each at once, register it ─┤
-//!   │     └─ timer_queue that have come                                               │
-//!   └───────────────────────────────────────────────────────────────────────────────┘
+//!   ┌─> epoll_wait: sleep until a socket is ready, a timer expires, or a signal arrives
+//!   │     ├─ clients that yielded ─────────> serve ──> Blocked: wait for the next event ──┐
+//!   │     ├─ a client's socket is ready ───> serve ──> Yielded: to the ready queue ───────┤
+//!   │     ├─ timeouts that have passed ────> serve ──> Closed: out of the slab ───────────┤
+//!   │     └─ the listener is ready ────────> accept, serve at once, register ─────────────┤
+//!   └─────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Registration is edge-triggered and made once, for both directions: the kernel speaks when something
-//! changes, so whoever stops before the socket is drained or full must come back by itself. An event may be
-//! left over from a token's former owner; that costs the new one a call that would block, and no more.
-//! Workers share nothing: each has its own listener (SO_REUSEPORT), poll and slab.
+//! Each socket is registered once, edge-triggered, for both directions. The kernel reports changes
+//! only: a client that stops before its socket is drained or full goes to the ready queue, because no
+//! event will bring it back. Workers share nothing: each has its own listener (SO_REUSEPORT), epoll
+//! instance and slab.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use argh::{ArgsInfo, FromArgs};
+use mio::event::Event;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 
-use crate::http::{CloseReason, Moment};
-use crate::server::acceptor::{AcceptOutcome, Acceptor};
-use crate::server::clients::Clients;
-use crate::server::drive::ReadState;
+use super::{Comparison, ConfiguredStrategy, Setup, Strategy};
+use crate::format::counted;
+use crate::http::Moment;
+use crate::option_values::count_up_to;
+use crate::server::client::{Client, ReadState};
+use crate::server::context::{ServerContext, run_on_threads};
+use crate::server::event_loop::EventLoop;
 use crate::server::shutdown_signal::ShutdownSignal;
 use crate::server::timer_fd::TimerFd;
 use crate::server::worker::Worker;
 use crate::syscall_stats::Call;
 
-const LISTENER: Token = Token(usize::MAX);
-const STOP: Token = Token(usize::MAX - 1);
-const OTHERS: Token = Token(usize::MAX - 2);
-const TIMER: Token = Token(usize::MAX - 3);
+pub static STRATEGY: Strategy = Strategy {
+    name: "mio",
+    summary: "Readiness: one event loop per core sleeps until the kernel says which sockets are ready",
+    options: super::options_of::<Mio>,
+    configure: super::configure::<Mio>,
+    is_event_loop: true,
+    waits_with: &[Call::Wait, Call::EpollCtl, Call::SetTimer],
+    setups: &[
+        Setup::event_loop("mio", &["mio", "--workers", "1"]),
+        Setup {
+            event_loops: 2,
+            comparison: Comparison::None,
+            ..Setup::event_loop("mio-2", &["mio", "--workers", "2"])
+        },
+    ],
+};
 
-/// One worker's loop and all it owns.
-pub(in crate::server) struct Reactor {
-    poll: Poll,
-    timer_fd: TimerFd,
-    phase: Phase,
-    clients: Clients,
-    /// How long a stop waits.
-    timeout: Duration,
+/// Readiness: one event loop per core sleeps until the kernel says which sockets are ready.
+#[derive(FromArgs, ArgsInfo, Debug)]
+struct Mio {
+    /// event loops, each with its own thread and listener (default one per core)
+    #[argh(option, from_str_fn(count_up_to::<1024>), arg_name = "number")]
+    workers: Option<NonZeroUsize>,
 }
 
-enum Phase {
-    /// `may_wait`: the listener was ready and is not known to be drained since. Edge-triggered, too: it is told once.
-    Serving {
-        acceptor: Acceptor,
-        may_wait: bool,
-        _signal: UnixStream,
-    },
-    Draining {
-        until: Moment,
-    },
+impl Mio {
+    fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(cores).get()
+    }
+}
+
+impl ConfiguredStrategy for Mio {
+    fn description(&self) -> String {
+        format!("mio, {}", counted(self.workers(), "worker"))
+    }
+
+    fn listeners(&self) -> usize {
+        self.workers()
+    }
+
+    fn run(self: Box<Self>, mut server: ServerContext) -> io::Result<()> {
+        let event_loops = server.event_loop_per_listener("worker")?;
+        let reactors = event_loops.into_iter().map(|each| Reactor::new(each, &server.shutdown));
+        let reactors = reactors.collect::<io::Result<_>>()?;
+        server.announce_ready();
+        run_on_threads(reactors, Reactor::run)
+    }
+}
+
+const SHUTDOWN: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+const TIMER: Token = Token(usize::MAX - 2);
+const LISTENER: Token = Token(usize::MAX - 3);
+
+/// One event loop with its epoll instance.
+struct Reactor {
+    event_loop: EventLoop,
+    poll: Poll,
+    timer: TimerFd,
+    /// When the timer expires, if it is armed.
+    armed: Option<Moment>,
+    /// Held open: it becomes readable when a signal arrives.
+    _shutdown: UnixStream,
 }
 
 impl Reactor {
-    /// A reactor behind `acceptor` that ends in order when it is told to stop. `worker` is given what wakes it.
-    pub(in crate::server) fn new(
-        acceptor: Acceptor,
-        worker: impl FnOnce(Waker) -> Worker,
-        stop: &ShutdownSignal,
-    ) -> io::Result<Reactor> {
-        let (poll, timer_fd, signal) = (Poll::new()?, TimerFd::new()?, stop.waker()?);
-        poll.registry().register(
-            &mut SourceFd(&acceptor.listener().as_fd().as_raw_fd()),
-            LISTENER,
-            Interest::READABLE,
-        )?;
-        poll.registry().register(&mut SourceFd(&signal.as_raw_fd()), STOP, Interest::READABLE)?;
-        poll.registry().register(
-            &mut SourceFd(&timer_fd.as_fd().as_raw_fd()),
-            TIMER,
-            Interest::READABLE,
-        )?;
-        let worker = worker(Waker::new(poll.registry(), OTHERS)?);
-        let phase = Phase::Serving { acceptor, may_wait: false, _signal: signal };
-        Ok(Reactor {
-            poll,
-            timer_fd,
-            phase,
-            clients: Clients::new(worker),
-            timeout: stop.timeout(),
-        })
+    fn new(event_loop: EventLoop, shutdown: &ShutdownSignal) -> io::Result<Reactor> {
+        let (poll, timer, shutdown) = (Poll::new()?, TimerFd::new()?, shutdown.stream()?);
+        for listener in event_loop.accepting_listeners() {
+            register(&poll, listener, LISTENER, Interest::READABLE)?;
+        }
+        register(&poll, &event_loop.waker, WAKER, Interest::READABLE)?;
+        register(&poll, &timer, TIMER, Interest::READABLE)?;
+        register(&poll, &shutdown, SHUTDOWN, Interest::READABLE)?;
+        Ok(Reactor { event_loop, poll, timer, armed: None, _shutdown: shutdown })
     }
 
-    /// Serves until it is told to stop and has finished.
-    pub(in crate::server) fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        while !self.is_finished() {
-            let (patience, before) = (self.patience()?, self.clients.len());
-            self.clients.worker.stats.count(Call::Wait);
-            match self.poll.poll(&mut events, patience) {
+        while !self.event_loop.is_finished() {
+            let timeout = self.arm_timer()?;
+            self.event_loop.worker.stats.count(Call::Wait);
+            match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => self.clients.worker.clock.tick(),
+                _ => self.event_loop.worker.clock.tick(),
             }
-            self.clients
-                .worker
-                .stats
-                .trace_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
-            self.clients.serve_ready();
+            let tracer = &self.event_loop.worker.tracer;
+            tracer.trace_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
+            self.event_loop.serve_ready();
             for event in &events {
-                match event.token() {
-                    LISTENER => self.listener_is_ready(),
-                    STOP => self.stop(),
-                    OTHERS => self.clients.serve_others(),
-                    TIMER => self.timer_fd.expired(),
-                    Token(key) => {
-                        if event.is_error() {
-                            self.clients.reset(key);
-                        }
-                        if event.is_read_closed() {
-                            self.clients.set_readable(key, ReadState::ReadClosed);
-                        } else if event.is_readable() {
-                            self.clients.set_readable(key, ReadState::MaybeReadable);
-                        }
-                        self.clients.serve(key);
-                    }
-                }
+                self.handle(event);
             }
-            self.clients.expire_timers();
-            if let (Phase::Serving { acceptor, .. }, true) =
-                (&mut self.phase, self.clients.len() < before)
-            {
-                acceptor.resume();
-            }
-            self.accept();
+            self.event_loop.expire_timers();
+            self.event_loop.accept(register_client(&self.poll));
         }
-        self.clients.abort();
+        self.event_loop.abort();
         Ok(())
     }
 
-    /// Takes all that wait. Each is served before it is registered: its request has often come already, and a
-    /// connection that is over by then need not be registered at all.
-    fn accept(&mut self) {
-        while let Phase::Serving { acceptor, may_wait: may_wait @ true, .. } = &mut self.phase {
-            match acceptor.accept(&mut self.clients.worker) {
-                AcceptOutcome::Accepted(client) => {
-                    let registry = self.poll.registry();
-                    let Some((key, client)) = self.clients.insert(client) else {
-                        continue;
-                    };
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    let registered = registry.register(
-                        &mut SourceFd(&client.socket().as_raw_fd()),
-                        Token(key),
-                        both,
-                    );
-                    self.clients.worker.stats.count(Call::EpollCtl);
-                    if registered.is_err() {
-                        // The kernel's own limit of watches: without one it would never be heard of again.
-                        self.clients.end(key, CloseReason::Failed);
-                    }
+    fn handle(&mut self, event: &Event) {
+        match event.token() {
+            LISTENER => self.event_loop.set_acceptable(),
+            SHUTDOWN => self.event_loop.begin_shutdown(register_client(&self.poll)),
+            WAKER => self.event_loop.handle_wake_up(),
+            TIMER => self.armed = None,
+            Token(key) => {
+                if event.is_error() {
+                    self.event_loop.socket_error(key);
                 }
-                AcceptOutcome::WouldBlock => *may_wait = false,
-                AcceptOutcome::AtCapacity if self.clients.evict_idle() => {}
-                AcceptOutcome::AtCapacity => {
-                    acceptor.request_eviction(self.clients.worker.clock.now().moment)
+                if event.is_read_closed() {
+                    self.event_loop.set_read_state(key, ReadState::ReadClosed);
+                } else if event.is_readable() {
+                    self.event_loop.set_read_state(key, ReadState::MaybeReadable);
                 }
-                AcceptOutcome::BackingOff => return,
+                self.event_loop.serve(key);
             }
         }
     }
 
-    fn listener_is_ready(&mut self) {
-        if let Phase::Serving { may_wait, .. } = &mut self.phase {
-            *may_wait = true;
+    /// Prepares for the wait: the timeout is zero if there is work to do, and unlimited otherwise,
+    /// because the timer ends the wait in time.
+    fn arm_timer(&mut self) -> io::Result<Option<Duration>> {
+        let Some(next) = self.event_loop.next_timeout() else { return Ok(None) };
+        let worker = &mut self.event_loop.worker;
+        if next <= worker.clock.now().moment {
+            return Ok(Some(Duration::ZERO));
         }
-    }
-
-    /// How long to sleep: not at all, or until something happens, which may be the timer_fd.
-    fn patience(&mut self) -> io::Result<Option<Duration>> {
-        let now = self.clients.worker.clock.now().moment;
-        let phase_changes = match &self.phase {
-            Phase::Serving { acceptor, may_wait: true, .. } => {
-                Some(acceptor.backoff_until().unwrap_or(now))
-            }
-            Phase::Serving { may_wait: false, .. } => None,
-            Phase::Draining { until } => Some(*until),
-        };
-        match [phase_changes, self.clients.next_timeout()].into_iter().flatten().min() {
-            Some(next) if next <= now => Ok(Some(Duration::ZERO)),
-            Some(next) => self.timer_fd.set(next, &self.clients.worker.stats).map(|()| None),
-            None => Ok(None),
+        if self.armed.is_none_or(|armed| armed > next) {
+            worker.stats.count(Call::SetTimer);
+            self.timer.arm_at(next.since(Moment::default()))?;
+            self.armed = Some(next);
         }
+        Ok(None)
     }
+}
 
-    /// Accepts those who are connected already, then closes the acceptor and lets everyone finish.
-    fn stop(&mut self) {
-        self.listener_is_ready();
-        self.accept();
-        self.phase =
-            Phase::Draining { until: self.clients.worker.clock.now().moment + self.timeout };
-        self.clients.graceful_shutdown();
-    }
+fn register(poll: &Poll, source: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&source.as_fd().as_raw_fd()), token, interest)
+}
 
-    fn is_finished(&mut self) -> bool {
-        let now = self.clients.worker.clock.now().moment;
-        matches!(self.phase, Phase::Draining { until } if self.clients.len() == 0 || until <= now)
+/// Registers an accepted client for both directions, once and for all.
+fn register_client(poll: &Poll) -> impl FnMut(&Worker, usize, &Client) -> io::Result<()> {
+    |worker, key, client| {
+        worker.stats.count(Call::EpollCtl);
+        register(poll, &client.socket, Token(key), Interest::READABLE | Interest::WRITABLE)
     }
 }

@@ -1,83 +1,78 @@
-//! The sockets that blocking threads sleep in, so that a stop can wake them.
+//! The sockets that blocking threads sleep in, so that a shutdown can wake the threads.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 use slab::Slab;
 
-/// All connections that are being served.
+use crate::sync::{lock, wait, wait_timeout};
+
+/// The connections being served.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LiveConnections(Arc<Registry>);
+pub struct LiveConnections(Arc<Table>);
 
 #[derive(Debug, Default)]
-struct Registry {
+struct Table {
     sockets: Mutex<Slab<Arc<OwnedFd>>>,
-    one_left: Condvar,
+    one_closed: Condvar,
 }
 
-/// A place in the register, until it is dropped.
-pub(super) struct LiveGuard {
+/// Keeps a connection in the table until it is dropped.
+#[derive(Debug)]
+pub struct LiveGuard {
     live: LiveConnections,
     key: usize,
 }
 
 impl LiveConnections {
-    /// Enters a connection.
-    pub(super) fn enter(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
-        LiveGuard { live: self.clone(), key: self.lock().insert(socket.clone()) }
+    /// Adds a connection.
+    pub fn insert(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
+        LiveGuard { live: self.clone(), key: lock(&self.0.sockets).insert(socket.clone()) }
     }
 
-    /// Ends the input of every connection: its thread wakes, answers what was asked, and finds the end.
-    /// Those that have not finished within `timeout` are cut.
-    pub(super) fn stop_all(&self, timeout: Duration) {
-        // The request of whoever was accepted last is on its way: its thread would find the end before it.
-        const MOMENT: Duration = Duration::from_millis(100);
-        let give_up = Instant::now() + timeout;
-        if !self.lock().is_empty() {
-            std::thread::sleep(MOMENT.min(timeout));
+    /// Ends the input of every connection: its thread wakes, answers the requests it has, and reads
+    /// the end. Connections that have not finished within `timeout` are closed.
+    pub fn shut_down(&self, timeout: Duration) {
+        // The first request of a connection accepted just now is in flight. Without this pause its
+        // thread would read the end before the request.
+        const GRACE: Duration = Duration::from_millis(100);
+        let deadline = Instant::now() + timeout;
+        if !lock(&self.0.sockets).is_empty() {
+            std::thread::sleep(GRACE.min(timeout));
         }
         self.shut_down_all(Shutdown::Read);
-        let mut sockets = self.lock();
+        let mut sockets = lock(&self.0.sockets);
         while !sockets.is_empty() {
-            let left = give_up.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(sockets);
                 return self.shut_down_all(Shutdown::Both);
             }
-            sockets = match self.0.one_left.wait_timeout(sockets, left) {
-                Ok((sockets, _)) => sockets,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            sockets = wait_timeout(&self.0.one_closed, sockets, left);
         }
     }
 
-    /// Waits until there is none.
-    pub(super) fn wait_until_empty(&self) {
-        let mut sockets = self.lock();
+    /// Waits until no connection is left.
+    pub fn wait_until_empty(&self) {
+        let mut sockets = lock(&self.0.sockets);
         while !sockets.is_empty() {
-            sockets =
-                self.0.one_left.wait(sockets).unwrap_or_else(|poisoned| poisoned.into_inner());
+            sockets = wait(&self.0.one_closed, sockets);
         }
     }
 
     fn shut_down_all(&self, how: Shutdown) {
-        for (_, socket) in self.lock().iter() {
-            // It can only fail if the peer is gone, and then its thread has woken by itself.
+        for (_, socket) in lock(&self.0.sockets).iter() {
+            // It fails only if the peer has disconnected, and then the thread has woken already.
             let _ = rustix::net::shutdown(socket, how);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slab<Arc<OwnedFd>>> {
-        // An insert or a remove either happened or not: there is no half of one to see.
-        self.0.sockets.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl Drop for LiveGuard {
     fn drop(&mut self) {
-        self.live.lock().remove(self.key);
-        self.live.0.one_left.notify_all();
+        lock(&self.live.0.sockets).remove(self.key);
+        self.live.0.one_closed.notify_all();
     }
 }

@@ -1,0 +1,278 @@
+//! The options that all strategies share → [`Settings`].
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs::File;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use argh::{ArgsInfo, FromArgs};
+use nix::unistd::User;
+
+use super::Failure;
+use super::arguments::Arguments;
+use super::values::{compress, log_format, port, user};
+use crate::format::error_with;
+use crate::http::Limits;
+use crate::option_values::{count, microseconds, parsed, seconds};
+use crate::server::strategies::Strategy;
+use crate::server::{LogFormat, Privileges, Settings};
+use crate::site::{
+    CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, Policy, Root, SitePath,
+    default_directory,
+};
+
+/// The options that every strategy takes.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct CommonOptions {
+    /// address to listen on (default 127.0.0.1; :: for all, IPv4 too)
+    #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
+    host: String,
+
+    /// port to listen on (default 7890; 0 takes a free one)
+    #[argh(option, default = "7890", from_str_fn(port), arg_name = "number")]
+    port: u16,
+
+    /// open connections at most (default 8192, fewer if the descriptor limit is low)
+    #[argh(option, from_str_fn(count), arg_name = "number")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// seconds for the head of a request, from its first byte; then 408 (default 10)
+    #[argh(
+        option,
+        default = "Limits::default().header_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    header_timeout: Duration,
+
+    /// seconds between two requests; then the connection closes (default 15)
+    #[argh(
+        option,
+        default = "Limits::default().idle_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    idle_timeout: Duration,
+
+    /// seconds in which a client must read some of a response; then a reset (default 30)
+    #[argh(
+        option,
+        default = "Limits::default().write_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    write_timeout: Duration,
+
+    /// seconds that a shutdown waits for responses in progress (default 10)
+    #[argh(
+        option,
+        default = "Duration::from_secs(10)",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    shutdown_timeout: Duration,
+
+    /// access log on stdout: none, short, common or json (default short at a terminal, else
+    /// common)
+    #[argh(option, from_str_fn(log_format), arg_name = "format")]
+    log: Option<LogFormat>,
+
+    /// compression: off, sidecar (page.html.br, .zst or .gz beside page.html) or on (sidecar, and
+    /// gzip on the fly; the default)
+    #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
+    compress: Compress,
+
+    /// list folders that have no index page
+    #[argh(switch)]
+    list: bool,
+
+    /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
+    /// single-page apps)
+    #[argh(option, arg_name = "file")]
+    fallback: Option<String>,
+
+    /// a header for every response, or for matching paths: 'X-A: b', '/fonts/** X-A: b'
+    #[argh(option, from_str_fn(parsed), arg_name = "header")]
+    header: Vec<HeaderRule>,
+
+    /// value of Cache-Control for every response, or for matching paths: 'no-store',
+    /// '/assets/** max-age=86400'
+    #[argh(option, from_str_fn(parsed), arg_name = "rule")]
+    cache_control: Vec<CacheRule>,
+
+    /// let pages of other origins read the site (CORS)
+    #[argh(switch)]
+    cors: bool,
+
+    /// require a user name and a password, given as name:SHA-256 of the password
+    #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
+    auth: Option<Credentials>,
+
+    /// the media type of an extension: glb=model/gltf-binary
+    #[argh(option, from_str_fn(parsed), arg_name = "ext=type")]
+    media_type: Vec<MediaTypeRule>,
+
+    /// become this user once the port is bound
+    #[argh(option, from_str_fn(user), arg_name = "name")]
+    user: Option<User>,
+
+    /// let the kernel refuse every access to files except reading ROOT (Landlock)
+    #[argh(switch)]
+    confine: bool,
+
+    /// print each step of the server on stderr
+    #[argh(switch)]
+    trace: bool,
+
+    /// a file to count system calls in; the server then ends with its standard input
+    #[argh(option, hidden_help, arg_name = "file")]
+    counters_file: Option<PathBuf>,
+
+    /// microseconds of work to add to every response, for a comparison to detect
+    #[argh(
+        option,
+        hidden_help,
+        default = "Duration::ZERO",
+        from_str_fn(microseconds),
+        arg_name = "microseconds"
+    )]
+    handicap: Duration,
+}
+
+/// What the first line of the output says about a server.
+#[derive(Debug)]
+pub struct Banner {
+    served: String,
+    description: String,
+}
+
+impl Banner {
+    /// The line for a server that listens at `address`.
+    pub fn line(&self, address: SocketAddr) -> String {
+        let Banner { served, description } = self;
+        format!("Serving {served} on {} ({description})\n", super::url(address))
+    }
+}
+
+/// Turns the arguments of a strategy's command into settings.
+///
+/// # Errors
+/// An option has an invalid value, or names something that is not available.
+pub(super) fn settings(
+    strategy: &'static Strategy,
+    arguments: &Arguments,
+) -> Result<(Settings, Banner), Failure> {
+    let configured = arguments.convert(&(strategy.options)(), strategy.configure);
+    let configured = configured.map_err(Failure::Usage)?;
+    let options: CommonOptions = arguments.parse().map_err(Failure::Usage)?;
+    let (root, served) = open_root(arguments.root.as_ref())?;
+    let directory_options = [("--list", options.list), ("--fallback", options.fallback.is_some())];
+    refuse_for_file(&root, &directory_options)?;
+    let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
+    let policy = Policy {
+        compress: options.compress,
+        list: options.list,
+        fallback,
+        headers: options.header,
+        cache_control: options.cache_control,
+        cors: options.cors,
+        credentials: options.auth,
+        media_types: options.media_type,
+        handicap: options.handicap,
+    };
+    let limits = Limits {
+        header_timeout: options.header_timeout,
+        idle_timeout: options.idle_timeout,
+        write_timeout: options.write_timeout,
+        ..Limits::default()
+    };
+    let privileges = Privileges { user: options.user, confine: options.confine };
+    let description = describe(&configured.description(), &privileges);
+    let settings = Settings {
+        strategy: configured,
+        root,
+        policy,
+        address: resolve(&options.host, options.port)?,
+        limits,
+        connections_max: options.max_connections,
+        log: options.log.unwrap_or_else(default_log),
+        trace: options.trace,
+        shutdown_timeout: options.shutdown_timeout,
+        privileges,
+        counters_file: options.counters_file.map(|file| counters_file(&file)).transpose()?,
+    };
+    Ok((settings, Banner { served, description }))
+}
+
+/// The strategy, and what the process has given up.
+fn describe(strategy: &str, privileges: &Privileges) -> String {
+    let user = privileges.user.as_ref().map(|user| format!("; as {}", user.name));
+    let confined = if privileges.confine { "; confined to it" } else { "" };
+    format!("{strategy}{}{confined}", user.unwrap_or_default())
+}
+
+fn open_root(root: Option<&OsString>) -> Result<(Root, String), Failure> {
+    let root = root.map(PathBuf::from);
+    let path = match root.or_else(|| default_directory().map(PathBuf::from)) {
+        None => return Ok((Root::Sample, "the sample site".to_owned())),
+        Some(path) => path,
+    };
+    let root = Root::open(&path).map_err(|error| unavailable(path.display(), &error))?;
+    let served = match root {
+        Root::File(_) => format!("{} for every path", path.display()),
+        Root::Directory { .. } | Root::Sample => path.display().to_string(),
+    };
+    Ok((root, served))
+}
+
+/// Refuses options that need a directory if the root is a file, which is the response to every path.
+/// Each option comes with whether it is given.
+fn refuse_for_file(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure> {
+    match (root, options.iter().find(|(_, is_given)| *is_given)) {
+        (Root::File(_), Some((option, _))) => {
+            Err(Failure::Usage(format!("{option} requires a folder, and ROOT is a file")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The fallback must exist when the server starts: a mistyped name would show as a 404 weeks later, and
+/// so would a hidden file, which is never served.
+fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
+    let relative = file.trim_start_matches("./").trim_start_matches('/');
+    if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
+        return Err(Failure::Unavailable(format!(
+            "--fallback {file}: files whose name begins with a dot are not served"
+        )));
+    }
+    match root.has_file(relative.as_bytes()) {
+        true => Ok(relative.as_bytes().into()),
+        false => {
+            Err(Failure::Unavailable(format!("--fallback {file}: no such file beneath the root")))
+        }
+    }
+}
+
+fn counters_file(path: &Path) -> Result<File, Failure> {
+    let opened = File::options().read(true).write(true).open(path);
+    opened.map_err(|error| unavailable(format_args!("--counters-file {}", path.display()), &error))
+}
+
+fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {
+    Failure::Unavailable(error_with(subject, error).to_string())
+}
+
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let unknown = |_| Failure::Usage(format!("--host {host}: not an address of this machine"));
+    let mut addresses = (bare, port).to_socket_addrs().map_err(unknown)?;
+    addresses.next().ok_or_else(|| Failure::Usage(format!("--host {host}: it has no address")))
+}
+
+fn default_log() -> LogFormat {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
+}

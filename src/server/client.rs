@@ -1,0 +1,112 @@
+//! One client: its socket, its protocol state, and what it waits for.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::connection_limit::ConnectionPermit;
+use super::offload::{Completion, JobGuard};
+use super::tracer::ConnectionId;
+use crate::http::{CloseReason, Connection, Now, Step};
+use crate::site;
+
+/// An accepted connection with everything that belongs to it.
+#[derive(Debug)]
+pub struct Client {
+    pub id: ConnectionId,
+    /// The key in the event loop's slab; 0 where there is no slab.
+    pub slab_key: usize,
+    /// What is known about unread input. The strategy sets it, a `recv` that drains the socket
+    /// clears it.
+    pub read_state: ReadState,
+    pub connection: Connection<site::File>,
+    /// Shared with threads that shut it down to wake a thread that sleeps in it.
+    pub socket: Arc<OwnedFd>,
+    pub address: Option<IpAddr>,
+    pub permit: ConnectionPermit,
+    pub pending_job: PendingJob,
+}
+
+/// What is known about unread input of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadState {
+    /// The last `recv` emptied the socket; nothing is known to have arrived since.
+    Drained,
+    /// There may be input. A `recv` that fills less than its buffer takes the last of it.
+    MaybeReadable,
+    /// The peer has closed its side. A short `recv` does not show that, so the socket is read until
+    /// `recv` returns 0.
+    ReadClosed,
+}
+
+/// The offloaded job that a client waits for. Dropping the guard cancels the job.
+#[derive(Debug)]
+pub enum PendingJob {
+    None,
+    Response(JobGuard),
+    FileChunk(JobGuard),
+}
+
+/// What a client waits for from its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    Read,
+    Write,
+    /// It waits for an offloaded job.
+    None,
+}
+
+impl Client {
+    /// What has to happen at the socket before the client can continue.
+    pub fn interest(&self) -> Interest {
+        match (&self.pending_job, self.connection.step()) {
+            (PendingJob::Response(_) | PendingJob::FileChunk(_), _) | (_, Step::Wait) => {
+                Interest::None
+            }
+            (PendingJob::None, Step::Send) => Interest::Write,
+            (PendingJob::None, _) => Interest::Read,
+        }
+    }
+
+    /// Records that input may have arrived. A closed read side stays closed.
+    pub fn set_read_state(&mut self, read_state: ReadState) {
+        if self.read_state != ReadState::ReadClosed {
+            self.read_state = read_state;
+        }
+    }
+
+    /// Records that the kernel has reported an error on the socket. A client that reads or writes
+    /// finds the error by itself; one that waits for an offloaded job does neither.
+    pub fn socket_error(&mut self) {
+        if self.interest() == Interest::None {
+            self.connection.fail(CloseReason::Failed);
+        }
+    }
+
+    /// Takes the result of its offloaded job.
+    pub fn complete(&mut self, completion: Completion, now: &Now) {
+        self.pending_job = PendingJob::None;
+        match completion {
+            Completion::Response(reply) => self.connection.complete(reply, now),
+            Completion::FileChunk(Ok(bytes)) if bytes.is_empty() => {
+                self.connection.fail(CloseReason::FileTruncated)
+            }
+            Completion::FileChunk(Ok(bytes)) => self.connection.fill(bytes),
+            Completion::FileChunk(Err(_)) => self.connection.fail(CloseReason::Failed),
+        }
+    }
+
+    /// Prepares for the end of the server: requests that have arrived are answered, and then the
+    /// input ends. A client that has not sent anything yet keeps its read side open, because its
+    /// first request may be in flight.
+    pub fn graceful_shutdown(&mut self, now: &Now) {
+        let is_new = self.connection.is_newcomer();
+        self.connection.graceful_shutdown(now);
+        if is_new {
+            return;
+        }
+        // It fails only if the peer has disconnected, which the next read shows.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+        self.read_state = ReadState::ReadClosed;
+    }
+}

@@ -1,0 +1,105 @@
+//! What a strategy is given to run a server with.
+
+use std::fmt;
+use std::io;
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
+
+use super::acceptor::Acceptor;
+use super::event_loop::EventLoop;
+use super::listener::Listener;
+use super::shutdown_signal::ShutdownSignal;
+use super::waker::Waker;
+use super::worker::{Shared, Worker};
+
+/// What all workers of a server cache of the site together, in bytes.
+pub const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// An opened server: its sockets listen, its privileges are dropped, nothing is accepted yet.
+pub struct ServerContext {
+    /// As many as the strategy has asked for, or more if more sockets were passed to the process.
+    pub listeners: Vec<Listener>,
+    pub shared: Shared,
+    pub shutdown: ShutdownSignal,
+    announce: Box<dyn FnOnce()>,
+}
+
+impl ServerContext {
+    /// `announce` is called once, when the strategy is ready to accept.
+    pub fn new(
+        listeners: Vec<Listener>,
+        shared: Shared,
+        shutdown: ShutdownSignal,
+        announce: impl FnOnce() + 'static,
+    ) -> ServerContext {
+        ServerContext { listeners, shared, shutdown, announce: Box::new(announce) }
+    }
+
+    /// One event loop that accepts from all listeners. `name` appears in the trace.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if no descriptor is left for a waker.
+    pub fn event_loop(&mut self, name: &str) -> io::Result<EventLoop> {
+        let listeners = std::mem::take(&mut self.listeners);
+        self.new_event_loop(name, listeners, CACHE_BYTES_MAX)
+    }
+
+    /// One event loop for each listener, named `name 0`, `name 1`, … They divide the cache.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if no descriptor is left for a waker.
+    pub fn event_loop_per_listener(&mut self, name: &str) -> io::Result<Vec<EventLoop>> {
+        let listeners = std::mem::take(&mut self.listeners);
+        let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
+        let numbered = listeners.into_iter().enumerate();
+        let event_loops = numbered.map(|(number, listener)| {
+            self.new_event_loop(&format!("{name} {number}"), vec![listener], cache_bytes_max)
+        });
+        event_loops.collect()
+    }
+
+    /// Announces that the server is ready: on stdout, and to a supervisor that waits for it
+    /// (sd_notify(3)).
+    pub fn announce_ready(&mut self) {
+        std::mem::replace(&mut self.announce, Box::new(|| ()))();
+        // Without a supervisor this does nothing.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn new_event_loop(
+        &self,
+        name: &str,
+        listeners: Vec<Listener>,
+        cache_bytes_max: u64,
+    ) -> io::Result<EventLoop> {
+        let waker = Waker::new()?;
+        let worker = Worker::event_loop(&self.shared, name, cache_bytes_max, waker.clone());
+        let acceptor = Acceptor::new(listeners, self.shared.connection_limit.clone());
+        Ok(EventLoop::new(worker, acceptor, waker, self.shutdown.timeout()))
+    }
+}
+
+/// Runs each task on a thread of its own, the last one on this thread, and waits for all.
+///
+/// # Errors
+/// That of the first task that failed.
+pub fn run_on_threads<Task: Send>(
+    mut tasks: Vec<Task>,
+    run: fn(Task) -> io::Result<()>,
+) -> io::Result<()> {
+    let last = tasks.pop();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            tasks.into_iter().map(|task| scope.spawn(move || run(task))).collect();
+        let last = last.map_or(Ok(()), run);
+        let join =
+            |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|p| resume_unwind(p));
+        threads.into_iter().map(join).fold(last, Result::and)
+    })
+}
+
+impl fmt::Debug for ServerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerContext").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}

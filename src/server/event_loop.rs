@@ -1,0 +1,302 @@
+//! What all event loops share: the clients, the order in which they are served, and the life cycle.
+//!
+//! ```text
+//!   Serving ──shutdown signal──> Draining ──no client left, or timeout──> finished
+//!      │ accepts and serves         │ accepts nothing; each client gets the responses to the
+//!      └─ evicts at the limit       └─ requests that it has sent
+//! ```
+//!
+//! A strategy decides how to wait for readiness and calls this module when something is ready; this
+//! module never waits.
+//!
+//! Invariants:
+//! 1. A client is in the slab from accept to close, under one key.
+//! 2. A client that has a timeout is in the timer queue; one that yielded is in the ready queue.
+
+use std::io;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::acceptor::{AcceptOutcome, Acceptor, longest_idle};
+use super::client::{Client, ReadState};
+use super::drive::{DriveOutcome, drive, drive_with_timeout};
+use super::listener::Listener;
+use super::timer_queue::TimerQueue;
+use super::waker::Waker;
+use super::worker::Worker;
+use crate::http::{CloseReason, Moment};
+
+/// The clients of one event loop, and the worker that serves them.
+#[derive(Debug)]
+pub struct EventLoop {
+    pub worker: Worker,
+    /// Readable when another thread has something for this loop: call [`EventLoop::handle_wake_up`].
+    pub waker: Waker,
+    clients: Slab<Client>,
+    /// Keys of the clients that yielded, in the order in which they get their next turn.
+    ready: Vec<usize>,
+    timers: TimerQueue,
+    phase: Phase,
+    shutdown_timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Serving {
+        acceptor: Acceptor,
+        /// Whether the backlog may hold connections: the listener was reported readable and has not
+        /// been drained since. Edge-triggered waiting reports it only once.
+        may_accept: bool,
+    },
+    Draining {
+        until: Moment,
+    },
+}
+
+impl EventLoop {
+    pub fn new(
+        worker: Worker,
+        acceptor: Acceptor,
+        waker: Waker,
+        shutdown_timeout: Duration,
+    ) -> EventLoop {
+        EventLoop {
+            worker,
+            waker,
+            clients: Slab::new(),
+            ready: Vec::new(),
+            timers: TimerQueue::default(),
+            phase: Phase::Serving { acceptor, may_accept: false },
+            shutdown_timeout,
+        }
+    }
+
+    /// Whether there is nothing left to do: the server is shutting down, and every client has been
+    /// served or the shutdown timeout has passed.
+    pub fn is_finished(&mut self) -> bool {
+        let now = self.now();
+        match self.phase {
+            Phase::Serving { .. } => false,
+            Phase::Draining { until } => self.clients.is_empty() || until <= now,
+        }
+    }
+
+    /// The listeners to wait for: none while the acceptor backs off, and none while draining.
+    pub fn accepting_listeners(&self) -> &[Listener] {
+        match &self.phase {
+            Phase::Serving { acceptor, .. } if acceptor.backoff_until().is_none() => {
+                acceptor.listeners()
+            }
+            Phase::Serving { .. } | Phase::Draining { .. } => &[],
+        }
+    }
+
+    /// When the loop has to wake up without an event. A moment in the past means at once.
+    pub fn next_timeout(&mut self) -> Option<Moment> {
+        let now = self.now();
+        let phase_changes = match &self.phase {
+            Phase::Serving { acceptor, may_accept: true } => {
+                Some(acceptor.backoff_until().unwrap_or(now))
+            }
+            Phase::Serving { may_accept: false, .. } => None,
+            Phase::Draining { until } => Some(*until),
+        };
+        let client_due = if self.ready.is_empty() { self.timers.next_timeout() } else { Some(now) };
+        [phase_changes, client_due].into_iter().flatten().min()
+    }
+
+    /// Records that the backlog may hold connections.
+    pub fn set_acceptable(&mut self) {
+        if let Phase::Serving { may_accept, .. } = &mut self.phase {
+            *may_accept = true;
+        }
+    }
+
+    /// Accepts the connections in the backlog. Each is served before `register` is called: its
+    /// request has often arrived already, and a connection that is over by then is not registered.
+    pub fn accept(&mut self, mut register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>) {
+        while let Phase::Serving { acceptor, may_accept: may_accept @ true } = &mut self.phase {
+            match acceptor.accept(&mut self.worker) {
+                AcceptOutcome::Accepted(client) => {
+                    let key = self.insert(client);
+                    self.serve(key);
+                    let Some(client) = self.clients.get(key) else { continue };
+                    if register(&self.worker, key, client).is_err() {
+                        // The kernel's limit of watches: no event would ever arrive.
+                        self.close(key, CloseReason::Failed);
+                    }
+                }
+                AcceptOutcome::WouldBlock => *may_accept = false,
+                AcceptOutcome::AtCapacity if self.evict_idle() => {}
+                AcceptOutcome::AtCapacity => {
+                    let now = self.now();
+                    if let Phase::Serving { acceptor, .. } = &mut self.phase {
+                        acceptor.request_eviction(now);
+                    }
+                }
+                AcceptOutcome::BackingOff => return,
+            }
+        }
+    }
+
+    /// Accepts what is in the backlog, closes the listener, and lets every client finish.
+    /// Does nothing if the shutdown has begun already.
+    pub fn begin_shutdown(
+        &mut self,
+        register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>,
+    ) {
+        if matches!(self.phase, Phase::Draining { .. }) {
+            return;
+        }
+        self.set_acceptable();
+        self.accept(register);
+        self.phase = Phase::Draining { until: self.now() + self.shutdown_timeout };
+        let now = *self.worker.clock.now();
+        for key in self.keys() {
+            self.clients[key].graceful_shutdown(&now);
+            self.serve(key);
+        }
+    }
+
+    /// Closes the clients that have not finished in time.
+    pub fn abort(&mut self) {
+        for key in self.keys() {
+            self.close(key, CloseReason::Stopping);
+        }
+    }
+
+    /// Records what the kernel has reported about a client's input. An event may be left over from a
+    /// closed client with the same key; it costs its successor one call that would block.
+    pub fn set_read_state(&mut self, key: usize, read_state: ReadState) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.set_read_state(read_state);
+        }
+    }
+
+    /// Records that the kernel has reported an error on a client's socket.
+    pub fn socket_error(&mut self, key: usize) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.socket_error();
+        }
+    }
+
+    /// Gives a client one turn.
+    pub fn serve(&mut self, key: usize) {
+        self.serve_with(key, drive);
+    }
+
+    /// Gives every client that yielded its next turn.
+    pub fn serve_ready(&mut self) {
+        for key in std::mem::take(&mut self.ready) {
+            self.serve(key);
+        }
+    }
+
+    /// Gives every client one turn, as if each were readable.
+    pub fn serve_all(&mut self) {
+        self.ready.clear();
+        for key in 0..self.clients.capacity() {
+            self.set_read_state(key, ReadState::MaybeReadable);
+            self.serve(key);
+        }
+    }
+
+    /// Does what other threads have asked for: evicts idle connections for another worker, and
+    /// delivers completed jobs. A completion whose client has been closed is dropped.
+    pub fn handle_wake_up(&mut self) {
+        if self.worker.take_eviction_request() {
+            self.evict_idle();
+        }
+        for (client_key, completion) in self.worker.take_completions() {
+            let key = client_key.slab_key;
+            if let Some(client) = self.clients.get_mut(key)
+                && client.id == client_key.id
+            {
+                client.complete(completion, self.worker.clock.now());
+                self.serve(key);
+            }
+        }
+    }
+
+    /// Handles the timeouts that have passed. Each client gets one more attempt to read and write
+    /// first: the kernel reports a socket writable only when a third of its buffer is free, so a slow
+    /// reader may have made progress that no event has shown.
+    pub fn expire_timers(&mut self) {
+        let now = *self.worker.clock.now();
+        let deadline_of =
+            |clients: &Slab<Client>, key| clients.get(key).and_then(|c| c.connection.deadline());
+        while let Some(key) = self.timers.pop_due(now.moment, |key| deadline_of(&self.clients, key))
+        {
+            self.set_read_state(key, ReadState::MaybeReadable);
+            self.serve_with(key, |client, worker| drive_with_timeout(client, worker, &now));
+        }
+    }
+
+    /// The clients with their keys, in the order of the keys.
+    pub fn clients(&self) -> impl Iterator<Item = (usize, &Client)> {
+        self.clients.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    fn insert(&mut self, mut client: Client) -> usize {
+        let entry = self.clients.vacant_entry();
+        let key = entry.key();
+        client.slab_key = key;
+        entry.insert(client);
+        key
+    }
+
+    fn serve_with(
+        &mut self,
+        key: usize,
+        drive: impl FnOnce(&mut Client, &mut Worker) -> DriveOutcome,
+    ) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match drive(client, &mut self.worker) {
+            DriveOutcome::Closed => return self.remove(key),
+            DriveOutcome::Yielded => self.ready.push(key),
+            DriveOutcome::Blocked => {}
+        }
+        if let Some(deadline) = client.connection.deadline() {
+            self.timers.schedule(key, deadline);
+        }
+    }
+
+    /// Closes some idle connections; false if none is idle.
+    fn evict_idle(&mut self) -> bool {
+        let now = self.now();
+        let idle = longest_idle(self.clients.iter(), now);
+        for key in &idle {
+            self.clients[*key].connection.evict_idle();
+            self.serve(*key);
+        }
+        !idle.is_empty()
+    }
+
+    /// Closes a client; what it was sent of a response is logged.
+    fn close(&mut self, key: usize, reason: CloseReason) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.connection.fail(reason);
+            self.serve(key);
+        }
+    }
+
+    fn remove(&mut self, key: usize) {
+        self.clients.remove(key);
+        if let Phase::Serving { acceptor, .. } = &mut self.phase {
+            acceptor.resume();
+        }
+    }
+
+    fn keys(&self) -> Vec<usize> {
+        self.clients.iter().map(|(key, _)| key).collect()
+    }
+
+    fn now(&mut self) -> Moment {
+        self.worker.clock.now().moment
+    }
+}

@@ -1,0 +1,64 @@
+//! The only unsafe code of the crate: fork(2), and the memory that several processes count in.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::libc;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::process::Pid;
+
+use crate::syscall_stats::Counters;
+
+/// The two returns of fork.
+#[derive(Debug)]
+pub enum Forked {
+    Parent(Pid),
+    Child,
+}
+
+/// Forks. The child closes its copy of `listener`, so that the port does not outlive the parent.
+///
+/// # Errors
+/// EAGAIN or ENOMEM: no process can be created now.
+pub fn fork(listener: BorrowedFd<'_>) -> io::Result<Forked> {
+    // SAFETY: the child has only the calling thread, so it must not take a lock that another thread of
+    // the parent held at that moment. The parent's other threads wait for signals or write the log:
+    // they sleep in read, futex or write. None of them uses std's streams under this strategy, whose
+    // log lines are written by the children, and libc restores the allocator's locks in the child. The
+    // lock on the table of children is held by this thread, and the child does not take it.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            // SAFETY: the child never uses the listener, and it ends with _exit, so no destructor
+            // closes the descriptor again.
+            unsafe { libc::close(listener.as_raw_fd()) };
+            Ok(Forked::Child)
+        }
+        child => Ok(Pid::from_raw(child).map_or(Forked::Child, Forked::Parent)),
+    }
+}
+
+/// Maps the counters in `file`. All processes that map the same file count together: the workers of
+/// this process, its children, and the process that has started it. The mapping lasts until the
+/// process ends.
+///
+/// # Errors
+/// InvalidInput if the file is shorter than the counters; otherwise the error of mmap.
+pub fn map_shared_counters(file: File) -> io::Result<&'static Counters> {
+    let length = size_of::<Counters>();
+    if file.metadata()?.len() < length as u64 {
+        let message = "the file for the counters is too short";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let address = std::ptr::null_mut();
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+    let address = unsafe { mmap(address, length, protection, MapFlags::SHARED, &file, 0)? };
+    // SAFETY: the mapping starts at a page boundary, so it is aligned; it is as long as the type
+    // (checked above, and its creator seals the file against shrinking); it is never unmapped. The type
+    // consists of atomics, for which every bit pattern is valid and which may change at any time.
+    Ok(unsafe { &*address.cast::<Counters>() })
+}
