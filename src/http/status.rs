@@ -82,7 +82,7 @@ impl Status {
             Status::ContentTooLarge => "HTTP/1.1 413 Content Too Large",
             Status::UriTooLong => "HTTP/1.1 414 URI Too Long",
             Status::RangeNotSatisfiable => "HTTP/1.1 416 Range Not Satisfiable",
-            Status::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Headers Too Large",
+            Status::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Fields Too Large",
             Status::InternalServerError => "HTTP/1.1 500 Internal Server Error",
             Status::NotImplemented => "HTTP/1.1 501 Not Implemented",
             Status::ServiceUnavailable => "HTTP/1.1 503 Service Unavailable",
