@@ -20,7 +20,7 @@
 //! ```text
 //! bytes from the socket             server/drive.rs reads into the worker's one buffer
 //!   → Connection::receive           http/connection.rs; what is incomplete is kept, the rest parsed where it lies
-//!   → Request | RequestError        http/request.rs; every error carries its status
+//!   → Request | RequestError        http/request.rs, http/request_error.rs
 //!   → Site::respond                 site/mod.rs: method, path, what stands there
 //!   → Response { head, body }       http/response.rs
 //!   → Output                        http/output.rs: bounded; while it is full nothing more is parsed

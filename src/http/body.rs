@@ -10,7 +10,9 @@
 //! ```
 
 use super::characters::is_token;
-use super::{Framing, RequestError, Status};
+use super::framing::Framing;
+use super::request_error::RequestError;
+use super::status::Status;
 
 /// How far a body has been read past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

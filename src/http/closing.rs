@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Status;
+use super::status::Status;
 
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

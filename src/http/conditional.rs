@@ -15,7 +15,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::etag::{self, EntityTag};
-use super::request::Headers;
+use super::headers::Headers;
 
 /// What tells one state of a representation from another.
 #[derive(Clone, Copy, Debug)]

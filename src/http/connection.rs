@@ -31,12 +31,22 @@ use bytes::Bytes;
 
 use super::body::BodyDrain;
 use super::closing::{CloseReason, Closing};
-use super::request::{Head, HeaderStorage};
-use super::response::Persistence;
-use super::{
-    CompletedReply, DeferredReply, Exchange, Framing, HeadScan, Limits, Moment, Now, Output, Reply,
-    Request, RequestError, Response, Status, Version, error_response,
-};
+use super::date::Now;
+use super::deferred::{CompletedReply, DeferredReply, Reply};
+use super::error_page::error_response;
+use super::exchange::Exchange;
+use super::framing::Framing;
+use super::head::{Head, HeadScan};
+use super::headers::HeaderStorage;
+use super::limits::Limits;
+use super::moment::Moment;
+use super::output::Output;
+use super::request::Request;
+use super::request_error::RequestError;
+
+use super::response::{Persistence, Response};
+use super::status::Status;
+use super::version::Version;
 
 /// What answers the requests of a connection.
 pub trait Respond {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-use super::Moment;
+use super::moment::Moment;
 
 /// One moment, twice: for deadlines and for people.
 #[derive(Clone, Copy, Debug)]

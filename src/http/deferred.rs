@@ -3,7 +3,10 @@
 //! The core does not know where. It hands out a [`DeferredReply`] and takes a [`CompletedReply`] back; between the two nothing
 //! of that connection is read or answered, so that answers stay in order.
 
-use super::{Exchange, Response, Status, error_response};
+use super::error_page::error_response;
+use super::exchange::Exchange;
+use super::response::Response;
+use super::status::Status;
 
 /// What makes the answer.
 pub type Work<F> = Box<dyn FnOnce() -> Response<F> + Send>;

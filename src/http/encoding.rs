@@ -1,6 +1,6 @@
 //! Content codings: which of those there are the client wants (RFC 9110 section 12.5.3).
 
-use super::request::Headers;
+use super::headers::Headers;
 
 /// A content coding that a file may be kept in. In the order of preference between equals: what is usually smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Body, HeaderBlock, Response, Status};
+use super::response::{Body, HeaderBlock, Response};
+use super::status::Status;
 
 /// An answer of `status` with a page that says so and gives `reason`, a sentence (or nothing).
 pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {

@@ -3,7 +3,10 @@
 //! Kept beside the answer in the output queue and handed out when its last byte was taken by the
 //! socket, or when the connection ended before that: no answer goes unlogged.
 
-use super::{Moment, Now, Request, Status};
+use super::date::Now;
+use super::moment::Moment;
+use super::request::Request;
+use super::status::Status;
 
 /// One answered request.
 #[derive(Debug)]

@@ -17,7 +17,8 @@ use std::ops::Range;
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 
-use super::{Body, Exchange};
+use super::exchange::Exchange;
+use super::response::Body;
 
 /// Bodies up to this many bytes are copied: cheaper than a second entry in a gathered write.
 const INLINE_BYTES_MAX: usize = 16 * 1024;

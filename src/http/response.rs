@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{DateText, Status};
+use super::date::DateText;
+use super::status::Status;
 
 /// An answer, ready to be queued on a connection. `F` is an open file, opaque to this folder.
 #[derive(Debug)]
