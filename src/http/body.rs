@@ -1,25 +1,27 @@
-//! Reading past a request's body, so that its bytes are never taken for the next request.
+//! Reads a request body and discards it, so that its bytes are never parsed as the next request.
 //!
-//! A static server has no use for the content: it is counted and dropped, never kept.
+//! A static server has no use for a request body. It is read only to keep the connection open.
 //!
 //! ```text
-//!             ┌────────────── data and its CRLF passed ──────────────┐
-//!             v                                                       │
-//!  chunked: Size ──size > 0, line ends──> Data ──> DataEnd ───────────┘
-//!             └───size = 0, line ends──> Trailer ──empty line──> over
+//!           ┌──────────────── CRLF after the data ─────────────────┐
+//!           v                                                       │
+//! chunked: Size ──size > 0──> Data ──all data read──> DataEnd ──────┘
+//!           └──size = 0──> Trailer ──empty line──> Complete
+//!
+//! length:  Length ──all data read──> Complete
 //! ```
 
 use super::characters::is_token;
 use super::framing::Framing;
 use super::request_error::RequestError;
-use super::status::Status;
 
-/// How far a body has been read past.
+/// The progress of reading one request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BodyDrain {
     state: State,
-    /// Bytes that may still come, framing included, before this server loses its patience.
-    allowance: u64,
+    /// The number of bytes, chunk framing included, that may still follow before the body is
+    /// refused as too large.
+    allowance_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +29,21 @@ enum State {
     Length { remaining: u64 },
     Size { size: u64, digits: u8, line: SizeLine },
     Data { remaining: u64 },
-    DataEnd { carriage_return: bool },
+    DataEnd { has_carriage_return: bool },
     Trailer { line: TrailerLine },
-    Over,
+    Complete,
 }
 
-/// Where in a line behind the last chunk the next byte stands. What is neither a field nor the empty line is no trailer:
-/// a program that reads past it and one that takes it for the next request would disagree.
+/// The position within the line of a chunk size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SizeLine {
+    Digits,
+    Extension,
+    LineFeed,
+}
+
+/// The position within a line of the trailer section. A line that is neither a header nor empty is
+/// malformed: skipping it would let another implementation read it as the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TrailerLine {
     Start,
@@ -42,58 +52,56 @@ enum TrailerLine {
     LineFeed { is_last: bool },
 }
 
-/// Where in the line of a chunk's size the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SizeLine {
-    Digits,
-    Extension,
-    LineFeed,
-}
-
-const TOO_LARGE: RequestError = RequestError {
-    status: Status::ContentTooLarge,
-    reason: "The request's body is larger than this server reads past.",
-};
-
 impl BodyDrain {
+    /// Returns None if there is no body.
+    ///
     /// # Errors
-    /// 413 if the body is announced to be longer than `bytes_max`.
+    /// `BodyTooLarge` if the Content-Length is greater than `bytes_max`.
     pub(super) fn new(framing: Framing, bytes_max: u64) -> Result<Option<BodyDrain>, RequestError> {
         let state = match framing {
             Framing::None => return Ok(None),
-            Framing::Length(length) if length > bytes_max => return Err(TOO_LARGE),
+            Framing::Length(length) if length > bytes_max => {
+                return Err(RequestError::BodyTooLarge);
+            }
             Framing::Length(length) => State::Length { remaining: length },
-            Framing::Chunked => SIZE,
+            Framing::Chunked => FIRST_SIZE,
         };
-        Ok(Some(BodyDrain { state, allowance: bytes_max }))
+        Ok(Some(BodyDrain { state, allowance_bytes: bytes_max }))
     }
 
-    /// Reads past what of the body is in `bytes`: how many bytes were its, and whether it is over.
+    /// Reads the part of the body at the start of `bytes` and returns its length.
     ///
     /// # Errors
-    /// 400 where the chunks are malformed, 413 where they go on for too long.
-    pub(super) fn skip(&mut self, bytes: &[u8]) -> Result<(usize, bool), RequestError> {
+    /// `MalformedChunk`, and `BodyTooLarge` once a chunked body exceeds the limit.
+    pub(super) fn consume(&mut self, bytes: &[u8]) -> Result<usize, RequestError> {
         let mut used = 0;
-        while self.state != State::Over && used < bytes.len() {
+        while !self.is_complete() && used < bytes.len() {
             let step = self.step(&bytes[used..])?;
             used += step;
-            self.allowance = self.allowance.checked_sub(step as u64).ok_or(TOO_LARGE)?;
+            self.allowance_bytes =
+                self.allowance_bytes.checked_sub(step as u64).ok_or(RequestError::BodyTooLarge)?;
         }
-        Ok((used, self.state == State::Over))
+        Ok(used)
     }
 
-    /// One move of the machine; returns the bytes it took, at least one. `bytes` is not empty.
+    /// Whether the whole body has been read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// Makes one state transition and returns how many bytes it consumed, at least one. `bytes` must
+    /// not be empty.
     fn step(&mut self, bytes: &[u8]) -> Result<usize, RequestError> {
-        const MALFORMED: RequestError = RequestError::bad("The chunks of the body are malformed.");
+        const MALFORMED: RequestError = RequestError::MalformedChunk;
         let byte = bytes[0];
         let (state, used) = match self.state {
             State::Length { remaining } => match take(remaining, bytes) {
-                (used, 0) => (State::Over, used),
+                (used, 0) => (State::Complete, used),
                 (used, remaining) => (State::Length { remaining }, used),
             },
             State::Size { size, digits, line: SizeLine::Digits } => {
                 match (byte as char).to_digit(16) {
-                    // Sixteen digits fill 64 bits; a longer number is an attack on whoever wraps around.
+                    // Sixteen digits fill 64 bits. A longer number exploits parsers that overflow.
                     Some(_) if digits == 16 => return Err(MALFORMED),
                     Some(digit) => (
                         State::Size {
@@ -118,17 +126,19 @@ impl BodyDrain {
             },
             State::Size { size, line: SizeLine::LineFeed, .. } => match (byte, size) {
                 (b'\n', 0) => (State::Trailer { line: TrailerLine::Start }, 1),
-                (b'\n', size) if size > self.allowance => return Err(TOO_LARGE),
+                (b'\n', size) if size > self.allowance_bytes => {
+                    return Err(RequestError::BodyTooLarge);
+                }
                 (b'\n', size) => (State::Data { remaining: size }, 1),
                 _ => return Err(MALFORMED),
             },
             State::Data { remaining } => match take(remaining, bytes) {
-                (used, 0) => (State::DataEnd { carriage_return: false }, used),
+                (used, 0) => (State::DataEnd { has_carriage_return: false }, used),
                 (used, remaining) => (State::Data { remaining }, used),
             },
-            State::DataEnd { carriage_return } => match (byte, carriage_return) {
-                (b'\r', false) => (State::DataEnd { carriage_return: true }, 1),
-                (b'\n', true) => (SIZE, 1),
+            State::DataEnd { has_carriage_return } => match (byte, has_carriage_return) {
+                (b'\r', false) => (State::DataEnd { has_carriage_return: true }, 1),
+                (b'\n', true) => (FIRST_SIZE, 1),
                 _ => return Err(MALFORMED),
             },
             State::Trailer { line } => match (line, byte) {
@@ -143,27 +153,27 @@ impl BodyDrain {
                     (State::Trailer { line: TrailerLine::LineFeed { is_last: false } }, 1)
                 }
                 (TrailerLine::Value, byte) if !is_control(byte) => (self.state, 1),
-                (TrailerLine::LineFeed { is_last: true }, b'\n') => (State::Over, 1),
+                (TrailerLine::LineFeed { is_last: true }, b'\n') => (State::Complete, 1),
                 (TrailerLine::LineFeed { is_last: false }, b'\n') => {
                     (State::Trailer { line: TrailerLine::Start }, 1)
                 }
                 _ => return Err(MALFORMED),
             },
-            State::Over => return Err(MALFORMED),
+            State::Complete => return Err(MALFORMED),
         };
         self.state = state;
         Ok(used)
     }
 }
 
-const SIZE: State = State::Size { size: 0, digits: 0, line: SizeLine::Digits };
+const FIRST_SIZE: State = State::Size { size: 0, digits: 0, line: SizeLine::Digits };
 
-/// What no value of a field holds, nor an extension (RFC 9110 section 5.5).
+/// Whether `byte` is forbidden in trailer values and chunk extensions (RFC 9110 section 5.5).
 fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-/// How many of `bytes` belong to the `remaining` ones, and how many remain after them.
+/// Of `remaining` bytes, how many are in `bytes`, and how many remain after them.
 fn take(remaining: u64, bytes: &[u8]) -> (usize, u64) {
     let used = usize::try_from(remaining).unwrap_or(usize::MAX).min(bytes.len());
     (used, remaining - used as u64)
@@ -173,27 +183,30 @@ fn take(remaining: u64, bytes: &[u8]) -> (usize, u64) {
 mod tests {
     use super::*;
 
-    fn skip_all(framing: Framing, body: &[u8], piece: usize) -> Result<usize, Status> {
-        let mut skip =
-            BodyDrain::new(framing, 1000).map_err(|e| e.status)?.expect("there is a body");
+    /// Reads `body` in pieces of `piece_bytes` bytes; None if it is incomplete.
+    fn drain(
+        framing: Framing,
+        body: &[u8],
+        piece_bytes: usize,
+    ) -> Result<Option<usize>, RequestError> {
+        let mut drain = BodyDrain::new(framing, 1000)?.expect("each framing here has a body");
         let mut used = 0;
-        for bytes in body.chunks(piece) {
-            let (n, over) = skip.skip(bytes).map_err(|e| e.status)?;
-            used += n;
-            if over {
-                return Ok(used);
+        for piece in body.chunks(piece_bytes) {
+            used += drain.consume(piece)?;
+            if drain.is_complete() {
+                return Ok(Some(used));
             }
         }
-        Err(Status::RequestTimeout)
+        Ok(None)
     }
 
     #[test]
-    fn a_body_ends_where_it_says_in_whatever_pieces_it_comes() {
+    fn a_body_ends_at_the_same_byte_however_its_bytes_are_split() {
         let chunked = b"5\r\nhello\r\nA;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
-        for piece in [1, 2, 3, 7, 1000] {
+        for piece_bytes in [1, 2, 3, 7, 1000] {
             let with_next = [&chunked[..], b"GET / HTTP/1.1\r\n"].concat();
-            assert_eq!(skip_all(Framing::Chunked, &with_next, piece), Ok(chunked.len()));
-            assert_eq!(skip_all(Framing::Length(5), b"helloGET /", piece), Ok(5));
+            assert_eq!(drain(Framing::Chunked, &with_next, piece_bytes), Ok(Some(chunked.len())));
+            assert_eq!(drain(Framing::Length(5), b"helloGET /", piece_bytes), Ok(Some(5)));
         }
     }
 
@@ -218,8 +231,8 @@ mod tests {
             b"5;a\x0bb\r\nhello\r\n",
         ] {
             assert_eq!(
-                skip_all(Framing::Chunked, body, 1),
-                Err(Status::BadRequest),
+                drain(Framing::Chunked, body, 1),
+                Err(RequestError::MalformedChunk),
                 "{:?}",
                 String::from_utf8_lossy(body)
             );
@@ -227,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_too_long_is_refused_as_soon_as_that_is_known() {
-        assert_eq!(skip_all(Framing::Length(1001), b"", 1), Err(Status::ContentTooLarge));
+    fn a_body_is_refused_as_soon_as_it_is_known_to_exceed_the_limit() {
+        assert_eq!(drain(Framing::Length(1001), b"", 1), Err(RequestError::BodyTooLarge));
         assert_eq!(
-            skip_all(Framing::Chunked, b"ffffffffffffffff\r\n", 100),
-            Err(Status::ContentTooLarge)
+            drain(Framing::Chunked, b"ffffffffffffffff\r\n", 100),
+            Err(RequestError::BodyTooLarge)
         );
         let extension = [b"1;".to_vec(), vec![b'x'; 2000]].concat();
-        assert_eq!(skip_all(Framing::Chunked, &extension, 100), Err(Status::ContentTooLarge));
+        assert_eq!(drain(Framing::Chunked, &extension, 100), Err(RequestError::BodyTooLarge));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::status::Status;
+use super::request_error::RequestError;
 
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum CloseReason {
     /// No request came in time.
     Idle,
     /// A request was answered with this status and the connection can't go on.
-    Refused(Status),
+    Refused(RequestError),
     /// The request's body was not worth reading past.
     BodyUnread,
     /// The connection has had its number of requests.
@@ -46,7 +46,7 @@ impl fmt::Display for CloseReason {
             CloseReason::PeerClosed => f.write_str("the peer closed"),
             CloseReason::Asked => f.write_str("the request asked for it"),
             CloseReason::Idle => f.write_str("no request came in time"),
-            CloseReason::Refused(status) => write!(f, "answered {}", status.code()),
+            CloseReason::Refused(error) => write!(f, "answered {}", error.status().code()),
             CloseReason::BodyUnread => f.write_str("the request's body was not read"),
             CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
             CloseReason::Evicted => f.write_str("its place was needed"),

@@ -345,10 +345,6 @@ impl<F> Connection<F> {
 
     /// The deadline has passed.
     pub fn handle_timeout(&mut self, now: &Now) {
-        const LATE: RequestError = RequestError {
-            status: Status::RequestTimeout,
-            reason: "The request did not come in time.",
-        };
         if let Writing::Since { .. } = self.writing {
             self.state = State::Closed { reason: CloseReason::WriteStalled };
             return;
@@ -357,7 +353,7 @@ impl<F> Connection<F> {
             State::Idle { .. } => self.state = State::Closed { reason: CloseReason::Idle },
             State::Head { .. } => {
                 let head = std::mem::take(&mut self.input);
-                self.refuse(LATE, &head, now);
+                self.refuse(RequestError::HeadTimeout, &head, now);
             }
             // Its answer is out: a second one would answer nothing.
             State::Body { .. } => {
@@ -438,18 +434,18 @@ impl<F> Connection<F> {
                     }
                     Err(error) => self.refuse(error, rest, now),
                 },
-                State::Body { until, mut skip } => match skip.skip(rest) {
-                    Ok((passed, true)) => {
-                        used += passed;
+                State::Body { until, mut skip } => match skip.consume(rest) {
+                    Ok(drained) => {
+                        used += drained;
+                        if !skip.is_complete() {
+                            self.state = State::Body { until, skip };
+                            return (used, None);
+                        }
                         self.next_request(now);
-                    }
-                    Ok((passed, false)) => {
-                        self.state = State::Body { until, skip };
-                        return (used + passed, None);
                     }
                     Err(error) => {
                         self.state = State::Closing {
-                            reason: CloseReason::Refused(error.status),
+                            reason: CloseReason::Refused(error),
                             linger: LingeringClose::Always,
                         }
                     }
@@ -553,13 +549,11 @@ impl<F> Connection<F> {
 
     /// Answers what is no request and reads no further.
     fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
-        let response = error_response(error.status, error.reason);
+        let response = error_response(error.status(), error.message());
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
-        self.state = State::Closing {
-            reason: CloseReason::Refused(error.status),
-            linger: LingeringClose::Always,
-        };
+        self.state =
+            State::Closing { reason: CloseReason::Refused(error), linger: LingeringClose::Always };
     }
 
     fn queue(

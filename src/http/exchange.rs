@@ -37,7 +37,7 @@ impl Exchange {
         Exchange {
             referer: field("referer"),
             user_agent: field("user-agent"),
-            ..Exchange::of_line(request.head.line(), now)
+            ..Exchange::of_line(request.head.request_line(), now)
         }
     }
 

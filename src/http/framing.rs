@@ -1,18 +1,17 @@
-//! How the end of a request's body is found (RFC 9112 section 6.3).
+//! How the length of a request body is determined (RFC 9112 section 6.3).
 
 use super::headers::Headers;
 use super::request_error::RequestError;
-use super::status::Status;
 use super::version::Version;
 
-/// How the end of a request's body is found (RFC 9112 section 6.3).
+/// How the length of a request body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// No body follows.
+    /// There is no body.
     None,
-    /// So many bytes follow; never zero.
+    /// The body has this many bytes; never zero.
     Length(u64),
-    /// Chunks follow.
+    /// The body is chunked.
     Chunked,
 }
 
@@ -26,55 +25,49 @@ impl Framing {
         match (has_coding, length) {
             (false, None | Some(0)) => Ok(Framing::None),
             (false, Some(length)) => Ok(Framing::Length(length)),
-            (true, _) if version == Version::Http10 => {
-                Err(RequestError::bad("Transfer-Encoding has no place in HTTP/1.0."))
-            }
-            (true, Some(_)) => Err(RequestError::bad(
-                "Content-Length and Transfer-Encoding contradict each other.",
-            )),
+            (true, _) if version == Version::Http10 => Err(RequestError::TransferEncodingInHttp10),
+            (true, Some(_)) => Err(RequestError::AmbiguousFraming),
             (true, None) => transfer_coding(headers),
         }
     }
 }
 
-/// Digits only, no sign, no overflow; several are one if they are equal (RFC 9110 section 8.6).
+/// Parses Content-Length: digits only, no sign, no overflow. Equal repeated values count as one
+/// (RFC 9110 section 8.6).
 fn content_length(headers: &Headers<'_>) -> Result<Option<u64>, RequestError> {
     let mut length = None;
     for value in headers.values("content-length") {
         for value in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            // An empty value is no digits, and from_str would take a sign.
-            let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-            let one = std::str::from_utf8(value)
-                .ok()
-                .filter(|_| digits)
-                .and_then(|text| text.parse::<u64>().ok());
-            let one = one.ok_or(RequestError::bad("The Content-Length is not a number."))?;
-            if length.is_some_and(|length| length != one) {
-                return Err(RequestError::bad("There are two different Content-Lengths."));
+            let parsed = decimal(value).ok_or(RequestError::InvalidContentLength)?;
+            if length.is_some_and(|length| length != parsed) {
+                return Err(RequestError::ConflictingContentLengths);
             }
-            length = Some(one);
+            length = Some(parsed);
         }
     }
     Ok(length)
 }
 
-/// `chunked`, once and last, is the only coding that is read (RFC 9112 sections 6.1 and 7).
+fn decimal(text: &[u8]) -> Option<u64> {
+    // `u64::from_str` accepts a leading plus sign, which Content-Length must not have.
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Parses Transfer-Encoding: `chunked`, applied once, is the only supported coding (RFC 9112
+/// sections 6.1 and 7).
 fn transfer_coding(headers: &Headers<'_>) -> Result<Framing, RequestError> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let count = headers.list("transfer-encoding").filter(|c| is_chunked(c)).count();
+    let chunked_count = headers.list("transfer-encoding").filter(|c| is_chunked(c)).count();
     let last = headers.list("transfer-encoding").last();
-    match (count, last) {
+    match (chunked_count, last) {
         (1, Some(last)) if is_chunked(last) => match headers.list("transfer-encoding").count() {
             1 => Ok(Framing::Chunked),
-            _ => Err(RequestError::new(
-                Status::NotImplemented,
-                "This server knows no transfer coding but chunked.",
-            )),
+            _ => Err(RequestError::UnsupportedTransferCoding),
         },
-        (0, Some(_)) => Err(RequestError::new(
-            Status::NotImplemented,
-            "This server knows no transfer coding but chunked.",
-        )),
-        _ => Err(RequestError::bad("The transfer coding chunked must come once, and last.")),
+        (0, Some(_)) => Err(RequestError::UnsupportedTransferCoding),
+        _ => Err(RequestError::ChunkedNotFinal),
     }
 }

@@ -1,89 +1,95 @@
-//! The head of a request, and the search for its end.
+//! The head of a request, and the search for its end in a byte stream.
 
 use super::limits::Limits;
-use super::request_error::{FIELDS_TOO_LARGE, RequestError, TARGET_TOO_LONG};
+use super::request_error::RequestError;
 
-/// A complete head as a [`HeadScan`] found it: its lines end in CRLF, and the last of them is empty.
+/// A complete head, found by a [`HeadScan`]: every line ends in CRLF, and the last line is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
     bytes: &'a [u8],
-    /// Of the request line, without its end.
-    line_bytes: usize,
-    /// The lines between that one and the empty one.
-    pub(super) field_lines: usize,
+    /// The length of the request line, without its CRLF.
+    request_line_bytes: usize,
+    /// The number of lines between the request line and the empty line.
+    pub(super) header_lines: usize,
 }
 
 impl<'a> Head<'a> {
-    /// As it came, the empty line included.
+    /// The whole head, including the empty line.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Its request line.
-    pub fn line(self) -> &'a [u8] {
-        &self.bytes[..self.line_bytes]
+    /// The request line, without its CRLF.
+    pub fn request_line(self) -> &'a [u8] {
+        &self.bytes[..self.request_line_bytes]
     }
 
-    /// Its field lines and the empty one.
+    /// The header lines and the empty line.
     pub(super) fn headers(self) -> &'a [u8] {
-        &self.bytes[self.line_bytes + b"\r\n".len()..]
+        &self.bytes[self.request_line_bytes + b"\r\n".len()..]
     }
 }
 
-/// Finds the end of a head in bytes that may arrive in any pieces, looking at each byte once. What it says depends
-/// on the bytes alone, not on where they were cut: of two faults the first counts.
+/// Finds the end of a head that arrives in pieces, and examines each byte once.
+///
+/// The result depends on the bytes, not on how they were split: the first fault in the stream
+/// decides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
-    /// Everything before this was looked at.
-    scanned: usize,
-    /// The lines that have ended.
+    /// The number of bytes examined so far.
+    scanned_bytes: usize,
+    /// The number of complete lines so far.
     lines: usize,
-    /// Of the first of them, without its end.
-    line_bytes: usize,
+    /// The length of the first line, without its CRLF.
+    request_line_bytes: usize,
 }
 
 impl HeadScan {
-    /// The head at the start of `bytes`, or None while it is incomplete. Called again with more bytes it goes on where
-    /// it stopped.
+    /// Returns the head at the start of `bytes`, or None while it is incomplete. The next call
+    /// must pass the same bytes followed by new ones; it continues where this call stopped.
     ///
     /// # Errors
-    /// 400 at a line feed without its carriage return, 414 or 431 as soon as a bound is passed, whether
-    /// or not the head is complete.
+    /// `BareLineFeed` at the first LF without CR; `TargetTooLong` or `HeadTooLarge` as soon as the
+    /// limit is exceeded, even if the head is incomplete.
     pub fn head<'a>(
         &mut self,
         bytes: &'a [u8],
         limits: &Limits,
     ) -> Result<Option<Head<'a>>, RequestError> {
-        while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
-            let line_feed = self.scanned + offset;
-            self.scanned = line_feed + 1;
-            self.check_bounds(limits)?;
+        while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned_bytes..]) {
+            let line_feed = self.scanned_bytes + offset;
+            self.scanned_bytes = line_feed + 1;
+            self.check_limits(limits)?;
             if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
-                return Err(RequestError::bad("A line ends without a carriage return."));
+                return Err(RequestError::BareLineFeed);
             }
             if line_feed >= 3 && bytes[line_feed - 3..line_feed - 1] == *b"\r\n" {
-                // The line before the empty one was counted when it ended.
-                let (bytes, field_lines) = (&bytes[..self.scanned], self.lines - 1);
-                return Ok(Some(Head { bytes, line_bytes: self.line_bytes, field_lines }));
+                return Ok(Some(Head {
+                    bytes: &bytes[..self.scanned_bytes],
+                    request_line_bytes: self.request_line_bytes,
+                    // `lines` counts the request line, and does not yet count the empty line.
+                    header_lines: self.lines - 1,
+                }));
             }
             if self.lines == 0 {
-                self.line_bytes = line_feed - 1;
+                self.request_line_bytes = line_feed - 1;
             }
             self.lines += 1;
         }
-        self.scanned = bytes.len();
-        self.check_bounds(limits)?;
+        self.scanned_bytes = bytes.len();
+        self.check_limits(limits)?;
         Ok(None)
     }
 
-    fn check_bounds(&self, limits: &Limits) -> Result<(), RequestError> {
-        // A line whose target is within its bound has room to spare for the longest method and the version.
+    fn check_limits(&self, limits: &Limits) -> Result<(), RequestError> {
+        // The longest method, two spaces and the version fit into this, so that a request line
+        // beyond the sum has a target beyond its limit (or no valid method).
         const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
         match self.lines {
-            0 if self.scanned > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => {
-                Err(TARGET_TOO_LONG)
+            0 if self.scanned_bytes > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => {
+                Err(RequestError::TargetTooLong)
             }
-            _ if self.scanned > limits.head_bytes_max => Err(FIELDS_TOO_LARGE),
+            _ if self.scanned_bytes > limits.head_bytes_max => Err(RequestError::HeadTooLarge),
             _ => Ok(()),
         }
     }

@@ -1,9 +1,8 @@
 //! Request methods (RFC 9110 section 9).
 
 use super::request_error::RequestError;
-use super::status::Status;
 
-/// The methods of RFC 9110 section 9 and PATCH. Any other token is a 501.
+/// A method of RFC 9110 section 9, or PATCH. Any other token is refused with 501.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Method {
@@ -30,12 +29,7 @@ impl Method {
             b"OPTIONS" => Method::Options,
             b"TRACE" => Method::Trace,
             b"PATCH" => Method::Patch,
-            _ => {
-                return Err(RequestError::new(
-                    Status::NotImplemented,
-                    "This server does not know the method.",
-                ));
-            }
+            _ => return Err(RequestError::UnknownMethod),
         })
     }
 }

@@ -1,8 +1,9 @@
-//! Bytes → [`Request`].
+//! Parses the head of a request.
 //!
-//! The reading is strict where two programs could otherwise read two things (RFC 9112 section 11.2):
-//! exactly one space between the parts of the request line, CRLF and nothing else at the end of a line,
-//! one Host, one way to tell the length of a body. Every refusal carries its status.
+//! The parser is strict wherever two implementations could read the same bytes differently, which
+//! is what request smuggling exploits (RFC 9112 section 11.2): exactly one space between the parts
+//! of the request line, CRLF as the only line end, exactly one Host, and exactly one way to
+//! determine the length of the body.
 
 use super::characters::is_token;
 use super::framing::Framing;
@@ -11,60 +12,58 @@ use super::headers::{HeaderStorage, Headers};
 use super::host;
 use super::limits::Limits;
 use super::method::Method;
-use super::request_error::{RequestError, TARGET_TOO_LONG};
+use super::request_error::RequestError;
 use super::target::Target;
 use super::version::Version;
 
-/// A request whose head is complete and well-formed. It borrows the bytes it was read from.
+/// A request with a complete and well-formed head. It borrows the bytes it was parsed from.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// A method that this server knows, offered or not.
+    /// A known method, whether or not the site implements it.
     pub method: Method,
-    /// What is asked for.
+    /// The resource that the request is about.
     pub target: Target<'a>,
-    /// 1.0 or 1.1; a later minor version counts as 1.1 (RFC 9110 section 2.5).
+    /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// The field lines.
+    /// The header fields.
     pub headers: Headers<'a>,
-    /// Whether the peer lets the connection persist after this request (RFC 9112 section 9.3).
+    /// Whether the client allows the connection to persist (RFC 9112 section 9.3).
     pub keep_alive: bool,
-    /// How the end of the request's body is found.
+    /// How the length of the request body is determined.
     pub framing: Framing,
-    /// `Expect: 100-continue`: whether the body will follow is not known (RFC 9110 section 10.1.1).
+    /// `Expect: 100-continue`: the client may or may not send the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
-    /// The head as it came, for the log and for whoever must answer later.
+    /// The bytes of the head, for the access log and for deferred replies.
     pub head: Head<'a>,
 }
 
 impl<'a> Request<'a> {
-    /// Reads the head at the start of `bytes`, where it is known to be complete.
+    /// Parses the head at the start of `bytes`, which must be complete.
     ///
     /// # Errors
-    /// Those of [`HeadScan::head`] and [`Request::parse_head`], and 400 if it is not complete.
+    /// Those of [`HeadScan::head`] and [`Request::parse_head`], and `IncompleteHead`.
     pub fn parse<'h>(
         bytes: &'a [u8],
         storage: &'h mut HeaderStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
-        let head = HeadScan::default()
-            .head(bytes, limits)?
-            .ok_or(RequestError::bad("The head is not complete."))?;
+        let head = HeadScan::default().head(bytes, limits)?.ok_or(RequestError::IncompleteHead)?;
         Request::parse_head(head, storage, limits)
     }
 
-    /// Reads a complete head.
+    /// Parses a complete head.
     ///
     /// # Errors
-    /// 400, 414, 431, 501 or 505: see HTTP's own rules at each step.
+    /// Every [`RequestError`] about the request line, a header or the framing of the body.
     pub fn parse_head<'h>(
         head: Head<'a>,
         storage: &'h mut HeaderStorage<'a>,
         limits: &Limits,
     ) -> Result<Request<'h>, RequestError> {
-        let [method, target, version] = split_line(head.line())?;
-        // The target before the method: a token of any length may be unknown, a long target is too long.
+        let [method, target, version] = split_request_line(head.request_line())?;
+        // The target is checked before the method: an overlong target is a 414 with any method.
         if target.len() > limits.target_bytes_max {
-            return Err(TARGET_TOO_LONG);
+            return Err(RequestError::TargetTooLong);
         }
         let version = Version::parse(version)?;
         let method = Method::parse(method)?;
@@ -87,37 +86,34 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Whether the answer is to have no body, whatever it is.
+    /// Whether the method is HEAD, so that the response has no body.
     pub fn is_head(&self) -> bool {
         self.method == Method::Head
     }
 }
 
-/// Method, target and version, with exactly one space between them (RFC 9112 section 3).
-fn split_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
-    const MALFORMED: RequestError =
-        RequestError::bad("The request line is not a method, a target and a version.");
+/// Splits a request line into method, target and version, separated by exactly one space each (RFC
+/// 9112 section 3).
+fn split_request_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     let is_space = |b: &u8| *b == b' ';
-    let first = line.iter().position(is_space).ok_or(MALFORMED)?;
-    let last = line.iter().rposition(is_space).ok_or(MALFORMED)?;
+    let first = line.iter().position(is_space).ok_or(RequestError::MalformedRequestLine)?;
+    let last = line.iter().rposition(is_space).ok_or(RequestError::MalformedRequestLine)?;
     if first == last {
-        return Err(MALFORMED);
+        return Err(RequestError::MalformedRequestLine);
     }
     let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
     if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
-        return Err(RequestError::bad("The method is not a token."));
+        return Err(RequestError::InvalidMethod);
     }
-    // A space in here is a doubled one, or one that the client forgot to encode.
+    // A space in the target is either a doubled separator or one that the client failed to encode.
     if target.is_empty() || target.iter().any(|b| *b <= b' ' || *b == 0x7f || *b == b'#') {
-        return Err(RequestError::bad(
-            "The request target has a character that must be percent-encoded.",
-        ));
+        return Err(RequestError::InvalidTarget);
     }
     Ok([method, target, version])
 }
 
-/// Exactly one Host in HTTP/1.1, at most one in 1.0, and valid beside an absolute-form target too, whose
-/// authority wins (RFC 9112 sections 3.2 and 3.2.2).
+/// HTTP/1.1 requires exactly one Host, HTTP/1.0 allows at most one. Host must be valid even if an
+/// absolute-form target overrides it (RFC 9112 sections 3.2 and 3.2.2).
 fn check_host(
     headers: &Headers<'_>,
     authority: Option<&[u8]>,
@@ -126,15 +122,15 @@ fn check_host(
     let mut hosts = headers.values("host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host::is_valid(host) => {}
-        (Some(_), None) => return Err(RequestError::bad("The Host field is not a host.")),
-        (Some(_), Some(_)) => return Err(RequestError::bad("There is more than one Host field.")),
+        (Some(_), None) => return Err(RequestError::InvalidHost),
+        (Some(_), Some(_)) => return Err(RequestError::MultipleHosts),
         (None, _) if version == Version::Http10 => {}
-        (None, _) => return Err(RequestError::bad("There is no Host field.")),
+        (None, _) => return Err(RequestError::MissingHost),
     }
     match authority {
-        // An http address without a host is none, with or without a port (RFC 9110 section 4.2.1).
+        // An http URL must have a non-empty host (RFC 9110 section 4.2.1).
         Some(authority) if matches!(authority, [] | [b':', ..]) || !host::is_valid(authority) => {
-            Err(RequestError::bad("The request target does not name a host."))
+            Err(RequestError::InvalidAuthority)
         }
         _ => Ok(()),
     }

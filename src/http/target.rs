@@ -3,25 +3,24 @@
 use super::method::Method;
 use super::request_error::RequestError;
 
-/// The request target of RFC 9112 section 3.2.
+/// A request target in one of the four forms of RFC 9112 section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// Origin-form, or absolute-form without its scheme and authority. The path is still encoded and
-    /// starts with a slash; the query is what follows the first `?`.
+    /// The path and query of a target in origin-form or absolute-form.
     Path {
-        /// Still percent-encoded.
+        /// Percent-encoded; starts with a slash.
         path: &'a [u8],
-        /// None where there is no `?`.
+        /// Everything after the first `?`, or None if there is no `?`.
         query: Option<&'a [u8]>,
     },
-    /// `*`, with OPTIONS only: the server itself.
+    /// Asterisk-form, `*`: the server itself. Valid only with OPTIONS.
     Server,
-    /// `host:port`, with CONNECT only.
+    /// Authority-form, `host:port`. Valid only with CONNECT.
     Authority,
 }
 
 impl<'a> Target<'a> {
-    /// The target, and the authority if it is in absolute-form.
+    /// Parses `target`; returns also the authority if the target is in absolute-form.
     pub(super) fn parse(
         target: &'a [u8],
         method: Method,
@@ -31,22 +30,23 @@ impl<'a> Target<'a> {
             [b'/', ..] => (target, None),
             b"*" if method == Method::Options => return Ok((Target::Server, None)),
             _ => {
-                let after_scheme = ["http://", "https://"].iter().find_map(|scheme| {
-                    let (start, rest) = target.split_at_checked(scheme.len())?;
-                    start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
-                });
-                let rest = after_scheme.ok_or(RequestError::bad(
-                    "The request target is neither a path nor an http address.",
-                ))?;
+                let rest = after_scheme(target).ok_or(RequestError::UnknownTargetForm)?;
                 let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
                 (&rest[end..], Some(&rest[..end]))
             }
         };
         let (path, query) = match path_and_query.iter().position(|b| *b == b'?') {
-            Some(mark) => (&path_and_query[..mark], Some(&path_and_query[mark + 1..])),
+            Some(at) => (&path_and_query[..at], Some(&path_and_query[at + 1..])),
             None => (path_and_query, None),
         };
         let path = if path.is_empty() { b"/" } else { path };
         Ok((Target::Path { path, query }, authority))
     }
+}
+
+fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    })
 }

@@ -1,9 +1,8 @@
 //! The HTTP version of a request (RFC 9110 section 2.5).
 
 use super::request_error::RequestError;
-use super::status::Status;
 
-/// The versions that are spoken.
+/// A supported version. A minor version above 1 is treated as 1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Version {
@@ -21,9 +20,9 @@ impl Version {
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
-                Err(RequestError::new(Status::VersionNotSupported, "This server speaks HTTP/1.1."))
+                Err(RequestError::UnsupportedVersion)
             }
-            _ => Err(RequestError::bad("The request line does not end in an HTTP version.")),
+            _ => Err(RequestError::InvalidVersion),
         }
     }
 }

@@ -87,7 +87,7 @@ impl OffloadedSite {
                 Reply::Deferred(work) => work(),
             },
             // It was read once before, so this does not happen.
-            Err(error) => error_response(error.status, error.reason),
+            Err(error) => error_response(error.status(), error.message()),
         };
         let mut idle_sites = self.idle_sites.lock().unwrap_or_else(PoisonError::into_inner);
         if idle_sites.len() < IDLE_SITES_MAX {

@@ -1,6 +1,6 @@
 //! How a connection ends: who wanted it, what is answered before, and what isn't any more.
 
-use miniweb::http::{CloseReason, Closing, Limits, Status, Step};
+use miniweb::http::{CloseReason, Closing, Limits, RequestError, Step};
 
 use super::peer::{Peer, Received, get};
 
@@ -86,7 +86,7 @@ fn what_is_no_request_ends_the_connection_in_order() {
     }
     assert_eq!(peer.connection.step(), Step::HalfClose, "so that no reset takes the answer away");
     assert_eq!(persistence(&peer.answers()), [None, Some("close")]);
-    assert_eq!(peer.finish().reason, CloseReason::Refused(Status::BadRequest));
+    assert_eq!(peer.finish().reason, CloseReason::Refused(RequestError::InvalidHeaderName));
     assert_eq!(peer.site.answered, 1);
 }
 

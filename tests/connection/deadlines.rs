@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use miniweb::http::{CloseReason, Closing, Limits, Status, Step};
+use miniweb::http::{CloseReason, Closing, Limits, RequestError, Step};
 
 use super::peer::{Peer, get};
 
@@ -68,7 +68,7 @@ fn a_head_has_its_time_from_its_first_byte_and_no_byte_postpones_it() {
     assert_eq!((answer.status, answer.connection.as_deref()), (408, Some("close")));
     peer.give(" HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(peer.site.answered, 0);
-    assert_eq!(peer.finish().reason, CloseReason::Refused(Status::RequestTimeout));
+    assert_eq!(peer.finish().reason, CloseReason::Refused(RequestError::HeadTimeout));
 }
 
 #[test]
@@ -208,7 +208,10 @@ fn a_closed_sending_side_waits_for_the_peer_and_no_longer_than_that() {
     peer.give("more nonsense");
     assert_eq!(peer.patience(), Some(SECOND), "a byte postpones nothing");
     peer.be_late();
-    assert_eq!(peer.connection.step(), close(CloseReason::Refused(Status::BadRequest)));
+    assert_eq!(
+        peer.connection.step(),
+        close(CloseReason::Refused(RequestError::MalformedRequestLine))
+    );
 }
 
 #[test]
@@ -219,7 +222,10 @@ fn a_peer_that_sends_on_and_on_is_not_lingered_for() {
     peer.give([b'x'; 1000]);
     assert_eq!(peer.connection.step(), Step::Receive);
     peer.give("x");
-    assert_eq!(peer.connection.step(), close(CloseReason::Refused(Status::BadRequest)));
+    assert_eq!(
+        peer.connection.step(),
+        close(CloseReason::Refused(RequestError::MalformedRequestLine))
+    );
 }
 
 /// While an answer waits to be sent nothing is read (law 2 of the connection): that time is not the peer's.

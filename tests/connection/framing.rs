@@ -1,6 +1,6 @@
 //! However the input is cut, and whatever follows it: the same bytes come back.
 
-use miniweb::http::{CloseReason, Limits};
+use miniweb::http::{CloseReason, Limits, RequestError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -90,37 +90,37 @@ const CASES: &[Case] = &[
         "a bare line feed",
         b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\nHost: a\r\n\r\n",
         &[200, 400],
-        CloseReason::Refused(miniweb::http::Status::BadRequest),
+        CloseReason::Refused(RequestError::BareLineFeed),
     ),
     (
         "no host",
         b"GET /small HTTP/1.1\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[400],
-        CloseReason::Refused(miniweb::http::Status::BadRequest),
+        CloseReason::Refused(RequestError::MissingHost),
     ),
     (
         "an unknown method, after HEAD",
         b"HEAD /small HTTP/1.1\r\nHost: a\r\n\r\nBREW / HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 501],
-        CloseReason::Refused(miniweb::http::Status::NotImplemented),
+        CloseReason::Refused(RequestError::UnknownMethod),
     ),
     (
         "malformed chunks: the answer is out already",
         b"GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n3\r\nabcd\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
         &[200],
-        CloseReason::Refused(miniweb::http::Status::BadRequest),
+        CloseReason::Refused(RequestError::MalformedChunk),
     ),
     (
         "two ways to tell a body's length",
         b"GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
         &[400],
-        CloseReason::Refused(miniweb::http::Status::BadRequest),
+        CloseReason::Refused(RequestError::AmbiguousFraming),
     ),
     (
         "a body that is announced to be too long",
         b"GET / HTTP/1.1\r\nContent-Length: 65537\r\nHost: a\r\n\r\nxxxxxxxxxxxxxxxxx",
         &[413],
-        CloseReason::Refused(miniweb::http::Status::ContentTooLarge),
+        CloseReason::Refused(RequestError::BodyTooLarge),
     ),
 ];
 

@@ -4,12 +4,19 @@ use miniweb::http::{
     Framing, HeadScan, HeaderStorage, Limits, Method, Request, RequestError, Target, Version,
 };
 
-use super::grammar::{self, Head};
+use super::grammar::{self, Head, Stop};
 
 /// Small, so that a short input can pass them.
 fn limits() -> Limits {
     Limits { target_bytes_max: 100, head_bytes_max: 1000, ..Limits::default() }
 }
+
+/// The maximum number of header lines that the parser accepts.
+const HEADERS_MAX: usize = 100;
+
+/// The methods that the parser knows.
+const METHODS: [&[u8]; 9] =
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 
 /// The fields whose values decide something somewhere in this program, and one that does not.
 const NAMES: [&str; 16] = [
@@ -43,7 +50,18 @@ pub fn check(input: &[u8]) {
     let head = match scanned {
         Ok(Some(length)) => &input[..length],
         Ok(None) => return,
-        Err(error) => return check_error(error),
+        Err(error) => {
+            assert!(
+                matches!(
+                    error,
+                    RequestError::BareLineFeed
+                        | RequestError::TargetTooLong
+                        | RequestError::HeadTooLarge
+                ),
+                "{error:?}"
+            );
+            return;
+        }
     };
     let empty_line = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     assert_eq!(
@@ -62,7 +80,7 @@ pub fn check(input: &[u8]) {
             check_same(&request, &strict);
             check_httparse(head, &strict);
         }
-        Err(error) => check_error(error),
+        Err(error) => check_refusal(error, head),
     }
 }
 
@@ -81,13 +99,60 @@ fn scanned_byte_by_byte(input: &[u8], limits: &Limits) -> Result<Option<usize>, 
     Ok(None)
 }
 
-fn check_error(error: RequestError) {
-    assert!(matches!(error.status.code(), 400 | 414 | 431 | 501 | 505), "{error:?}");
-    assert!(!error.reason.is_empty());
+/// The fault that the parser reports must be one that the strict reading finds, too, or a limit or
+/// a feature that this server does not support.
+fn check_refusal(error: RequestError, head: &[u8]) {
+    let strict = grammar::head(head);
+    let framing = strict.as_ref().map_err(|stop| *stop).and_then(grammar::framing);
+    let is_malformed = matches!(framing, Err(Stop::Malformed(_)));
+    let target_bytes = strict.as_ref().map_or(0, |strict| strict.target.len());
+    let header_count = strict.as_ref().map_or(0, |strict| strict.headers.len());
+    let is_explained = match error {
+        RequestError::TargetTooLong => is_malformed || target_bytes > limits().target_bytes_max,
+        RequestError::TooManyHeaders => is_malformed || header_count > HEADERS_MAX,
+        RequestError::UnknownMethod => {
+            is_malformed || strict.is_ok_and(|strict| !METHODS.contains(&strict.method))
+        }
+        // The grammar puts no bound on the digits of a port.
+        RequestError::InvalidHost | RequestError::InvalidAuthority => {
+            is_malformed || head.windows(7).any(is_long_port)
+        }
+        RequestError::BareLineFeed
+        | RequestError::IncompleteHead
+        | RequestError::HeadTooLarge
+        | RequestError::MalformedChunk
+        | RequestError::BodyTooLarge
+        | RequestError::HeadTimeout => false,
+        RequestError::MalformedRequestLine
+        | RequestError::InvalidMethod
+        | RequestError::InvalidTarget
+        | RequestError::UnknownTargetForm
+        | RequestError::InvalidVersion
+        | RequestError::UnsupportedVersion
+        | RequestError::InvalidHeaderName
+        | RequestError::InvalidHeaderValue
+        | RequestError::MalformedHeader
+        | RequestError::MissingHost
+        | RequestError::MultipleHosts
+        | RequestError::InvalidContentLength
+        | RequestError::ConflictingContentLengths
+        | RequestError::AmbiguousFraming
+        | RequestError::TransferEncodingInHttp10
+        | RequestError::UnsupportedTransferCoding
+        | RequestError::ChunkedNotFinal => is_malformed,
+    };
+    assert!(is_explained, "{error:?}, but the strict reading finds {framing:?}");
+    assert!(matches!(error.status().code(), 400 | 414 | 431 | 501 | 505), "{error:?}");
+    assert!(error.message().ends_with('.'), "{error:?}");
+}
+
+/// Whether `bytes` is a colon and six digits.
+fn is_long_port(bytes: &[u8]) -> bool {
+    bytes.starts_with(b":") && bytes[1..].iter().all(u8::is_ascii_digit)
 }
 
 fn check_same(request: &Request<'_>, strict: &Head<'_>) {
-    assert_eq!(request.head.line(), strict.line);
+    assert_eq!(request.head.request_line(), strict.line);
     assert_eq!(method_name(request.method), strict.method);
     assert_eq!(request.is_head(), strict.method == b"HEAD");
     assert_eq!(request.version == Version::Http10, strict.minor_version == 0);

@@ -61,7 +61,8 @@ impl Respond for PaperSite {
 
     fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<PaperFile> {
         let n = self.asked.len();
-        self.asked.push(Asked { line: request.head.line().to_vec(), is_head: request.is_head() });
+        self.asked
+            .push(Asked { line: request.head.request_line().to_vec(), is_head: request.is_head() });
         let path = match request.target {
             Target::Path { path, .. } => path,
             Target::Server | Target::Authority => b"*",
