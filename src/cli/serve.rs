@@ -42,7 +42,7 @@ pub(super) struct CommonOptions {
     /// seconds for the head of a request, from its first byte; then 408 (default 10)
     #[argh(
         option,
-        default = "Limits::default().header_timeout",
+        default = "Limits::default().head_timeout",
         from_str_fn(seconds),
         arg_name = "seconds"
     )]
@@ -184,7 +184,9 @@ pub(super) fn settings(
         handicap: options.handicap,
     };
     let limits = Limits {
-        header_timeout: options.header_timeout,
+        first_request_timeout: options.header_timeout,
+        head_timeout: options.header_timeout,
+        body_timeout: options.header_timeout,
         idle_timeout: options.idle_timeout,
         write_timeout: options.write_timeout,
         ..Limits::default()

@@ -1,59 +1,83 @@
-//! How and why a connection ends.
+//! How and why a connection closes.
 
 use std::fmt;
 
 use super::request_error::RequestError;
 
-/// How and why a connection ends.
+/// How and why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing {
-    /// Why.
+    /// Why it closes.
     pub reason: CloseReason,
-    /// Drop what the kernel still holds, too: the peer is not reading it.
+    /// Whether to send RST and discard what is left in the kernel's send buffer, because the client
+    /// is not reading it.
     pub reset: bool,
 }
 
-/// Why a connection ends.
+/// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer closed its side.
+    /// The client closed its sending side.
     PeerClosed,
-    /// A request said `Connection: close`, or was HTTP/1.0 without keep-alive.
-    Asked,
-    /// No request came in time.
-    Idle,
-    /// A request was answered with this status and the connection can't go on.
+    /// A request said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
+    ClientRequested,
+    /// No request arrived within the idle timeout.
+    IdleTimeout,
+    /// A request was malformed, too large, too late or unsupported.
     Refused(RequestError),
-    /// The request's body was not worth reading past.
+    /// The request body was not read, so the start of the next request is unknown.
     BodyUnread,
-    /// The connection has had its number of requests.
+    /// The connection has had the maximum number of requests.
     RequestsMax,
-    /// The server is stopping.
+    /// The server is shutting down.
     Stopping,
-    /// All places were taken, and this one was idle.
+    /// The connection was idle, and the server was at its connection limit.
     Evicted,
-    /// The peer took nothing for too long, or too little.
+    /// The client read nothing for too long, or too slowly.
     WriteStalled,
-    /// A file became shorter while it was being sent: what was promised can't be kept.
+    /// A file shrank while it was being sent, so the announced length cannot be delivered.
     FileTruncated,
-    /// The socket or the file failed.
+    /// The socket or a file failed.
     Failed,
 }
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::PeerClosed => f.write_str("the peer closed"),
-            CloseReason::Asked => f.write_str("the request asked for it"),
-            CloseReason::Idle => f.write_str("no request came in time"),
-            CloseReason::Refused(error) => write!(f, "answered {}", error.status().code()),
-            CloseReason::BodyUnread => f.write_str("the request's body was not read"),
-            CloseReason::RequestsMax => f.write_str("it has had its number of requests"),
-            CloseReason::Evicted => f.write_str("its place was needed"),
-            CloseReason::Stopping => f.write_str("the server is stopping"),
-            CloseReason::WriteStalled => f.write_str("the peer reads too little"),
-            CloseReason::FileTruncated => f.write_str("the file became shorter"),
-            CloseReason::Failed => f.write_str("an error"),
+            CloseReason::PeerClosed => f.write_str("the client closed its side"),
+            CloseReason::ClientRequested => f.write_str("the client requested it"),
+            CloseReason::IdleTimeout => f.write_str("no request arrived in time"),
+            CloseReason::Refused(error) => {
+                write!(f, "the request was refused with status {}", error.status().code())
+            }
+            CloseReason::BodyUnread => f.write_str("the request body was not read"),
+            CloseReason::RequestsMax => f.write_str("the request limit was reached"),
+            CloseReason::Stopping => f.write_str("the server is shutting down"),
+            CloseReason::Evicted => f.write_str("the connection limit was reached"),
+            CloseReason::WriteStalled => f.write_str("the client reads too slowly"),
+            CloseReason::FileTruncated => f.write_str("the file shrank while it was sent"),
+            CloseReason::Failed => f.write_str("an I/O error"),
         }
+    }
+}
+
+/// Whether to wait for the client to close before the socket is closed.
+///
+/// Closing a socket with unread input sends RST, which can destroy response data that the client
+/// has not read yet (RFC 9112 section 9.6).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LingeringClose {
+    /// The client may still be sending.
+    Always,
+    /// The client announced that it will send nothing more; linger only if it sent something anyway.
+    IfInputPending,
+    /// No unread input can exist.
+    Never,
+}
+
+impl LingeringClose {
+    /// The decision after `input` has arrived behind the last request.
+    pub(super) fn after_input(self, input: &[u8]) -> LingeringClose {
+        if input.is_empty() { self } else { LingeringClose::Always }
     }
 }

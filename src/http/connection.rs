@@ -1,28 +1,38 @@
 //! The state machine of one connection, without its socket.
 //!
 //! ```text
-//!                   ┌────────────────── the queue has drained ──── Held
-//!                   v                                               ^
-//!   accept ──> Idle ──first byte──> Head ──complete──> answered ────┤ the queue is full
-//!               ^  │                 │                  │  │  │     │
-//!               │  │ silent too      │ malformed,       │  │  └─────┴─> Idle   keep-alive
-//!               │  │ long, or FIN    │ too large, late  │  └──> Body ──passed──> Idle
-//!               │  v                 v                  v         │ malformed, too long
-//!               │  Closed         Closing <───── last answer <────┘
-//!               │                    │ everything queued is sent
-//!               │                    ├── the peer may be sending still ──> Lingering ──FIN or late──> Closed
-//!               └── (never)          └── it said it would not, and is not ────────────────────────────> Closed
+//! accept ──> Idle ──first byte──> Head ──complete, response queued──┬── keep-alive ────────> Idle
+//!                                                                   ├── a body follows ────> Body
+//!                                                                   ├── last response ─────> Closing
+//!                                                                   └── reply is deferred ─> AwaitingReply
+//!
+//! Idle ───────────queue is full────────────> Paused ──everything sent──> Idle or Head
+//! Idle ───────────timeout or eviction──────> Closed
+//! Head ───────────malformed or timeout─────> Closing, with a 4xx or 5xx response queued
+//! AwaitingReply ──reply queued─────────────> Paused, or Closing after the last response
+//! Body ───────────end of the body──────────> Idle, or Closing after the last response
+//! Body ───────────malformed or timeout─────> Closing
+//! Closing ────────everything sent──────────> Lingering, if the client may still be sending
+//!                                      └───> Closed, otherwise
+//! Lingering ──────FIN, timeout or limit────> Closed
+//! any of these ───FIN──────────────────────> Closing, which sends the rest and does not linger
+//! any of these ───write timeout or failure─> Closed
 //! ```
 //!
-//! What lives here: what the bytes of a peer mean, in which order answers leave, when a connection ends and why.
-//! What does not: reading and writing (`server/drive.rs`), the answer itself ([`Respond`]).
+//! This module decides what the received bytes mean, in which order responses leave, and when and
+//! why the connection closes. I/O is done by `server/drive.rs`, and responses come from a
+//! [`Respond`].
 //!
-//! Laws:
-//! 1. Answers leave in the order of their requests; after a `close` nothing more is answered.
-//! 2. Nothing is read while anything waits to be sent: a peer that does not read is not read from.
-//! 3. An idle connection owns no buffer. Only an incomplete head, requests that a full queue holds up, and
-//!    an unsent remainder are copied into it.
-//! 4. A deadline is a moment, fixed when the state is entered, so that a byte now and then postpones nothing.
+//! Invariants:
+//! 1. Responses leave in the order of their requests. After a response with `Connection: close`,
+//!    no further request is processed.
+//! 2. [`Connection::step`] asks for input only when all output has been sent. A client that does
+//!    not read its responses is not read from.
+//! 3. An idle connection owns no buffer. The connection keeps a copy of only three things: an
+//!    incomplete head (or a CR that may begin an empty line), input behind a full queue or a
+//!    deferred reply, and an unsent remainder of the output.
+//! 4. A deadline is an absolute moment, fixed on entry to a state. Receiving bytes does not extend
+//!    it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,114 +40,79 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::body::BodyDrain;
-use super::closing::{CloseReason, Closing};
-use super::date::Now;
+use super::closing::{CloseReason, Closing, LingeringClose};
 use super::deferred::{CompletedReply, DeferredReply, Reply};
 use super::error_page::error_response;
 use super::exchange::Exchange;
-use super::framing::Framing;
 use super::head::{Head, HeadScan};
 use super::headers::HeaderStorage;
 use super::limits::Limits;
 use super::moment::Moment;
+use super::now::Now;
 use super::output::Output;
 use super::request::Request;
 use super::request_error::RequestError;
+use super::respond::Respond;
+use super::response::{Body, Persistence, Response};
+use super::response_plan::ResponsePlan;
+use super::step::Step;
+use super::write_progress::WriteProgress;
 
-use super::response::{Persistence, Response};
-use super::status::Status;
-use super::version::Version;
-
-/// What answers the requests of a connection.
-pub trait Respond {
-    /// An open file.
-    type File;
-
-    /// The answer to a well-formed request.
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<Self::File>;
-}
-
-/// One connection. Ask [`Connection::step`] what to do, do it, and report what came of it.
+/// One connection. The driver calls [`Connection::step`], performs the step, and reports its result.
 #[derive(Debug)]
 pub struct Connection<F> {
     limits: Arc<Limits>,
     state: State,
-    /// Bytes that were received and not yet understood; empty in every state but Idle, Head and Held.
+    /// Bytes received and not yet processed. Empty in Body, Lingering and Closed.
     input: Vec<u8>,
     output: Output<F>,
-    writing: Writing,
+    /// Present while there is unsent output.
+    write_progress: Option<WriteProgress>,
     requests_left: u32,
-    /// Whether it has had an answer.
-    is_served: bool,
-    /// Why the connection ends when none is left.
-    last_because: CloseReason,
+    /// Why the connection closes once `requests_left` is zero.
+    exhausted_reason: CloseReason,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum State {
-    Idle { until: Moment },
-    Head { until: Moment, scan: HeadScan },
-    Held,
-    Answering { after: After },
-    Body { until: Moment, skip: BodyDrain },
-    Closing { reason: CloseReason, linger: LingeringClose },
-    Lingering { reason: CloseReason, until: Moment, dropped_bytes: u64 },
-    Closed { reason: CloseReason },
+    Idle {
+        idle: IdleState,
+        until: Moment,
+    },
+    Head {
+        until: Moment,
+        scan: HeadScan,
+    },
+    /// Parsing is paused until all output has been sent. Then `input`, which may contain further
+    /// requests, is parsed again.
+    Paused,
+    AwaitingReply {
+        plan: ResponsePlan,
+    },
+    Body {
+        until: Moment,
+        drain: BodyDrain,
+    },
+    Closing {
+        reason: CloseReason,
+        linger: LingeringClose,
+    },
+    Lingering {
+        reason: CloseReason,
+        until: Moment,
+        dropped_bytes: u64,
+    },
+    Closed {
+        reason: CloseReason,
+    },
 }
 
-/// What is decided about an answer before it is there.
-#[derive(Clone, Copy, Debug)]
-struct After {
-    is_head: bool,
-    persistence: Persistence,
-    close: Option<CloseReason>,
-    linger: LingeringClose,
-}
-
-/// Whether the peer is given time to read before the close. Bytes that nobody has read make a reset of it, which takes away
-/// what the peer has not read yet (RFC 9112 section 9.6).
-#[derive(Clone, Copy, Debug)]
-enum LingeringClose {
-    /// It may be sending still.
-    Always,
-    /// It said that it would send no more.
-    IfInputPending,
-    /// It is known that nothing has come.
-    Never,
-}
-
-/// How the sending goes.
-#[derive(Clone, Copy, Debug)]
-enum Writing {
-    Nothing,
-    Since { start: Moment, progress: Moment, sent_bytes: u64 },
-}
-
-/// What the connection needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Give [`Connection::output`] to the socket, then call [`Connection::sent`].
-    Send,
-    /// The queue has drained: call [`Connection::receive`] with no bytes.
-    Resume,
-    /// Wait for [`Connection::complete`].
-    Wait,
-    /// Read the socket, then call [`Connection::receive`] or [`Connection::end_of_input`].
-    Receive,
-    /// Read what has come by now, then call [`Connection::receive`], or [`Connection::end_of_input`] if that was nothing.
-    Look,
-    /// Close the sending side, then call [`Connection::half_closed`].
-    HalfClose,
-    /// Close the socket.
-    Close(Closing),
-}
-
-/// How a connection is idle.
+/// An idle connection: no request has begun, and no response is unsent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdleState {
-    /// Whether it has had an answer: then it is kept out of courtesy only.
+    /// Whether a request has been processed before, so that this is a keep-alive connection.
     pub is_served: bool,
-    /// Since when.
+    /// When it became idle.
     pub since: Moment,
 }
 
@@ -145,13 +120,15 @@ impl<F> Connection<F> {
     /// A connection that was just accepted.
     pub fn new(limits: Arc<Limits>, now: &Now) -> Connection<F> {
         Connection {
-            state: State::Idle { until: now.moment + limits.header_timeout },
+            state: State::Idle {
+                idle: IdleState { is_served: false, since: now.moment },
+                until: now.moment + limits.first_request_timeout,
+            },
             input: Vec::new(),
             output: Output::default(),
-            writing: Writing::Nothing,
+            write_progress: None,
             requests_left: limits.requests_max,
-            is_served: false,
-            last_because: CloseReason::RequestsMax,
+            exhausted_reason: CloseReason::RequestsMax,
             limits,
         }
     }
@@ -163,10 +140,10 @@ impl<F> Connection<F> {
                 Step::Close(Closing { reason, reset: reason == CloseReason::WriteStalled })
             }
             _ if !self.output.is_empty() => Step::Send,
-            State::Held => Step::Resume,
-            State::Answering { .. } => Step::Wait,
+            State::Paused => Step::Resume,
+            State::AwaitingReply { .. } => Step::Wait,
             State::Closing { linger: LingeringClose::Always, .. } => Step::HalfClose,
-            State::Closing { linger: LingeringClose::IfInputPending, .. } => Step::Look,
+            State::Closing { linger: LingeringClose::IfInputPending, .. } => Step::CheckInput,
             State::Closing { reason, linger: LingeringClose::Never } => {
                 Step::Close(Closing { reason, reset: false })
             }
@@ -177,8 +154,8 @@ impl<F> Connection<F> {
         }
     }
 
-    /// Understands what came from the peer and queues the answers. What it returns is to be done, here or elsewhere, and
-    /// brought to [`Connection::complete`].
+    /// Processes input and queues the responses. A returned [`DeferredReply`] must be finished,
+    /// here or on another thread, and passed to [`Connection::complete`].
     pub fn receive<R: Respond<File = F>>(
         &mut self,
         bytes: &[u8],
@@ -190,31 +167,33 @@ impl<F> Connection<F> {
             self.input.extend_from_slice(&bytes[used..]);
             return deferred;
         }
-        let mut held = std::mem::take(&mut self.input);
-        held.extend_from_slice(bytes);
-        let (used, deferred) = self.process_input(&held, now, site);
-        if used < held.len() {
-            held.drain(..used);
-            self.input = held;
+        let mut input = std::mem::take(&mut self.input);
+        input.extend_from_slice(bytes);
+        let (used, deferred) = self.process_input(&input, now, site);
+        if used < input.len() {
+            input.drain(..used);
+            self.input = input;
         }
         deferred
     }
 
-    /// The answer that [`Connection::receive`] deferred.
-    pub fn complete(&mut self, finished: CompletedReply<F>, now: &Now) {
-        if let State::Answering { after } = self.state {
-            self.queue(finished.response, after.is_head, after.persistence, finished.exchange, now);
-            // More requests may have come with this one: they are looked at when its answer is sent.
-            self.state = match after.close {
-                Some(reason) => {
-                    State::Closing { reason, linger: after.linger.or_after(&self.input) }
-                }
-                None => State::Held,
-            };
-        }
+    /// Queues the response that [`Connection::receive`] deferred. If the connection has failed in
+    /// the meantime, the response is dropped.
+    pub fn complete(&mut self, completed: CompletedReply<F>, now: &Now) {
+        let State::AwaitingReply { plan } = self.state else { return };
+        let CompletedReply { response, exchange } = completed;
+        self.queue_response(response, plan.is_head, plan.persistence, exchange, now);
+        self.state = match plan.close {
+            Some((reason, linger)) => {
+                State::Closing { reason, linger: linger.after_input(&self.input) }
+            }
+            // Further requests may have arrived behind this one.
+            None => State::Paused,
+        };
     }
 
-    /// The peer sends no more. What it asked for before that is still answered.
+    /// Records that the client sends no more. Call this only when [`Connection::step`] asks for
+    /// input; then every complete request has been processed.
     pub fn end_of_input(&mut self) {
         self.state = match self.state {
             State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
@@ -223,139 +202,138 @@ impl<F> Connection<F> {
             }
             State::Idle { .. }
             | State::Head { .. }
-            | State::Held
-            | State::Answering { .. }
+            | State::Paused
+            | State::AwaitingReply { .. }
             | State::Body { .. } => {
                 State::Closing { reason: CloseReason::PeerClosed, linger: LingeringClose::Never }
             }
         };
     }
 
-    /// The next bytes of the file that [`Connection::output`] names next, from somebody who has read them.
+    /// Replaces the next bytes of the first queued file with `bytes`, read from it by the caller.
     pub fn fill(&mut self, bytes: Bytes) {
         self.output.fill(bytes);
     }
 
-    /// What waits to be sent.
+    /// The unsent output.
     pub fn output(&self) -> &Output<F> {
         &self.output
     }
 
-    /// The socket took `bytes` of the output; `ended` is given the exchanges that this completes.
-    pub fn sent(&mut self, bytes: u64, now: &Now, ended: impl FnMut(Exchange)) {
-        self.output.advance(bytes, ended);
-        match (&mut self.writing, &mut self.state) {
-            (writing, state) if self.output.is_empty() => {
-                *writing = Writing::Nothing;
-                // Meanwhile nothing was read (law 2): the peer's time begins now.
-                match state {
-                    State::Idle { until } => *until = now.moment + self.limits.idle_timeout,
-                    State::Head { until, .. } | State::Body { until, .. } => {
-                        *until = now.moment + self.limits.header_timeout
-                    }
-                    _ => {}
-                }
-            }
-            (Writing::Since { progress, sent_bytes, .. }, _) if bytes > 0 => {
-                *progress = now.moment;
-                *sent_bytes += bytes;
-            }
-            _ => {}
+    /// Records that the socket accepted `bytes` of the output. Passes every exchange that this
+    /// completes to `on_end`.
+    pub fn sent(&mut self, bytes: u64, now: &Now, on_end: impl FnMut(Exchange)) {
+        self.output.advance(bytes, on_end);
+        if self.output.is_empty() {
+            self.write_progress = None;
+            self.restart_read_timeout(now.moment);
+        } else if let Some(progress) = &mut self.write_progress {
+            progress.advance(bytes, now.moment);
         }
     }
 
-    /// The sending side was closed: the peer is given a moment to read what it was sent, lest a reset
-    /// takes it away (RFC 9112 section 9.6).
+    /// Gives the client its full time again: while output was unsent, nothing was read from it
+    /// (invariant 2).
+    fn restart_read_timeout(&mut self, now: Moment) {
+        match &mut self.state {
+            State::Idle { idle, until } => {
+                idle.since = now;
+                *until = now + self.limits.idle_timeout;
+            }
+            State::Head { until, .. } => *until = now + self.limits.head_timeout,
+            State::Body { until, .. } => *until = now + self.limits.body_timeout,
+            State::Paused
+            | State::AwaitingReply { .. }
+            | State::Closing { .. }
+            | State::Lingering { .. }
+            | State::Closed { .. } => {}
+        }
+    }
+
+    /// Records that the sending side is shut down. The client now has `linger_timeout` to read the
+    /// response and to close (RFC 9112 section 9.6).
     pub fn half_closed(&mut self, now: &Now) {
         if let State::Closing { reason, .. } = self.state {
-            self.state = State::Lingering {
-                reason,
-                until: now.moment + self.limits.linger_timeout,
-                dropped_bytes: 0,
-            };
+            let until = now.moment + self.limits.linger_timeout;
+            self.state = State::Lingering { reason, until, dropped_bytes: 0 };
         }
     }
 
-    /// The connection can't go on: the socket failed, or a file did.
+    /// Closes the connection at once, because its socket or a file failed.
     pub fn fail(&mut self, reason: CloseReason) {
         self.state = State::Closed { reason };
     }
 
-    /// The server is stopping: one request more is answered, if it has come already, and says so.
+    /// Begins a graceful shutdown: at most one more request is processed, and its response says
+    /// `Connection: close`.
     ///
-    /// Who has just come and said nothing yet has its first request on the way: it is given a moment.
+    /// The first request of a new connection is probably on its way, so it has a short time to
+    /// arrive.
     pub fn graceful_shutdown(&mut self, now: &Now) {
-        const MOMENT: Duration = Duration::from_secs(1);
-        let is_newcomer = self.is_newcomer();
-        if let (State::Idle { until }, true) = (&mut self.state, is_newcomer) {
-            *until = (*until).min(now.moment + MOMENT);
+        const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+        let is_new = self.awaits_first_request();
+        if let (State::Idle { until, .. }, true) = (&mut self.state, is_new) {
+            *until = (*until).min(now.moment + FIRST_REQUEST_GRACE);
         }
-        self.last_because = CloseReason::Stopping;
+        self.exhausted_reason = CloseReason::Stopping;
         self.requests_left = match self.state {
             State::Body { .. } => 0,
             _ => self.requests_left.min(1),
         };
     }
 
-    /// Whether, and since when, nothing is asked of it or under way.
+    /// Whether, and since when, the connection is idle.
     pub fn idle_state(&self) -> Option<IdleState> {
         match self.state {
-            State::Idle { until } if self.output.is_empty() && self.input.is_empty() => {
-                let is_served = self.is_served;
-                let patience =
-                    if is_served { self.limits.idle_timeout } else { self.limits.header_timeout };
-                Some(IdleState { is_served, since: until - patience })
+            State::Idle { idle, .. } if self.output.is_empty() && self.input.is_empty() => {
+                Some(idle)
             }
             _ => None,
         }
     }
 
-    /// Whether nothing has come of it yet.
-    pub fn is_newcomer(&self) -> bool {
-        self.idle_state().is_some_and(|idle_state| !idle_state.is_served)
+    /// Whether the client has sent nothing since it connected, except perhaps empty lines.
+    pub fn awaits_first_request(&self) -> bool {
+        self.idle_state().is_some_and(|idle| !idle.is_served)
     }
 
-    /// Its place is needed for another. Only an idle connection is ended for that.
+    /// Closes the connection, if it is idle, to make room for another.
     pub fn evict_idle(&mut self) {
         if self.idle_state().is_some() {
             self.state = State::Closed { reason: CloseReason::Evicted };
         }
     }
 
-    /// When [`Connection::handle_timeout`] is to be called if nothing happens before.
+    /// When to call [`Connection::handle_timeout`] unless something happens before.
     pub fn deadline(&self) -> Option<Moment> {
-        if let Writing::Since { start, progress, sent_bytes } = self.writing {
-            // A reader that keeps the least rate is always ahead of this moment; the patience before it
-            // is that of a stall.
-            let owed = Duration::from_secs(sent_bytes / self.limits.write_rate_min.max(1));
-            let too_slow = start + self.limits.write_timeout.max(owed);
-            return Some((progress + self.limits.write_timeout).min(too_slow));
+        if let Some(progress) = &self.write_progress {
+            return Some(progress.deadline(&self.limits));
         }
         match self.state {
-            State::Idle { until }
+            State::Idle { until, .. }
             | State::Head { until, .. }
             | State::Body { until, .. }
             | State::Lingering { until, .. } => Some(until),
-            State::Held
-            | State::Answering { .. }
+            State::Paused
+            | State::AwaitingReply { .. }
             | State::Closing { .. }
             | State::Closed { .. } => None,
         }
     }
 
-    /// The deadline has passed.
+    /// Reacts to a deadline that has passed.
     pub fn handle_timeout(&mut self, now: &Now) {
-        if let Writing::Since { .. } = self.writing {
+        if self.write_progress.is_some() {
             self.state = State::Closed { reason: CloseReason::WriteStalled };
             return;
         }
         match self.state {
-            State::Idle { .. } => self.state = State::Closed { reason: CloseReason::Idle },
+            State::Idle { .. } => self.state = State::Closed { reason: CloseReason::IdleTimeout },
             State::Head { .. } => {
                 let head = std::mem::take(&mut self.input);
                 self.refuse(RequestError::HeadTimeout, &head, now);
             }
-            // Its answer is out: a second one would answer nothing.
+            // The response has been sent, so a 408 would be read as the response to another request.
             State::Body { .. } => {
                 self.state = State::Closing {
                     reason: CloseReason::BodyUnread,
@@ -363,30 +341,31 @@ impl<F> Connection<F> {
                 }
             }
             State::Lingering { reason, .. } => self.state = State::Closed { reason },
-            State::Held
-            | State::Answering { .. }
+            State::Paused
+            | State::AwaitingReply { .. }
             | State::Closing { .. }
             | State::Closed { .. } => {}
         }
     }
 
-    /// Hands out the exchanges that will not be completed. Called once, when the socket is closed.
-    pub fn abandon(&mut self, ended: impl FnMut(Exchange)) {
-        self.output.abandon(ended);
+    /// Passes the exchanges that will not be completed to `on_end`. Called once, when the socket is
+    /// closed.
+    pub fn abandon(&mut self, on_end: impl FnMut(Exchange)) {
+        self.output.abandon(on_end);
     }
 
-    /// Lends the buffers of `spare` to this connection while it is served.
+    /// Lends the buffers of `spare` to this connection while it is driven.
     pub fn lend_buffers(&mut self, spare: &mut Output<F>) {
         self.output.lend_buffers(spare);
     }
 
-    /// Gives the buffers back; an unsent remainder is copied into the connection.
+    /// Returns the buffers to `spare`; an unsent remainder is copied into the connection.
     pub fn reclaim_buffers(&mut self, spare: &mut Output<F>) {
         self.output.reclaim_buffers(spare);
     }
 
-    /// Reads requests from the start of `bytes` and returns how many bytes are done with, and
-    /// the work on an answer that the rest has to wait for.
+    /// Processes requests from the start of `bytes`. Returns how many bytes are used up, and the
+    /// deferred reply, if any, that the rest has to wait for.
     fn process_input<R: Respond<File = F>>(
         &mut self,
         bytes: &[u8],
@@ -397,51 +376,28 @@ impl<F> Connection<F> {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
-            match self.state {
-                State::Idle { .. } | State::Held
-                    if self.output.is_full(self.limits.queue_bytes_max) =>
-                {
-                    self.state = State::Held;
-                    return (used, None);
-                }
-                State::Idle { .. } | State::Held => match rest {
-                    // RFC 9112 section 2.2: empty lines before a request line are ignored. They are not its first byte.
-                    [b'\r', b'\n', ..] => used += 2,
-                    [] | [b'\r'] => {
-                        if let State::Held = self.state {
-                            self.state =
-                                State::Idle { until: now.moment + self.limits.idle_timeout };
-                        }
-                        return (used, None);
-                    }
-                    _ => {
-                        self.state = State::Head {
-                            until: now.moment + self.limits.header_timeout,
-                            scan: HeadScan::default(),
-                        }
-                    }
+            match &mut self.state {
+                State::Idle { .. } | State::Paused => match self.begin_request(rest, now) {
+                    Some(skipped) => used += skipped,
+                    None => return (used, None),
                 },
-                State::Head { until, mut scan } => match scan.head(rest, &self.limits) {
+                State::Head { scan, .. } => match scan.head(rest, &self.limits) {
                     Ok(Some(head)) => {
                         used += head.bytes().len();
-                        if let Some(deferred) = self.answer(head, &mut storage, now, site) {
+                        if let Some(deferred) = self.respond(head, &mut storage, now, site) {
                             return (used, Some(deferred));
                         }
                     }
-                    Ok(None) => {
-                        self.state = State::Head { until, scan };
-                        return (used, None);
-                    }
+                    Ok(None) => return (used, None),
                     Err(error) => self.refuse(error, rest, now),
                 },
-                State::Body { until, mut skip } => match skip.consume(rest) {
+                State::Body { drain, .. } => match drain.consume(rest) {
                     Ok(drained) => {
                         used += drained;
-                        if !skip.is_complete() {
-                            self.state = State::Body { until, skip };
+                        if !drain.is_complete() {
                             return (used, None);
                         }
-                        self.next_request(now);
+                        self.finish_request(now);
                     }
                     Err(error) => {
                         self.state = State::Closing {
@@ -450,33 +406,53 @@ impl<F> Connection<F> {
                         }
                     }
                 },
-                State::Closing { reason, linger } => {
-                    self.state = State::Closing { reason, linger: linger.or_after(rest) };
+                State::AwaitingReply { .. } => return (used, None),
+                State::Closing { linger, .. } => {
+                    *linger = linger.after_input(rest);
                     return (bytes.len(), None);
                 }
-                State::Lingering { reason, until, dropped_bytes } => {
-                    let dropped_bytes = dropped_bytes + rest.len() as u64;
-                    self.state = match dropped_bytes > self.limits.linger_bytes_max {
-                        true => State::Closed { reason },
-                        false => State::Lingering { reason, until, dropped_bytes },
-                    };
+                State::Lingering { reason, dropped_bytes, .. } => {
+                    *dropped_bytes += rest.len() as u64;
+                    if *dropped_bytes > self.limits.linger_bytes_max {
+                        self.state = State::Closed { reason: *reason };
+                    }
                     return (bytes.len(), None);
                 }
-                State::Answering { .. } => return (used, None),
                 State::Closed { .. } => return (bytes.len(), None),
             }
         }
     }
 
-    fn next_request(&mut self, now: &Now) {
-        self.state = match self.requests_left {
-            0 => State::Closing { reason: self.last_because, linger: LingeringClose::Always },
-            _ => State::Idle { until: now.moment + self.limits.idle_timeout },
-        };
+    /// Enters Head at the first byte of a request and returns how many bytes to skip. Returns None
+    /// if no request can begin.
+    #[inline]
+    fn begin_request(&mut self, rest: &[u8], now: &Now) -> Option<usize> {
+        if self.output.is_full(self.limits.queue_bytes_max) {
+            self.state = State::Paused;
+            return None;
+        }
+        match rest {
+            // Empty lines before a request line are ignored (RFC 9112 section 2.2). They do not
+            // start the head timeout.
+            [b'\r', b'\n', ..] => Some(2),
+            [] | [b'\r'] => {
+                if let State::Paused = self.state {
+                    self.enter_idle(now);
+                }
+                None
+            }
+            _ => {
+                self.state = State::Head {
+                    until: now.moment + self.limits.head_timeout,
+                    scan: HeadScan::default(),
+                };
+                Some(0)
+            }
+        }
     }
 
-    /// Answers the request of one complete head, or returns the work that will.
-    fn answer<'a, R: Respond<File = F>>(
+    /// Queues the response to the request with a complete head, or returns the deferred reply.
+    fn respond<'a, R: Respond<File = F>>(
         &mut self,
         head: Head<'a>,
         storage: &mut HeaderStorage<'a>,
@@ -484,79 +460,73 @@ impl<F> Connection<F> {
         site: &mut R,
     ) -> Option<DeferredReply<F>> {
         let parsed = Request::parse_head(head, storage, &self.limits);
-        let (request, body) = match parsed
+        let (request, drain) = match parsed
             .and_then(|r| Ok((BodyDrain::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
-            Ok((body, request)) => (request, body),
+            Ok((drain, request)) => (request, drain),
             Err(error) => {
                 self.refuse(error, head.bytes(), now);
                 return None;
             }
         };
-        let answer = site.respond(&request, now);
+        let reply = site.respond(&request, now);
         self.requests_left -= 1;
-        self.is_served = true;
-        let after = self.after(&request, &answer);
+        let exhausted = (self.requests_left == 0).then_some(self.exhausted_reason);
+        let plan = ResponsePlan::new(&request, &reply, exhausted);
         let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, now));
-        match answer {
+        match reply {
             Reply::Deferred(work) => {
-                self.state = State::Answering { after };
+                self.state = State::AwaitingReply { plan };
                 return Some(DeferredReply { work, exchange });
             }
             Reply::Ready(response) => {
-                self.queue(response, after.is_head, after.persistence, exchange, now)
+                self.queue_response(response, plan.is_head, plan.persistence, exchange, now)
             }
         }
-        match (after.close, body) {
-            (Some(reason), _) => self.state = State::Closing { reason, linger: after.linger },
-            (None, Some(skip)) => {
-                self.state = State::Body { until: now.moment + self.limits.header_timeout, skip }
+        match (plan.close, drain) {
+            (Some((reason, linger)), _) => self.state = State::Closing { reason, linger },
+            (None, Some(drain)) => {
+                self.state = State::Body { until: now.moment + self.limits.body_timeout, drain }
             }
-            (None, None) => self.next_request(now),
+            (None, None) => self.finish_request(now),
         }
         None
     }
 
-    /// Whether and why the connection ends with this answer.
-    fn after(&self, request: &Request<'_>, answer: &Reply<F>) -> After {
-        // A method that is not served is no reason to read what it brought; neither is a body that the peer may
-        // hold back, having seen the final status (RFC 9110 section 10.1.1), or one that would come meanwhile.
-        let has_body = request.framing != Framing::None;
-        let is_unwanted = match answer {
-            Reply::Ready(response) => response.status == Status::MethodNotAllowed,
-            Reply::Deferred(_) => true,
-        };
-        let close = match self.requests_left {
-            _ if !request.keep_alive => Some(CloseReason::Asked),
-            _ if has_body && (request.expects_continue || is_unwanted) => {
-                Some(CloseReason::BodyUnread)
+    /// Leaves a request that has been read to its end.
+    fn finish_request(&mut self, now: &Now) {
+        match self.requests_left {
+            0 => {
+                let reason = self.exhausted_reason;
+                self.state = State::Closing { reason, linger: LingeringClose::Always };
             }
-            0 => Some(self.last_because),
-            _ => None,
-        };
-        let persistence = match (close, request.version) {
-            (Some(_), _) => Persistence::Close,
-            (None, Version::Http10) => Persistence::KeepAlive,
-            (None, Version::Http11) => Persistence::Implied,
-        };
-        let linger = if close == Some(CloseReason::Asked) && !has_body {
-            LingeringClose::IfInputPending
-        } else {
-            LingeringClose::Always
-        };
-        After { is_head: request.is_head(), persistence, close, linger }
+            _ => self.enter_idle(now),
+        }
     }
 
-    /// Answers what is no request and reads no further.
+    fn enter_idle(&mut self, now: &Now) {
+        self.state = State::Idle {
+            idle: IdleState { is_served: true, since: now.moment },
+            until: now.moment + self.limits.idle_timeout,
+        };
+    }
+
+    /// Queues an error response to a malformed request, and processes no further input.
     fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
         let response = error_response(error.status(), error.message());
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
-        self.queue(response, head.starts_with(b"HEAD "), Persistence::Close, exchange, now);
+        self.queue_response(
+            response,
+            head.starts_with(b"HEAD "),
+            Persistence::Close,
+            exchange,
+            now,
+        );
         self.state =
             State::Closing { reason: CloseReason::Refused(error), linger: LingeringClose::Always };
     }
 
-    fn queue(
+    fn queue_response(
         &mut self,
         mut response: Response<F>,
         is_head: bool,
@@ -564,26 +534,17 @@ impl<F> Connection<F> {
         exchange: Option<Exchange>,
         now: &Now,
     ) {
-        let body = if is_head {
-            super::Body::Empty
-        } else {
-            std::mem::replace(&mut response.body, super::Body::Empty)
+        let body = match is_head {
+            true => Body::Empty,
+            false => std::mem::replace(&mut response.body, Body::Empty),
         };
         let body_bytes = body.len();
         self.output.push(|out| response.write_head(out, &now.date, persistence), body);
         if let Some(exchange) = exchange {
             self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
         }
-        if let Writing::Nothing = self.writing {
-            self.writing =
-                Writing::Since { start: now.moment, progress: now.moment, sent_bytes: 0 };
+        if self.write_progress.is_none() {
+            self.write_progress = Some(WriteProgress::new(now.moment));
         }
-    }
-}
-
-impl LingeringClose {
-    /// The same where `more` has come from the peer.
-    fn or_after(self, more: &[u8]) -> LingeringClose {
-        if more.is_empty() { self } else { LingeringClose::Always }
     }
 }

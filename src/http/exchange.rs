@@ -3,8 +3,8 @@
 //! Kept beside the answer in the output queue and handed out when its last byte was taken by the
 //! socket, or when the connection ended before that: no answer goes unlogged.
 
-use super::date::Now;
 use super::moment::Moment;
+use super::now::Now;
 use super::request::Request;
 use super::status::Status;
 

@@ -1,43 +1,53 @@
-//! The bounds that every connection is held to, with their defaults.
+//! The limits of every connection, with their defaults.
 //!
-//! Each default has a precedent or a measurement beside it; those a user can change are options of
-//! the command line, the others are policy.
+//! Where a limit has a precedent, its doc names it. The timeouts for which the command line has an
+//! option are set from it; the other limits are policy.
 
 use std::time::Duration;
 
-/// What one connection may cost: bytes kept, requests answered, time waited.
+/// What one connection may cost: bytes stored, requests, and time.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Longest request target, in bytes. RFC 9112 section 3 asks for at least 8,000. Past it: 414.
+    /// The maximum length of a request target, in bytes. RFC 9112 section 3 recommends at least
+    /// 8,000. Beyond it: 414.
     pub target_bytes_max: usize,
-    /// Longest request head, in bytes, the request line included. nginx allows four lines of 8 KiB.
-    /// Past it: 431.
+    /// The maximum length of a request head, in bytes, including the request line. nginx allows
+    /// four lines of 8 KiB. Beyond it: 431.
     pub head_bytes_max: usize,
-    /// From the first byte of a head to its end, absolute, so that a byte now and then buys nothing;
-    /// also how long a new connection may stay silent, and how long a request's body may take.
-    /// Past it: 408, or a silent close where nothing of a request has come.
-    pub header_timeout: Duration,
-    /// Silence between two requests. Past it: closed without a word (RFC 9112 section 9.5).
+    /// How long a new connection may stay silent. Beyond it: closed without a response.
+    pub first_request_timeout: Duration,
+    /// From the first byte of a head to its end. More bytes do not extend it. Beyond it: 408.
+    pub head_timeout: Duration,
+    /// From the end of a head to the end of the request body. Beyond it: closed, because the
+    /// response has already been sent.
+    pub body_timeout: Duration,
+    /// How long a connection may be idle between two requests. Beyond it: closed without a response
+    /// (RFC 9112 section 9.5).
     pub idle_timeout: Duration,
-    /// Time without any progress of a response. Past it: reset, so that the kernel drops its buffer too.
+    /// How long the client may accept no byte of a response. Beyond it: reset, so that the kernel
+    /// discards its send buffer, too.
     pub write_timeout: Duration,
-    /// Least average speed of a reader, in bytes a second, asked for once `write_timeout` has passed:
-    /// whoever takes a byte now and then makes progress for ever otherwise. Past it: reset.
+    /// The minimum average rate at which a client must read, in bytes per second, once a response
+    /// has taken `write_timeout`. Without it, a client that reads one byte now and then would hold
+    /// its connection for ever. Below it: reset.
     pub write_rate_min: u64,
-    /// Requests on one connection; the last answer says `Connection: close`. Bounds what one peer can
-    /// hold on to, and lets a balancer move clients. nginx: 1,000.
+    /// The maximum number of requests on one connection; the last response says
+    /// `Connection: close`. It lets a load balancer redistribute clients. nginx: 1,000.
     pub requests_max: u32,
-    /// Bytes queued for one peer in memory before its pipeline is read no further.
+    /// The number of bytes in memory, queued for one client, at which parsing pauses.
     pub queue_bytes_max: usize,
-    /// Longest request body that is read past in order to keep a connection, in bytes. A static site
-    /// has no use for bodies: this is courtesy. A longer one that is announced: 413.
+    /// The maximum length of a request body that is read and discarded to keep the connection open,
+    /// in bytes. A static site has no use for request bodies. Beyond it: 413, if the length is
+    /// announced; otherwise closed.
     pub body_bytes_max: u64,
-    /// How long a closed sending side waits for the peer to close its own (nginx: 5 s a read, 30 s in all).
+    /// How long to wait for the client to close after the server has shut down its sending side
+    /// (nginx: 5 s per read, 30 s in total).
     pub linger_timeout: Duration,
-    /// Most bytes dropped while lingering. Large enough for the peer that is still sending 10 MB of
-    /// fields to read its 431 instead of a reset; the time is the real bound.
+    /// The maximum number of bytes discarded during a lingering close. It is large enough that a
+    /// client that is still sending 10 MB of headers can read its 431 instead of receiving a reset;
+    /// `linger_timeout` is the limit that matters.
     pub linger_bytes_max: u64,
-    /// Whether an [`Exchange`](super::Exchange) is kept of every answer, for the access log.
+    /// Whether an [`Exchange`](super::Exchange) is recorded for every response, for the access log.
     pub record_exchanges: bool,
 }
 
@@ -46,7 +56,9 @@ impl Default for Limits {
         Limits {
             target_bytes_max: 8_000,
             head_bytes_max: 32 * 1024,
-            header_timeout: Duration::from_secs(10),
+            first_request_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
             write_rate_min: 1024,

@@ -100,7 +100,7 @@ impl Client {
     /// input ends. A client that has not sent anything yet keeps its read side open, because its
     /// first request may be in flight.
     pub fn graceful_shutdown(&mut self, now: &Now) {
-        let is_new = self.connection.is_newcomer();
+        let is_new = self.connection.awaits_first_request();
         self.connection.graceful_shutdown(now);
         if is_new {
             return;

@@ -82,7 +82,7 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
             }
             Step::Receive | Step::Wait => ControlFlow::Break(DriveOutcome::Blocked),
             // Input may never arrive, so not even a blocking socket waits for it here.
-            Step::Look => {
+            Step::CheckInput => {
                 if receive(client, worker, RecvFlags::DONTWAIT).is_break() {
                     client.connection.end_of_input();
                 }

@@ -23,7 +23,7 @@ fn after_a_close_nothing_is_answered() {
     peer.give(get("/part"));
     assert_eq!(peer.site.answered, 2);
     assert_eq!(persistence(&peer.answers()), [None, Some("close")]);
-    assert_eq!(peer.finish().reason, CloseReason::Asked);
+    assert_eq!(peer.finish().reason, CloseReason::ClientRequested);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_peer_that_asks_for_the_close_and_sends_no_more_is_closed_at_once() {
     {
         let mut peer = Peer::new(Limits::default());
         peer.give(request);
-        assert_eq!(peer.settle(), close(CloseReason::Asked));
+        assert_eq!(peer.settle(), close(CloseReason::ClientRequested));
         assert_eq!(persistence(&peer.answers()), [Some("close")]);
     }
 }
@@ -46,7 +46,7 @@ fn a_peer_that_sends_more_than_it_said_is_given_time_to_read() {
         while peer.connection.step() == Step::Send {
             peer.take(1000);
         }
-        assert_eq!(peer.connection.step(), Step::Look);
+        assert_eq!(peer.connection.step(), Step::CheckInput);
         peer.receive(more);
         assert_eq!(
             peer.connection.step(),
@@ -54,7 +54,7 @@ fn a_peer_that_sends_more_than_it_said_is_given_time_to_read() {
             "so that no reset takes the answer away"
         );
         assert_eq!(persistence(&peer.answers()), [Some("close")]);
-        assert_eq!(peer.finish().reason, CloseReason::Asked);
+        assert_eq!(peer.finish().reason, CloseReason::ClientRequested);
     }
 }
 
@@ -154,6 +154,16 @@ fn a_stop_during_a_body_ends_with_it() {
     peer.give("lo".to_owned() + &get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
     assert_eq!(peer.site.answered, 1);
+}
+
+#[test]
+fn a_graceful_shutdown_does_not_change_since_when_a_new_connection_is_idle() {
+    let mut peer = Peer::new(Limits::default());
+    let accepted = peer.now.moment;
+    peer.wait(std::time::Duration::from_secs(3));
+    peer.connection.graceful_shutdown(&peer.now);
+    assert!(peer.connection.awaits_first_request());
+    assert_eq!(peer.connection.idle_state().map(|idle| idle.since), Some(accepted));
 }
 
 #[test]

@@ -11,7 +11,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Each different, so that none can be taken for another.
 fn limits() -> Limits {
     Limits {
-        header_timeout: 10 * SECOND,
+        first_request_timeout: 8 * SECOND,
+        head_timeout: 10 * SECOND,
+        body_timeout: 12 * SECOND,
         idle_timeout: 15 * SECOND,
         write_timeout: 30 * SECOND,
         linger_timeout: 2 * SECOND,
@@ -29,30 +31,30 @@ const RESET: Step = Step::Close(Closing { reason: CloseReason::WriteStalled, res
 #[test]
 fn a_connection_that_never_speaks_is_closed_without_a_word() {
     let mut peer = Peer::new(limits());
-    assert_eq!(peer.patience(), Some(10 * SECOND));
+    assert_eq!(peer.patience(), Some(8 * SECOND));
     peer.be_late();
-    assert_eq!(peer.settle(), close(CloseReason::Idle));
+    assert_eq!(peer.settle(), close(CloseReason::IdleTimeout));
     assert!(peer.received.is_empty());
 }
 
 #[test]
 fn empty_lines_are_no_first_byte_and_postpone_nothing() {
     let mut peer = Peer::new(limits());
-    for _ in 0..9 {
+    for _ in 0..7 {
         peer.wait(SECOND);
         peer.give("\r\n");
     }
     peer.give("\r");
     assert_eq!(peer.patience(), Some(SECOND));
     peer.be_late();
-    assert_eq!(peer.settle(), close(CloseReason::Idle));
+    assert_eq!(peer.settle(), close(CloseReason::IdleTimeout));
     assert!(peer.received.is_empty());
 }
 
 #[test]
 fn a_head_has_its_time_from_its_first_byte_and_no_byte_postpones_it() {
     let mut peer = Peer::new(limits());
-    peer.wait(9 * SECOND);
+    peer.wait(7 * SECOND);
     for (second, byte) in "GET /small".bytes().enumerate() {
         peer.give([byte]);
         assert_eq!(peer.patience(), Some((10 - second as u32) * SECOND));
@@ -100,7 +102,7 @@ fn silence_between_requests_is_closed_without_a_word() {
     assert_eq!(peer.patience(), Some(15 * SECOND), "from when the answer was taken");
     let answered = peer.received.len();
     peer.be_late();
-    assert_eq!(peer.settle(), close(CloseReason::Idle));
+    assert_eq!(peer.settle(), close(CloseReason::IdleTimeout));
     assert_eq!(peer.received.len(), answered);
 }
 
@@ -187,8 +189,8 @@ fn a_body_has_its_time_from_its_head_and_is_answered_only_once() {
     peer.give("GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
     peer.settle();
     let answered = peer.received.len();
-    for second in 0..9 {
-        assert_eq!(peer.patience(), Some((10 - second) * SECOND));
+    for second in 0..11 {
+        assert_eq!(peer.patience(), Some((12 - second) * SECOND));
         peer.wait(SECOND);
         peer.give("x");
     }

@@ -18,7 +18,7 @@ const CASES: &[Case] = &[
         b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.1\r\nHost: a\r\n\r\nHEAD /late HTTP/1.1\r\nHost: a\r\n\r\n\
           GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.0\r\n\r\n",
         &[200, 200, 200, 200, 200],
-        CloseReason::Asked,
+        CloseReason::ClientRequested,
     ),
     (
         "an answer that takes long to a request with a body",
@@ -60,19 +60,19 @@ const CASES: &[Case] = &[
         "HTTP/1.0, first with keep-alive",
         b"GET /small HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /small HTTP/1.0\r\n\r\n",
         &[200, 200],
-        CloseReason::Asked,
+        CloseReason::ClientRequested,
     ),
     (
         "requests after a close",
         b"GET /small HTTP/1.1\r\nConnection: x, close\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200],
-        CloseReason::Asked,
+        CloseReason::ClientRequested,
     ),
     (
         "a body whose request asks for a close",
         b"GET /small HTTP/1.1\r\nConnection: close\r\nContent-Length: 5\r\nHost: a\r\n\r\nhello",
         &[200],
-        CloseReason::Asked,
+        CloseReason::ClientRequested,
     ),
     (
         "a method that is not offered, with a body",

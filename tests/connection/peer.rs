@@ -197,7 +197,7 @@ impl Peer {
                     let deferred = self.deferred.take().expect("what is waited for was handed out");
                     self.connection.complete(deferred.finish(), &self.now);
                 }
-                Step::Look => self.connection.end_of_input(),
+                Step::CheckInput => self.connection.end_of_input(),
                 Step::HalfClose => self.connection.half_closed(&self.now),
                 end @ (Step::Receive | Step::Close(_)) => return end,
             }

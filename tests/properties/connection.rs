@@ -149,14 +149,14 @@ fn check_end(outcome: &Outcome, answers: &[Answer]) {
         assert!(refusals <= 1 && !outcome.is_unanswered);
     }
     match outcome.closing.reason {
-        CloseReason::Asked | CloseReason::RequestsMax => {
+        CloseReason::ClientRequested | CloseReason::RequestsMax => {
             assert!(
                 answers.last().is_some_and(Answer::says_close),
                 "{:?} and not said",
                 outcome.closing
             );
         }
-        CloseReason::Idle => assert!(answers.iter().all(|answer| !answer.says_close())),
+        CloseReason::IdleTimeout => assert!(answers.iter().all(|answer| !answer.says_close())),
         _ => {}
     }
 }

@@ -113,7 +113,9 @@ pub fn limits() -> Limits {
     Limits {
         target_bytes_max: 40,
         head_bytes_max: 300,
-        header_timeout: 10 * SECOND,
+        first_request_timeout: 8 * SECOND,
+        head_timeout: 10 * SECOND,
+        body_timeout: 12 * SECOND,
         idle_timeout: 15 * SECOND,
         write_timeout: 30 * SECOND,
         write_rate_min: 100,
@@ -237,10 +239,10 @@ impl Talk<'_> {
             ),
             Step::Receive if self.given == self.wire.len() => self.connection.end_of_input(),
             Step::Receive => self.receive(choice.amount.min(self.wire.len() - self.given)),
-            Step::Look if self.given == self.wire.len() || choice.is_late => {
+            Step::CheckInput if self.given == self.wire.len() || choice.is_late => {
                 self.connection.end_of_input()
             }
-            Step::Look => self.receive(choice.amount.min(self.wire.len() - self.given)),
+            Step::CheckInput => self.receive(choice.amount.min(self.wire.len() - self.given)),
             Step::HalfClose => {
                 self.given_in_time = Some(self.given);
                 self.connection.half_closed(&self.now);
@@ -326,7 +328,10 @@ impl Talk<'_> {
     /// not find it past each time.
     fn check_deadline(&self) {
         match (self.connection.step(), self.connection.deadline()) {
-            (Step::Close(_) | Step::HalfClose | Step::Look | Step::Resume | Step::Wait, None)
+            (
+                Step::Close(_) | Step::HalfClose | Step::CheckInput | Step::Resume | Step::Wait,
+                None,
+            )
             | (Step::Close(_), _) => {}
             (_, Some(deadline)) => {
                 assert!(deadline > self.now.moment, "late at once: {:?}", self.connection)

@@ -126,7 +126,7 @@ impl ConfiguredStrategy for Model {
 
     fn socket_mode(&self, limits: &Limits) -> SocketMode {
         SocketMode::Blocking {
-            receive: limits.header_timeout,
+            receive: limits.first_request_timeout,
             // A send that sleeps is woken when a third of its buffer is free; a send that is tried
             // again finds any free space. So each one sleeps for a part of the timeout only.
             send: limits.write_timeout / 4,
