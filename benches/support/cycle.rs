@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrayvec::ArrayVec;
-use miniweb::http::{Chunk, Connection, Limits, Moment, Now, Output, Step};
+use miniweb::http::{Connection, Limits, Moment, Now, Output, Step, Transmit};
 use miniweb::site::{File, Root, Site};
 use miniweb::syscall_stats::SyscallStats;
 
@@ -81,9 +81,11 @@ impl Cycle {
 
 fn memory_offered(connection: &Connection<File>) -> usize {
     let mut slices = ArrayVec::<_, 16>::new();
-    match connection.output().chunk(&mut slices) {
-        Chunk::Memory { .. } => black_box(&slices).iter().map(|slice| slice.len()).sum(),
-        Chunk::File { .. } | Chunk::Empty => unreachable!("a small file is answered from memory"),
+    match connection.output().next_transmit(&mut slices) {
+        Transmit::Memory { .. } => black_box(&slices).iter().map(|slice| slice.len()).sum(),
+        Transmit::File { .. } | Transmit::Empty => {
+            unreachable!("a small file is answered from memory")
+        }
     }
 }
 

@@ -3,42 +3,44 @@
 //! The order of precedence is that of section 13.2.2:
 //!
 //! ```text
-//!   If-Match? ──no──> If-Unmodified-Since? ──> false: 412
-//!      └─yes─> false: 412
-//!   If-None-Match? ──no──> If-Modified-Since? ──> false: 304
-//!      └─yes─> false: 304
-//!   Range and If-Range? ──> true: the range, false: the whole
+//!   1. If-Match, or else If-Unmodified-Since:     false: 412
+//!   2. If-None-Match, or else If-Modified-Since:  false: 304
+//!   3. Range with If-Range:                       true: 206, false: 200
 //! ```
 //!
-//! Only called where the answer without conditions would be a 200: elsewhere they are ignored (13.2.1).
+//! The functions may be called only if the response without preconditions would be a 200; a server
+//! ignores preconditions otherwise (section 13.2.1).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::etag::{self, EntityTag};
 use super::headers::Headers;
 
-/// What tells one state of a representation from another.
+/// The validators of the selected representation (RFC 9110 section 8.8).
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
-    /// Its tag.
+    /// The ETag of the response.
     pub etag: &'a EntityTag,
-    /// Its Last-Modified, as the answer says it: None where it says none.
+    /// The Last-Modified of the response, if it has one.
     pub modified: Option<SystemTime>,
 }
 
-/// What the conditions of a request come to.
+/// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreconditionResult {
-    /// Reply as if there were none.
+    /// Perform the request.
     Proceed,
-    /// 304: the client has it already.
+    /// Respond with 304: the client already has this representation.
     NotModified,
-    /// 412: it is not what the client thinks it is.
+    /// Respond with 412: the representation is not the one that the client named.
     Failed,
 }
 
-/// Weighs the preconditions of a GET or HEAD.
-pub fn evaluate(headers: Headers<'_>, validators: Validators<'_>) -> PreconditionResult {
+/// Evaluates the preconditions of a GET or HEAD request.
+pub fn evaluate_preconditions(
+    headers: Headers<'_>,
+    validators: Validators<'_>,
+) -> PreconditionResult {
     const CONDITIONS: [&str; 4] =
         ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"];
     if !CONDITIONS.iter().any(|name| headers.might_contain(name)) {
@@ -67,9 +69,12 @@ pub fn evaluate(headers: Headers<'_>, validators: Validators<'_>) -> Preconditio
     PreconditionResult::Proceed
 }
 
-/// Whether a Range is to be heeded: there is no If-Range, or it names just this state. A date does so only if
-/// it is equal, and only if the tag is strong: while a file may still change within the second, a date names two of its states.
-pub fn range_applies(headers: Headers<'_>, validators: Validators<'_>) -> bool {
+/// Whether to apply the Range of a request: it has no If-Range, or If-Range names this
+/// representation.
+///
+/// A date matches only if it is equal, and only if the tag is strong. A weak tag means that the file
+/// may change again within the same second, so that one date could name two contents.
+pub fn evaluate_if_range(headers: Headers<'_>, validators: Validators<'_>) -> bool {
     let mut values = headers.values("if-range");
     match (values.next(), values.next()) {
         (None, _) => true,
@@ -90,18 +95,19 @@ fn is_present(headers: Headers<'_>, name: &'static str) -> bool {
     headers.values(name).next().is_some()
 }
 
-/// `*` stands for any tag; there is a representation, or this would not be asked.
+/// Whether any listed tag matches. `*` matches every existing representation, and one exists if this
+/// is called.
 fn any_tag(headers: Headers<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
     headers.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
 }
 
-/// The date of a field that is there once and well-formed, in any of the three formats; None otherwise, which is
-/// how a condition on a date is ignored.
+/// The date of a header that occurs exactly once and is well-formed, in any of the three formats.
+/// None means that the precondition is ignored.
 fn date(headers: Headers<'_>, name: &'static str) -> Option<SystemTime> {
     httpdate::parse_http_date(std::str::from_utf8(headers.only(name)?).ok()?).ok()
 }
 
-/// HTTP's dates have no fractions.
+/// Truncates to seconds, the resolution of an HTTP date.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

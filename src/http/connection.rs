@@ -539,7 +539,7 @@ impl<F> Connection<F> {
             false => std::mem::replace(&mut response.body, Body::Empty),
         };
         let body_bytes = body.len();
-        self.output.push(|out| response.write_head(out, &now.date, persistence), body);
+        self.output.push_response(|out| response.write_head(out, &now.date, persistence), body);
         if let Some(exchange) = exchange {
             self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
         }

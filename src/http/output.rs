@@ -1,14 +1,15 @@
-//! What waits to be sent to one peer, in order.
+//! The unsent output of one connection, in order.
 //!
-//! Small things (heads, small bodies) are copied one behind the other into one buffer, so that a whole
-//! pipeline of answers leaves in one write. Larger bodies in memory are shared with the cache and
-//! gathered into the same write; files are left for sendfile, or filled in bit by bit by
-//! somebody who may wait for them. Between the bytes stand the ends of the
-//! exchanges they belong to, so that an answer is logged when the socket has taken its last byte.
+//! Heads and small bodies are copied into one buffer, `inline`. Larger bodies in memory are shared
+//! with the cache. Both are sent in gathered writes, so that a pipeline of responses needs few
+//! system calls. Files are sent with sendfile, or replaced piece by piece by bytes that another
+//! thread has read (`fill`). The exchange of each response is queued behind its last byte
+//! and is handed out when the socket has accepted that byte.
 //!
-//! Laws:
+//! Invariants:
 //! 1. The segments name every unsent byte exactly once, in the order of the wire.
-//! 2. An output that is empty owns nothing but for a turn: [`Output::part`] gives its room to the next.
+//! 2. Between two turns of a connection, an empty output owns no memory: `reclaim_buffers` has
+//!    returned its buffers to the worker.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -20,50 +21,59 @@ use bytes::Bytes;
 use super::exchange::Exchange;
 use super::response::Body;
 
-/// Bodies up to this many bytes are copied: cheaper than a second entry in a gathered write.
+/// Bodies up to this length are copied, which costs less than another entry in a gathered write.
 const INLINE_BYTES_MAX: usize = 16 * 1024;
-/// More segments than a gathered write takes at once would only be bookkeeping.
+/// The number of segments at which the output is full, whatever their size. It bounds the length
+/// of the queue when many small responses are recorded for the access log.
 const SEGMENTS_MAX: usize = 64;
 
-/// The queue of one connection; None where nothing waits and no room for it is lent. A pointer, because most connections
-/// are idle, and lending is done in every turn.
+/// The queue of one connection, or None if nothing is queued and no buffers are lent. The queue is
+/// boxed because most connections are idle, and because buffers are lent in every turn, which then
+/// moves one pointer.
 #[derive(Debug)]
 pub struct Output<F>(Option<Box<Queue<F>>>);
 
 #[derive(Debug)]
 struct Queue<F> {
+    /// The bytes of all inline segments, including those already sent.
     inline: Vec<u8>,
     inline_sent: usize,
     segments: VecDeque<Segment<F>>,
-    /// Unsent bytes in memory, inline and shared.
+    /// The number of unsent bytes in memory, inline and shared.
     memory_bytes: usize,
-    /// Files that are not wholly sent. Each holds a descriptor.
+    /// The number of files that are not sent completely. Each holds a descriptor.
     files: usize,
 }
 
 #[derive(Debug)]
 enum Segment<F> {
+    /// The next unsent bytes of `inline`; this many.
     Inline(usize),
     Shared(Bytes),
-    File { file: F, range: Range<u64> },
+    File {
+        file: F,
+        range: Range<u64>,
+    },
+    /// The end of the response that this exchange describes.
     End(Box<Exchange>),
 }
 
-/// What the socket is to be given next.
+/// What to send next.
 #[derive(Debug)]
-pub enum Chunk<'a, F> {
+pub enum Transmit<'a, F> {
     /// Nothing is queued.
     Empty,
-    /// The caller's slices.
+    /// The slices that were passed to [`Output::next_transmit`].
     Memory {
-        /// A file follows, which can share the last packet.
+        /// Whether a file follows, so that the kernel should wait for it before it sends a partial
+        /// packet (MSG_MORE).
         more: bool,
     },
     /// A part of a file.
     File {
-        /// The file.
+        /// The open file.
         file: &'a F,
-        /// What of it, in bytes from its start.
+        /// The range to send, in bytes from the start of the file.
         range: Range<u64>,
     },
 }
@@ -87,13 +97,14 @@ impl<F> Default for Queue<F> {
 }
 
 impl<F> Output<F> {
-    /// Whether nothing waits to be sent.
+    /// Whether nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.segments.is_empty())
     }
 
+    /// Whether no further request should be processed. One file is enough: a pipeline of file
+    /// requests would otherwise hold one descriptor per request.
     pub(super) fn is_full(&self, queue_bytes_max: usize) -> bool {
-        // What stands behind a file can wait until it is sent; a pipeline of files would hold a descriptor each.
         self.0.as_ref().is_some_and(|queue| {
             queue.memory_bytes >= queue_bytes_max
                 || queue.segments.len() >= SEGMENTS_MAX
@@ -101,35 +112,36 @@ impl<F> Output<F> {
         })
     }
 
-    /// Queues a head, written by `write`, and the body behind it.
-    pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>), body: Body<F>) {
+    /// Queues a head, written by `write_head`, and a body.
+    pub(super) fn push_response(&mut self, write_head: impl FnOnce(&mut Vec<u8>), body: Body<F>) {
         let queue = self.0.get_or_insert_default();
-        queue.push_inline(write);
+        queue.push_inline(write_head);
         queue.push_body(body);
-        queue.invariants();
+        queue.check_invariants();
     }
 
-    /// Marks the end of an answer: `exchange` is handed out when everything before it is sent.
+    /// Marks the end of a response: `exchange` is handed out when everything before it is sent.
     pub(super) fn push_end(&mut self, exchange: Exchange) {
         self.0.get_or_insert_default().segments.push_back(Segment::End(Box::new(exchange)));
     }
 
-    /// What to send next; as much memory as there is room for is gathered into `slices`, which are empty.
-    pub fn chunk<'a, const N: usize>(
+    /// What to send next. Bytes in memory are gathered into `slices`, which must be empty, up to its
+    /// capacity or the next file.
+    pub fn next_transmit<'a, const N: usize>(
         &'a self,
         slices: &mut ArrayVec<IoSlice<'a>, N>,
-    ) -> Chunk<'a, F> {
+    ) -> Transmit<'a, F> {
         let Some(queue) = &self.0 else {
-            return Chunk::Empty;
+            return Transmit::Empty;
         };
         let mut inline_at = queue.inline_sent;
         for segment in &queue.segments {
             let bytes = match segment {
                 Segment::End(_) => continue,
                 Segment::File { file, range } if slices.is_empty() => {
-                    return Chunk::File { file, range: range.clone() };
+                    return Transmit::File { file, range: range.clone() };
                 }
-                Segment::File { .. } => return Chunk::Memory { more: true },
+                Segment::File { .. } => return Transmit::Memory { more: true },
                 Segment::Inline(length) => {
                     inline_at += length;
                     &queue.inline[inline_at - length..inline_at]
@@ -140,18 +152,18 @@ impl<F> Output<F> {
                 break;
             }
         }
-        if slices.is_empty() { Chunk::Empty } else { Chunk::Memory { more: false } }
+        if slices.is_empty() { Transmit::Empty } else { Transmit::Memory { more: false } }
     }
 
-    /// The file that is to be sent next, if nothing in memory is, and what of it, in bytes from its start.
+    /// The file to send next, and its unsent range. None if bytes in memory come first.
     pub fn next_file(&self) -> Option<(&F, Range<u64>)> {
-        match self.chunk(&mut ArrayVec::<_, 1>::new()) {
-            Chunk::File { file, range } => Some((file, range)),
-            Chunk::Memory { .. } | Chunk::Empty => None,
+        match self.next_transmit(&mut ArrayVec::<_, 1>::new()) {
+            Transmit::File { file, range } => Some((file, range)),
+            Transmit::Memory { .. } | Transmit::Empty => None,
         }
     }
 
-    /// Puts `bytes` in the place of the next ones of the first file.
+    /// Replaces the next bytes of the first queued file with `bytes`, read from it by the caller.
     pub(super) fn fill(&mut self, bytes: Bytes) {
         let is_file = |segment: &Segment<F>| matches!(segment, Segment::File { .. });
         let Some(queue) = &mut self.0 else { return };
@@ -162,20 +174,21 @@ impl<F> Output<F> {
             return;
         };
         range.start += bytes.len() as u64;
-        // What is empty would promise that more follows at once.
+        // An empty file segment would make `next_transmit` announce more bytes behind the last one.
         if range.is_empty() {
             queue.segments.remove(at);
             queue.files -= 1;
         }
         queue.memory_bytes += bytes.len();
         queue.segments.insert(at, Segment::Shared(bytes));
-        queue.invariants();
+        queue.check_invariants();
     }
 
-    /// Takes note that `sent` bytes of what [`Output::chunk`] gave were taken by the socket.
-    pub(super) fn advance(&mut self, mut sent: u64, mut ended: impl FnMut(Exchange)) {
+    /// Removes `sent` bytes, which the socket has accepted, from the front of the queue. Passes the
+    /// exchange of every response that this completes to `on_end`.
+    pub(super) fn advance(&mut self, mut sent: u64, mut on_end: impl FnMut(Exchange)) {
         let Some(queue) = &mut self.0 else {
-            assert_eq!(sent, 0, "the socket was given nothing");
+            assert_eq!(sent, 0, "nothing was queued, so the socket cannot have accepted anything");
             return;
         };
         while let Some(segment) = queue.segments.front_mut() {
@@ -204,22 +217,23 @@ impl<F> Output<F> {
                 break;
             }
             match queue.segments.pop_front() {
-                Some(Segment::End(exchange)) => ended(*exchange),
+                Some(Segment::End(exchange)) => on_end(*exchange),
                 Some(Segment::File { .. }) => queue.files -= 1,
                 _ => {}
             }
         }
-        assert_eq!(sent, 0, "the socket took more than it was given");
+        assert_eq!(sent, 0, "the socket cannot accept more than was queued");
         if queue.segments.is_empty() {
             queue.inline.clear();
             queue.inline_sent = 0;
         }
-        queue.invariants();
+        queue.check_invariants();
     }
 
-    /// Gives up: every answer that is not wholly sent ends with the bytes that were.
-    pub(super) fn abandon(&mut self, mut ended: impl FnMut(Exchange)) {
-        // The room of an empty one is lent, and goes back with the next [`Output::part`].
+    /// Drops the queue. Passes the exchange of every response in it to `on_end`, with the number of
+    /// body bytes that were sent.
+    pub(super) fn abandon(&mut self, mut on_end: impl FnMut(Exchange)) {
+        // The buffers of an empty queue are lent, and `reclaim_buffers` returns them.
         let Some(queue) = self.0.take_if(|queue| !queue.segments.is_empty()) else {
             return;
         };
@@ -231,25 +245,27 @@ impl<F> Output<F> {
                 Segment::File { range, .. } => unsent += range.end - range.start,
                 Segment::End(mut exchange) => {
                     exchange.complete = unsent == 0;
+                    // More bytes than the body has are unsent if the head is unsent, too.
                     exchange.body_bytes = exchange.body_bytes.saturating_sub(unsent);
                     unsent = 0;
-                    ended(*exchange);
+                    on_end(*exchange);
                 }
             }
         }
     }
 
-    /// Before a connection is served: an empty output takes the room of `spare`.
+    /// Before a connection is driven: an output that is empty takes the buffers of `spare`.
     pub(super) fn lend_buffers(&mut self, spare: &mut Output<F>) {
         if self.is_empty() {
             std::mem::swap(self, spare);
         }
     }
 
-    /// After it was served: the room goes back to `spare`; a remainder keeps just what it needs.
+    /// After a connection was driven: the buffers return to `spare`. An unsent remainder moves to a
+    /// queue of its own, no larger than it has to be.
     pub(super) fn reclaim_buffers(&mut self, spare: &mut Output<F>) {
         if spare.0.is_some() {
-            // It had a remainder, and so room of its own: the spare one was not lent.
+            // Nothing was lent: the connection began this turn with a queue of its own.
             if self.is_empty() {
                 *self = Output::default();
             }
@@ -259,11 +275,10 @@ impl<F> Output<F> {
         if let Some(queue) = &mut spare.0
             && !queue.segments.is_empty()
         {
-            // What waits moves out, into a queue that is no larger than it has to be.
             let rest = queue.inline[queue.inline_sent..].to_vec();
             let inline = std::mem::replace(&mut queue.inline, rest);
             queue.inline_sent = 0;
-            queue.invariants();
+            queue.check_invariants();
             *self = Output(Some(Box::new(std::mem::take(queue))));
             queue.inline = inline;
             queue.inline.clear();
@@ -290,6 +305,7 @@ impl<F> Queue<F> {
         }
     }
 
+    /// Appends what `write` writes to `inline`. Adjacent inline bytes share one segment.
     fn push_inline(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.inline.len();
         write(&mut self.inline);
@@ -301,7 +317,7 @@ impl<F> Queue<F> {
         }
     }
 
-    fn invariants(&self) {
+    fn check_invariants(&self) {
         if cfg!(debug_assertions) {
             let (mut inline, mut shared) = (0, 0);
             for segment in &self.segments {
@@ -315,9 +331,9 @@ impl<F> Queue<F> {
             assert_eq!(
                 self.inline.len() - self.inline_sent,
                 inline,
-                "the segments name every inline byte"
+                "the segments name every unsent inline byte"
             );
-            assert_eq!(self.memory_bytes, inline + shared);
+            assert_eq!(self.memory_bytes, inline + shared, "`memory_bytes` is up to date");
         }
     }
 }

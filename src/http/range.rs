@@ -2,66 +2,70 @@
 
 use std::ops::Range;
 
-/// Ranges in one request; with more the whole file is sent. Nobody needs a thousand, but the sum of their
-/// heads has been used to make a server work (section 17.15).
+/// The maximum number of ranges in one request. Beyond it, the whole representation is sent: the
+/// head of each part costs the server work, which has been used for denial of service (RFC 9110
+/// section 17.15).
 const RANGES_MAX: usize = 16;
 
-/// What of a representation is asked for.
+/// The result of applying a Range header to a representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// All of it: there is no Range, or one that is to be ignored.
-    Whole,
-    /// One part. Never empty, never beyond the end.
-    One(Range<u64>),
-    /// Two or more parts that neither touch nor overlap, in the order asked for.
-    Many(Vec<Range<u64>>),
-    /// Nothing that exists: 416.
+pub enum ResolvedRange {
+    /// The whole representation, because the header is ignored.
+    Full,
+    /// A single range; never empty, never beyond the end.
+    Single(Range<u64>),
+    /// Two or more ranges that neither touch nor overlap, in the order of the request.
+    Multiple(Vec<Range<u64>>),
+    /// No requested range overlaps the representation: 416.
     Unsatisfiable,
 }
 
-/// Reads the value of a Range field for a representation of `size` bytes. A value that is malformed or in another unit is
-/// ignored (section 14.2).
-pub fn select(value: &[u8], size: u64) -> Selection {
+/// Applies the value of a Range header to a representation of `size` bytes. A value that is
+/// malformed or uses another unit is ignored (RFC 9110 section 14.2).
+pub fn resolve_range(value: &[u8], size: u64) -> ResolvedRange {
     let Some(specs) = parse(value) else {
-        return Selection::Whole;
+        return ResolvedRange::Full;
     };
-    let mut ranges: Vec<Range<u64>> = specs.iter().filter_map(|spec| spec.within(size)).collect();
-    // "together no larger than the file": the same bytes twice are no use to anyone honest.
+    let mut ranges: Vec<Range<u64>> = specs.iter().filter_map(|spec| spec.resolve(size)).collect();
+    // Ranges that together exceed the representation request some bytes twice.
     let total =
         ranges.iter().try_fold(0u64, |total, range| total.checked_add(range.end - range.start));
     if specs.len() > RANGES_MAX || total.is_none_or(|total| total > size) {
-        return Selection::Whole;
+        return ResolvedRange::Full;
     }
     coalesce(&mut ranges);
     match ranges.len() {
-        0 => Selection::Unsatisfiable,
-        1 => Selection::One(ranges.swap_remove(0)),
-        _ => Selection::Many(ranges),
+        0 => ResolvedRange::Unsatisfiable,
+        1 => ResolvedRange::Single(ranges.swap_remove(0)),
+        _ => ResolvedRange::Multiple(ranges),
     }
 }
 
-/// One member of a range set, not yet held against a size.
+/// One `range-spec` of RFC 9110 section 14.1.1, independent of the size of a representation.
 #[derive(Clone, Copy, Debug)]
-enum Spec {
-    FromTo { first: u64, last: u64 },
-    From { first: u64 },
-    Last { bytes: u64 },
+enum RangeSpec {
+    /// `first-last`
+    Closed { first: u64, last: u64 },
+    /// `first-`
+    Open { first: u64 },
+    /// `-bytes`
+    Suffix { bytes: u64 },
 }
 
-impl Spec {
-    /// The part of `size` bytes that it names, if any.
-    fn within(self, size: u64) -> Option<Range<u64>> {
+impl RangeSpec {
+    /// The range within a representation of `size` bytes, or None if they do not overlap.
+    fn resolve(self, size: u64) -> Option<Range<u64>> {
         let range = match self {
-            Spec::FromTo { first, last } => first..last.saturating_add(1).min(size),
-            Spec::From { first } => first..size,
-            Spec::Last { bytes } => size.saturating_sub(bytes)..size,
+            RangeSpec::Closed { first, last } => first..last.saturating_add(1).min(size),
+            RangeSpec::Open { first } => first..size,
+            RangeSpec::Suffix { bytes } => size.saturating_sub(bytes)..size,
         };
         (range.start < range.end).then_some(range)
     }
 }
 
-/// The members of a well-formed `bytes=` set.
-fn parse(value: &[u8]) -> Option<Vec<Spec>> {
+/// Parses `bytes=` and a list of range specs. Returns None if the value is malformed.
+fn parse(value: &[u8]) -> Option<Vec<RangeSpec>> {
     let (unit, set) = value.split_at(memchr::memchr(b'=', value)?);
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return None;
@@ -73,11 +77,11 @@ fn parse(value: &[u8]) -> Option<Vec<Spec>> {
         let (first, last) = member.split_at(memchr::memchr(b'-', member)?);
         let spec = match (first, &last[1..]) {
             (b"", b"") => return None,
-            (b"", last) => Spec::Last { bytes: number(last)? },
-            (first, b"") => Spec::From { first: number(first)? },
-            (first, last) => Spec::FromTo { first: number(first)?, last: number(last)? },
+            (b"", last) => RangeSpec::Suffix { bytes: number(last)? },
+            (first, b"") => RangeSpec::Open { first: number(first)? },
+            (first, last) => RangeSpec::Closed { first: number(first)?, last: number(last)? },
         };
-        if matches!(spec, Spec::FromTo { first, last } if last < first) {
+        if matches!(spec, RangeSpec::Closed { first, last } if last < first) {
             return None;
         }
         specs.push(spec);
@@ -85,7 +89,7 @@ fn parse(value: &[u8]) -> Option<Vec<Spec>> {
     (!specs.is_empty()).then_some(specs)
 }
 
-/// Digits. One that 64 bits can't hold is beyond the end of every file, and so is the largest that they can.
+/// Parses digits. A number beyond 64 bits saturates; either is beyond the end of every file.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -95,7 +99,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     }))
 }
 
-/// Joins ranges that overlap or touch (section 14.2 allows it); where none do, their order is kept.
+/// Merges ranges that overlap or touch, which RFC 9110 section 14.2 allows, and sorts them. If none
+/// do, their order is kept.
 fn coalesce(ranges: &mut Vec<Range<u64>>) {
     let mut sorted = ranges.clone();
     sorted.sort_by_key(|range| range.start);
@@ -117,54 +122,54 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_forms_of_the_rfc_mean_what_it_says() {
-        use Selection::{Many, One, Unsatisfiable, Whole};
-        for (value, selection) in [
-            ("bytes=0-99", One(0..100)),
-            ("bytes=0-0", One(0..1)),
-            ("bytes=999-", One(999..1000)),
-            ("bytes=-8", One(992..1000)),
-            ("bytes=-5000", One(0..1000)),
-            ("bytes=10-5000", One(10..1000)),
-            ("Bytes=0-18446744073709551615", One(0..1000)),
-            ("bytes=0-99999999999999999999999", One(0..1000)),
-            ("bytes=, 0-1 ,,", One(0..2)),
+    fn every_form_of_a_range_header_resolves_as_rfc_9110_says() {
+        use ResolvedRange::{Full, Multiple, Single, Unsatisfiable};
+        for (value, expected) in [
+            ("bytes=0-99", Single(0..100)),
+            ("bytes=0-0", Single(0..1)),
+            ("bytes=999-", Single(999..1000)),
+            ("bytes=-8", Single(992..1000)),
+            ("bytes=-5000", Single(0..1000)),
+            ("bytes=10-5000", Single(10..1000)),
+            ("Bytes=0-18446744073709551615", Single(0..1000)),
+            ("bytes=0-99999999999999999999999", Single(0..1000)),
+            ("bytes=, 0-1 ,,", Single(0..2)),
             ("bytes=-0", Unsatisfiable),
             ("bytes=1000-", Unsatisfiable),
             ("bytes=18446744073709551615-", Unsatisfiable),
             ("bytes=2000-3000,-0", Unsatisfiable),
-            ("bytes=0-9,5000-", One(0..10)),
-            ("bytes=500-509,0-9", Many(vec![500..510, 0..10])),
-            ("bytes=0-9,10-19", One(0..20)),
-            ("bytes=50-99,0-60,200-209", Many(vec![0..100, 200..210])),
-            ("bytes=0-,0-", Whole),
-            ("bytes=9-5", Whole),
-            ("bytes=a-5", Whole),
-            ("bytes=+1-5", Whole),
-            ("bytes=1-5-9", Whole),
-            ("bytes=-", Whole),
-            ("bytes=", Whole),
-            ("bytes", Whole),
-            ("lines=0-5", Whole),
+            ("bytes=0-9,5000-", Single(0..10)),
+            ("bytes=500-509,0-9", Multiple(vec![500..510, 0..10])),
+            ("bytes=0-9,10-19", Single(0..20)),
+            ("bytes=50-99,0-60,200-209", Multiple(vec![0..100, 200..210])),
+            ("bytes=0-,0-", Full),
+            ("bytes=9-5", Full),
+            ("bytes=a-5", Full),
+            ("bytes=+1-5", Full),
+            ("bytes=1-5-9", Full),
+            ("bytes=-", Full),
+            ("bytes=", Full),
+            ("bytes", Full),
+            ("lines=0-5", Full),
         ] {
-            assert_eq!(select(value.as_bytes(), 1000), selection, "{value}");
+            assert_eq!(resolve_range(value.as_bytes(), 1000), expected, "{value}");
         }
-        assert_eq!(select(b"bytes=0-", 0), Unsatisfiable);
+        assert_eq!(resolve_range(b"bytes=0-", 0), Unsatisfiable);
         let many =
             |n: u64| (0..n).map(|i| format!("{}-{}", i * 10, i * 10)).collect::<Vec<_>>().join(",");
         assert!(
-            matches!(select(format!("bytes={}", many(16)).as_bytes(), 1000), Many(ranges) if ranges.len() == 16)
+            matches!(resolve_range(format!("bytes={}", many(16)).as_bytes(), 1000), Multiple(ranges) if ranges.len() == 16)
         );
-        assert_eq!(select(format!("bytes={}", many(17)).as_bytes(), 1000), Whole);
+        assert_eq!(resolve_range(format!("bytes={}", many(17)).as_bytes(), 1000), Full);
     }
 
     proptest! {
         #[test]
-        fn no_value_selects_a_byte_outside_the_file(value in "bytes=[-0-9, ]{0,60}|.{0,40}", size in prop_oneof![0..2000u64, Just(u64::MAX)]) {
-            let ranges = match select(value.as_bytes(), size) {
-                Selection::One(range) => vec![range],
-                Selection::Many(ranges) => ranges,
-                Selection::Whole | Selection::Unsatisfiable => vec![],
+        fn no_range_reaches_beyond_the_representation(value in "bytes=[-0-9, ]{0,60}|.{0,40}", size in prop_oneof![0..2000u64, Just(u64::MAX)]) {
+            let ranges = match resolve_range(value.as_bytes(), size) {
+                ResolvedRange::Single(range) => vec![range],
+                ResolvedRange::Multiple(ranges) => ranges,
+                ResolvedRange::Full | ResolvedRange::Unsatisfiable => vec![],
             };
             for (n, range) in ranges.iter().enumerate() {
                 prop_assert!(range.start < range.end && range.end <= size);
@@ -175,14 +180,14 @@ mod tests {
         }
 
         #[test]
-        fn the_parts_are_what_was_asked_for(asked in prop::collection::vec((0..500u64, 0..100u64), 1..8)) {
+        fn the_ranges_cover_exactly_the_requested_bytes(requested in prop::collection::vec((0..500u64, 0..100u64), 1..8)) {
             let size = 1000;
-            let set: Vec<_> = asked.iter().map(|(first, length)| format!("{first}-{}", first + length)).collect();
-            let expected: std::collections::BTreeSet<u64> = asked.iter().flat_map(|(first, length)| *first..=first + length).collect();
-            let selected: Vec<u64> = match select(format!("bytes={}", set.join(",")).as_bytes(), size) {
-                Selection::One(range) => range.collect(),
-                Selection::Many(ranges) => ranges.into_iter().flatten().collect(),
-                other => { prop_assert_eq!(other, Selection::Whole); return Ok(()) }
+            let set: Vec<_> = requested.iter().map(|(first, length)| format!("{first}-{}", first + length)).collect();
+            let expected: std::collections::BTreeSet<u64> = requested.iter().flat_map(|(first, length)| *first..=first + length).collect();
+            let selected: Vec<u64> = match resolve_range(format!("bytes={}", set.join(",")).as_bytes(), size) {
+                ResolvedRange::Single(range) => range.collect(),
+                ResolvedRange::Multiple(ranges) => ranges.into_iter().flatten().collect(),
+                other => { prop_assert_eq!(other, ResolvedRange::Full); return Ok(()) }
             };
             prop_assert_eq!(selected.len(), expected.len());
             prop_assert_eq!(selected.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);

@@ -5,7 +5,7 @@ use super::closing::Closing;
 /// The next operation that the driver of a [`Connection`](super::Connection) must perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send what [`Output::chunk`](super::Output::chunk) offers, then call
+    /// Send what [`Output::next_transmit`](super::Output::next_transmit) offers, then call
     /// [`Connection::sent`](super::Connection::sent).
     Send,
     /// Call [`Connection::receive`](super::Connection::receive) without new bytes: buffered input

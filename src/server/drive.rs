@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::client::{Client, PendingJob, ReadState};
 use super::worker::Worker;
-use crate::http::{Chunk, CloseReason, Closing, Now, Output, Step};
+use crate::http::{CloseReason, Closing, Now, Output, Step, Transmit};
 use crate::syscall_stats::Call;
 
 /// The steps of one turn: enough for an ordinary exchange, few enough that a fast reader of a large
@@ -193,9 +193,9 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
 /// Offers the next output to the socket, and returns how many bytes it took.
 fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offered) {
     let mut slices = ArrayVec::<_, SLICES_MAX>::new();
-    match client.connection.output().chunk(&mut slices) {
-        Chunk::Empty => (Ok(0), Offered::Memory { bytes: 0 }),
-        Chunk::Memory { more } => {
+    match client.connection.output().next_transmit(&mut slices) {
+        Transmit::Empty => (Ok(0), Offered::Memory { bytes: 0 }),
+        Transmit::Memory { more } => {
             let more = if more { SendFlags::MORE } else { SendFlags::empty() };
             let flags = SendFlags::NOSIGNAL | more;
             let (call, sent) = match &slices[..] {
@@ -209,7 +209,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
             worker.record_transfer(client.id, call, sent);
             (sent, Offered::Memory { bytes: slices.iter().map(|slice| slice.len()).sum() })
         }
-        Chunk::File { file, range } => {
+        Transmit::File { file, range } => {
             let count = (range.end - range.start).min(SENDFILE_BYTES_MAX) as usize;
             let mut offset = range.start;
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);

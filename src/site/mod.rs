@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::http::{
     AcceptEncoding, Body, ErrorPage, HeaderBlock, Method, Now, PreconditionResult, Reply, Request,
-    Respond, Response, Status, Target, error_response, evaluate,
+    Respond, Response, Status, Target, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::{OpenFile, SyscallStats};
 use cache::{FileCache, Lookup};
@@ -154,7 +154,7 @@ impl Site {
                 false => file.plain().clone(),
             };
         // 6. Conditions, in the order of RFC 9110 section 13.2.2.
-        match evaluate(request.headers, representation.validators()) {
+        match evaluate_preconditions(request.headers, representation.validators()) {
             PreconditionResult::Proceed => {}
             PreconditionResult::NotModified => {
                 let headers = representation.fields_of_none();

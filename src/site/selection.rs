@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::File;
 use super::representation::{Representation, Source};
 use crate::http::{
-    Body, Method, Request, Response, Selection, Status, error_response, range_applies, select,
+    Body, Method, Request, ResolvedRange, Response, Status, error_response, evaluate_if_range,
+    resolve_range,
 };
 
 /// 200, 206 or 416. `opened` is the file that holds the bytes, where memory doesn't.
@@ -24,18 +25,18 @@ pub fn answer(
         (Source::Disk(_), None) => Body::Empty,
     };
     match asked_for(request, representation) {
-        Selection::Whole => {
+        ResolvedRange::Full => {
             let headers = representation.fields_of_all();
             Response { status: Status::Ok, headers, body: body(0..representation.size) }
         }
-        Selection::One(range) => {
+        ResolvedRange::Single(range) => {
             let mut headers = representation.fields_of_part();
             headers.push_content_type(&representation.media_type);
             headers.push("Content-Range", content_range(&range, representation.size));
             headers.push_number("Content-Length", range.end - range.start);
             Response { status: Status::PartialContent, headers, body: body(range) }
         }
-        Selection::Many(ranges) => {
+        ResolvedRange::Multiple(ranges) => {
             let boundary = boundary(representation, &ranges);
             let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
             for (n, range) in ranges.into_iter().enumerate() {
@@ -54,7 +55,7 @@ pub fn answer(
             headers.push_number("Content-Length", body.len());
             Response { status: Status::PartialContent, headers, body }
         }
-        Selection::Unsatisfiable => {
+        ResolvedRange::Unsatisfiable => {
             let mut response =
                 error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
             response.headers.push("Content-Range", format!("bytes */{}", representation.size));
@@ -64,15 +65,15 @@ pub fn answer(
 }
 
 /// A Range is for GET only, must stand there once, and counts only for the state that If-Range names.
-fn asked_for(request: &Request<'_>, representation: &Representation) -> Selection {
+fn asked_for(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
     match request.headers.only("range") {
         Some(value)
             if request.method == Method::Get
-                && range_applies(request.headers, representation.validators()) =>
+                && evaluate_if_range(request.headers, representation.validators()) =>
         {
-            select(value, representation.size)
+            resolve_range(value, representation.size)
         }
-        _ => Selection::Whole,
+        _ => ResolvedRange::Full,
     }
 }
 

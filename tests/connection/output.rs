@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use miniweb::http::{Chunk, Connection, Limits, Output, Step};
+use miniweb::http::{Connection, Limits, Output, Step, Transmit};
 
 use super::peer::{FILE_BYTES, LARGE_BYTES, PART, PaperFile, Peer, get};
 
@@ -61,9 +61,9 @@ fn a_file_is_handed_out_behind_its_head_with_what_is_left_of_its_range() {
     peer.give(get("/part") + &get("/small"));
     {
         let mut slices = ArrayVec::<_, 4>::new();
-        let chunk = peer.connection.output().chunk(&mut slices);
+        let chunk = peer.connection.output().next_transmit(&mut slices);
         assert!(
-            matches!(chunk, Chunk::Memory { more: true }),
+            matches!(chunk, Transmit::Memory { more: true }),
             "the head, and that more follows, but it was {chunk:?}"
         );
         assert!(slices.len() == 1 && slices[0].ends_with(b"\r\n\r\n"));
@@ -241,9 +241,9 @@ fn an_unsent_remainder_takes_no_more_than_itself() {
 /// Bytes in memory that wait to be sent before the next file.
 fn memory_offered(connection: &Connection<PaperFile>) -> usize {
     let mut slices = ArrayVec::<_, 64>::new();
-    match connection.output().chunk(&mut slices) {
-        Chunk::Memory { .. } => slices.iter().map(|slice| slice.len()).sum(),
-        Chunk::File { .. } | Chunk::Empty => 0,
+    match connection.output().next_transmit(&mut slices) {
+        Transmit::Memory { .. } => slices.iter().map(|slice| slice.len()).sum(),
+        Transmit::File { .. } | Transmit::Empty => 0,
     }
 }
 

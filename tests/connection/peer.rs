@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Body, Chunk, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method, Moment,
-    Now, Reply, Request, Respond, Response, Status, Step, Target, error_response,
+    Body, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method, Moment, Now,
+    Reply, Request, Respond, Response, Status, Step, Target, Transmit, error_response,
 };
 
 /// A file that is nowhere: its bytes follow from where they stand.
@@ -167,13 +167,15 @@ impl Peer {
         assert_eq!(self.connection.step(), Step::Send);
         let before = self.received.len();
         let mut slices = ArrayVec::<_, 4>::new();
-        match self.connection.output().chunk(&mut slices) {
-            Chunk::Empty => panic!("there is nothing to send"),
-            Chunk::Memory { .. } => {
+        match self.connection.output().next_transmit(&mut slices) {
+            Transmit::Empty => panic!("there is nothing to send"),
+            Transmit::Memory { .. } => {
                 let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(bytes_max));
             }
-            Chunk::File { file, range } => self.received.extend(file.read(range).take(bytes_max)),
+            Transmit::File { file, range } => {
+                self.received.extend(file.read(range).take(bytes_max))
+            }
         }
         drop(slices);
         let taken = self.received.len() - before;

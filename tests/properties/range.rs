@@ -1,6 +1,6 @@
 //! The Range parser: nothing outside the file, and the same bytes as by a naive reading.
 
-use miniweb::http::{Selection, select};
+use miniweb::http::{ResolvedRange, resolve_range};
 
 /// The first byte of `input` is the size of the file, 255 for the largest there can be; the rest is the field's value.
 pub fn check(input: &[u8]) {
@@ -8,11 +8,11 @@ pub fn check(input: &[u8]) {
         return;
     };
     let size = if size == 255 { u64::MAX } else { u64::from(size) };
-    let selection = select(value, size);
+    let selection = resolve_range(value, size);
     let parts = match &selection {
-        Selection::Whole | Selection::Unsatisfiable => &[][..],
-        Selection::One(part) => std::slice::from_ref(part),
-        Selection::Many(parts) => {
+        ResolvedRange::Full | ResolvedRange::Unsatisfiable => &[][..],
+        ResolvedRange::Single(part) => std::slice::from_ref(part),
+        ResolvedRange::Multiple(parts) => {
             assert!(parts.len() >= 2, "one part is never many");
             parts
         }
@@ -33,11 +33,11 @@ pub fn check(input: &[u8]) {
         let bitmap: Vec<bool> =
             (0..size).map(|at| parts.iter().any(|part| part.contains(&at))).collect();
         match (selection, naive(value, size)) {
-            (Selection::Whole, None) => {}
-            (Selection::Unsatisfiable, Some(expected)) => {
+            (ResolvedRange::Full, None) => {}
+            (ResolvedRange::Unsatisfiable, Some(expected)) => {
                 assert!(!expected.contains(&true), "{expected:?}")
             }
-            (Selection::One(_) | Selection::Many(_), Some(expected)) => {
+            (ResolvedRange::Single(_) | ResolvedRange::Multiple(_), Some(expected)) => {
                 assert_eq!(bitmap, expected)
             }
             (selection, expected) => panic!("{selection:?}, and by a naive reading {expected:?}"),

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use miniweb::http::{
-    Body, Chunk, CloseReason, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits,
-    Method, Moment, Now, Output, Reply, Request, Respond, Response, Status, Step, Target,
+    Body, CloseReason, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method,
+    Moment, Now, Output, Reply, Request, Respond, Response, Status, Step, Target, Transmit,
     error_response,
 };
 
@@ -276,14 +276,14 @@ impl Talk<'_> {
         }
         let before = self.received.len();
         let mut slices = ArrayVec::<_, 4>::new();
-        match self.connection.output().chunk(&mut slices) {
-            Chunk::Empty => {}
-            Chunk::Memory { .. } => {
+        match self.connection.output().next_transmit(&mut slices) {
+            Transmit::Empty => {}
+            Transmit::Memory { .. } => {
                 let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(amount));
                 assert!(self.received.len() > before, "what is offered is something");
             }
-            Chunk::File { file, range } => {
+            Transmit::File { file, range } => {
                 let offered = range
                     .end
                     .checked_sub(range.start)
