@@ -89,8 +89,8 @@ impl BodyDrain {
         self.state == State::Complete
     }
 
-    /// Makes one state transition and returns how many bytes it consumed, at least one. `bytes` must
-    /// not be empty.
+    /// Makes one state transition and returns how many bytes it consumed, at least one. `bytes`
+    /// must not be empty.
     fn step(&mut self, bytes: &[u8]) -> Result<usize, RequestError> {
         const MALFORMED: RequestError = RequestError::MalformedChunk;
         let byte = bytes[0];

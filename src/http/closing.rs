@@ -69,7 +69,8 @@ impl fmt::Display for CloseReason {
 pub(super) enum LingeringClose {
     /// The client may still be sending.
     Always,
-    /// The client announced that it will send nothing more; linger only if it sent something anyway.
+    /// The client announced that it will send nothing more; linger only if it sent something
+    /// anyway.
     IfInputPending,
     /// No unread input can exist.
     Never,

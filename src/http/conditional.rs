@@ -72,8 +72,8 @@ pub fn evaluate_preconditions(
 /// Whether to apply the Range of a request: it has no If-Range, or If-Range names this
 /// representation.
 ///
-/// A date matches only if it is equal, and only if the tag is strong. A weak tag means that the file
-/// may change again within the same second, so that one date could name two contents.
+/// A date matches only if it is equal, and only if the tag is strong. A weak tag means that the
+/// file may change again within the same second, so that one date could name two contents.
 pub fn evaluate_if_range(headers: Headers<'_>, validators: Validators<'_>) -> bool {
     let mut values = headers.values("if-range");
     match (values.next(), values.next()) {
@@ -95,8 +95,8 @@ fn is_present(headers: Headers<'_>, name: &'static str) -> bool {
     headers.values(name).next().is_some()
 }
 
-/// Whether any listed tag matches. `*` matches every existing representation, and one exists if this
-/// is called.
+/// Whether any listed tag matches. `*` matches every existing representation, and one exists if
+/// this is called.
 fn any_tag(headers: Headers<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
     headers.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
 }

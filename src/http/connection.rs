@@ -1,22 +1,22 @@
 //! The state machine of one connection, without its socket.
 //!
 //! ```text
-//! accept ──> Idle ──first byte──> Head ──complete, response queued──┬── keep-alive ────────> Idle
-//!                                                                   ├── a body follows ────> Body
-//!                                                                   ├── last response ─────> Closing
-//!                                                                   └── reply is deferred ─> AwaitingReply
+//! accept ──> Idle ──first byte──> Head ──complete──┬── keep-alive ────────> Idle
+//!                                                  ├── a body follows ────> Body
+//!                                                  ├── last response ─────> Closing
+//!                                                  └── reply is deferred ─> AwaitingReply
 //!
-//! Idle ───────────queue is full────────────> Paused ──everything sent──> Idle or Head
-//! Idle ───────────timeout or eviction──────> Closed
-//! Head ───────────malformed or timeout─────> Closing, with a 4xx or 5xx response queued
-//! AwaitingReply ──reply queued─────────────> Paused, or Closing after the last response
-//! Body ───────────end of the body──────────> Idle, or Closing after the last response
-//! Body ───────────malformed or timeout─────> Closing
-//! Closing ────────everything sent──────────> Lingering, if the client may still be sending
-//!                                      └───> Closed, otherwise
-//! Lingering ──────FIN, timeout or limit────> Closed
-//! any of these ───FIN──────────────────────> Closing, which sends the rest and does not linger
-//! any of these ───write timeout or failure─> Closed
+//! Idle ───────────queue is full─────────────> Paused ──everything sent──> Idle or Head
+//! Idle ───────────timeout or eviction───────> Closed
+//! Head ───────────malformed or timeout──────> Closing, with an error response queued
+//! AwaitingReply ──reply queued──────────────> Paused, or Closing after the last response
+//! Body ───────────end of the body───────────> Idle, or Closing after the last response
+//! Body ───────────malformed or timeout──────> Closing
+//! Closing ────────everything sent──────────┬> Lingering, if the client may still be sending
+//!                                          └> Closed, otherwise
+//! Lingering ──────FIN, timeout or limit─────> Closed
+//! any other ──────FIN───────────────────────> Closing, which sends the rest and does not linger
+//! any ────────────write timeout or failure──> Closed
 //! ```
 //!
 //! This module decides what the received bytes mean, in which order responses leave, and when and
@@ -58,7 +58,8 @@ use super::response_plan::ResponsePlan;
 use super::step::Step;
 use super::write_progress::WriteProgress;
 
-/// One connection. The driver calls [`Connection::step`], performs the step, and reports its result.
+/// One connection. The driver calls [`Connection::step`], performs the step, and reports its
+/// result.
 #[derive(Debug)]
 pub struct Connection<F> {
     limits: Arc<Limits>,
@@ -333,7 +334,8 @@ impl<F> Connection<F> {
                 let head = std::mem::take(&mut self.input);
                 self.refuse(RequestError::HeadTimeout, &head, now);
             }
-            // The response has been sent, so a 408 would be read as the response to another request.
+            // The response has been sent, so a 408 would be read as the response to another
+            // request.
             State::Body { .. } => {
                 self.state = State::Closing {
                     reason: CloseReason::BodyUnread,

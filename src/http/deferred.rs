@@ -1,31 +1,32 @@
-//! Answers that take long to make: work that is done elsewhere while the connection waits.
+//! Replies that take long to compute, and are computed outside the connection.
 //!
-//! The core does not know where. It hands out a [`DeferredReply`] and takes a [`CompletedReply`] back; between the two nothing
-//! of that connection is read or answered, so that answers stay in order.
+//! The connection hands out a [`DeferredReply`] and later receives a [`CompletedReply`]. In between
+//! it neither reads nor processes requests, so that responses stay in order.
 
 use super::error_page::error_response;
 use super::exchange::Exchange;
 use super::response::Response;
 use super::status::Status;
 
-/// What makes the answer.
+/// A computation that produces a response.
 pub type Work<F> = Box<dyn FnOnce() -> Response<F> + Send>;
 
-/// What a site says to a request.
+/// What a site returns for a request.
 pub enum Reply<F> {
-    /// The answer.
+    /// The response.
     Ready(Response<F>),
-    /// What makes it, and may take its time.
+    /// Work that produces the response and may take long.
     Deferred(Work<F>),
 }
 
-/// Work on an answer that a connection waits for.
+/// Work on a response that a connection waits for.
 pub struct DeferredReply<F> {
     pub(super) work: Work<F>,
     pub(super) exchange: Option<Exchange>,
 }
 
-/// The answer, for the connection that waits for it.
+/// The response to a deferred request, to be passed to
+/// [`Connection::complete`](super::Connection::complete).
 #[derive(Debug)]
 pub struct CompletedReply<F> {
     pub(super) response: Response<F>,
@@ -33,21 +34,24 @@ pub struct CompletedReply<F> {
 }
 
 impl<F> DeferredReply<F> {
-    /// Does the work. If it panics (our bug) the client hears of an error instead of waiting for ever.
+    /// Does the work. If it panics, which is a bug of this server, the response is a 500.
     pub fn finish(self) -> CompletedReply<F> {
         let work = std::panic::AssertUnwindSafe(self.work);
         let failed = |_| {
-            error_response(Status::InternalServerError, "This server failed to make the answer.")
+            error_response(
+                Status::InternalServerError,
+                "This server failed to produce the response.",
+            )
         };
         let response = std::panic::catch_unwind(|| { work }.0()).unwrap_or_else(failed);
         CompletedReply { response, exchange: self.exchange }
     }
 
-    /// Gives the work up: there is nobody to do it now.
+    /// Rejects the work with a 503, because no thread can take it now.
     pub fn refuse(self) -> CompletedReply<F> {
         let response = error_response(
             Status::ServiceUnavailable,
-            "This server has too much to do. It may work in a moment.",
+            "This server is overloaded. Please try again in a moment.",
         );
         CompletedReply { response, exchange: self.exchange }
     }

@@ -1,23 +1,22 @@
-//! Content codings: which of those there are the client wants (RFC 9110 section 12.5.3).
+//! Content codings, and their negotiation by Accept-Encoding (RFC 9110 section 12.5.3).
 
 use super::headers::Headers;
 
-/// A content coding that a file may be kept in. In the order of preference between equals: what is usually smallest first.
+/// A content coding in which a file may be stored. The order is the preference between codings of
+/// equal weight: usually smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
 pub enum Coding {
-    /// `br`
     Brotli,
-    /// `zstd`
     Zstd,
-    /// `gzip`
     Gzip,
 }
 
 impl Coding {
-    /// All of them.
+    /// Every coding, in order of preference.
     pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
-    /// Its name in Content-Encoding.
+    /// The name in Content-Encoding.
     pub fn token(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
@@ -26,7 +25,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a file in this coding ends with, beside the file it was made from.
+    /// The file name extension of a precompressed file, appended to the name of the original.
     pub fn extension(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",
@@ -36,7 +35,7 @@ impl Coding {
     }
 }
 
-/// What the client says of each coding, in thousandths.
+/// The weight that a client gives to each coding, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptEncoding {
     codings: [u16; 3],
@@ -44,7 +43,8 @@ pub struct AcceptEncoding {
 }
 
 impl AcceptEncoding {
-    /// Reads Accept-Encoding. Without it, and for what can't be understood, only the plain file is right.
+    /// Parses Accept-Encoding. Without it, only the unencoded file is acceptable. Members that are
+    /// malformed or unknown are ignored.
     pub fn parse(headers: Headers<'_>) -> AcceptEncoding {
         let mut named = [None; 3];
         let (mut identity, mut any) = (None, None);
@@ -69,15 +69,15 @@ impl AcceptEncoding {
             };
             *slot = Some(weight);
         });
-        // Plain is acceptable unless it is excluded, but a coding that is as welcome is preferred to it.
+        // `identity` is acceptable by default, but any coding that is listed is preferred to it.
         AcceptEncoding {
             codings: named.map(|weight| weight.or(any).unwrap_or(0)),
             identity: identity.unwrap_or(0),
         }
     }
 
-    /// The best of those that are available; None for the plain file, which is also what there is when nothing is acceptable: an
-    /// answer that can't be read says more than a 406.
+    /// The available coding with the greatest weight, or None for the unencoded file. That is also
+    /// the choice if nothing is acceptable, because it is more useful to a client than a 406.
     pub fn choose(&self, available: impl IntoIterator<Item = Coding>) -> Option<Coding> {
         let weight = |coding: &Coding| self.codings[*coding as usize];
         let acceptable = available
@@ -87,7 +87,8 @@ impl AcceptEncoding {
     }
 }
 
-/// The `q` of a member, 1 without one; None if it is malformed (section 12.4.2).
+/// The weight (`q`) in the parameters of a member: 1000 by default, None if malformed (RFC 9110
+/// section 12.4.2).
 fn weight(parameters: &[u8]) -> Option<u16> {
     let parameters = parameters.trim_ascii();
     let Some(q) = parameters.strip_prefix(b";") else {
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_that_is_welcome_is_chosen() {
+    fn the_available_coding_with_the_greatest_weight_is_chosen() {
         use Coding::{Brotli, Gzip, Zstd};
         for (accept, available, coding) in [
             ("", &Coding::ALL[..], None),

@@ -1,16 +1,16 @@
-//! The pages that say what went wrong: small, readable, the same in light and dark.
+//! Error pages: small, readable HTML in light and dark mode.
 
 use bytes::Bytes;
 
 use super::response::{Body, HeaderBlock, Response};
 use super::status::Status;
 
-/// An answer of `status` with a page that says so and gives `reason`, a sentence (or nothing).
-pub fn error_response<F>(status: Status, reason: &str) -> Response<F> {
-    ErrorPage::new(status, reason).response()
+/// An error response whose page shows `status` and `message`, a sentence or an empty string.
+pub fn error_response<F>(status: Status, message: &str) -> Response<F> {
+    ErrorPage::new(status, message).response()
 }
 
-/// Such an answer, for whoever gives it more than once.
+/// A rendered error page, for responses that are sent more than once.
 #[derive(Debug)]
 pub struct ErrorPage {
     status: Status,
@@ -19,36 +19,38 @@ pub struct ErrorPage {
 }
 
 impl ErrorPage {
-    /// Renders the page that says `status` and gives `reason`, a sentence (or nothing).
-    pub fn new(status: Status, reason: &str) -> ErrorPage {
-        let page = page(status, reason);
+    /// Renders a page that shows `status` and `message`, a sentence or an empty string. `message`
+    /// is not escaped.
+    pub fn new(status: Status, message: &str) -> ErrorPage {
+        let page = render(status, message);
         let mut headers = HeaderBlock::default();
         headers.push_content_type("text/html; charset=utf-8");
         headers.push_number("Content-Length", page.len() as u64);
         if status == Status::ServiceUnavailable {
-            // What is short (descriptors, memory, helpers) is mostly there again in a moment.
+            // A shortage of descriptors, memory or threads is usually over in a second.
             headers.push_number("Retry-After", 1);
         }
         ErrorPage { status, headers: headers.freeze(), page: page.into() }
     }
 
-    /// The answer.
+    /// A response with this page; it shares the rendered bytes.
     pub fn response<F>(&self) -> Response<F> {
         let headers = HeaderBlock::shared(self.headers.clone());
         Response { status: self.status, headers, body: Body::Bytes(self.page.clone()) }
     }
 }
 
-fn page(status: Status, reason: &str) -> String {
-    let (code, words) = (status.digits(), status.reason());
-    // Put together, not formatted: it is the answer to whoever sends nonsense, and ought to cost less than the nonsense.
+fn render(status: Status, message: &str) -> String {
+    let (code, phrase) = (status.digits(), status.reason());
+    // Concatenated, not formatted: a response to a malformed request should cost as little as
+    // possible.
     [
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>",
         code,
         " ",
-        words,
+        phrase,
         "</title>\n\
          <style>:root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
          margin:18vh auto 0;padding:0 1.5rem}h1{font-size:1.4rem}h1 b{font-weight:300;opacity:.7;margin-right:.4em}\
@@ -56,9 +58,9 @@ fn page(status: Status, reason: &str) -> String {
          <h1><b>",
         code,
         "</b>",
-        words,
+        phrase,
         "</h1>\n<p>",
-        reason,
+        message,
         "</p>\n<footer>miniweb</footer>\n</html>\n",
     ]
     .concat()

@@ -1,14 +1,14 @@
 //! Entity tags (RFC 9110 section 8.8.3).
 
-/// A tag, as it stands in an ETag field.
+/// An entity tag, as it appears in an ETag header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityTag {
     text: Box<str>,
 }
 
 impl EntityTag {
-    /// A tag whose opaque part is `opaque`: visible ASCII without quotes. A strong one promises that two
-    /// answers with it are the same in every byte.
+    /// A tag with the opaque part `opaque`, which must be visible ASCII without quotes. A strong
+    /// tag promises that all responses that carry it have identical bodies.
     pub fn new(opaque: &str, is_strong: bool) -> EntityTag {
         debug_assert!(opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"'));
         EntityTag {
@@ -17,22 +17,22 @@ impl EntityTag {
         }
     }
 
-    /// As it is written: `"x"`, or `W/"x"` for a weak one.
+    /// The value of the ETag header: `"x"` if strong, `W/"x"` if weak.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is no weak one.
+    /// Whether the tag is strong.
     pub fn is_strong(&self) -> bool {
         !self.text.starts_with("W/")
     }
 
-    /// The strong comparison: both are strong and the same.
+    /// Strong comparison: both tags are strong and equal.
     pub(super) fn matches_strongly(&self, other: &[u8]) -> bool {
         self.is_strong() && self.text.as_bytes() == other
     }
 
-    /// The weak comparison: the same, whether weak or not.
+    /// Weak comparison: the opaque parts are equal.
     pub(super) fn matches_weakly(&self, other: &[u8]) -> bool {
         let opaque = |tag: &'_ [u8]| tag.strip_prefix(b"W/").map_or(tag.len(), <[u8]>::len);
         let (own, other_len) = (self.text.as_bytes(), opaque(other));
@@ -40,8 +40,8 @@ impl EntityTag {
     }
 }
 
-/// The tags of a list, as If-Match and If-None-Match have it, whole and unread. A comma within a tag is part of
-/// it. The list ends where it stops being one: what was well-formed before counts.
+/// The entity tags in the value of If-Match or If-None-Match, unparsed. A comma within quotes is
+/// part of the tag. Iteration stops at the first malformed tag; the tags before it count.
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = value;
     std::iter::from_fn(move || {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_split_between_its_tags_and_not_within_them() {
+    fn a_tag_list_is_split_at_commas_outside_quotes() {
         let tags = |text: &'static str| {
             list(text.as_bytes())
                 .map(|t| String::from_utf8_lossy(t).into_owned())
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_tags_are_equal_only_weakly() {
+    fn a_weak_tag_matches_in_weak_comparison_only() {
         let (strong, weak) = (EntityTag::new("x", true), EntityTag::new("x", false));
         assert!(
             strong.matches_strongly(b"\"x\"")

@@ -1,53 +1,59 @@
-//! One request and what became of its answer: what an access log is made of.
+//! One request and its response, as the access log records them.
 //!
-//! Kept beside the answer in the output queue and handed out when its last byte was taken by the
-//! socket, or when the connection ended before that: no answer goes unlogged.
+//! An exchange is queued behind the response in the output, and is handed out when the socket has
+//! accepted the last byte of the response, or when the connection is closed before that.
+//!
+//! Three kinds of exchange are never handed out, and so never logged: those of a connection whose
+//! processing panics, because its output is dropped with it; one whose reply is still deferred when
+//! the connection closes; and all of them if `Limits::record_exchanges` is off.
 
 use super::moment::Moment;
 use super::now::Now;
 use super::request::Request;
 use super::status::Status;
 
-/// One answered request.
+/// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The request line as it came, whole if it was well-formed, at most its first bytes otherwise.
+    /// The request line as received. If the request was refused, at most its first 256 bytes.
     pub request_line: Box<[u8]>,
-    /// The Referer field, if any.
+    /// The value of the Referer header.
     pub referer: Option<Box<[u8]>>,
-    /// The User-Agent field, if any.
+    /// The value of the User-Agent header.
     pub user_agent: Option<Box<[u8]>>,
-    /// The status it was answered with.
+    /// The status of the response.
     pub status: Status,
-    /// Bytes of the body that the socket took.
+    /// The number of bytes of the response body that the socket accepted.
     pub body_bytes: u64,
-    /// Whether the whole answer was taken.
+    /// Whether the socket accepted the whole response.
     pub complete: bool,
-    /// When the request was answered.
+    /// When the request head was complete, or the request was refused.
     pub started: Moment,
 }
 
-/// Of a head that is no request, this much of the first line is kept.
+/// The maximum length of the request line that is kept if the request is refused.
 const REFUSED_LINE_BYTES_MAX: usize = 256;
 
 impl Exchange {
-    /// As it begins; the status and the bytes are known when there is an answer.
+    /// An exchange whose response is not known yet; the status and the length of the body are set
+    /// when the response is queued.
     pub(super) fn new(request: &Request<'_>, now: &Now) -> Exchange {
-        let field = |name| request.headers.values(name).next().map(Box::from);
+        let header = |name| request.headers.values(name).next().map(Box::from);
         Exchange {
-            referer: field("referer"),
-            user_agent: field("user-agent"),
-            ..Exchange::of_line(request.head.request_line(), now)
+            referer: header("referer"),
+            user_agent: header("user-agent"),
+            ..Exchange::from_request_line(request.head.request_line(), now)
         }
     }
 
+    /// An exchange for a request that cannot be parsed. `head` may be incomplete.
     pub(super) fn refused(head: &[u8], now: &Now) -> Exchange {
         let head = &head[..head.len().min(REFUSED_LINE_BYTES_MAX)];
         let line_end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
-        Exchange::of_line(&head[..line_end], now)
+        Exchange::from_request_line(&head[..line_end], now)
     }
 
-    fn of_line(line: &[u8], now: &Now) -> Exchange {
+    fn from_request_line(line: &[u8], now: &Now) -> Exchange {
         Exchange {
             request_line: line.into(),
             referer: None,

@@ -1,12 +1,13 @@
-//! `host[:port]`, the value of a Host field and the authority of an absolute-form target.
+//! Validates `host[:port]`, as it occurs in Host and in absolute-form targets.
 //!
-//! Only its form is checked (RFC 3986 section 3.2.2): this server has one site, and no path or
-//! redirect is ever made from what a client says its host is.
+//! Only the syntax is checked (RFC 3986 section 3.2.2). This server has one site, and never builds
+//! a path or a redirect from the host that a client names.
 
 use super::characters::is_host;
 
-/// Whether `authority` is a valid `host[:port]`: a registered name (which may be empty), an IPv4 address,
-/// or an IPv6 address in brackets. User information (`user@host`) is refused, as RFC 9110 section 4.2.4 asks.
+/// Whether `authority` is a valid `host[:port]`: a registered name (which may be empty), an IPv4
+/// address, or an IPv6 address in brackets. User information (`user@host`) is invalid (RFC 9110
+/// section 4.2.4).
 pub(super) fn is_valid(authority: &[u8]) -> bool {
     let after_host = match authority {
         [b'[', inside @ ..] => memchr::memchr(b']', inside)
@@ -21,7 +22,7 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
     }
 }
 
-/// What stands between brackets: an IPv6 address, or one of a version that is to come.
+/// Whether the text between brackets is an IPv6 address or an `IPvFuture` (RFC 3986 section 3.2.2).
 fn is_ip_literal(inside: &[u8]) -> bool {
     match inside {
         [b'v' | b'V', future @ ..] => {
@@ -44,7 +45,8 @@ fn is_port(port: &[u8]) -> bool {
     port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
-/// What follows a registered name or an IPv4 address; None where a percent sign encodes nothing.
+/// The rest of `text` after a registered name or an IPv4 address. None if a percent sign is not
+/// followed by two hexadecimal digits.
 fn after_registered_name(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
@@ -62,7 +64,7 @@ mod tests {
     use super::is_valid;
 
     #[test]
-    fn names_and_addresses_with_and_without_a_port_are_valid() {
+    fn registered_names_and_ip_addresses_are_valid_with_or_without_a_port() {
         for host in [
             "",
             "localhost",
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_is_refused() {
+    fn invalid_hosts_and_ports_are_refused() {
         for host in [
             "a b",
             "user@host",

@@ -1,14 +1,15 @@
-//! HTTP/1.1 without I/O: bytes in, bytes out.
+//! HTTP/1.1 without I/O: input bytes in, output bytes out.
 //!
-//! What lives here: the state machine of one connection ([`Connection`]), the request parser, the
-//! response and its rendering, one concept of the RFCs per file. What does not: what a target means
-//! (that is [`crate::site`]) and how bytes travel (that is [`crate::server`]).
+//! [`Connection`] is the state machine of one connection. It parses requests, asks a [`Respond`]
+//! for each response, and queues the rendered responses in an [`Output`]. What a target refers to
+//! is decided in [`crate::site`]; sockets are read and written in [`crate::server`].
 //!
-//! Laws of this folder, held by `tests/tidy.rs`:
-//! 1. No socket, file, thread, process or clock is touched. Time comes in as a [`Now`]; an open file is
-//!    an opaque type parameter that is handed back untouched to whoever writes to the socket.
-//! 2. An error means the peer and carries the status it is answered with; a panic means our bug.
-//! 3. Whatever a peer sends, what is kept of it is bounded by [`Limits`].
+//! Invariants of this folder, checked by `tests/tidy.rs`:
+//! 1. No socket, file, thread, process or clock is used. The caller passes the time in as a
+//!    [`Now`]. An open file is an opaque type parameter, handed back to the caller.
+//! 2. An error is a fault of the client, and has the status of the response. A panic is a bug of
+//!    this server.
+//! 3. The memory that a client can occupy is bounded by [`Limits`].
 
 mod body;
 mod characters;

@@ -1,29 +1,29 @@
-//! A moment on a clock that never goes back.
+//! An instant on a monotonic clock.
 //!
-//! `std::time::Instant` would do. But its two parts are compared and added one after the other, several times in every
-//! request, and every idle connection keeps some: one word is half of that. Which clock it is, and that it is one and the same
-//! everywhere, is the affair of whoever reads it (`server/clock.rs`).
+//! `std::time::Instant` takes two words, and comparing or adding two of them takes two operations.
+//! Each request does so several times, and each idle connection stores instants; one word halves
+//! the cost. All moments come from one clock, which `server/clock.rs` reads.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-/// Nanoseconds since the clock began: enough for five centuries.
+/// Nanoseconds since the origin of the clock, enough for five centuries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// So long after the clock began.
-    pub fn new(since_beginning: Duration) -> Moment {
-        Moment(nanoseconds(since_beginning))
+    /// The moment `since_origin` after the origin of the clock.
+    pub fn new(since_origin: Duration) -> Moment {
+        Moment(nanoseconds(since_origin))
     }
 
-    /// How long after `earlier` it is; nothing, if it is not.
+    /// The time since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// What lies beyond the end of the clock never comes.
+/// Saturates: a moment beyond the range of the clock is never reached.
 impl Add<Duration> for Moment {
     type Output = Moment;
 
@@ -38,7 +38,7 @@ impl AddAssign<Duration> for Moment {
     }
 }
 
-/// What would lie before the beginning of the clock is its beginning.
+/// Saturates at the origin of the clock.
 impl Sub<Duration> for Moment {
     type Output = Moment;
 
@@ -56,13 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_outside_of_the_clock_is_its_beginning_or_its_end() {
-        let (second, beginning) = (Duration::from_secs(1), Moment::default());
-        assert_eq!(beginning - second, beginning);
-        assert_eq!(beginning.since(beginning + second), Duration::ZERO);
-        assert_eq!((beginning + second).since(beginning), second);
-        let end = beginning + Duration::MAX;
+    fn arithmetic_saturates_at_both_ends_of_the_clock() {
+        let (second, origin) = (Duration::from_secs(1), Moment::default());
+        assert_eq!(origin - second, origin);
+        assert_eq!(origin.since(origin + second), Duration::ZERO);
+        assert_eq!((origin + second).since(origin), second);
+        let end = origin + Duration::MAX;
         assert_eq!(end + second, end);
-        assert!(end > beginning + Duration::from_secs(500 * 365 * 24 * 3600));
+        assert!(end > origin + Duration::from_secs(500 * 365 * 24 * 3600));
     }
 }

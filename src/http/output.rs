@@ -125,8 +125,8 @@ impl<F> Output<F> {
         self.0.get_or_insert_default().segments.push_back(Segment::End(Box::new(exchange)));
     }
 
-    /// What to send next. Bytes in memory are gathered into `slices`, which must be empty, up to its
-    /// capacity or the next file.
+    /// What to send next. Bytes in memory are gathered into `slices`, which must be empty, up to
+    /// its capacity or the next file.
     pub fn next_transmit<'a, const N: usize>(
         &'a self,
         slices: &mut ArrayVec<IoSlice<'a>, N>,

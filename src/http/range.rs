@@ -118,6 +118,8 @@ fn coalesce(ranges: &mut Vec<Range<u64>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -155,17 +157,20 @@ mod tests {
             assert_eq!(resolve_range(value.as_bytes(), 1000), expected, "{value}");
         }
         assert_eq!(resolve_range(b"bytes=0-", 0), Unsatisfiable);
-        let many =
-            |n: u64| (0..n).map(|i| format!("{}-{}", i * 10, i * 10)).collect::<Vec<_>>().join(",");
-        assert!(
-            matches!(resolve_range(format!("bytes={}", many(16)).as_bytes(), 1000), Multiple(ranges) if ranges.len() == 16)
-        );
-        assert_eq!(resolve_range(format!("bytes={}", many(17)).as_bytes(), 1000), Full);
+        let single_bytes = |count: u64| {
+            let specs: Vec<_> = (0..count).map(|n| format!("{0}-{0}", n * 10)).collect();
+            resolve_range(format!("bytes={}", specs.join(",")).as_bytes(), 1000)
+        };
+        assert!(matches!(single_bytes(16), Multiple(ranges) if ranges.len() == 16));
+        assert_eq!(single_bytes(17), Full);
     }
 
     proptest! {
         #[test]
-        fn no_range_reaches_beyond_the_representation(value in "bytes=[-0-9, ]{0,60}|.{0,40}", size in prop_oneof![0..2000u64, Just(u64::MAX)]) {
+        fn no_range_reaches_beyond_the_representation(
+            value in "bytes=[-0-9, ]{0,60}|.{0,40}",
+            size in prop_oneof![0..2000u64, Just(u64::MAX)],
+        ) {
             let ranges = match resolve_range(value.as_bytes(), size) {
                 ResolvedRange::Single(range) => vec![range],
                 ResolvedRange::Multiple(ranges) => ranges,
@@ -180,17 +185,23 @@ mod tests {
         }
 
         #[test]
-        fn the_ranges_cover_exactly_the_requested_bytes(requested in prop::collection::vec((0..500u64, 0..100u64), 1..8)) {
-            let size = 1000;
-            let set: Vec<_> = requested.iter().map(|(first, length)| format!("{first}-{}", first + length)).collect();
-            let expected: std::collections::BTreeSet<u64> = requested.iter().flat_map(|(first, length)| *first..=first + length).collect();
-            let selected: Vec<u64> = match resolve_range(format!("bytes={}", set.join(",")).as_bytes(), size) {
+        fn the_ranges_cover_exactly_the_requested_bytes(
+            requested in prop::collection::vec((0..500u64, 0..100u64), 1..8),
+        ) {
+            let specs: Vec<_> = requested
+                .iter()
+                .map(|(first, length)| format!("{first}-{}", first + length))
+                .collect();
+            let expected: BTreeSet<u64> =
+                requested.iter().flat_map(|(first, length)| *first..=first + length).collect();
+            let value = format!("bytes={}", specs.join(","));
+            let resolved: Vec<u64> = match resolve_range(value.as_bytes(), 1000) {
                 ResolvedRange::Single(range) => range.collect(),
                 ResolvedRange::Multiple(ranges) => ranges.into_iter().flatten().collect(),
                 other => { prop_assert_eq!(other, ResolvedRange::Full); return Ok(()) }
             };
-            prop_assert_eq!(selected.len(), expected.len());
-            prop_assert_eq!(selected.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
+            prop_assert_eq!(resolved.len(), expected.len());
+            prop_assert_eq!(BTreeSet::from_iter(resolved), expected);
         }
     }
 }

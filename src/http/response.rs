@@ -1,7 +1,7 @@
-//! A response: what is said (status and fields) and what follows it (the body).
+//! A response: status, headers and body.
 //!
-//! The head is rendered once, in [`Response::write_head`]. Date, Server and Connection are written
-//! there and nowhere else, so that no path of the program can forget them.
+//! Date, Server and Connection are written only in `Response::write_head`, so that every response
+//! has them.
 
 use std::io::Write;
 use std::ops::Range;
@@ -11,37 +11,37 @@ use bytes::Bytes;
 use super::date::DateText;
 use super::status::Status;
 
-/// An answer, ready to be queued on a connection. `F` is an open file, opaque to this folder.
+/// A response to be queued on a connection. `F` is an open file, which is opaque to this folder.
 #[derive(Debug)]
 pub struct Response<F> {
-    /// The status.
+    /// The status code.
     pub status: Status,
-    /// The fields, Date, Server and Connection aside.
+    /// The headers except Date, Server and Connection.
     pub headers: HeaderBlock,
-    /// What follows the head. A HEAD request is answered with the same body as GET here; the connection leaves it out.
+    /// The body. A response to HEAD has the same body as to GET; the connection omits it.
     pub body: Body<F>,
 }
 
-/// What follows the head.
+/// A response body.
 #[derive(Debug)]
 pub enum Body<F> {
-    /// Nothing.
+    /// No bytes.
     Empty,
     /// Bytes in memory, cached or generated.
     Bytes(Bytes),
-    /// A part of an open file, in bytes from its start.
+    /// A part of an open file.
     File {
-        /// Handed back to whoever writes to the socket.
+        /// The open file, for the code that writes to the socket.
         file: F,
-        /// Never empty.
+        /// The range to send, in bytes from the start of the file; never empty.
         range: Range<u64>,
     },
-    /// One behind the other.
+    /// Several bodies, concatenated.
     Parts(Vec<Body<F>>),
 }
 
 impl<F> Body<F> {
-    /// Bytes that will follow the head.
+    /// The number of bytes.
     pub fn len(&self) -> u64 {
         match self {
             Body::Empty => 0,
@@ -51,14 +51,14 @@ impl<F> Body<F> {
         }
     }
 
-    /// Whether nothing follows the head.
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Field lines as they go over the wire, each with its CRLF: some that are shared with other responses
-/// (rendered when a file was read into the cache), some of this one alone.
+/// Rendered header lines, each with its CRLF. Some may be shared with other responses, because they
+/// were rendered when a file entered the cache; the others belong to this response.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderBlock {
     shared: Bytes,
@@ -66,14 +66,15 @@ pub struct HeaderBlock {
 }
 
 impl HeaderBlock {
-    /// The lines rendered earlier; no lines of its own.
+    /// A block of lines that were rendered before.
     pub fn shared(shared: Bytes) -> HeaderBlock {
         HeaderBlock { shared, own: Vec::new() }
     }
 
-    /// Adds a line. Neither part may hold a line end: they come from this program or were escaped by it.
+    /// Adds a line. Neither `name` nor `value` may contain a line end; both come from this program
+    /// or were escaped by it.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        // Room for all the lines of an ordinary answer, so that they are not copied from one allocation to the next.
+        // The headers of an ordinary response fit, so that the vector does not grow several times.
         const OWN_BYTES_TYPICAL: usize = 256;
         if self.own.capacity() == 0 {
             self.own.reserve(OWN_BYTES_TYPICAL);
@@ -89,35 +90,35 @@ impl HeaderBlock {
         self.own.extend_from_slice(b"\r\n");
     }
 
-    /// Adds lines that are rendered already.
+    /// Adds lines that are already rendered.
     pub fn push_lines(&mut self, lines: &[u8]) {
         self.own.extend_from_slice(lines);
     }
 
-    /// Adds the media type, and that it is to be believed: a browser that guesses another can be made to run what is
-    /// only to be shown.
+    /// Adds Content-Type, and forbids browsers to guess another media type: a page could otherwise
+    /// make them execute what should only be displayed.
     pub fn push_content_type(&mut self, media_type: &str) {
         self.push("Content-Type", media_type);
         self.push("X-Content-Type-Options", "nosniff");
     }
 
-    /// Bytes of all lines.
+    /// The length of all lines, in bytes.
     pub fn len(&self) -> usize {
         self.shared.len() + self.own.len()
     }
 
-    /// Whether there is no line.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Adds a line whose value is a number.
+    /// Adds a line with a numeric value.
     pub fn push_number(&mut self, name: &str, value: u64) {
-        // Writing to a Vec cannot fail.
+        // Writing to a `Vec` cannot fail.
         let _ = write!(self.own, "{name}: {value}\r\n");
     }
 
-    /// The lines, to be kept and shared.
+    /// Converts the lines to shared bytes for [`HeaderBlock::shared`].
     pub fn freeze(self) -> Bytes {
         if self.shared.is_empty() {
             self.own.into_boxed_slice().into()
@@ -127,10 +128,10 @@ impl HeaderBlock {
     }
 }
 
-/// What the Connection field of a response says.
+/// The Connection header of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
-    /// Nothing: HTTP/1.1 goes on by default.
+    /// Absent: an HTTP/1.1 connection persists by default.
     Implied,
     /// `keep-alive`, to an HTTP/1.0 client that asked for it.
     KeepAlive,
@@ -139,7 +140,7 @@ pub(super) enum Persistence {
 }
 
 impl<F> Response<F> {
-    /// Appends the head to `out`, the empty line included.
+    /// Appends the head to `out`, including the empty line.
     pub(super) fn write_head(&self, out: &mut Vec<u8>, date: &DateText, persistence: Persistence) {
         out.extend_from_slice(self.status.line().as_bytes());
         out.extend_from_slice(b"\r\nServer: miniweb\r\nDate: ");

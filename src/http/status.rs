@@ -1,70 +1,51 @@
-//! The status codes that this server says, and no others.
+//! The status codes that this server sends.
 
 /// A status code of RFC 9110 section 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
+#[allow(missing_docs)]
 pub enum Status {
-    /// 200
     Ok = 200,
-    /// 204
     NoContent = 204,
-    /// 206
     PartialContent = 206,
-    /// 301
     MovedPermanently = 301,
-    /// 304
     NotModified = 304,
-    /// 400
     BadRequest = 400,
-    /// 401
     Unauthorized = 401,
-    /// 403
     Forbidden = 403,
-    /// 404
     NotFound = 404,
-    /// 405
     MethodNotAllowed = 405,
-    /// 408
     RequestTimeout = 408,
-    /// 412
     PreconditionFailed = 412,
-    /// 413
     ContentTooLarge = 413,
-    /// 414
     UriTooLong = 414,
-    /// 416
     RangeNotSatisfiable = 416,
-    /// 431
     RequestHeaderFieldsTooLarge = 431,
-    /// 500
     InternalServerError = 500,
-    /// 501
     NotImplemented = 501,
-    /// 503
     ServiceUnavailable = 503,
-    /// 505
     VersionNotSupported = 505,
 }
 
 impl Status {
-    /// The three digits.
+    /// The status code as a number.
     pub fn code(self) -> u16 {
         self as u16
     }
 
-    /// The three digits.
+    /// The status code as text.
     pub(super) fn digits(self) -> &'static str {
         self.line().get(9..12).unwrap_or_default()
     }
 
-    /// The words of RFC 9110 that follow the code.
+    /// The reason phrase of RFC 9110.
     pub fn reason(self) -> &'static str {
-        // The status line ends with them: "HTTP/1.1 200 OK".
+        // The reason phrase ends the status line: "HTTP/1.1 200 OK".
         self.line().get(13..).unwrap_or_default()
     }
 
-    /// The status line without its line end. The version is the server's own highest, whatever the
-    /// request's was (RFC 9110 section 6.2).
+    /// The status line, without its CRLF. The version is the highest that the server supports, not
+    /// that of the request (RFC 9110 section 6.2).
     pub fn line(self) -> &'static str {
         match self {
             Status::Ok => "HTTP/1.1 200 OK",
@@ -87,6 +68,24 @@ impl Status {
             Status::NotImplemented => "HTTP/1.1 501 Not Implemented",
             Status::ServiceUnavailable => "HTTP/1.1 503 Service Unavailable",
             Status::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_has_the_code_and_the_reason_phrase() {
+        for (status, line) in [
+            (Status::Ok, "HTTP/1.1 200 OK"),
+            (Status::UriTooLong, "HTTP/1.1 414 URI Too Long"),
+            (Status::RequestHeaderFieldsTooLarge, "HTTP/1.1 431 Request Header Fields Too Large"),
+        ] {
+            assert_eq!(status.line(), line);
+            assert_eq!(format!("HTTP/1.1 {} {}", status.digits(), status.reason()), line);
+            assert_eq!(status.code().to_string(), status.digits());
         }
     }
 }
