@@ -1,67 +1,67 @@
-//! Answers that are made elsewhere while the connection waits.
+//! Deferred replies: the connection waits while a response is computed.
 
 use miniweb::http::{CloseReason, Limits, Step};
 
 use super::peer::{Peer, get};
 
 #[test]
-fn while_an_answer_is_made_nothing_of_its_connection_is_read_or_answered() {
+fn a_connection_processes_no_request_while_a_reply_is_deferred() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/late") + &get("/small").repeat(3));
-    assert_eq!((peer.connection.step(), peer.site.answered), (Step::Wait, 1));
-    assert_eq!(peer.connection.deadline(), None, "the peer is not the one who is late");
+    peer.send(get("/deferred") + &get("/small").repeat(3));
+    assert_eq!((peer.connection.step(), peer.site.requests), (Step::Wait, 1));
+    assert_eq!(peer.connection.deadline(), None, "the peer is not waited for");
     peer.settle();
-    let asked: Vec<_> = peer.answers().into_iter().filter_map(|answer| answer.asked).collect();
-    assert_eq!(asked, ["/late", "/small", "/small", "/small"]);
+    let paths: Vec<_> = peer.responses().into_iter().filter_map(|response| response.path).collect();
+    assert_eq!(paths, ["/deferred", "/small", "/small", "/small"]);
 }
 
 #[test]
-fn what_was_answered_before_is_sent_meanwhile() {
+fn earlier_responses_are_sent_while_a_reply_is_deferred() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/small") + &get("/late"));
-    peer.take(usize::MAX);
+    peer.send(get("/small") + &get("/deferred"));
+    peer.read(usize::MAX);
     assert_eq!(peer.connection.step(), Step::Wait);
-    assert_eq!(peer.answers().len(), 1);
+    assert_eq!(peer.responses().len(), 1);
 }
 
 #[test]
-fn an_answer_that_is_there_before_the_last_is_sent_queues_behind_it() {
+fn a_deferred_response_is_queued_behind_unsent_responses() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/large") + &get("/late") + &get("/small"));
-    peer.take(10);
-    let deferred = peer.deferred.take().expect("work for the second answer");
+    peer.send(get("/large") + &get("/deferred") + &get("/small"));
+    peer.read(10);
+    let deferred = peer.deferred.take().expect("the second reply is deferred");
     peer.connection.complete(deferred.finish(), &peer.now);
     peer.settle_in_writes_of(100);
-    let asked: Vec<_> = peer.answers().into_iter().filter_map(|answer| answer.asked).collect();
-    assert_eq!(asked, ["/large", "/late", "/small"]);
+    let paths: Vec<_> = peer.responses().into_iter().filter_map(|response| response.path).collect();
+    assert_eq!(paths, ["/large", "/deferred", "/small"]);
 }
 
 #[test]
-fn work_that_panics_is_answered_and_the_connection_goes_on() {
+fn deferred_work_that_panics_becomes_a_500_and_the_connection_persists() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/never") + &get("/small"));
+    peer.send(get("/panic") + &get("/small"));
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.answers().iter().map(|answer| answer.status).collect();
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
     assert_eq!(statuses, [500, 200]);
 }
 
 #[test]
-fn work_that_nobody_can_do_is_answered_and_the_connection_goes_on() {
+fn refused_work_becomes_a_503_and_the_connection_persists() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/late") + &get("/small"));
-    let deferred = peer.deferred.take().expect("work for the answer");
+    peer.send(get("/deferred") + &get("/small"));
+    let deferred = peer.deferred.take().expect("the reply is deferred");
     peer.connection.complete(deferred.refuse(), &peer.now);
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.answers().iter().map(|answer| answer.status).collect();
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
     assert_eq!(statuses, [503, 200]);
 }
 
 #[test]
-fn an_answer_that_comes_too_late_is_dropped() {
+fn a_deferred_response_is_dropped_if_the_connection_failed() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/late"));
+    peer.send(get("/deferred"));
     peer.connection.fail(CloseReason::Failed);
-    let deferred = peer.deferred.take().expect("work for the answer");
+    let deferred = peer.deferred.take().expect("the reply is deferred");
     peer.connection.complete(deferred.finish(), &peer.now);
     assert!(
         matches!(peer.connection.step(), Step::Close(closing) if closing.reason == CloseReason::Failed)
@@ -69,12 +69,12 @@ fn an_answer_that_comes_too_late_is_dropped() {
 }
 
 #[test]
-fn a_stop_while_an_answer_is_made_lets_it_and_one_request_more_through() {
+fn a_graceful_shutdown_during_a_deferred_reply_processes_one_more_request() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/late") + &get("/small").repeat(3));
+    peer.send(get("/deferred") + &get("/small").repeat(3));
     peer.connection.graceful_shutdown(&peer.now);
     peer.settle();
     peer.finish();
-    let said: Vec<_> = peer.answers().into_iter().map(|answer| answer.connection).collect();
+    let said: Vec<_> = peer.responses().into_iter().map(|response| response.connection).collect();
     assert_eq!(said, [None, Some("close".to_owned())]);
 }

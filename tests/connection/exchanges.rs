@@ -1,4 +1,5 @@
-//! What an access log is given: one exchange for each answer, when its last byte was taken or will never be.
+//! The exchanges handed to the access log: one per response, when its last byte is sent or never
+//! will be.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ fn recording() -> Peer {
     Peer::new(Limits { record_exchanges: true, ..Limits::default() })
 }
 
-/// Request line, status, bytes of the body, complete.
+/// Request line, status, body bytes sent, and completeness of each exchange.
 fn logged(peer: &Peer) -> Vec<(String, u16, u64, bool)> {
     let entry = |e: &miniweb::http::Exchange| {
         (
@@ -29,11 +30,11 @@ fn abandon(peer: &mut Peer) {
 }
 
 #[test]
-fn each_answer_is_logged_once_with_what_was_sent() {
+fn each_response_is_logged_once_with_the_bytes_sent() {
     let mut peer = recording();
     let started = peer.now.moment;
-    peer.give(
-        ["/small", "/large", "/late", "/parts", "/empty"].map(get).concat()
+    peer.send(
+        ["/small", "/large", "/deferred", "/parts", "/empty"].map(get).concat()
             + "HEAD /large HTTP/1.1\r\nHost: a\r\nReferer: http://b/\r\nUser-Agent: test\r\n\r\n",
     );
     peer.wait(Duration::from_secs(1));
@@ -44,7 +45,7 @@ fn each_answer_is_logged_once_with_what_was_sent() {
         [
             (line("/small"), 200, 5, true),
             (line("/large"), 200, LARGE_BYTES as u64, true),
-            (line("/late"), 200, 4, true),
+            (line("/deferred"), 200, 4, true),
             (line("/parts"), 200, 11 + PART.end - PART.start, true),
             (line("/empty"), 200, 0, true),
             ("HEAD /large HTTP/1.1".into(), 200, 0, true),
@@ -62,46 +63,46 @@ fn each_answer_is_logged_once_with_what_was_sent() {
 }
 
 #[test]
-fn an_answer_is_logged_with_its_last_byte_and_not_before() {
+fn a_response_is_logged_when_its_last_byte_is_sent() {
     let mut peer = recording();
-    peer.give(get("/small"));
-    let length = peer.take(usize::MAX);
+    peer.send(get("/small"));
+    let length = peer.read(usize::MAX);
     let mut peer = recording();
-    peer.give(get("/small"));
-    peer.take(length - 1);
+    peer.send(get("/small"));
+    peer.read(length - 1);
     assert!(peer.exchanges.is_empty());
-    peer.take(1);
+    peer.read(1);
     assert_eq!(peer.exchanges.len(), 1);
 }
 
 #[test]
-fn what_is_no_request_is_logged_with_its_first_line() {
+fn a_refused_request_is_logged_with_its_request_line() {
     let mut peer = recording();
-    peer.give("BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.send("BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n");
     peer.settle();
     let [(line, 501, body_bytes, true)] = &logged(&peer)[..] else { panic!("{:?}", logged(&peer)) };
     assert_eq!(line, "BREW /pot HTTP/1.1");
-    assert_eq!(*body_bytes, peer.answers()[0].body.len() as u64);
+    assert_eq!(*body_bytes, peer.responses()[0].body.len() as u64);
 }
 
 #[test]
-fn a_late_head_is_logged_with_what_came_of_its_first_line() {
+fn a_head_that_timed_out_is_logged_with_its_partial_request_line() {
     let mut peer = recording();
-    peer.give("GET /sm");
-    peer.be_late();
+    peer.send("GET /sm");
+    peer.time_out();
     peer.settle();
     let [(line, 408, _, true)] = &logged(&peer)[..] else { panic!("{:?}", logged(&peer)) };
     assert_eq!(line, "GET /sm");
 }
 
 #[test]
-fn what_was_not_wholly_sent_is_logged_with_the_bytes_that_were() {
+fn an_incomplete_response_is_logged_with_the_bytes_sent() {
     let mut peer = recording();
-    peer.give(["/small", "/large", "/part", "/small"].map(get).concat());
-    // Two writes: what stands before the file, and a piece of it. What is asked for behind a file has to wait for it.
-    peer.take(usize::MAX);
-    peer.take(120);
-    peer.be_late();
+    peer.send(["/small", "/large", "/part", "/small"].map(get).concat());
+    // Two writes: the memory before the file, and a part of the file. The request behind it waits.
+    peer.read(usize::MAX);
+    peer.read(120);
+    peer.time_out();
     abandon(&mut peer);
     let entries: Vec<_> = logged(&peer)
         .into_iter()
@@ -109,35 +110,35 @@ fn what_was_not_wholly_sent_is_logged_with_the_bytes_that_were() {
         .collect();
     assert_eq!(entries, [(200, 5, true), (200, LARGE_BYTES as u64, true), (200, 120, false)]);
     abandon(&mut peer);
-    assert_eq!(peer.exchanges.len(), 3, "each is handed out once");
+    assert_eq!(peer.exchanges.len(), 3, "each exchange is handed out once");
 }
 
 #[test]
-fn an_answer_of_which_only_a_part_of_the_head_was_sent_has_no_bytes_of_a_body() {
+fn a_response_with_an_incomplete_head_is_logged_with_zero_body_bytes() {
     for path in ["/small", "/large", "/file"] {
         let mut peer = recording();
-        peer.give(get(path));
-        peer.take(20);
+        peer.send(get(path));
+        peer.read(20);
         abandon(&mut peer);
         assert_eq!(logged(&peer), [(format!("GET {path} HTTP/1.1"), 200, 0, false)]);
     }
 }
 
 #[test]
-fn wherever_the_sending_ends_the_bodies_are_counted_to_the_byte() {
+fn body_bytes_are_exact_wherever_the_output_is_cut_off() {
     let pipeline = ["/small", "/empty", "/small", "/parts"].map(get).concat();
     let whole = {
         let mut peer = recording();
-        peer.give(&pipeline);
+        peer.send(&pipeline);
         peer.settle();
         peer.received
     };
     let bodies: Vec<_> = spans(&whole).into_iter().map(|span| span.head_end..span.end).collect();
     for sent in 0..whole.len() {
         let mut peer = recording();
-        peer.give(&pipeline);
+        peer.send(&pipeline);
         while peer.received.len() < sent {
-            peer.take(sent - peer.received.len());
+            peer.read(sent - peer.received.len());
         }
         abandon(&mut peer);
         let expected: Vec<_> = bodies
@@ -151,11 +152,11 @@ fn wherever_the_sending_ends_the_bodies_are_counted_to_the_byte() {
 }
 
 #[test]
-fn nothing_is_kept_where_nothing_is_logged() {
+fn no_exchange_is_recorded_without_an_access_log() {
     let mut peer = Peer::new(Limits::default());
-    peer.give(get("/small"));
+    peer.send(get("/small"));
     peer.settle();
-    peer.give(get("/small"));
+    peer.send(get("/small"));
     abandon(&mut peer);
     assert!(peer.exchanges.is_empty());
 }

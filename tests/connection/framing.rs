@@ -1,32 +1,32 @@
-//! However the input is cut, and whatever follows it: the same bytes come back.
+//! The responses depend on the bytes of the input, not on how they are split or what follows them.
 
 use miniweb::http::{CloseReason, Limits, RequestError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::peer::{Peer, Talk, answers, get, talk};
+use super::peer::{Peer, Transcript, converse, get, responses};
 
-/// A conversation, the statuses it is answered with, and why it ends.
+/// A name, the input of a connection, the statuses of the responses, and the close reason.
 type Case = (&'static str, &'static [u8], &'static [u16], CloseReason);
 
 const CASES: &[Case] = &[
     ("one request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", &[200], CloseReason::PeerClosed),
     ("nothing", b"", &[], CloseReason::PeerClosed),
     (
-        "an answer that takes long, others around it",
-        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.1\r\nHost: a\r\n\r\nHEAD /late HTTP/1.1\r\nHost: a\r\n\r\n\
-          GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /late HTTP/1.0\r\n\r\n",
+        "deferred replies among others",
+        b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /deferred HTTP/1.1\r\nHost: a\r\n\r\nHEAD /deferred HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /deferred HTTP/1.0\r\n\r\n",
         &[200, 200, 200, 200, 200],
         CloseReason::ClientRequested,
     ),
     (
-        "an answer that takes long to a request with a body",
-        b"GET /late HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
+        "a deferred reply to a request with a body",
+        b"GET /deferred HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200],
         CloseReason::BodyUnread,
     ),
-    ("half a head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::PeerClosed),
+    ("an incomplete head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::PeerClosed),
     (
         "empty lines before a request, and a lone CR after it",
         b"\r\n\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r",
@@ -36,7 +36,7 @@ const CASES: &[Case] = &[
     (
         "a pipeline of every kind of body",
         b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nHEAD /large HTTP/1.1\r\nHost: a\r\n\r\n\
-          GET /parts HTTP/1.1\r\nHost: a\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\n\r\n\
+          GET /parts HTTP/1.1\r\nHost: a\r\n\r\nGET /missing HTTP/1.1\r\nHost: a\r\n\r\n\
           GET /empty HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n\
           HEAD /file HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 200, 200, 404, 200, 200, 200, 200],
@@ -75,13 +75,13 @@ const CASES: &[Case] = &[
         CloseReason::ClientRequested,
     ),
     (
-        "a method that is not offered, with a body",
+        "a method that is not allowed, with a body",
         b"POST /small HTTP/1.1\r\nContent-Length: 5\r\nHost: a\r\n\r\nhelloGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[405],
         CloseReason::BodyUnread,
     ),
     (
-        "a body that may not come",
+        "a body with Expect: 100-continue",
         b"GET /small HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\n",
         &[200],
         CloseReason::BodyUnread,
@@ -105,19 +105,19 @@ const CASES: &[Case] = &[
         CloseReason::Refused(RequestError::UnknownMethod),
     ),
     (
-        "malformed chunks: the answer is out already",
+        "malformed chunks, after the response was sent",
         b"GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n3\r\nabcd\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
         &[200],
         CloseReason::Refused(RequestError::MalformedChunk),
     ),
     (
-        "two ways to tell a body's length",
+        "Content-Length and Transfer-Encoding",
         b"GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
         &[400],
         CloseReason::Refused(RequestError::AmbiguousFraming),
     ),
     (
-        "a body that is announced to be too long",
+        "a Content-Length beyond the limit",
         b"GET / HTTP/1.1\r\nContent-Length: 65537\r\nHost: a\r\n\r\nxxxxxxxxxxxxxxxxx",
         &[413],
         CloseReason::Refused(RequestError::BodyTooLarge),
@@ -125,23 +125,24 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn each_conversation_is_answered_as_it_should_be() {
+fn each_case_has_the_expected_statuses_and_close_reason() {
     for (name, input, statuses, reason) in CASES {
-        let talk = whole(&Limits::default(), input);
-        let seen: Vec<u16> = answers(&talk.received).iter().map(|answer| answer.status).collect();
-        assert_eq!((&seen[..], talk.closing.reason), (*statuses, *reason), "{name}");
-        assert!(!talk.closing.reset, "{name}");
+        let transcript = whole(&Limits::default(), input);
+        let seen: Vec<u16> =
+            responses(&transcript.received).iter().map(|response| response.status).collect();
+        assert_eq!((&seen[..], transcript.closing.reason), (*statuses, *reason), "{name}");
+        assert!(!transcript.closing.reset, "{name}");
     }
 }
 
 #[test]
-fn a_cut_anywhere_changes_nothing() {
+fn splitting_the_input_anywhere_changes_nothing() {
     for (name, input, ..) in CASES {
         let expected = whole(&Limits::default(), input);
         for at in 0..=input.len() {
             let (left, right) = input.split_at(at);
             assert_same(
-                &talk(&Limits::default(), [left, right], usize::MAX),
+                &converse(&Limits::default(), [left, right], usize::MAX),
                 &expected,
                 &format!("{name}, cut at {at}"),
             );
@@ -150,13 +151,13 @@ fn a_cut_anywhere_changes_nothing() {
 }
 
 #[test]
-fn pieces_of_any_one_size_change_nothing() {
+fn pieces_of_equal_size_change_nothing() {
     for (name, input, ..) in CASES {
         let expected = whole(&Limits::default(), input);
         for size in [1, 2, 3, 7, 16, 41] {
             let pieces = input.chunks(size);
             assert_same(
-                &talk(&Limits::default(), pieces, usize::MAX),
+                &converse(&Limits::default(), pieces, usize::MAX),
                 &expected,
                 &format!("{name}, pieces of {size}"),
             );
@@ -164,16 +165,17 @@ fn pieces_of_any_one_size_change_nothing() {
     }
 }
 
-/// 414, 431 and 413 come as soon as they are due; that must not depend on how much came at once.
+/// 413, 414 and 431 are sent as soon as the limit is exceeded. That must not depend on how much
+/// input arrived at once.
 #[test]
-fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
+fn splitting_the_input_anywhere_changes_nothing_beyond_a_limit() {
     let limits = small_limits();
     let spaces = |count: usize| " ".repeat(count);
     let cases: &[(&str, String)] = &[
         ("a target that is too long", get(&format!("/small{}", "x".repeat(200)))),
         ("a target that is too long and malformed", get(&format!("/#{}", "x".repeat(200)))),
         (
-            "a target that is just short enough",
+            "a target of the maximum length",
             get(&format!("/small{}", "x".repeat(limits.target_bytes_max - 6))),
         ),
         (
@@ -185,14 +187,14 @@ fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
             format!("GET /small {}\r\nHost: a\r\n\r\n", "X".repeat(100)),
         ),
         (
-            "a field that is too long",
+            "a header that is too long",
             format!("GET /small HTTP/1.1\r\nX: {}\r\nHost: a\r\n\r\n", "x".repeat(300)),
         ),
         (
-            "fields that are too many",
+            "too many headers",
             format!("GET /small HTTP/1.1\r\n{}Host: a\r\n\r\n", "X: x\r\n".repeat(60)),
         ),
-        ("a target and fields that are too long", {
+        ("a target and headers that are too long", {
             format!("GET /{} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200), "x".repeat(300))
         }),
         (
@@ -217,26 +219,29 @@ fn a_cut_anywhere_changes_nothing_where_a_bound_is_passed() {
         let expected = whole(&limits, input.as_bytes());
         let is_same = |at: &usize| {
             let (left, right) = input.as_bytes().split_at(*at);
-            talk(&limits, [left, right], usize::MAX) == expected
+            converse(&limits, [left, right], usize::MAX) == expected
         };
         different.extend(
             (0..=input.len()).find(|at| !is_same(at)).map(|at| format!("{name}, cut at {at}")),
         );
     }
-    assert!(different.is_empty(), "other bytes than in one piece: {different:#?}");
+    assert!(
+        different.is_empty(),
+        "the responses differ from those to unsplit input: {different:#?}"
+    );
 }
 
 #[test]
-fn a_byte_of_a_head_is_looked_at_once() {
+fn each_byte_of_a_head_is_scanned_once() {
     let head =
         format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X-Filler: xxxxxxxxxxxxxxx\r\n".repeat(1200));
     let mut bytes = head.into_bytes();
     let mut scan = miniweb::http::HeadScan::default();
     assert_eq!(scan.head(&bytes, &Limits::default()), Ok(None));
-    // Whoever looked at these again would refuse them.
+    // A second scan of these bytes would find bare line feeds.
     bytes.fill(b'\n');
     bytes.extend_from_slice(b"Last: x\r\n\r\n");
-    let head = scan.head(&bytes, &Limits::default()).expect("no line is looked at again");
+    let head = scan.head(&bytes, &Limits::default()).expect("scanned bytes are not scanned again");
     assert_eq!(head.map(|head| head.bytes().len()), Some(bytes.len()));
 }
 
@@ -246,47 +251,47 @@ fn a_large_head_in_small_pieces_is_copied_in_linear_time() {
     let mut peer = Peer::new(Limits::default());
     let copied = allocation_counter::measure(|| {
         for byte in head.as_bytes().chunks(1) {
-            peer.give(byte);
+            peer.send(byte);
         }
     });
-    assert_eq!(peer.site.answered, 1);
-    // A buffer that doubles allocates less than four times its content in all; one that is made anew for each
-    // piece would come to half a gigabyte here.
+    assert_eq!(peer.site.requests, 1);
+    // A buffer that doubles allocates less than four times its content in total; one that is
+    // reallocated for each piece would allocate half a gigabyte.
     assert!(copied.bytes_total < 4 * head.len() as u64, "{copied:?}");
     assert!(copied.count_total < 64, "{copied:?}");
 }
 
 proptest! {
-    // What it finds becomes a case above, where it can be read.
+    // A failure that this finds is added to the cases above, where it is readable.
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_cuts_of_any_conversation_change_nothing(
+    fn splitting_random_input_changes_nothing(
         parts in vec(part(), 0..7),
         cuts in vec(any::<Index>(), 0..12),
         write_bytes_max in select(vec![1, 2, 3, 7, 64, 1000, 30_000]),
     ) {
         let input = joined(&parts);
         let expected = whole(&Limits::default(), &input);
-        let cut = talk(&Limits::default(), cut(&input, &cuts), write_bytes_max);
+        let cut = converse(&Limits::default(), cut(&input, &cuts), write_bytes_max);
         prop_assert_eq!(readable(&cut), readable(&expected));
         prop_assert!(cut == expected);
     }
 
     #[test]
-    fn any_cuts_of_any_conversation_change_nothing_under_small_limits(
+    fn splitting_random_input_changes_nothing_under_small_limits(
         parts in vec(part(), 0..7),
         cuts in vec(any::<Index>(), 0..12),
     ) {
         let input = joined(&parts);
         let expected = whole(&small_limits(), &input);
-        let cut = talk(&small_limits(), cut(&input, &cuts), usize::MAX);
+        let cut = converse(&small_limits(), cut(&input, &cuts), usize::MAX);
         prop_assert_eq!(readable(&cut), readable(&expected));
         prop_assert!(cut == expected);
     }
 }
 
-/// A part of a conversation: whole requests, good and bad, and now and then something that is none.
+/// A part of the input: mostly requests, well-formed or malformed; sometimes random bytes.
 fn part() -> impl Strategy<Value = Text> {
     let bytes = prop_oneof![
         8 => request(),
@@ -298,7 +303,7 @@ fn part() -> impl Strategy<Value = Text> {
     bytes.prop_map(Text)
 }
 
-/// Bytes that a report shows as text.
+/// Bytes that `Debug` shows as escaped text.
 #[derive(Clone)]
 struct Text(Vec<u8>);
 
@@ -313,10 +318,10 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     let target = select(vec![
         "/small",
         "/large",
-        "/late",
+        "/deferred",
         "/parts",
         "/empty",
-        "/nothing?a=b",
+        "/missing?a=b",
         "http://b/small",
         "*",
         "/%",
@@ -342,7 +347,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// The field that frames a body, and the body.
+/// The headers that frame a body, and the body.
 fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     let content = || vec(select(&b"GET / \r\n0"[..]), 0..30);
     prop_oneof![
@@ -365,7 +370,7 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     ]
 }
 
-/// A request with one byte that is another.
+/// A request with one byte changed.
 fn broken_request() -> impl Strategy<Value = Vec<u8>> {
     (request(), any::<Index>(), any::<u8>()).prop_map(|(mut request, at, byte)| {
         let at = at.index(request.len());
@@ -386,7 +391,7 @@ fn cut<'a>(input: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     starts.zip(ends).map(|(start, end)| &input[start..end]).collect()
 }
 
-/// Bounds that a short conversation can pass.
+/// Limits that a short input can exceed.
 fn small_limits() -> Limits {
     Limits {
         target_bytes_max: 16,
@@ -397,18 +402,20 @@ fn small_limits() -> Limits {
     }
 }
 
-fn whole(limits: &Limits, input: &[u8]) -> Talk {
-    talk(limits, [input], usize::MAX)
+fn whole(limits: &Limits, input: &[u8]) -> Transcript {
+    converse(limits, [input], usize::MAX)
 }
 
-fn assert_same(talk: &Talk, expected: &Talk, what: &str) {
-    assert_eq!(readable(talk), readable(expected), "{what}");
-    assert!(talk == expected, "{what}: the bodies differ");
+fn assert_same(transcript: &Transcript, expected: &Transcript, what: &str) {
+    assert_eq!(readable(transcript), readable(expected), "{what}");
+    assert!(transcript == expected, "{what}: the bodies differ");
 }
 
-/// What can be looked at when two talks differ: not the bodies.
-fn readable(talk: &Talk) -> impl PartialEq + std::fmt::Debug + use<> {
-    let answers: Vec<_> =
-        answers(&talk.received).into_iter().map(|a| (a.status, a.asked, a.body.len())).collect();
-    (answers, talk.closing, talk.logged.clone())
+/// The part of a transcript that is readable in a failure: not the bodies.
+fn readable(transcript: &Transcript) -> impl PartialEq + std::fmt::Debug + use<> {
+    let responses: Vec<_> = responses(&transcript.received)
+        .into_iter()
+        .map(|a| (a.status, a.path, a.body.len()))
+        .collect();
+    (responses, transcript.closing, transcript.logged.clone())
 }

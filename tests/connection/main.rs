@@ -1,11 +1,12 @@
-//! The connection without its socket: what `miniweb::http::Connection` promises whoever drives it.
+//! Tests of `miniweb::http::Connection` without a socket.
 //!
-//! What lives here: every way in which a peer can cut its input, delay its reading, be late or leave, and
-//! what is sent, held and logged then. What does not: what a real socket adds to that (`tests/conformance`).
+//! They split the input, limit the writes, miss deadlines and close early in every way a peer can,
+//! and check what is sent, buffered and logged. `tests/conformance` tests real sockets.
 //!
-//! Laws:
-//! 1. Nothing here sleeps: moments are made up and passed in.
-//! 2. [`peer::Peer`] does only what [`miniweb::http::Connection::step`] asks for, as a strategy would.
+//! Invariants:
+//! 1. No test sleeps. The time is an argument.
+//! 2. [`peer::Peer`] performs only the steps that [`miniweb::http::Connection::step`] returns, as a
+//!    strategy does.
 
 mod closing;
 mod deadlines;

@@ -1,5 +1,5 @@
-//! Both ends of a connection in memory: a site that answers from made-up files, and a peer that moves bytes
-//! in whatever pieces a test wants.
+//! Both ends of a connection in memory: a site with generated content, and a peer that sends and
+//! reads bytes in pieces of any size.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,56 +10,56 @@ use miniweb::http::{
     Reply, Request, Respond, Response, Status, Step, Target, Transmit, error_response,
 };
 
-/// A file that is nowhere: its bytes follow from where they stand.
+/// A file that exists nowhere. Each byte is a function of its offset.
 #[derive(Clone, Copy, Debug)]
-pub struct PaperFile;
+pub struct FakeFile;
 
-impl PaperFile {
-    /// The bytes of `range`. The period is a prime, so that no two nearby ranges look the same.
+impl FakeFile {
+    /// The bytes of `range`. The period is a prime, so that ranges near each other differ.
     pub fn read(self, range: std::ops::Range<u64>) -> impl Iterator<Item = u8> {
         range.map(|at| b'a' + (at % 23) as u8)
     }
 }
 
-/// Longer than what is copied into the queue: shared with it instead.
+/// The length of `/large`: shared with the output instead of copied into it.
 pub const LARGE_BYTES: usize = 20_000;
-/// What of the file `/part` answers with, and `/parts` between two texts.
+/// The range of the file in `/part`, and between two texts in `/parts`.
 pub const PART: std::ops::Range<u64> = 100..400;
 /// The length of `/file`.
 pub const FILE_BYTES: u64 = 3_000;
 
-/// Answers each known path with another kind of body, and says in a field what was asked.
+/// Responds to each known path with a different kind of body, and copies the path into a header.
 #[derive(Debug)]
-pub struct PaperSite {
+pub struct FakeSite {
     large: bytes::Bytes,
-    /// Requests answered.
-    pub answered: usize,
+    /// The number of requests so far.
+    pub requests: usize,
 }
 
-impl PaperSite {
-    pub fn new() -> PaperSite {
-        PaperSite { large: vec![b'L'; LARGE_BYTES].into(), answered: 0 }
+impl FakeSite {
+    pub fn new() -> FakeSite {
+        FakeSite { large: vec![b'L'; LARGE_BYTES].into(), requests: 0 }
     }
 }
 
-impl Respond for PaperSite {
-    type File = PaperFile;
+impl Respond for FakeSite {
+    type File = FakeFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<PaperFile> {
-        self.answered += 1;
-        let response = self.read(request);
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<FakeFile> {
+        self.requests += 1;
+        let response = self.response(request);
         match request.target {
-            Target::Path { path: b"/late", .. } => Reply::Deferred(Box::new(|| response)),
-            Target::Path { path: b"/never", .. } => {
-                Reply::Deferred(Box::new(|| panic!("as a test wants it")))
+            Target::Path { path: b"/deferred", .. } => Reply::Deferred(Box::new(|| response)),
+            Target::Path { path: b"/panic", .. } => {
+                Reply::Deferred(Box::new(|| panic!("this test wants a panic")))
             }
             _ => Reply::Ready(response),
         }
     }
 }
 
-impl PaperSite {
-    fn read(&self, request: &Request<'_>) -> Response<PaperFile> {
+impl FakeSite {
+    fn response(&self, request: &Request<'_>) -> Response<FakeFile> {
         if !matches!(request.method, Method::Get | Method::Head) {
             return error_response(Status::MethodNotAllowed, "");
         }
@@ -70,25 +70,25 @@ impl PaperSite {
         let body = match path {
             b"/empty" => Body::Empty,
             b"/large" => Body::Bytes(self.large.clone()),
-            b"/file" => Body::File { file: PaperFile, range: 0..FILE_BYTES },
-            b"/part" => Body::File { file: PaperFile, range: PART },
+            b"/file" => Body::File { file: FakeFile, range: 0..FILE_BYTES },
+            b"/part" => Body::File { file: FakeFile, range: PART },
             b"/parts" => Body::Parts(vec![
                 text(b"before"),
-                Body::File { file: PaperFile, range: PART },
+                Body::File { file: FakeFile, range: PART },
                 text(b"after"),
             ]),
-            b"/late" => text(b"late"),
+            b"/deferred" => text(b"late"),
             small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
         };
         let mut headers = HeaderBlock::default();
-        headers.push("Asked", path);
+        headers.push("Request-Path", path);
         headers.push_number("Content-Length", body.len());
         Response { status: Status::Ok, headers, body }
     }
 }
 
-fn text(text: &'static [u8]) -> Body<PaperFile> {
+fn text(text: &'static [u8]) -> Body<FakeFile> {
     Body::Bytes(bytes::Bytes::from_static(text))
 }
 
@@ -99,29 +99,29 @@ pub fn get(path: &str) -> String {
 
 /// One connection, driven by the test.
 pub struct Peer {
-    pub connection: Connection<PaperFile>,
-    pub site: PaperSite,
+    pub connection: Connection<FakeFile>,
+    pub site: FakeSite,
     pub now: Now,
-    /// Every byte that was taken.
+    /// Every byte read so far.
     pub received: Vec<u8>,
-    /// What an access log would have been given.
+    /// The exchanges handed out so far.
     pub exchanges: Vec<Exchange>,
-    /// The work on an answer that the connection waits for.
-    pub deferred: Option<DeferredReply<PaperFile>>,
+    /// The deferred reply that the connection waits for.
+    pub deferred: Option<DeferredReply<FakeFile>>,
 }
 
 impl Peer {
-    /// Just accepted, under `limits`.
+    /// A connection that was just accepted.
     pub fn new(limits: Limits) -> Peer {
         Peer::of_server(&Arc::new(limits))
     }
 
-    /// One of several that a server accepted, which all have the same `limits`.
+    /// One of several connections of a server, which share `limits`.
     pub fn of_server(limits: &Arc<Limits>) -> Peer {
         let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
         Peer {
             connection: Connection::new(limits.clone(), &now),
-            site: PaperSite::new(),
+            site: FakeSite::new(),
             now,
             received: Vec::new(),
             exchanges: Vec::new(),
@@ -134,41 +134,43 @@ impl Peer {
         self.now.moment += time;
     }
 
-    /// How long until the connection wants to be looked at.
-    pub fn patience(&self) -> Option<Duration> {
+    /// The time until the deadline of the connection.
+    pub fn time_left(&self) -> Option<Duration> {
         self.connection.deadline().map(|deadline| deadline.since(self.now.moment))
     }
 
-    /// Waits until the deadline and reports it.
-    pub fn be_late(&mut self) {
-        self.now.moment =
-            self.connection.deadline().expect("a connection that waits has a deadline");
+    /// Advances the clock to the deadline and handles the timeout.
+    pub fn time_out(&mut self) {
+        self.now.moment = self
+            .connection
+            .deadline()
+            .expect("a connection that waits for its peer has a deadline");
         self.connection.handle_timeout(&self.now);
     }
 
-    /// Sends `bytes`, which must be wanted.
-    pub fn give(&mut self, bytes: impl AsRef<[u8]>) {
+    /// Sends `bytes`. The connection must ask for input.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         assert_eq!(self.connection.step(), Step::Receive);
-        self.receive(bytes.as_ref());
+        self.send_unrequested(bytes.as_ref());
     }
 
-    /// The same, wanted or not.
-    pub fn receive(&mut self, bytes: &[u8]) {
+    /// Sends `bytes`, whether or not the connection asks for input.
+    pub fn send_unrequested(&mut self, bytes: &[u8]) {
         let deferred = self.connection.receive(bytes, &self.now, &mut self.site);
         assert!(
             deferred.is_none() || self.deferred.is_none(),
-            "answers are made one after the other"
+            "only one reply is deferred at a time"
         );
         self.deferred = deferred.or(self.deferred.take());
     }
 
-    /// Takes at most `bytes_max` of what is offered next; returns how many bytes that was.
-    pub fn take(&mut self, bytes_max: usize) -> usize {
+    /// Reads at most `bytes_max` of the output and returns how many bytes that was.
+    pub fn read(&mut self, bytes_max: usize) -> usize {
         assert_eq!(self.connection.step(), Step::Send);
         let before = self.received.len();
         let mut slices = ArrayVec::<_, 4>::new();
         match self.connection.output().next_transmit(&mut slices) {
-            Transmit::Empty => panic!("there is nothing to send"),
+            Transmit::Empty => panic!("Step::Send without output"),
             Transmit::Memory { .. } => {
                 let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(bytes_max));
@@ -184,19 +186,20 @@ impl Peer {
         taken
     }
 
-    /// Reads all there is to read, and goes on as a strategy would until the connection waits or is over.
+    /// Performs steps until the connection waits for input or is closed.
     pub fn settle(&mut self) -> Step {
         self.settle_in_writes_of(usize::MAX)
     }
 
-    /// The same, at most `bytes_max` at a time.
+    /// The same; the socket accepts at most `bytes_max` bytes at a time.
     pub fn settle_in_writes_of(&mut self, bytes_max: usize) -> Step {
         loop {
             match self.connection.step() {
-                Step::Send => drop(self.take(bytes_max)),
-                Step::Resume => self.receive(&[]),
+                Step::Send => drop(self.read(bytes_max)),
+                Step::Resume => self.send_unrequested(&[]),
                 Step::Wait => {
-                    let deferred = self.deferred.take().expect("what is waited for was handed out");
+                    let deferred =
+                        self.deferred.take().expect("Step::Wait follows a deferred reply");
                     self.connection.complete(deferred.finish(), &self.now);
                 }
                 Step::CheckInput => self.connection.end_of_input(),
@@ -206,7 +209,7 @@ impl Peer {
         }
     }
 
-    /// Closes the peer's side and reads to the end.
+    /// Closes the sending side of the peer and reads to the end.
     pub fn finish(&mut self) -> Closing {
         if self.settle() == Step::Receive {
             self.connection.end_of_input();
@@ -214,49 +217,49 @@ impl Peer {
         match self.settle() {
             Step::Close(closing) => closing,
             other => {
-                panic!("after the end of its input a connection closes, but this one: {other:?}")
+                panic!("a connection closes after the end of its input, but: {other:?}")
             }
         }
     }
 
-    /// The answers that were taken so far.
-    pub fn answers(&self) -> Vec<Received> {
-        answers(&self.received)
+    /// The responses read so far.
+    pub fn responses(&self) -> Vec<Received> {
+        responses(&self.received)
     }
 }
 
-/// One answer as the peer reads it.
+/// One response as the peer reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received {
     pub status: u16,
-    /// The path that it answers, where the site knew it.
-    pub asked: Option<String>,
-    /// The Connection field.
+    /// The path of its request, if the site knows it.
+    pub path: Option<String>,
+    /// The Connection header.
     pub connection: Option<String>,
     pub body: Vec<u8>,
 }
 
-/// Takes `received` apart.
-pub fn answers(received: &[u8]) -> Vec<Received> {
+/// Splits `received` into responses.
+pub fn responses(received: &[u8]) -> Vec<Received> {
     spans(received).iter().map(|span| span.read(received)).collect()
 }
 
-/// Where one answer stands in what was received.
+/// The position of one response in the received bytes.
 #[derive(Debug)]
 pub struct Span {
     start: usize,
-    /// Where its body starts.
     pub head_end: usize,
     pub end: usize,
 }
 
-/// Where each answer stands. No body of this site holds a status line, which is how the next is found.
+/// The position of each response. No body of the fake site contains a status line, so each status
+/// line starts a response.
 pub fn spans(received: &[u8]) -> Vec<Span> {
     let starts: Vec<usize> = memchr::memmem::find_iter(received, b"HTTP/1.1 ").collect();
     let ends = starts.iter().skip(1).copied().chain([received.len()]);
     let span = |(&start, end): (&usize, usize)| {
         let head_bytes = memchr::memmem::find(&received[start..end], b"\r\n\r\n")
-            .expect("a head has an end")
+            .expect("every head ends in an empty line")
             + 4;
         Span { start, head_end: start + head_bytes, end }
     };
@@ -266,38 +269,39 @@ pub fn spans(received: &[u8]) -> Vec<Span> {
 impl Span {
     fn read(&self, received: &[u8]) -> Received {
         let head = std::str::from_utf8(&received[self.start..self.head_end])
-            .expect("the heads of this site are ASCII");
+            .expect("every head of the fake site is ASCII");
         let headers = head.lines().filter_map(|line| line.split_once(": "));
-        let field =
+        let header =
             |name: &str| headers.clone().find(|(n, _)| *n == name).map(|(_, value)| value.into());
         Received {
-            status: head[9..12].parse().expect("a status is a number"),
-            asked: field("Asked"),
-            connection: field("Connection"),
+            status: head[9..12].parse().expect("a status is three digits"),
+            path: header("Request-Path"),
+            connection: header("Connection"),
             body: received[self.head_end..self.end].to_vec(),
         }
     }
 }
 
-/// What a peer saw of one whole connection.
+/// Everything a peer observes of one connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Talk {
+pub struct Transcript {
     pub received: Vec<u8>,
     pub closing: Closing,
-    /// Status, bytes of the body, complete: one for each answer.
+    /// Status, body bytes sent, and completeness of each exchange.
     pub logged: Vec<(u16, u64, bool)>,
 }
 
-/// Sends `pieces` one after the other as long as they are wanted, reads in writes of `bytes_max`, and leaves.
-pub fn talk<'a>(
+/// Sends `pieces` while the connection asks for input, in writes of at most `bytes_max` bytes, then
+/// closes.
+pub fn converse<'a>(
     limits: &Limits,
     pieces: impl IntoIterator<Item = &'a [u8]>,
     bytes_max: usize,
-) -> Talk {
+) -> Transcript {
     let mut peer = Peer::new(Limits { record_exchanges: true, ..limits.clone() });
     for piece in pieces {
         if peer.settle_in_writes_of(bytes_max) == Step::Receive {
-            peer.give(piece);
+            peer.send(piece);
         }
     }
     peer.settle_in_writes_of(bytes_max);
@@ -306,5 +310,5 @@ pub fn talk<'a>(
     peer.connection.abandon(|exchange| exchanges.push(exchange));
     let logged =
         peer.exchanges.iter().map(|e| (e.status.code(), e.body_bytes, e.complete)).collect();
-    Talk { received: peer.received, closing, logged }
+    Transcript { received: peer.received, closing, logged }
 }
