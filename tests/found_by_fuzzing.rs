@@ -1,27 +1,30 @@
-//! What the fuzz targets once found (`fuzz/found`), as plain tests, and the inputs that they start from (`fuzz/seeds`).
+//! Checks the inputs in `fuzz/found`, with which fuzzing once found a fault, and in `fuzz/seeds`,
+//! with which it starts.
 //!
-//! A file that is added to either folder is checked from then on; a folder without a property is a failure.
+//! Every file added to one of these directories is checked; a directory without a property is an
+//! error.
 
 mod properties;
 
 use std::path::Path;
 
 #[test]
-fn what_was_found_once_holds_now() {
+fn every_property_holds_for_the_inputs_found_by_fuzzing() {
     assert!(check_all("fuzz/found") > 0);
 }
 
 #[test]
-fn the_seeds_hold() {
+fn every_property_holds_for_the_seeds() {
     assert!(check_all("fuzz/seeds") > 40);
 }
 
-/// Holds every input of `folder/TARGET` against the property of its target; returns how many there were.
-fn check_all(folder: &str) -> usize {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+/// Checks every input in `directory/TARGET` against the property of its target. Returns the number
+/// of inputs.
+fn check_all(directory: &str) -> usize {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut count = 0;
-    for target in folder.read_dir().expect("the folder is part of the project") {
-        let target = target.expect("a readable folder").path();
+    for target in directory.read_dir().expect("the directory is part of the repository") {
+        let target = target.expect("the directory is readable").path();
         let check: fn(&[u8]) = match target.file_name().and_then(|name| name.to_str()) {
             Some("accept_encoding") => properties::accept_encoding::check,
             Some("body") => properties::body::check,
@@ -31,10 +34,10 @@ fn check_all(folder: &str) -> usize {
             Some("request") => properties::request::check,
             _ => panic!("no property for {}", target.display()),
         };
-        for input in target.read_dir().expect("a folder of inputs") {
-            let input = input.expect("a readable folder").path();
+        for input in target.read_dir().expect("a target is a directory of inputs") {
+            let input = input.expect("the directory is readable").path();
             eprintln!("{}", input.display());
-            check(&std::fs::read(&input).expect("a readable input"));
+            check(&std::fs::read(&input).expect("an input is readable"));
             count += 1;
         }
     }

@@ -1,8 +1,8 @@
-//! What is chosen for an Accept-Encoding is available, welcome, and the most welcome there is.
+//! The coding chosen for an Accept-Encoding is available, acceptable, and has the greatest weight.
 
 use miniweb::http::{AcceptEncoding, Coding, HeaderStorage, Limits, Request};
 
-/// Each line of `input` is the value of one Accept-Encoding.
+/// Each line of `input` is the value of one Accept-Encoding header.
 pub fn check(input: &[u8]) {
     let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
     for value in input.split(|byte| *byte == b'\n') {
@@ -17,48 +17,51 @@ pub fn check(input: &[u8]) {
     };
     let accept_encoding = AcceptEncoding::parse(request.headers);
 
-    // A value without controls is ASCII or not; what is not can't name a coding.
+    // A member that is not ASCII cannot name a coding, so the lossy conversion is harmless.
     let text = String::from_utf8_lossy(input);
     for available in 0..8u8 {
         let available: Vec<Coding> =
             Coding::ALL.into_iter().filter(|c| available & (1 << *c as u8) != 0).collect();
-        let welcome = |coding: &Coding| naive_weight(&text, coding.token());
+        let weight = |coding: &Coding| naive_weight(&text, coding.token());
         let identity = named_weight(&text, "identity").unwrap_or(0);
-        let best = available.iter().map(welcome).max().unwrap_or(0);
+        let best = available.iter().map(weight).max().unwrap_or(0);
         match accept_encoding.choose(available.iter().copied()) {
             Some(coding) => {
                 assert!(available.contains(&coding));
                 assert!(
                     best > 0 && best >= identity,
-                    "{coding:?} is chosen and none is welcome enough"
+                    "{coding:?} is chosen, but no coding is acceptable"
                 );
-                assert_eq!(welcome(&coding), best, "{coding:?} of {available:?}");
+                assert_eq!(weight(&coding), best, "{coding:?} of {available:?}");
                 let earlier = available.iter().take_while(|other| **other != coding);
                 assert!(
-                    earlier.map(welcome).all(|weight| weight < best),
-                    "of equals the first is chosen"
+                    earlier.map(weight).all(|weight| weight < best),
+                    "an earlier coding has the same weight"
                 );
             }
             None => assert!(
                 best == 0 || best < identity,
-                "{available:?}, the best {best}, and none is chosen"
+                "none of {available:?} is chosen, but the best weight is {best}"
             ),
         }
     }
 }
 
-/// Thousandths: what is said of a coding by its name, or else by the star.
+/// The weight of `coding` in thousandths, by its name or else by `*`.
 fn naive_weight(text: &str, coding: &str) -> u32 {
     named_weight(text, coding).or_else(|| named_weight(text, "*")).unwrap_or(0)
 }
 
-/// The last that is said of `name` and can be understood.
+/// The weight of the last well-formed member called `name`.
 fn named_weight(text: &str, name: &str) -> Option<u32> {
-    text.lines().flat_map(|line| line.split(',')).filter_map(|member| one(member, name)).next_back()
+    text.lines()
+        .flat_map(|line| line.split(','))
+        .filter_map(|member| member_weight(member, name))
+        .next_back()
 }
 
-/// `codings [ weight ]`, if it is about `name`.
-fn one(member: &str, name: &str) -> Option<u32> {
+/// Parses `codings [ weight ]`; None if malformed or for a coding other than `name`.
+fn member_weight(member: &str, name: &str) -> Option<u32> {
     let mut parts = member.split(';').map(|part| part.trim_matches([' ', '\t']));
     let (coding, parameter) = (parts.next()?.to_ascii_lowercase(), parts.next());
     let coding = if coding == "x-gzip" { "gzip" } else { &coding };

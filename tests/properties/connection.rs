@@ -1,44 +1,44 @@
-//! A whole connection: whatever a peer sends, in whatever pieces, and whatever happens meanwhile.
+//! A whole connection: any input, in pieces of any size, with any disruption.
 
 use miniweb::http::CloseReason;
 
-use super::answers::{self, Answer};
 use super::grammar::{self, Stop};
-use super::talk::{Manner, Outcome, letter, talk};
+use super::responses::{self, Response};
+use super::simulation::{Mode, Outcome, letter, simulate};
 
-/// What stands between the bytes of the peer and the schedule.
-const MARK: &[u8] = b"\xff\xff";
+/// Separates the bytes of the peer from the schedule.
+const SEPARATOR: &[u8] = b"\xff\xff";
 
-/// `input` is what a peer sends and, behind the last mark, a schedule: a byte for each turn.
+/// `input` is what a peer sends and, after the last separator, a schedule: one byte per turn.
 pub fn check(input: &[u8]) {
-    let mark = input.windows(MARK.len()).rposition(|bytes| bytes == MARK);
+    let mark = input.windows(SEPARATOR.len()).rposition(|bytes| bytes == SEPARATOR);
     let (wire, schedule) = match mark {
-        Some(at) => (&input[..at], &input[at + MARK.len()..]),
+        Some(at) => (&input[..at], &input[at + SEPARATOR.len()..]),
         None => (input, &[][..]),
     };
-    check_talk(wire, schedule);
+    check_input(wire, schedule);
 }
 
-/// Three times: undisturbed, in pieces, in pieces and disturbed.
-pub fn check_talk(wire: &[u8], schedule: &[u8]) {
+/// Checks `wire` whole, in pieces, and in pieces with disruptions.
+pub fn check_input(wire: &[u8], schedule: &[u8]) {
     let strict = Strict::read(wire);
-    let whole = talk(wire, &[], Manner::Whole);
+    let whole = simulate(wire, &[], Mode::Whole);
     check_outcome(&whole, &strict, wire);
-    let pieces = talk(wire, schedule, Manner::Pieces);
+    let pieces = simulate(wire, schedule, Mode::Pieces);
     check_outcome(&pieces, &strict, wire);
     assert_eq!(
         text(&pieces.received),
         text(&whole.received),
-        "pieces change nothing of what is answered"
+        "splitting the input changes the responses"
     );
     assert_eq!(pieces.closing, whole.closing);
-    assert_eq!(pieces.asked, whole.asked);
-    check_outcome(&talk(wire, schedule, Manner::Disturbed), &strict, wire);
+    assert_eq!(pieces.requests, whole.requests);
+    check_outcome(&simulate(wire, schedule, Mode::Disrupted), &strict, wire);
 }
 
-/// The requests of a stream by the strict reading.
+/// The requests in a stream, according to the strict grammar.
 struct Strict<'a> {
-    /// The request line of each, and where what follows it starts.
+    /// The request line of each request, and the offset of its end.
     requests: Vec<(&'a [u8], usize)>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Strict<'a> {
         let mut at = 0;
         loop {
             at = after_empty_lines(wire, at);
-            // A head may be answered before its body has come, but nothing behind it.
+            // A request may be answered before its body has arrived, but no request behind it.
             match (grammar::request(&wire[at..]), grammar::head(&wire[at..])) {
                 (Ok((head, _, bytes)), _) => {
                     at += bytes;
@@ -65,7 +65,7 @@ impl<'a> Strict<'a> {
         }
     }
 
-    /// Where the request begins that follows the first `answered`.
+    /// The offset of the request after the first `answered` ones.
     fn start_after(&self, answered: usize, wire: &[u8]) -> usize {
         let end = answered
             .checked_sub(1)
@@ -83,90 +83,97 @@ fn after_empty_lines(wire: &[u8], mut at: usize) -> usize {
 }
 
 fn check_outcome(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) {
-    // No request that isn't one by the grammar: no byte of a body is taken for the next request.
-    let asked = outcome.asked.iter().map(|asked| &asked.line[..]);
+    // Every request is one according to the grammar: no byte of a body is parsed as a request.
+    let requests = outcome.requests.iter().map(|requests| &requests.line[..]);
     let known = strict.requests.iter().map(|request| request.0);
     assert!(
-        asked.clone().eq(known.take(outcome.asked.len())),
+        requests.clone().eq(known.take(outcome.requests.len())),
         "{:?}",
-        asked.map(text).collect::<Vec<_>>()
+        requests.map(text).collect::<Vec<_>>()
     );
 
-    let answers = read(outcome, strict, wire);
-    for (n, answer) in answers.iter().enumerate() {
-        let is_last = n + 1 == answers.len();
-        assert!(is_last || answer.is_complete, "nothing follows an answer that is not whole");
-        assert!(is_last || !answer.says_close(), "nothing follows a close");
-        check_answer(n, answer, outcome, is_last);
+    let responses = read(outcome, strict, wire);
+    for (n, response) in responses.iter().enumerate() {
+        let is_last = n + 1 == responses.len();
+        assert!(is_last || response.is_complete, "a response follows an incomplete one");
+        assert!(is_last || !response.says_close(), "a response follows Connection: close");
+        check_response(n, response, outcome, is_last);
     }
-    check_end(outcome, &answers);
-    check_exchanges(outcome, &answers);
+    check_end(outcome, &responses);
+    check_exchanges(outcome, &responses);
 }
 
-fn read(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) -> Vec<Answer> {
-    let start = strict.start_after(outcome.asked.len(), wire);
+fn read(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) -> Vec<Response> {
+    let start = strict.start_after(outcome.requests.len(), wire);
     let is_refused_head =
-        wire.get(start..outcome.given).is_some_and(|rest| rest.starts_with(b"HEAD "));
-    answers::read(&outcome.received, |n| {
-        outcome.asked.get(n).map_or(is_refused_head, |asked| asked.is_head)
+        wire.get(start..outcome.sent_bytes).is_some_and(|rest| rest.starts_with(b"HEAD "));
+    responses::read(&outcome.received, |n| {
+        outcome.requests.get(n).map_or(is_refused_head, |request| request.is_head)
     })
 }
 
-/// The answers of the site come in the order of the requests; what is none of its answers is a refusal, and the last.
-fn check_answer(n: usize, answer: &Answer, outcome: &Outcome, is_last: bool) {
-    match answer.values("answer")[..] {
+/// The responses of the site are in the order of the requests. Any other response is a refusal, and
+/// is the last.
+fn check_response(n: usize, response: &Response, outcome: &Outcome, is_last: bool) {
+    match response.values("response-number")[..] {
         [number] => {
             assert_eq!(number, n.to_string());
             assert!(
-                answer.status != 200 || answer.body.iter().all(|byte| *byte == letter(n)),
-                "a body of another answer"
+                response.status != 200 || response.body.iter().all(|byte| *byte == letter(n)),
+                "the body of another response"
             );
         }
-        _ if answer.status == 0 => assert!(!answer.is_complete),
-        // Work that nobody had time for.
-        _ if answer.status == 503 => {
-            assert!(outcome.asked[n].line.windows(6).any(|bytes| bytes == b"/later"))
+        _ if response.status == 0 => assert!(!response.is_complete),
+        // Deferred work that was rejected.
+        _ if response.status == 503 => {
+            assert!(outcome.requests[n].line.windows(6).any(|bytes| bytes == b"/later"))
         }
         _ => {
-            assert!(is_last && answer.says_close(), "{answer:?}");
-            assert_eq!(n, outcome.asked.len(), "more is answered than is asked");
-            assert!(matches!(answer.status, 400 | 408 | 413 | 414 | 431 | 501 | 505), "{answer:?}");
+            assert!(is_last && response.says_close(), "{response:?}");
+            assert_eq!(n, outcome.requests.len(), "there are more responses than requests");
+            assert!(
+                matches!(response.status, 400 | 408 | 413 | 414 | 431 | 501 | 505),
+                "{response:?}"
+            );
         }
     }
 }
 
-/// Why it ended, and what was said of that.
-fn check_end(outcome: &Outcome, answers: &[Answer]) {
-    let is_cut = matches!(outcome.closing.reason, CloseReason::Failed | CloseReason::WriteStalled);
+/// The close reason is consistent with the responses.
+fn check_end(outcome: &Outcome, responses: &[Response]) {
+    let is_cut_off =
+        matches!(outcome.closing.reason, CloseReason::Failed | CloseReason::WriteStalled);
     assert_eq!(outcome.closing.reset, outcome.closing.reason == CloseReason::WriteStalled);
-    if !is_cut {
-        assert!(
-            answers.iter().all(|answer| answer.is_complete),
-            "closed in the middle of an answer"
-        );
+    if !is_cut_off {
+        assert!(responses.iter().all(|response| response.is_complete), "closed within a response");
         let refusals =
-            answers.len().checked_sub(outcome.asked.len()).expect("every request is answered");
-        assert!(refusals <= 1 && !outcome.is_unanswered);
+            responses.len().checked_sub(outcome.requests.len()).expect("every request is answered");
+        assert!(refusals <= 1 && !outcome.is_reply_pending);
     }
     match outcome.closing.reason {
         CloseReason::ClientRequested | CloseReason::RequestsMax => {
             assert!(
-                answers.last().is_some_and(Answer::says_close),
-                "{:?} and not said",
+                responses.last().is_some_and(Response::says_close),
+                "{:?}, but the last response does not say close",
                 outcome.closing
             );
         }
-        CloseReason::IdleTimeout => assert!(answers.iter().all(|answer| !answer.says_close())),
+        CloseReason::Refused(error) if responses.len() > outcome.requests.len() => {
+            assert_eq!(responses.last().map(|last| last.status), Some(error.status().code()));
+        }
+        CloseReason::IdleTimeout => {
+            assert!(responses.iter().all(|response| !response.says_close()))
+        }
         _ => {}
     }
 }
 
-/// Every answer is logged once, in order, with what the peer had of it.
-fn check_exchanges(outcome: &Outcome, answers: &[Answer]) {
-    assert!(outcome.exchanges.len() >= answers.len());
+/// Every response is logged once, in order, with the number of bytes that the peer received.
+fn check_exchanges(outcome: &Outcome, responses: &[Response]) {
+    assert!(outcome.exchanges.len() >= responses.len());
     for (n, exchange) in outcome.exchanges.iter().enumerate() {
-        let (is_complete, body_bytes) = match answers.get(n) {
-            Some(answer) => (answer.is_complete, answer.body.len()),
+        let (is_complete, body_bytes) = match responses.get(n) {
+            Some(response) => (response.is_complete, response.body.len()),
             None => (false, 0),
         };
         assert_eq!(
@@ -174,11 +181,11 @@ fn check_exchanges(outcome: &Outcome, answers: &[Answer]) {
             (is_complete, body_bytes as u64),
             "{exchange:?}"
         );
-        if let Some(asked) = outcome.asked.get(n) {
-            assert_eq!(*exchange.request_line, asked.line[..]);
+        if let Some(requests) = outcome.requests.get(n) {
+            assert_eq!(*exchange.request_line, requests.line[..]);
         }
-        if let Some(answer) = answers.get(n).filter(|answer| answer.status != 0) {
-            assert_eq!(exchange.status.code(), answer.status);
+        if let Some(response) = responses.get(n).filter(|response| response.status != 0) {
+            assert_eq!(exchange.status.code(), response.status);
         }
     }
 }

@@ -1,35 +1,35 @@
-//! A second, strict reading of RFC 9112: what is a request, and where does it end?
+//! A second, strict parser for RFC 9112: what is a request, and where does it end?
 //!
-//! Written from the grammar, rule by rule, by taking bytes from the front; it shares nothing with the program, and has
-//! no bounds. It is no wider than the RFC but where it says so.
+//! It follows the grammar rule by rule, shares no code with the server, and has no limits. Comments
+//! mark each place where it accepts more than the RFC.
 
-/// Why nothing was read.
+/// Why parsing stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// More bytes might make it right.
+    /// More bytes may complete it.
     Incomplete,
-    /// No bytes that follow can.
+    /// No continuation is well-formed.
     Malformed(&'static str),
 }
 
-pub type Reading<T> = Result<T, Stop>;
+pub type Parsed<T> = Result<T, Stop>;
 
-/// A request's head, taken apart.
+/// A parsed request head.
 #[derive(Debug)]
 pub struct Head<'a> {
-    /// The request line without its line end.
+    /// The request line, without its CRLF.
     pub line: &'a [u8],
     pub method: &'a [u8],
     pub target: &'a [u8],
-    /// The digit after the dot; the one before it is a 1.
+    /// The digit after `HTTP/1.`.
     pub minor_version: u8,
-    /// Names as they came, values without the white space around them.
+    /// Names as received, values without surrounding white space.
     pub headers: Vec<(&'a [u8], &'a [u8])>,
-    /// With the empty line.
+    /// The length of the head, including the empty line.
     pub bytes: usize,
 }
 
-/// How the end of a body is found.
+/// How the length of a body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     None,
@@ -37,7 +37,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Takes what is read from the front of what is left.
+/// Consumes bytes from the front of the input.
 struct Cursor<'a> {
     all: &'a [u8],
     at: usize,
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `1*( class )`
-    fn some(&mut self, class: impl Fn(u8) -> bool, what: &'static str) -> Reading<&'a [u8]> {
+    fn some(&mut self, class: impl Fn(u8) -> bool, what: &'static str) -> Parsed<&'a [u8]> {
         match self.many(class) {
             b"" if self.rest().is_empty() => Err(Stop::Incomplete),
             b"" => Err(Stop::Malformed(what)),
@@ -69,14 +69,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn literal(&mut self, text: &[u8]) -> Reading<()> {
+    fn literal(&mut self, text: &[u8]) -> Parsed<()> {
         for byte in text {
             match self.rest().first() {
                 Some(next) if next == byte => self.at += 1,
                 Some(_) => {
-                    return Err(Stop::Malformed(
-                        "another character than the only one there can be",
-                    ));
+                    return Err(Stop::Malformed("an unexpected character"));
                 }
                 None => return Err(Stop::Incomplete),
             }
@@ -85,8 +83,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The request at the start of `bytes`: its head, how its body is framed, and how many bytes both have.
-pub fn request(bytes: &[u8]) -> Reading<(Head<'_>, Framing, usize)> {
+/// The request at the start of `bytes`: its head, the framing of its body, and its total length.
+pub fn request(bytes: &[u8]) -> Parsed<(Head<'_>, Framing, usize)> {
     let head = head(bytes)?;
     let framing = framing(&head)?;
     let rest = &bytes[head.bytes..];
@@ -101,7 +99,7 @@ pub fn request(bytes: &[u8]) -> Reading<(Head<'_>, Framing, usize)> {
 }
 
 /// `request-line CRLF *( field-line CRLF ) CRLF`
-pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
+pub fn head(bytes: &[u8]) -> Parsed<Head<'_>> {
     let mut cursor = Cursor::new(bytes);
     let method = cursor.some(is_tchar, "no method")?;
     cursor.literal(b" ")?;
@@ -109,7 +107,7 @@ pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
     cursor.literal(b" HTTP/1.")?;
     let minor_version = cursor.some(|byte| byte.is_ascii_digit(), "no version")?;
     let &[minor_version] = minor_version else {
-        return Err(Stop::Malformed("a version has two digits"));
+        return Err(Stop::Malformed("a minor version of several digits"));
     };
     let line = &bytes[..cursor.at];
     cursor.literal(b"\r\n")?;
@@ -128,7 +126,7 @@ pub fn head(bytes: &[u8]) -> Reading<Head<'_>> {
 }
 
 /// `*( field-line CRLF ) CRLF`
-fn field_lines<'a>(cursor: &mut Cursor<'a>) -> Reading<Vec<(&'a [u8], &'a [u8])>> {
+fn field_lines<'a>(cursor: &mut Cursor<'a>) -> Parsed<Vec<(&'a [u8], &'a [u8])>> {
     let mut headers = Vec::new();
     while cursor.rest().first() != Some(&b'\r') {
         let name = cursor.some(is_tchar, "no field name")?;
@@ -141,18 +139,18 @@ fn field_lines<'a>(cursor: &mut Cursor<'a>) -> Reading<Vec<(&'a [u8], &'a [u8])>
     Ok(headers)
 }
 
-/// Where a body in chunks ends (section 7.1).
-pub fn chunked_body(bytes: &[u8]) -> Reading<usize> {
+/// The length of a chunked body (section 7.1).
+pub fn chunked_body(bytes: &[u8]) -> Parsed<usize> {
     let mut cursor = Cursor::new(bytes);
     loop {
-        let digits = cursor.some(|byte| byte.is_ascii_hexdigit(), "no size of a chunk")?;
+        let digits = cursor.some(|byte| byte.is_ascii_hexdigit(), "no chunk size")?;
         let size = digits.iter().fold(0u128, |size, digit| {
             size.saturating_mul(16)
                 .saturating_add(u128::from((*digit as char).to_digit(16).unwrap_or(0)))
         });
         if cursor.rest().first() == Some(&b';') {
-            // Wider than the RFC: what an extension is made of is not looked at ("a recipient MUST ignore
-            // unrecognized chunk extensions"), as long as it can't be taken for the end of a line.
+            // Wider than the RFC: the syntax of an extension is not checked ("a recipient MUST
+            // ignore unrecognized chunk extensions"), as long as it contains no line end.
             cursor.many(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
         }
         cursor.literal(b"\r\n")?;
@@ -168,8 +166,8 @@ pub fn chunked_body(bytes: &[u8]) -> Reading<usize> {
     }
 }
 
-/// Section 6.3. What a recipient may refuse is refused.
-pub fn framing(head: &Head<'_>) -> Reading<Framing> {
+/// Section 6.3. Refuses everything that a recipient may refuse.
+pub fn framing(head: &Head<'_>) -> Parsed<Framing> {
     let codings: Vec<&[u8]> = head.list("transfer-encoding");
     let has_coding = head.values("transfer-encoding").next().is_some();
     let lengths: Vec<&[u8]> =
@@ -182,21 +180,21 @@ pub fn framing(head: &Head<'_>) -> Reading<Framing> {
         (true, true) if codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked") => {
             Ok(Framing::Chunked)
         }
-        (true, true) => Err(Stop::Malformed("another transfer coding than chunked")),
-        (true, false) => Err(Stop::Malformed("a length and a transfer coding")),
+        (true, true) => Err(Stop::Malformed("a transfer coding other than chunked")),
+        (true, false) => Err(Stop::Malformed("Content-Length and Transfer-Encoding")),
         (false, false) => content_length(&lengths),
     }
 }
 
-fn content_length(lengths: &[&[u8]]) -> Reading<Framing> {
+fn content_length(lengths: &[&[u8]]) -> Parsed<Framing> {
     let mut number = None;
     for text in lengths.iter().map(|text| without_white_space(text)) {
         if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-            return Err(Stop::Malformed("a length that is no number"));
+            return Err(Stop::Malformed("a Content-Length that is not a number"));
         }
         let significant: &[u8] = &text[text.iter().take_while(|digit| **digit == b'0').count()..];
         if significant.len() > 20 || number.is_some_and(|number| number != significant) {
-            return Err(Stop::Malformed("a length beyond all bounds, or two"));
+            return Err(Stop::Malformed("a Content-Length beyond 64 bits, or two different ones"));
         }
         number = Some(significant);
     }
@@ -205,18 +203,18 @@ fn content_length(lengths: &[&[u8]]) -> Reading<Framing> {
     match u64::try_from(number) {
         Ok(0) => Ok(Framing::None),
         Ok(length) => Ok(Framing::Length(length)),
-        Err(_) => Err(Stop::Malformed("a length beyond all bounds")),
+        Err(_) => Err(Stop::Malformed("a Content-Length beyond 64 bits")),
     }
 }
 
 impl<'a> Head<'a> {
     pub fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         let same =
-            move |field: &&(&'a [u8], &'a [u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
-        self.headers.iter().filter(same).map(|field| field.1)
+            move |header: &&(&'a [u8], &'a [u8])| header.0.eq_ignore_ascii_case(name.as_bytes());
+        self.headers.iter().filter(same).map(|header| header.1)
     }
 
-    /// `#element` over all lines, as a recipient reads it: without the empty ones.
+    /// `#element` across all lines, without empty elements.
     pub fn list(&self, name: &'static str) -> Vec<&'a [u8]> {
         let members = self.values(name).flat_map(|value| value.split(|b| *b == b','));
         members.map(without_white_space).filter(|member| !member.is_empty()).collect()
@@ -245,21 +243,21 @@ impl<'a> Head<'a> {
 }
 
 /// Section 3.2.
-fn check_target(head: &Head<'_>) -> Reading<()> {
-    let is_right = match head.target {
-        // Wider than the RFC: its authority is not looked at, because the method is refused whatever it is.
+fn check_target(head: &Head<'_>) -> Parsed<()> {
+    let is_valid = match head.target {
+        // Wider than the RFC: the authority is not checked, because CONNECT is always refused.
         _ if head.method == b"CONNECT" => true,
         [b'/', ..] => true,
         b"*" => head.method == b"OPTIONS",
         target => match without_scheme(target) {
-            // RFC 9110 section 4.2.1: an http address without a host is to be rejected.
+            // RFC 9110 section 4.2.1: an http URL without a host must be rejected.
             Some(rest) => {
                 is_host_and_port(authority(rest)) && !matches!(authority(rest), b"" | [b':', ..])
             }
             None => false,
         },
     };
-    is_right.then_some(()).ok_or(Stop::Malformed("no form of a target"))
+    is_valid.then_some(()).ok_or(Stop::Malformed("not a form of request target"))
 }
 
 fn without_scheme(target: &[u8]) -> Option<&[u8]> {
@@ -274,13 +272,13 @@ fn authority(rest: &[u8]) -> &[u8] {
     &rest[..rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len())]
 }
 
-/// Section 3.2: one Host, which may be missing in HTTP/1.0.
-fn check_host(head: &Head<'_>) -> Reading<()> {
+/// Section 3.2: exactly one Host, which may be absent in HTTP/1.0.
+fn check_host(head: &Head<'_>) -> Parsed<()> {
     let hosts: Vec<&[u8]> = head.values("host").collect();
     match hosts[..] {
         [] if head.minor_version == 0 => Ok(()),
         [host] if is_host_and_port(host) => Ok(()),
-        _ => Err(Stop::Malformed("not one valid Host")),
+        _ => Err(Stop::Malformed("not exactly one valid Host")),
     }
 }
 
@@ -331,8 +329,8 @@ fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Wider than the RFC: whatever is visible, and what is no ASCII. Browsers leave some of it unencoded, and there is
-/// one way only to read it. A fragment is none of a target's business.
+/// Wider than the RFC: all visible ASCII except `#`, and all bytes beyond ASCII. Browsers leave
+/// some of them unencoded, and they are unambiguous. A target has no fragment.
 fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && byte != b'#'
 }

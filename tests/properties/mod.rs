@@ -1,15 +1,15 @@
-//! What must hold for every input, whatever it is: one function per fuzz target.
+//! Properties that must hold for every input: one function per fuzz target.
 //!
-//! The targets in `fuzz/` call them with what a coverage-guided search comes up with, `found_by_fuzzing.rs` with
-//! what it once found. Where the program reads a grammar, the property reads it a second time, another way
-//! ([`grammar`], [`answers`], and a naive reading beside each property), and the two must agree.
+//! The targets in `fuzz/` call them with generated inputs, `found_by_fuzzing.rs` with the seeds and
+//! with inputs that once failed. Every parser of the server is compared with a second, independent
+//! implementation: [`grammar`], [`responses`], or a naive one beside the property.
 
 pub mod accept_encoding;
-pub mod answers;
 pub mod body;
 pub mod connection;
 pub mod grammar;
 pub mod path;
 pub mod range;
 pub mod request;
-pub mod talk;
+pub mod responses;
+pub mod simulation;

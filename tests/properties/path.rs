@@ -1,4 +1,4 @@
-//! The path of a target: what it is decoded to, and what it leads to on a real tree with links in it.
+//! The path of a target: its decoding, and the file it leads to in a real tree with symbolic links.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -17,12 +17,12 @@ use miniweb::http::{
 use miniweb::site::{File, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
-/// What stands in everything outside the root, names and contents: no answer may hold it.
+/// Occurs in the names and contents of all files outside the root. No response may contain it.
 const OUTSIDE: &str = "outside-the-root";
 
-/// `input` is a path, with or without the slash at its start.
+/// `input` is a path, with or without a leading slash.
 pub fn check(input: &[u8]) {
-    // No target brings these (request.rs refuses it): a NUL, above all, has to be encoded to come this far.
+    // The request parser refuses targets with these bytes; a NUL, for example, must be encoded.
     if input.iter().any(|byte| *byte <= b' ' || matches!(byte, 0x7f | b'#')) {
         return;
     }
@@ -40,8 +40,7 @@ fn check_parsed(path: &[u8]) {
             return;
         }
     };
-    let (segments, is_directory) =
-        naive(path).expect("what no naive reading makes sense of is refused");
+    let (segments, is_directory) = naive(path).expect("the naive implementation refuses this path");
     assert_eq!(*parsed.relative, segments.join(&b'/'));
     assert_eq!(parsed.is_directory, is_directory);
     let is_hidden = segments
@@ -63,12 +62,14 @@ fn check_parsed(path: &[u8]) {
         target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#'),
         "{target}"
     );
-    let again = SitePath::parse(target.as_bytes()).expect("a redirect leads to a path");
-    assert_eq!(again.relative, parsed.relative, "written and read again it is the same");
+    let again =
+        SitePath::parse(target.as_bytes()).expect("the target of a redirect is a valid path");
+    assert_eq!(again.relative, parsed.relative, "encoding and decoding changes the path");
     assert_eq!((again.is_directory, again.is_hidden), (true, parsed.is_hidden));
 }
 
-/// The names on the way, and whether a folder is asked for: split first, then decoded, the other way round.
+/// The segments of the path, and whether it names a directory. Splits first and then decodes; the
+/// server does it in the opposite order.
 fn naive(path: &[u8]) -> Option<(Vec<Vec<u8>>, bool)> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     let mut is_directory = true;
@@ -99,45 +100,46 @@ fn naive_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
     Some(name)
 }
 
-/// A tree with what a tree can have, the site that serves it, and a neighbourhood that must not be served.
+/// A directory tree with every kind of entry, the site that serves it, and siblings that must not
+/// be served.
 struct Tree {
     site: Site,
     listed: Site,
     now: Now,
     root: PathBuf,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Tree {
     fn new() -> Tree {
-        let folder = tempfile::tempdir().expect("a folder for what is temporary");
-        let base = folder.path().canonicalize().expect("it was made just now");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
+        let base = directory.path().canonicalize().expect("the temporary directory exists");
         let root = base.join("site");
-        plant(&base, &root).expect("a tree can be planted in it");
+        create_tree(&base, &root).expect("the temporary directory is writable");
         let site = |list| {
-            let opened = Root::open(&root).expect("the kernel has openat2");
+            let opened = Root::open(&root).expect("the kernel supports openat2");
             let policy = Policy { list, ..Policy::default() };
             Site::new(Arc::new(opened), Arc::new(policy), Arc::default(), 1 << 20)
         };
         let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
-        Tree { site: site(false), listed: site(true), now, root, _folder: folder }
+        Tree { site: site(false), listed: site(true), now, root, _directory: directory }
     }
 
-    /// Against what the standard library says the same path leads to.
+    /// Compares the response with the file that the standard library finds at the same path.
     fn check_served(&mut self, path: &[u8]) {
         let head = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
         let mut storage = HeaderStorage::default();
         let Ok(request) = Request::parse(&head, &mut storage, &Limits::default()) else {
             return;
         };
-        // The disk is asked each time: nothing remembered is as old.
+        // No cache entry is this old, so each request reads the file system.
         self.now.moment += Duration::from_secs(2);
-        // A query may have come with it, which leads nowhere.
+        // `input` may contain a query, which is not part of the path.
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
 
-        let listed = answer(self.listed.respond(&request, &self.now));
+        let listed = response(self.listed.respond(&request, &self.now));
         assert_no_outside(&listed);
-        let response = answer(self.site.respond(&request, &self.now));
+        let response = response(self.site.respond(&request, &self.now));
         assert_no_outside(&response);
         let Some((names, is_directory)) = naive(path) else {
             assert_eq!(response.status, Status::BadRequest);
@@ -146,45 +148,48 @@ impl Tree {
         let expected = self.expected(&names, is_directory);
         match (response.status, expected) {
             (Status::Ok, Some(real)) => {
-                assert!(real.starts_with(&self.root), "{real:?} is served");
+                assert!(real.starts_with(&self.root), "{real:?}, outside the root, is served");
                 assert_eq!(
                     content(&response),
                     real.as_os_str().as_bytes(),
-                    "every file says where it is"
+                    "every file contains its own path"
                 );
             }
-            (Status::Ok, None) => panic!("there is no such file, and one is served"),
+            (Status::Ok, None) => panic!("a file that does not exist is served"),
             (Status::NotFound | Status::MovedPermanently, expected) => {
                 let is_plain =
-                    expected.is_some_and(|real| real == self.asked_for(&names, is_directory));
+                    expected.is_some_and(|real| real == self.requested_path(&names, is_directory));
                 let is_hidden = names
                     .iter()
                     .enumerate()
                     .any(|(n, name)| name[0] == b'.' && (n > 0 || name != b".well-known"));
-                assert!(!is_plain || is_hidden, "a file without a link on the way is not served");
+                assert!(
+                    !is_plain || is_hidden,
+                    "a file that is reachable without symbolic links is not served"
+                );
             }
             (status, _) => panic!("{status:?}"),
         }
     }
 
-    fn asked_for(&self, names: &[Vec<u8>], is_directory: bool) -> PathBuf {
-        let mut asked_for = self.root.clone();
-        asked_for.extend(names.iter().map(|name| OsStr::from_bytes(name)));
+    fn requested_path(&self, names: &[Vec<u8>], is_directory: bool) -> PathBuf {
+        let mut requested_path = self.root.clone();
+        requested_path.extend(names.iter().map(|name| OsStr::from_bytes(name)));
         if is_directory {
-            asked_for.push("index.html");
+            requested_path.push("index.html");
         }
-        asked_for
+        requested_path
     }
 
-    /// The regular file that is there, with every link on the way resolved.
+    /// The real path of the regular file, with all symbolic links resolved.
     fn expected(&self, names: &[Vec<u8>], is_directory: bool) -> Option<PathBuf> {
-        let real = fs::canonicalize(self.asked_for(names, is_directory)).ok()?;
+        let real = fs::canonicalize(self.requested_path(names, is_directory)).ok()?;
         real.is_file().then_some(real)
     }
 }
 
-/// Every file holds its own path and nothing else.
-fn plant(base: &Path, root: &Path) -> std::io::Result<()> {
+/// Creates the tree. Every file contains its own path.
+fn create_tree(base: &Path, root: &Path) -> std::io::Result<()> {
     let inside =
         ["b", "b/c", "empty", "%2e%2e", "x y", ".git", ".well-known", "folder.html", "b/index"];
     let files = [
@@ -209,8 +214,8 @@ fn plant(base: &Path, root: &Path) -> std::io::Result<()> {
         "~",
         "folder.html/x",
     ];
-    for folder in inside {
-        fs::create_dir_all(root.join(folder))?;
+    for directory in inside {
+        fs::create_dir_all(root.join(directory))?;
     }
     fs::create_dir_all(base.join("site-evil"))?;
     for file in files {
@@ -241,8 +246,8 @@ fn plant(base: &Path, root: &Path) -> std::io::Result<()> {
     symlink(root.join("a"), root.join("absolute"))
 }
 
-fn answer(answer: Reply<File>) -> Response<File> {
-    match answer {
+fn response(reply: Reply<File>) -> Response<File> {
+    match reply {
         Reply::Ready(response) => response,
         Reply::Deferred(work) => work(),
     }
@@ -254,12 +259,13 @@ fn content(response: &Response<File>) -> Vec<u8> {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::File { file, range } => {
             let mut content = Vec::new();
-            let file =
-                fs::File::from(file.as_fd().try_clone_to_owned().expect("descriptors are left"));
+            let file = fs::File::from(
+                file.as_fd().try_clone_to_owned().expect("a descriptor can be duplicated"),
+            );
             file.take(range.end).read_to_end(&mut content).expect("the file can be read");
             content
         }
-        Body::Parts(_) => panic!("no range was asked for"),
+        Body::Parts(_) => panic!("a multipart response without a Range header"),
     }
 }
 

@@ -1,19 +1,20 @@
-//! The Range parser: nothing outside the file, and the same bytes as by a naive reading.
+//! The Range parser: no byte beyond the file, and the same bytes as a naive implementation.
 
 use miniweb::http::{ResolvedRange, resolve_range};
 
-/// The first byte of `input` is the size of the file, 255 for the largest there can be; the rest is the field's value.
+/// The first byte of `input` is the size of the file (255 stands for the maximum); the rest is the
+/// value of the Range header.
 pub fn check(input: &[u8]) {
     let Some((&size, value)) = input.split_first() else {
         return;
     };
     let size = if size == 255 { u64::MAX } else { u64::from(size) };
-    let selection = resolve_range(value, size);
-    let parts = match &selection {
+    let resolved = resolve_range(value, size);
+    let parts = match &resolved {
         ResolvedRange::Full | ResolvedRange::Unsatisfiable => &[][..],
         ResolvedRange::Single(part) => std::slice::from_ref(part),
         ResolvedRange::Multiple(parts) => {
-            assert!(parts.len() >= 2, "one part is never many");
+            assert!(parts.len() >= 2, "Multiple has only one range");
             parts
         }
     };
@@ -26,13 +27,13 @@ pub fn check(input: &[u8]) {
             );
         }
     }
-    // White space other than these two never reaches a field's value.
+    // A header value contains no white space other than spaces and tabs.
     let is_field_value =
         value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
     if size <= 254 && is_field_value {
         let bitmap: Vec<bool> =
             (0..size).map(|at| parts.iter().any(|part| part.contains(&at))).collect();
-        match (selection, naive(value, size)) {
+        match (resolved, naive(value, size)) {
             (ResolvedRange::Full, None) => {}
             (ResolvedRange::Unsatisfiable, Some(expected)) => {
                 assert!(!expected.contains(&true), "{expected:?}")
@@ -40,12 +41,14 @@ pub fn check(input: &[u8]) {
             (ResolvedRange::Single(_) | ResolvedRange::Multiple(_), Some(expected)) => {
                 assert_eq!(bitmap, expected)
             }
-            (selection, expected) => panic!("{selection:?}, and by a naive reading {expected:?}"),
+            (resolved, expected) => {
+                panic!("{resolved:?}, but the naive implementation finds {expected:?}")
+            }
         }
     }
 }
 
-/// Which of `size` bytes are asked for; None where all of the file is sent instead.
+/// Which of `size` bytes are requested, or None if the header is ignored.
 fn naive(value: &[u8], size: u64) -> Option<Vec<bool>> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, set) = text.split_once('=')?;
@@ -58,7 +61,7 @@ fn naive(value: &[u8], size: u64) -> Option<Vec<bool>> {
         return None;
     }
     let mut bitmap = vec![false; size as usize];
-    let mut asked_for = 0;
+    let mut requested_bytes = 0;
     for member in members {
         let (first, last) = member.split_once('-')?;
         let (first, last) = (number(first)?, number(last)?);
@@ -74,19 +77,19 @@ fn naive(value: &[u8], size: u64) -> Option<Vec<bool>> {
                 (None, last) => last.is_some_and(|last| from_the_end <= last),
             };
             *bit |= is_in;
-            asked_for += u64::from(is_in);
+            requested_bytes += u64::from(is_in);
         }
     }
-    // More than the file has: some of it twice.
-    (asked_for <= size).then_some(bitmap)
+    // More bytes than the file has: some are requested twice.
+    (requested_bytes <= size).then_some(bitmap)
 }
 
-/// None for what is no number, Some(None) for nothing at all.
+/// Parses an optional number: None if malformed, Some(None) if empty.
 fn number(text: &str) -> Option<Option<u128>> {
     match text {
         "" => Some(None),
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // What 64 bits can't hold is all the same: beyond the end of every file.
+            // Every number beyond 64 bits is beyond the end of every file.
             Some(Some(digits.parse::<u128>().unwrap_or(u128::MAX).min(u128::from(u64::MAX))))
         }
         _ => None,

@@ -1,4 +1,4 @@
-//! The request parser against a strict reading of the grammar, and against httparse by itself.
+//! The request parser, compared with a strict parser of the grammar and with httparse alone.
 
 use miniweb::http::{
     Framing, HeadScan, HeaderStorage, Limits, Method, Request, RequestError, Target, Version,
@@ -6,7 +6,7 @@ use miniweb::http::{
 
 use super::grammar::{self, Head, Stop};
 
-/// Small, so that a short input can pass them.
+/// Small enough to be exceeded by a short input.
 fn limits() -> Limits {
     Limits { target_bytes_max: 100, head_bytes_max: 1000, ..Limits::default() }
 }
@@ -18,7 +18,7 @@ const HEADERS_MAX: usize = 100;
 const METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 
-/// The fields whose values decide something somewhere in this program, and one that does not.
+/// The headers that the server reads, and one that it ignores.
 const NAMES: [&str; 16] = [
     "host",
     "connection",
@@ -38,14 +38,15 @@ const NAMES: [&str; 16] = [
     "x-other",
 ];
 
-/// Whatever `input` is, reading it does not panic; what is accepted as a request is one by the grammar, and means the same.
+/// The parser does not panic; a request that it accepts is one according to the grammar, with the
+/// same meaning; a request that it refuses breaks the rule that the error names.
 pub fn check(input: &[u8]) {
     let limits = limits();
     let scanned = HeadScan::default().head(input, &limits).map(length);
     assert_eq!(
         scanned,
         scanned_byte_by_byte(input, &limits),
-        "where a head is cut changes nothing"
+        "splitting a head changes the result"
     );
     let head = match scanned {
         Ok(Some(length)) => &input[..length],
@@ -67,7 +68,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(
         empty_line.map(|at| at + 4),
         Some(head.len()),
-        "a head ends with the first empty line"
+        "the head does not end at the first empty line"
     );
 
     let mut storage = HeaderStorage::default();
@@ -75,7 +76,7 @@ pub fn check(input: &[u8]) {
         Ok(request) => {
             let strict = match grammar::head(head) {
                 Ok(strict) => strict,
-                Err(stop) => panic!("accepted, but by the grammar it is no request: {stop:?}"),
+                Err(stop) => panic!("accepted, but the strict parser says {stop:?}"),
             };
             check_same(&request, &strict);
             check_httparse(head, &strict);
@@ -99,8 +100,8 @@ fn scanned_byte_by_byte(input: &[u8], limits: &Limits) -> Result<Option<usize>, 
     Ok(None)
 }
 
-/// The fault that the parser reports must be one that the strict reading finds, too, or a limit or
-/// a feature that this server does not support.
+/// The strict parser must refuse the request, too, unless the error is a limit or an unsupported
+/// feature.
 fn check_refusal(error: RequestError, head: &[u8]) {
     let strict = grammar::head(head);
     let framing = strict.as_ref().map_err(|stop| *stop).and_then(grammar::framing);
@@ -141,7 +142,7 @@ fn check_refusal(error: RequestError, head: &[u8]) {
         | RequestError::UnsupportedTransferCoding
         | RequestError::ChunkedNotFinal => is_malformed,
     };
-    assert!(is_explained, "{error:?}, but the strict reading finds {framing:?}");
+    assert!(is_explained, "{error:?}, but the strict parser finds {framing:?}");
     assert!(matches!(error.status().code(), 400 | 414 | 431 | 501 | 505), "{error:?}");
     assert!(error.message().ends_with('.'), "{error:?}");
 }
@@ -163,7 +164,7 @@ fn check_same(request: &Request<'_>, strict: &Head<'_>) {
         }
         (Target::Server, None) => assert_eq!(strict.target, b"*"),
         (Target::Authority, None) => assert_eq!(strict.method, b"CONNECT"),
-        (target, expected) => panic!("{target:?}, and by the grammar {expected:?}"),
+        (target, expected) => panic!("{target:?}, but the strict parser finds {expected:?}"),
     }
     for name in NAMES {
         assert!(request.headers.values(name).eq(strict.values(name)), "the values of {name}");
@@ -181,14 +182,14 @@ fn check_same(request: &Request<'_>, strict: &Head<'_>) {
     assert_eq!(request.expects_continue, continues && strict.minor_version > 0);
 }
 
-/// The program reads the request line by itself and only the fields with httparse: here httparse reads all of it.
+/// The server parses only the header lines with httparse. Here httparse parses the whole head.
 fn check_httparse(head: &[u8], strict: &Head<'_>) {
     let mut storage = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut storage);
     match request.parse(head) {
         Ok(httparse::Status::Complete(length)) => assert_eq!(length, head.len()),
-        // What it refuses and we read: minor versions that are to come, and targets that are no UTF-8, as names of
-        // files may be.
+        // httparse refuses minor versions above 1, and targets that are not UTF-8, which file names
+        // may be. The server accepts both.
         Err(httparse::Error::Version) if strict.minor_version > 1 => return,
         Err(httparse::Error::Token) if std::str::from_utf8(strict.target).is_err() => return,
         other => panic!("accepted, but httparse says {other:?}"),
@@ -197,7 +198,7 @@ fn check_httparse(head: &[u8], strict: &Head<'_>) {
     assert_eq!(request.path.map(str::as_bytes), Some(strict.target));
     assert_eq!(request.version, Some(strict.minor_version));
     let headers =
-        request.headers.iter().map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
+        request.headers.iter().map(|header| (header.name.as_bytes(), header.value.trim_ascii()));
     assert!(headers.eq(strict.headers.iter().copied()), "{:?}", strict.headers);
 }
 

@@ -1,4 +1,5 @@
-//! A connection over a site in memory, driven as a strategy drives it, by a peer that does what a schedule says.
+//! Drives a connection over a site in memory, as a strategy does, with a peer that follows a
+//! schedule.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,59 +11,62 @@ use miniweb::http::{
     error_response,
 };
 
-/// What the peer and the world around may do.
+/// What a schedule may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Everything is sent at once and taken at once.
+pub enum Mode {
+    /// Nothing: all input is sent at once, and all output is accepted at once.
     Whole,
-    /// Pieces of any size are sent and taken, and answers that take long are completed late.
+    /// Input and output are split, and deferred replies are delayed.
     Pieces,
-    /// That, and time passes, the server stops, the peer leaves, the socket fails.
-    Disturbed,
+    /// As `Pieces`; also, time passes, the server shuts down, the peer closes, the socket fails.
+    Disrupted,
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the site was asked, in order.
-    pub asked: Vec<Asked>,
-    /// What the peer had sent, in bytes, when the server had nothing more to say: what came later was answered by nothing.
-    pub given: usize,
+    /// The requests that the site received, in order.
+    pub requests: Vec<SeenRequest>,
+    /// The number of bytes that the peer had sent when the server shut down its sending side. No
+    /// later byte can influence a response.
+    pub sent_bytes: usize,
     pub received: Vec<u8>,
     pub exchanges: Vec<Exchange>,
     pub closing: Closing,
-    /// Whether an answer was never made, because the connection ended first.
-    pub is_unanswered: bool,
+    /// Whether the connection closed while a reply was deferred.
+    pub is_reply_pending: bool,
 }
 
-/// One request as the site saw it.
+/// One request as the site received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct SeenRequest {
     pub line: Vec<u8>,
     pub is_head: bool,
 }
 
-/// A file that is nowhere: the letter it consists of.
-type PaperFile = u8;
+/// A file that exists nowhere: every byte of it is this letter.
+type FakeFile = u8;
 
-/// Bodies of every kind, each of the letter of its answer.
+/// Responds with every kind of body. Each byte is the letter of the response.
 #[derive(Debug, Default)]
-struct PaperSite {
-    asked: Vec<Asked>,
+struct FakeSite {
+    requests: Vec<SeenRequest>,
 }
 
-/// The letter that the body of the n-th answer consists of.
+/// The letter of the n-th response.
 pub fn letter(n: usize) -> u8 {
     b'a' + (n % 26) as u8
 }
 
-impl Respond for PaperSite {
-    type File = PaperFile;
+impl Respond for FakeSite {
+    type File = FakeFile;
 
-    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<PaperFile> {
-        let n = self.asked.len();
-        self.asked
-            .push(Asked { line: request.head.request_line().to_vec(), is_head: request.is_head() });
+    fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<FakeFile> {
+        let n = self.requests.len();
+        self.requests.push(SeenRequest {
+            line: request.head.request_line().to_vec(),
+            is_head: request.is_head(),
+        });
         let path = match request.target {
             Target::Path { path, .. } => path,
             Target::Server | Target::Authority => b"*",
@@ -73,12 +77,12 @@ impl Respond for PaperSite {
         let body = match (request.method, path) {
             (Method::Put | Method::Connect, _) => {
                 let mut response = error_response(Status::MethodNotAllowed, "");
-                response.headers.push_number("Answer", n as u64);
+                response.headers.push_number("Response-Number", n as u64);
                 return Reply::Ready(response);
             }
             (Method::Options, _) => {
                 let mut headers = HeaderBlock::default();
-                headers.push_number("Answer", n as u64);
+                headers.push_number("Response-Number", n as u64);
                 return Reply::Ready(Response {
                     status: Status::NoContent,
                     headers,
@@ -95,7 +99,7 @@ impl Respond for PaperSite {
         };
         let response = move || {
             let mut headers = HeaderBlock::default();
-            headers.push_number("Answer", n as u64);
+            headers.push_number("Response-Number", n as u64);
             headers.push_number("Content-Length", body.len());
             Response { status: Status::Ok, headers, body }
         };
@@ -107,7 +111,8 @@ impl Respond for PaperSite {
     }
 }
 
-/// Small, so that a short input can pass them; each time another, so that none is taken for another.
+/// Small enough to be exceeded by a short input. All timeouts are different, so that none can be
+/// used for another unnoticed.
 pub fn limits() -> Limits {
     const SECOND: Duration = Duration::from_secs(1);
     Limits {
@@ -128,145 +133,145 @@ pub fn limits() -> Limits {
     }
 }
 
-/// Sends `wire` on one connection until that is over.
-pub fn talk(wire: &[u8], schedule: &[u8], manner: Manner) -> Outcome {
+/// Sends `wire` on one connection until it is closed.
+pub fn simulate(wire: &[u8], schedule: &[u8], mode: Mode) -> Outcome {
     let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
-    let mut talk = Talk {
+    let mut simulation = Simulation {
         connection: Connection::new(Arc::new(limits()), &now),
-        site: PaperSite::default(),
+        site: FakeSite::default(),
         now,
-        manner,
+        mode,
         wire,
-        given: 0,
-        given_in_time: None,
+        sent_bytes: 0,
+        sent_before_half_close: None,
         received: Vec::new(),
         exchanges: Vec::new(),
         deferred: None,
         spare: Output::default(),
     };
-    let mut schedule = if manner == Manner::Whole { [].iter() } else { schedule.iter() }.copied();
-    // A byte of the schedule is a turn; when it is over, everything goes on at once, and a few turns for each request
-    // and each part of its answer end it.
+    let mut schedule = if mode == Mode::Whole { [].iter() } else { schedule.iter() }.copied();
+    // Each byte of the schedule is one turn. After it, each turn moves as much as possible, so that
+    // a few turns per request and per body part are enough.
     let turns_max = schedule.len() + 1000;
     for _ in 0..turns_max {
-        if let Some(closing) = talk.turn(Choice::of(schedule.next())) {
-            return talk.end(closing);
+        if let Some(closing) = simulation.take_turn(Turn::of(schedule.next())) {
+            return simulation.end(closing);
         }
     }
-    panic!("the connection is stuck: {:?}", talk.connection);
+    panic!("the connection is stuck: {:?}", simulation.connection);
 }
 
-/// What happens in one turn.
+/// The events of one turn.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
-    /// How many bytes are sent, or taken.
+struct Turn {
+    /// The maximum number of bytes to send or to accept.
     amount: usize,
-    disturbance: Option<Disturbance>,
-    /// The answer that takes long takes longer.
-    is_late: bool,
+    disruption: Option<Disruption>,
+    /// Whether a deferred reply stays deferred.
+    delays_reply: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Disturbance {
+enum Disruption {
     Wait(Duration),
-    BeLate,
-    Stop,
-    Leave,
+    TimeOut,
+    Shutdown,
+    PeerClose,
     Fail,
-    Refuse,
+    RejectWork,
 }
 
-impl Choice {
-    /// The upper three bits are a disturbance, the lower five an amount.
-    fn of(byte: Option<u8>) -> Choice {
+impl Turn {
+    /// Decodes the upper three bits as a disruption and the lower five as an amount.
+    fn of(byte: Option<u8>) -> Turn {
         let Some(byte) = byte else {
-            return Choice { amount: usize::MAX, disturbance: None, is_late: false };
+            return Turn { amount: usize::MAX, disruption: None, delays_reply: false };
         };
         let (kind, low) = (byte >> 5, byte & 31);
         let amount = if low < 24 { usize::from(low) + 1 } else { 32 << (low - 24) };
-        let disturbance = match (kind, low % 4) {
-            (4, _) => Some(Disturbance::Wait(Duration::from_secs(low.into()))),
-            (5, _) => Some(Disturbance::BeLate),
-            (6, 0) => Some(Disturbance::Stop),
-            (6, 1) => Some(Disturbance::Leave),
-            (6, 2) => Some(Disturbance::Fail),
-            (6, _) => Some(Disturbance::Refuse),
+        let disruption = match (kind, low % 4) {
+            (4, _) => Some(Disruption::Wait(Duration::from_secs(low.into()))),
+            (5, _) => Some(Disruption::TimeOut),
+            (6, 0) => Some(Disruption::Shutdown),
+            (6, 1) => Some(Disruption::PeerClose),
+            (6, 2) => Some(Disruption::Fail),
+            (6, _) => Some(Disruption::RejectWork),
             _ => None,
         };
-        Choice { amount, disturbance, is_late: kind == 7 }
+        Turn { amount, disruption, delays_reply: kind == 7 }
     }
 }
 
-struct Talk<'a> {
-    connection: Connection<PaperFile>,
-    site: PaperSite,
+struct Simulation<'a> {
+    connection: Connection<FakeFile>,
+    site: FakeSite,
     now: Now,
-    manner: Manner,
+    mode: Mode,
     wire: &'a [u8],
-    given: usize,
-    /// The same when the server closed its side.
-    given_in_time: Option<usize>,
+    sent_bytes: usize,
+    /// `sent_bytes` at the moment of the half-close.
+    sent_before_half_close: Option<usize>,
     received: Vec<u8>,
     exchanges: Vec<Exchange>,
-    deferred: Option<DeferredReply<PaperFile>>,
-    spare: Output<PaperFile>,
+    deferred: Option<DeferredReply<FakeFile>>,
+    spare: Output<FakeFile>,
 }
 
-impl Talk<'_> {
-    /// One step, as `drive` takes it, and what may happen before it.
-    fn turn(&mut self, choice: Choice) -> Option<Closing> {
-        if let Some(disturbance) = choice.disturbance.filter(|_| self.manner == Manner::Disturbed) {
-            self.disturb(disturbance);
+impl Simulation<'_> {
+    /// Performs one step, as `drive` does, and the disruption before it.
+    fn take_turn(&mut self, turn: Turn) -> Option<Closing> {
+        if let Some(disruption) = turn.disruption.filter(|_| self.mode == Mode::Disrupted) {
+            self.disrupt(disruption);
         }
-        if !choice.is_late
+        if !turn.delays_reply
             && let Some(deferred) = self.deferred.take()
         {
             self.connection.complete(deferred.finish(), &self.now);
         }
-        if self.manner != Manner::Whole {
+        if self.mode != Mode::Whole {
             self.connection.lend_buffers(&mut self.spare);
         }
         let step = self.connection.step();
         match step {
-            Step::Send => self.take(choice.amount),
+            Step::Send => self.accept(turn.amount),
             Step::Resume => {
                 self.receive(0);
-                assert!(self.connection.step() != Step::Resume, "an empty queue is held up");
+                assert!(self.connection.step() != Step::Resume, "a drained queue blocks input");
             }
             Step::Wait => assert!(
-                self.deferred.is_some() || self.site.asked.is_empty(),
-                "nothing is under way"
+                self.deferred.is_some() || self.site.requests.is_empty(),
+                "Step::Wait without a deferred reply"
             ),
-            Step::Receive if self.given == self.wire.len() => self.connection.end_of_input(),
-            Step::Receive => self.receive(choice.amount.min(self.wire.len() - self.given)),
-            Step::CheckInput if self.given == self.wire.len() || choice.is_late => {
+            Step::Receive if self.sent_bytes == self.wire.len() => self.connection.end_of_input(),
+            Step::Receive => self.receive(turn.amount.min(self.wire.len() - self.sent_bytes)),
+            Step::CheckInput if self.sent_bytes == self.wire.len() || turn.delays_reply => {
                 self.connection.end_of_input()
             }
-            Step::CheckInput => self.receive(choice.amount.min(self.wire.len() - self.given)),
+            Step::CheckInput => self.receive(turn.amount.min(self.wire.len() - self.sent_bytes)),
             Step::HalfClose => {
-                self.given_in_time = Some(self.given);
+                self.sent_before_half_close = Some(self.sent_bytes);
                 self.connection.half_closed(&self.now);
             }
             Step::Close(closing) => return Some(closing),
         }
-        if self.manner != Manner::Whole {
+        if self.mode != Mode::Whole {
             self.connection.reclaim_buffers(&mut self.spare);
-            assert!(self.spare.is_empty(), "what is lent is empty");
+            assert!(self.spare.is_empty(), "reclaimed buffers are not empty");
         }
         self.check_deadline();
         None
     }
 
     fn receive(&mut self, bytes: usize) {
-        let piece = &self.wire[self.given..self.given + bytes];
-        self.given += bytes;
+        let piece = &self.wire[self.sent_bytes..self.sent_bytes + bytes];
+        self.sent_bytes += bytes;
         let deferred = self.connection.receive(piece, &self.now, &mut self.site);
-        assert!(deferred.is_none() || self.deferred.is_none(), "two answers are under way");
+        assert!(deferred.is_none() || self.deferred.is_none(), "two replies are deferred");
         self.deferred = self.deferred.take().or(deferred);
     }
 
-    fn take(&mut self, amount: usize) {
-        // Now and then a file is read by somebody else.
+    fn accept(&mut self, amount: usize) {
+        // For every other amount, the caller reads the file instead of using sendfile.
         if amount % 2 == 1
             && let Some((file, range)) = self.connection.output().next_file()
         {
@@ -281,14 +286,14 @@ impl Talk<'_> {
             Transmit::Memory { .. } => {
                 let offered = slices.iter().flat_map(|slice| slice.iter());
                 self.received.extend(offered.take(amount));
-                assert!(self.received.len() > before, "what is offered is something");
+                assert!(self.received.len() > before, "an empty write");
             }
             Transmit::File { file, range } => {
                 let offered = range
                     .end
                     .checked_sub(range.start)
                     .filter(|bytes| *bytes > 0)
-                    .expect("a part of a file");
+                    .expect("a file range is not empty");
                 let taken = usize::try_from(offered).unwrap_or(usize::MAX).min(amount);
                 self.received.resize(before + taken, *file);
             }
@@ -298,21 +303,21 @@ impl Talk<'_> {
         self.connection.sent(taken as u64, &self.now, |exchange| exchanges.push(exchange));
     }
 
-    fn disturb(&mut self, disturbance: Disturbance) {
-        match disturbance {
-            Disturbance::Wait(time) => self.now.moment += time,
-            Disturbance::BeLate => {
+    fn disrupt(&mut self, disruption: Disruption) {
+        match disruption {
+            Disruption::Wait(time) => self.now.moment += time,
+            Disruption::TimeOut => {
                 if let Some(deadline) = self.connection.deadline() {
                     self.now.moment = self.now.moment.max(deadline);
                 }
             }
-            Disturbance::Stop => self.connection.graceful_shutdown(&self.now),
-            Disturbance::Leave if self.connection.step() == Step::Receive => {
+            Disruption::Shutdown => self.connection.graceful_shutdown(&self.now),
+            Disruption::PeerClose if self.connection.step() == Step::Receive => {
                 self.connection.end_of_input()
             }
-            Disturbance::Leave => {}
-            Disturbance::Fail => self.connection.fail(CloseReason::Failed),
-            Disturbance::Refuse => {
+            Disruption::PeerClose => {}
+            Disruption::Fail => self.connection.fail(CloseReason::Failed),
+            Disruption::RejectWork => {
                 if let Some(deferred) = self.deferred.take() {
                     self.connection.complete(deferred.refuse(), &self.now);
                 }
@@ -324,8 +329,8 @@ impl Talk<'_> {
         }
     }
 
-    /// Whoever waits for the peer has a deadline, and one that is to come: a strategy that looks at it again and again must
-    /// not find it past each time.
+    /// A connection that waits for its peer must have a deadline, and the deadline must be in the
+    /// future: a strategy would otherwise handle timeouts in a busy loop.
     fn check_deadline(&self) {
         match (self.connection.step(), self.connection.deadline()) {
             (
@@ -334,22 +339,32 @@ impl Talk<'_> {
             )
             | (Step::Close(_), _) => {}
             (_, Some(deadline)) => {
-                assert!(deadline > self.now.moment, "late at once: {:?}", self.connection)
+                assert!(
+                    deadline > self.now.moment,
+                    "the deadline has already passed: {:?}",
+                    self.connection
+                )
             }
             (step, None) => panic!("{step:?} without a deadline: {:?}", self.connection),
         }
     }
 
     fn end(mut self, closing: Closing) -> Outcome {
-        let is_unanswered = self.deferred.is_some();
+        let is_reply_pending = self.deferred.is_some();
         if let Some(deferred) = self.deferred.take() {
             self.connection.complete(deferred.finish(), &self.now);
         }
         let exchanges = &mut self.exchanges;
         self.connection.abandon(|exchange| exchanges.push(exchange));
-        let Talk { site: PaperSite { asked }, given, given_in_time, received, exchanges, .. } =
-            self;
-        let given = given_in_time.unwrap_or(given);
-        Outcome { asked, given, received, exchanges, closing, is_unanswered }
+        let Simulation {
+            site: FakeSite { requests },
+            sent_bytes,
+            sent_before_half_close,
+            received,
+            exchanges,
+            ..
+        } = self;
+        let sent_bytes = sent_before_half_close.unwrap_or(sent_bytes);
+        Outcome { requests, sent_bytes, received, exchanges, closing, is_reply_pending }
     }
 }
