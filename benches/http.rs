@@ -1,9 +1,9 @@
-//! What a request costs without a network: parsing it, finding its answer, one whole turn of a connection.
+//! The time of a request without a network: parsing, responding, and a whole connection turn.
 //!
-//! No socket is touched; `support/cycle.rs` says how.
+//! No socket is used; see `support/cycle.rs`.
 
 #[path = "support/cycle.rs"]
-#[allow(dead_code, reason = "each bench uses its part")]
+#[allow(dead_code, reason = "each benchmark uses a part")]
 mod cycle;
 
 use std::hint::black_box;
@@ -22,8 +22,8 @@ fn parse(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let head = black_box(head);
                 let mut storage = HeaderStorage::default();
-                let request =
-                    Request::parse(head, &mut storage, &limits).expect("it is well-formed");
+                let request = Request::parse(head, &mut storage, &limits)
+                    .expect("the request is well-formed");
                 black_box(request.keep_alive)
             });
         });
@@ -33,8 +33,8 @@ fn parse(criterion: &mut Criterion) {
 fn respond(criterion: &mut Criterion) {
     let (mut site, now) = (sample_site(), now());
     let mut storage = HeaderStorage::default();
-    let request =
-        Request::parse(SMALL, &mut storage, &Limits::default()).expect("it is well-formed");
+    let request = Request::parse(SMALL, &mut storage, &Limits::default())
+        .expect("the request is well-formed");
     let mut group = criterion.benchmark_group("respond");
     group.throughput(Throughput::Elements(1));
     group.bench_function("cached file", |bencher| {

@@ -1,7 +1,7 @@
-//! One whole turn of a connection in memory: bytes in, answers out, and no socket.
+//! One whole turn of a connection in memory: input in, responses out, no socket.
 //!
-//! The site is the one that is part of the program, so that nothing is asked of a disk; its answers come from the same memory as
-//! those of a folder. The moment is made up and stands still.
+//! It serves the built-in sample site, so that no file system is involved; its responses come from
+//! the same cache as those of a directory. The clock stands still.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use miniweb::http::{Connection, Limits, Moment, Now, Output, Step, Transmit};
 use miniweb::site::{File, Root, Site};
 use miniweb::syscall_stats::SyscallStats;
 
-/// What a load generator sends.
+/// A request of a load generator.
 pub const SMALL: &[u8] = b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\r\n";
 
-/// What a browser sends.
+/// A request of a browser.
 pub const BROWSER: &[u8] = b"GET /404.html HTTP/1.1\r\n\
     Host: 127.0.0.1:7890\r\n\
     Connection: keep-alive\r\n\
@@ -37,7 +37,7 @@ const MISSING: &[u8] = b"GET /nothing-here HTTP/1.1\r\nHost: 127.0.0.1:7890\r\n\
 const NOT_MODIFIED: &[u8] =
     b"GET /404.html HTTP/1.1\r\nHost: 127.0.0.1:7890\r\nIf-None-Match: *\r\n\r\n";
 
-/// The turns that are measured: what they are called, what is sent, and how often in one piece.
+/// The measured turns: name, request, and the number of copies of it sent at once.
 pub const TURNS: [(&str, &[u8], usize); 5] = [
     ("one", SMALL, 1),
     ("one from a browser", BROWSER, 1),
@@ -46,7 +46,7 @@ pub const TURNS: [(&str, &[u8], usize); 5] = [
     ("304", NOT_MODIFIED, 1),
 ];
 
-/// A connection and the site that answers on it.
+/// A connection and the site that it serves.
 pub struct Cycle {
     connection: Connection<File>,
     spare: Output<File>,
@@ -56,7 +56,7 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// A turn of so many equal requests.
+    /// Prepares turns of `requests` copies of `request`.
     pub fn new(request: &[u8], requests: usize) -> Cycle {
         let (site, now) = (sample_site(), now());
         let limits = Limits { requests_max: u32::MAX, ..Limits::default() };
@@ -64,7 +64,7 @@ impl Cycle {
         Cycle { connection, spare: Output::default(), site, now, input: request.repeat(requests) }
     }
 
-    /// One turn, as `drive` makes it for a socket that takes whatever it is given.
+    /// Performs one turn, as `drive` does with a socket that accepts all output.
     pub fn turn(&mut self) {
         self.connection.lend_buffers(&mut self.spare);
         let deferred = self.connection.receive(black_box(&self.input), &self.now, &mut self.site);
@@ -84,12 +84,12 @@ fn memory_offered(connection: &Connection<File>) -> usize {
     match connection.output().next_transmit(&mut slices) {
         Transmit::Memory { .. } => black_box(&slices).iter().map(|slice| slice.len()).sum(),
         Transmit::File { .. } | Transmit::Empty => {
-            unreachable!("a small file is answered from memory")
+            unreachable!("a small file is served from memory")
         }
     }
 }
 
-/// The sample site; `/404.html` has 1.2 KiB.
+/// The sample site. Its `/404.html` is 1.2 KiB long.
 pub fn sample_site() -> Site {
     Site::new(
         Arc::new(Root::Sample),
@@ -99,7 +99,6 @@ pub fn sample_site() -> Site {
     )
 }
 
-/// The one moment.
 pub fn now() -> Now {
     Now::new(Moment::default(), SystemTime::now())
 }

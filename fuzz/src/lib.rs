@@ -1,4 +1,4 @@
-//! The properties that the targets check. They live with the tests, which check them too, on what was found.
+//! The properties that the fuzz targets check, shared with `tests/found_by_fuzzing.rs`.
 
 #[path = "../../tests/properties/mod.rs"]
 pub mod properties;

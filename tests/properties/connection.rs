@@ -84,7 +84,7 @@ fn after_empty_lines(wire: &[u8], mut at: usize) -> usize {
 
 fn check_outcome(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) {
     // Every request is one according to the grammar: no byte of a body is parsed as a request.
-    let requests = outcome.requests.iter().map(|requests| &requests.line[..]);
+    let requests = outcome.requests.iter().map(|request| &request.line[..]);
     let known = strict.requests.iter().map(|request| request.0);
     assert!(
         requests.clone().eq(known.take(outcome.requests.len())),
