@@ -1,8 +1,9 @@
-//! Requests that two programs could read in two ways, sent to the server alone and through a real HAProxy in front of it.
+//! Request smuggling: ambiguous requests, sent to the server directly and through HAProxy.
 //!
-//! What must not happen: that the server takes for a request what the proxy took for a part of another. The proxy marks each
-//! request that it forwards (`?via=` and a number), so one that reaches the server without a mark, or with a mark that the
-//! proxy's log doesn't know, was smuggled; and a client that gets another's answer would see it.
+//! The server must never parse as a request what the proxy considers part of another request. The
+//! proxy tags each request that it forwards with `?via=` and a number. A request that reaches the
+//! server without a tag, or with a tag that is not in the log of the proxy, was smuggled. Other
+//! clients check that they receive the responses to their own requests.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -16,55 +17,56 @@ use std::thread::JoinHandle;
 use rustix::process::{Pid, Signal, kill_process};
 use support::{End, Peer, Server, Site, setups, shown, with_socket};
 
-/// What an attacker wants to have answered.
+/// The request that an attacker tries to smuggle.
 const MARKER: &str = "GET /smuggled-marker.html HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// What the server makes of a form that reaches it as it is.
+/// How the server must parse an input that reaches it unchanged.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Reading {
-    /// It is an error, the only answer, and the end of the connection.
+enum Expected {
+    /// One error response, after which the connection closes.
     Refused,
-    /// It is one request, and what looks like another is its body.
+    /// One request; the marker is part of its body.
     One,
-    /// It is one request; its body is not well-formed, and the connection ends behind the answer.
-    OneAndEnd,
+    /// One request with a malformed body; the connection closes after the response.
+    OneThenClose,
 }
 
-/// One form.
-struct Form {
+/// An ambiguous input, and how the server must parse it.
+struct Input {
     name: String,
     bytes: Vec<u8>,
-    reading: Reading,
+    expected: Expected,
 }
 
-/// Fields and what follows the head. The request line and the Host are the same for all.
-fn form(name: &str, fields: &[u8], body: impl AsRef<[u8]>, reading: Reading) -> [Form; 2] {
+/// A GET and a POST with the given headers and body, and with the same target and Host.
+fn input(name: &str, fields: &[u8], body: impl AsRef<[u8]>, expected: Expected) -> [Input; 2] {
     ["GET", "POST"].map(|method| {
         let start = format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n");
         let bytes = [start.as_bytes(), fields, b"\r\n", body.as_ref()].concat();
-        Form { name: format!("{method}, {name}"), bytes, reading }
+        Input { name: format!("{method}, {name}"), bytes, expected }
     })
 }
 
-/// Where Transfer-Encoding, in whatever spelling, stands beside a Content-Length: once the length covers the marker and
-/// the chunks don't, once the other way round.
-fn disguised(name: &str, coding: &[u8], reading: Reading) -> Vec<Form> {
+/// Inputs with `coding`, a spelling of Transfer-Encoding, and a Content-Length, in both orders. In
+/// some, the length covers the marker and the chunks do not; in others, the opposite.
+fn with_content_length(name: &str, coding: &[u8], expected: Expected) -> Vec<Input> {
     let behind = format!("0\r\n\r\n{MARKER}");
     let inside = format!("{:x}\r\n{MARKER}\r\n0\r\n\r\n", MARKER.len());
     let short = format!("{:x}\r\n", MARKER.len()).len();
-    let forms = [("CL covers it", behind.len(), behind), ("TE covers it", short, inside)].map(
+    let inputs = [("CL covers it", behind.len(), behind), ("TE covers it", short, inside)].map(
         |(which, length, body)| {
             let length = format!("Content-Length: {length}\r\n");
             let orders = [[length.as_bytes(), coding], [coding, length.as_bytes()]];
-            orders.map(|fields| form(&format!("{name}, {which}"), &fields.concat(), &body, reading))
+            orders
+                .map(|fields| input(&format!("{name}, {which}"), &fields.concat(), &body, expected))
         },
     );
-    forms.into_iter().flatten().flatten().collect()
+    inputs.into_iter().flatten().flatten().collect()
 }
 
-fn forms() -> Vec<Form> {
-    use Reading::{One, OneAndEnd, Refused};
-    let mut forms = Vec::new();
+fn inputs() -> Vec<Input> {
+    use Expected::{One, OneThenClose, Refused};
+    let mut inputs = Vec::new();
     let codings: &[(&str, &[u8])] = &[
         ("chunked", b"Transfer-Encoding: chunked\r\n"),
         ("another case", b"tRANSFER-eNCODING: ChUnKeD\r\n"),
@@ -102,10 +104,10 @@ fn forms() -> Vec<Form> {
         ("a NUL elsewhere", b"X: a\0b\r\nTransfer-Encoding: chunked\r\n"),
     ];
     for (name, coding) in codings {
-        forms.extend(disguised(name, coding, Refused));
+        inputs.extend(with_content_length(name, coding, Refused));
     }
-    // A name that another program may take for it, and this one must not.
-    forms.extend(form(
+    // CGI-style servers may read this name as Transfer-Encoding; this server must not.
+    inputs.extend(input(
         "an underscore",
         format!("Transfer_Encoding: chunked\r\nContent-Length: {}\r\n", MARKER.len() + 5)
             .as_bytes(),
@@ -137,13 +139,13 @@ fn forms() -> Vec<Form> {
         (format!("0\r\n {length}"), Refused),
         (format!("0\nContent-Length: {length}"), Refused),
     ];
-    for (value, reading) in lengths {
+    for (value, expected) in lengths {
         let name = format!("Content-Length {value:?}");
-        forms.extend(form(
+        inputs.extend(input(
             &name,
             format!("Content-Length: {value}\r\n").as_bytes(),
             MARKER,
-            reading,
+            expected,
         ));
     }
     let chunks = [
@@ -153,33 +155,37 @@ fn forms() -> Vec<Form> {
         ("an extension", format!("{length:x};a=b\r\n{MARKER}\r\n0;c\r\n\r\n"), One),
         ("a quoted extension", format!("{length:x};a=\"b;c\"\r\n{MARKER}\r\n0\r\n\r\n"), One),
         ("a trailer", format!("{length:x}\r\n{MARKER}\r\n0\r\nX: y\r\n\r\n"), One),
-        ("an extension with a bare LF", format!("{length:x};\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("an extension with a bare CR", format!("0;\r{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("0x", format!("0x{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("a sign", format!("+{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("a minus", format!("-{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("a space before", format!(" {length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("huge", format!("ffffffffffffffff1\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("2^64 and some", format!("1{length:016x}\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("no digits", format!("\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("no hexadecimal digit", format!("g\r\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("a bare LF behind the size", format!("{length:x}\n{MARKER}\r\n0\r\n\r\n"), OneAndEnd),
-        ("a bare LF behind the data", format!("1\r\nx\n0\r\n\r\n{MARKER}"), OneAndEnd),
-        ("nothing behind the data", format!("1\r\nx0\r\n\r\n{MARKER}"), OneAndEnd),
-        ("two bytes for the CRLF", format!("1\r\nxyz0\r\n\r\n{MARKER}"), OneAndEnd),
-        ("a bare LF ends the last", format!("0\n\n{MARKER}"), OneAndEnd),
-        ("a trailer without its end", format!("0\r\n{MARKER}"), OneAndEnd),
+        (
+            "an extension with a bare LF",
+            format!("{length:x};\n{MARKER}\r\n0\r\n\r\n"),
+            OneThenClose,
+        ),
+        ("an extension with a bare CR", format!("0;\r{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("0x", format!("0x{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("a sign", format!("+{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("a minus", format!("-{length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("a space before", format!(" {length:x}\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("huge", format!("ffffffffffffffff1\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("2^64 and some", format!("1{length:016x}\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("no digits", format!("\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("no hexadecimal digit", format!("g\r\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("a bare LF behind the size", format!("{length:x}\n{MARKER}\r\n0\r\n\r\n"), OneThenClose),
+        ("a bare LF behind the data", format!("1\r\nx\n0\r\n\r\n{MARKER}"), OneThenClose),
+        ("nothing behind the data", format!("1\r\nx0\r\n\r\n{MARKER}"), OneThenClose),
+        ("two bytes for the CRLF", format!("1\r\nxyz0\r\n\r\n{MARKER}"), OneThenClose),
+        ("a bare LF ends the last", format!("0\n\n{MARKER}"), OneThenClose),
+        ("a trailer without its end", format!("0\r\n{MARKER}"), OneThenClose),
     ];
-    for (name, body, reading) in chunks {
-        forms.extend(form(
+    for (name, body, expected) in chunks {
+        inputs.extend(input(
             &format!("chunks: {name}"),
             b"Transfer-Encoding: chunked\r\n",
             body,
-            reading,
+            expected,
         ));
     }
     let inside = format!("{length:x}\r\n{MARKER}\r\n0\r\n\r\n");
-    let whole: [(&str, String, Reading); 11] = [
+    let whole: [(&str, String, Expected); 11] = [
         (
             "1.0 with a coding",
             format!(
@@ -229,16 +235,16 @@ fn forms() -> Vec<Form> {
             Refused,
         ),
     ];
-    forms.extend(whole.map(|(name, text, reading)| Form {
+    inputs.extend(whole.map(|(name, text, expected)| Input {
         name: name.to_owned(),
         bytes: text.into_bytes(),
-        reading,
+        expected,
     }));
-    forms
+    inputs
 }
 
-/// How many of the answers in `received` begin where an answer can begin, and the status of the first.
-fn answers(received: &[u8]) -> (usize, u16) {
+/// The number of status lines in `received`, and the first status.
+fn responses(received: &[u8]) -> (usize, u16) {
     let status = received
         .get(9..12)
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
@@ -246,53 +252,58 @@ fn answers(received: &[u8]) -> (usize, u16) {
     (memchr::memmem::find_iter(received, b"HTTP/1.1 ").count(), status)
 }
 
-/// The request lines of a server whose log is JSON, from now to its end.
+/// Stops the server and returns the request lines in its JSON access log.
 fn logged(server: &mut Server) -> Vec<String> {
     server.signal(Signal::TERM);
     server.wait();
     let request = |line: String| {
         let line: serde_json::Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        line["request"].as_str().expect("a request line").to_owned()
+        line["request"].as_str().expect("each entry has a request line").to_owned()
     };
     server.output.rest().into_iter().filter(|line| line.starts_with('{')).map(request).collect()
 }
 
 #[test]
-fn the_server_alone_reads_each_form_in_one_way() {
+fn the_server_parses_each_ambiguous_request_in_one_way() {
     let site = Site::new();
-    site.write("smuggled-marker.html", "the marker's answer");
-    let forms = forms();
+    site.write("smuggled-marker.html", "the response to the marker");
+    let inputs = inputs();
     for setup in setups() {
         let mut server = Server::start(setup, site.root(), &["--log", "json"]);
-        for Form { name, bytes, reading } in &forms {
+        for Input { name, bytes, expected } in &inputs {
             let mut peer = server.connect();
             peer.send(bytes);
             peer.finish_sending();
             let (received, end) = peer.rest();
             let what = format!("{setup:?}: {name}: {}", shown(&received));
             assert_eq!(end, End::Clean, "{what}");
-            let (count, status) = answers(&received);
+            let (count, status) = responses(&received);
             assert_eq!(count, 1, "{what}");
-            // What a POST is answered with, and the GET behind which the connection ends.
+            // The remaining statuses are 200 for GET and 405 for POST.
             let is_error = matches!(status, 400 | 413 | 501);
-            assert_eq!(is_error, *reading == Reading::Refused, "{what}");
+            assert_eq!(is_error, *expected == Expected::Refused, "{what}");
         }
-        // A client that keeps its connection gets what it asked for, and nothing in between.
-        for Form { name, bytes, reading } in
-            forms.iter().filter(|form| form.name.starts_with("GET"))
+        // A request behind the input on the same connection gets the next response.
+        for Input { name, bytes, expected } in
+            inputs.iter().filter(|input| input.name.starts_with("GET"))
         {
             let mut peer = server.connect();
             peer.send(bytes);
             peer.send("GET /docs/ HTTP/1.1\r\nHost: h\r\n\r\n");
             peer.finish_sending();
             let (received, _) = peer.rest();
-            let expected = if *reading == Reading::One { 2 } else { 1 };
-            assert_eq!(answers(&received).0, expected, "{setup:?}: {name}: {}", shown(&received));
+            let expected_count = if *expected == Expected::One { 2 } else { 1 };
+            assert_eq!(
+                responses(&received).0,
+                expected_count,
+                "{setup:?}: {name}: {}",
+                shown(&received)
+            );
         }
         let smuggled: Vec<_> =
             logged(&mut server).into_iter().filter(|line| line.contains("marker")).collect();
-        // Refused before anything was read of it, its line may hold what it likes.
+        // The request line of a refused request may contain the marker, but not start with it.
         assert!(
             smuggled.iter().all(|line| !line.starts_with("GET /smuggled")),
             "{setup:?}: {smuggled:?}"
@@ -300,30 +311,35 @@ fn the_server_alone_reads_each_form_in_one_way() {
     }
 }
 
-/// HAProxy on a free port, in front of a server; ended and reaped when it is dropped.
+/// HAProxy on a free port, in front of a server. Dropping it stops and reaps the process.
 struct Proxy {
     address: SocketAddr,
     process: Child,
-    /// Reads the log all the time: what does not fit into the pipe the proxy would leave out.
+    /// A thread that reads the log continuously, because the proxy drops entries when the pipe is
+    /// full.
     log: Option<JoinHandle<String>>,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Proxy {
-    /// In front of `server`, with one connection to it for all clients. Where there is no HAProxy it says so.
+    /// Starts a proxy that shares one connection to `server` between all clients. Returns None, and
+    /// prints a note, if HAProxy is not installed.
     fn start(server: SocketAddr) -> Option<Proxy> {
         let program = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"];
         let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists())
         else {
-            eprintln!("skipped: there is no haproxy");
+            eprintln!("skipped: haproxy is not installed");
             return None;
         };
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = socket.local_addr().expect("it is bound");
-        let folder =
-            tempfile::Builder::new().prefix("miniweb-").tempdir().expect("a temporary folder");
-        let configuration = folder.path().join("haproxy.cfg");
-        // The log says of each request its number, the server it went to, the port of that connection, and the status.
+        let address = socket.local_addr().expect("the socket is bound");
+        let directory = tempfile::Builder::new()
+            .prefix("miniweb-")
+            .tempdir()
+            .expect("a temporary directory can be created");
+        let configuration = directory.path().join("haproxy.cfg");
+        // The log contains, for each request, its number, the server, the port of the connection to
+        // the server, and the status.
         let text = format!(
             "global\n nbthread 1\n log stdout format raw local0\n\
              defaults\n mode http\n log global\n retries 0\n http-reuse always\n timeout connect 5s\n timeout client 2s\n \
@@ -332,28 +348,33 @@ impl Proxy {
              http-request set-query via=%rt\n default_backend back\n\
              backend back\n server miniweb {server} maxconn 1\n"
         );
-        std::fs::write(&configuration, text).expect("a file can be written");
+        std::fs::write(&configuration, text).expect("the temporary directory is writable");
         let mut command = Command::new(program);
         command.arg("-db").arg("-f").arg(&configuration);
         let mut command = with_socket(&command, &socket);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut process = command.spawn().expect("a shell can be run");
-        let output = process.stdout.take().expect("it is piped");
+        let mut process = command.spawn().expect("a shell can be started");
+        let output = process.stdout.take().expect("stdout is piped");
         let log =
-            std::thread::spawn(move || std::io::read_to_string(output).expect("a log is text"));
-        Some(Proxy { address, process, log: Some(log), _folder: folder })
+            std::thread::spawn(move || std::io::read_to_string(output).expect("the log is UTF-8"));
+        Some(Proxy { address, process, log: Some(log), _directory: directory })
     }
 
-    /// Ends it and returns its log.
+    /// Stops the proxy and returns its log.
     fn finish(mut self) -> Vec<String> {
-        self.end();
-        let log = self.log.take().expect("it is taken once").join().expect("it only reads");
+        self.stop();
+        let log = self
+            .log
+            .take()
+            .expect("the log is taken only here")
+            .join()
+            .expect("the thread does not panic");
         log.lines().filter(|line| line.starts_with("via=")).map(str::to_owned).collect()
     }
 
-    fn end(&mut self) {
+    fn stop(&mut self) {
         if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // It can only fail if it has ended meanwhile.
+            // This fails only if the process has ended in the meantime.
             let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
             let _ = self.process.wait();
         }
@@ -362,48 +383,48 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
-/// Asks through the proxy for a page of one's own, on a connection of one's own.
-fn innocent(proxy: &Proxy, number: usize, after: &str) {
+/// Requests a page through the proxy on a separate connection, and checks that it is the right one.
+fn check_other_client(proxy: &Proxy, number: usize, after: &str) {
     let mut peer = Peer::connect(proxy.address);
-    let path = format!("/innocent-{}.html", number % 10);
+    let path = format!("/other-client-{}.html", number % 10);
     let response = peer.get(&path);
-    let expected = format!("the innocent's own page {}", number % 10);
+    let expected = format!("the other client's page {}", number % 10);
     assert!(
         response.status == 200 && response.body == expected.as_bytes(),
-        "{after}: an innocent who asked for {path} got {} {}",
+        "{after}: another client requested {path} and received {} {}",
         response.status,
         shown(&response.body)
     );
 }
 
 #[test]
-fn nothing_is_smuggled_past_a_proxy() {
+fn no_request_is_smuggled_past_a_proxy() {
     let site = Site::new();
-    site.write("smuggled-marker.html", "the marker's answer");
+    site.write("smuggled-marker.html", "the response to the marker");
     (0..10).for_each(|n| {
-        drop(site.write(format!("innocent-{n}.html"), format!("the innocent's own page {n}")))
+        drop(site.write(format!("other-client-{n}.html"), format!("the other client's page {n}")))
     });
-    let forms = forms();
+    let inputs = inputs();
     for setup in setups() {
         let mut server = Server::start(setup, site.root(), &["--log", "json"]);
         let Some(proxy) = Proxy::start(server.address) else {
             return;
         };
         let mut number = 0;
-        for form in &forms {
-            let name = format!("{setup:?}: {}", form.name);
+        for input in &inputs {
+            let name = format!("{setup:?}: {}", input.name);
             let mut peer = Peer::connect(proxy.address);
-            peer.send(&form.bytes);
+            peer.send(&input.bytes);
             peer.finish_sending();
             let (received, _) = peer.rest();
-            assert!(!received.is_empty(), "{name}: the proxy answers something");
+            assert!(!received.is_empty(), "{name}: no response from the proxy");
             for _ in 0..2 {
                 number += 1;
-                innocent(&proxy, number, &name);
+                check_other_client(&proxy, number, &name);
             }
         }
         let forwarded = proxy.finish();
@@ -419,27 +440,27 @@ fn nothing_is_smuggled_past_a_proxy() {
         let ports: HashSet<String> = forwarded.iter().map(|line| word(line, "port=")).collect();
         let mut seen = HashSet::new();
         for line in logged(&mut server) {
-            let mark = line
+            let tag = line
                 .split(' ')
                 .nth(1)
                 .and_then(|target| target.split_once("?via="))
-                .map(|(_, mark)| mark);
-            let mark =
-                mark.unwrap_or_else(|| panic!("{setup:?}: never forwarded as a request: {line:?}"));
-            assert!(known.contains(mark), "{setup:?}: the proxy knows nothing of {line:?}");
-            assert!(seen.insert(mark.to_owned()), "{setup:?}: twice: {line:?}");
+                .map(|(_, tag)| tag);
+            let tag =
+                tag.unwrap_or_else(|| panic!("{setup:?}: never forwarded as a request: {line:?}"));
+            assert!(known.contains(tag), "{setup:?}: not in the log of the proxy: {line:?}");
+            assert!(seen.insert(tag.to_owned()), "{setup:?}: logged twice: {line:?}");
         }
         println!(
-            "{setup:?}: {} forms, {} requests forwarded on {} connections, {} seen by the server",
-            forms.len(),
+            "{setup:?}: {} inputs, {} requests forwarded on {} connections, {} seen by the server",
+            inputs.len(),
             known.len(),
             ports.len(),
             seen.len()
         );
         assert!(
             ports.len() * 2 < known.len(),
-            "{setup:?}: the proxy shares its connections: {ports:?}"
+            "{setup:?}: the proxy does not reuse connections: {ports:?}"
         );
-        assert!(seen.len() > forms.len(), "{setup:?}: the innocents at least");
+        assert!(seen.len() > inputs.len(), "{setup:?}: requests of other clients are missing");
     }
 }

@@ -94,7 +94,7 @@ pub fn sample_site() -> Site {
     Site::new(
         Arc::new(Root::Sample),
         Arc::default(),
-        Arc::new(SyscallStats::new("bench", false)),
+        Arc::new(SyscallStats::default()),
         1024 * 1024,
     )
 }
