@@ -55,6 +55,7 @@ use super::request_error::RequestError;
 use super::respond::Respond;
 use super::response::{Body, Persistence, Response};
 use super::response_plan::ResponsePlan;
+use super::state::{IdleState, State};
 use super::step::Step;
 use super::write_progress::WriteProgress;
 
@@ -74,57 +75,11 @@ pub struct Connection<F> {
     exhausted_reason: CloseReason,
 }
 
-#[derive(Debug)]
-enum State {
-    Idle {
-        idle: IdleState,
-        until: Moment,
-    },
-    Head {
-        until: Moment,
-        scan: HeadScan,
-    },
-    /// Parsing is paused until all output has been sent. Then `input`, which may contain further
-    /// requests, is parsed again.
-    Paused,
-    AwaitingReply {
-        plan: ResponsePlan,
-    },
-    Body {
-        until: Moment,
-        drain: BodyDrain,
-    },
-    Closing {
-        reason: CloseReason,
-        linger: LingeringClose,
-    },
-    Lingering {
-        reason: CloseReason,
-        until: Moment,
-        dropped_bytes: u64,
-    },
-    Closed {
-        reason: CloseReason,
-    },
-}
-
-/// An idle connection: no request has begun, and no response is unsent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdleState {
-    /// Whether a request has been processed before, so that this is a keep-alive connection.
-    pub is_served: bool,
-    /// When it became idle.
-    pub since: Moment,
-}
-
 impl<F> Connection<F> {
     /// A connection that was just accepted.
     pub fn new(limits: Arc<Limits>, now: &Now) -> Connection<F> {
         Connection {
-            state: State::Idle {
-                idle: IdleState { is_served: false, since: now.moment },
-                until: now.moment + limits.first_request_timeout,
-            },
+            state: State::new(now.moment, &limits),
             input: Vec::new(),
             output: Output::default(),
             write_progress: None,
@@ -196,19 +151,7 @@ impl<F> Connection<F> {
     /// Records that the client sends no more. Call this only when [`Connection::step`] asks for
     /// input; then every complete request has been processed.
     pub fn end_of_input(&mut self) {
-        self.state = match self.state {
-            State::Lingering { reason, .. } | State::Closed { reason } => State::Closed { reason },
-            State::Closing { reason, .. } => {
-                State::Closing { reason, linger: LingeringClose::Never }
-            }
-            State::Idle { .. }
-            | State::Head { .. }
-            | State::Paused
-            | State::AwaitingReply { .. }
-            | State::Body { .. } => {
-                State::Closing { reason: CloseReason::PeerClosed, linger: LingeringClose::Never }
-            }
-        };
+        self.state.end_of_input();
     }
 
     /// Replaces the next bytes of the first queued file with `bytes`, read from it by the caller.
@@ -227,27 +170,10 @@ impl<F> Connection<F> {
         self.output.advance(bytes, on_end);
         if self.output.is_empty() {
             self.write_progress = None;
-            self.restart_read_timeout(now.moment);
+            // While output was unsent, nothing was read from the client (invariant 2).
+            self.state.restart_read_timeout(now.moment, &self.limits);
         } else if let Some(progress) = &mut self.write_progress {
             progress.advance(bytes, now.moment);
-        }
-    }
-
-    /// Gives the client its full time again: while output was unsent, nothing was read from it
-    /// (invariant 2).
-    fn restart_read_timeout(&mut self, now: Moment) {
-        match &mut self.state {
-            State::Idle { idle, until } => {
-                idle.since = now;
-                *until = now + self.limits.idle_timeout;
-            }
-            State::Head { until, .. } => *until = now + self.limits.head_timeout,
-            State::Body { until, .. } => *until = now + self.limits.body_timeout,
-            State::Paused
-            | State::AwaitingReply { .. }
-            | State::Closing { .. }
-            | State::Lingering { .. }
-            | State::Closed { .. } => {}
         }
     }
 
@@ -307,18 +233,9 @@ impl<F> Connection<F> {
 
     /// When to call [`Connection::handle_timeout`] unless something happens before.
     pub fn deadline(&self) -> Option<Moment> {
-        if let Some(progress) = &self.write_progress {
-            return Some(progress.deadline(&self.limits));
-        }
-        match self.state {
-            State::Idle { until, .. }
-            | State::Head { until, .. }
-            | State::Body { until, .. }
-            | State::Lingering { until, .. } => Some(until),
-            State::Paused
-            | State::AwaitingReply { .. }
-            | State::Closing { .. }
-            | State::Closed { .. } => None,
+        match &self.write_progress {
+            Some(progress) => Some(progress.deadline(&self.limits)),
+            None => self.state.read_deadline(),
         }
     }
 
@@ -439,7 +356,7 @@ impl<F> Connection<F> {
             [b'\r', b'\n', ..] => Some(2),
             [] | [b'\r'] => {
                 if let State::Paused = self.state {
-                    self.enter_idle(now);
+                    self.enter_keep_alive(now);
                 }
                 None
             }
@@ -502,15 +419,12 @@ impl<F> Connection<F> {
                 let reason = self.exhausted_reason;
                 self.state = State::Closing { reason, linger: LingeringClose::Always };
             }
-            _ => self.enter_idle(now),
+            _ => self.enter_keep_alive(now),
         }
     }
 
-    fn enter_idle(&mut self, now: &Now) {
-        self.state = State::Idle {
-            idle: IdleState { is_served: true, since: now.moment },
-            until: now.moment + self.limits.idle_timeout,
-        };
+    fn enter_keep_alive(&mut self, now: &Now) {
+        self.state = State::keep_alive(now.moment, &self.limits);
     }
 
     /// Queues an error response to a malformed request, and processes no further input.
