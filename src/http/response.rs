@@ -142,7 +142,7 @@ pub(super) enum Persistence {
 impl<F> Response<F> {
     /// Appends the head to `out`, including the empty line.
     pub(super) fn write_head(&self, out: &mut Vec<u8>, date: &DateText, persistence: Persistence) {
-        out.extend_from_slice(self.status.line().as_bytes());
+        out.extend_from_slice(self.status.status_line().as_bytes());
         out.extend_from_slice(b"\r\nServer: miniweb\r\nDate: ");
         out.extend_from_slice(date.as_bytes());
         out.extend_from_slice(b"\r\n");

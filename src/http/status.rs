@@ -35,18 +35,18 @@ impl Status {
 
     /// The status code as text.
     pub(super) fn digits(self) -> &'static str {
-        self.line().get(9..12).unwrap_or_default()
+        self.status_line().get(9..12).unwrap_or_default()
     }
 
     /// The reason phrase of RFC 9110.
     pub fn reason(self) -> &'static str {
         // The reason phrase ends the status line: "HTTP/1.1 200 OK".
-        self.line().get(13..).unwrap_or_default()
+        self.status_line().get(13..).unwrap_or_default()
     }
 
     /// The status line, without its CRLF. The version is the highest that the server supports, not
     /// that of the request (RFC 9110 section 6.2).
-    pub fn line(self) -> &'static str {
+    pub fn status_line(self) -> &'static str {
         match self {
             Status::Ok => "HTTP/1.1 200 OK",
             Status::NoContent => "HTTP/1.1 204 No Content",
@@ -83,7 +83,7 @@ mod tests {
             (Status::UriTooLong, "HTTP/1.1 414 URI Too Long"),
             (Status::RequestHeaderFieldsTooLarge, "HTTP/1.1 431 Request Header Fields Too Large"),
         ] {
-            assert_eq!(status.line(), line);
+            assert_eq!(status.status_line(), line);
             assert_eq!(format!("HTTP/1.1 {} {}", status.digits(), status.reason()), line);
             assert_eq!(status.code().to_string(), status.digits());
         }
