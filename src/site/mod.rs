@@ -8,13 +8,13 @@ mod cache;
 mod compress;
 mod listing;
 mod media_type;
-mod mounts;
 mod offloaded;
 mod path;
 mod policy;
+mod ranges;
 mod representation;
 mod root;
-mod selection;
+mod slow_mounts;
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ impl Site {
                 Err(status) => return Err(status),
             },
         };
-        let response = selection::answer(request, &representation, opened);
+        let response = ranges::respond(request, &representation, opened);
         Ok(if response.status == Status::RangeNotSatisfiable {
             self.with_policy(response, &path.relative)
         } else {

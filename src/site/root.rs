@@ -22,8 +22,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::mounts;
 use super::path::SitePath;
+use super::slow_mounts;
 use crate::format::error_with;
 use crate::http::{Coding, Status};
 use crate::syscall_stats::{Call, OpenFile, SyscallStats};
@@ -141,7 +141,7 @@ impl Root {
                 Ok(Root::Directory {
                     path: std::path::absolute(path)?,
                     held: RwLock::new(Arc::new(opened)),
-                    has_slow_mount: mounts::has_slow_beneath(path),
+                    has_slow_mount: slow_mounts::exist_beneath(path),
                 })
             }
             FileType::RegularFile => Ok(Root::File(std::path::absolute(path)?)),
@@ -161,7 +161,8 @@ impl Root {
             Root::File(path) => Some(statfs(path)),
             Root::Sample => None,
         };
-        facts.is_some_and(|facts| facts.is_ok_and(|facts| mounts::is_slow(facts.f_type as u32)))
+        facts
+            .is_some_and(|facts| facts.is_ok_and(|facts| slow_mounts::is_slow(facts.f_type as u32)))
     }
 
     /// Where its files are, if they are files.

@@ -18,11 +18,11 @@ mod listings;
 mod messages;
 mod methods;
 mod paths;
+mod policy;
 mod ranges;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
-mod wishes;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -80,7 +80,7 @@ fn main() {
         ranges::cases(),
         codings::cases(),
         listings::cases(),
-        wishes::cases(),
+        policy::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));

@@ -21,7 +21,7 @@ pub fn is_slow(magic: u32) -> bool {
 }
 
 /// Whether one that is slow is mounted somewhere beneath `directory`. Without a /proc that is not lookup.
-pub fn has_slow_beneath(directory: &Path) -> bool {
+pub fn exist_beneath(directory: &Path) -> bool {
     let Ok(directory) = fs::canonicalize(directory) else {
         return false;
     };

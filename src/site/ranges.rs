@@ -11,7 +11,7 @@ use crate::http::{
 };
 
 /// 200, 206 or 416. `opened` is the file that holds the bytes, where memory doesn't.
-pub fn answer(
+pub fn respond(
     request: &Request<'_>,
     representation: &Representation,
     opened: Option<File>,
