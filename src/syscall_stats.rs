@@ -5,10 +5,9 @@
 //! at any time, from any thread.
 //!
 //! A server is not queried for its counters from outside. The process that starts it may pass a file
-//! to count in (`--counters-file`, `server/shared_counters.rs`); all its workers, threads and forked
+//! to count in (`--counters-file`, `server/sys.rs`); all its workers, threads and forked
 //! children then share one set of counters in that file's pages.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -191,35 +190,6 @@ impl SyscallStats {
         self.count(call);
         if result == Err(Errno::AGAIN) {
             self.counters().would_block.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A file of the site that is open, whose close is entered, too, whoever holds it last.
-#[derive(Debug)]
-pub struct OpenFile {
-    descriptor: OwnedFd,
-    counters: CounterStorage,
-}
-
-impl OpenFile {
-    /// In the counters of `stats`.
-    pub fn new(descriptor: OwnedFd, stats: &SyscallStats) -> OpenFile {
-        OpenFile { descriptor, counters: stats.counters.clone() }
-    }
-}
-
-impl AsFd for OpenFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
-    }
-}
-
-impl Drop for OpenFile {
-    fn drop(&mut self) {
-        match &self.counters {
-            CounterStorage::Owned(counters) => counters.count(Call::Close),
-            CounterStorage::Shared(counters) => counters.count(Call::Close),
         }
     }
 }

@@ -21,12 +21,13 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
 use super::compress;
+use super::open_file::OpenFile;
 use super::path::SitePath;
 use super::policy::{Compress, Policy};
 use super::representation::{Representation, RepresentationParts, Source};
 use super::root::{self, FileVersion, Found, OpenDirectory, Root, file_of};
 use crate::http::{AcceptEncoding, Coding, HeaderBlock, Moment, Now, Status};
-use crate::syscall_stats::{OpenFile, SyscallStats};
+use crate::syscall_stats::SyscallStats;
 
 /// How long an answer from memory is trusted.
 const FRESH: Duration = Duration::from_millis(900);

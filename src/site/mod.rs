@@ -9,6 +9,7 @@ mod compress;
 mod listing;
 mod media_type;
 mod offloaded;
+mod open_file;
 mod path;
 mod policy;
 mod ranges;
@@ -22,10 +23,11 @@ use crate::http::{
     AcceptEncoding, Body, ErrorPage, HeaderBlock, Method, Now, PreconditionResult, Reply, Request,
     Respond, Response, Status, Target, error_response, evaluate_preconditions,
 };
-use crate::syscall_stats::{OpenFile, SyscallStats};
+use crate::syscall_stats::SyscallStats;
 use cache::{FileCache, Lookup};
 pub use offloaded::FileChunk;
 use offloaded::OffloadedSite;
+use open_file::OpenFile;
 use representation::{Representation, Source};
 
 pub use auth::Credentials;

@@ -22,11 +22,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::open_file::OpenFile;
 use super::path::SitePath;
 use super::slow_mounts;
 use crate::format::error_with;
 use crate::http::{Coding, Status};
-use crate::syscall_stats::{Call, OpenFile, SyscallStats};
+use crate::syscall_stats::{Call, SyscallStats};
 
 /// Where the site's files come from.
 #[derive(Debug)]
