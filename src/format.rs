@@ -1,4 +1,6 @@
-//! Amounts and errors as a person reads them, and text as a page or JSON may hold it.
+//! Formats sizes, durations and errors for people, and escapes text for HTML and JSON.
+//!
+//! The crates `humansize` and `humantime` write other forms (`1.20 KiB`, `2s 500ms`).
 
 use std::fmt::Display;
 use std::io;
@@ -31,7 +33,7 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String
     format!("{count} {one}{plural}")
 }
 
-/// What went wrong.
+/// The error in words, without the name of the file or address.
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or folder".to_owned(),
@@ -43,12 +45,13 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The same, and with what.
+/// An error whose message is `subject: reason`.
 pub fn error_with(subject: impl Display, error: &io::Error) -> io::Error {
     io::Error::other(format!("{subject}: {}", reason(error)))
 }
 
-/// `text` in JSON, with its quotes. What is no UTF-8 is replaced.
+/// Appends `text` as a JSON string. Invalid UTF-8 becomes a replacement character. Unlike `serde_json` it
+/// also escapes DEL and the C1 controls, which a terminal that shows a log would interpret.
 pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for char in String::from_utf8_lossy(text).chars() {
@@ -63,7 +66,7 @@ pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// `text` as the content of an element or a quoted attribute.
+/// Escapes `text` for the content of an element or a quoted attribute.
 pub fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
@@ -73,7 +76,7 @@ pub fn escape_html(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // A line break or a change of direction in a name must not dress it up as another.
+            // Line breaks and changes of the writing direction would let one name look like another.
             char if char.is_control()
                 || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_alone_is_singular() {
+    fn only_a_count_of_one_is_singular() {
         assert_eq!(
             [0_u32, 1, 2].map(|count| counted(count, "core")),
             ["0 cores", "1 core", "2 cores"]
