@@ -19,7 +19,7 @@ use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::tracer::{ConnectionId, Tracer};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output};
-use crate::site::{self, FileChunk, Policy, Root, Site};
+use crate::site::{self, FileChunk, Policy, Root, Site, WorkerSite};
 use crate::syscall_stats::{Call, Counters, SyscallStats};
 
 /// The size of the receive buffer in bytes: twice the longest head, or several hundred pipelined
@@ -35,7 +35,7 @@ pub struct Worker {
     /// Counts bytes moved and connections accepted. A pass that does not change it found nothing to
     /// do.
     pub progress: u64,
-    pub site: Site,
+    pub site: WorkerSite,
     pub log: AccessLog,
     pub receive_buffer: Box<[u8]>,
     /// Output buffers that are lent to the connection being served.
@@ -111,7 +111,7 @@ impl Worker {
             stats,
             tracer: Tracer::new(name, shared.trace),
             progress: 0,
-            site,
+            site: site.with_handicap(shared.policy.handicap),
             log: shared.log.clone(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             spare_output: Output::default(),

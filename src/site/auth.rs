@@ -1,4 +1,4 @@
-//! A name and a password for the whole site (RFC 7617).
+//! Basic authentication with one user name and password for the whole site (RFC 7617).
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::http::Request;
 
-/// Who may read the site. The password is kept as its SHA-256 only.
+/// The user name and the SHA-256 of the password. The password itself is never stored.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     user: Vec<u8>,
@@ -16,8 +16,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether a request brings them. How long that takes tells nothing of how much of them is right.
-    pub fn admit(&self, request: &Request<'_>) -> bool {
+    /// Whether the request carries these credentials. The comparison takes constant time, so that a client
+    /// can't guess them piece by piece.
+    pub fn authorize(&self, request: &Request<'_>) -> bool {
         let Some(value) = request.headers.values("authorization").next() else {
             return false;
         };
@@ -34,7 +35,7 @@ impl Credentials {
             return false;
         };
         let (user, password) = (&pair[..colon], &pair[colon + 1..]);
-        // Of the user's name a hash is compared, too: its length is nobody's business.
+        // The comparison of two strings would reveal the length of the name; that of two hashes does not.
         let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
         let password = Sha256::digest(password).as_slice().ct_eq(&self.password_sha256);
         (user & password).into()
@@ -45,16 +46,16 @@ impl FromStr for Credentials {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Credentials, String> {
-        const FORM: &str =
-            "USER:SHA256 is needed, the hash of the password in 64 hexadecimal digits";
-        let (user, hash) = text.split_once(':').ok_or(FORM)?;
+        const EXPECTED: &str =
+            "expected 'USER:SHA256', the hash of the password as 64 hexadecimal digits";
+        let (user, hash) = text.split_once(':').ok_or(EXPECTED)?;
         if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(FORM.to_owned());
+            return Err(EXPECTED.to_owned());
         }
         let mut password_sha256 = [0; 32];
         for (byte, digits) in password_sha256.iter_mut().zip(hash.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| FORM)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| FORM)?;
+            let digits = std::str::from_utf8(digits).map_err(|_| EXPECTED)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| EXPECTED)?;
         }
         Ok(Credentials { user: user.into(), password_sha256 })
     }

@@ -1,27 +1,27 @@
-//! Which files are worth compressing, and gzip.
+//! Decides which files are worth compressing, and compresses them with gzip.
 //!
-//! Compression happens where the answer is made, once for each state of a file. So its cost is bounded
-//! by the size of what is compressed: [`BYTES_MAX`] takes a few milliseconds at this level. What is larger is better compressed
-//! when the site is built, and lies beside the file.
+//! A file is compressed in the request that first wants it, once per version. [`SIZE_BYTES_MAX`] bounds
+//! that to a few milliseconds. Larger files should be compressed when the site is built, into sidecars.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Smaller files fit into a packet or two whatever is done to them.
-const BYTES_MIN: u64 = 1024;
-const BYTES_MAX: u64 = 256 * 1024;
-/// Most of the gain for a third of the time of the best level.
+/// A smaller file fits into one packet uncompressed.
+const SIZE_BYTES_MIN: u64 = 1024;
+const SIZE_BYTES_MAX: u64 = 256 * 1024;
+/// Most of the saving of level 9, in a third of the time.
 const LEVEL: Compression = Compression::new(5);
 
-/// Whether a file of this type and size is offered in gzip.
-pub fn is_offered(media_type: &str, size: u64) -> bool {
-    (BYTES_MIN..=BYTES_MAX).contains(&size) && is_worth_it(media_type)
+/// Whether gzip is offered for a file of this type and size.
+pub fn is_offered(media_type: &str, size_bytes: u64) -> bool {
+    (SIZE_BYTES_MIN..=SIZE_BYTES_MAX).contains(&size_bytes) && is_compressible(media_type)
 }
 
-/// Whether files of this type become smaller: text in the widest sense. Images, video and archives are compressed already.
-pub fn is_worth_it(media_type: &str) -> bool {
+/// Whether files of this type become smaller: text in the widest sense. Most image, video and archive
+/// formats are compressed already.
+pub fn is_compressible(media_type: &str) -> bool {
     const TYPES: [&str; 12] = [
         "application/json",
         "application/javascript",
@@ -43,11 +43,12 @@ pub fn is_worth_it(media_type: &str) -> bool {
         || TYPES.contains(&essence)
 }
 
-/// The bytes in gzip, unless that saves less than a twentieth.
+/// Compresses `bytes`. None if that saves less than 5 %.
 pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    // No name and no time in its head: the same bytes always give the same result, as a strong tag promises.
+    // The gzip header gets no file name and no time: equal input must give equal output, because the
+    // ETag of the result is derived from the input.
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), LEVEL);
-    // Writing to a Vec cannot fail; if it did the file would be sent as it is.
+    // Writing to a Vec does not fail; if it did, the file would be sent uncompressed.
     encoder.write_all(bytes).ok()?;
     let compressed = encoder.finish().ok()?;
     (compressed.len() + bytes.len() / 20 < bytes.len()).then_some(compressed)

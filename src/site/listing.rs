@@ -1,7 +1,12 @@
-//! A directory without an index page, as a page for people or as JSON for programs.
+//! Lists a directory without an index page, as an HTML page or as JSON.
 //!
-//! A directory may hold tens of thousands of names, each to be asked for its facts. So a listing is never made where
-//! requests are answered: it is work that the worker hands to a helper (see [`DeferredReply`](crate::http::DeferredReply)).
+//! A directory may hold tens of thousands of names, each of which takes a stat. So a listing is always
+//! [deferred](crate::http::Reply::Deferred).
+//!
+//! Invariants:
+//! 1. Only what would be served is listed: regular files and directories, no hidden names, and symbolic
+//!    links only if their target is beneath the root.
+//! 2. The memory of all listings in this process is bounded by [`LISTING_BYTES_MAX`].
 
 use std::cmp::Ordering;
 use std::io::Write;
@@ -11,26 +16,28 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
-use super::File;
+use super::directory_root::OpenDirectory;
+use super::errors::{is_shortage, status_of_read};
+use super::file_version::FileVersion;
+use super::open_file::File;
 use super::path::{SitePath, escape_segment};
-use super::root::{FileVersion, OpenDirectory, status_of};
 use crate::format;
 use crate::http::{Body, DateText, HeaderBlock, Request, Response, Status};
 
-/// More are not listed; the page says so. At some 200 bytes each that is 20 MB of page.
+/// Further entries are left out, and the page says so. At about 200 bytes each this is a page of 20 MB.
 const ENTRIES_MAX: usize = 100_000;
 
-/// How a listing is wanted.
+/// The form and order of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    form: Form,
-    by: Column,
+pub struct ListingOptions {
+    format: Format,
+    sort_by: Column,
     order: Order,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Page,
+enum Format {
+    Html,
     Json,
 }
 
@@ -43,62 +50,63 @@ enum Column {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    Rising,
-    Falling,
+    Ascending,
+    Descending,
 }
 
 #[derive(Debug)]
-struct Item {
+struct Entry {
     name: Vec<u8>,
     is_directory: bool,
-    /// In bytes.
-    size: u64,
+    size_bytes: u64,
     modified: SystemTime,
 }
 
-impl Wanted {
-    /// What the request asks for: JSON if it takes that and no HTML; `?sort=name|size|date&order=desc`.
-    pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> Wanted {
+struct Listing {
+    entries: Vec<Entry>,
+    /// Whether the directory has no more than [`ENTRIES_MAX`] entries.
+    is_complete: bool,
+}
+
+impl ListingOptions {
+    /// JSON if the client accepts JSON and not HTML; the order by `?sort=name|size|date&order=desc`.
+    pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> ListingOptions {
         let headers = request.headers;
-        let form = if headers.accepts("application/json") && !headers.accepts("text/html") {
-            Form::Json
+        let format = if headers.accepts("application/json") && !headers.accepts("text/html") {
+            Format::Json
         } else {
-            Form::Page
+            Format::Html
         };
-        let (mut by, mut order) = (Column::Name, Order::Rising);
+        let (mut sort_by, mut order) = (Column::Name, Order::Ascending);
         for pair in query.unwrap_or_default().split(|b| *b == b'&') {
             match pair {
-                b"sort=size" => by = Column::Size,
-                b"sort=date" => by = Column::Date,
-                b"order=desc" => order = Order::Falling,
+                b"sort=size" => sort_by = Column::Size,
+                b"sort=date" => sort_by = Column::Date,
+                b"order=desc" => order = Order::Descending,
                 _ => {}
             }
         }
-        Wanted { form, by, order }
+        ListingOptions { format, sort_by, order }
     }
 }
 
-/// Reads the open directory and answers with what is in it. `policy_lines` are what the owner wants said.
+/// Reads the open directory and lists it. `policy_lines` are the rendered headers of the policy.
 ///
 /// # Errors
-/// The status that says why it can't be listed now: 500 if the disk fails, 503 if something is short.
+/// 500 if reading the directory fails; 503 if descriptors or memory are exhausted.
 pub fn respond(
     directory: &OpenDirectory,
     path: &SitePath<'_>,
-    wanted: Wanted,
+    options: ListingOptions,
     policy_lines: &[u8],
 ) -> Result<Response<File>, Status> {
-    let (items, is_whole) = read(directory, path).map_err(|errno| match status_of(errno) {
-        Status::ServiceUnavailable => Status::ServiceUnavailable,
-        // It was there and could be opened.
-        _ => Status::InternalServerError,
-    })?;
-    let items = sorted(items, wanted);
-    let (body, media_type) = match wanted.form {
-        Form::Page => (page(path, &items, is_whole, wanted), "text/html; charset=utf-8"),
-        Form::Json => (json(path, &items, is_whole), "application/json; charset=utf-8"),
+    let mut listing = read(directory, path).map_err(status_of_read)?;
+    sort(&mut listing.entries, options);
+    let (body, media_type) = match options.format {
+        Format::Html => (page(path, &listing, options), "text/html; charset=utf-8"),
+        Format::Json => (json(path, &listing), "application/json; charset=utf-8"),
     };
-    let body = Listed::new(body).ok_or(Status::ServiceUnavailable)?;
+    let body = ListingBody::new(body).ok_or(Status::ServiceUnavailable)?;
     let mut headers = HeaderBlock::default();
     headers.push("Vary", "Accept");
     headers.push_lines(policy_lines);
@@ -107,58 +115,57 @@ pub fn respond(
     Ok(Response { status: Status::Ok, headers, body: Body::Bytes(Bytes::from_owner(body)) })
 }
 
-/// A listing in memory, counted until the last of it is sent.
-struct Listed(Vec<u8>);
+/// A listing in memory. It counts towards [`LISTING_BYTES`] until its last byte has been sent.
+struct ListingBody(Vec<u8>);
 
-/// All listings of this process. A listing is the one answer whose memory is neither shared nor small: a thousand clients
-/// that ask for a large directory and don't read would hold it a thousand times.
-static LISTED_BYTES: AtomicUsize = AtomicUsize::new(0);
-const LISTED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// The size of all listings in this process. A listing is the only body that is large and not shared:
+/// without a bound, a thousand clients that request one and don't read it would hold a thousand copies.
+static LISTING_BYTES: AtomicUsize = AtomicUsize::new(0);
+const LISTING_BYTES_MAX: usize = 128 * 1024 * 1024;
 
-impl Listed {
-    /// None if there is no room for another.
-    fn new(bytes: Vec<u8>) -> Option<Listed> {
-        let listed = Listed(bytes);
-        let before = LISTED_BYTES.fetch_add(listed.0.len(), atomic::Ordering::AcqRel);
-        (before + listed.0.len() <= LISTED_BYTES_MAX).then_some(listed)
+impl ListingBody {
+    /// None if `bytes` would exceed [`LISTING_BYTES_MAX`].
+    fn new(bytes: Vec<u8>) -> Option<ListingBody> {
+        let body = ListingBody(bytes);
+        let others = LISTING_BYTES.fetch_add(body.0.len(), atomic::Ordering::AcqRel);
+        (others + body.0.len() <= LISTING_BYTES_MAX).then_some(body)
     }
 }
 
-impl Drop for Listed {
+impl Drop for ListingBody {
     fn drop(&mut self) {
-        LISTED_BYTES.fetch_sub(self.0.len(), atomic::Ordering::AcqRel);
+        LISTING_BYTES.fetch_sub(self.0.len(), atomic::Ordering::AcqRel);
     }
 }
 
-impl AsRef<[u8]> for Listed {
+impl AsRef<[u8]> for ListingBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// The files and directories in it that would be served, and whether those are all.
-fn read(open: &OpenDirectory, path: &SitePath<'_>) -> rustix::io::Result<(Vec<Item>, bool)> {
-    let mut items = Vec::new();
+fn read(open: &OpenDirectory, path: &SitePath<'_>) -> rustix::io::Result<Listing> {
+    let mut entries = Vec::new();
     for entry in Dir::read_from(&open.directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        // Hidden names and the directory's own two.
+        // Hidden names, `.` and `..`.
         if name.starts_with(b".") {
             continue;
         }
-        if items.len() == ENTRIES_MAX {
-            return Ok((items, false));
+        if entries.len() == ENTRIES_MAX {
+            return Ok(Listing { entries, is_complete: false });
         }
         let stat = match statat(&open.directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                open.stat_link(&beneath(path, name))
+                open.stat_link(&join(path, name))
             }
-            other => other,
+            result => result,
         };
         let stat = match stat {
             Ok(stat) => stat,
-            Err(errno) if status_of(errno) == Status::ServiceUnavailable => return Err(errno),
-            // What went away since, and links that lead nowhere or out, are not there.
+            Err(errno) if is_shortage(errno) => return Err(errno),
+            // The file has been deleted since, or a link leads nowhere or out of the root.
             Err(_) => continue,
         };
         let is_directory = match FileType::from_raw_mode(stat.st_mode) {
@@ -166,65 +173,69 @@ fn read(open: &OpenDirectory, path: &SitePath<'_>) -> rustix::io::Result<(Vec<It
             FileType::RegularFile => false,
             _ => continue,
         };
-        let version = FileVersion::of(&stat);
-        // The size that a file system keeps of a directory says nothing about what is in it.
-        let size = if is_directory { 0 } else { version.size };
-        items.push(Item { name: name.to_vec(), is_directory, size, modified: version.modified() });
+        let version = FileVersion::from_stat(&stat);
+        // The st_size of a directory says nothing about its contents.
+        let size_bytes = if is_directory { 0 } else { version.size_bytes };
+        let (name, modified) = (name.to_vec(), version.modified());
+        entries.push(Entry { name, is_directory, size_bytes, modified });
     }
-    Ok((items, true))
+    Ok(Listing { entries, is_complete: true })
 }
 
-fn beneath(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
+fn join(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
     if path.relative.is_empty() { name.to_vec() } else { [&path.relative[..], b"/", name].concat() }
 }
 
-/// Folders first, always; equals by name.
-fn sorted(mut items: Vec<Item>, wanted: Wanted) -> Vec<Item> {
-    items.sort_by(|a, b| {
-        let by_column = match wanted.by {
+/// Directories come first in any order. Entries equal in the column are sorted by name.
+fn sort(entries: &mut [Entry], options: ListingOptions) {
+    entries.sort_by(|a, b| {
+        let by_column = match options.sort_by {
             Column::Name => Ordering::Equal,
-            Column::Size => a.size.cmp(&b.size),
+            Column::Size => a.size_bytes.cmp(&b.size_bytes),
             Column::Date => a.modified.cmp(&b.modified),
         };
-        let order = by_column
+        let ascending = by_column
             .then_with(|| a.name.to_ascii_lowercase().cmp(&b.name.to_ascii_lowercase()))
             .then_with(|| a.name.cmp(&b.name));
-        let order = if wanted.order == Order::Falling { order.reverse() } else { order };
-        b.is_directory.cmp(&a.is_directory).then(order)
+        let ordering = match options.order {
+            Order::Ascending => ascending,
+            Order::Descending => ascending.reverse(),
+        };
+        b.is_directory.cmp(&a.is_directory).then(ordering)
     });
-    items
 }
 
-fn json(path: &SitePath<'_>, items: &[Item], is_whole: bool) -> Vec<u8> {
+fn json(path: &SitePath<'_>, listing: &Listing) -> Vec<u8> {
     let mut out = b"{\"path\":".to_vec();
     format::json_string(&mut out, path.to_directory_target().as_bytes());
     out.extend_from_slice(b",\"entries\":[");
-    for (n, item) in items.iter().enumerate() {
+    for (n, entry) in listing.entries.iter().enumerate() {
         out.extend_from_slice(if n == 0 { b"\n{\"name\":" } else { b",\n{\"name\":" });
-        format::json_string(&mut out, &item.name);
+        format::json_string(&mut out, &entry.name);
         out.extend_from_slice(b",\"href\":");
-        format::json_string(&mut out, href(item).as_bytes());
-        let kind = if item.is_directory { "folder" } else { "file" };
-        // Writing to a Vec cannot fail.
+        format::json_string(&mut out, href(entry).as_bytes());
+        let kind = if entry.is_directory { "folder" } else { "file" };
+        // Writing to a Vec can't fail.
         let _ = write!(out, ",\"type\":\"{kind}\"");
-        if !item.is_directory {
-            let _ = write!(out, ",\"size\":{}", item.size);
+        if !entry.is_directory {
+            let _ = write!(out, ",\"size\":{}", entry.size_bytes);
         }
-        let seconds = match item.modified.duration_since(SystemTime::UNIX_EPOCH) {
+        let seconds = match entry.modified.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => since.as_secs() as i128,
             Err(before) => -(before.duration().as_secs() as i128),
         };
         let _ = write!(out, ",\"modified\":{seconds}}}");
     }
-    let _ = write!(out, "\n],\"complete\":{is_whole}}}\n");
+    let _ = write!(out, "\n],\"complete\":{}}}\n", listing.is_complete);
     out
 }
 
-fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096 + 160 * items.len());
+fn page(path: &SitePath<'_>, listing: &Listing, options: ListingOptions) -> Vec<u8> {
+    let entries = &listing.entries;
+    let mut out = Vec::with_capacity(4096 + 160 * entries.len());
     let title = escape_html(&path.relative);
     let title = if title.is_empty() { "/".to_owned() } else { format!("/{title}/") };
-    // Writing to a Vec cannot fail, here and below.
+    // Writing to a Vec can't fail, here and below.
     let _ = write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -236,17 +247,20 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
         (Column::Size, "size", "Size"),
         (Column::Date, "date", "Changed"),
     ] {
-        let _ = write!(out, "{}", heading(column, class, name, wanted));
+        let _ = write!(out, "{}", heading(column, class, name, options));
     }
     out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
     if !path.relative.is_empty() {
         out.extend_from_slice(b"<tr><td class=\"name\"><a href=\"../\">..</a></td><td class=\"size\"></td><td class=\"date\"></td></tr>\n");
     }
-    for item in items {
-        let (name, href) = (escape_html(&item.name), href(item));
-        let (slash, size) =
-            if item.is_directory { ("/", String::new()) } else { ("", format::bytes(item.size)) };
-        let date = DateText::new(item.modified).map_or(String::new(), |date| {
+    for entry in entries {
+        let (name, href) = (escape_html(&entry.name), href(entry));
+        let (slash, size) = if entry.is_directory {
+            ("/", String::new())
+        } else {
+            ("", format::bytes(entry.size_bytes))
+        };
+        let date = DateText::new(entry.modified).map_or(String::new(), |date| {
             // "Sun, 06 Nov 1994 08:49:37 GMT" → "06 Nov 1994 08:49"
             String::from_utf8_lossy(&date.as_bytes()[5..22]).into_owned()
         });
@@ -255,15 +269,15 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
             "<tr><td class=\"name\"><a href=\"{href}\">{name}{slash}</a></td><td class=\"size\">{size}</td><td class=\"date\">{date}</td></tr>"
         );
     }
-    let directories = items.iter().filter(|item| item.is_directory).count();
+    let directories = entries.iter().filter(|entry| entry.is_directory).count();
     let count = |n: usize, one: &str, many: &str| {
         if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
     };
     let (directories, files) = (
         count(directories, "folder", "folders"),
-        count(items.len() - directories, "file", "files"),
+        count(entries.len() - directories, "file", "files"),
     );
-    let rest = if is_whole { "" } else { ", and more that are not listed" };
+    let rest = if listing.is_complete { "" } else { ", and more that are not listed" };
     let _ = write!(
         out,
         "</tbody>\n</table>\n<footer>{directories}, {files}{rest}. Times are in UTC.</footer>\n</html>\n"
@@ -271,22 +285,22 @@ fn page(path: &SitePath<'_>, items: &[Item], is_whole: bool, wanted: Wanted) -> 
     out
 }
 
-/// A heading that sorts by its column, and the other way round the second time.
-fn heading(column: Column, class: &str, name: &str, wanted: Wanted) -> String {
-    let is_sorted = wanted.by == column;
-    let (aria, mark) = match wanted.order {
+/// A column heading. Its link sorts by the column, or reverses the order if that is the case already.
+fn heading(column: Column, class: &str, name: &str, options: ListingOptions) -> String {
+    let is_sorted = options.sort_by == column;
+    let (aria, arrow) = match options.order {
         _ if !is_sorted => ("none", ""),
-        Order::Rising => ("ascending", " \u{2191}"),
-        Order::Falling => ("descending", " \u{2193}"),
+        Order::Ascending => ("ascending", " \u{2191}"),
+        Order::Descending => ("descending", " \u{2193}"),
     };
     let sort = ["name", "size", "date"][column as usize];
-    let order = if is_sorted && wanted.order == Order::Rising { "&amp;order=desc" } else { "" };
+    let order = if is_sorted && options.order == Order::Ascending { "&amp;order=desc" } else { "" };
     format!(
-        "<th class=\"{class}\" aria-sort=\"{aria}\"><a href=\"?sort={sort}{order}\">{name}{mark}</a></th>"
+        "<th class=\"{class}\" aria-sort=\"{aria}\"><a href=\"?sort={sort}{order}\">{name}{arrow}</a></th>"
     )
 }
 
-/// The way from the root to here, each step a link.
+/// The directories from the root to `path`, each a link.
 fn breadcrumbs(path: &SitePath<'_>) -> String {
     let mut crumbs = "<a href=\"/\">/</a>".to_owned();
     let mut href = "/".to_owned();
@@ -302,13 +316,13 @@ fn breadcrumbs(path: &SitePath<'_>) -> String {
     crumbs
 }
 
-/// Relative, with `./` before it: a name with a colon is no scheme.
-fn href(item: &Item) -> String {
-    let slash = if item.is_directory { "/" } else { "" };
-    format!("./{}{slash}", escape_segment(&item.name)).replace('&', "%26").replace('\'', "%27")
+/// A relative link. It starts with `./`, so that a colon in the name does not make a scheme of it.
+fn href(entry: &Entry) -> String {
+    let slash = if entry.is_directory { "/" } else { "" };
+    format!("./{}{slash}", escape_segment(&entry.name)).replace('&', "%26").replace('\'', "%27")
 }
 
-/// What is no UTF-8 is shown as a replacement character; the link says it exactly.
+/// The name as text. Invalid UTF-8 becomes a replacement character; the link has the exact bytes.
 fn escape_html(name: &[u8]) -> String {
     format::escape_html(&String::from_utf8_lossy(name))
 }

@@ -1,9 +1,9 @@
 //! A file's name → its media type.
 //!
-//! The list is the registry's (IANA) where it has an entry, and what browsers expect where it has none.
-//! Text is sent as UTF-8: a page in another encoding says so itself, and the browser's guess is worse.
+//! The types are those of the IANA registry, or what browsers expect where it has no entry. Text is
+//! declared as UTF-8: without a charset a browser has to guess.
 
-/// The media type of a file called `name`, its charset included, as the Content-Type field says it.
+/// The media type of a file called `name`, with its charset, as a Content-Type value.
 pub fn of_name(name: &[u8]) -> &'static str {
     const UNKNOWN: &str = "application/octet-stream";
     let Some(dot) = memchr::memrchr(b'.', name) else {
@@ -99,7 +99,7 @@ mod tests {
     use super::of_name;
 
     #[test]
-    fn the_last_extension_decides_in_any_case() {
+    fn the_last_extension_determines_the_type_in_any_case() {
         assert_eq!(of_name(b"a.HTML"), "text/html; charset=utf-8");
         assert_eq!(of_name(b"a.min.mjs"), "text/javascript; charset=utf-8");
         assert_eq!(of_name(b"a.html.bak"), "application/octet-stream");

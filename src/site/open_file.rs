@@ -1,10 +1,20 @@
-//! An open descriptor of the site: its close is counted like every other system call on it.
+//! An open file or directory of the site. Every system call on it is counted, its close included.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Stat, fstat};
+use rustix::io::Errno;
+
+use super::file_version::FileVersion;
 use crate::syscall_stats::{Call, SyscallStats};
 
-/// An open file or directory of the site.
+/// An open file in a response body. Several responses may share one.
+pub type File = Arc<OpenFile>;
+
+/// A descriptor that counts its close.
 #[derive(Debug)]
 pub struct OpenFile {
     descriptor: OwnedFd,
@@ -15,6 +25,33 @@ pub struct OpenFile {
 impl OpenFile {
     pub fn new(descriptor: OwnedFd, stats: &SyscallStats) -> OpenFile {
         OpenFile { descriptor, stats: stats.clone() }
+    }
+
+    pub fn stat(&self, stats: &SyscallStats) -> rustix::io::Result<Stat> {
+        stats.count(Call::Stat);
+        fstat(self)
+    }
+
+    pub fn version(&self, stats: &SyscallStats) -> rustix::io::Result<FileVersion> {
+        self.stat(stats).map(|stat| FileVersion::from_stat(&stat))
+    }
+
+    /// Reads the bytes in `range`, or fewer if the file ends before `range` does.
+    pub fn read(&self, range: &Range<u64>, stats: &SyscallStats) -> rustix::io::Result<Vec<u8>> {
+        let length = (range.end - range.start) as usize;
+        let mut content = Vec::with_capacity(length);
+        while content.len() < length {
+            stats.count(Call::Read);
+            let offset = range.start + content.len() as u64;
+            match rustix::io::pread(self, spare_capacity(&mut content), offset) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        // The allocator may have given more capacity than requested, and pread then fills it.
+        content.truncate(length);
+        Ok(content)
     }
 }
 

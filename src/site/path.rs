@@ -1,21 +1,27 @@
-//! The path of a target → a path beneath the root. Pure.
+//! The path of a request target → a path beneath the root, without any system call.
 //!
-//! Decoded once, then split, so that an encoded slash can't make a segment nor a twice encoded dot a
-//! `..`. What comes out has no empty, `.` or `..` segment; that the file system's own links don't lead
-//! out of the root either is the kernel's business (`root.rs`).
+//! Invariants of a [`SitePath`]:
+//! 1. The path was percent-decoded once, before it was split at slashes. So an encoded slash can't add a
+//!    segment, and a doubly encoded dot can't become `..`.
+//! 2. No segment is empty, `.` or `..`. (That symbolic links don't lead out of the root is enforced by
+//!    the kernel, see `directory_root.rs`.)
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-/// A path beneath the root: segments joined by single slashes, none at either end.
+use crate::http::Coding;
+
+const INDEX: &[u8] = b"index.html";
+
+/// A path beneath the root: segments joined by single slashes, without a slash at either end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SitePath<'a> {
     /// Any bytes but NUL; empty for the root itself.
     pub relative: Cow<'a, [u8]>,
-    /// Whether the target ended with a slash: a directory is asked for, not a file.
+    /// Whether the target ended with a slash, and so names a directory.
     pub is_directory: bool,
-    /// Whether a segment starts with a dot. Such names are for tools, not for the web; the exception is
+    /// Whether a segment starts with a dot. Such files (`.git`, `.env`) are never served, except beneath
     /// `/.well-known/` (RFC 8615).
     pub is_hidden: bool,
 }
@@ -24,10 +30,10 @@ impl<'a> SitePath<'a> {
     /// Decodes and normalises the path of a target, which starts with a slash.
     ///
     /// # Errors
-    /// The reason, a sentence, for a 400: a `%` without two hexadecimal digits, an encoded slash or NUL, a
-    /// `..` above the root.
+    /// The reason for a 400, as a sentence: a `%` without two hexadecimal digits, an encoded slash or
+    /// NUL, or a `..` above the root.
     pub fn parse(path: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
-        if is_plain(path) {
+        if is_normal(path) {
             let relative = &path[1..];
             let is_directory = path.ends_with(b"/");
             let relative = relative.strip_suffix(b"/").unwrap_or(relative);
@@ -55,18 +61,43 @@ impl<'a> SitePath<'a> {
         Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_directory, is_hidden })
     }
 
-    /// The path of a file of the site itself, which is lookup to be clean.
+    /// The path of a file named by the configuration, such as the fallback page.
     pub fn to_file(relative: &'a [u8]) -> SitePath<'a> {
         SitePath { relative: Cow::Borrowed(relative), is_directory: false, is_hidden: false }
     }
 
-    /// The same, for whoever outlives the request.
+    /// Copies the path, so that it can outlive the request.
     pub fn into_owned(self) -> SitePath<'static> {
         SitePath { relative: Cow::Owned(self.relative.into_owned()), ..self }
     }
 
-    /// The path as a target again, with a slash at the end: where a directory's redirect leads. It starts with
-    /// exactly one slash, so it can't name another host, and holds no line end.
+    /// The path of the file to serve, beneath the root: for a directory that is its index page.
+    pub fn file_path(&self) -> Cow<'_, [u8]> {
+        match self.is_directory {
+            false => Cow::Borrowed(&self.relative),
+            true if self.relative.is_empty() => Cow::Borrowed(INDEX),
+            true => Cow::Owned([&self.relative[..], b"/", INDEX].concat()),
+        }
+    }
+
+    /// The path of the file to serve in `coding`: the file itself, or a sidecar.
+    pub fn file_path_in(&self, coding: Option<Coding>) -> Cow<'_, [u8]> {
+        match coding {
+            None => self.file_path(),
+            Some(coding) => Cow::Owned(sidecar_name(&self.file_path(), coding)),
+        }
+    }
+
+    /// The last segment of [`file_path`](SitePath::file_path).
+    pub fn file_name(&self) -> &[u8] {
+        match self.is_directory {
+            true => INDEX,
+            false => self.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
+        }
+    }
+
+    /// The path as a request target that ends with a slash, for the Location of a redirect. It starts with
+    /// exactly one slash, so it can't name another host, and contains no line end.
     pub fn to_directory_target(&self) -> String {
         match self.relative.is_empty() {
             true => "/".to_owned(),
@@ -75,7 +106,12 @@ impl<'a> SitePath<'a> {
     }
 }
 
-/// What of a path must be escaped: all but the `pchar` of RFC 3986 section 3.3, and the slash.
+/// The name of the file that holds the content of `name` in `coding`: `page.html.br`.
+pub fn sidecar_name(name: &[u8], coding: Coding) -> Vec<u8> {
+    [name, coding.extension().as_bytes()].concat()
+}
+
+/// Bytes to escape in a path: all but `pchar` (RFC 3986 section 3.3) and the slash.
 const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -96,22 +132,22 @@ const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
-/// What of a query must be escaped in a Location: what no target may hold.
+/// Bytes to escape in the query of a Location: those that no request target may contain.
 const ESCAPED_IN_QUERY: &AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
 
-/// One name as it may stand in a path.
+/// Escapes a file name for use as a path segment.
 pub fn escape_segment(name: &[u8]) -> String {
     percent_encode(name, ESCAPED_IN_PATH).to_string()
 }
 
-/// A query as it may stand in a Location field.
+/// Escapes a query for a Location header.
 pub fn escape_query(query: &[u8]) -> String {
     percent_encode(query, ESCAPED_IN_QUERY).to_string()
 }
 
-/// Whether nothing has to be decoded, joined or hidden, as in nearly every request.
-fn is_plain(path: &[u8]) -> bool {
+/// Whether `path` needs no decoding, normalising or hiding: the common case, decided in one pass.
+fn is_normal(path: &[u8]) -> bool {
     let mut after_slash = false;
     for byte in path {
         match byte {
@@ -128,8 +164,8 @@ fn decode(path: &[u8]) -> Result<Vec<u8>, &'static str> {
         match path.get(at + 1..at + 3) {
             Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
                 match [*a, b.to_ascii_lowercase()] {
-                    [b'2', b'f'] => return Err("A slash in a name can't be encoded."),
-                    [b'0', b'0'] => return Err("A name can't hold a NUL."),
+                    [b'2', b'f'] => return Err("A path segment can't contain an encoded slash."),
+                    [b'0', b'0'] => return Err("A path can't contain a NUL."),
                     _ => {}
                 }
             }
@@ -169,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_start_with_a_dot_are_hidden_but_well_known_is_not() {
+    fn dot_files_are_hidden_except_beneath_well_known() {
         for (path, hidden) in [
             ("/.git/config", true),
             ("/a/.htaccess", true),
@@ -185,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_path_can_be_is_refused() {
+    fn malformed_paths_and_paths_above_the_root_are_rejected() {
         for path in [
             "/..",
             "/a/../..",
@@ -203,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_on_this_host_in_one_line() {
+    fn a_redirect_target_names_no_host_and_contains_no_line_end() {
         for (path, target) in [
             ("//evil.example/..", "/"),
             ("//evil.example", "/evil.example/"),

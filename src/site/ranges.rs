@@ -1,16 +1,17 @@
-//! The part of a representation that is asked for: all of it, a range, or several (RFC 9110 sections 14 and 15.3.7).
+//! The response to a GET or HEAD with its Range (RFC 9110 sections 14 and 15.3.7): the whole
+//! representation, one part of it, or several.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use super::File;
+use super::open_file::File;
 use super::representation::{Representation, Source};
 use crate::http::{
     Body, Method, Request, ResolvedRange, Response, Status, error_response, evaluate_if_range,
     resolve_range,
 };
 
-/// 200, 206 or 416. `opened` is the file that holds the bytes, where memory doesn't.
+/// A 200, 206 or 416. `opened` is the file with the content, unless that is in memory.
 pub fn respond(
     request: &Request<'_>,
     representation: &Representation,
@@ -24,65 +25,75 @@ pub fn respond(
         (Source::Disk(_), Some(file)) => Body::File { file: file.clone(), range },
         (Source::Disk(_), None) => Body::Empty,
     };
-    match asked_for(request, representation) {
-        ResolvedRange::Full => {
-            let headers = representation.fields_of_all();
-            Response { status: Status::Ok, headers, body: body(0..representation.size) }
-        }
+    let size_bytes = representation.size_bytes;
+    match selection(request, representation) {
+        ResolvedRange::Full => Response {
+            status: Status::Ok,
+            headers: representation.headers(),
+            body: body(0..size_bytes),
+        },
         ResolvedRange::Single(range) => {
-            let mut headers = representation.fields_of_part();
+            let mut headers = representation.partial_headers();
             headers.push_content_type(&representation.media_type);
-            headers.push("Content-Range", content_range(&range, representation.size));
+            headers.push("Content-Range", content_range(&range, size_bytes));
             headers.push_number("Content-Length", range.end - range.start);
             Response { status: Status::PartialContent, headers, body: body(range) }
         }
-        ResolvedRange::Multiple(ranges) => {
-            let boundary = boundary(representation, &ranges);
-            let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
-            for (n, range) in ranges.into_iter().enumerate() {
-                let line_end = if n == 0 { "" } else { "\r\n" };
-                let media_type = &representation.media_type;
-                let content_range = content_range(&range, representation.size);
-                let head = format!(
-                    "{line_end}--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
-                );
-                parts.extend([Body::Bytes(head.into()), body(range)]);
-            }
-            parts.push(Body::Bytes(format!("\r\n--{boundary}--\r\n").into()));
-            let body = Body::Parts(parts);
-            let mut headers = representation.fields_of_part();
-            headers.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
-            headers.push_number("Content-Length", body.len());
-            Response { status: Status::PartialContent, headers, body }
-        }
+        ResolvedRange::Multiple(ranges) => multipart(representation, ranges, body),
         ResolvedRange::Unsatisfiable => {
             let mut response =
                 error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
-            response.headers.push("Content-Range", format!("bytes */{}", representation.size));
+            response.headers.push("Content-Range", format!("bytes */{size_bytes}"));
             response
         }
     }
 }
 
-/// A Range is for GET only, must stand there once, and counts only for the state that If-Range names.
-fn asked_for(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
+/// The ranges to send. A Range applies to GET only, must occur once, and only if If-Range holds.
+fn selection(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
     match request.headers.only("range") {
         Some(value)
             if request.method == Method::Get
                 && evaluate_if_range(request.headers, representation.validators()) =>
         {
-            resolve_range(value, representation.size)
+            resolve_range(value, representation.size_bytes)
         }
         _ => ResolvedRange::Full,
     }
 }
 
-fn content_range(range: &Range<u64>, size: u64) -> String {
-    format!("bytes {}-{}/{size}", range.start, range.end - 1)
+/// A `multipart/byteranges` response (RFC 9110 section 14.6).
+fn multipart(
+    representation: &Representation,
+    ranges: Vec<Range<u64>>,
+    body: impl Fn(Range<u64>) -> Body<File>,
+) -> Response<File> {
+    let boundary = boundary(representation, &ranges);
+    let media_type = &representation.media_type;
+    let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
+    for (n, range) in ranges.into_iter().enumerate() {
+        let line_end = if n == 0 { "" } else { "\r\n" };
+        let content_range = content_range(&range, representation.size_bytes);
+        let head = format!(
+            "{line_end}--{boundary}\r\nContent-Type: {media_type}\r\n\
+             Content-Range: {content_range}\r\n\r\n"
+        );
+        parts.extend([Body::Bytes(head.into()), body(range)]);
+    }
+    parts.push(Body::Bytes(format!("\r\n--{boundary}--\r\n").into()));
+    let body = Body::Parts(parts);
+    let mut headers = representation.partial_headers();
+    headers.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
+    headers.push_number("Content-Length", body.len());
+    Response { status: Status::PartialContent, headers, body }
 }
 
-/// What stands between the parts. A reader finds their ends by their lengths; that the text is not in the content by
-/// chance is for those who don't. The same request gives the same bytes.
+fn content_range(range: &Range<u64>, size_bytes: u64) -> String {
+    format!("bytes {}-{}/{size_bytes}", range.start, range.end - 1)
+}
+
+/// The delimiter of the parts, the same for equal requests. Clients that search for it instead of using
+/// the part lengths rely on 64 bits of hash not to occur in the content.
 fn boundary(representation: &Representation, ranges: &[Range<u64>]) -> String {
     let mut hasher = DefaultHasher::new();
     (representation.etag().as_str(), ranges).hash(&mut hasher);

@@ -1,47 +1,46 @@
-//! Which file systems are slow to ask: those that live in another program (FUSE) or on another machine.
+//! Detects file systems whose system calls may take seconds: FUSE and network file systems.
 //!
-//! What is mounted beneath a directory is lookup from the kernel's own list, by name: to ask each mount what it is would be to
-//! wait for the very machine that may be away.
+//! Mounts beneath a directory are read from the kernel's mount table and judged by the name of their
+//! type. A statfs of each mount point would block on exactly the server that may be unreachable.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// statfs(2) of FUSE, NFS, SMB and its successor, 9P, Ceph, AFS.
+/// The `f_type` of statfs(2) for FUSE, NFS, SMB1, SMB2/3, 9P, Ceph and AFS.
 const MAGICS: [u32; 7] =
     [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
-/// The same in proc_pid_mountinfo(5); a FUSE file system may add its own name behind a dot.
-const NAMES: [&[u8]; 10] =
+/// Their types in proc_pid_mountinfo(5). A FUSE file system may append its own name after a dot.
+const TYPES: [&[u8]; 10] =
     [b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph", b"afs", b"virtiofs"];
 
-/// Whether a file system whose statfs names this kind is.
+/// Whether `magic`, the `f_type` of a file system, is that of a slow one.
 pub fn is_slow(magic: u32) -> bool {
     MAGICS.contains(&magic)
 }
 
-/// Whether one that is slow is mounted somewhere beneath `directory`. Without a /proc that is not lookup.
+/// Whether a slow file system is mounted beneath `directory`. False if /proc is not mounted.
 pub fn exist_beneath(directory: &Path) -> bool {
     let Ok(directory) = fs::canonicalize(directory) else {
         return false;
     };
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    slow_mounts(&mounts).any(|point| point.starts_with(&directory))
+    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    slow_mount_points(&mountinfo).any(|point| point.starts_with(&directory))
 }
 
-/// Where the slow ones in the kernel's list are.
-fn slow_mounts(list: &[u8]) -> impl Iterator<Item = PathBuf> {
-    list.split(|b| *b == b'\n').filter_map(|line| {
+fn slow_mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mountinfo.split(|b| *b == b'\n').filter_map(|line| {
         let mut words = line.split(|b| *b == b' ');
         let point = words.nth(4)?;
-        // Behind the point stand its options and any number of tags, up to a hyphen.
-        let kind = words.skip_while(|word| *word != b"-").nth(1)?;
-        let base = kind.split(|b| *b == b'.').next()?;
-        NAMES.contains(&base).then(|| OsString::from_vec(unescape(point)).into())
+        // After the mount point come its options and any number of tags, then a hyphen and the type.
+        let full_type = words.skip_while(|word| *word != b"-").nth(1)?;
+        let base_type = full_type.split(|b| *b == b'.').next()?;
+        TYPES.contains(&base_type).then(|| OsString::from_vec(unescape(point)).into())
     })
 }
 
-/// The kernel writes a space, a tab, a line end and a backslash in a name as three octal digits.
+/// Decodes a mount point: the kernel writes space, tab, line feed and backslash as three octal digits.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;
@@ -63,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_list_is_understood() {
-        let list = b"22 1 254:0 / / rw,relatime - ext4 /dev/root rw\n\
+    fn slow_mount_points_are_found_in_mountinfo() {
+        let mountinfo = b"22 1 254:0 / / rw,relatime - ext4 /dev/root rw\n\
             99 22 0:50 / /srv/a\\040b rw,nosuid shared:7 master:1 - fuse.sshfs me@there:/ rw\n\
             98 22 0:51 / /srv/old\\134x rw - nfs4 there:/ rw\n\
             97 22 0:52 / /tmp rw - tmpfs fuse rw\n\
             cut 22 0:53 / /srv/c rw shared:9\n";
-        let found: Vec<PathBuf> = slow_mounts(list).collect();
+        let found: Vec<PathBuf> = slow_mount_points(mountinfo).collect();
         assert_eq!(found, [Path::new("/srv/a b"), Path::new("/srv/old\\x")]);
     }
 }

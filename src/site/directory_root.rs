@@ -1,0 +1,194 @@
+//! A root that is a directory.
+//!
+//! Invariants:
+//! 1. The kernel enforces containment: every path is opened by openat2 with `RESOLVE_BENEATH`, relative
+//!    to the root's descriptor. No strings are compared, so neither a symbolic link, a concurrent rename
+//!    nor a sibling such as `/srv/site-evil` can lead out of the root.
+//! 2. A file is classified after the open, by fstat of its descriptor.
+//! 3. Every open has `O_NONBLOCK`, so that a FIFO can't block a worker.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, fstatfs,
+    open, openat2, statat,
+};
+use rustix::io::Errno;
+
+use super::errors::status_of_open;
+use super::file_root::{OPEN_FLAGS, is_file_or_link};
+use super::open_file::OpenFile;
+use super::path::SitePath;
+use super::resolved::Resolved;
+use super::slow_mounts;
+use crate::http::{Coding, Status};
+use crate::sync::{read, write};
+use crate::syscall_stats::{Call, SyscallStats};
+
+/// A directory, held open. If another directory takes its path, as when a site generator replaces
+/// its output, [`follow_path`](DirectoryRoot::follow_path) switches to that one.
+#[derive(Debug)]
+pub struct DirectoryRoot {
+    path: PathBuf,
+    descriptor: RwLock<Arc<OwnedFd>>,
+    has_slow_mount: bool,
+}
+
+impl DirectoryRoot {
+    /// # Errors
+    /// `ENOSYS` if the kernel has no openat2 (it is older than 5.6), and those of openat2(2) and getcwd(2).
+    pub fn new(path: &Path, descriptor: OwnedFd) -> std::io::Result<DirectoryRoot> {
+        open_beneath(descriptor.as_fd(), b".", OPEN_FLAGS, &SyscallStats::default())?;
+        Ok(DirectoryRoot {
+            path: std::path::absolute(path)?,
+            descriptor: RwLock::new(Arc::new(descriptor)),
+            has_slow_mount: slow_mounts::exist_beneath(path),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn is_slow(&self) -> bool {
+        self.has_slow_mount
+            || fstatfs(self.descriptor()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
+    }
+
+    pub fn check_access(&self) -> rustix::io::Result<()> {
+        accessat(self.descriptor(), ".", Access::EXEC_OK, AtFlags::empty())
+    }
+
+    /// Compares the directory at the root's path with the open one, and switches to it if they differ.
+    /// While nothing has that path (a generator moves the old directory away first) the open directory
+    /// is still served.
+    pub fn follow_path(&self, stats: &SyscallStats) {
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        stats.count(Call::StatPath);
+        stats.count(Call::Stat);
+        let (Ok(at_path), Ok(opened)) =
+            (statat(CWD, &self.path, AtFlags::empty()), fstat(self.descriptor()))
+        else {
+            return;
+        };
+        if identity(at_path) == identity(opened) {
+            return;
+        }
+        stats.count(Call::Openat);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        if let Ok(replacement) = open(&self.path, flags, Mode::empty()) {
+            *write(&self.descriptor) = Arc::new(replacement);
+        }
+    }
+
+    /// See [`Root::find`](super::root::Root::find).
+    pub fn find(
+        &self,
+        path: &SitePath<'_>,
+        coding: Option<Coding>,
+        stats: &SyscallStats,
+    ) -> Resolved {
+        if path.is_hidden {
+            return Resolved::NotFound(Status::NotFound);
+        }
+        let name = path.file_path_in(coding);
+        let opened = open_beneath(self.descriptor().as_fd(), &name, OPEN_FLAGS, stats);
+        Resolved::from_open(opened, stats)
+    }
+
+    /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).
+    pub fn may_have_sidecar(
+        &self,
+        path: &SitePath<'_>,
+        coding: Coding,
+        stats: &SyscallStats,
+    ) -> bool {
+        // The directories of the path were resolved beneath the root a moment ago, when the original was
+        // opened. A symbolic link as the last segment is left to the open.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        stats.count(Call::StatPath);
+        statat(self.descriptor(), &*path.file_path_in(Some(coding)), flags)
+            .is_ok_and(|stat| is_file_or_link(stat.st_mode))
+    }
+
+    /// See [`Root::is_special_file`](super::root::Root::is_special_file).
+    pub fn is_special_file(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
+        if path.is_hidden {
+            return false;
+        }
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let Ok(descriptor) =
+            open_beneath(self.descriptor().as_fd(), &path.file_path(), flags, stats)
+        else {
+            return false;
+        };
+        let kind = OpenFile::new(descriptor, stats)
+            .stat(stats)
+            .map(|stat| FileType::from_raw_mode(stat.st_mode));
+        !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+    }
+
+    /// Opens the directory at `path`, to be listed.
+    ///
+    /// # Errors
+    /// The status of the response where there is no directory to list.
+    pub fn open_directory(
+        &self,
+        path: &SitePath<'_>,
+        stats: &SyscallStats,
+    ) -> Result<OpenDirectory, Status> {
+        if !path.is_directory || path.is_hidden {
+            return Err(Status::NotFound);
+        }
+        let root = self.descriptor();
+        let opened = open_beneath(root.as_fd(), &path.relative, OPEN_FLAGS, stats);
+        let directory = OpenFile::new(opened.map_err(status_of_open)?, stats);
+        let stat = directory.stat(stats).map_err(status_of_open)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Ok(OpenDirectory { root, directory }),
+            _ => Err(Status::NotFound),
+        }
+    }
+
+    fn descriptor(&self) -> Arc<OwnedFd> {
+        read(&self.descriptor).clone()
+    }
+}
+
+/// An open directory beneath the root.
+#[derive(Debug)]
+pub struct OpenDirectory {
+    root: Arc<OwnedFd>,
+    pub directory: OpenFile,
+}
+
+impl OpenDirectory {
+    /// The stat of the target of the symbolic link at `relative`, which must lie beneath the root.
+    pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        fstat(open_beneath(self.root.as_fd(), relative, flags, &SyscallStats::default())?)
+    }
+}
+
+fn open_beneath(
+    root: BorrowedFd<'_>,
+    relative: &[u8],
+    flags: OFlags,
+    stats: &SyscallStats,
+) -> rustix::io::Result<OwnedFd> {
+    const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+    /// While a segment of the path is being renamed, the kernel can't prove containment: `EAGAIN`.
+    const TRIES: u32 = 16;
+    let relative = if relative.is_empty() { b"." } else { relative };
+    let mut opened = Err(Errno::AGAIN);
+    for _ in 0..TRIES {
+        stats.count(Call::Openat2);
+        opened = openat2(root, relative, flags, Mode::empty(), RESOLVE);
+        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    opened
+}

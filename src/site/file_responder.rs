@@ -1,0 +1,242 @@
+//! The response to a GET or HEAD: a file, a listing, a redirect or an error.
+//!
+//! ```text
+//!   target → path → file → coding → preconditions → range → 200, 206, 304, 412, 416
+//!              │      ├──> directory without its slash ────> 301
+//!              │      └──> nothing ──> listing, fallback page, 404 page
+//!              └─────────> malformed ──────────────────────> 400
+//! ```
+
+use std::sync::Arc;
+
+use super::cache::FileCache;
+use super::directory_root::OpenDirectory;
+use super::errors::reason;
+use super::listing::{self, ListingOptions};
+use super::loaded_file::LoadedFile;
+use super::loader::{Loader, Lookup};
+use super::open_file::File;
+use super::path::{SitePath, escape_query};
+use super::policy::Policy;
+use super::ranges;
+use super::representation::{Representation, Source};
+use super::root::Root;
+use crate::http::{
+    AcceptEncoding, Body, ErrorPage, HeaderBlock, Now, PreconditionResult, Reply, Request,
+    Response, Status, Target, error_response, evaluate_preconditions,
+};
+use crate::syscall_stats::SyscallStats;
+
+/// Responds to requests for files, with one cache.
+#[derive(Debug)]
+pub struct FileResponder {
+    cache: FileCache,
+    policy: Arc<Policy>,
+    /// Rendered once, because scanners for vulnerabilities request more missing paths than clients
+    /// request files.
+    not_found_page: ErrorPage,
+}
+
+impl FileResponder {
+    pub fn new(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        stats: Arc<SyscallStats>,
+        cache_bytes_max: u64,
+    ) -> FileResponder {
+        let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache_bytes_max);
+        let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
+        FileResponder { cache, policy, not_found_page }
+    }
+
+    /// Responds to a GET or HEAD request.
+    pub fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
+        let Target::Path { path: target, query } = request.target else {
+            unreachable!("the target of a GET or HEAD request is a path");
+        };
+        let path = match SitePath::parse(target) {
+            Ok(path) => path,
+            Err(reason) => {
+                let response = error_response(Status::BadRequest, reason);
+                return Reply::Ready(self.policy.apply_to(response, b""));
+            }
+        };
+        Reply::Ready(match self.cache.look_up(&path, now) {
+            Lookup::File(file) => self
+                .send_file(request, &path, &file, now)
+                .unwrap_or_else(|status| failure(&self.policy, status, &path)),
+            Lookup::Directory => self.redirect_to_directory(&path, query),
+            Lookup::NotFound(Status::NotFound) => {
+                match self.policy.list.then(|| self.cache.open_directory(&path)) {
+                    Some(Ok(directory)) => return self.list(request, directory, path, query),
+                    None | Some(Err(Status::NotFound)) => self.not_found(request, &path, now),
+                    Some(Err(status)) => failure(&self.policy, status, &path),
+                }
+            }
+            Lookup::NotFound(status) => failure(&self.policy, status, &path),
+        })
+    }
+
+    /// A 200, 206, 304, 412 or 416.
+    fn send_file(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &LoadedFile,
+        now: &Now,
+    ) -> Result<Response<File>, Status> {
+        let representation =
+            match file.has_choice() && request.headers.might_contain("accept-encoding") {
+                true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers), now),
+                false => file.identity.clone(),
+            };
+        match evaluate_preconditions(request.headers, representation.validators()) {
+            PreconditionResult::Proceed => {}
+            PreconditionResult::NotModified => {
+                let headers = representation.not_modified_headers();
+                return Ok(Response { status: Status::NotModified, headers, body: Body::Empty });
+            }
+            PreconditionResult::Failed => {
+                let response = error_response(
+                    Status::PreconditionFailed,
+                    "The file has changed since the version that the request expects.",
+                );
+                return Ok(self.policy.apply_to(response, &path.relative));
+            }
+        }
+        let opened = match &representation.source {
+            Source::Memory(_) => None,
+            Source::Disk(version) => match self.cache.open(path, &representation, version) {
+                Ok(opened) => Some(opened),
+                // The file changed after the lookup, and its entry is evicted: look it up again.
+                Err(Status::NotFound) => match self.cache.look_up(path, now) {
+                    Lookup::File(file) if !Arc::ptr_eq(&representation, &file.identity) => {
+                        return self.send_file(request, path, &file, now);
+                    }
+                    _ => return Err(Status::NotFound),
+                },
+                Err(status) => return Err(status),
+            },
+        };
+        let response = ranges::respond(request, &representation, opened);
+        Ok(match response.status {
+            // An error page; the other statuses have the policy's headers in the representation.
+            Status::RangeNotSatisfiable => self.policy.apply_to(response, &path.relative),
+            _ => response,
+        })
+    }
+
+    /// Lists a directory that has no index page. A directory may hold tens of thousands of names, so the
+    /// listing is deferred.
+    fn list(
+        &self,
+        request: &Request<'_>,
+        directory: OpenDirectory,
+        path: SitePath<'_>,
+        query: Option<&[u8]>,
+    ) -> Reply<File> {
+        let options = ListingOptions::parse(request, query);
+        let mut policy_lines = HeaderBlock::default();
+        // A rule for the paths beneath a directory applies to its listing as it would to its index page.
+        self.policy.push_headers(&mut policy_lines, &path.file_path());
+        let (path, policy_lines, policy) =
+            (path.into_owned(), policy_lines.freeze(), self.policy.clone());
+        Reply::Deferred(Box::new(move || {
+            listing::respond(&directory, &path, options, &policy_lines)
+                .unwrap_or_else(|status| failure(&policy, status, &path))
+        }))
+    }
+
+    /// Redirects to the same path with a slash, so that relative links in the index page resolve beneath
+    /// the directory. The Location names no host (RFC 9110 section 10.2.2): the client may know this
+    /// server by any name.
+    fn redirect_to_directory(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
+        let mut location = path.to_directory_target();
+        if let Some(query) = query {
+            location.push('?');
+            location.push_str(&escape_query(query));
+        }
+        let mut response =
+            error_response(Status::MovedPermanently, "The directory's address ends with a slash.");
+        response.headers.push("Location", location);
+        self.policy.apply_to(response, &path.relative)
+    }
+
+    /// Nothing is at `path`: the fallback page for a navigation, else a 404.
+    fn not_found(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        now: &Now,
+    ) -> Response<File> {
+        let depends_on_accept = self.policy.fallback.is_some() && is_page(path);
+        let mut response = match self.fallback(request, path, now) {
+            Some(response) => response,
+            None => self.error_404(path, now),
+        };
+        if depends_on_accept {
+            response.headers.push("Vary", "Accept");
+        }
+        response
+    }
+
+    /// The page of a single-page app, for a navigation: a request that accepts `text/html`, for the path
+    /// of a page. A script or an image that is missing stays a 404.
+    fn fallback(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        now: &Now,
+    ) -> Option<Response<File>> {
+        let is_navigation = is_page(path) && request.headers.accepts("text/html");
+        let fallback = self.policy.fallback.clone().filter(|_| is_navigation)?;
+        let page = SitePath::to_file(&fallback);
+        let status = match self.cache.look_up(&page, now) {
+            Lookup::File(file) => match self.send_file(request, &page, &file, now) {
+                Ok(response) => return Some(response),
+                Err(status) => status,
+            },
+            Lookup::NotFound(status) => status,
+            Lookup::Directory => return None,
+        };
+        // A page that can't be read now is a 5xx: a 404 would say that it does not exist.
+        (status.code() >= 500).then(|| failure(&self.policy, status, path))
+    }
+
+    /// A 404 with the site's own error page, or the built-in one.
+    fn error_404(&mut self, path: &SitePath<'_>, now: &Now) -> Response<File> {
+        let page = SitePath::to_file(b"404.html");
+        let own = match self.cache.look_up(&page, now) {
+            Lookup::File(file) => self.site_error_page(&file.identity, &page),
+            Lookup::Directory | Lookup::NotFound(_) => None,
+        };
+        let response = own.unwrap_or_else(|| self.not_found_page.response());
+        self.policy.apply_to(response, &path.relative)
+    }
+
+    /// The response has no validators: those of `page` would not be about the path that is missing.
+    fn site_error_page(
+        &mut self,
+        page: &Representation,
+        path: &SitePath<'_>,
+    ) -> Option<Response<File>> {
+        let body = match &page.source {
+            Source::Memory(bytes) => Body::Bytes(bytes.clone()),
+            Source::Disk(version) => {
+                let file = self.cache.open(path, page, version).ok()?;
+                Body::File { file, range: 0..page.size_bytes }
+            }
+        };
+        Some(Response { status: Status::NotFound, headers: page.content_headers(), body })
+    }
+}
+
+/// Whether `path` could be the address of a page: it has no extension, or that of a page.
+fn is_page(path: &SitePath<'_>) -> bool {
+    let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    !path.is_hidden && (path.is_directory || !name.contains(&b'.') || name.ends_with(b".html"))
+}
+
+fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
+    policy.apply_to(error_response(status, reason(status)), &path.relative)
+}

@@ -1,0 +1,65 @@
+//! A root that is a single file: it is the response to every path.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, open, statat, statfs};
+
+use super::path::sidecar_name;
+use super::resolved::Resolved;
+use super::slow_mounts;
+use crate::http::Coding;
+use crate::syscall_stats::{Call, SyscallStats};
+
+/// How files are opened for reading. `O_NONBLOCK`: the open of a FIFO must not block the worker.
+pub const OPEN_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// The file, by its absolute path: it is opened anew for each lookup, so a replaced file is served.
+#[derive(Debug)]
+pub struct FileRoot {
+    path: PathBuf,
+}
+
+impl FileRoot {
+    pub fn new(path: &Path) -> std::io::Result<FileRoot> {
+        Ok(FileRoot { path: std::path::absolute(path)? })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn is_slow(&self) -> bool {
+        statfs(&self.path).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
+    }
+
+    pub fn check_access(&self) -> rustix::io::Result<()> {
+        accessat(CWD, &self.path, Access::READ_OK, AtFlags::empty())
+    }
+
+    pub fn find(&self, coding: Option<Coding>, stats: &SyscallStats) -> Resolved {
+        stats.count(Call::Openat);
+        let opened = match coding {
+            None => open(&self.path, OPEN_FLAGS, Mode::empty()),
+            Some(coding) => {
+                let path = sidecar_name(self.path.as_os_str().as_bytes(), coding);
+                open(&*path, OPEN_FLAGS, Mode::empty())
+            }
+        };
+        Resolved::from_open(opened, stats)
+    }
+
+    /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).
+    pub fn may_have_sidecar(&self, coding: Coding, stats: &SyscallStats) -> bool {
+        let path = sidecar_name(self.path.as_os_str().as_bytes(), coding);
+        stats.count(Call::StatPath);
+        statat(CWD, &*path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
+            .is_ok_and(|stat| is_file_or_link(stat.st_mode))
+    }
+}
+
+/// Whether a name's mode leaves it to the open to decide; a FIFO or device must not even be opened.
+pub fn is_file_or_link(mode: rustix::fs::RawMode) -> bool {
+    matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Symlink)
+}

@@ -1,0 +1,296 @@
+//! Opens and reads files, and builds their representations.
+//!
+//! ```text
+//!   path ──> stat by name: FIFO, socket, device ──────────────────> not found
+//!     └────> open, fstat ──┬─> directory, embedded file, nothing ─> that
+//!                          └─> file ──> sidecars ──┬─> unchanged ─> the stale entry
+//!                                                  └─> changed ───> read, render
+//! ```
+//!
+//! Invariant: a file whose version changes while it is read is [racy](Revision::is_racy). So its tags are
+//! weak, and the next load reads it again.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::compress;
+use super::directory_root::OpenDirectory;
+use super::errors::status_of_read;
+use super::file_version::FileVersion;
+use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
+use super::open_file::{File, OpenFile};
+use super::path::SitePath;
+use super::policy::{Compress, Policy};
+use super::representation::{Encoding, Representation, RepresentationBuilder, Revision, Source};
+use super::resolved::Resolved;
+use super::root::Root;
+use super::sample::EmbeddedFile;
+use crate::http::{Coding, HeaderBlock, Now, Status};
+use crate::syscall_stats::SyscallStats;
+
+/// Larger files are sent with sendfile, from the kernel's page cache.
+pub const CONTENT_BYTES_MAX: u64 = 64 * 1024;
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    File(Arc<LoadedFile>),
+    /// The path has no slash at its end.
+    Directory,
+    NotFound(Status),
+}
+
+/// Loads the files of one root for one worker.
+#[derive(Debug)]
+pub struct Loader {
+    root: Arc<Root>,
+    policy: Arc<Policy>,
+    stats: Arc<SyscallStats>,
+}
+
+/// The facts of one load. Each is looked up once, for all representations of the file.
+struct FileLoad<'a> {
+    path: &'a SitePath<'a>,
+    media_type: Cow<'a, str>,
+    now: &'a Now,
+}
+
+/// What was read of a file.
+struct Content {
+    source: Source,
+    version: FileVersion,
+    /// Whether the file changed while it was read, so that `source` may mix two of its states.
+    is_torn: bool,
+}
+
+impl Loader {
+    pub fn new(root: Arc<Root>, policy: Arc<Policy>, stats: Arc<SyscallStats>) -> Loader {
+        Loader { root, policy, stats }
+    }
+
+    /// Looks up `path` on the disk. `stale` is the previous result, returned again if nothing changed.
+    ///
+    /// # Errors
+    /// The status of a failure that may be over a moment later, and must not be cached.
+    pub fn load(
+        &self,
+        path: &SitePath<'_>,
+        stale: Option<&Lookup>,
+        now: &Now,
+    ) -> Result<Lookup, Status> {
+        let stale = match stale {
+            Some(Lookup::File(file)) => Some(file),
+            Some(Lookup::Directory | Lookup::NotFound(_)) | None => None,
+        };
+        // What was a regular file a second ago is opened without looking at its name first.
+        if stale.is_none() && self.root.is_special_file(path, &self.stats) {
+            return Err(Status::NotFound);
+        }
+        let facts = || FileLoad {
+            path,
+            media_type: self.policy.media_type(self.root.file_name(path)),
+            now,
+        };
+        match self.root.find(path, None, &self.stats) {
+            Resolved::File { file, version } => self
+                .load_file(&facts(), &file, version, stale)
+                .map(Lookup::File)
+                .map_err(status_of_read),
+            Resolved::Embedded(file) => Ok(Lookup::File(match stale {
+                Some(stale) => stale.clone(),
+                None => Arc::new(self.load_embedded(&facts(), file)),
+            })),
+            Resolved::Directory => Ok(Lookup::Directory),
+            Resolved::NotFound(status) if status.code() >= 500 => Err(status),
+            Resolved::NotFound(status) => Ok(Lookup::NotFound(status)),
+        }
+    }
+
+    /// Opens the file that `representation` was read from. None if it no longer has `version`.
+    ///
+    /// # Errors
+    /// The status of a failure that may be over a moment later.
+    pub fn open(
+        &self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        version: &FileVersion,
+    ) -> Result<Option<File>, Status> {
+        match self.root.find(path, representation.coding, &self.stats) {
+            Resolved::File { file, version: found } if found == *version => Ok(Some(file)),
+            Resolved::NotFound(status) if status.code() >= 500 => Err(status),
+            _ => Ok(None),
+        }
+    }
+
+    /// Opens the directory at `path`, to be listed.
+    pub fn open_directory(&self, path: &SitePath<'_>) -> Result<OpenDirectory, Status> {
+        self.root.open_directory(path, &self.stats)
+    }
+
+    /// Switches to the directory that has the root's path now.
+    pub fn follow_root(&self) {
+        self.root.follow_path(&self.stats);
+    }
+
+    /// Compresses a file whose gzip is pending. None if the file can't be read now, or has changed.
+    pub fn compress(&self, path: &SitePath<'_>, file: &LoadedFile, now: &Now) -> Option<Gzip> {
+        let identity = &file.identity;
+        let content = match &identity.source {
+            Source::Memory(bytes) => bytes.clone(),
+            Source::Disk(version) => {
+                let opened = self.open(path, identity, version).ok()??;
+                let content = opened.read(&(0..version.size_bytes), &self.stats).ok()?;
+                let is_unchanged = opened.version(&self.stats).ok()? == *version;
+                let is_whole = content.len() as u64 == version.size_bytes;
+                (is_whole && is_unchanged).then(|| Bytes::from(content))?
+            }
+        };
+        let Some(compressed) = compress::gzip(&content) else {
+            return Some(Gzip::NotOffered);
+        };
+        let builder = RepresentationBuilder {
+            media_type: &identity.media_type,
+            policy_lines: &self.policy_lines(path),
+            varies: true,
+            now,
+        };
+        let source = Source::Memory(compressed.into());
+        Some(Gzip::Ready(Arc::new(builder.build(&file.revision, Encoding::Gzip, source))))
+    }
+
+    fn load_file(
+        &self,
+        facts: &FileLoad<'_>,
+        file: &OpenFile,
+        version: FileVersion,
+        stale: Option<&Arc<LoadedFile>>,
+    ) -> rustix::io::Result<Arc<LoadedFile>> {
+        let sidecar_files = self.find_sidecars(facts, &version);
+        if let Some(stale) = stale
+            && stale.is_current(&version, &sidecar_files)
+        {
+            return Ok(stale.clone());
+        }
+        let content = self.read(file, version)?;
+        let builder = RepresentationBuilder {
+            media_type: &facts.media_type,
+            policy_lines: &self.policy_lines(facts.path),
+            varies: true,
+            now: facts.now,
+        };
+        let sidecars: Vec<Sidecar> = sidecar_files
+            .into_iter()
+            // A sidecar that can't be read is left out: the file itself can still be served.
+            .filter_map(|sidecar| self.load_sidecar(builder, sidecar).ok())
+            .collect();
+        let gzip = self.gzip_offer(&facts.media_type, content.source.size_bytes(), &sidecars);
+        let builder = RepresentationBuilder {
+            varies: !sidecars.is_empty() || matches!(gzip, Gzip::Pending),
+            ..builder
+        };
+        let size_bytes = content.source.size_bytes();
+        let revision = content.revision(size_bytes, facts.now);
+        let identity = builder.build(&revision, Encoding::Identity, content.source);
+        Ok(Arc::new(LoadedFile {
+            identity: Arc::new(identity),
+            sidecars,
+            gzip,
+            revision,
+            version: Some(content.version),
+        }))
+    }
+
+    fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
+        let gzip = self.gzip_offer(&facts.media_type, file.content.len() as u64, &[]);
+        let builder = RepresentationBuilder {
+            media_type: &facts.media_type,
+            policy_lines: &self.policy_lines(facts.path),
+            varies: matches!(gzip, Gzip::Pending),
+            now: facts.now,
+        };
+        let revision = Revision::of_embedded(file);
+        let source = Source::Memory(Bytes::from_static(file.content));
+        let identity = Arc::new(builder.build(&revision, Encoding::Identity, source));
+        LoadedFile { identity, sidecars: Vec::new(), gzip, revision, version: None }
+    }
+
+    /// Opens the sidecars of a file. One older than the file was made from an earlier version of it.
+    fn find_sidecars(&self, facts: &FileLoad<'_>, original: &FileVersion) -> Vec<SidecarFile> {
+        if self.policy.compress == Compress::Off || !compress::is_compressible(&facts.media_type) {
+            return Vec::new();
+        }
+        let open = |coding| match self.root.find(facts.path, Some(coding), &self.stats) {
+            Resolved::File { file, version } if version.modified() >= original.modified() => {
+                Some(SidecarFile { coding, file, version })
+            }
+            _ => None,
+        };
+        Coding::ALL
+            .into_iter()
+            .filter(|coding| self.root.may_have_sidecar(facts.path, *coding, &self.stats))
+            .filter_map(open)
+            .collect()
+    }
+
+    fn load_sidecar(
+        &self,
+        builder: RepresentationBuilder<'_>,
+        sidecar: SidecarFile,
+    ) -> rustix::io::Result<Sidecar> {
+        let content = self.read(&sidecar.file, sidecar.version)?;
+        let revision = content.revision(content.version.size_bytes, builder.now);
+        let encoding = Encoding::Sidecar(sidecar.coding);
+        Ok(Sidecar {
+            version: content.version,
+            representation: Arc::new(builder.build(&revision, encoding, content.source)),
+        })
+    }
+
+    /// Reads a small file into memory; a large one stays on the disk.
+    fn read(&self, file: &OpenFile, mut version: FileVersion) -> rustix::io::Result<Content> {
+        /// A file that changes while it is read is read again.
+        const TRIES: u32 = 3;
+        let mut content = Bytes::new();
+        for _ in 0..TRIES {
+            if version.size_bytes > CONTENT_BYTES_MAX {
+                return Ok(Content { source: Source::Disk(version), version, is_torn: false });
+            }
+            content = file.read(&(0..version.size_bytes), &self.stats)?.into();
+            let version_after = file.version(&self.stats)?;
+            if version_after == version && content.len() as u64 == version.size_bytes {
+                return Ok(Content { source: Source::Memory(content), version, is_torn: false });
+            }
+            version = version_after;
+        }
+        Ok(Content { source: Source::Memory(content), version, is_torn: true })
+    }
+
+    fn gzip_offer(&self, media_type: &str, size_bytes: u64, sidecars: &[Sidecar]) -> Gzip {
+        let is_gzip = |sidecar: &Sidecar| sidecar.representation.coding == Some(Coding::Gzip);
+        match self.policy.compress {
+            Compress::On
+                if compress::is_offered(media_type, size_bytes)
+                    && !sidecars.iter().any(is_gzip) =>
+            {
+                Gzip::Pending
+            }
+            Compress::On | Compress::Sidecar | Compress::Off => Gzip::NotOffered,
+        }
+    }
+
+    fn policy_lines(&self, path: &SitePath<'_>) -> Bytes {
+        let mut lines = HeaderBlock::default();
+        self.policy.push_headers(&mut lines, &path.file_path());
+        lines.freeze()
+    }
+}
+
+impl Content {
+    fn revision(&self, size_bytes: u64, now: &Now) -> Revision {
+        let is_racy = self.is_torn || self.version.is_racy(now.wall);
+        Revision::of_file(size_bytes, self.version.modified(), is_racy)
+    }
+}

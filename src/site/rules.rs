@@ -1,0 +1,203 @@
+//! The rules that options of the command line add to the policy, parsed from their text.
+//!
+//! Invariant: a rule holds no control character, so that no value can end a header line.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// `[GLOB ]Name: value`
+#[derive(Clone, Debug)]
+pub struct HeaderRule {
+    pub(super) paths: PathPattern,
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// `[GLOB ]value`
+#[derive(Clone, Debug)]
+pub struct CacheRule {
+    pub(super) paths: PathPattern,
+    pub(super) value: String,
+}
+
+/// `extension=type`
+#[derive(Clone, Debug)]
+pub struct MediaTypeRule {
+    extension: String,
+    pub(super) media_type: String,
+}
+
+/// The paths that a rule applies to.
+#[derive(Clone, Debug)]
+pub(super) enum PathPattern {
+    All,
+    Glob(GlobMatcher),
+}
+
+/// Headers that the server sets itself. A second line or another value would break the connection's
+/// framing, or contradict what the server does.
+const RESERVED_HEADERS: [&str; 18] = [
+    "accept-ranges",
+    "allow",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-range",
+    "date",
+    "etag",
+    "keep-alive",
+    "last-modified",
+    "location",
+    "server",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "www-authenticate",
+    "x-content-type-options",
+];
+
+impl FromStr for HeaderRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HeaderRule, String> {
+        let (paths, header) = PathPattern::split_from(text)?;
+        let (name, value) = header.split_once(':').ok_or("expected 'Name: value'")?;
+        let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(is_token_char) {
+            return Err(format!("invalid header name {name:?}"));
+        }
+        let lower_name = name.to_ascii_lowercase();
+        if RESERVED_HEADERS.contains(&lower_name.as_str()) {
+            return Err(format!("{name} is set by the server itself"));
+        }
+        match lower_name.as_str() {
+            "cache-control" => Err("use --cache-control for that header".to_owned()),
+            "content-type" => Err("use --media-type for that header".to_owned()),
+            _ => Ok(HeaderRule {
+                paths,
+                name: name.to_owned(),
+                value: without_control_characters(value.trim())?.to_owned(),
+            }),
+        }
+    }
+}
+
+impl FromStr for CacheRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CacheRule, String> {
+        let (paths, value) = PathPattern::split_from(text)?;
+        match value.trim() {
+            "" => Err("expected a value, such as 'no-store' or 'max-age=3600'".to_owned()),
+            value => Ok(CacheRule { paths, value: without_control_characters(value)?.to_owned() }),
+        }
+    }
+}
+
+impl FromStr for MediaTypeRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MediaTypeRule, String> {
+        const EXPECTED: &str = "expected 'extension=type', such as 'glb=model/gltf-binary'";
+        let (extension, media_type) = text.split_once('=').ok_or(EXPECTED)?;
+        let extension = extension.trim_start_matches('.').to_owned();
+        let is_media_type = media_type
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty());
+        if extension.is_empty() || extension.contains('/') || !is_media_type {
+            return Err(EXPECTED.to_owned());
+        }
+        let media_type = without_control_characters(media_type)?.to_owned();
+        Ok(MediaTypeRule { extension, media_type })
+    }
+}
+
+impl MediaTypeRule {
+    /// Whether a file called `name` has the extension of this rule.
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        let dot = name.len().checked_sub(self.extension.len() + 1);
+        dot.is_some_and(|dot| {
+            name[dot] == b'.' && name[dot + 1..].eq_ignore_ascii_case(self.extension.as_bytes())
+        })
+    }
+}
+
+impl PathPattern {
+    /// Splits a rule into its pattern and the rest. A rule that starts with a slash has a glob up to its
+    /// first space.
+    fn split_from(rule: &str) -> Result<(PathPattern, &str), String> {
+        if !rule.starts_with('/') {
+            return Ok((PathPattern::All, rule));
+        }
+        let (glob, rest) =
+            rule.split_once(' ').ok_or("expected a space and a value after the path pattern")?;
+        // As in a shell, * does not match a slash; ** does.
+        let matcher = GlobBuilder::new(glob)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| format!("invalid path pattern '{glob}': {}", error.kind()))?;
+        Ok((PathPattern::Glob(matcher.compile_matcher()), rest.trim_start()))
+    }
+
+    /// Whether the pattern matches `relative`, a path beneath the root.
+    pub(super) fn matches(&self, relative: &[u8]) -> bool {
+        match self {
+            PathPattern::All => true,
+            PathPattern::Glob(glob) => glob.is_match(OsStr::from_bytes(&[b"/", relative].concat())),
+        }
+    }
+}
+
+fn without_control_characters(value: &str) -> Result<&str, String> {
+    match value.chars().any(|c| c.is_control() && c != '\t') {
+        true => Err("the value contains a control character".to_owned()),
+        false => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_applies_to_all_paths_or_to_those_of_its_pattern() {
+        let rule: HeaderRule = "/assets/**/*.js X-A: b: c".parse().expect("a rule");
+        assert_eq!((rule.name.as_str(), rule.value.as_str()), ("X-A", "b: c"));
+        assert!(
+            rule.paths.matches(b"assets/a.js")
+                && rule.paths.matches(b"assets/x/y/a.js")
+                && !rule.paths.matches(b"a.js")
+        );
+        let star: CacheRule = "/a/* no-store".parse().expect("a rule");
+        assert!(star.paths.matches(b"a/b") && !star.paths.matches(b"a/b/c"));
+        assert!("X-A: b".parse::<HeaderRule>().expect("a rule").paths.matches(b"anything"));
+    }
+
+    #[test]
+    fn malformed_rules_and_reserved_headers_are_rejected() {
+        for text in [
+            "",
+            "no colon",
+            ": x",
+            "X Y: z",
+            "Content-Length: 3",
+            "date: x",
+            "X: a\r\nY: b",
+            "/[ X: y",
+            "/a",
+            "Cache-Control: x",
+        ] {
+            assert!(text.parse::<HeaderRule>().is_err(), "{text:?}");
+        }
+        for text in ["", "/a", "/a ", "a\nb"] {
+            assert!(text.parse::<CacheRule>().is_err(), "{text:?}");
+        }
+        for text in ["", "a", "a=b", "=a/b", "a=/b", "a=b/c\r\nX: y"] {
+            assert!(text.parse::<MediaTypeRule>().is_err(), "{text:?}");
+        }
+    }
+}
