@@ -10,18 +10,18 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        the_best_coding_that_is_welcome_is_sent,
-        a_coded_file_is_of_the_type_of_the_original,
-        a_sidecar_older_than_the_original_is_passed_over,
-        vary_stands_where_there_is_a_choice_and_nowhere_else,
-        a_sidecar_asked_for_by_name_is_a_file_like_any_other,
-        a_sidecar_may_be_a_link_but_nothing_else_than_a_file,
-        text_is_compressed_here_and_decodes_to_the_same_bytes,
-        what_would_not_gain_is_not_compressed,
-        codings_are_offered_as_the_owner_wants,
-        each_coding_has_a_tag_of_its_own,
-        a_range_of_a_coding_is_a_part_of_it,
-        the_head_of_a_coding_is_that_of_its_answer,
+        the_preferred_acceptable_coding_is_sent,
+        a_sidecar_has_the_media_type_of_the_original,
+        a_sidecar_older_than_the_original_is_ignored,
+        vary_is_sent_only_if_there_is_a_choice_of_codings,
+        a_sidecar_requested_by_name_is_an_ordinary_file,
+        a_sidecar_must_be_a_regular_file_or_a_link_to_one,
+        text_is_compressed_and_decodes_to_the_same_bytes,
+        incompressible_and_huge_files_are_not_compressed,
+        the_compress_option_selects_the_offered_codings,
+        a_304_applies_to_one_coding_only,
+        a_range_applies_to_the_encoded_bytes,
+        head_and_get_of_a_coding_have_equal_headers,
     ]
 }
 
@@ -52,7 +52,7 @@ fn coding(response: &Response) -> Option<&str> {
     response.field("Content-Encoding")
 }
 
-fn the_best_coding_that_is_welcome_is_sent(setup: &'static Setup) {
+fn the_preferred_acceptable_coding_is_sent(setup: &'static Setup) {
     let site = coded_site();
     let server = Server::start(setup, site.root(), &[]);
     for (accept, expected) in [
@@ -77,13 +77,13 @@ fn the_best_coding_that_is_welcome_is_sent(setup: &'static Setup) {
     assert_eq!(coding(&server.get("/page.html")), None);
 }
 
-fn a_coded_file_is_of_the_type_of_the_original(setup: &'static Setup) {
+fn a_sidecar_has_the_media_type_of_the_original(setup: &'static Setup) {
     let site = coded_site();
     let response = ask(&Server::start(setup, site.root(), &[]), "/page.html", "br");
     assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
 }
 
-fn a_sidecar_older_than_the_original_is_passed_over(setup: &'static Setup) {
+fn a_sidecar_older_than_the_original_is_ignored(setup: &'static Setup) {
     let site = coded_site();
     site.set_modified("page.html.br", LONG_AGO + Duration::from_secs(10));
     let server = Server::start(setup, site.root(), &[]);
@@ -98,7 +98,7 @@ fn a_sidecar_older_than_the_original_is_passed_over(setup: &'static Setup) {
     });
 }
 
-fn vary_stands_where_there_is_a_choice_and_nowhere_else(setup: &'static Setup) {
+fn vary_is_sent_only_if_there_is_a_choice_of_codings(setup: &'static Setup) {
     let site = coded_site();
     site.write("image.png", patterned(5000));
     site.write("short.txt", "short");
@@ -117,14 +117,14 @@ fn vary_stands_where_there_is_a_choice_and_nowhere_else(setup: &'static Setup) {
     }
 }
 
-fn a_sidecar_asked_for_by_name_is_a_file_like_any_other(setup: &'static Setup) {
+fn a_sidecar_requested_by_name_is_an_ordinary_file(setup: &'static Setup) {
     let site = coded_site();
     let response = ask(&Server::start(setup, site.root(), &[]), "/page.html.gz", "gzip");
     assert_eq!(response.required("Content-Type"), "application/gzip");
     assert_eq!((coding(&response), &response.body[..]), (None, &b"in gzip"[..]));
 }
 
-fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(setup: &'static Setup) {
+fn a_sidecar_must_be_a_regular_file_or_a_link_to_one(setup: &'static Setup) {
     let site = coded_site();
     let aside = site.beside("outside.br");
     std::fs::write(&aside, "not of this site").expect("it can be written");
@@ -138,14 +138,14 @@ fn a_sidecar_may_be_a_link_but_nothing_else_than_a_file(setup: &'static Setup) {
     site.link("far.html.br", &aside);
     mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0)
         .expect("a fifo can be made");
-    site.folder("odd.html.zst");
+    site.directory("odd.html.zst");
     let server = Server::start(setup, site.root(), &["--compress", "sidecar"]);
     let found = ["/near.html", "/far.html", "/odd.html"]
         .map(|path| coding(&ask(&server, path, "br, zstd")).is_some());
     assert_eq!(found, [true, false, false]);
 }
 
-fn text_is_compressed_here_and_decodes_to_the_same_bytes(setup: &'static Setup) {
+fn text_is_compressed_and_decodes_to_the_same_bytes(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     // The last is sent from the disk where it is sent plain.
@@ -163,7 +163,7 @@ fn text_is_compressed_here_and_decodes_to_the_same_bytes(setup: &'static Setup) 
     }
 }
 
-fn what_would_not_gain_is_not_compressed(setup: &'static Setup) {
+fn incompressible_and_huge_files_are_not_compressed(setup: &'static Setup) {
     let site = Site::new();
     site.write("short.txt", "x".repeat(1023));
     site.write("photo.jpg", "x".repeat(5000));
@@ -183,7 +183,7 @@ fn what_would_not_gain_is_not_compressed(setup: &'static Setup) {
     }
 }
 
-fn codings_are_offered_as_the_owner_wants(setup: &'static Setup) {
+fn the_compress_option_selects_the_offered_codings(setup: &'static Setup) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
     for (option, beside, made) in
@@ -195,7 +195,7 @@ fn codings_are_offered_as_the_owner_wants(setup: &'static Setup) {
     }
 }
 
-fn each_coding_has_a_tag_of_its_own(setup: &'static Setup) {
+fn a_304_applies_to_one_coding_only(setup: &'static Setup) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
     let server = Server::start(setup, site.root(), &[]);
@@ -217,7 +217,7 @@ fn each_coding_has_a_tag_of_its_own(setup: &'static Setup) {
     }
 }
 
-fn a_range_of_a_coding_is_a_part_of_it(setup: &'static Setup) {
+fn a_range_applies_to_the_encoded_bytes(setup: &'static Setup) {
     let site = Site::new();
     site.write("made.css", "a { b: c }\n".repeat(500));
     let server = Server::start(setup, site.root(), &[]);
@@ -230,11 +230,11 @@ fn a_range_of_a_coding_is_a_part_of_it(setup: &'static Setup) {
     assert_eq!(part.body, whole.body[10..20]);
 }
 
-fn the_head_of_a_coding_is_that_of_its_answer(setup: &'static Setup) {
+fn head_and_get_of_a_coding_have_equal_headers(setup: &'static Setup) {
     let site = coded_site();
     let server = Server::start(setup, site.root(), &[]);
     let got = ask(&server, "/page.html", "zstd");
     let head = server.ask("HEAD /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: zstd\r\n\r\n");
-    assert_eq!(head.fields_but_date(), got.fields_but_date());
+    assert_eq!(head.headers_except_date(), got.headers_except_date());
     assert!(head.body.is_empty());
 }

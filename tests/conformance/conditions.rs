@@ -8,21 +8,21 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_copy_with_its_times_has_the_same_tag,
-        a_nanosecond_and_a_byte_make_another_tag,
-        a_file_that_may_still_change_has_a_weak_tag,
-        a_file_from_the_future_keeps_a_weak_tag,
-        the_codings_of_a_file_have_tags_of_their_own,
-        a_tag_that_the_client_has_saves_the_body,
-        a_tag_that_is_not_the_file_s_saves_nothing,
-        a_date_saves_the_body_in_each_of_the_three_formats,
-        a_date_that_is_none_is_ignored,
-        a_tag_that_must_match_is_compared_strongly,
-        a_file_changed_since_fails_what_was_meant_for_the_old_one,
-        not_modified_repeats_what_a_cache_needs,
-        a_failed_condition_is_a_page_that_says_so,
-        conditions_are_ignored_where_there_is_no_file,
-        the_order_of_precedence_is_that_of_the_rfc,
+        a_copy_with_equal_mtime_has_the_same_etag,
+        a_nanosecond_or_a_byte_changes_the_etag,
+        a_file_written_within_two_seconds_has_a_weak_etag,
+        a_file_with_an_mtime_in_the_future_keeps_a_weak_etag,
+        each_content_coding_has_its_own_etag,
+        if_none_match_with_the_current_etag_is_a_304,
+        if_none_match_with_another_etag_is_a_200,
+        conditional_dates_are_parsed_in_all_three_formats,
+        malformed_dates_are_ignored,
+        if_match_uses_the_strong_comparison,
+        preconditions_fail_once_the_file_has_changed,
+        a_304_repeats_the_headers_that_a_cache_needs,
+        a_failed_precondition_is_a_412_with_an_error_page,
+        preconditions_are_ignored_without_a_file,
+        preconditions_are_evaluated_in_the_order_of_the_rfc,
     ]
 }
 
@@ -55,7 +55,7 @@ fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
     assert_eq!(peer.get("/missing").status, 404);
 }
 
-fn a_copy_with_its_times_has_the_same_tag(setup: &'static Setup) {
+fn a_copy_with_equal_mtime_has_the_same_etag(setup: &'static Setup) {
     // Both exist at once, so that no inode can be the other's.
     let (one, other) = (Site::new(), Site::new());
     let time = UNIX_EPOCH + TIME + Duration::from_nanos(123_456_789);
@@ -70,7 +70,7 @@ fn a_copy_with_its_times_has_the_same_tag(setup: &'static Setup) {
     assert_eq!(tag.required("ETag"), copy.required("ETag"));
 }
 
-fn a_nanosecond_and_a_byte_make_another_tag(setup: &'static Setup) {
+fn a_nanosecond_or_a_byte_changes_the_etag(setup: &'static Setup) {
     let site = Site::new();
     let time = UNIX_EPOCH + TIME;
     let files =
@@ -89,7 +89,7 @@ fn a_nanosecond_and_a_byte_make_another_tag(setup: &'static Setup) {
     assert_eq!(peer.get("/a").required("Last-Modified"), peer.get("/b").required("Last-Modified"));
 }
 
-fn a_file_that_may_still_change_has_a_weak_tag(setup: &'static Setup) {
+fn a_file_written_within_two_seconds_has_a_weak_etag(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -121,7 +121,7 @@ fn a_file_that_may_still_change_has_a_weak_tag(setup: &'static Setup) {
     }
 }
 
-fn a_file_from_the_future_keeps_a_weak_tag(setup: &'static Setup) {
+fn a_file_with_an_mtime_in_the_future_keeps_a_weak_etag(setup: &'static Setup) {
     let site = Site::new();
     site.set_modified("page.html", SystemTime::now() + Duration::from_secs(86_400));
     let server = Server::start(setup, site.root(), &[]);
@@ -138,7 +138,7 @@ fn a_file_from_the_future_keeps_a_weak_tag(setup: &'static Setup) {
     expect_each(&mut peer, 200, &[&format!("Range: bytes=0-1\r\nIf-Range: {tag}")]);
 }
 
-fn the_codings_of_a_file_have_tags_of_their_own(setup: &'static Setup) {
+fn each_content_coding_has_its_own_etag(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<p>much of the same</p>\n".repeat(100));
     for extension in ["br", "zst"] {
@@ -155,7 +155,7 @@ fn the_codings_of_a_file_have_tags_of_their_own(setup: &'static Setup) {
     assert!(tags.windows(2).all(|pair| pair[0] != pair[1]), "{tags:?}");
 }
 
-fn a_tag_that_the_client_has_saves_the_body(setup: &'static Setup) {
+fn if_none_match_with_the_current_etag_is_a_304(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -183,7 +183,7 @@ fn a_tag_that_the_client_has_saves_the_body(setup: &'static Setup) {
     saves(&mut peer, &strong);
 }
 
-fn a_tag_that_is_not_the_file_s_saves_nothing(setup: &'static Setup) {
+fn if_none_match_with_another_etag_is_a_200(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -208,7 +208,7 @@ fn a_tag_that_is_not_the_file_s_saves_nothing(setup: &'static Setup) {
     expect_each(&mut peer, 200, &fields.each_ref().map(String::as_str));
 }
 
-fn a_date_saves_the_body_in_each_of_the_three_formats(setup: &'static Setup) {
+fn conditional_dates_are_parsed_in_all_three_formats(setup: &'static Setup) {
     let site = old_site();
     // A part of a second is not said, and must not make the file newer than what was said of it.
     site.set_modified("page.html", UNIX_EPOCH + TIME + Duration::from_millis(900));
@@ -231,7 +231,7 @@ fn a_date_saves_the_body_in_each_of_the_three_formats(setup: &'static Setup) {
     }
 }
 
-fn a_date_that_is_none_is_ignored(setup: &'static Setup) {
+fn malformed_dates_are_ignored(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -272,7 +272,7 @@ fn a_date_that_is_none_is_ignored(setup: &'static Setup) {
     );
 }
 
-fn a_tag_that_must_match_is_compared_strongly(setup: &'static Setup) {
+fn if_match_uses_the_strong_comparison(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -302,7 +302,7 @@ fn a_tag_that_must_match_is_compared_strongly(setup: &'static Setup) {
     expect_each(&mut peer, 412, &fails.each_ref().map(String::as_str));
 }
 
-fn a_file_changed_since_fails_what_was_meant_for_the_old_one(setup: &'static Setup) {
+fn preconditions_fail_once_the_file_has_changed(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -318,7 +318,7 @@ fn a_file_changed_since_fails_what_was_meant_for_the_old_one(setup: &'static Set
     expect_each(&mut peer, 412, &[&fields[1], &format!("If-Unmodified-Since: {SAME}")]);
 }
 
-fn not_modified_repeats_what_a_cache_needs(setup: &'static Setup) {
+fn a_304_repeats_the_headers_that_a_cache_needs(setup: &'static Setup) {
     let site = Site::new();
     // Large enough for there to be a choice of codings, and so a Vary.
     site.write("text.html", "<p>much of the same</p>\n".repeat(100));
@@ -345,7 +345,7 @@ fn not_modified_repeats_what_a_cache_needs(setup: &'static Setup) {
     assert_eq!(peer.get("/missing").status, 404, "the next answer is where it should be");
 }
 
-fn a_failed_condition_is_a_page_that_says_so(setup: &'static Setup) {
+fn a_failed_precondition_is_a_412_with_an_error_page(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -355,11 +355,14 @@ fn a_failed_condition_is_a_page_that_says_so(setup: &'static Setup) {
     assert!(String::from_utf8_lossy(&failed.body).contains("412"), "{failed:?}");
     assert_eq!(failed.field("ETag"), None, "the tag would be taken for the page's");
     let by_head = peer.ask(head(&request));
-    assert_eq!((by_head.status, by_head.fields_but_date()), (412, failed.fields_but_date()));
+    assert_eq!(
+        (by_head.status, by_head.headers_except_date()),
+        (412, failed.headers_except_date())
+    );
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn conditions_are_ignored_where_there_is_no_file(setup: &'static Setup) {
+fn preconditions_are_ignored_without_a_file(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let conditions = [
@@ -455,7 +458,7 @@ impl Conditions {
     }
 }
 
-fn the_order_of_precedence_is_that_of_the_rfc(setup: &'static Setup) {
+fn preconditions_are_evaluated_in_the_order_of_the_rfc(setup: &'static Setup) {
     let site = old_site();
     let content = fs::read(site.path("page.html")).expect("it is there");
     let server = Server::start(setup, site.root(), &[]);

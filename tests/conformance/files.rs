@@ -10,26 +10,26 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        content_of_any_size_comes_byte_for_byte,
-        a_file_of_20_mib_comes_byte_for_byte,
-        a_file_beyond_4_gib_has_its_length,
-        a_file_that_is_overwritten_is_seen,
-        a_file_that_is_replaced_is_seen,
-        a_change_that_leaves_size_and_time_is_seen,
-        a_file_that_grows_and_shrinks_is_seen,
-        a_file_that_appears_and_disappears_is_seen,
-        a_folder_in_place_of_a_file_is_seen,
-        a_large_file_that_is_replaced_while_it_is_sent_stays_itself,
-        a_large_file_that_is_deleted_while_it_is_sent_stays_itself,
-        a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised,
-        a_file_that_shrinks_while_it_is_sent_closes_the_connection,
-        a_permission_that_is_removed_is_seen,
-        a_file_that_is_emptied_does_not_hold_a_connection,
-        any_modification_time_is_survived,
+        content_of_any_size_is_sent_unchanged,
+        a_file_of_20_mib_is_sent_unchanged,
+        content_length_exceeds_4_gib,
+        an_overwritten_file_is_reloaded,
+        a_replaced_file_is_reloaded,
+        a_replaced_file_of_equal_size_and_mtime_is_reloaded,
+        a_file_that_grows_and_shrinks_is_reloaded,
+        created_and_deleted_files_become_visible,
+        a_directory_that_replaces_a_file_becomes_visible,
+        a_file_replaced_during_a_transfer_is_sent_to_its_end,
+        a_file_deleted_during_a_transfer_is_sent_to_its_end,
+        a_file_that_grows_during_a_transfer_is_sent_up_to_its_content_length,
+        a_file_that_shrinks_during_a_transfer_closes_the_connection,
+        a_change_of_permissions_takes_effect,
+        a_truncated_file_does_not_hang_a_connection,
+        files_with_extreme_mtimes_are_served,
     ]
 }
 
-fn content_of_any_size_comes_byte_for_byte(setup: &'static Setup) {
+fn content_of_any_size_is_sent_unchanged(setup: &'static Setup) {
     let site = Site::new();
     let around = |size: usize| [size - 1, size, size + 1];
     let sizes = [
@@ -52,7 +52,7 @@ fn content_of_any_size_comes_byte_for_byte(setup: &'static Setup) {
     }
 }
 
-fn a_file_of_20_mib_comes_byte_for_byte(setup: &'static Setup) {
+fn a_file_of_20_mib_is_sent_unchanged(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned((20 << 20) + 7);
     site.write("large.bin", &content);
@@ -63,7 +63,7 @@ fn a_file_of_20_mib_comes_byte_for_byte(setup: &'static Setup) {
     assert_eq!(peer.response().content_length(), 35, "the next answer begins where the file ends");
 }
 
-fn a_file_beyond_4_gib_has_its_length(setup: &'static Setup) {
+fn content_length_exceeds_4_gib(setup: &'static Setup) {
     let site = Site::new();
     let size = (5 << 30) + 3;
     site.sparse("huge.bin", size);
@@ -87,7 +87,7 @@ fn expect_change(peer: &mut Peer, path: &str, old: &[u8], new: &[u8]) {
     assert!(peer.get(path).body == new, "what was seen once stays");
 }
 
-fn a_file_that_is_overwritten_is_seen(setup: &'static Setup) {
+fn an_overwritten_file_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "before");
     let server = Server::start(setup, site.root(), &[]);
@@ -99,7 +99,7 @@ fn a_file_that_is_overwritten_is_seen(setup: &'static Setup) {
     expect_change(&mut peer, "/page.html", b"before", b"after!");
 }
 
-fn a_file_that_is_replaced_is_seen(setup: &'static Setup) {
+fn a_replaced_file_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "before");
     let server = Server::start(setup, site.root(), &[]);
@@ -114,7 +114,7 @@ fn a_file_that_is_replaced_is_seen(setup: &'static Setup) {
     }
 }
 
-fn a_change_that_leaves_size_and_time_is_seen(setup: &'static Setup) {
+fn a_replaced_file_of_equal_size_and_mtime_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::now() - Duration::from_secs(3600);
     let write = |content: &str| {
@@ -131,7 +131,7 @@ fn a_change_that_leaves_size_and_time_is_seen(setup: &'static Setup) {
     expect_change(&mut peer, "/page.html", b"before", b"after!");
 }
 
-fn a_file_that_grows_and_shrinks_is_seen(setup: &'static Setup) {
+fn a_file_that_grows_and_shrinks_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -146,7 +146,7 @@ fn a_file_that_grows_and_shrinks_is_seen(setup: &'static Setup) {
     }
 }
 
-fn a_file_that_appears_and_disappears_is_seen(setup: &'static Setup) {
+fn created_and_deleted_files_become_visible(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -165,7 +165,7 @@ fn a_file_that_appears_and_disappears_is_seen(setup: &'static Setup) {
     expect("/new/", 404);
 }
 
-fn a_folder_in_place_of_a_file_is_seen(setup: &'static Setup) {
+fn a_directory_that_replaces_a_file_becomes_visible(setup: &'static Setup) {
     let site = Site::new();
     site.write("thing", "a file");
     let server = Server::start(setup, site.root(), &[]);
@@ -180,7 +180,7 @@ fn a_folder_in_place_of_a_file_is_seen(setup: &'static Setup) {
     wait_until("the file is seen", || (peer.get("/thing").status == 200).then_some(()));
 }
 
-fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(setup: &'static Setup) {
+fn a_file_replaced_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(30 << 20);
     site.write("large.bin", &content);
@@ -192,7 +192,7 @@ fn a_large_file_that_is_replaced_while_it_is_sent_stays_itself(setup: &'static S
     assert!(peer.response().body == content);
 }
 
-fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(setup: &'static Setup) {
+fn a_file_deleted_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
@@ -205,7 +205,7 @@ fn a_large_file_that_is_deleted_while_it_is_sent_stays_itself(setup: &'static Se
     wait_until("it is gone", || (peer.get("/large.bin").status == 404).then_some(()));
 }
 
-fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(setup: &'static Setup) {
+fn a_file_that_grows_during_a_transfer_is_sent_up_to_its_content_length(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     let path = site.write("large.bin", &content);
@@ -227,7 +227,7 @@ fn a_file_that_grows_while_it_is_sent_has_the_length_that_was_promised(setup: &'
     });
 }
 
-fn a_permission_that_is_removed_is_seen(setup: &'static Setup) {
+fn a_change_of_permissions_takes_effect(setup: &'static Setup) {
     let site = Site::new();
     let allow =
         |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
@@ -247,7 +247,7 @@ fn a_permission_that_is_removed_is_seen(setup: &'static Setup) {
     }
 }
 
-fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(setup: &'static Setup) {
+fn a_file_that_shrinks_during_a_transfer_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let file = site.sparse("huge.bin", 256 << 20);
     let server = Server::start(setup, site.root(), &[]);
@@ -272,7 +272,7 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection(setup: &'static Se
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn a_file_that_is_emptied_does_not_hold_a_connection(setup: &'static Setup) {
+fn a_truncated_file_does_not_hang_a_connection(setup: &'static Setup) {
     let site = Site::new();
     site.write("log.txt", patterned(200_000));
     let server = Server::start(setup, site.root(), &[]);
@@ -291,7 +291,7 @@ fn a_file_that_is_emptied_does_not_hold_a_connection(setup: &'static Setup) {
     });
 }
 
-fn any_modification_time_is_survived(setup: &'static Setup) {
+fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
     // A file system in memory keeps times that those on disks cut off.
     let memory = std::path::Path::new("/dev/shm");
     let folder = match memory.is_dir() {

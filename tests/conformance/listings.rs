@@ -15,26 +15,26 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
-        a_folder_is_listed_if_that_is_wanted_and_else_not_there,
-        a_folder_without_its_slash_is_redirected_to_its_listing,
-        a_listing_comes_in_the_form_the_client_takes,
-        names_of_any_bytes_are_listed_once_and_lead_to_their_file,
-        a_page_shows_names_and_never_runs_them,
-        what_is_hidden_is_not_listed,
-        what_is_not_served_is_not_listed,
-        a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served,
-        folders_come_first_and_the_rest_in_the_order_asked_for,
-        breadcrumbs_lead_back_to_the_root,
-        a_head_request_has_the_fields_of_the_page,
-        requests_behind_a_listing_are_answered_in_order,
-        a_listing_can_be_the_last_answer,
-        a_listing_whose_request_has_a_body_is_answered_and_the_last,
-        an_empty_folder_has_an_empty_listing,
+        a_directory_is_listed_only_with_the_list_option,
+        a_directory_without_its_slash_is_redirected_to_its_listing,
+        accept_selects_html_or_json,
+        names_of_any_bytes_are_listed_once_and_link_to_their_file,
+        names_are_escaped_in_the_page,
+        dot_files_are_not_listed,
+        files_that_are_not_served_are_not_listed,
+        a_symbolic_link_inside_the_root_is_listed,
+        directories_come_first_and_the_query_selects_the_order,
+        breadcrumbs_link_to_every_parent_directory,
+        head_and_get_of_a_listing_have_equal_headers,
+        requests_pipelined_after_a_listing_are_answered_in_order,
+        a_listing_is_sent_before_the_connection_closes,
+        a_listing_requested_with_a_body_closes_the_connection,
+        an_empty_directory_has_an_empty_listing,
     ];
     // One of each kind of loop: a setup with a thread or a process a connection can't but pass.
     let in_a_loop = cases![if |setup| setup.event_loops == 1;
-        others_are_answered_while_a_large_folder_is_read,
-        listings_that_nobody_reads_do_not_fill_the_memory,
+        other_clients_are_served_while_a_large_directory_is_read,
+        the_memory_of_unread_listings_is_bounded,
     ];
     [everywhere, in_a_loop].concat()
 }
@@ -115,7 +115,7 @@ fn json_hrefs(listing: &Value) -> Vec<String> {
 
 const JSON: &str = "Accept: application/json";
 
-fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(setup: &'static Setup) {
+fn a_directory_is_listed_only_with_the_list_option(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
     let server = Server::start(setup, site.root(), &["--list"]);
@@ -136,7 +136,7 @@ fn a_folder_is_listed_if_that_is_wanted_and_else_not_there(setup: &'static Setup
     }
 }
 
-fn a_folder_without_its_slash_is_redirected_to_its_listing(setup: &'static Setup) {
+fn a_directory_without_its_slash_is_redirected_to_its_listing(setup: &'static Setup) {
     let site = Site::new();
     site.write("a b/c.txt", "c");
     let server = Server::start(setup, site.root(), &["--list"]);
@@ -146,11 +146,11 @@ fn a_folder_without_its_slash_is_redirected_to_its_listing(setup: &'static Setup
     assert_eq!(entries(&peer.get("/a%20b/?sort=size").body), [entry("c.txt", false)]);
 }
 
-fn a_listing_comes_in_the_form_the_client_takes(setup: &'static Setup) {
+fn accept_selects_html_or_json(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "four");
     site.set_modified("bare/a.txt", UNIX_EPOCH + Duration::from_secs(784_111_777));
-    site.folder("bare/inner");
+    site.directory("bare/inner");
     let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     for (accept, is_json) in [
@@ -192,7 +192,7 @@ fn a_listing_comes_in_the_form_the_client_takes(setup: &'static Setup) {
     assert_eq!((&file["size"], &file["modified"]), (&4.into(), &784_111_777.into()));
 }
 
-fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(setup: &'static Setup) {
+fn names_of_any_bytes_are_listed_once_and_link_to_their_file(setup: &'static Setup) {
     let site = Site::new();
     let mut expected = BTreeSet::new();
     for (n, name) in HOSTILE.iter().enumerate() {
@@ -234,7 +234,7 @@ fn names_of_any_bytes_are_listed_once_and_lead_to_their_file(setup: &'static Set
     }
 }
 
-fn a_page_shows_names_and_never_runs_them(setup: &'static Setup) {
+fn names_are_escaped_in_the_page(setup: &'static Setup) {
     let site = Site::new();
     for name in HOSTILE {
         site.write(name, "x");
@@ -278,7 +278,7 @@ fn a_page_shows_names_and_never_runs_them(setup: &'static Setup) {
     }
 }
 
-fn what_is_hidden_is_not_listed(setup: &'static Setup) {
+fn dot_files_are_not_listed(setup: &'static Setup) {
     let site = Site::new();
     for name in [".htaccess", ".git/config", "...", ".well-known/security.txt", "..a", "shown.txt"]
     {
@@ -293,7 +293,7 @@ fn what_is_hidden_is_not_listed(setup: &'static Setup) {
     }
 }
 
-fn what_is_not_served_is_not_listed(setup: &'static Setup) {
+fn files_that_are_not_served_are_not_listed(setup: &'static Setup) {
     let site = Site::new();
     let secret = site.write_beside("secret.txt", "secret");
     site.write("bare/file.txt", "x");
@@ -326,7 +326,7 @@ fn what_is_not_served_is_not_listed(setup: &'static Setup) {
     }
 }
 
-fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(setup: &'static Setup) {
+fn a_symbolic_link_inside_the_root_is_listed(setup: &'static Setup) {
     let site = Site::new();
     site.write("shared/logo.txt", "logo");
     site.link("bare/logo.txt", "../shared/logo.txt");
@@ -342,7 +342,7 @@ fn a_link_to_elsewhere_in_the_site_is_listed_as_it_is_served(setup: &'static Set
     );
 }
 
-fn folders_come_first_and_the_rest_in_the_order_asked_for(setup: &'static Setup) {
+fn directories_come_first_and_the_query_selects_the_order(setup: &'static Setup) {
     let site = Site::new();
     // Name, size and date each give another order; the case of a letter gives none.
     for (name, size, seconds) in
@@ -352,7 +352,7 @@ fn folders_come_first_and_the_rest_in_the_order_asked_for(setup: &'static Setup)
         site.set_modified(format!("bare/{name}"), UNIX_EPOCH + Duration::from_secs(seconds));
     }
     for folder in ["bare/z", "bare/Y"] {
-        site.folder(folder);
+        site.directory(folder);
     }
     let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
@@ -392,9 +392,9 @@ fn folders_come_first_and_the_rest_in_the_order_asked_for(setup: &'static Setup)
     }
 }
 
-fn breadcrumbs_lead_back_to_the_root(setup: &'static Setup) {
+fn breadcrumbs_link_to_every_parent_directory(setup: &'static Setup) {
     let site = Site::new();
-    site.folder("a b/c&d/é'\"");
+    site.directory("a b/c&d/é'\"");
     let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
     let page = peer.get("/a%20b/c&d/%C3%A9'%22/").body;
@@ -421,7 +421,7 @@ fn breadcrumbs_lead_back_to_the_root(setup: &'static Setup) {
     assert!(!front.contains("href=\"../\""), "above the root there is nothing");
 }
 
-fn a_head_request_has_the_fields_of_the_page(setup: &'static Setup) {
+fn head_and_get_of_a_listing_have_equal_headers(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
     let server = Server::start(setup, site.root(), &["--list", "--header", "X-A: b", "--cors"]);
@@ -432,8 +432,8 @@ fn a_head_request_has_the_fields_of_the_page(setup: &'static Setup) {
         // If a body came it would be taken for the beginning of the next answer.
         let bare = peer.ask(head(&request));
         assert_eq!(
-            (bare.status, bare.fields_but_date()),
-            (200, page.fields_but_date()),
+            (bare.status, bare.headers_except_date()),
+            (200, page.headers_except_date()),
             "{fields:?}"
         );
         assert_eq!(bare.content_length(), page.body.len() as u64);
@@ -442,7 +442,7 @@ fn a_head_request_has_the_fields_of_the_page(setup: &'static Setup) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn requests_behind_a_listing_are_answered_in_order(setup: &'static Setup) {
+fn requests_pipelined_after_a_listing_are_answered_in_order(setup: &'static Setup) {
     let site = Site::new();
     for n in 0..300 {
         site.write(format!("bare/{n}.txt"), "x");
@@ -475,7 +475,7 @@ fn requests_behind_a_listing_are_answered_in_order(setup: &'static Setup) {
     }
 }
 
-fn a_listing_can_be_the_last_answer(setup: &'static Setup) {
+fn a_listing_is_sent_before_the_connection_closes(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
     let server = Server::start(setup, site.root(), &["--list"]);
@@ -497,7 +497,7 @@ fn a_listing_can_be_the_last_answer(setup: &'static Setup) {
     peer.expect_end();
 }
 
-fn a_listing_whose_request_has_a_body_is_answered_and_the_last(setup: &'static Setup) {
+fn a_listing_requested_with_a_body_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/a.txt", "a");
     let server = Server::start(setup, site.root(), &["--list"]);
@@ -519,7 +519,7 @@ fn a_listing_whose_request_has_a_body_is_answered_and_the_last(setup: &'static S
     }
 }
 
-fn an_empty_folder_has_an_empty_listing(setup: &'static Setup) {
+fn an_empty_directory_has_an_empty_listing(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--list"]);
     let mut peer = server.connect();
@@ -538,7 +538,7 @@ fn waits(peer: &Peer) -> bool {
     nothing
 }
 
-fn others_are_answered_while_a_large_folder_is_read(setup: &'static Setup) {
+fn other_clients_are_served_while_a_large_directory_is_read(setup: &'static Setup) {
     const FILES: usize = 50_000;
     let site = Site::new();
     for n in 0..FILES {
@@ -558,7 +558,7 @@ fn others_are_answered_while_a_large_folder_is_read(setup: &'static Setup) {
     assert!(is_answered, "the others waited for the listing each time");
 }
 
-fn listings_that_nobody_reads_do_not_fill_the_memory(setup: &'static Setup) {
+fn the_memory_of_unread_listings_is_bounded(setup: &'static Setup) {
     /// The server's own bound, over all of them.
     const HELD_BYTES_MAX: u64 = 128 * 1024 * 1024;
     let site = Site::new();

@@ -7,18 +7,18 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        get_brings_the_file_and_says_what_it_is,
-        head_has_the_fields_of_get_and_no_body,
-        head_of_a_refused_request_has_no_body_either,
-        text_is_utf_8_and_other_types_have_no_charset,
-        the_date_is_the_present_and_goes_on,
-        last_modified_is_the_time_of_the_file,
-        an_error_is_a_small_page_that_says_its_status,
-        a_front_page_is_the_index_of_its_folder,
+        get_sends_the_file_with_its_type_and_length,
+        head_has_the_headers_of_get_and_no_body,
+        an_error_response_to_head_has_no_body,
+        only_text_types_have_a_charset,
+        date_is_the_current_time,
+        last_modified_is_the_mtime_of_the_file,
+        an_error_page_states_its_status,
+        a_directory_is_served_as_its_index_page,
     ]
 }
 
-fn get_brings_the_file_and_says_what_it_is(setup: &'static Setup) {
+fn get_sends_the_file_with_its_type_and_length(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<!doctype html>\n<p>grüße\n");
     let response = Server::start(setup, site.root(), &[]).get("/page.html");
@@ -30,7 +30,7 @@ fn get_brings_the_file_and_says_what_it_is(setup: &'static Setup) {
     assert_eq!(response.field("Connection"), None, "HTTP/1.1 goes on without a word");
 }
 
-fn head_has_the_fields_of_get_and_no_body(setup: &'static Setup) {
+fn head_has_the_headers_of_get_and_no_body(setup: &'static Setup) {
     let site = Site::new();
     site.write("empty.txt", "");
     site.write("large.bin", vec![7; 300_000]);
@@ -43,12 +43,12 @@ fn head_has_the_fields_of_get_and_no_body(setup: &'static Setup) {
         // Had the answer to HEAD a body, the next answer on this connection would begin with it.
         let by_head = peer.ask(get(path).replace("GET", "HEAD"));
         assert_eq!(by_head.status, by_get.status, "{path}");
-        assert_eq!(by_head.lasting_fields(), by_get.lasting_fields(), "{path}");
+        assert_eq!(by_head.stable_headers(), by_get.stable_headers(), "{path}");
         assert_eq!(by_head.content_length(), by_get.body.len() as u64, "{path}");
     }
 }
 
-fn head_of_a_refused_request_has_no_body_either(setup: &'static Setup) {
+fn an_error_response_to_head_has_no_body(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for rest in [
@@ -60,15 +60,15 @@ fn head_of_a_refused_request_has_no_body_either(setup: &'static Setup) {
         let mut peer = server.connect();
         let by_head = peer.ask(format!("HEAD {rest}"));
         assert_eq!(
-            (by_head.status, by_head.lasting_fields()),
-            (by_get.status, by_get.lasting_fields()),
+            (by_head.status, by_head.stable_headers()),
+            (by_get.status, by_get.stable_headers()),
             "{rest}"
         );
         peer.expect_end();
     }
 }
 
-fn text_is_utf_8_and_other_types_have_no_charset(setup: &'static Setup) {
+fn only_text_types_have_a_charset(setup: &'static Setup) {
     let site = Site::new();
     let types = [
         ("a.html", "text/html; charset=utf-8"),
@@ -96,7 +96,7 @@ fn text_is_utf_8_and_other_types_have_no_charset(setup: &'static Setup) {
     }
 }
 
-fn the_date_is_the_present_and_goes_on(setup: &'static Setup) {
+fn date_is_the_current_time(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -115,7 +115,7 @@ fn date_of(peer: &mut Peer) -> SystemTime {
     peer.get("/").time("Date").expect("every answer has one")
 }
 
-fn last_modified_is_the_time_of_the_file(setup: &'static Setup) {
+fn last_modified_is_the_mtime_of_the_file(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     // Less than a second is not said: rounded down, or it could be later than the Date.
@@ -124,7 +124,7 @@ fn last_modified_is_the_time_of_the_file(setup: &'static Setup) {
     assert_eq!(response.required("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
-fn an_error_is_a_small_page_that_says_its_status(setup: &'static Setup) {
+fn an_error_page_states_its_status(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let says_itself = |response: Response| {
@@ -143,7 +143,7 @@ fn an_error_is_a_small_page_that_says_its_status(setup: &'static Setup) {
     says_itself(server.ask("GET / HTTP/2.0\r\nHost: h\r\n\r\n"));
 }
 
-fn a_front_page_is_the_index_of_its_folder(setup: &'static Setup) {
+fn a_directory_is_served_as_its_index_page(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();

@@ -6,17 +6,17 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_known_method_that_is_not_offered_says_what_is,
-        a_method_on_what_is_not_there_is_not_offered_either,
-        options_says_what_is_offered,
-        a_tunnel_is_not_offered,
-        an_unknown_method_is_not_implemented,
-        a_method_in_another_case_is_another_method,
-        nothing_on_the_disk_is_changed,
+        a_known_but_unsupported_method_is_a_405,
+        an_unsupported_method_on_a_missing_path_is_a_405,
+        options_lists_the_allowed_methods,
+        connect_is_rejected,
+        an_unknown_method_is_a_501,
+        methods_are_case_sensitive,
+        put_and_delete_change_nothing_on_the_disk,
     ]
 }
 
-fn a_known_method_that_is_not_offered_says_what_is(setup: &'static Setup) {
+fn a_known_but_unsupported_method_is_a_405(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
@@ -25,7 +25,7 @@ fn a_known_method_that_is_not_offered_says_what_is(setup: &'static Setup) {
     }
 }
 
-fn a_method_on_what_is_not_there_is_not_offered_either(setup: &'static Setup) {
+fn an_unsupported_method_on_a_missing_path_is_a_405(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for path in ["/missing", "/docs", "/.git/config"] {
@@ -37,7 +37,7 @@ fn a_method_on_what_is_not_there_is_not_offered_either(setup: &'static Setup) {
     }
 }
 
-fn options_says_what_is_offered(setup: &'static Setup) {
+fn options_lists_the_allowed_methods(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -49,7 +49,7 @@ fn options_says_what_is_offered(setup: &'static Setup) {
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn a_tunnel_is_not_offered(setup: &'static Setup) {
+fn connect_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for target in ["h:443", "[::1]:443"] {
@@ -58,7 +58,7 @@ fn a_tunnel_is_not_offered(setup: &'static Setup) {
     }
 }
 
-fn an_unknown_method_is_not_implemented(setup: &'static Setup) {
+fn an_unknown_method_is_a_501(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let long = "A".repeat(1000);
@@ -69,7 +69,7 @@ fn an_unknown_method_is_not_implemented(setup: &'static Setup) {
     }
 }
 
-fn a_method_in_another_case_is_another_method(setup: &'static Setup) {
+fn methods_are_case_sensitive(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["get", "Get", "head", "pOST"] {
@@ -81,7 +81,7 @@ fn a_method_in_another_case_is_another_method(setup: &'static Setup) {
     }
 }
 
-fn nothing_on_the_disk_is_changed(setup: &'static Setup) {
+fn put_and_delete_change_nothing_on_the_disk(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     server.ask("PUT /new.html HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx");

@@ -12,39 +12,39 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_path_is_decoded,
-        a_name_in_any_script_is_found,
-        a_name_that_is_no_text_is_found_by_its_bytes,
-        a_name_with_special_characters_is_found,
-        a_path_is_decoded_once,
-        an_encoded_slash_is_refused,
-        an_encoded_nul_is_refused,
-        a_malformed_escape_is_refused,
-        a_path_above_the_root_is_refused,
-        dots_that_stay_below_the_root_are_resolved,
-        nothing_beside_the_root_is_served,
+        percent_encoded_characters_are_decoded,
+        names_in_any_script_are_served,
+        names_that_are_not_utf_8_are_served,
+        names_with_special_characters_are_served,
+        a_path_is_decoded_only_once,
+        an_encoded_slash_is_rejected,
+        an_encoded_nul_is_rejected,
+        a_malformed_percent_encoding_is_rejected,
+        a_path_above_the_root_is_rejected,
+        dot_segments_beneath_the_root_are_resolved,
+        files_outside_the_root_are_not_served,
         a_backslash_is_an_ordinary_character,
         the_query_is_not_part_of_the_path,
-        an_absolute_address_is_its_path,
-        names_that_start_with_a_dot_are_not_there,
-        well_known_is_there,
-        a_link_inside_the_root_is_followed,
-        a_link_that_leaves_the_root_is_not_followed,
-        a_link_that_leads_nowhere_is_not_there,
-        a_fifo_hangs_nobody,
-        a_socket_hangs_nobody,
-        a_device_hangs_nobody,
+        the_host_of_an_absolute_form_target_is_ignored,
+        dot_files_are_not_found,
+        files_beneath_well_known_are_served,
+        a_symbolic_link_inside_the_root_is_followed,
+        a_symbolic_link_out_of_the_root_is_not_followed,
+        a_dangling_symbolic_link_is_not_found,
+        a_fifo_is_not_found_and_does_not_block,
+        a_unix_socket_is_not_found,
+        a_device_is_not_found_and_does_not_block,
         an_unreadable_file_is_forbidden,
-        a_folder_without_its_slash_is_told_so,
-        a_redirect_never_leads_to_another_host,
-        a_redirect_is_one_line,
-        a_folder_without_an_index_is_not_there,
-        a_folder_called_index_html_is_no_index,
-        a_file_is_no_folder,
-        names_that_are_too_long_are_not_there,
-        a_file_as_root_answers_every_path,
-        a_root_that_is_renamed_is_still_served,
-        a_root_that_is_built_anew_is_served,
+        a_directory_without_its_slash_is_redirected,
+        a_redirect_never_names_another_host,
+        a_redirect_contains_no_line_end,
+        a_directory_without_an_index_page_is_not_found,
+        a_directory_called_index_html_is_not_an_index_page,
+        a_file_with_a_trailing_slash_is_not_found,
+        overlong_names_are_not_found,
+        a_file_as_root_is_served_for_every_path,
+        a_renamed_root_is_still_served,
+        a_directory_that_takes_the_path_of_the_root_is_served,
     ]
 }
 
@@ -75,7 +75,7 @@ fn expect_content(server: &Server, path: &str, content: &str) {
     );
 }
 
-fn a_path_is_decoded(setup: &'static Setup) {
+fn percent_encoded_characters_are_decoded(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -91,7 +91,7 @@ fn a_path_is_decoded(setup: &'static Setup) {
     );
 }
 
-fn a_name_in_any_script_is_found(setup: &'static Setup) {
+fn names_in_any_script_are_served(setup: &'static Setup) {
     let site = Site::new();
     site.write("中文.html", "中");
     site.write("grüße/index.html", "grüße");
@@ -105,7 +105,7 @@ fn a_name_in_any_script_is_found(setup: &'static Setup) {
     assert_eq!((response.status, response.field("Location")), (301, Some("/gr%C3%BC%C3%9Fe/")));
 }
 
-fn a_name_that_is_no_text_is_found_by_its_bytes(setup: &'static Setup) {
+fn names_that_are_not_utf_8_are_served(setup: &'static Setup) {
     let site = Site::new();
     site.write(b"\xff\xfe.txt", "bytes");
     site.write(b"f\xf6lder/index.html", "latin");
@@ -116,7 +116,7 @@ fn a_name_that_is_no_text_is_found_by_its_bytes(setup: &'static Setup) {
     expect_status(&server, 404, &["/%FF.txt", "/%C0%AE%C0%AE/", "/f%C3%B6lder/"]);
 }
 
-fn a_name_with_special_characters_is_found(setup: &'static Setup) {
+fn names_with_special_characters_are_served(setup: &'static Setup) {
     let site = Site::new();
     for name in [
         "a b.txt",
@@ -145,7 +145,7 @@ fn a_name_with_special_characters_is_found(setup: &'static Setup) {
     expect_content(&server, "/a:b.txt", "a:b.txt");
 }
 
-fn a_path_is_decoded_once(setup: &'static Setup) {
+fn a_path_is_decoded_only_once(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     site.write("%70age.html", "percent");
@@ -160,7 +160,7 @@ fn a_path_is_decoded_once(setup: &'static Setup) {
     );
 }
 
-fn an_encoded_slash_is_refused(setup: &'static Setup) {
+fn an_encoded_slash_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -176,13 +176,13 @@ fn an_encoded_slash_is_refused(setup: &'static Setup) {
     );
 }
 
-fn an_encoded_nul_is_refused(setup: &'static Setup) {
+fn an_encoded_nul_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 400, &["/%00", "/page.html%00", "/page.html%00.png", "/docs/%00/"]);
 }
 
-fn a_malformed_escape_is_refused(setup: &'static Setup) {
+fn a_malformed_percent_encoding_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -193,7 +193,7 @@ fn a_malformed_escape_is_refused(setup: &'static Setup) {
     expect_status(&server, 200, &["/page.html?%", "/?%zz"]);
 }
 
-fn a_path_above_the_root_is_refused(setup: &'static Setup) {
+fn a_path_above_the_root_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     let server = Server::start(setup, site.root(), &[]);
@@ -219,7 +219,7 @@ fn a_path_above_the_root_is_refused(setup: &'static Setup) {
     expect_status(&server, 400, &[&("/..".repeat(2000) + "/etc/passwd")]);
 }
 
-fn dots_that_stay_below_the_root_are_resolved(setup: &'static Setup) {
+fn dot_segments_beneath_the_root_are_resolved(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -246,7 +246,7 @@ fn dots_that_stay_below_the_root_are_resolved(setup: &'static Setup) {
     );
 }
 
-fn nothing_beside_the_root_is_served(setup: &'static Setup) {
+fn files_outside_the_root_are_not_served(setup: &'static Setup) {
     let site = Site::new();
     // Its name begins like the root's: who compares strings lets it in.
     site.write_beside("site-evil/index.html", "secret");
@@ -294,7 +294,7 @@ fn the_query_is_not_part_of_the_path(setup: &'static Setup) {
     );
 }
 
-fn an_absolute_address_is_its_path(setup: &'static Setup) {
+fn the_host_of_an_absolute_form_target_is_ignored(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -313,7 +313,7 @@ fn an_absolute_address_is_its_path(setup: &'static Setup) {
     assert_eq!((response.status, response.field("Location")), (301, Some("/docs/?x")));
 }
 
-fn names_that_start_with_a_dot_are_not_there(setup: &'static Setup) {
+fn dot_files_are_not_found(setup: &'static Setup) {
     let site = Site::new();
     for name in [
         ".git/config",
@@ -345,7 +345,7 @@ fn names_that_start_with_a_dot_are_not_there(setup: &'static Setup) {
     assert_eq!(body("/.git/config"), body("/.git/no-such-file"));
 }
 
-fn well_known_is_there(setup: &'static Setup) {
+fn files_beneath_well_known_are_served(setup: &'static Setup) {
     let site = Site::new();
     site.write(".well-known/security.txt", "Contact: a");
     site.write(".well-known/index.html", "index");
@@ -356,7 +356,7 @@ fn well_known_is_there(setup: &'static Setup) {
     assert_eq!(server.get("/.well-known").required("Location"), "/.well-known/");
 }
 
-fn a_link_inside_the_root_is_followed(setup: &'static Setup) {
+fn a_symbolic_link_inside_the_root_is_followed(setup: &'static Setup) {
     let site = Site::new();
     site.link("link.html", "page.html");
     site.link("docs/up.html", "../page.html");
@@ -372,7 +372,7 @@ fn a_link_inside_the_root_is_followed(setup: &'static Setup) {
     assert_eq!(server.get("/folder").required("Location"), "/folder/");
 }
 
-fn a_link_that_leaves_the_root_is_not_followed(setup: &'static Setup) {
+fn a_symbolic_link_out_of_the_root_is_not_followed(setup: &'static Setup) {
     let site = Site::new();
     let secret = site.write_beside("secret.txt", "secret");
     site.write_beside("outside/index.html", "secret");
@@ -402,7 +402,7 @@ fn a_link_that_leaves_the_root_is_not_followed(setup: &'static Setup) {
     expect_status(&server, 404, &out);
 }
 
-fn a_link_that_leads_nowhere_is_not_there(setup: &'static Setup) {
+fn a_dangling_symbolic_link_is_not_found(setup: &'static Setup) {
     let site = Site::new();
     site.link("dangling.html", "no-such-file");
     site.link("loop.html", "loop.html");
@@ -412,10 +412,10 @@ fn a_link_that_leads_nowhere_is_not_there(setup: &'static Setup) {
     expect_status(&server, 404, &["/dangling.html", "/loop.html", "/a", "/a/", "/b/index.html"]);
 }
 
-fn a_fifo_hangs_nobody(setup: &'static Setup) {
+fn a_fifo_is_not_found_and_does_not_block(setup: &'static Setup) {
     let site = Site::new();
     for name in ["fifo", "fifo.html", "pipes/index.html"] {
-        site.folder("pipes");
+        site.directory("pipes");
         mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
             .expect("a fifo can be made");
     }
@@ -424,7 +424,7 @@ fn a_fifo_hangs_nobody(setup: &'static Setup) {
     expect_status(&server, 200, &["/"]);
 }
 
-fn a_socket_hangs_nobody(setup: &'static Setup) {
+fn a_unix_socket_is_not_found(setup: &'static Setup) {
     let site = Site::new();
     let _listener = UnixListener::bind(site.path("socket")).expect("a socket can be bound");
     let server = Server::start(setup, site.root(), &[]);
@@ -432,7 +432,7 @@ fn a_socket_hangs_nobody(setup: &'static Setup) {
     expect_status(&server, 200, &["/"]);
 }
 
-fn a_device_hangs_nobody(setup: &'static Setup) {
+fn a_device_is_not_found_and_does_not_block(setup: &'static Setup) {
     let site = Site::new();
     site.link("zero", "/dev/zero");
     let mut devices = vec!["/zero"];
@@ -486,7 +486,7 @@ fn an_unreadable_file_is_forbidden(setup: &'static Setup) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
 }
 
-fn a_folder_without_its_slash_is_told_so(setup: &'static Setup) {
+fn a_directory_without_its_slash_is_redirected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for (path, location) in [
@@ -503,7 +503,7 @@ fn a_folder_without_its_slash_is_told_so(setup: &'static Setup) {
     assert_eq!(server.get("/docs/?a=b").status, 200);
 }
 
-fn a_redirect_never_leads_to_another_host(setup: &'static Setup) {
+fn a_redirect_never_names_another_host(setup: &'static Setup) {
     let site = Site::new();
     site.write("evil.example/index.html", "a folder of that name");
     site.write("\\evil.example/index.html", "a folder of that name");
@@ -532,10 +532,10 @@ fn a_redirect_never_leads_to_another_host(setup: &'static Setup) {
     }
 }
 
-fn a_redirect_is_one_line(setup: &'static Setup) {
+fn a_redirect_contains_no_line_end(setup: &'static Setup) {
     let site = Site::new();
-    site.folder("a\r\nX-Evil: 1\r\n\r\n<script>");
-    site.folder("tab\tnul");
+    site.directory("a\r\nX-Evil: 1\r\n\r\n<script>");
+    site.directory("tab\tnul");
     let server = Server::start(setup, site.root(), &[]);
     let of = |path: &str| -> Response {
         let response = server.get(path);
@@ -553,21 +553,21 @@ fn a_redirect_is_one_line(setup: &'static Setup) {
     assert_eq!(response.required("Location"), "/docs/?%FF%FE%22%3C%3E");
 }
 
-fn a_folder_without_an_index_is_not_there(setup: &'static Setup) {
+fn a_directory_without_an_index_page_is_not_found(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/bare/", "/bare/index.html", "/bare/?x", "/bare//"]);
 }
 
-fn a_folder_called_index_html_is_no_index(setup: &'static Setup) {
+fn a_directory_called_index_html_is_not_an_index_page(setup: &'static Setup) {
     let site = Site::new();
-    site.folder("odd/index.html");
+    site.directory("odd/index.html");
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/odd/"]);
     assert_eq!(server.get("/odd/index.html").required("Location"), "/odd/index.html/");
 }
 
-fn a_file_is_no_folder(setup: &'static Setup) {
+fn a_file_with_a_trailing_slash_is_not_found(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
@@ -583,7 +583,7 @@ fn a_file_is_no_folder(setup: &'static Setup) {
     );
 }
 
-fn names_that_are_too_long_are_not_there(setup: &'static Setup) {
+fn overlong_names_are_not_found(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let (long, deep) = ("/".to_owned() + &"x".repeat(7000), "/x".repeat(3500));
@@ -599,7 +599,7 @@ fn names_that_are_too_long_are_not_there(setup: &'static Setup) {
     );
 }
 
-fn a_file_as_root_answers_every_path(setup: &'static Setup) {
+fn a_file_as_root_is_served_for_every_path(setup: &'static Setup) {
     let site = Site::new();
     site.write("only.txt", "the only page");
     let server = Server::start(setup, site.path("only.txt"), &[]);
@@ -612,7 +612,7 @@ fn a_file_as_root_answers_every_path(setup: &'static Setup) {
     assert_eq!(server.ask(get("/x").replace("GET", "POST")).status, 405);
 }
 
-fn a_root_that_is_renamed_is_still_served(setup: &'static Setup) {
+fn a_renamed_root_is_still_served(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     fs::rename(site.root(), site.beside("moved")).expect("it is ours");
@@ -621,7 +621,7 @@ fn a_root_that_is_renamed_is_still_served(setup: &'static Setup) {
 }
 
 /// As a generator of sites does it: the old folder goes, a new one takes its path.
-fn a_root_that_is_built_anew_is_served(setup: &'static Setup) {
+fn a_directory_that_takes_the_path_of_the_root_is_served(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 200, &["/page.html"]);

@@ -10,24 +10,24 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_navigation_that_leads_nowhere_gets_the_fallback,
-        what_is_no_navigation_gets_no_fallback,
-        what_is_there_is_not_hidden_by_the_fallback,
-        the_sites_own_error_page_is_a_404,
-        the_sites_own_error_page_is_sent_from_the_disk_too,
-        a_field_for_every_answer_is_in_every_answer,
-        a_field_for_some_paths_is_only_there,
-        a_field_for_some_paths_is_there_whatever_the_answer,
-        a_listed_folder_is_below_itself_as_one_with_an_index_is,
-        what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash,
-        rules_for_caching_count_in_their_order,
-        pages_of_other_origins_may_read_if_that_is_wanted,
-        a_preflight_is_answered_whoever_asks,
-        only_who_knows_the_password_may_read,
-        a_type_of_the_owners_goes_before_the_table,
-        types_are_what_browsers_need,
-        whatever_has_a_type_is_not_to_be_guessed,
-        options_has_no_content_and_says_so_by_saying_nothing,
+        a_navigation_to_a_missing_path_gets_the_fallback,
+        other_requests_for_a_missing_path_get_a_404,
+        the_fallback_does_not_replace_existing_files,
+        the_sites_error_page_is_sent_with_a_404,
+        a_large_error_page_is_sent_from_the_disk,
+        a_header_rule_without_a_pattern_applies_to_every_response,
+        a_header_rule_applies_to_the_paths_of_its_pattern,
+        a_header_rule_applies_to_every_status,
+        a_pattern_beneath_a_directory_matches_its_listing,
+        files_are_revalidated_unless_their_name_contains_a_hash,
+        the_first_matching_cache_rule_applies,
+        cors_headers_are_sent_only_with_the_cors_option,
+        a_preflight_needs_no_credentials,
+        every_request_needs_the_right_credentials,
+        a_media_type_rule_overrides_the_table,
+        media_types_are_those_that_browsers_need,
+        nosniff_accompanies_every_content_type,
+        a_204_to_options_has_no_content_headers,
     ]
 }
 
@@ -50,7 +50,7 @@ fn varies_by_accept(response: &Response) -> bool {
     times == 1
 }
 
-fn a_navigation_that_leads_nowhere_gets_the_fallback(setup: &'static Setup) {
+fn a_navigation_to_a_missing_path_gets_the_fallback(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "<!doctype html><title>app</title>\n");
     for name in ["app.html", "/app.html", "./app.html"] {
@@ -78,7 +78,7 @@ fn a_navigation_that_leads_nowhere_gets_the_fallback(setup: &'static Setup) {
     }
 }
 
-fn what_is_no_navigation_gets_no_fallback(setup: &'static Setup) {
+fn other_requests_for_a_missing_path_get_a_404(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "app");
     let server = Server::start(setup, site.root(), &["--fallback", "app.html"]);
@@ -110,7 +110,7 @@ fn what_is_no_navigation_gets_no_fallback(setup: &'static Setup) {
     assert_eq!(peer.ask(post("/settings")).status, 405);
 }
 
-fn what_is_there_is_not_hidden_by_the_fallback(setup: &'static Setup) {
+fn the_fallback_does_not_replace_existing_files(setup: &'static Setup) {
     let site = Site::new();
     site.write("app.html", "app");
     let server = Server::start(setup, site.root(), &["--fallback", "app.html"]);
@@ -122,7 +122,7 @@ fn what_is_there_is_not_hidden_by_the_fallback(setup: &'static Setup) {
     }
 }
 
-fn the_sites_own_error_page_is_a_404(setup: &'static Setup) {
+fn the_sites_error_page_is_sent_with_a_404(setup: &'static Setup) {
     let site = Site::new();
     let own = "<!doctype html><title>lost?</title>\n";
     site.write("404.html", own);
@@ -146,8 +146,8 @@ fn the_sites_own_error_page_is_a_404(setup: &'static Setup) {
             }
             let bare = peer.ask(head(&request));
             assert_eq!(
-                (bare.status, bare.fields_but_date()),
-                (404, page.fields_but_date()),
+                (bare.status, bare.headers_except_date()),
+                (404, page.headers_except_date()),
                 "{path} {fields:?}"
             );
         }
@@ -155,7 +155,7 @@ fn the_sites_own_error_page_is_a_404(setup: &'static Setup) {
     assert_eq!(peer.get("/404.html").status, 200, "by its name it is a page like others");
 }
 
-fn the_sites_own_error_page_is_sent_from_the_disk_too(setup: &'static Setup) {
+fn a_large_error_page_is_sent_from_the_disk(setup: &'static Setup) {
     let site = Site::new();
     // More than is kept in memory.
     let own = format!("<!doctype html>{}", "lost? ".repeat(50_000));
@@ -206,9 +206,9 @@ fn site_with_one_of_each() -> Site {
     site
 }
 
-fn a_field_for_every_answer_is_in_every_answer(setup: &'static Setup) {
+fn a_header_rule_without_a_pattern_applies_to_every_response(setup: &'static Setup) {
     let site = site_with_one_of_each();
-    let wishes = [
+    let options_given = [
         "--list",
         "--header",
         "X-A: b",
@@ -216,7 +216,7 @@ fn a_field_for_every_answer_is_in_every_answer(setup: &'static Setup) {
         "X-Empty:",
         "--header=Content-Security-Policy: a 'b'; c=d",
     ];
-    let server = Server::start(setup, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &options_given);
     for (status, response) in one_of_each(&mut server.connect()) {
         // `field` also holds them to stand there once.
         assert_eq!(response.field("X-A"), Some("b"), "{status}");
@@ -224,7 +224,7 @@ fn a_field_for_every_answer_is_in_every_answer(setup: &'static Setup) {
     }
 }
 
-fn a_field_for_some_paths_is_only_there(setup: &'static Setup) {
+fn a_header_rule_applies_to_the_paths_of_its_pattern(setup: &'static Setup) {
     let site = site_with_one_of_each();
     site.write("docs/deep/er/c.txt", "c");
     let rules = [
@@ -256,7 +256,7 @@ fn a_field_for_some_paths_is_only_there(setup: &'static Setup) {
     }
 }
 
-fn a_field_for_some_paths_is_there_whatever_the_answer(setup: &'static Setup) {
+fn a_header_rule_applies_to_every_status(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let server = Server::start(setup, site.root(), &["--list", "--header", "/docs/** X-A: b"]);
     for (status, response) in one_of_each(&mut server.connect()) {
@@ -266,10 +266,10 @@ fn a_field_for_some_paths_is_there_whatever_the_answer(setup: &'static Setup) {
     }
 }
 
-fn a_listed_folder_is_below_itself_as_one_with_an_index_is(setup: &'static Setup) {
+fn a_pattern_beneath_a_directory_matches_its_listing(setup: &'static Setup) {
     let site = Site::new();
-    let wishes = ["--list", "--header", "/docs/** X-A: b", "--header", "/bare/** X-A: b"];
-    let server = Server::start(setup, site.root(), &wishes);
+    let options_given = ["--list", "--header", "/docs/** X-A: b", "--header", "/bare/** X-A: b"];
+    let server = Server::start(setup, site.root(), &options_given);
     for path in ["/docs/", "/bare/"] {
         assert_eq!(server.get(path).field("X-A"), Some("b"), "{path}");
     }
@@ -277,7 +277,7 @@ fn a_listed_folder_is_below_itself_as_one_with_an_index_is(setup: &'static Setup
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(setup: &'static Setup) {
+fn files_are_revalidated_unless_their_name_contains_a_hash(setup: &'static Setup) {
     let site = Site::new();
     let named = [
         ("assets/app.3f2a9c1b.js", IMMUTABLE),
@@ -320,7 +320,7 @@ fn what_may_be_kept_is_asked_for_again_unless_its_name_has_a_hash(setup: &'stati
     }
 }
 
-fn rules_for_caching_count_in_their_order(setup: &'static Setup) {
+fn the_first_matching_cache_rule_applies(setup: &'static Setup) {
     let site = Site::new();
     for name in ["assets/a.js", "assets/keep/b.js", "app.3f2a9c1b.js"] {
         site.write(name, "x");
@@ -346,7 +346,7 @@ fn rules_for_caching_count_in_their_order(setup: &'static Setup) {
     }
 }
 
-fn pages_of_other_origins_may_read_if_that_is_wanted(setup: &'static Setup) {
+fn cors_headers_are_sent_only_with_the_cors_option(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let server = Server::start(setup, site.root(), &["--list", "--cors"]);
     for (status, response) in one_of_each(&mut server.connect()) {
@@ -372,7 +372,7 @@ fn pages_of_other_origins_may_read_if_that_is_wanted(setup: &'static Setup) {
     }
 }
 
-fn a_preflight_is_answered_whoever_asks(setup: &'static Setup) {
+fn a_preflight_needs_no_credentials(setup: &'static Setup) {
     let site = Site::new();
     let auth = format!("me:{}", sha256("secret"));
     let fields = [
@@ -381,8 +381,8 @@ fn a_preflight_is_answered_whoever_asks(setup: &'static Setup) {
         "Access-Control-Request-Headers: authorization, range",
     ];
     // A preflight never brings a password, so it can't be asked for one.
-    for wishes in [&["--cors"][..], &["--cors", "--auth", &auth]] {
-        let server = Server::start(setup, site.root(), wishes);
+    for options_given in [&["--cors"][..], &["--cors", "--auth", &auth]] {
+        let server = Server::start(setup, site.root(), options_given);
         let mut peer = server.connect();
         for path in ["/page.html", "/missing", "/"] {
             let response = peer.ask(options(path, &fields));
@@ -403,17 +403,17 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn only_who_knows_the_password_may_read(setup: &'static Setup) {
+fn every_request_needs_the_right_credentials(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let password = "se:cret pässword";
-    let wishes = [
+    let options_given = [
         "--list",
         "--header",
         "X-A: b",
         "--auth",
         &format!("me:{}", sha256(password).to_uppercase()),
     ];
-    let server = Server::start(setup, site.root(), &wishes);
+    let server = Server::start(setup, site.root(), &options_given);
     let mut peer = server.connect();
     let token = |pair: &str| STANDARD.encode(pair);
     let right = token(&format!("me:{password}"));
@@ -473,15 +473,16 @@ fn only_who_knows_the_password_may_read(setup: &'static Setup) {
     expect_refusal(peer.get("/page.html"), "after the right one");
 }
 
-fn a_type_of_the_owners_goes_before_the_table(setup: &'static Setup) {
+fn a_media_type_rule_overrides_the_table(setup: &'static Setup) {
     let site = Site::new();
     for name in ["a.glb", "a.TXT", "a.tar.zz", "zz", "a.md"] {
         site.write(name, "some content");
     }
-    let wishes =
+    let options_given =
         ["glb=model/x-own", "txt=text/x-own; charset=us-ascii", ".tar.zz=application/x-own"];
-    let wishes: Vec<&str> = wishes.iter().flat_map(|wish| ["--media-type", *wish]).collect();
-    let server = Server::start(setup, site.root(), &wishes);
+    let options_given: Vec<&str> =
+        options_given.iter().flat_map(|wish| ["--media-type", *wish]).collect();
+    let server = Server::start(setup, site.root(), &options_given);
     let mut peer = server.connect();
     for (path, expected) in [
         ("/a.glb", "model/x-own"),
@@ -500,7 +501,7 @@ fn a_type_of_the_owners_goes_before_the_table(setup: &'static Setup) {
     }
 }
 
-fn types_are_what_browsers_need(setup: &'static Setup) {
+fn media_types_are_those_that_browsers_need(setup: &'static Setup) {
     // From the registry and the standards, not from the program's table.
     let types = [
         ("html", "text/html; charset=utf-8"),
@@ -545,7 +546,7 @@ fn types_are_what_browsers_need(setup: &'static Setup) {
     }
 }
 
-fn whatever_has_a_type_is_not_to_be_guessed(setup: &'static Setup) {
+fn nosniff_accompanies_every_content_type(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let server = Server::start(setup, site.root(), &["--list"]);
     let expect = |response: &Response| {
@@ -579,10 +580,10 @@ fn whatever_has_a_type_is_not_to_be_guessed(setup: &'static Setup) {
     expect(&server.ask(get_with("/missing", &[&known, HTML])));
 }
 
-fn options_has_no_content_and_says_so_by_saying_nothing(setup: &'static Setup) {
+fn a_204_to_options_has_no_content_headers(setup: &'static Setup) {
     let site = Site::new();
-    for wishes in [&[][..], &["--cors", "--list", "--header", "X-A: b"]] {
-        let server = Server::start(setup, site.root(), wishes);
+    for options_given in [&[][..], &["--cors", "--list", "--header", "X-A: b"]] {
+        let server = Server::start(setup, site.root(), options_given);
         let mut peer = server.connect();
         for target in ["*", "/", "/page.html", "/missing", "/bare/"] {
             let response = peer.ask(options(target, &[]));

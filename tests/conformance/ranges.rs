@@ -18,21 +18,21 @@ use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        every_form_of_one_range_is_what_it_says,
-        a_range_beyond_the_end_is_told_the_size,
-        what_is_no_range_of_bytes_is_ignored,
-        several_ranges_come_in_parts_in_the_order_asked_for,
-        ranges_that_overlap_or_touch_become_one,
-        more_ranges_than_anyone_needs_are_the_whole_file,
-        ranges_that_sum_up_to_more_than_the_file_are_the_whole_file,
-        if_range_keeps_two_states_of_a_file_apart,
-        a_head_request_knows_no_ranges,
-        what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts,
-        a_part_beyond_4_gib_is_found,
-        a_part_of_a_coded_file_is_a_part_of_the_coded_bytes,
-        the_parts_are_what_was_asked_for_whatever_it_is,
-        a_broken_download_goes_on_where_it_broke,
-        curl_resumes_a_broken_download,
+        every_form_of_a_single_range_is_honoured,
+        a_range_beyond_the_end_is_a_416_with_the_size,
+        malformed_ranges_are_ignored,
+        several_ranges_are_sent_in_the_requested_order,
+        overlapping_and_adjacent_ranges_are_merged,
+        more_than_sixteen_ranges_are_answered_with_the_whole_file,
+        ranges_larger_than_the_file_are_answered_with_the_whole_file,
+        if_range_must_match_for_a_partial_response,
+        a_head_request_ignores_ranges,
+        cached_and_uncached_files_have_equal_parts,
+        a_range_beyond_4_gib_is_sent,
+        a_range_of_an_encoded_file_applies_to_the_encoded_bytes,
+        random_range_sets_match_a_reference_implementation,
+        an_interrupted_download_can_be_resumed,
+        curl_resumes_an_interrupted_download,
     ]
 }
 
@@ -127,7 +127,7 @@ fn expect_whole(peer: &mut Peer, path: &str, size: usize, fields: &[&str]) {
     assert!(response.body == patterned(size), "{path} {fields:?}");
 }
 
-fn every_form_of_one_range_is_what_it_says(setup: &'static Setup) {
+fn every_form_of_a_single_range_is_honoured(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -158,7 +158,7 @@ fn every_form_of_one_range_is_what_it_says(setup: &'static Setup) {
     }
 }
 
-fn a_range_beyond_the_end_is_told_the_size(setup: &'static Setup) {
+fn a_range_beyond_the_end_is_a_416_with_the_size(setup: &'static Setup) {
     let site = site_with_files();
     site.write("empty.bin", "");
     let server = Server::start(setup, site.root(), &[]);
@@ -186,7 +186,7 @@ fn a_range_beyond_the_end_is_told_the_size(setup: &'static Setup) {
     assert_eq!(peer.get_with("/empty.bin", &["Range: bytes=0-"]).status, 416);
 }
 
-fn what_is_no_range_of_bytes_is_ignored(setup: &'static Setup) {
+fn malformed_ranges_are_ignored(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -225,7 +225,7 @@ fn what_is_no_range_of_bytes_is_ignored(setup: &'static Setup) {
     }
 }
 
-fn several_ranges_come_in_parts_in_the_order_asked_for(setup: &'static Setup) {
+fn several_ranges_are_sent_in_the_requested_order(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -249,7 +249,7 @@ fn several_ranges_come_in_parts_in_the_order_asked_for(setup: &'static Setup) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-fn ranges_that_overlap_or_touch_become_one(setup: &'static Setup) {
+fn overlapping_and_adjacent_ranges_are_merged(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -271,7 +271,7 @@ fn ranges_that_overlap_or_touch_become_one(setup: &'static Setup) {
     }
 }
 
-fn more_ranges_than_anyone_needs_are_the_whole_file(setup: &'static Setup) {
+fn more_than_sixteen_ranges_are_answered_with_the_whole_file(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -285,7 +285,7 @@ fn more_ranges_than_anyone_needs_are_the_whole_file(setup: &'static Setup) {
     }
 }
 
-fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(setup: &'static Setup) {
+fn ranges_larger_than_the_file_are_answered_with_the_whole_file(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -303,7 +303,7 @@ fn ranges_that_sum_up_to_more_than_the_file_are_the_whole_file(setup: &'static S
     }
 }
 
-fn if_range_keeps_two_states_of_a_file_apart(setup: &'static Setup) {
+fn if_range_must_match_for_a_partial_response(setup: &'static Setup) {
     let site = site_with_files();
     for (path, _) in FILES {
         site.set_modified(&path[1..], UNIX_EPOCH + Duration::from_secs(784_111_777));
@@ -353,7 +353,7 @@ fn if_range_keeps_two_states_of_a_file_apart(setup: &'static Setup) {
     }
 }
 
-fn a_head_request_knows_no_ranges(setup: &'static Setup) {
+fn a_head_request_ignores_ranges(setup: &'static Setup) {
     let site = site_with_files();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -366,7 +366,7 @@ fn a_head_request_knows_no_ranges(setup: &'static Setup) {
     }
 }
 
-fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(setup: &'static Setup) {
+fn cached_and_uncached_files_have_equal_parts(setup: &'static Setup) {
     let site = Site::new();
     // Around the size up to which content is kept in memory; the beginning of all is the same.
     let sizes = [60_000, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20];
@@ -395,7 +395,7 @@ fn what_is_in_memory_and_what_is_on_the_disk_have_the_same_parts(setup: &'static
     }
 }
 
-fn a_part_beyond_4_gib_is_found(setup: &'static Setup) {
+fn a_range_beyond_4_gib_is_sent(setup: &'static Setup) {
     let site = Site::new();
     let (size, marker) = ((5 << 30) + 3, b"at the very end");
     let start = size - marker.len() as u64;
@@ -416,7 +416,7 @@ fn a_part_beyond_4_gib_is_found(setup: &'static Setup) {
     assert_eq!(parts(&two, size), [(four, vec![0; 3]), (end, b"end".to_vec())]);
 }
 
-fn a_part_of_a_coded_file_is_a_part_of_the_coded_bytes(setup: &'static Setup) {
+fn a_range_of_an_encoded_file_applies_to_the_encoded_bytes(setup: &'static Setup) {
     let site = Site::new();
     site.write("page.html", "<p>much of the same</p>\n".repeat(100));
     site.write("side.html", "<p>plain</p>");
@@ -475,7 +475,7 @@ fn named(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
     Some(named)
 }
 
-fn the_parts_are_what_was_asked_for_whatever_it_is(setup: &'static Setup) {
+fn random_range_sets_match_a_reference_implementation(setup: &'static Setup) {
     const SIZES: [usize; 5] = [1, 17, 1000, 66_000, 300_000];
     let site = Site::new();
     for size in SIZES {
@@ -539,7 +539,7 @@ fn broken_download(server: &Server, path: &str, size: usize) -> (Response, Vec<u
     (head, begun)
 }
 
-fn a_broken_download_goes_on_where_it_broke(setup: &'static Setup) {
+fn an_interrupted_download_can_be_resumed(setup: &'static Setup) {
     let site = Site::new();
     let (size, time) = (3 << 20, UNIX_EPOCH + Duration::from_secs(784_111_777));
     let content = patterned(size);
@@ -563,7 +563,7 @@ fn a_broken_download_goes_on_where_it_broke(setup: &'static Setup) {
     assert!(anew.body == vec![7; size]);
 }
 
-fn curl_resumes_a_broken_download(setup: &'static Setup) {
+fn curl_resumes_an_interrupted_download(setup: &'static Setup) {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         // Not a success in disguise: whoever reads the output is told.
         let _ = writeln!(

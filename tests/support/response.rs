@@ -65,7 +65,7 @@ impl Response {
     }
 
     /// The lines that two answers to the same request have in common.
-    pub fn fields_but_date(&self) -> Vec<&(String, String)> {
+    pub fn headers_except_date(&self) -> Vec<&(String, String)> {
         self.fields.iter().filter(|(name, _)| name != "Date").collect()
     }
 
@@ -106,7 +106,7 @@ impl Response {
 
     /// The fields but for what the clock changes: the Date, and whether the tag of a file that was written a
     /// moment ago is weak still.
-    pub fn lasting_fields(&self) -> Vec<(&str, &str)> {
+    pub fn stable_headers(&self) -> Vec<(&str, &str)> {
         let fields =
             self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
         fields.filter(|(name, _)| *name != "Date").collect()

@@ -25,7 +25,7 @@ impl Site {
         site.write("index.html", "<!doctype html><title>front</title>\n");
         site.write("page.html", "<!doctype html><title>page</title>\n");
         site.write("docs/index.html", "<!doctype html><title>docs</title>\n");
-        site.folder("bare");
+        site.directory("bare");
         site
     }
 
@@ -55,7 +55,7 @@ impl Site {
     }
 
     /// A folder with nothing in it.
-    pub fn folder(&self, name: impl AsRef<[u8]>) {
+    pub fn directory(&self, name: impl AsRef<[u8]>) {
         fs::create_dir_all(self.path(name)).expect("a folder can be made");
     }
 
