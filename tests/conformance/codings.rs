@@ -1,4 +1,4 @@
-//! The same file in several codings: which one a client gets, and what is said of it.
+//! Content codings: which one a client gets, and with which headers.
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ pub fn cases() -> Vec<Case> {
 
 const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// A page with a file beside it for each coding. What is in them is not looked at by a server.
+/// A page with a sidecar for each coding. The server does not look at their content.
 fn coded_site() -> Site {
     let site = Site::new();
     site.write("page.html", "<p>plain</p>".repeat(200));
@@ -88,9 +88,9 @@ fn a_sidecar_older_than_the_original_is_ignored(setup: &'static Setup) {
     site.set_modified("page.html.br", LONG_AGO + Duration::from_secs(10));
     let server = Server::start(setup, site.root(), &[]);
     assert_eq!(coding(&ask(&server, "/page.html", "br, zstd;q=0.5")), Some("zstd"));
-    // It holds something else: the page was changed and not coded again.
+    // The sidecars are of the previous version of the page now.
     site.write("page.html", "<p>changed</p>".repeat(200));
-    crate::support::wait_until("the change is seen", || {
+    crate::support::wait_until("the change becomes visible", || {
         let response = ask(&server, "/page.html", "br, zstd");
         coding(&response)
             .is_none()
@@ -126,8 +126,8 @@ fn a_sidecar_requested_by_name_is_an_ordinary_file(setup: &'static Setup) {
 
 fn a_sidecar_must_be_a_regular_file_or_a_link_to_one(setup: &'static Setup) {
     let site = coded_site();
-    let aside = site.beside("outside.br");
-    std::fs::write(&aside, "not of this site").expect("it can be written");
+    let outside = site.beside("outside.br");
+    std::fs::write(&outside, "not of this site").expect("it can be written");
     for (name, target) in
         [("near.html", "page.html"), ("far.html", "page.html"), ("odd.html", "page.html")]
     {
@@ -135,9 +135,9 @@ fn a_sidecar_must_be_a_regular_file_or_a_link_to_one(setup: &'static Setup) {
         site.set_modified(name, LONG_AGO);
     }
     site.link("near.html.br", "page.html.br");
-    site.link("far.html.br", &aside);
+    site.link("far.html.br", &outside);
     mknodat(CWD, site.path("odd.html.br"), FileType::Fifo, Mode::RWXU, 0)
-        .expect("a fifo can be made");
+        .expect("a FIFO can be created");
     site.directory("odd.html.zst");
     let server = Server::start(setup, site.root(), &["--compress", "sidecar"]);
     let found = ["/near.html", "/far.html", "/odd.html"]
@@ -148,7 +148,7 @@ fn a_sidecar_must_be_a_regular_file_or_a_link_to_one(setup: &'static Setup) {
 fn text_is_compressed_and_decodes_to_the_same_bytes(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    // The last is sent from the disk where it is sent plain.
+    // The last is larger than a cached file, so it is compressed from the disk.
     for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
         let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()
             [..bytes]
@@ -168,7 +168,7 @@ fn incompressible_and_huge_files_are_not_compressed(setup: &'static Setup) {
     site.write("short.txt", "x".repeat(1023));
     site.write("photo.jpg", "x".repeat(5000));
     site.write("huge.txt", "x".repeat(256 * 1024 + 1));
-    // Text by its name only.
+    // A text file by its name, with incompressible content.
     let mut state = 1u32;
     let noise: Vec<u8> = (0..5000)
         .map(|_| {
@@ -186,12 +186,12 @@ fn incompressible_and_huge_files_are_not_compressed(setup: &'static Setup) {
 fn the_compress_option_selects_the_offered_codings(setup: &'static Setup) {
     let site = coded_site();
     site.write("made.css", "a { b: c }\n".repeat(500));
-    for (option, beside, made) in
+    for (option, sidecar, compressed) in
         [("off", None, None), ("sidecar", Some("br"), None), ("on", Some("br"), Some("gzip"))]
     {
         let server = Server::start(setup, site.root(), &["--compress", option]);
-        assert_eq!(coding(&ask(&server, "/page.html", "br, gzip")), beside, "{option}");
-        assert_eq!(coding(&ask(&server, "/made.css", "br, gzip")), made, "{option}");
+        assert_eq!(coding(&ask(&server, "/page.html", "br, gzip")), sidecar, "{option}");
+        assert_eq!(coding(&ask(&server, "/made.css", "br, gzip")), compressed, "{option}");
     }
 }
 
@@ -207,7 +207,7 @@ fn a_304_applies_to_one_coding_only(setup: &'static Setup) {
     tags.extend([tag("/made.css", "identity"), tag("/made.css", "gzip")]);
     let distinct: std::collections::BTreeSet<_> = tags.iter().collect();
     assert_eq!(distinct.len(), tags.len(), "{tags:?}");
-    // What a client has in one coding is not what it would get in another.
+    // The ETag of one coding does not match another.
     for (accept, status) in [("br", 304), ("gzip", 200)] {
         let request = format!(
             "GET /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {accept}\r\nIf-None-Match: {}\r\n\r\n",

@@ -1,4 +1,4 @@
-//! What tells one state of a file from another, and requests that depend on it (RFC 9110 sections 8.8 and 13).
+//! Validators and preconditions (RFC 9110 sections 8.8 and 13).
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,26 +26,26 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// The file's time in most cases: old, so that other dates can lie on both sides of it.
+/// The mtime of the file in most cases, with dates on both sides of it.
 const TIME: Duration = Duration::from_secs(784_111_777);
 const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
-/// A site whose `page.html` was changed at [`TIME`].
+/// A site whose `page.html` was modified at [`TIME`].
 fn old_site() -> Site {
     let site = Site::new();
     site.set_modified("page.html", UNIX_EPOCH + TIME);
     site
 }
 
-/// What a tag says, whether it is weak or not.
+/// The opaque part of an ETag, without its weakness.
 fn opaque(tag: &str) -> &str {
     tag.trim_start_matches("W/")
 }
 
-/// Asks for the page with each of `fields`, and for another thing after it: had an answer a body that it must not
-/// have, the next would begin with it.
+/// Requests the page with each of `fields`, and another path afterwards: a body that a response must not
+/// have would appear as the start of the next response.
 #[track_caller]
 fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
     for field in fields {
@@ -56,7 +56,7 @@ fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
 }
 
 fn a_copy_with_equal_mtime_has_the_same_etag(setup: &'static Setup) {
-    // Both exist at once, so that no inode can be the other's.
+    // Both exist at the same time, so that they can't have the same inode.
     let (one, other) = (Site::new(), Site::new());
     let time = UNIX_EPOCH + TIME + Duration::from_nanos(123_456_789);
     for (site, name) in [(&one, "a.bin"), (&other, "elsewhere/b.bin")] {
@@ -81,11 +81,11 @@ fn a_nanosecond_or_a_byte_changes_the_etag(setup: &'static Setup) {
     }
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Weak or not, what is within the quotes is the same from the first answer on.
+    // The opaque part does not depend on whether the tag is weak.
     let tags =
         files.map(|(name, ..)| opaque(peer.get(&format!("/{name}")).required("ETag")).to_owned());
     assert!(tags[0] != tags[1] && tags[0] != tags[2] && tags[1] != tags[2], "{tags:?}");
-    // A second apart they would differ in Last-Modified, too; here only the tag tells.
+    // Last-Modified has whole seconds, so only the tag tells them apart.
     assert_eq!(peer.get("/a").required("Last-Modified"), peer.get("/b").required("Last-Modified"));
 }
 
@@ -93,30 +93,30 @@ fn a_file_written_within_two_seconds_has_a_weak_etag(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Its mtime is old, but a program may have set that; when it was last touched is what counts.
+    // A program can set the mtime back; the ctime still says when the file was last touched.
     for (name, time) in [("new.txt", None), ("set-back.txt", Some(UNIX_EPOCH + TIME))] {
         let path = format!("/{name}");
-        let young = wait_until("an answer while the file is young", || {
+        let young = wait_until("a response while the file is young", || {
             let written = SystemTime::now();
             site.write(name, "x");
             time.inspect(|time| site.set_modified(name, *time));
             let response = peer.get(&path);
-            // On a machine that is too busy to ask in time nothing is shown: once more.
+            // If the machine was too busy to respond in time, try again.
             let is_young = written.elapsed().is_ok_and(|age| age < Duration::from_millis(1900));
             (is_young && response.status == 200).then(|| response.required("ETag").to_owned())
         });
         assert!(
             young.starts_with("W/\""),
-            "{name} could change without a trace, but its tag is {young}"
+            "{name} could change without a new version, but its ETag is {young}"
         );
         let settled = peer.settled(&path, &[]);
         assert_eq!(settled.required("ETag"), opaque(&young), "the file is the same");
-        let changed = fs::metadata(site.path(name)).expect("it is there");
+        let changed = fs::metadata(site.path(name)).expect("the file exists");
         use std::os::unix::fs::MetadataExt;
         let age = UNIX_EPOCH + Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
         assert!(
             age.elapsed().is_ok_and(|age| age >= Duration::from_secs(2)),
-            "strong before two seconds were over"
+            "the tag was strong before two seconds had passed"
         );
     }
 }
@@ -128,7 +128,7 @@ fn a_file_with_an_mtime_in_the_future_keeps_a_weak_etag(setup: &'static Setup) {
     let mut peer = server.connect();
     let tag = peer.get("/page.html").required("ETag").to_owned();
     assert!(tag.starts_with("W/\""), "{tag}");
-    // It serves where a weak comparison is enough, and nowhere else.
+    // A weak tag matches in a weak comparison only.
     expect_each(&mut peer, 304, &[&format!("If-None-Match: {tag}")]);
     expect_each(
         &mut peer,
@@ -159,7 +159,7 @@ fn if_none_match_with_the_current_etag_is_a_304(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    let saves = |peer: &mut Peer, tag: &str| {
+    let expect_matches = |peer: &mut Peer, tag: &str| {
         let fields = [
             "If-None-Match: *".to_owned(),
             format!("If-None-Match: {tag}"),
@@ -169,18 +169,18 @@ fn if_none_match_with_the_current_etag_is_a_304(setup: &'static Setup) {
             format!("If-None-Match: ,, \"a,b\" ,\t{tag} ,"),
             format!("If-None-Match: \"\", W/\"other\", {tag}"),
             format!("If-None-Match: \"other\"\r\nIf-None-Match: {tag}"),
-            // The date is not asked, though it says the opposite.
+            // If-Modified-Since is ignored, though it would not match.
             format!("If-None-Match: {tag}\r\nIf-Modified-Since: {BEFORE}"),
         ];
         expect_each(peer, 304, &fields.each_ref().map(String::as_str));
     };
-    // The comparison is weak: neither side need be strong.
+    // The comparison is weak: neither tag has to be strong.
     let young = peer.get("/page.html").required("ETag").to_owned();
-    saves(&mut peer, &format!("W/{}", opaque(&young)));
-    saves(&mut peer, opaque(&young));
+    expect_matches(&mut peer, &format!("W/{}", opaque(&young)));
+    expect_matches(&mut peer, opaque(&young));
     let strong = peer.settled("/page.html", &[]).required("ETag").to_owned();
-    saves(&mut peer, &format!("W/{strong}"));
-    saves(&mut peer, &strong);
+    expect_matches(&mut peer, &format!("W/{strong}"));
+    expect_matches(&mut peer, &strong);
 }
 
 fn if_none_match_with_another_etag_is_a_200(setup: &'static Setup) {
@@ -199,9 +199,9 @@ fn if_none_match_with_another_etag_is_a_200(setup: &'static Setup) {
         format!("If-None-Match: \"{}\"", &bare[1..]),
         format!("If-None-Match: \"{bare}"),
         "If-None-Match:".to_owned(),
-        // A tag that holds a comma is one, though its parts are none.
+        // A comma inside the quotes is part of the tag.
         format!("If-None-Match: \"a,{bare},b\""),
-        // The date would save the body, but is ignored beside a tag (section 13.1.3).
+        // If-Modified-Since would match, but is ignored next to If-None-Match (section 13.1.3).
         format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {SAME}"),
         format!("If-None-Match:\r\nIf-Modified-Since: {SAME}"),
     ];
@@ -210,7 +210,7 @@ fn if_none_match_with_another_etag_is_a_200(setup: &'static Setup) {
 
 fn conditional_dates_are_parsed_in_all_three_formats(setup: &'static Setup) {
     let site = old_site();
-    // A part of a second is not said, and must not make the file newer than what was said of it.
+    // Last-Modified omits the fraction, so the comparison must ignore it too.
     site.set_modified("page.html", UNIX_EPOCH + TIME + Duration::from_millis(900));
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -235,7 +235,7 @@ fn malformed_dates_are_ignored(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Understood kindly, each of the first lies after the file's time, and each of the second before it.
+    // A lenient parser would read the first list as dates after the mtime, the second as dates before.
     for date in [
         "",
         "tomorrow",
@@ -263,7 +263,7 @@ fn malformed_dates_are_ignored(setup: &'static Setup) {
     ] {
         expect_each(&mut peer, 200, &[&format!("If-Unmodified-Since: {date}")]);
     }
-    // Of two dates none can be meant.
+    // A header that occurs twice is ambiguous, and ignored.
     let twice = |name: &str, date: &str| format!("{name}: {date}\r\n{name}: {date}");
     expect_each(
         &mut peer,
@@ -277,7 +277,7 @@ fn if_match_uses_the_strong_comparison(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let young = peer.get("/page.html").required("ETag").to_owned();
-    // A weak tag may name two states, and the client could mean the other.
+    // A weak tag may stand for two contents, and the client may have the other one.
     if young.starts_with("W/") {
         expect_each(&mut peer, 412, &[&format!("If-Match: {young}")]);
     }
@@ -288,7 +288,7 @@ fn if_match_uses_the_strong_comparison(setup: &'static Setup) {
         format!("If-Match: \"other\", {tag}"),
         format!("If-Match: W/{tag}, {tag}"),
         format!("If-Match: \"other\"\r\nIf-Match: {tag}"),
-        // The date is not asked, though it says the opposite (section 13.1.4).
+        // If-Unmodified-Since is ignored, though it would fail (section 13.1.4).
         format!("If-Match: {tag}\r\nIf-Unmodified-Since: {BEFORE}"),
     ];
     expect_each(&mut peer, 200, &holds.each_ref().map(String::as_str));
@@ -320,7 +320,7 @@ fn preconditions_fail_once_the_file_has_changed(setup: &'static Setup) {
 
 fn a_304_repeats_the_headers_that_a_cache_needs(setup: &'static Setup) {
     let site = Site::new();
-    // Large enough for there to be a choice of codings, and so a Vary.
+    // Large enough to be offered in gzip, and so to have a Vary.
     site.write("text.html", "<p>much of the same</p>\n".repeat(100));
     site.write("large.bin", vec![7; 300_000]);
     let server = Server::start(setup, site.root(), &["--header", "X-Own: 1"]);
@@ -328,21 +328,21 @@ fn a_304_repeats_the_headers_that_a_cache_needs(setup: &'static Setup) {
     for (path, varies) in [("/page.html", false), ("/text.html", true), ("/large.bin", false)] {
         let whole = peer.settled(path, &[]);
         let request = get_with(path, &[&format!("If-None-Match: {}", whole.required("ETag"))]);
-        // That it has no body and no field that tells of one is asked of every 304.
+        // `Response::parse` checks that a 304 has no headers of a body.
         for request in [head(&request), request] {
-            let saved = peer.ask(request);
-            assert_eq!(saved.status, 304, "{path}");
+            let not_modified = peer.ask(request);
+            assert_eq!(not_modified.status, 304, "{path}");
             for name in ["ETag", "Last-Modified", "Cache-Control", "Vary", "X-Own"] {
-                assert_eq!(saved.field(name), whole.field(name), "{path}: {name}");
+                assert_eq!(not_modified.field(name), whole.field(name), "{path}: {name}");
             }
             assert_eq!(
-                saved.list("Vary"),
+                not_modified.list("Vary"),
                 if varies { vec!["Accept-Encoding"] } else { vec![] },
                 "{path}"
             );
         }
     }
-    assert_eq!(peer.get("/missing").status, 404, "the next answer is where it should be");
+    assert_eq!(peer.get("/missing").status, 404, "the next response starts right after the 304");
 }
 
 fn a_failed_precondition_is_a_412_with_an_error_page(setup: &'static Setup) {
@@ -353,7 +353,7 @@ fn a_failed_precondition_is_a_412_with_an_error_page(setup: &'static Setup) {
     let failed = peer.ask(&request);
     assert_eq!(failed.status, 412);
     assert!(String::from_utf8_lossy(&failed.body).contains("412"), "{failed:?}");
-    assert_eq!(failed.field("ETag"), None, "the tag would be taken for the page's");
+    assert_eq!(failed.field("ETag"), None, "the body of a 412 is not the file");
     let by_head = peer.ask(head(&request));
     assert_eq!(
         (by_head.status, by_head.headers_except_date()),
@@ -371,7 +371,7 @@ fn preconditions_are_ignored_without_a_file(setup: &'static Setup) {
         &format!("If-Unmodified-Since: {BEFORE}"),
         "Range: bytes=0-1",
     ];
-    // RFC 9110 section 13.2.1: where the answer without them is no success, they are not weighed.
+    // Preconditions apply only where the response would be a success without them (RFC 9110 section 13.2.1).
     for (path, status) in [("/missing", 404), ("/docs", 301), ("/%zz", 400), ("/.git/config", 404)]
     {
         for condition in conditions {
@@ -387,7 +387,7 @@ fn preconditions_are_ignored_without_a_file(setup: &'static Setup) {
     assert_eq!(server.ask(post).status, 405);
 }
 
-/// The conditions of one request: None where one is absent, else whether it holds.
+/// The preconditions of one request: None if absent, else whether it holds.
 #[derive(Clone, Copy, Debug)]
 struct Conditions {
     is_head: bool,
@@ -400,7 +400,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    /// Every combination there is.
+    /// Every combination.
     fn all() -> Vec<Conditions> {
         const THREE: [Option<bool>; 3] = [None, Some(true), Some(false)];
         let mut all = Vec::new();
@@ -426,7 +426,7 @@ impl Conditions {
             })
         };
         let lines = [
-            // In another order than they are weighed in.
+            // Not in the order in which they are evaluated.
             field("If-Range", self.range, tag, "\"other\""),
             field("Range", self.has_range.then_some(true), "bytes=2-5", ""),
             field("If-Modified-Since", self.modified_since, BEFORE, SAME),
@@ -460,7 +460,7 @@ impl Conditions {
 
 fn preconditions_are_evaluated_in_the_order_of_the_rfc(setup: &'static Setup) {
     let site = old_site();
-    let content = fs::read(site.path("page.html")).expect("it is there");
+    let content = fs::read(site.path("page.html")).expect("the file exists");
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let tag = peer.settled("/page.html", &[]).required("ETag").to_owned();
@@ -484,5 +484,5 @@ fn preconditions_are_evaluated_in_the_order_of_the_rfc(setup: &'static Setup) {
             .expect("one of these")] += 1;
     }
     assert_eq!((all.len(), seen.iter().sum::<usize>()), (972, 972));
-    assert!(seen.iter().all(|count| *count >= 50), "each outcome has its share: {seen:?}");
+    assert!(seen.iter().all(|count| *count >= 50), "every outcome occurs often: {seen:?}");
 }

@@ -1,4 +1,4 @@
-//! A file's content, whole and as it is now.
+//! The content of a file: complete, and current after every kind of change on the disk.
 
 use std::fs;
 use std::io::Write;
@@ -46,7 +46,7 @@ fn content_of_any_size_is_sent_unchanged(setup: &'static Setup) {
     }
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Twice: from the disk, and from memory where there is one.
+    // Twice: the first response is read from the disk, the second may come from the cache.
     for size in sizes.iter().chain(&sizes) {
         assert!(peer.get(&format!("/{size}")).body == patterned(*size), "{size} bytes differ");
     }
@@ -60,7 +60,11 @@ fn a_file_of_20_mib_is_sent_unchanged(setup: &'static Setup) {
     let mut peer = server.connect();
     peer.send(get("/large.bin") + &get("/page.html"));
     assert!(peer.response().body == content);
-    assert_eq!(peer.response().content_length(), 35, "the next answer begins where the file ends");
+    assert_eq!(
+        peer.response().content_length(),
+        35,
+        "the next response starts where the file ends"
+    );
 }
 
 fn content_length_exceeds_4_gib(setup: &'static Setup) {
@@ -72,19 +76,19 @@ fn content_length_exceeds_4_gib(setup: &'static Setup) {
     assert_eq!((response.status, response.content_length()), (200, size));
 }
 
-/// Asks until the answer is the new one. Until then it must be the old one, never a mixture.
+/// Repeats the request until the response has the new content. Until then it must have the old one.
 #[track_caller]
 fn expect_change(peer: &mut Peer, path: &str, old: &[u8], new: &[u8]) {
-    wait_until("the change is seen", || {
+    wait_until("the change becomes visible", || {
         let response = peer.get(path);
         let is_new = response.status == 200 && response.body == new;
         assert!(
             is_new || response.body == old,
-            "neither the old content nor the new: {response:?}"
+            "neither the old nor the new content: {response:?}"
         );
         is_new.then_some(())
     });
-    assert!(peer.get(path).body == new, "what was seen once stays");
+    assert!(peer.get(path).body == new, "the new content stays visible");
 }
 
 fn an_overwritten_file_is_reloaded(setup: &'static Setup) {
@@ -93,9 +97,10 @@ fn an_overwritten_file_is_reloaded(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/page.html").body, b"before");
-    // In one write, so that there is no moment between the two.
-    let file = fs::File::options().write(true).open(site.path("page.html")).expect("it is there");
-    (&file).write_all(b"after!").expect("it is ours");
+    // One write(2), so that the file never has a state in between.
+    let file =
+        fs::File::options().write(true).open(site.path("page.html")).expect("the file exists");
+    (&file).write_all(b"after!").expect("the test owns the file");
     expect_change(&mut peer, "/page.html", b"before", b"after!");
 }
 
@@ -108,7 +113,8 @@ fn a_replaced_file_is_reloaded(setup: &'static Setup) {
     for version in 0..2 {
         assert_eq!(peer.get("/page.html").body, old.as_bytes());
         let new = format!("version {version} is longer");
-        fs::rename(site.write("new", &new), site.path("page.html")).expect("it is ours");
+        fs::rename(site.write("new", &new), site.path("page.html"))
+            .expect("the test owns the file");
         expect_change(&mut peer, "/page.html", old.as_bytes(), new.as_bytes());
         old = new;
     }
@@ -118,10 +124,10 @@ fn a_replaced_file_of_equal_size_and_mtime_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::now() - Duration::from_secs(3600);
     let write = |content: &str| {
-        let file = fs::File::create(site.path("new")).expect("a file can be made");
-        (&file).write_all(content.as_bytes()).expect("it is ours");
-        file.set_modified(time).expect("it is ours");
-        fs::rename(site.path("new"), site.path("page.html")).expect("it is ours");
+        let file = fs::File::create(site.path("new")).expect("a file can be created");
+        (&file).write_all(content.as_bytes()).expect("the test owns the file");
+        file.set_modified(time).expect("the test owns the file");
+        fs::rename(site.path("new"), site.path("page.html")).expect("the test owns the file");
     };
     write("before");
     let server = Server::start(setup, site.root(), &[]);
@@ -135,13 +141,15 @@ fn a_file_that_grows_and_shrinks_is_reloaded(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // From memory to the disk and back, and to nothing.
+    // Sizes on both sides of the cache's limit, so that the source changes between memory and disk.
     let contents =
         [patterned(100), patterned(500_000), patterned(60_000), Vec::new(), patterned(7)];
-    fs::rename(site.write("new", &contents[0]), site.path("page.html")).expect("it is ours");
+    fs::rename(site.write("new", &contents[0]), site.path("page.html"))
+        .expect("the test owns the file");
     assert!(peer.get("/page.html").body == contents[0]);
     for change in contents.windows(2) {
-        fs::rename(site.write("new", &change[1]), site.path("page.html")).expect("it is ours");
+        fs::rename(site.write("new", &change[1]), site.path("page.html"))
+            .expect("the test owns the file");
         expect_change(&mut peer, "/page.html", &change[0], &change[1]);
     }
 }
@@ -151,7 +159,9 @@ fn created_and_deleted_files_become_visible(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut expect = |path: &str, status: u16| {
-        wait_until("the change is seen", || (peer.get(path).status == status).then_some(()));
+        wait_until("the change becomes visible", || {
+            (peer.get(path).status == status).then_some(())
+        });
     };
     expect("/new.html", 404);
     expect("/new/", 404);
@@ -159,8 +169,8 @@ fn created_and_deleted_files_become_visible(setup: &'static Setup) {
     site.write("new/index.html", "new");
     expect("/new.html", 200);
     expect("/new/", 200);
-    fs::remove_file(site.path("new.html")).expect("it is ours");
-    fs::remove_dir_all(site.path("new")).expect("it is ours");
+    fs::remove_file(site.path("new.html")).expect("the test owns the file");
+    fs::remove_dir_all(site.path("new")).expect("the test owns the file");
     expect("/new.html", 404);
     expect("/new/", 404);
 }
@@ -171,13 +181,17 @@ fn a_directory_that_replaces_a_file_becomes_visible(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     assert_eq!(peer.get("/thing").status, 200);
-    fs::remove_file(site.path("thing")).expect("it is ours");
-    site.write("thing/index.html", "a folder");
-    wait_until("the folder is seen", || (peer.get("/thing").status == 301).then_some(()));
-    wait_until("its index is seen", || (peer.get("/thing/").status == 200).then_some(()));
-    fs::remove_dir_all(site.path("thing")).expect("it is ours");
+    fs::remove_file(site.path("thing")).expect("the test owns the file");
+    site.write("thing/index.html", "a directory");
+    wait_until("the directory becomes visible", || {
+        (peer.get("/thing").status == 301).then_some(())
+    });
+    wait_until("its index page becomes visible", || {
+        (peer.get("/thing/").status == 200).then_some(())
+    });
+    fs::remove_dir_all(site.path("thing")).expect("the test owns the file");
     site.write("thing", "a file");
-    wait_until("the file is seen", || (peer.get("/thing").status == 200).then_some(()));
+    wait_until("the file becomes visible", || (peer.get("/thing").status == 200).then_some(()));
 }
 
 fn a_file_replaced_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
@@ -187,8 +201,9 @@ fn a_file_replaced_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
-    fs::rename(site.write("new", vec![0; 30 << 20]), site.path("large.bin")).expect("it is ours");
+    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    fs::rename(site.write("new", vec![0; 30 << 20]), site.path("large.bin"))
+        .expect("the test owns the file");
     assert!(peer.response().body == content);
 }
 
@@ -199,10 +214,12 @@ fn a_file_deleted_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
-    fs::remove_file(site.path("large.bin")).expect("it is ours");
+    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    fs::remove_file(site.path("large.bin")).expect("the test owns the file");
     assert!(peer.response().body == content);
-    wait_until("it is gone", || (peer.get("/large.bin").status == 404).then_some(()));
+    wait_until("the deletion becomes visible", || {
+        (peer.get("/large.bin").status == 404).then_some(())
+    });
 }
 
 fn a_file_that_grows_during_a_transfer_is_sent_up_to_its_content_length(setup: &'static Setup) {
@@ -212,17 +229,17 @@ fn a_file_that_grows_during_a_transfer_is_sent_up_to_its_content_length(setup: &
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin") + &get("/page.html"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("it has begun"), 1);
-    let mut file = fs::File::options().append(true).open(path).expect("it is there");
-    file.write_all(b"and more").expect("it is ours");
+    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    let mut file = fs::File::options().append(true).open(path).expect("the file exists");
+    file.write_all(b"and more").expect("the test owns the file");
     assert!(peer.response().body == content);
     assert_eq!(
         peer.response().content_length(),
         35,
-        "the next answer begins where the promise ends"
+        "the next response starts after Content-Length bytes"
     );
     let grown = content.len() as u64 + 8;
-    wait_until("the new length is seen", || {
+    wait_until("the new length becomes visible", || {
         (peer.ask(get("/large.bin").replace("GET", "HEAD")).content_length() == grown).then_some(())
     });
 }
@@ -231,17 +248,18 @@ fn a_change_of_permissions_takes_effect(setup: &'static Setup) {
     let site = Site::new();
     let allow =
         |mode| fs::set_permissions(site.path("page.html"), fs::Permissions::from_mode(mode));
-    // Nothing is forbidden to root.
+    // Permissions do not apply to root, so root runs the server as another user.
     let user: &[&str] =
         if rustix::process::geteuid().is_root() { &["--user", "nobody"] } else { &[] };
-    for folder in [site.root(), site.beside("")] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    for directory in [site.root(), site.beside("")] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+            .expect("the test owns the file");
     }
     let server = Server::start(setup, site.root(), user);
     let mut peer = server.connect();
     for (mode, status) in [(0o644, 200), (0o000, 403), (0o644, 200)] {
-        allow(mode).expect("it is ours");
-        wait_until("the permission is seen", || {
+        allow(mode).expect("the test owns the file");
+        wait_until("the permissions take effect", || {
             (peer.get("/page.html").status == status).then_some(())
         });
     }
@@ -252,21 +270,21 @@ fn a_file_that_shrinks_during_a_transfer_closes_the_connection(setup: &'static S
     let file = site.sparse("huge.bin", 256 << 20);
     let server = Server::start(setup, site.root(), &[]);
     for size in [0, 1 << 20] {
-        file.set_len(256 << 20).expect("it is ours");
+        file.set_len(256 << 20).expect("the test owns the file");
         let mut peer = server.connect();
-        wait_until("the file is long again", || {
+        wait_until("the original length becomes visible", || {
             let response = peer.ask(get("/huge.bin").replace("GET", "HEAD"));
             (response.content_length() == 256 << 20).then_some(())
         });
         peer.send(get("/huge.bin") + &get("/page.html"));
         assert_eq!(peer.response_to_head().content_length(), 256 << 20);
-        file.set_len(size).expect("it is ours");
+        file.set_len(size).expect("the test owns the file");
         let (received, _) = peer.rest();
         assert!(received.len() < 256 << 20, "the file was sent before it could shrink");
-        // Whatever came is of the file, which holds nothing but zeros: the next answer is not in its place.
+        // The file consists of zeros, so no byte of the next response was sent within Content-Length.
         assert!(
             received.iter().all(|byte| *byte == 0),
-            "something else came within the promised length"
+            "other bytes were sent within Content-Length"
         );
     }
     assert_eq!(server.get("/page.html").status, 200);
@@ -279,26 +297,26 @@ fn a_truncated_file_does_not_hang_a_connection(setup: &'static Setup) {
     let mut peer = server.connect();
     assert_eq!(peer.get("/log.txt").content_length(), 200_000);
     site.write("log.txt", "");
-    // Where only facts were remembered, they may be a second old: then the connection ends short.
-    wait_until("the empty file is seen", || {
+    // A cached size may be a second old; then the body ends early and the connection closes.
+    wait_until("the truncation becomes visible", || {
         let mut peer = server.connect();
         peer.send(get("/log.txt"));
-        let promised = peer.response_to_head().content_length();
-        if promised > 0 {
+        let content_length = peer.response_to_head().content_length();
+        if content_length > 0 {
             assert!(peer.rest().0.len() < 200_000);
         }
-        (promised == 0).then_some(())
+        (content_length == 0).then_some(())
     });
 }
 
 fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
-    // A file system in memory keeps times that those on disks cut off.
+    // tmpfs stores times that disk file systems clamp.
     let memory = std::path::Path::new("/dev/shm");
-    let folder = match memory.is_dir() {
+    let directory = match memory.is_dir() {
         true => tempfile::tempdir_in(memory),
         false => tempfile::tempdir(),
     };
-    let folder = folder.expect("a temporary folder");
+    let directory = directory.expect("a temporary directory");
     let day = Duration::from_secs(86_400);
     let times = [
         ("epoch", UNIX_EPOCH, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
@@ -311,19 +329,19 @@ fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
         ("year-300000", UNIX_EPOCH + day * 366 * 300_000, None),
     ];
     for (name, time, _) in times {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         fs::write(&path, "x").expect("a file can be written");
-        let file = fs::File::options().write(true).open(&path).expect("it is there");
-        file.set_modified(time).expect("it is ours");
+        let file = fs::File::options().write(true).open(&path).expect("the file exists");
+        file.set_modified(time).expect("the test owns the file");
     }
-    let server = Server::start(setup, folder.path(), &[]);
+    let server = Server::start(setup, directory.path(), &[]);
     let mut peer = server.connect();
-    for (name, _, said) in times {
-        // That a Last-Modified is a date and no later than the Date is asked of every answer.
+    for (name, _, last_modified) in times {
+        // `Response::parse` checks that every Last-Modified is a date and not later than Date.
         let response = peer.get(&format!("/{name}"));
         assert_eq!((response.status, &*response.body), (200, &b"x"[..]), "{name}");
-        if said.is_some() {
-            assert_eq!(response.field("Last-Modified"), said, "{name}");
+        if last_modified.is_some() {
+            assert_eq!(response.field("Last-Modified"), last_modified, "{name}");
         }
     }
 }

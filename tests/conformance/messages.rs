@@ -1,4 +1,4 @@
-//! What an answer says about what it brings.
+//! The headers that describe a response and its body.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ fn get_sends_the_file_with_its_type_and_length(setup: &'static Setup) {
     assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
     assert_eq!(response.required("Content-Length"), "27", "bytes, not characters");
     assert_eq!(response.field("Transfer-Encoding"), None);
-    assert_eq!(response.field("Connection"), None, "HTTP/1.1 goes on without a word");
+    assert_eq!(response.field("Connection"), None, "HTTP/1.1 connections persist by default");
 }
 
 fn head_has_the_headers_of_get_and_no_body(setup: &'static Setup) {
@@ -40,7 +40,7 @@ fn head_has_the_headers_of_get_and_no_body(setup: &'static Setup) {
         ["/", "/page.html", "/empty.txt", "/large.bin", "/docs", "/missing", "/bare/", "/%zz"]
     {
         let by_get = peer.get(path);
-        // Had the answer to HEAD a body, the next answer on this connection would begin with it.
+        // A body after the response to HEAD would appear as the start of the next response.
         let by_head = peer.ask(get(path).replace("GET", "HEAD"));
         assert_eq!(by_head.status, by_get.status, "{path}");
         assert_eq!(by_head.stable_headers(), by_get.stable_headers(), "{path}");
@@ -101,24 +101,24 @@ fn date_is_the_current_time(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let mut ask = || {
-        // The field has whole seconds.
+        // Date has whole seconds.
         let before = SystemTime::now() - Duration::from_secs(1);
         let date = date_of(&mut peer);
         assert!(before <= date && date <= SystemTime::now(), "{date:?} is not now");
         date
     };
     let first = ask();
-    wait_until("another date", || Some(ask()).filter(|date| *date > first));
+    wait_until("a later date", || Some(ask()).filter(|date| *date > first));
 }
 
 fn date_of(peer: &mut Peer) -> SystemTime {
-    peer.get("/").time("Date").expect("every answer has one")
+    peer.get("/").time("Date").expect("every response has a Date")
 }
 
 fn last_modified_is_the_mtime_of_the_file(setup: &'static Setup) {
     let site = Site::new();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-    // Less than a second is not said: rounded down, or it could be later than the Date.
+    // Rounded down to a whole second: rounded up it could be later than Date.
     site.set_modified("page.html", time + Duration::from_millis(900));
     let response = Server::start(setup, site.root(), &[]).get("/page.html");
     assert_eq!(response.required("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -127,20 +127,20 @@ fn last_modified_is_the_mtime_of_the_file(setup: &'static Setup) {
 fn an_error_page_states_its_status(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    let says_itself = |response: Response| {
+    let expect_error_page = |response: Response| {
         let page = String::from_utf8(response.body.clone()).expect("a page is UTF-8");
         assert_eq!(response.required("Content-Type"), "text/html; charset=utf-8");
         assert!(page.starts_with("<!doctype html>"), "{page}");
         assert!(page.contains(&response.status.to_string()), "{page}");
         assert!(page.len() < 4096, "{page}");
-        assert_eq!(response.field("Last-Modified"), None, "an error has no age");
+        assert_eq!(response.field("Last-Modified"), None, "an error has no Last-Modified");
     };
-    says_itself(server.get("/missing"));
-    says_itself(server.get("/docs"));
-    says_itself(server.ask("BREW / HTTP/1.1\r\nHost: h\r\n\r\n"));
-    says_itself(server.ask("POST / HTTP/1.1\r\nHost: h\r\n\r\n"));
-    says_itself(server.ask("GET / HTTP/1.1\r\n\r\n"));
-    says_itself(server.ask("GET / HTTP/2.0\r\nHost: h\r\n\r\n"));
+    expect_error_page(server.get("/missing"));
+    expect_error_page(server.get("/docs"));
+    expect_error_page(server.ask("BREW / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    expect_error_page(server.ask("POST / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    expect_error_page(server.ask("GET / HTTP/1.1\r\n\r\n"));
+    expect_error_page(server.ask("GET / HTTP/2.0\r\nHost: h\r\n\r\n"));
 }
 
 fn a_directory_is_served_as_its_index_page(setup: &'static Setup) {

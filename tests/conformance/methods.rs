@@ -1,4 +1,4 @@
-//! What can be asked for besides GET and HEAD: nothing, and each is told so in its way.
+//! Methods other than GET and HEAD: OPTIONS is answered, all others are rejected.
 
 use crate::framing::{expect_answered, expect_refused};
 use crate::support::{Server, Setup, Site};
@@ -20,7 +20,7 @@ fn a_known_but_unsupported_method_is_a_405(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
-        // That it says what is allowed is asked of every 405.
+        // `Response::parse` checks that every 405 has an Allow header.
         expect_answered(&server, format!("{method} /page.html HTTP/1.1\r\nHost: h\r\n\r\n"), 405);
     }
 }

@@ -1,4 +1,4 @@
-//! What a path leads to, and what no path leads to.
+//! Which file a path resolves to, and which files no path reaches.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -48,17 +48,14 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Asks for each path on one connection and compares the statuses.
+/// Requests each path on one connection and compares the statuses.
 #[track_caller]
 fn expect_status(server: &Server, status: u16, paths: &[&str]) {
     let mut peer = server.connect();
     for path in paths {
         let response = peer.get(path);
         assert_eq!(response.status, status, "{path}");
-        assert!(
-            !response.body.windows(6).any(|part| part == b"secret"),
-            "{path} tells what it must not"
-        );
+        assert!(!response.body.windows(6).any(|part| part == b"secret"), "{path} reveals a secret");
         if response.says_close() {
             peer = server.connect();
         }
@@ -149,10 +146,10 @@ fn a_path_is_decoded_only_once(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     site.write("%70age.html", "percent");
-    site.write("%2e%2e/secret.txt", "a folder of that name");
+    site.write("%2e%2e/secret.txt", "a directory of that name");
     let server = Server::start(setup, site.root(), &[]);
     expect_content(&server, "/%2570age.html", "percent");
-    expect_content(&server, "/%252e%252e/secret.txt", "a folder of that name");
+    expect_content(&server, "/%252e%252e/secret.txt", "a directory of that name");
     expect_status(
         &server,
         404,
@@ -215,7 +212,7 @@ fn a_path_above_the_root_is_rejected(setup: &'static Setup) {
         "http://h/../secret.txt",
     ];
     expect_status(&server, 400, &above);
-    // Many such steps, up to the length of a target.
+    // As many steps as fit into a request target.
     expect_status(&server, 400, &[&("/..".repeat(2000) + "/etc/passwd")]);
 }
 
@@ -248,13 +245,13 @@ fn dot_segments_beneath_the_root_are_resolved(setup: &'static Setup) {
 
 fn files_outside_the_root_are_not_served(setup: &'static Setup) {
     let site = Site::new();
-    // Its name begins like the root's: who compares strings lets it in.
+    // The name of this directory starts with that of the root, which defeats a comparison of strings.
     site.write_beside("site-evil/index.html", "secret");
     site.write_beside("secret.txt", "secret");
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 400, &["/../site-evil/index.html", "/..", "/%2e%2e/site-evil/"]);
     let absolute = site.beside("secret.txt");
-    let absolute = absolute.to_str().expect("the name of a temporary folder");
+    let absolute = absolute.to_str().expect("the name of a temporary directory");
     expect_status(&server, 404, &["/-evil/index.html", absolute, &format!("/{absolute}")]);
 }
 
@@ -340,7 +337,7 @@ fn dot_files_are_not_found(setup: &'static Setup) {
         "/.git/../.htaccess",
     ];
     expect_status(&server, 404, &hidden);
-    // What is there and what isn't look the same.
+    // A hidden file and a missing one get the same response.
     let body = |path| server.get(path).body;
     assert_eq!(body("/.git/config"), body("/.git/no-such-file"));
 }
@@ -360,16 +357,16 @@ fn a_symbolic_link_inside_the_root_is_followed(setup: &'static Setup) {
     let site = Site::new();
     site.link("link.html", "page.html");
     site.link("docs/up.html", "../page.html");
-    site.link("folder", "docs");
+    site.link("directory", "docs");
     site.link("twice.html", "link.html");
     let server = Server::start(setup, site.root(), &[]);
     expect_status(
         &server,
         200,
-        &["/link.html", "/docs/up.html", "/folder/", "/folder/index.html", "/twice.html"],
+        &["/link.html", "/docs/up.html", "/directory/", "/directory/index.html", "/twice.html"],
     );
     assert_eq!(server.get("/link.html").required("Content-Type"), "text/html; charset=utf-8");
-    assert_eq!(server.get("/folder").required("Location"), "/folder/");
+    assert_eq!(server.get("/directory").required("Location"), "/directory/");
 }
 
 fn a_symbolic_link_out_of_the_root_is_not_followed(setup: &'static Setup) {
@@ -378,20 +375,20 @@ fn a_symbolic_link_out_of_the_root_is_not_followed(setup: &'static Setup) {
     site.write_beside("outside/index.html", "secret");
     site.link("absolute.txt", &secret);
     site.link("relative.txt", "../secret.txt");
-    site.link("folder", "../outside");
+    site.link("directory", "../outside");
     site.link("root", "/");
     site.link("docs/up", "../..");
     site.link("chain.txt", "relative.txt");
     site.link("self", "/proc/self/cwd");
-    // It leaves, and comes back by name.
+    // This link leaves the root and leads back into it by name.
     site.link("around.html", "../site/page.html");
     let server = Server::start(setup, site.root(), &[]);
     let out = [
         "/absolute.txt",
         "/relative.txt",
-        "/folder",
-        "/folder/",
-        "/folder/index.html",
+        "/directory",
+        "/directory/",
+        "/directory/index.html",
         "/root/etc/passwd",
         "/root/",
         "/docs/up/secret.txt",
@@ -417,7 +414,7 @@ fn a_fifo_is_not_found_and_does_not_block(setup: &'static Setup) {
     for name in ["fifo", "fifo.html", "pipes/index.html"] {
         site.directory("pipes");
         mknodat(CWD, site.path(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
-            .expect("a fifo can be made");
+            .expect("a FIFO can be created");
     }
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 404, &["/fifo", "/fifo.html", "/pipes/", "/pipes/index.html", "/fifo/"]);
@@ -436,7 +433,7 @@ fn a_device_is_not_found_and_does_not_block(setup: &'static Setup) {
     let site = Site::new();
     site.link("zero", "/dev/zero");
     let mut devices = vec!["/zero"];
-    // One that really stands in the site takes root to make.
+    // A device node inside the site; only root can create one.
     let null = mknodat(
         CWD,
         site.path("null"),
@@ -455,35 +452,39 @@ fn a_device_is_not_found_and_does_not_block(setup: &'static Setup) {
 fn an_unreadable_file_is_forbidden(setup: &'static Setup) {
     let site = Site::new();
     let closed = site.write("closed.html", "secret");
-    let closed_folder = site.write("closed/index.html", "secret");
+    let in_closed_directory = site.write("closed/index.html", "secret");
     let close = |path: &std::path::Path| {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000))
+            .expect("the test owns the file");
     };
     close(&closed);
-    close(closed_folder.parent().expect("a folder"));
+    close(in_closed_directory.parent().expect("a directory"));
     let mut command = Server::command(setup, site.root(), &[]);
     if rustix::process::geteuid().is_root() {
-        // Root may read everything. So the server is run as somebody else, from a place where they may run it.
+        // Permissions do not apply to root, so a copy of the server runs as another user, from a directory
+        // where that user may execute it.
         const NOBODY: u32 = 65_534;
         let binary = site.beside("miniweb");
-        // Not by fs::copy: a server that another case forks meanwhile would hold the copy open for writing, and
-        // what is open for writing can't be run.
+        // `cp` instead of fs::copy: a process forked by another case at the same time would inherit the
+        // descriptor of the copy, and a file open for writing can't be executed (ETXTBSY).
         let copied = std::process::Command::new("cp")
             .args([command.get_program(), binary.as_ref()])
             .status();
         assert!(copied.expect("there is a cp").success());
-        let around = binary.parent().expect("a folder");
-        fs::set_permissions(around, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        let mut of_nobody = std::process::Command::new(&binary);
-        of_nobody.args(command.get_args()).current_dir(around).uid(NOBODY).gid(NOBODY);
-        command = of_nobody;
+        let around = binary.parent().expect("a directory");
+        fs::set_permissions(around, fs::Permissions::from_mode(0o755))
+            .expect("the test owns the file");
+        let mut as_nobody = std::process::Command::new(&binary);
+        as_nobody.args(command.get_args()).current_dir(around).uid(NOBODY).gid(NOBODY);
+        command = as_nobody;
     }
     let server = Server::run(command);
     expect_status(&server, 403, &["/closed.html", "/closed/", "/closed/index.html"]);
     expect_status(&server, 200, &["/"]);
-    // So that what is temporary can be removed by whoever made it.
-    let folder = closed_folder.parent().expect("a folder");
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    // Otherwise the temporary directory could not be removed.
+    let closed_directory = in_closed_directory.parent().expect("a directory");
+    fs::set_permissions(closed_directory, fs::Permissions::from_mode(0o700))
+        .expect("the test owns the file");
 }
 
 fn a_directory_without_its_slash_is_redirected(setup: &'static Setup) {
@@ -505,16 +506,16 @@ fn a_directory_without_its_slash_is_redirected(setup: &'static Setup) {
 
 fn a_redirect_never_names_another_host(setup: &'static Setup) {
     let site = Site::new();
-    site.write("evil.example/index.html", "a folder of that name");
-    site.write("\\evil.example/index.html", "a folder of that name");
-    site.write("http:/evil.example/index.html", "a folder of that name");
+    site.write("evil.example/index.html", "a directory of that name");
+    site.write("\\evil.example/index.html", "a directory of that name");
+    site.write("http:/evil.example/index.html", "a directory of that name");
     let server = Server::start(setup, site.root(), &[]);
     for (path, location) in [
         ("//evil.example", "/evil.example/"),
         ("////evil.example", "/evil.example/"),
         ("/.//evil.example", "/evil.example/"),
         ("//evil.example?//evil.example", "/evil.example/?//evil.example"),
-        // A browser takes a backslash for a slash.
+        // Browsers treat a backslash as a slash.
         ("/\\evil.example", "/%5Cevil.example/"),
         ("/%5cevil.example", "/%5Cevil.example/"),
         ("//docs", "/docs/"),
@@ -525,7 +526,7 @@ fn a_redirect_never_names_another_host(setup: &'static Setup) {
         let response = server.get(path);
         assert_eq!((response.status, response.required("Location")), (301, location), "{path}");
     }
-    // That no Location begins with two slashes is asked of every answer; here is none at all.
+    // `Response::parse` checks that no Location starts with two slashes; these have no Location at all.
     for path in ["//evil.example/..", "//evil.example/%2e%2e", "///"] {
         let response = server.get(path);
         assert_eq!((response.status, response.field("Location")), (200, None), "{path}");
@@ -545,10 +546,14 @@ fn a_redirect_contains_no_line_end(setup: &'static Setup) {
     let location =
         of("/a%0d%0aX-Evil:%201%0d%0a%0d%0a%3Cscript%3E").required("Location").to_owned();
     assert_eq!(location, "/a%0D%0AX-Evil:%201%0D%0A%0D%0A%3Cscript%3E/");
-    assert_eq!(server.get(&location).status, 404, "it leads to the folder, which has no index");
+    assert_eq!(
+        server.get(&location).status,
+        404,
+        "the Location is the directory, which has no index page"
+    );
     assert_eq!(of("/docs?x%0d%0aX-Evil:1").required("Location"), "/docs/?x%0d%0aX-Evil:1");
     assert_eq!(of("/tab%09nul").required("Location"), "/tab%09nul/");
-    // A query may come with any byte but those that end it; a Location is ASCII.
+    // A query may contain bytes that are not ASCII; a Location must not.
     let response = server.connect().ask(b"GET /docs?\xff\xfe\"<> HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(response.required("Location"), "/docs/?%FF%FE%22%3C%3E");
 }
@@ -615,19 +620,19 @@ fn a_file_as_root_is_served_for_every_path(setup: &'static Setup) {
 fn a_renamed_root_is_still_served(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    fs::rename(site.root(), site.beside("moved")).expect("it is ours");
+    fs::rename(site.root(), site.beside("moved")).expect("the test owns the file");
     expect_status(&server, 200, &["/page.html"]);
     expect_status(&server, 400, &["/../secret.txt"]);
 }
 
-/// As a generator of sites does it: the old folder goes, a new one takes its path.
+/// A site generator moves the old directory away and creates a new one at the same path.
 fn a_directory_that_takes_the_path_of_the_root_is_served(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_status(&server, 200, &["/page.html"]);
-    fs::rename(site.root(), site.beside("moved")).expect("it is ours");
+    fs::rename(site.root(), site.beside("moved")).expect("the test owns the file");
     site.write("page.html", "built anew");
-    wait_until("the new root is served", || {
+    wait_until("the new directory is served", || {
         (server.get("/page.html").body == b"built anew").then_some(())
     });
     expect_status(&server, 404, &["/docs/"]);

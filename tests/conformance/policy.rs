@@ -1,5 +1,5 @@
-//! What the site's owner asks for beyond serving files: a page for what isn't there, fields, caching, types, who may
-//! read. What of it can't be understood is held to its message in `tests/cli.rs`.
+//! The options that change responses: fallback and error pages, headers, caching, media types, CORS and
+//! authentication. Their usage errors are tested in `tests/cli.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,7 +41,7 @@ fn post(path: &str) -> String {
     get(path).replacen("GET", "POST", 1)
 }
 
-/// Whether caches are told that the answer depends on what is accepted, and are told it once.
+/// Whether Vary names Accept. It must not do so twice.
 #[track_caller]
 fn varies_by_accept(response: &Response) -> bool {
     let times =
@@ -83,7 +83,7 @@ fn other_requests_for_a_missing_path_get_a_404(setup: &'static Setup) {
     site.write("app.html", "app");
     let server = Server::start(setup, site.root(), &["--fallback", "app.html"]);
     let mut peer = server.connect();
-    // A page in place of a script is an error that shows far from its cause.
+    // A page sent instead of a script would cause an error far from its origin.
     for path in ["/x.js", "/assets/x.css", "/logo.png", "/data.json", "/.git/config", "/.env"] {
         for fields in [&[HTML][..], &[]] {
             let response = peer.get_with(path, fields);
@@ -102,7 +102,7 @@ fn other_requests_for_a_missing_path_get_a_404(setup: &'static Setup) {
         ] {
             let response = peer.get_with(path, fields);
             assert_eq!(response.status, 404, "{path} {fields:?}");
-            // A cache that kept this for all would keep the page from who navigates.
+            // Without Vary a cache would serve this 404 to navigations as well.
             assert!(varies_by_accept(&response), "{path} {fields:?}");
         }
     }
@@ -126,7 +126,7 @@ fn the_sites_error_page_is_sent_with_a_404(setup: &'static Setup) {
     let site = Site::new();
     let own = "<!doctype html><title>lost?</title>\n";
     site.write("404.html", own);
-    site.write("docs/404.html", "of the folder, which is not meant");
+    site.write("docs/404.html", "an error page applies only in the root");
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for path in ["/missing", "/a/b/c", "/docs/missing", "/missing/", "/.git/config", "/x.js"] {
@@ -140,7 +140,7 @@ fn the_sites_error_page_is_sent_with_a_404(setup: &'static Setup) {
                 "{path} {fields:?}"
             );
             assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
-            // They would be of the page that says so, and not of what is missing.
+            // These headers would describe the error page, not the missing file.
             for name in ["ETag", "Last-Modified", "Accept-Ranges", "Content-Range"] {
                 assert_eq!(page.field(name), None, "{path}: {name}");
             }
@@ -152,12 +152,12 @@ fn the_sites_error_page_is_sent_with_a_404(setup: &'static Setup) {
             );
         }
     }
-    assert_eq!(peer.get("/404.html").status, 200, "by its name it is a page like others");
+    assert_eq!(peer.get("/404.html").status, 200, "requested by name it is an ordinary page");
 }
 
 fn a_large_error_page_is_sent_from_the_disk(setup: &'static Setup) {
     let site = Site::new();
-    // More than is kept in memory.
+    // Larger than a cached file.
     let own = format!("<!doctype html>{}", "lost? ".repeat(50_000));
     site.write("404.html", &own);
     let server = Server::start(setup, site.root(), &[]);
@@ -170,7 +170,7 @@ fn a_large_error_page_is_sent_from_the_disk(setup: &'static Setup) {
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
-/// A request for each kind of answer about a path, and the status it has; the last of them is about no path.
+/// One response of each kind, with its status. The path of the last is malformed.
 fn one_of_each(peer: &mut Peer) -> Vec<(u16, Response)> {
     let tag = peer.settled("/docs/a.txt", &[]).required("ETag").to_owned();
     let requests = [
@@ -218,7 +218,7 @@ fn a_header_rule_without_a_pattern_applies_to_every_response(setup: &'static Set
     ];
     let server = Server::start(setup, site.root(), &options_given);
     for (status, response) in one_of_each(&mut server.connect()) {
-        // `field` also holds them to stand there once.
+        // `field` also checks that the header occurs only once.
         assert_eq!(response.field("X-A"), Some("b"), "{status}");
         assert_eq!(response.field("Content-Security-Policy"), Some("a 'b'; c=d"), "{status}");
     }
@@ -260,7 +260,7 @@ fn a_header_rule_applies_to_every_status(setup: &'static Setup) {
     let site = site_with_one_of_each();
     let server = Server::start(setup, site.root(), &["--list", "--header", "/docs/** X-A: b"]);
     for (status, response) in one_of_each(&mut server.connect()) {
-        // The path of a 400 could not be read, so no pattern is like it.
+        // The path of a 400 is malformed, so no pattern matches it.
         let expected = (status != 400).then_some("b");
         assert_eq!(response.field("X-A"), expected, "{status}: {:?}", response.fields);
     }
@@ -311,7 +311,7 @@ fn files_are_revalidated_unless_their_name_contains_a_hash(setup: &'static Setup
         }
     }
     for path in ["/missing.3f2a9c1b.js", "/3f2a9c1b.js/"] {
-        // What is not there yet may be there tomorrow.
+        // The missing file may be created later.
         let response = peer.get(path);
         assert!(
             response.status == 404 && response.field("Cache-Control") != Some(IMMUTABLE),
@@ -339,7 +339,7 @@ fn the_first_matching_cache_rule_applies(setup: &'static Setup) {
         ("/assets/a.js", "max-age=2"),
         ("/page.html", "private, no-store"),
         ("/", "max-age=3"),
-        // A rule for all is for these, too: whoever wrote it has the last word.
+        // A rule without a pattern also replaces the default of fingerprinted names.
         ("/app.3f2a9c1b.js", "max-age=3"),
     ] {
         assert_eq!(peer.get(path).field("Cache-Control"), Some(expected), "{path}");
@@ -353,22 +353,22 @@ fn cors_headers_are_sent_only_with_the_cors_option(setup: &'static Setup) {
         assert_eq!(response.field("Access-Control-Allow-Origin"), Some("*"), "{status}");
         let exposed = response.list("Access-Control-Expose-Headers");
         for name in ["ETag", "Content-Range"] {
-            assert!(exposed.contains(&name), "{status}: a script may read {name}");
+            assert!(exposed.contains(&name), "{status}: scripts may read {name}");
         }
         assert_eq!(
             response.field("Access-Control-Allow-Credentials"),
             None,
-            "the star and this exclude each other"
+            "browsers reject credentials with a wildcard origin"
         );
     }
     drop(server);
     let server = Server::start(setup, site.root(), &["--list"]);
     for (status, response) in one_of_each(&mut server.connect()) {
-        let told = response
+        let cors_header = response
             .fields
             .iter()
             .find(|(name, _)| name.to_ascii_lowercase().starts_with("access-control"));
-        assert_eq!(told, None, "{status}: nobody asked for it");
+        assert_eq!(cors_header, None, "{status}: CORS is off");
     }
 }
 
@@ -380,7 +380,7 @@ fn a_preflight_needs_no_credentials(setup: &'static Setup) {
         "Access-Control-Request-Method: GET",
         "Access-Control-Request-Headers: authorization, range",
     ];
-    // A preflight never brings a password, so it can't be asked for one.
+    // Browsers never send credentials with a preflight.
     for options_given in [&["--cors"][..], &["--cors", "--auth", &auth]] {
         let server = Server::start(setup, site.root(), options_given);
         let mut peer = server.connect();
@@ -438,17 +438,17 @@ fn every_request_needs_the_right_credentials(setup: &'static Setup) {
         format!("Basic {}", token(&format!("you:{password}"))),
         format!("Basic {}", token(&format!("ME:{password}"))),
         format!("Basic {}", token(&format!(":{password}"))),
-        // Whoever has read the command line has not yet the password.
+        // The hash on the command line is not a password.
         format!("Basic {}", token(&format!("me:{}", sha256(password)))),
     ];
     let expect_refusal = |response: Response, what: &str| {
         assert_eq!((response.status, response.field("X-A")), (401, Some("b")), "{what}");
         assert!(response.required("WWW-Authenticate").starts_with("Basic realm=\""), "{what}");
         for name in ["ETag", "Last-Modified", "Location", "Accept-Ranges"] {
-            assert_eq!(response.field(name), None, "{what}: it tells nothing of what is there");
+            assert_eq!(response.field(name), None, "{what}: a 401 reveals nothing about the file");
         }
     };
-    // What is there and what isn't look the same from outside.
+    // Existing and missing paths get the same response.
     for path in ["/", "/page.html", "/docs", "/docs/bare/", "/missing", "/.git/config", "/%zz"] {
         expect_refusal(peer.get(path), path);
         expect_refusal(peer.ask(head(&get(path))), path);
@@ -469,7 +469,7 @@ fn every_request_needs_the_right_credentials(setup: &'static Setup) {
             assert_eq!(peer.get_with(path, &[&field]).status, status, "{path} with {scheme}");
         }
     }
-    // It is asked for with each request, not once a connection.
+    // Every request needs the credentials, not only the first of a connection.
     expect_refusal(peer.get("/page.html"), "after the right one");
 }
 
@@ -502,15 +502,15 @@ fn a_media_type_rule_overrides_the_table(setup: &'static Setup) {
 }
 
 fn media_types_are_those_that_browsers_need(setup: &'static Setup) {
-    // From the registry and the standards, not from the program's table.
+    // From the IANA registry and the standards, not copied from the program's table.
     let types = [
         ("html", "text/html; charset=utf-8"),
         ("css", "text/css; charset=utf-8"),
         ("js", "text/javascript; charset=utf-8"),
-        // A module of any other type is not run, and WebAssembly is not compiled while it loads.
+        // Browsers run modules and compile WebAssembly while it loads only with these types.
         ("mjs", "text/javascript; charset=utf-8"),
         ("wasm", "application/wasm"),
-        // TypeScript is source to be read; the registry has .ts for video.
+        // TypeScript source is to be read; in the registry .ts is a video format.
         ("ts", "text/plain; charset=utf-8"),
         ("svg", "image/svg+xml; charset=utf-8"),
         ("json", "application/json; charset=utf-8"),
@@ -555,7 +555,7 @@ fn nosniff_accompanies_every_content_type(setup: &'static Setup) {
         assert_eq!(nosniff, has_type.then_some("nosniff"), "{response:?}");
     };
     one_of_each(&mut server.connect()).iter().for_each(|(_, response)| expect(response));
-    // Those that end the connection come from elsewhere in the program.
+    // Responses that close the connection come from another part of the program.
     for (status, request) in [
         (400, "nonsense\r\n\r\n".to_owned()),
         (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
@@ -589,12 +589,12 @@ fn a_204_to_options_has_no_content_headers(setup: &'static Setup) {
             let response = peer.ask(options(target, &[]));
             assert_eq!(response.status, 204, "{target}");
             response.expect_allow();
-            // RFC 9110 section 8.6: a 204 must not have one.
+            // A 204 must not have a Content-Length (RFC 9110 section 8.6).
             for name in ["Content-Length", "Transfer-Encoding", "Content-Type"] {
                 assert_eq!(response.field(name), None, "{target}");
             }
         }
-        // Whatever followed them would be taken for the beginning of this.
+        // A body after a 204 would appear as the start of this response.
         assert_eq!(peer.get("/page.html").content_length(), 35);
     }
 }

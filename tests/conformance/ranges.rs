@@ -1,4 +1,4 @@
-//! Parts of a file (RFC 9110 section 14): what a player that seeks and a download that goes on ask for.
+//! Range requests (RFC 9110 section 14), as a media player and a resumed download make them.
 
 #![allow(clippy::single_range_in_vec_init, reason = "one range among lists of them")]
 
@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Smaller than what is kept in memory, and larger.
+/// One file that is cached in memory, and one that is sent from the disk.
 const FILES: [(&str, usize); 2] = [("/small.bin", 1000), ("/large.bin", 200_000)];
 
 fn site_with_files() -> Site {
@@ -47,10 +47,10 @@ fn site_with_files() -> Site {
     site
 }
 
-/// Where a part stands, by its Content-Range, and its bytes.
+/// The Content-Range of a part, and its bytes.
 type Part = (Range<u64>, Vec<u8>);
 
-/// Reads `bytes 0-9/1000`, and fails if it is about another size.
+/// Parses `bytes 0-9/1000`, and fails if the size is not `size`.
 #[track_caller]
 fn content_range(value: &str, size: u64) -> Range<u64> {
     let parsed = || {
@@ -63,7 +63,7 @@ fn content_range(value: &str, size: u64) -> Range<u64> {
     first..last + 1
 }
 
-/// The parts of a 206, read as RFC 2046 says: by the boundary, not by what this server is known to send.
+/// The parts of a 206, split at the boundary as RFC 2046 requires of a client.
 #[track_caller]
 fn parts(response: &Response, size: u64) -> Vec<Part> {
     assert_eq!(response.status, 206, "{:?}", response.fields);
@@ -75,11 +75,11 @@ fn parts(response: &Response, size: u64) -> Vec<Part> {
     };
     let boundary = boundary.trim_matches('"');
     assert!((1..=70).contains(&boundary.len()), "{boundary:?}");
-    // The line end before a delimiter belongs to it; the first may do without.
+    // The line end before a delimiter belongs to the delimiter; the first has none.
     let body = [b"\r\n", &response.body[..]].concat();
     let delimiter = format!("\r\n--{boundary}");
     let ends: Vec<usize> = memchr::memmem::find_iter(&body, &delimiter).collect();
-    assert_eq!(ends.first(), Some(&0), "something stands before the first part");
+    assert_eq!(ends.first(), Some(&0), "there are bytes before the first part");
     let last = *ends.last().expect("there is a first");
     assert_eq!(&body[last + delimiter.len()..], b"--\r\n", "the end of the parts");
     let between = ends.windows(2).map(|pair| &body[pair[0] + delimiter.len()..pair[1]]);
@@ -92,7 +92,7 @@ fn parts(response: &Response, size: u64) -> Vec<Part> {
         let [range, media_type] = lines[..] else { panic!("the head of a part: {head:?}") };
         assert_eq!(media_type, "Content-Type: application/octet-stream");
         let range = content_range(
-            range.strip_prefix("Content-Range: ").expect("it tells which part it is"),
+            range.strip_prefix("Content-Range: ").expect("a part has a Content-Range"),
             size,
         );
         (range, part[head_end + 4..].to_vec())
@@ -100,7 +100,7 @@ fn parts(response: &Response, size: u64) -> Vec<Part> {
     read.collect()
 }
 
-/// Fails unless the answer has just these parts of the file, which is [`patterned`].
+/// Fails unless the response has exactly these parts of the [`patterned`] file.
 #[track_caller]
 fn expect_parts(peer: &mut Peer, path: &str, size: usize, value: &str, expected: &[Range<usize>]) {
     let content = patterned(size);
@@ -150,7 +150,7 @@ fn every_form_of_a_single_range_is_honoured(setup: &'static Setup) {
             ("bytes=00010-0000000000000000000000019".to_owned(), 10..20),
             ("BYTES=7-8".to_owned(), 7..9),
             ("bytes= , 7-8 ,,".to_owned(), 7..9),
-            // The others can't be satisfied and are left out; what is left is no multipart.
+            // Unsatisfiable ranges are dropped; a single remaining one is not sent as multipart.
             (format!("bytes={size}-,7-8,-0"), 7..9),
         ] {
             expect_parts(&mut peer, path, size, &value, &[expected]);
@@ -180,7 +180,7 @@ fn a_range_beyond_the_end_is_a_416_with_the_size(setup: &'static Setup) {
                 "{path} {value}"
             );
             assert_eq!(response.body.len() as u64, response.content_length());
-            assert_eq!(response.field("ETag"), None, "the page that says so is not the file");
+            assert_eq!(response.field("ETag"), None, "the body of a 416 is not the file");
         }
     }
     assert_eq!(peer.get_with("/empty.bin", &["Range: bytes=0-"]).status, 416);
@@ -220,7 +220,7 @@ fn malformed_ranges_are_ignored(setup: &'static Setup) {
         ] {
             expect_whole(&mut peer, path, size, &[&format!("Range: {value}")]);
         }
-        // Which of two is meant nobody knows.
+        // A Range that occurs twice is ambiguous.
         expect_whole(&mut peer, path, size, &["Range: bytes=0-1", "Range: bytes=2-3"]);
     }
 }
@@ -239,13 +239,13 @@ fn several_ranges_are_sent_in_the_requested_order(setup: &'static Setup) {
         ] {
             expect_parts(&mut peer, path, size, value, &expected);
         }
-        // Sixteen are still answered.
+        // Sixteen ranges are the maximum.
         let expected: Vec<_> = (0..16).map(|n| n * 50..n * 50 + 3).collect();
         let set: Vec<_> =
             expected.iter().map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
         expect_parts(&mut peer, path, size, &format!("bytes={}", set.join(",")), &expected);
     }
-    // The file's own type stands in the parts, and behind them the connection goes on.
+    // The connection persists after a multipart response.
     assert_eq!(peer.get("/page.html").status, 200);
 }
 
@@ -263,7 +263,7 @@ fn overlapping_and_adjacent_ranges_are_merged(setup: &'static Setup) {
             ("bytes=0-9,20-29,10-19", vec![0..30]),
             ("bytes=50-99,0-60,200-209", vec![0..100, 200..210]),
             ("bytes=-10,-20", vec![size - 20..size]),
-            // A byte between them keeps them apart.
+            // Ranges with a byte between them are not merged.
             ("bytes=0-9,11-19", vec![0..10, 11..20]),
         ] {
             expect_parts(&mut peer, path, size, value, &expected);
@@ -298,7 +298,7 @@ fn ranges_larger_than_the_file_are_answered_with_the_whole_file(setup: &'static 
         ] {
             expect_whole(&mut peer, path, size, &[&format!("Range: bytes={set}")]);
         }
-        // Just as much as the file holds is not more.
+        // Ranges that add up to exactly the file's size are honoured.
         expect_parts(&mut peer, path, size, "bytes=0-9,10-", &[0..size]);
     }
 }
@@ -322,7 +322,7 @@ fn if_range_must_match_for_a_partial_response(setup: &'static Setup) {
             ("Sun, 06 Nov 1994 08:49:37 GMT".to_owned(), true),
             ("Sunday, 06-Nov-94 08:49:37 GMT".to_owned(), true),
             ("Sun Nov  6 08:49:37 1994".to_owned(), true),
-            // A later date says that the client has what the file is now, or what it was in between.
+            // Only an equal date is a match: the client may have any version up to a later date.
             ("Sun, 06 Nov 1994 08:49:38 GMT".to_owned(), false),
             ("Sun, 06 Nov 1994 08:49:36 GMT".to_owned(), false),
             ("Sun, 06 Nov 1994 08:49:37".to_owned(), false),
@@ -339,7 +339,7 @@ fn if_range_must_match_for_a_partial_response(setup: &'static Setup) {
                 }
                 false => expect_whole(&mut peer, path, size, &["Range: bytes=3-7", &field]),
             }
-            // A range that could not be satisfied is no error where it does not count.
+            // An unsatisfiable range is not an error if it does not apply.
             let beyond = peer.get_with(path, &["Range: bytes=999999-", &field]);
             assert_eq!(beyond.status, if applies { 416 } else { 200 }, "{field}");
             expect_whole(&mut peer, path, size, &[&field]);
@@ -368,7 +368,7 @@ fn a_head_request_ignores_ranges(setup: &'static Setup) {
 
 fn cached_and_uncached_files_have_equal_parts(setup: &'static Setup) {
     let site = Site::new();
-    // Around the size up to which content is kept in memory; the beginning of all is the same.
+    // Sizes around the limit of a cached file; all files start with the same bytes.
     let sizes = [60_000, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20];
     for size in sizes {
         site.write(size.to_string(), patterned(size));
@@ -382,12 +382,12 @@ fn cached_and_uncached_files_have_equal_parts(setup: &'static Setup) {
         "bytes=59999-59999",
         "bytes=0-9,100-8191,59990-59999",
     ] {
-        let answers = sizes.map(|size| {
+        let responses = sizes.map(|size| {
             let response = peer.get_with(&format!("/{size}"), &[&format!("Range: {value}")]);
             parts(&response, size as u64)
         });
-        for (size, answer) in sizes.iter().zip(&answers) {
-            assert!(*answer == answers[0], "{value} of {size} bytes");
+        for (size, response) in sizes.iter().zip(&responses) {
+            assert!(*response == responses[0], "{value} of {size} bytes");
         }
     }
     for size in sizes {
@@ -399,7 +399,7 @@ fn a_range_beyond_4_gib_is_sent(setup: &'static Setup) {
     let site = Site::new();
     let (size, marker) = ((5 << 30) + 3, b"at the very end");
     let start = size - marker.len() as u64;
-    site.sparse("huge.bin", size).write_all_at(marker, start).expect("it is ours");
+    site.sparse("huge.bin", size).write_all_at(marker, start).expect("the test owns the file");
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     for value in [
@@ -430,7 +430,7 @@ fn a_range_of_an_encoded_file_applies_to_the_encoded_bytes(setup: &'static Setup
         let size = whole.body.len() as u64;
         let response = peer.get_with(path, &[&accept, "Range: bytes=10-29"]);
         assert_eq!(parts(&response, size), [(10..30, whole.body[10..30].to_vec())], "{path}");
-        // Whoever puts the parts together must see that they are of this coding.
+        // A client that combines parts must be able to tell that they have the same coding.
         for name in ["Content-Encoding", "ETag", "Content-Type", "Cache-Control", "Last-Modified"] {
             assert_eq!(response.field(name), whole.field(name), "{path}: {name}");
         }
@@ -440,7 +440,7 @@ fn a_range_of_an_encoded_file_applies_to_the_encoded_bytes(setup: &'static Setup
     }
 }
 
-/// A member of a range set: `a-b`, `a-` or `-b`, with numbers around what matters in a file of `size` bytes.
+/// A random member of a range set: `a-b`, `a-` or `-b`, often near the limits of a file of `size` bytes.
 fn member(size: u64) -> impl proptest::strategy::Strategy<Value = String> {
     let number = prop_oneof![
         6 => 0..size + 10,
@@ -457,9 +457,9 @@ fn member(size: u64) -> impl proptest::strategy::Strategy<Value = String> {
     ]
 }
 
-/// What of `size` bytes a set names, by the letter of section 14.1.2: None if it is malformed.
-fn named(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
-    let mut named = Vec::new();
+/// The ranges that a set selects of `size` bytes, as section 14.1.2 defines it. None if it is malformed.
+fn selected(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
+    let mut selected = Vec::new();
     for member in set {
         let (first, last) = member.split_once('-').expect("each has one");
         let range = match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
@@ -469,10 +469,10 @@ fn named(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
             (None, Some(suffix)) => size.saturating_sub(suffix)..size,
             (None, None) => unreachable!("no member is a lone dash"),
         };
-        named.push(range);
+        selected.push(range);
     }
-    named.retain(|range| range.start < range.end);
-    Some(named)
+    selected.retain(|range| range.start < range.end);
+    Some(selected)
 }
 
 fn random_range_sets_match_a_reference_implementation(setup: &'static Setup) {
@@ -488,34 +488,34 @@ fn random_range_sets_match_a_reference_implementation(setup: &'static Setup) {
         TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&sets, |(size, set)| {
         let content = patterned(size);
-        // A connection each: what fails leaves nothing for the next.
+        // Each request has its own connection, so that a failure does not affect the next one.
         let response = server
             .ask(get_with(&format!("/{size}"), &[&format!("Range: bytes={}", set.join(","))]));
-        let named = named(&set, size as u64);
+        let selected = selected(&set, size as u64);
         let sum: u128 =
-            named.iter().flatten().map(|range| u128::from(range.end - range.start)).sum();
-        match named {
-            Some(named) if set.len() <= 16 && sum <= size as u128 && named.is_empty() => {
+            selected.iter().flatten().map(|range| u128::from(range.end - range.start)).sum();
+        match selected {
+            Some(selected) if set.len() <= 16 && sum <= size as u128 && selected.is_empty() => {
                 prop_assert_eq!(response.status, 416);
                 prop_assert_eq!(response.required("Content-Range"), format!("bytes */{size}"));
             }
-            Some(named) if set.len() <= 16 && sum <= size as u128 => {
+            Some(selected) if set.len() <= 16 && sum <= size as u128 => {
                 let found = parts(&response, size as u64);
-                let mut is_asked_for = vec![false; size];
-                named.into_iter().for_each(|range| {
-                    is_asked_for[range.start as usize..range.end as usize].fill(true)
+                let mut is_missing = vec![false; size];
+                selected.into_iter().for_each(|range| {
+                    is_missing[range.start as usize..range.end as usize].fill(true)
                 });
                 for (range, bytes) in found {
                     let range = range.start as usize..range.end as usize;
                     prop_assert!(bytes == content[range.clone()], "other bytes at {range:?}");
-                    // Taken away as it comes: no byte comes twice, and in the end none is missing.
+                    // Each byte is marked as it is found, so a byte sent twice fails as well.
                     prop_assert!(
-                        is_asked_for[range.clone()].iter().all(|asked| *asked),
-                        "{range:?} was not asked for"
+                        is_missing[range.clone()].iter().all(|missing| *missing),
+                        "{range:?} was not requested, or sent twice"
                     );
-                    is_asked_for[range].fill(false);
+                    is_missing[range].fill(false);
                 }
-                prop_assert!(!is_asked_for.contains(&true), "something is missing");
+                prop_assert!(!is_missing.contains(&true), "a requested byte is missing");
             }
             _ => {
                 prop_assert_eq!(response.status, 200);
@@ -527,9 +527,9 @@ fn random_range_sets_match_a_reference_implementation(setup: &'static Setup) {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Downloads the beginning of a file of `size` bytes, and breaks off.
+/// Downloads the first third of a file of `size` bytes, then resets the connection.
 #[track_caller]
-fn broken_download(server: &Server, path: &str, size: usize) -> (Response, Vec<u8>) {
+fn interrupted_download(server: &Server, path: &str, size: usize) -> (Response, Vec<u8>) {
     let mut peer = server.connect();
     peer.send(get_with(path, &[]));
     let head = peer.response_to_head();
@@ -547,16 +547,17 @@ fn an_interrupted_download_can_be_resumed(setup: &'static Setup) {
     site.set_modified("large.bin", time);
     let server = Server::start(setup, site.root(), &[]);
     server.connect().settled("/large.bin", &[]);
-    let (head, begun) = broken_download(&server, "/large.bin", size);
+    let (head, begun) = interrupted_download(&server, "/large.bin", size);
     let fields =
         [format!("Range: bytes={}-", begun.len()), format!("If-Range: {}", head.required("ETag"))];
     let fields = fields.each_ref().map(String::as_str);
     let rest = server.connect().get_with("/large.bin", &fields);
     assert_eq!(parts(&rest, size as u64)[0].0, begun.len() as u64..size as u64);
     assert!([begun, rest.body].concat() == content);
-    // Another file in its place, of the same size: its rest would not fit to what is there.
-    fs::rename(site.write("new", vec![7; size]), site.path("large.bin")).expect("it is ours");
-    let anew = wait_until("the new file is seen", || {
+    // Another file of the same size replaces it, so the rest must not be sent.
+    fs::rename(site.write("new", vec![7; size]), site.path("large.bin"))
+        .expect("the test owns the file");
+    let anew = wait_until("the new file becomes visible", || {
         let response = server.connect().get_with("/large.bin", &fields);
         (response.status == 200).then_some(response)
     });
@@ -565,11 +566,8 @@ fn an_interrupted_download_can_be_resumed(setup: &'static Setup) {
 
 fn curl_resumes_an_interrupted_download(setup: &'static Setup) {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
-        // Not a success in disguise: whoever reads the output is told.
-        let _ = writeln!(
-            std::io::stderr(),
-            "NOT SHOWN: there is no curl here, so that it resumes was not tried"
-        );
+        // Written to stderr, so that the output shows the case as skipped.
+        let _ = writeln!(std::io::stderr(), "skipped: curl is not installed");
         return;
     }
     let site = Site::new();
@@ -577,7 +575,7 @@ fn curl_resumes_an_interrupted_download(setup: &'static Setup) {
     let content = patterned(size);
     site.write("large.bin", &content);
     let server = Server::start(setup, site.root(), &[]);
-    let (_, begun) = broken_download(&server, "/large.bin", size);
+    let (_, begun) = interrupted_download(&server, "/large.bin", size);
     let target = site.beside("download");
     fs::write(&target, &begun).expect("a file can be written");
     let curl = Command::new("curl")
@@ -600,7 +598,7 @@ fn curl_resumes_an_interrupted_download(setup: &'static Setup) {
     assert_eq!(
         String::from_utf8_lossy(&curl.stdout),
         format!("206 {}", size - begun.len()),
-        "only the rest came"
+        "only the rest was downloaded"
     );
-    assert!(fs::read(&target).expect("it is there") == content);
+    assert!(fs::read(&target).expect("the file exists") == content);
 }

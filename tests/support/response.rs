@@ -1,23 +1,21 @@
-//! An answer, taken apart and held to what every answer has to keep.
+//! A parsed response, checked against the rules that hold for every response.
 
 use std::time::SystemTime;
 
 use super::shown;
 
-/// One answer.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The three digits.
     pub status: u16,
-    /// Name and value of each field line, in order.
+    /// The name and value of each header line, in order.
     pub fields: Vec<(String, String)>,
-    /// What followed the head; nothing in the answer to a HEAD.
+    /// Empty in the response to a HEAD request.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Reads a whole head, its empty line included, and fails if it is not what RFC 9112 and this server's
-    /// promises make it. So every answer of every case is held to them, whatever the case is about.
+    /// Parses a complete head, and fails if it violates RFC 9112 or a rule of this server. So every case
+    /// checks every response, whatever the case is about.
     #[track_caller]
     pub fn parse(head: &[u8]) -> Response {
         assert!(head.is_ascii(), "not ASCII: {}", shown(head));
@@ -33,25 +31,25 @@ impl Response {
         let (code, reason) = status_line
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.split_once(' '))
-            .unwrap_or_else(|| panic!("no status line: {}", shown(head)));
-        assert!(code.len() == 3 && !reason.is_empty(), "no status line: {status_line}");
+            .unwrap_or_else(|| panic!("not a status line: {}", shown(head)));
+        assert!(code.len() == 3 && !reason.is_empty(), "not a status line: {status_line}");
         let status = code.parse().expect("a status is a number");
         let fields = lines.map(|line| {
             let (name, value) =
-                line.split_once(": ").unwrap_or_else(|| panic!("no field: {line:?}"));
+                line.split_once(": ").unwrap_or_else(|| panic!("not a header line: {line:?}"));
             assert!(
                 !name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-'),
-                "a strange name: {line:?}"
+                "invalid header name: {line:?}"
             );
-            assert_eq!(value.trim(), value, "white space around a value: {line:?}");
+            assert_eq!(value.trim(), value, "white space around a header value: {line:?}");
             (name.to_owned(), value.to_owned())
         });
         let response = Response { status, fields: fields.collect(), body: Vec::new() };
-        response.hold_to_promises();
+        response.check_rules();
         response
     }
 
-    /// The value of the field called `name`, which may stand there once.
+    /// The value of the header `name`, which must not occur twice.
     #[track_caller]
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self
@@ -60,64 +58,62 @@ impl Response {
             .filter(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| &**value);
         let value = values.next();
-        assert_eq!(values.next(), None, "{name} stands there twice");
+        assert_eq!(values.next(), None, "{name} occurs twice");
         value
     }
 
-    /// The lines that two answers to the same request have in common.
+    /// The headers that are equal in two responses to the same request.
     pub fn headers_except_date(&self) -> Vec<&(String, String)> {
         self.fields.iter().filter(|(name, _)| name != "Date").collect()
     }
 
-    /// The members of a list, in all the lines that it is spread over.
+    /// The members of the list `name`, in all its lines.
     pub fn list(&self, name: &str) -> Vec<&str> {
         let values = self.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         values.flat_map(|(_, value)| value.split(',').map(str::trim)).collect()
     }
 
-    /// The value of a field that has to be there.
+    /// The value of the header `name`, which must exist.
     #[track_caller]
     pub fn required(&self, name: &str) -> &str {
         self.field(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
-    /// The moment that a field names.
+    /// The date in the header `name`.
     #[track_caller]
     pub fn time(&self, name: &str) -> Option<SystemTime> {
         self.field(name).map(|value| {
             let time = httpdate::parse_http_date(value)
-                .unwrap_or_else(|_| panic!("{name}: {value} is no date"));
+                .unwrap_or_else(|_| panic!("{name}: {value} is not a date"));
             assert_eq!(httpdate::fmt_http_date(time), value, "{name} is not an IMF-fixdate");
             time
         })
     }
 
-    /// Bytes that the head promises.
     #[track_caller]
     pub fn content_length(&self) -> u64 {
-        self.required("Content-Length").parse().expect("a length is a number")
+        self.required("Content-Length").parse().expect("Content-Length is a number")
     }
 
-    /// Whether the answer says that it is the last.
+    /// Whether the response has `Connection: close`.
     #[track_caller]
     pub fn says_close(&self) -> bool {
         self.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The fields but for what the clock changes: the Date, and whether the tag of a file that was written a
-    /// moment ago is weak still.
+    /// The headers without what changes with time: Date, and the weakness of the ETag of a new file.
     pub fn stable_headers(&self) -> Vec<(&str, &str)> {
         let fields =
             self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
         fields.filter(|(name, _)| *name != "Date").collect()
     }
 
-    /// Whether a body follows this head if the request's method is not HEAD.
+    /// Whether a body follows this head, unless the request was a HEAD.
     pub fn may_have_body(&self) -> bool {
         !matches!(self.status, 100..=199 | 204 | 304)
     }
 
-    /// Fails unless it says that the site can be read.
+    /// Fails unless Allow lists GET and HEAD.
     #[track_caller]
     pub fn expect_allow(&self) {
         let allow = self.required("Allow");
@@ -128,7 +124,7 @@ impl Response {
     }
 
     #[track_caller]
-    fn hold_to_promises(&self) {
+    fn check_rules(&self) {
         for name in ["Content-Type", "Location", "Allow", "ETag"] {
             self.field(name);
         }
@@ -143,12 +139,15 @@ impl Response {
         if let Some(location) = self.field("Location") {
             assert!(
                 location.starts_with('/') && !location.starts_with("//"),
-                "to another host: {location}"
+                "the Location names another host: {location}"
             );
-            assert!(!location.contains(['\\', ' ', '"', '<', '>']), "not escaped: {location}");
+            assert!(
+                !location.contains(['\\', ' ', '"', '<', '>']),
+                "the Location is not escaped: {location}"
+            );
         }
         match self.status {
-            // In one part it is told here which; in several, beside each of them (RFC 9110 section 15.3.7.2).
+            // In a multipart response each part has its own Content-Range (RFC 9110 section 15.3.7.2).
             206 => assert_eq!(
                 self.field("Content-Range").is_some(),
                 !self.required("Content-Type").starts_with("multipart/byteranges"),
@@ -161,14 +160,14 @@ impl Response {
                     assert_eq!(
                         self.field(name),
                         None,
-                        "{name} tells of a body that does not come: {self:?}"
+                        "{name} describes a body, which a 304 does not have: {self:?}"
                     );
                 }
             }
             401 => drop(self.required("WWW-Authenticate")),
             405 => self.expect_allow(),
             416 => assert!(self.required("Content-Range").starts_with("bytes */"), "{self:?}"),
-            // The connection can't go on after these: where the next request would begin is not known.
+            // These close the connection, because the start of the next request is unknown.
             408 | 413 | 414 | 431 | 505 => {
                 assert!(self.says_close(), "no Connection: close in {self:?}")
             }

@@ -1,4 +1,4 @@
-//! A folder to be served, in a temporary folder of its own that also has room for what must not be served.
+//! A directory to serve, inside a temporary directory that also has room for files outside the root.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,19 +8,19 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
-/// A site; gone when it is dropped.
+/// A site on the disk, deleted on drop.
 pub struct Site {
     around: TempDir,
 }
 
 impl Site {
-    /// A front page, a page, a folder with an index and one without.
+    /// A site with an index page, a page, a directory with an index page and one without.
     pub fn new() -> Site {
         let site = Site {
             around: tempfile::Builder::new()
                 .prefix("miniweb-")
                 .tempdir()
-                .expect("a temporary folder"),
+                .expect("a temporary directory"),
         };
         site.write("index.html", "<!doctype html><title>front</title>\n");
         site.write("page.html", "<!doctype html><title>page</title>\n");
@@ -29,62 +29,63 @@ impl Site {
         site
     }
 
-    /// What the server is told to serve.
+    /// The root for the server.
     pub fn root(&self) -> PathBuf {
         self.around.path().join("site")
     }
 
-    /// Where a name in the site is on the disk; any bytes may be a name.
+    /// The path of a file in the site. A name may consist of any bytes.
     pub fn path(&self, name: impl AsRef<[u8]>) -> PathBuf {
         self.root().join(OsStr::from_bytes(name.as_ref()))
     }
 
-    /// Where a name beside the site is on the disk.
+    /// The path of a file next to the root, which must not be served.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.around.path().join(name)
     }
 
-    /// A file, and the folders it needs.
+    /// Creates or overwrites a file, and creates its parent directories.
     pub fn write(&self, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> PathBuf {
         write(self.path(name), content.as_ref())
     }
 
-    /// A file that must not be served.
+    /// Creates a file next to the root.
     pub fn write_beside(&self, name: &str, content: &str) -> PathBuf {
         write(self.beside(name), content.as_bytes())
     }
 
-    /// A folder with nothing in it.
+    /// Creates an empty directory.
     pub fn directory(&self, name: impl AsRef<[u8]>) {
-        fs::create_dir_all(self.path(name)).expect("a folder can be made");
+        fs::create_dir_all(self.path(name)).expect("a directory can be created");
     }
 
-    /// A file of `size` bytes that takes no room on the disk.
+    /// Creates a file of `size` zeros that occupies no disk blocks.
     pub fn sparse(&self, name: &str, size: u64) -> fs::File {
-        let file = fs::File::create(self.path(name)).expect("a file can be made");
+        let file = fs::File::create(self.path(name)).expect("a file can be created");
         file.set_len(size).expect("the file system has sparse files");
         file
     }
 
-    /// Sets when a file was changed, to the nanosecond.
+    /// Sets the mtime of a file.
     pub fn set_modified(&self, name: impl AsRef<[u8]>, time: SystemTime) {
-        let file = fs::File::options().write(true).open(self.path(name)).expect("it is there");
-        file.set_modified(time).expect("it is ours");
+        let file = fs::File::options().write(true).open(self.path(name)).expect("the file exists");
+        file.set_modified(time).expect("the test owns the file");
     }
 
-    /// A symbolic link to `target`, as it stands.
+    /// Creates a symbolic link with the text `target`.
     pub fn link(&self, name: &str, target: impl AsRef<Path>) {
-        std::os::unix::fs::symlink(target, self.path(name)).expect("a link can be made");
+        std::os::unix::fs::symlink(target, self.path(name)).expect("a link can be created");
     }
 }
 
 fn write(path: PathBuf, content: &[u8]) -> PathBuf {
-    fs::create_dir_all(path.parent().expect("a name in a folder")).expect("a folder can be made");
+    fs::create_dir_all(path.parent().expect("a file has a parent"))
+        .expect("a directory can be created");
     fs::write(&path, content).expect("a file can be written");
     path
 }
 
-/// Bytes in which no part looks like another, so that a part that is lost, doubled or moved shows.
+/// Bytes without repetition, so that a lost, duplicated or misplaced part is detected.
 pub fn patterned(size: usize) -> Vec<u8> {
     (0..size.div_ceil(8))
         .flat_map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
