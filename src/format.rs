@@ -50,8 +50,9 @@ pub fn error_with(subject: impl Display, error: &io::Error) -> io::Error {
     io::Error::other(format!("{subject}: {}", reason(error)))
 }
 
-/// Appends `text` as a JSON string. Invalid UTF-8 becomes a replacement character. Unlike `serde_json` it
-/// also escapes DEL and the C1 controls, which a terminal that shows a log would interpret.
+/// Appends `text` as a JSON string. Invalid UTF-8 becomes a replacement character. DEL and the C1
+/// controls, which a terminal would interpret, are escaped too; `serde_json` leaves them as they
+/// are.
 pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for char in String::from_utf8_lossy(text).chars() {
@@ -76,7 +77,7 @@ pub fn escape_html(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // Line breaks and changes of the writing direction would let one name look like another.
+            // Line breaks and changes of direction would let one name look like another.
             char if char.is_control()
                 || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {

@@ -17,8 +17,8 @@ impl From<&Request<'_>> for OwnedRequest {
 }
 
 impl OwnedRequest {
-    /// Calls `use_request` with the request. The server's limits were enforced when it arrived, so here
-    /// the head's own length is the limit.
+    /// Calls `use_request` with the request. The server's limits were enforced when it arrived, so
+    /// here the head's own length is the limit.
     pub fn with<T>(&self, use_request: impl FnOnce(&Request<'_>) -> T) -> T {
         let length = self.head.len();
         let limits =

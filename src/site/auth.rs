@@ -16,8 +16,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether the request carries these credentials. The comparison takes constant time, so that a client
-    /// can't guess them piece by piece.
+    /// Whether the request carries these credentials. The comparison takes constant time, so that a
+    /// client can't guess them piece by piece.
     pub fn authorize(&self, request: &Request<'_>) -> bool {
         let Some(value) = request.headers.values("authorization").next() else {
             return false;
@@ -35,7 +35,7 @@ impl Credentials {
             return false;
         };
         let (user, password) = (&pair[..colon], &pair[colon + 1..]);
-        // The comparison of two strings would reveal the length of the name; that of two hashes does not.
+        // Comparing the names themselves would reveal the length of the expected one.
         let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
         let password = Sha256::digest(password).as_slice().ct_eq(&self.password_sha256);
         (user & password).into()

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! 1. A change on the disk is visible within a second: an entry is used for [`FRESH`], and the root is
-//!    compared with its path every [`ROOT_FRESH`]. The absence of a file is cached no longer than a file.
+//! 1. A change on the disk is visible within a second: an entry is used for [`FRESH`], and the root
+//!    is compared with its path every [`ROOT_FRESH`]. The absence of a file is an entry as well.
 //! 2. The size of each entry and the sum of all entries are bounded.
 //! 3. The cache belongs to one worker, so it has no lock.
 
@@ -81,8 +81,8 @@ impl FileCache {
         }
     }
 
-    /// The representation of `file` that the client prefers. Compresses the file if that is a gzip which
-    /// does not exist yet.
+    /// The representation of `file` that the client prefers. Compresses the file if that is a gzip
+    /// which does not exist yet.
     pub fn choose(
         &mut self,
         path: &SitePath<'_>,
@@ -99,8 +99,8 @@ impl FileCache {
     /// Opens the file that `representation` was read from.
     ///
     /// # Errors
-    /// 404 if it no longer has `version`; then its entry is evicted, and the next lookup loads what is
-    /// there now. Otherwise the status of the failure.
+    /// 404 if it no longer has `version`; then its entry is evicted, and the next lookup loads what
+    /// is there now. Otherwise the status of the failure.
     pub fn open(
         &mut self,
         path: &SitePath<'_>,
@@ -163,7 +163,7 @@ impl FileCache {
     }
 }
 
-/// The key of `path`. `docs` is a directory, to be redirected, and `docs/` its index page: two entries.
+/// The key of `path`. `docs` (a directory, to be redirected) and `docs/` (its index page) differ.
 fn key_of<'a>(path: &'a SitePath<'_>, with_slash: &'a mut Vec<u8>) -> &'a [u8] {
     if !path.is_directory {
         return &path.relative;

@@ -1,7 +1,7 @@
 //! Decides which files are worth compressing, and compresses them with gzip.
 //!
-//! A file is compressed in the request that first wants it, once per version. [`SIZE_BYTES_MAX`] bounds
-//! that to a few milliseconds. Larger files should be compressed when the site is built, into sidecars.
+//! A file is compressed in the request that first wants it, once per version. [`SIZE_BYTES_MAX`]
+//! bounds that to a few milliseconds. For larger files the site's build should write sidecars.
 
 use std::io::Write;
 
@@ -19,8 +19,8 @@ pub fn is_offered(media_type: &str, size_bytes: u64) -> bool {
     (SIZE_BYTES_MIN..=SIZE_BYTES_MAX).contains(&size_bytes) && is_compressible(media_type)
 }
 
-/// Whether files of this type become smaller: text in the widest sense. Most image, video and archive
-/// formats are compressed already.
+/// Whether files of this type become smaller: text in the widest sense. Most image, video and
+/// archive formats are compressed already.
 pub fn is_compressible(media_type: &str) -> bool {
     const TYPES: [&str; 12] = [
         "application/json",
@@ -45,8 +45,8 @@ pub fn is_compressible(media_type: &str) -> bool {
 
 /// Compresses `bytes`. None if that saves less than 5 %.
 pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    // The gzip header gets no file name and no time: equal input must give equal output, because the
-    // ETag of the result is derived from the input.
+    // The gzip header gets no file name and no time: equal input must give equal output, because
+    // the ETag of the result is derived from the input.
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), LEVEL);
     // Writing to a Vec does not fail; if it did, the file would be sent uncompressed.
     encoder.write_all(bytes).ok()?;

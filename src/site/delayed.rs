@@ -1,5 +1,5 @@
-//! Slows a site down by a fixed amount of CPU time per request, so that a comparison has a difference of
-//! known size to detect.
+//! Slows a site down by a fixed amount of CPU time per request, so that a comparison has a
+//! difference of known size to detect.
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! A root that is a directory.
 //!
 //! Invariants:
-//! 1. The kernel enforces containment: every path is opened by openat2 with `RESOLVE_BENEATH`, relative
-//!    to the root's descriptor. No strings are compared, so neither a symbolic link, a concurrent rename
-//!    nor a sibling such as `/srv/site-evil` can lead out of the root.
+//! 1. The kernel enforces containment: every path is opened by openat2 with `RESOLVE_BENEATH`,
+//!    relative to the root's descriptor. No strings are compared, so neither a symbolic link, a
+//!    concurrent rename nor a sibling such as `/srv/site-evil` can lead out of the root.
 //! 2. A file is classified after the open, by fstat of its descriptor.
 //! 3. Every open has `O_NONBLOCK`, so that a FIFO can't block a worker.
 
@@ -38,7 +38,7 @@ pub struct DirectoryRoot {
 
 impl DirectoryRoot {
     /// # Errors
-    /// `ENOSYS` if the kernel has no openat2 (it is older than 5.6), and those of openat2(2) and getcwd(2).
+    /// Those of openat2(2) and getcwd(2); `ENOSYS` from a kernel older than 5.6.
     pub fn new(path: &Path, descriptor: OwnedFd) -> std::io::Result<DirectoryRoot> {
         open_beneath(descriptor.as_fd(), b".", OPEN_FLAGS, &SyscallStats::default())?;
         Ok(DirectoryRoot {
@@ -61,9 +61,9 @@ impl DirectoryRoot {
         accessat(self.descriptor(), ".", Access::EXEC_OK, AtFlags::empty())
     }
 
-    /// Compares the directory at the root's path with the open one, and switches to it if they differ.
-    /// While nothing has that path (a generator moves the old directory away first) the open directory
-    /// is still served.
+    /// Compares the directory at the root's path with the open one, and switches to it if they
+    /// differ. While nothing has that path (a generator moves the old directory away first) the
+    /// open directory is still served.
     pub fn follow_path(&self, stats: &SyscallStats) {
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         stats.count(Call::StatPath);
@@ -105,8 +105,8 @@ impl DirectoryRoot {
         coding: Coding,
         stats: &SyscallStats,
     ) -> bool {
-        // The directories of the path were resolved beneath the root a moment ago, when the original was
-        // opened. A symbolic link as the last segment is left to the open.
+        // The directories of the path were resolved beneath the root a moment ago, when the
+        // original was opened. A symbolic link as the last segment is left to the open.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         stats.count(Call::StatPath);
         statat(self.descriptor(), &*path.file_path_in(Some(coding)), flags)

@@ -126,8 +126,8 @@ impl FileResponder {
         })
     }
 
-    /// Lists a directory that has no index page. A directory may hold tens of thousands of names, so the
-    /// listing is deferred.
+    /// Lists a directory that has no index page. A directory may hold tens of thousands of names,
+    /// so the listing is deferred.
     fn list(
         &self,
         request: &Request<'_>,
@@ -137,7 +137,7 @@ impl FileResponder {
     ) -> Reply<File> {
         let options = ListingOptions::parse(request, query);
         let mut policy_lines = HeaderBlock::default();
-        // A rule for the paths beneath a directory applies to its listing as it would to its index page.
+        // A rule for the paths beneath a directory applies to its listing as to its index page.
         self.policy.push_headers(&mut policy_lines, &path.file_path());
         let (path, policy_lines, policy) =
             (path.into_owned(), policy_lines.freeze(), self.policy.clone());
@@ -147,9 +147,9 @@ impl FileResponder {
         }))
     }
 
-    /// Redirects to the same path with a slash, so that relative links in the index page resolve beneath
-    /// the directory. The Location names no host (RFC 9110 section 10.2.2): the client may know this
-    /// server by any name.
+    /// Redirects to the same path with a slash, so that relative links in the index page resolve
+    /// beneath the directory. The Location names no host (RFC 9110 section 10.2.2): the client may
+    /// know this server by any name.
     fn redirect_to_directory(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
         let mut location = path.to_directory_target();
         if let Some(query) = query {
@@ -180,8 +180,8 @@ impl FileResponder {
         response
     }
 
-    /// The page of a single-page app, for a navigation: a request that accepts `text/html`, for the path
-    /// of a page. A script or an image that is missing stays a 404.
+    /// The page of a single-page app, for a navigation: a request that accepts `text/html`, for the
+    /// path of a page. A script or an image that is missing stays a 404.
     fn fallback(
         &mut self,
         request: &Request<'_>,

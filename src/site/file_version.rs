@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
-/// One version of a file. Equal versions hold equal content unless the version [is racy](FileVersion::is_racy).
+/// One version of a file. Equal versions mean equal content, unless [`is_racy`](Self::is_racy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion {
     device: u64,
@@ -36,7 +36,7 @@ impl FileVersion {
     }
 
     /// Whether the file may have changed, or may still change, without a new version, as of `now`:
-    /// two writes within one tick of the file system's clock leave equal times. (The word is git's.)
+    /// two writes within one tick of the file system's clock leave equal times (git's term).
     pub fn is_racy(&self, now: SystemTime) -> bool {
         /// FAT has the coarsest clock of the common file systems.
         const COARSEST_TICK: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ impl FileVersion {
     }
 }
 
-/// A file system's time. It may lie before 1970; one that `SystemTime` can't represent becomes 1970.
+/// A time of the file system, which may lie before 1970. The epoch, if it can't be represented.
 fn time_of((seconds, nanoseconds): (i64, u64)) -> SystemTime {
     let seconds_from_epoch = Duration::from_secs(seconds.unsigned_abs());
     let whole = match seconds {

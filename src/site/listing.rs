@@ -1,11 +1,11 @@
 //! Lists a directory without an index page, as an HTML page or as JSON.
 //!
-//! A directory may hold tens of thousands of names, each of which takes a stat. So a listing is always
-//! [deferred](crate::http::Reply::Deferred).
+//! A directory may hold tens of thousands of names, each of which takes a stat. So a listing is
+//! always [deferred](crate::http::Reply::Deferred).
 //!
 //! Invariants:
-//! 1. Only what would be served is listed: regular files and directories, no hidden names, and symbolic
-//!    links only if their target is beneath the root.
+//! 1. Only what would be served is listed: regular files and directories, no hidden names, and
+//!    symbolic links only if their target is beneath the root.
 //! 2. The memory of all listings in this process is bounded by [`LISTING_BYTES_MAX`].
 
 use std::cmp::Ordering;
@@ -24,7 +24,7 @@ use super::path::{SitePath, escape_segment};
 use crate::format;
 use crate::http::{Body, DateText, HeaderBlock, Request, Response, Status};
 
-/// Further entries are left out, and the page says so. At about 200 bytes each this is a page of 20 MB.
+/// Further entries are left out, and the page says so. At 200 bytes each this is a page of 20 MB.
 const ENTRIES_MAX: usize = 100_000;
 
 /// The form and order of a listing.
@@ -69,7 +69,7 @@ struct Listing {
 }
 
 impl ListingOptions {
-    /// JSON if the client accepts JSON and not HTML; the order by `?sort=name|size|date&order=desc`.
+    /// JSON if the client accepts JSON and not HTML. Order: `?sort=name|size|date&order=desc`.
     pub fn parse(request: &Request<'_>, query: Option<&[u8]>) -> ListingOptions {
         let headers = request.headers;
         let format = if headers.accepts("application/json") && !headers.accepts("text/html") {
@@ -118,8 +118,9 @@ pub fn respond(
 /// A listing in memory. It counts towards [`LISTING_BYTES`] until its last byte has been sent.
 struct ListingBody(Vec<u8>);
 
-/// The size of all listings in this process. A listing is the only body that is large and not shared:
-/// without a bound, a thousand clients that request one and don't read it would hold a thousand copies.
+/// The size of all listings in this process. A listing is the only body that is large and not
+/// shared: without a bound, a thousand clients that request one and don't read it would hold a
+/// thousand copies.
 static LISTING_BYTES: AtomicUsize = AtomicUsize::new(0);
 const LISTING_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -285,7 +286,7 @@ fn page(path: &SitePath<'_>, listing: &Listing, options: ListingOptions) -> Vec<
     out
 }
 
-/// A column heading. Its link sorts by the column, or reverses the order if that is the case already.
+/// A column heading. Its link sorts by the column; if that is the order already, it reverses it.
 fn heading(column: Column, class: &str, name: &str, options: ListingOptions) -> String {
     let is_sorted = options.sort_by == column;
     let (aria, arrow) = match options.order {

@@ -7,8 +7,8 @@
 //!                                                  └─> changed ───> read, render
 //! ```
 //!
-//! Invariant: a file whose version changes while it is read is [racy](Revision::is_racy). So its tags are
-//! weak, and the next load reads it again.
+//! Invariant: a file whose version changes while it is read is [racy](Revision::is_racy). So its
+//! tags are weak, and the next load reads it again.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Loader {
         Loader { root, policy, stats }
     }
 
-    /// Looks up `path` on the disk. `stale` is the previous result, returned again if nothing changed.
+    /// Looks up `path` on the disk. Returns `stale`, the previous result, if nothing changed.
     ///
     /// # Errors
     /// The status of a failure that may be over a moment later, and must not be cached.
@@ -217,7 +217,7 @@ impl Loader {
         LoadedFile { identity, sidecars: Vec::new(), gzip, revision, version: None }
     }
 
-    /// Opens the sidecars of a file. One older than the file was made from an earlier version of it.
+    /// Opens the sidecars of a file, except those older than the file, whose content is outdated.
     fn find_sidecars(&self, facts: &FileLoad<'_>, original: &FileVersion) -> Vec<SidecarFile> {
         if self.policy.compress == Compress::Off || !compress::is_compressible(&facts.media_type) {
             return Vec::new();

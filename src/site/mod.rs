@@ -1,7 +1,7 @@
 //! Request target → [`Response`].
 //!
-//! This module decides what is served and in which representation. It does not parse requests or send
-//! responses. All strategies call the same [`Site::respond`], so they differ only in how they wait.
+//! This module decides what is served and in which representation. It does not parse requests or
+//! send responses. All strategies call the same [`Site::respond`].
 //!
 //! | module | responsibility |
 //! |---|---|
@@ -102,8 +102,8 @@ impl Site {
         Site { policy, files: Files::Inline(files) }
     }
 
-    /// The same, for an event loop with an offload pool: if `root` is on a slow file system, requests for
-    /// files become work for the pool.
+    /// The same, for an event loop with an offload pool: if `root` is on a slow file system,
+    /// requests for files become work for the pool.
     pub fn with_offload(
         root: Arc<Root>,
         policy: Arc<Policy>,
@@ -153,7 +153,7 @@ impl Site {
         self.policy.apply_to(response, &relative_path(request))
     }
 
-    /// OPTIONS of one path or of `*` (RFC 9110 section 9.3.7). With `--cors` it also grants a preflight.
+    /// OPTIONS of a path or of `*` (RFC 9110 section 9.3.7). With `--cors` it grants a preflight.
     fn options(&self, request: &Request<'_>) -> Response<File> {
         let mut headers = HeaderBlock::default();
         headers.push("Allow", ALLOWED_METHODS);

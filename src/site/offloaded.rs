@@ -1,9 +1,10 @@
 //! A site on a slow file system: its requests are answered in the offload pool.
 //!
-//! A local file system opens a file from memory, or from a disk within milliseconds. A FUSE or network
-//! file system may take seconds, and would block an event loop for all its clients. So each request
-//! becomes work for the pool, whose threads borrow a [`FileResponder`] with a cache of its own. Large
-//! response bodies are read in the pool as well, one [`FileChunk`](super::file_chunk::FileChunk) at a time.
+//! A local file system opens a file from memory, or from a disk within milliseconds. A FUSE or
+//! network file system may take seconds, and would block an event loop for all its clients. So each
+//! request becomes work for the pool, whose threads borrow a [`FileResponder`] with a cache of its
+//! own. Large response bodies are read in the pool as well, one
+//! [`FileChunk`](super::file_chunk::FileChunk) at a time.
 
 use std::sync::{Arc, Mutex};
 

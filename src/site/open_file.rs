@@ -18,7 +18,7 @@ pub type File = Arc<OpenFile>;
 #[derive(Debug)]
 pub struct OpenFile {
     descriptor: OwnedFd,
-    /// The last owner may be a connection that outlives its worker, so the file keeps its own handle.
+    /// A handle of its own: the last owner may be a connection that outlives the worker.
     stats: SyscallStats,
 }
 

@@ -1,10 +1,10 @@
 //! The path of a request target → a path beneath the root, without any system call.
 //!
 //! Invariants of a [`SitePath`]:
-//! 1. The path was percent-decoded once, before it was split at slashes. So an encoded slash can't add a
-//!    segment, and a doubly encoded dot can't become `..`.
-//! 2. No segment is empty, `.` or `..`. (That symbolic links don't lead out of the root is enforced by
-//!    the kernel, see `directory_root.rs`.)
+//! 1. The path was percent-decoded once, before it was split at slashes. So an encoded slash can't
+//!    add a segment, and a doubly encoded dot can't become `..`.
+//! 2. No segment is empty, `.` or `..`. (That symbolic links don't lead out of the root is enforced
+//!    by the kernel, see `directory_root.rs`.)
 
 use std::borrow::Cow;
 
@@ -21,8 +21,8 @@ pub struct SitePath<'a> {
     pub relative: Cow<'a, [u8]>,
     /// Whether the target ended with a slash, and so names a directory.
     pub is_directory: bool,
-    /// Whether a segment starts with a dot. Such files (`.git`, `.env`) are never served, except beneath
-    /// `/.well-known/` (RFC 8615).
+    /// Whether a segment starts with a dot. Such files (`.git`, `.env`) are never served, except
+    /// beneath `/.well-known/` (RFC 8615).
     pub is_hidden: bool,
 }
 
@@ -30,8 +30,8 @@ impl<'a> SitePath<'a> {
     /// Decodes and normalises the path of a target, which starts with a slash.
     ///
     /// # Errors
-    /// The reason for a 400, as a sentence: a `%` without two hexadecimal digits, an encoded slash or
-    /// NUL, or a `..` above the root.
+    /// The reason for a 400, as a sentence: a `%` without two hexadecimal digits, an encoded slash
+    /// or NUL, or a `..` above the root.
     pub fn parse(path: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
         if is_normal(path) {
             let relative = &path[1..];
@@ -96,8 +96,8 @@ impl<'a> SitePath<'a> {
         }
     }
 
-    /// The path as a request target that ends with a slash, for the Location of a redirect. It starts with
-    /// exactly one slash, so it can't name another host, and contains no line end.
+    /// The path as a request target that ends with a slash, for the Location of a redirect. It
+    /// starts with exactly one slash, so it can't name another host, and contains no line end.
     pub fn to_directory_target(&self) -> String {
         match self.relative.is_empty() {
             true => "/".to_owned(),

@@ -74,8 +74,8 @@ impl Policy {
             Some(rule) => &rule.value,
             // The content behind a name that contains its hash never changes.
             None if is_fingerprinted(relative) => "public, max-age=31536000, immutable",
-            // Caches keep the file but revalidate it each time, which costs a 304 thanks to the ETag. So a
-            // change is visible at once.
+            // Caches keep the file but revalidate it each time, which costs a 304 thanks to the
+            // ETag. So a change is visible at once.
             None => "no-cache",
         }
     }
@@ -89,8 +89,8 @@ impl Policy {
     }
 }
 
-/// Whether the name of an asset contains a hash, as build tools write it: a segment of eight or more
-/// hexadecimal digits, both letters and decimal digits among them (`app.3f2a9c1b.js`, but not
+/// Whether the name of an asset contains a hash, as build tools write it: a segment of eight or
+/// more hexadecimal digits, both letters and decimal digits among them (`app.3f2a9c1b.js`, but not
 /// `2024.01.31` or `deadbeef.png`).
 fn is_fingerprinted(relative: &[u8]) -> bool {
     const ASSETS: [&[u8]; 14] = [

@@ -92,8 +92,8 @@ fn content_range(range: &Range<u64>, size_bytes: u64) -> String {
     format!("bytes {}-{}/{size_bytes}", range.start, range.end - 1)
 }
 
-/// The delimiter of the parts, the same for equal requests. Clients that search for it instead of using
-/// the part lengths rely on 64 bits of hash not to occur in the content.
+/// The delimiter of the parts, the same for equal requests. Clients that search for it instead of
+/// using the part lengths rely on 64 bits of hash not to occur in the content.
 fn boundary(representation: &Representation, ranges: &[Range<u64>]) -> String {
     let mut hasher = DefaultHasher::new();
     (representation.etag().as_str(), ranges).hash(&mut hasher);

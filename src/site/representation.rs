@@ -1,11 +1,11 @@
-//! A file in one content coding, ready to be sent: its validators, its rendered headers and its bytes.
+//! A file in one content coding, ready to be sent: its validators, rendered headers and bytes.
 //!
 //! Invariants:
-//! 1. Headers are rendered once, when the file is loaded. A response only takes a prefix or suffix of
-//!    them, so that 200, 206 and 304 can't disagree.
-//! 2. Representations that differ in a byte differ in their strong ETag. The tag consists of the size
-//!    and mtime of the file, or the hash of an embedded file, and a suffix for the coding. So replicas
-//!    whose files were copied with their times send equal tags; an inode number would differ.
+//! 1. Headers are rendered once, when the file is loaded. A response only takes a prefix or suffix
+//!    of them, so that 200, 206 and 304 can't disagree.
+//! 2. Representations that differ in a byte differ in their strong ETag. The tag consists of the
+//!    size and mtime of the file, or the hash of an embedded file, and a suffix for the coding. So
+//!    replicas whose files were copied with their times send equal tags. Inodes would differ.
 
 use std::time::SystemTime;
 
@@ -103,7 +103,7 @@ impl RepresentationBuilder<'_> {
             not_modified_end,
             partial_end,
             etag,
-            // A date that Last-Modified can't express is not compared with one of the client either.
+            // A time that Last-Modified can't express is not a validator either.
             modified: modified.filter(|_| modified_text.is_some()),
             media_type: self.media_type.into(),
             coding: encoding.coding(),
@@ -137,7 +137,7 @@ impl Representation {
         HeaderBlock::shared(self.headers.slice(..self.not_modified_end))
     }
 
-    /// Content-Type and Content-Length, for an error response that has this representation as its page.
+    /// Content-Type and Content-Length, for an error response with this representation as its page.
     pub fn content_headers(&self) -> HeaderBlock {
         HeaderBlock::shared(self.headers.slice(self.partial_end..))
     }

@@ -27,8 +27,8 @@ pub enum Resolved {
 }
 
 impl Resolved {
-    /// Classifies the result of an open by fstat of the descriptor, so that a rename between the two
-    /// calls can't change the outcome. Only regular files are served.
+    /// Classifies the result of an open by fstat of the descriptor, so that a rename between the
+    /// two calls can't change the outcome. Only regular files are served.
     pub fn from_open(opened: rustix::io::Result<OwnedFd>, stats: &SyscallStats) -> Resolved {
         let opened = opened.map(|descriptor| OpenFile::new(descriptor, stats));
         match opened.and_then(|file| file.stat(stats).map(|stat| (file, stat))) {

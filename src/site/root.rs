@@ -1,4 +1,4 @@
-//! The root of the site: a directory, a single file, or the sample site that is part of the program.
+//! The root of the site: a directory, a single file, or the embedded sample site.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Root {
     /// Opens the directory or file at `path` as a root.
     ///
     /// # Errors
-    /// The error of the failed system call; `ENOSYS` from a kernel older than 5.6, which has no openat2.
+    /// The error of the failed system call; `ENOSYS` from a kernel older than 5.6 (no openat2).
     pub fn open(path: &Path) -> std::io::Result<Root> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = open(path, flags, Mode::empty())?;
@@ -83,8 +83,8 @@ impl Root {
         }
     }
 
-    /// Opens the file at `path`, or the index page of the directory at `path`. With a `coding` it opens
-    /// the sidecar of that file: `page.html.br`.
+    /// Opens the file at `path`, or the index page of the directory at `path`. With a `coding` it
+    /// opens the sidecar of that file: `page.html.br`.
     pub fn find(
         &self,
         path: &SitePath<'_>,
@@ -110,8 +110,8 @@ impl Root {
         matches!(found, Resolved::File { .. } | Resolved::Embedded(_))
     }
 
-    /// Whether a sidecar in `coding` may exist, by a stat of its name. There mostly is none, and a stat
-    /// costs a third of a failed open. Names of FIFOs and devices are ruled out, as by
+    /// Whether a sidecar in `coding` may exist, by a stat of its name. There mostly is none, and a
+    /// stat costs a third of a failed open. Names of FIFOs and devices are ruled out, as by
     /// [`is_special_file`](Root::is_special_file).
     pub fn may_have_sidecar(
         &self,
@@ -126,8 +126,8 @@ impl Root {
         }
     }
 
-    /// Whether `path` leads to a FIFO, socket or device, which must not be opened: opening a FIFO wakes
-    /// its writer, and opening a device may have any effect. `O_PATH` opens the name, not the file.
+    /// Whether `path` leads to a FIFO, socket or device, which must not be opened: opening a FIFO
+    /// wakes its writer, and opening a device may have any effect. Hence `O_PATH`.
     pub fn is_special_file(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
         match self {
             Root::Directory(directory) => directory.is_special_file(path, stats),

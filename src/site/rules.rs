@@ -127,8 +127,8 @@ impl MediaTypeRule {
 }
 
 impl PathPattern {
-    /// Splits a rule into its pattern and the rest. A rule that starts with a slash has a glob up to its
-    /// first space.
+    /// Splits a rule into its pattern and the rest. A rule that starts with a slash has a glob up
+    /// to its first space.
     fn split_from(rule: &str) -> Result<(PathPattern, &str), String> {
         if !rule.starts_with('/') {
             return Ok((PathPattern::All, rule));

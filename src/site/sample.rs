@@ -10,8 +10,8 @@ pub struct EmbeddedFile {
 }
 
 impl EmbeddedFile {
-    /// Identifies the content in an ETag. An embedded file has no mtime that every build of the same
-    /// source would agree on, so its validator is a hash.
+    /// Identifies the content in an ETag. An embedded file has no mtime that every build of the
+    /// same source would agree on, so its validator is a hash.
     pub fn content_hash(&self) -> String {
         /// 64 bits of SHA-256 tell apart any two contents that a build will ever embed.
         const HASH_BYTES: usize = 8;

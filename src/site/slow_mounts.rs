@@ -1,7 +1,7 @@
 //! Detects file systems whose system calls may take seconds: FUSE and network file systems.
 //!
-//! Mounts beneath a directory are read from the kernel's mount table and judged by the name of their
-//! type. A statfs of each mount point would block on exactly the server that may be unreachable.
+//! Mounts beneath a directory are read from the kernel's mount table and judged by the name of
+//! their type. A statfs of each mount point would block if its server is unreachable.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,14 +33,14 @@ fn slow_mount_points(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
     mountinfo.split(|b| *b == b'\n').filter_map(|line| {
         let mut words = line.split(|b| *b == b' ');
         let point = words.nth(4)?;
-        // After the mount point come its options and any number of tags, then a hyphen and the type.
+        // After the mount point come options and any number of tags, then a hyphen and the type.
         let full_type = words.skip_while(|word| *word != b"-").nth(1)?;
         let base_type = full_type.split(|b| *b == b'.').next()?;
         TYPES.contains(&base_type).then(|| OsString::from_vec(unescape(point)).into())
     })
 }
 
-/// Decodes a mount point: the kernel writes space, tab, line feed and backslash as three octal digits.
+/// Decodes a mount point: space, tab, line feed and backslash are written as three octal digits.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;

@@ -44,8 +44,8 @@ fn opaque(tag: &str) -> &str {
     tag.trim_start_matches("W/")
 }
 
-/// Requests the page with each of `fields`, and another path afterwards: a body that a response must not
-/// have would appear as the start of the next response.
+/// Requests the page with each of `fields`, and another path afterwards: a body that a response
+/// must not have would appear as the start of the next response.
 #[track_caller]
 fn expect_each(peer: &mut Peer, status: u16, fields: &[&str]) {
     for field in fields {
@@ -235,7 +235,7 @@ fn malformed_dates_are_ignored(setup: &'static Setup) {
     let site = old_site();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // A lenient parser would read the first list as dates after the mtime, the second as dates before.
+    // A lenient parser would read these as dates after the mtime, and the next as dates before it.
     for date in [
         "",
         "tomorrow",
@@ -371,7 +371,7 @@ fn preconditions_are_ignored_without_a_file(setup: &'static Setup) {
         &format!("If-Unmodified-Since: {BEFORE}"),
         "Range: bytes=0-1",
     ];
-    // Preconditions apply only where the response would be a success without them (RFC 9110 section 13.2.1).
+    // RFC 9110 section 13.2.1: they apply only if the response would be a success without them.
     for (path, status) in [("/missing", 404), ("/docs", 301), ("/%zz", 400), ("/.git/config", 404)]
     {
         for condition in conditions {
@@ -450,7 +450,8 @@ impl Conditions {
             (Some(false), _) | (None, Some(false)) => return 304,
             (Some(true), _) | (None, Some(true) | None) => {}
         }
-        // 5. "When the method is GET and both Range and If-Range are present"; section 14.2 for Range alone.
+        // 5. "When the method is GET and both Range and If-Range are present"; section 14.2 for
+        //    Range alone.
         match (self.is_head, self.has_range, self.range) {
             (false, true, Some(true) | None) => 206,
             _ => 200,

@@ -281,7 +281,7 @@ fn a_file_that_shrinks_during_a_transfer_closes_the_connection(setup: &'static S
         file.set_len(size).expect("the test owns the file");
         let (received, _) = peer.rest();
         assert!(received.len() < 256 << 20, "the file was sent before it could shrink");
-        // The file consists of zeros, so no byte of the next response was sent within Content-Length.
+        // The file consists of zeros: no byte of the next response came within Content-Length.
         assert!(
             received.iter().all(|byte| *byte == 0),
             "other bytes were sent within Content-Length"

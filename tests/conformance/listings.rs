@@ -1,5 +1,5 @@
-//! Listings of directories without an index page, with `--list`: complete, limited to what is served, and
-//! safe against hostile names.
+//! Listings of directories without an index page, with `--list`: complete, limited to what is
+//! served, and safe against hostile names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -558,8 +558,9 @@ fn other_clients_are_served_while_a_large_directory_is_read(setup: &'static Setu
     assert_eq!((reader.get("/page.html").status, other.get("/page.html").status), (200, 200));
     let is_answered = (0..10).any(|_| {
         reader.send(get("/bare/"));
-        // A loop that reads the directory itself may answer the first of these requests before it starts,
-        // but not the third. With offloading, a busy machine may finish the listing first: then try again.
+        // A loop that reads the directory itself may answer the first of these requests before it
+        // starts, but not the third. With offloading, a busy machine may finish the listing first:
+        // then try again.
         let meanwhile =
             (0..3).all(|_| other.get("/page.html").status == 200 && is_waiting(&reader));
         assert_eq!(entries(&reader.response().body).len(), FILES);

@@ -245,7 +245,7 @@ fn dot_segments_beneath_the_root_are_resolved(setup: &'static Setup) {
 
 fn files_outside_the_root_are_not_served(setup: &'static Setup) {
     let site = Site::new();
-    // The name of this directory starts with that of the root, which defeats a comparison of strings.
+    // A name that starts with that of the root defeats a comparison of strings.
     site.write_beside("site-evil/index.html", "secret");
     site.write_beside("secret.txt", "secret");
     let server = Server::start(setup, site.root(), &[]);
@@ -461,12 +461,12 @@ fn an_unreadable_file_is_forbidden(setup: &'static Setup) {
     close(in_closed_directory.parent().expect("a directory"));
     let mut command = Server::command(setup, site.root(), &[]);
     if rustix::process::geteuid().is_root() {
-        // Permissions do not apply to root, so a copy of the server runs as another user, from a directory
-        // where that user may execute it.
+        // Permissions do not apply to root, so a copy of the server runs as another user, from a
+        // directory where that user may execute it.
         const NOBODY: u32 = 65_534;
         let binary = site.beside("miniweb");
-        // `cp` instead of fs::copy: a process forked by another case at the same time would inherit the
-        // descriptor of the copy, and a file open for writing can't be executed (ETXTBSY).
+        // `cp` instead of fs::copy: a process forked by another case at the same time would inherit
+        // the descriptor of the copy, and a file open for writing can't be executed (ETXTBSY).
         let copied = std::process::Command::new("cp")
             .args([command.get_program(), binary.as_ref()])
             .status();
@@ -526,7 +526,7 @@ fn a_redirect_never_names_another_host(setup: &'static Setup) {
         let response = server.get(path);
         assert_eq!((response.status, response.required("Location")), (301, location), "{path}");
     }
-    // `Response::parse` checks that no Location starts with two slashes; these have no Location at all.
+    // `Response::parse` checks that no Location starts with two slashes; these have none.
     for path in ["//evil.example/..", "//evil.example/%2e%2e", "///"] {
         let response = server.get(path);
         assert_eq!((response.status, response.field("Location")), (200, None), "{path}");

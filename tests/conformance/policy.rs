@@ -1,5 +1,5 @@
-//! The options that change responses: fallback and error pages, headers, caching, media types, CORS and
-//! authentication. Their usage errors are tested in `tests/cli.rs`.
+//! The options that change responses: fallback and error pages, headers, caching, media types, CORS
+//! and authentication. Their usage errors are tested in `tests/cli.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

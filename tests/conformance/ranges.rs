@@ -440,7 +440,7 @@ fn a_range_of_an_encoded_file_applies_to_the_encoded_bytes(setup: &'static Setup
     }
 }
 
-/// A random member of a range set: `a-b`, `a-` or `-b`, often near the limits of a file of `size` bytes.
+/// A random member of a range set: `a-b`, `a-` or `-b`, often near the limits of `size` bytes.
 fn member(size: u64) -> impl proptest::strategy::Strategy<Value = String> {
     let number = prop_oneof![
         6 => 0..size + 10,
@@ -457,7 +457,7 @@ fn member(size: u64) -> impl proptest::strategy::Strategy<Value = String> {
     ]
 }
 
-/// The ranges that a set selects of `size` bytes, as section 14.1.2 defines it. None if it is malformed.
+/// The ranges that a set selects of `size` bytes (section 14.1.2). None if it is malformed.
 fn selected(set: &[String], size: u64) -> Option<Vec<Range<u64>>> {
     let mut selected = Vec::new();
     for member in set {

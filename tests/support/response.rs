@@ -14,8 +14,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Parses a complete head, and fails if it violates RFC 9112 or a rule of this server. So every case
-    /// checks every response, whatever the case is about.
+    /// Parses a complete head, and fails if it violates RFC 9112 or a rule of this server. So every
+    /// case checks every response, whatever the case is about.
     #[track_caller]
     pub fn parse(head: &[u8]) -> Response {
         assert!(head.is_ascii(), "not ASCII: {}", shown(head));
@@ -101,7 +101,7 @@ impl Response {
         self.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The headers without what changes with time: Date, and the weakness of the ETag of a new file.
+    /// The headers without what changes with time: Date, and the weakness of a new file's ETag.
     pub fn stable_headers(&self) -> Vec<(&str, &str)> {
         let fields =
             self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
@@ -147,7 +147,7 @@ impl Response {
             );
         }
         match self.status {
-            // In a multipart response each part has its own Content-Range (RFC 9110 section 15.3.7.2).
+            // In a multipart response each part has its own (RFC 9110 section 15.3.7.2).
             206 => assert_eq!(
                 self.field("Content-Range").is_some(),
                 !self.required("Content-Type").starts_with("multipart/byteranges"),

@@ -1,4 +1,4 @@
-//! A directory to serve, inside a temporary directory that also has room for files outside the root.
+//! A directory to serve, inside a temporary directory with room for files outside the root.
 
 use std::ffi::OsStr;
 use std::fs;
