@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -19,27 +20,27 @@ impl Credentials {
     /// Whether the request carries these credentials. The comparison takes constant time, so that a
     /// client can't guess them piece by piece.
     pub fn authorize(&self, request: &Request<'_>) -> bool {
-        let Some(value) = request.headers.values("authorization").next() else {
-            return false;
-        };
-        let Some((scheme, token)) = value.split_at_checked(6) else {
-            return false;
-        };
-        if !scheme.eq_ignore_ascii_case(b"Basic ") {
-            return false;
-        }
-        let Ok(pair) = base64::engine::general_purpose::STANDARD.decode(token.trim_ascii()) else {
-            return false;
-        };
-        let Some(colon) = memchr::memchr(b':', &pair) else {
-            return false;
-        };
-        let (user, password) = (&pair[..colon], &pair[colon + 1..]);
-        // Comparing the names themselves would reveal the length of the expected one.
-        let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
-        let password = Sha256::digest(password).as_slice().ct_eq(&self.password_sha256);
-        (user & password).into()
+        let authorization = request.headers.values("authorization").next();
+        authorization.and_then(decode_basic).is_some_and(|(user, password)| {
+            // Comparing the names themselves would reveal the length of the expected one.
+            let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
+            let password = Sha256::digest(password).as_slice().ct_eq(&self.password_sha256);
+            (user & password).into()
+        })
     }
+}
+
+/// The user name and password in an Authorization value of the scheme Basic.
+fn decode_basic(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, token) = authorization.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return None;
+    }
+    let mut user = STANDARD.decode(token.trim_ascii()).ok()?;
+    let colon = memchr::memchr(b':', &user)?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
 }
 
 impl FromStr for Credentials {

@@ -101,7 +101,7 @@ impl Entry {
         }))
     }
 
-    /// A relative link to the entry. It starts with `./`: a colon in the name does not make a scheme.
+    /// A relative link to the entry. It starts with `./`, so that a colon in the name is no scheme.
     pub(super) fn href(&self) -> String {
         let slash = if self.is_directory { "/" } else { "" };
         format!("./{}{slash}", escape_segment(&self.name)).replace('&', "%26").replace('\'', "%27")
