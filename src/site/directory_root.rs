@@ -18,10 +18,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::errors::status_of_open;
-use super::file_root::{OPEN_FLAGS, is_file_or_link};
 use super::open_file::OpenFile;
 use super::path::SitePath;
-use super::resolved::Resolved;
+use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
 use crate::http::{Coding, Status};
 use crate::sync::{read, write};
@@ -110,7 +109,7 @@ impl DirectoryRoot {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         stats.count(Call::StatPath);
         statat(self.descriptor(), &*path.file_path_in(Some(coding)), flags)
-            .is_ok_and(|stat| is_file_or_link(stat.st_mode))
+            .is_ok_and(|stat| may_be_file(&stat))
     }
 
     /// See [`Root::is_special_file`](super::root::Root::is_special_file).

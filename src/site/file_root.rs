@@ -3,17 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, open, statat, statfs};
+use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, open, statat, statfs};
 
 use super::path::sidecar_name;
-use super::resolved::Resolved;
+use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
 use crate::http::Coding;
 use crate::syscall_stats::{Call, SyscallStats};
-
-/// How files are opened for reading. `O_NONBLOCK`: the open of a FIFO must not block the worker.
-pub const OPEN_FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// The file, by its absolute path: it is opened anew for each lookup, so a replaced file is served.
 #[derive(Debug)]
@@ -55,11 +51,6 @@ impl FileRoot {
         let path = sidecar_name(self.path.as_os_str().as_bytes(), coding);
         stats.count(Call::StatPath);
         statat(CWD, &*path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
-            .is_ok_and(|stat| is_file_or_link(stat.st_mode))
+            .is_ok_and(|stat| may_be_file(&stat))
     }
-}
-
-/// Whether a name's mode leaves it to the open to decide; a FIFO or device must not even be opened.
-pub fn is_file_or_link(mode: rustix::fs::RawMode) -> bool {
-    matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Symlink)
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags, Stat};
 
 use super::errors::status_of_open;
 use super::file_version::FileVersion;
@@ -10,6 +10,10 @@ use super::open_file::{File, OpenFile};
 use super::sample::EmbeddedFile;
 use crate::http::Status;
 use crate::syscall_stats::SyscallStats;
+
+/// How files are opened for reading. `O_NONBLOCK`: the open of a FIFO must not block the worker.
+pub const OPEN_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// What a path resolves to.
 #[derive(Debug)]
@@ -42,4 +46,10 @@ impl Resolved {
             Err(errno) => Resolved::NotFound(status_of_open(errno)),
         }
     }
+}
+
+/// Whether the file of a name may be opened, by the lstat of the name: it is a regular file, or a
+/// symbolic link, whose target [`Resolved::from_open`] classifies.
+pub fn may_be_file(stat: &Stat) -> bool {
+    matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Symlink)
 }
