@@ -14,6 +14,10 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    pub(super) fn new(bytes: &'a [u8], request_line_bytes: usize, header_lines: usize) -> Head<'a> {
+        Head { bytes, request_line_bytes, header_lines }
+    }
+
     /// The whole head, including the empty line.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes

@@ -1,5 +1,7 @@
 //! The header fields of a request. httparse is used only in this file.
 
+use std::ops::Range;
+
 use arrayvec::ArrayVec;
 use httparse::Header;
 
@@ -26,6 +28,53 @@ pub struct Headers<'a> {
     name_filter: u64,
 }
 
+/// Headers by their offsets in the head that they were parsed from.
+#[derive(Debug)]
+pub(super) struct HeaderOffsets {
+    lines: Box<[LineOffsets]>,
+    name_filter: u64,
+}
+
+#[derive(Debug)]
+struct LineOffsets {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+impl HeaderOffsets {
+    /// The offsets of `headers`, which were parsed from `head`.
+    pub(super) fn of(headers: Headers<'_>, head: &[u8]) -> HeaderOffsets {
+        let offsets_of = |part| offsets(part, head).expect("headers borrow from their head");
+        let lines = headers.lines.iter().map(|line| LineOffsets {
+            name: offsets_of(line.name.as_bytes()),
+            value: offsets_of(line.value),
+        });
+        HeaderOffsets { lines: lines.collect(), name_filter: headers.name_filter }
+    }
+
+    /// The headers, borrowed from a copy of the same head.
+    pub(super) fn resolve<'a, 'h>(
+        &self,
+        head: &'a [u8],
+        storage: &'h mut HeaderStorage<'a>,
+    ) -> Headers<'h> {
+        let HeaderStorage(storage) = storage;
+        storage.clear();
+        storage.extend(self.lines.iter().map(|line| Header {
+            name: str::from_utf8(&head[line.name.clone()]).expect("header names are ASCII tokens"),
+            value: &head[line.value.clone()],
+        }));
+        Headers { lines: storage, name_filter: self.name_filter }
+    }
+}
+
+/// Where `part` lies in `whole`; None if it lies elsewhere.
+pub(super) fn offsets(part: &[u8], whole: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    let end = start + part.len();
+    (end <= whole.len()).then_some(start..end)
+}
+
 impl<'a> Headers<'a> {
     pub(super) fn parse<'h>(
         head: Head<'a>,
@@ -46,6 +95,11 @@ impl<'a> Headers<'a> {
             Err(httparse::Error::HeaderValue) => Err(RequestError::InvalidHeaderValue),
             Ok(httparse::Status::Partial) | Err(_) => Err(RequestError::MalformedHeader),
         }
+    }
+
+    /// The number of header lines.
+    pub(super) fn len(self) -> usize {
+        self.lines.len()
     }
 
     /// The values of every header called `name` (in lower case), without surrounding white space.
