@@ -188,8 +188,8 @@ impl FileResponder {
         path: &SitePath<'_>,
         now: &Now,
     ) -> Option<Response<File>> {
-        let is_navigation = is_page(path) && request.headers.accepts("text/html");
-        let fallback = self.policy.fallback.clone().filter(|_| is_navigation)?;
+        let is_navigation = |_: &_| is_page(path) && request.headers.accepts("text/html");
+        let fallback = self.policy.fallback.clone().filter(is_navigation)?;
         let page = SitePath::to_file(&fallback);
         let status = match self.cache.look_up(&page, now) {
             Lookup::File(file) => match self.send_file(request, &page, &file, now) {
