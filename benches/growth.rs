@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use miniweb::compare::Cores;
+use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use miniweb::compare::Contender;
-use miniweb::compare::bench::{Bench, Loaded};
+use miniweb::compare::measure::bench::{Bench, Loaded};
 use miniweb::compare::results::Pacing;
 use miniweb::compare::workloads::Knobs;
 

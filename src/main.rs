@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miniweb::cli::{self, Failure, Invocation, Telling};
-use miniweb::compare::lifeline;
+use miniweb::compare::measure::control_socket as lifeline;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Event, Refusal, Request};

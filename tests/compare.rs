@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use miniweb::compare::metric::Metric;
+use miniweb::compare::analyse::metric::Metric;
 use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 /// The lengths of a turn's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Windows {
-    pub(super) warm_up: Duration,
-    pub(super) measured: Duration,
-    pub(super) idle: Duration,
+pub(crate) struct Windows {
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// What is left of the time of a run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     ends: Instant,
     window_max: Duration,
     /// What turns took beside their windows, and how many those were.
@@ -52,17 +52,17 @@ impl Windows {
 
 impl Budget {
     /// So much `time` from `now`, and no window longer than `window_max`: what is not needed is not taken.
-    pub(super) fn new(now: Instant, time: Duration, window_max: Duration) -> Budget {
+    pub(crate) fn new(now: Instant, time: Duration, window_max: Duration) -> Budget {
         Budget { ends: now + time, window_max, beside: Duration::ZERO, turns: 0 }
     }
 
     /// How long so many turns take if their windows are as short as they may be.
-    pub(super) fn least(turns: usize) -> Duration {
+    pub(crate) fn least(turns: usize) -> Duration {
         Windows::around(MEASURED_MIN).all() * turns as u32
     }
 
     /// The windows of the next turns, of which there are so many until the end.
-    pub(super) fn windows(&self, now: Instant, turns_left: usize) -> Windows {
+    pub(crate) fn windows(&self, now: Instant, turns_left: usize) -> Windows {
         let share =
             self.ends.saturating_duration_since(now).mul_f64(AIM) / turns_left.max(1) as u32;
         let whole = Windows::around(Duration::from_secs(1)).all().as_secs_f64();
@@ -76,18 +76,18 @@ impl Budget {
     }
 
     /// How long so many turns will take, as far as can be told.
-    pub(super) fn expected(&self, now: Instant, turns: usize) -> Duration {
+    pub(crate) fn expected(&self, now: Instant, turns: usize) -> Duration {
         let turn = self.windows(now, turns).all() + self.beside_one();
         (turn * turns as u32).min(self.ends.saturating_duration_since(now))
     }
 
     /// Whether a turn with such windows would be over in time.
-    pub(super) fn has_room(&self, now: Instant, windows: &Windows) -> bool {
+    pub(crate) fn has_room(&self, now: Instant, windows: &Windows) -> bool {
         now + windows.all() + self.beside_one() <= self.ends
     }
 
     /// A turn with such windows took so long.
-    pub(super) fn learn(&mut self, windows: &Windows, took: Duration) {
+    pub(crate) fn learn(&mut self, windows: &Windows, took: Duration) {
         self.beside += took.saturating_sub(windows.all());
         self.turns += 1;
     }

@@ -2,21 +2,20 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::results::{Arm, ArmKind, Workload, WorkloadKind};
-use crate::server::strategies::{self, Comparison, Setup};
+use crate::compare::results::{Arm, ArmKind, Workload, WorkloadKind};
 
 /// An arm, and how it is come by.
 #[derive(Clone, Debug)]
 pub struct Contender {
     /// As the reports know it.
     pub arm: Arm,
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
     /// How many kept connections are served at once; more would wait for ever.
-    pub(super) served_at_once: usize,
+    pub(crate) served_at_once: usize,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// This program under a strategy, with these arguments.
     Strategy(Vec<String>),
     Floor,
@@ -26,6 +25,9 @@ pub(super) enum Origin {
         pid: u32,
     },
 }
+
+/// As many as the largest workload has active connections: fewer would leave it out of half of the comparison.
+const POOL_THREADS: usize = 64;
 
 impl Contender {
     /// `mio`, `poll-list`, `blocking:thread`, …, and for tests `mio+slow:5us`.
@@ -46,37 +48,46 @@ impl Contender {
             }
             None => (name, None),
         };
-        let setup = Contender::setups().find(|setup| setup.name == strategy).ok_or_else(|| {
-            let names: Vec<_> = Contender::setups().map(|setup| setup.name).collect();
-            format!("unknown strategy '{name}': expected one of {}", names.join(", "))
-        })?;
-        let mut arguments: Vec<String> = setup.arguments.iter().map(ToString::to_string).collect();
-        let mut description = setup.description();
+        let pool_threads = POOL_THREADS.to_string();
+        let (arguments, description, served_at_once): (&[&str], _, _) = match strategy {
+            "mio" => (&["mio", "--workers", "1"], "mio, one reactor", usize::MAX),
+            "poll-list" => (&["poll-list"], "poll-list, never resting", usize::MAX),
+            "blocking" | "blocking:thread" => {
+                (&["blocking", "--model", "thread"], "blocking, a thread a connection", usize::MAX)
+            }
+            "blocking:process" => (
+                &["blocking", "--model", "process"],
+                "blocking, a process a connection",
+                usize::MAX,
+            ),
+            "blocking:pool" => (
+                &["blocking", "--model", "pool", "--threads", &pool_threads],
+                "blocking, a pool",
+                POOL_THREADS,
+            ),
+            "blocking:iterative" => {
+                (&["blocking", "--model", "iterative"], "blocking, one connection at a time", 1)
+            }
+            _ => {
+                return Err(format!(
+                    "{name}: it is mio, poll-list, blocking:thread, blocking:process, blocking:pool or blocking:iterative"
+                ));
+            }
+        };
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let mut description = description.to_owned();
         if let Some(handicap) = handicap {
             arguments.extend(["--handicap".to_owned(), handicap.to_string()]);
             description += &format!(", {handicap} µs slower on purpose");
         }
+        let name = if name == "blocking" { "blocking:thread" } else { name };
         Ok(Contender::new(
             name,
             ArmKind::Strategy,
             &description,
             Origin::Strategy(arguments),
-            setup.concurrency,
+            served_at_once,
         ))
-    }
-
-    /// The names of the strategies that a comparison includes by default.
-    pub fn usual_names(is_quick: bool) -> Vec<&'static str> {
-        let is_usual = |setup: &&Setup| match setup.comparison {
-            Comparison::FullAndQuick => true,
-            Comparison::Full => !is_quick,
-            Comparison::None => false,
-        };
-        Contender::setups().filter(is_usual).map(|setup| setup.name).collect()
-    }
-
-    fn setups() -> impl Iterator<Item = &'static Setup> {
-        strategies::setups().filter(|setup| setup.comparison != Comparison::None)
     }
 
     /// The bare loop.

@@ -3,10 +3,10 @@
 //! A machine drifts: it warms up, a neighbour wakes. So the arms take turns within each round, and no arm is
 //! always first: each round begins one arm further in an order drawn from the seed, every second round backwards.
 
-use super::results::{Arm, Turn, Workload};
+use crate::compare::results::{Arm, Turn, Workload};
 
 /// All turns of all rounds.
-pub(super) fn turns(arms: &[&Arm], workloads: &[&Workload], rounds: u32, seed: u64) -> Vec<Turn> {
+pub(crate) fn turns(arms: &[&Arm], workloads: &[&Workload], rounds: u32, seed: u64) -> Vec<Turn> {
     let mut random = SplitMix(seed);
     let mut arms: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
     random.shuffle(&mut arms);

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bench::Bench;
-use super::budget::{Budget, Windows};
-use super::contender::{Contender, Origin};
-use super::results::{
+use crate::compare::budget::{Budget, Windows};
+use crate::compare::contender::{Contender, Origin};
+use crate::compare::measure::bench::Bench;
+use crate::compare::measure::{environment, response_check as gate};
+use crate::compare::order;
+use crate::compare::results::{
     Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload,
 };
-use super::workloads::Knobs;
-use super::{environment, gate, order};
+use crate::compare::workloads::Knobs;
 use crate::format::{counted, error_with};
 
 /// What is to be compared, and how.
@@ -275,5 +276,5 @@ pub fn serve_floor(
     paths: &[PathBuf],
     announce: impl FnOnce(std::net::SocketAddr),
 ) -> io::Result<()> {
-    super::floor::serve(root, paths, announce)
+    crate::compare::measure::floor::serve(root, paths, announce)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::results::*;
+use crate::compare::results::*;
 use crate::format::counted;
 
 /// A small generator (splitmix64): tests must not differ from run to run.

@@ -1,7 +1,7 @@
 //! The loads of a comparison.
 
-use super::results::{Pacing, Workload, WorkloadKind};
-use super::site::{TestFile, TestSite};
+use crate::compare::results::{Pacing, Workload, WorkloadKind};
+use crate::compare::test_site::{TestFile, TestSite};
 use crate::format::counted;
 
 /// How their names begin.
@@ -36,7 +36,7 @@ pub struct Knobs {
 const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
 
 /// All of them, in the order in which they are told.
-pub(super) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
+pub(crate) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     let connections = knobs.connections;
     let counts: &[u32] = if knobs.is_quick { &[] } else { &[1, 8, 256] };
     let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];

@@ -1,12 +1,12 @@
 //! A metric against connections.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, look, value_axis, words};
-use crate::compare::checks;
-use crate::compare::metric::Metric;
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::Axis;
+use crate::compare::analyse::statistics::{Estimate, estimate};
+use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::results::{Pacing, Results, Workload};
-use crate::compare::statistics::{Estimate, estimate};
-use crate::compare::svg::{Anchor, Drawing, Scale};
-use crate::compare::winners::Axis;
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;

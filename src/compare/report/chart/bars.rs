@@ -1,11 +1,11 @@
 //! A row for each arm: a bar in parts, or a point where the values differ too much for bars.
 
 use super::{WIDTH, cell_class, look, shortened, tick_words, words};
-use crate::compare::checks;
-use crate::compare::metric::{Metric, significant, syscalls_told};
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::{Metric, significant, syscalls_told};
+use crate::compare::analyse::statistics::{Estimate, estimate, median};
+use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::results::{Arm, Results, Workload};
-use crate::compare::statistics::{Estimate, estimate, median};
-use crate::compare::svg::{Anchor, Drawing, Scale};
 
 const LEFT: f64 = 140.0;
 const RIGHT: f64 = WIDTH - 66.0;

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::results::{Cell, Pacing, Round};
+use crate::compare::results::{Cell, Pacing, Round};
 
 /// A figure of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,17 +8,17 @@
 
 use std::io::{self, Write};
 
-use super::checks::{self, Check};
-use super::color::Style;
-use super::metric::{Metric, significant, syscalls_told};
-use super::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
-use super::statistics::estimate;
-use super::verdict::{noise, pairs, sentence};
-use super::winners::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::checks::{self, Check};
+use crate::compare::analyse::metric::{Metric, significant, syscalls_told};
+use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::verdict::{noise, pairs, sentence};
+use crate::compare::report::color::Style;
+use crate::compare::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
 use crate::format::counted;
 
 /// The columns of every terminal.
-pub(super) const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 18;
 
 /// Heading, width with the space before it, and what stands in it.
@@ -251,7 +251,7 @@ fn printable(text: &str) -> String {
 }
 
 /// `text` in lines of at most `width`, the first set in by `indent`, the others by two more.
-pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
     let mut lines = vec![" ".repeat(indent)];
     let mut filled = indent;
     for word in printable(text).split(' ').filter(|word| !word.is_empty()) {

@@ -6,9 +6,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 #[derive(Debug)]
 pub struct Cores {
     /// Those this process may run on.
-    pub(super) allowed: Vec<u32>,
+    pub(crate) allowed: Vec<u32>,
     /// The server's and the client's; None where there is but one, or pinning is refused.
-    pub(super) pinned: Option<(u32, u32)>,
+    pub(crate) pinned: Option<(u32, u32)>,
 }
 
 impl Cores {

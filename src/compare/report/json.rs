@@ -8,11 +8,11 @@ use std::io::{self, Read, Write};
 
 use serde::Serialize;
 
-use super::checks;
-use super::metric::Metric;
-use super::results::{Results, SCHEMA_VERSION, Workload};
-use super::statistics::estimate;
-use super::winners::leads;
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::leads;
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::results::{Results, SCHEMA_VERSION, Workload};
 
 #[derive(Serialize)]
 struct Document<'a> {

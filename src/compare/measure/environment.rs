@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::time::SystemTime;
 
-use super::cores::Cores;
-use super::results::Environment;
+use crate::compare::measure::cores::Cores;
+use crate::compare::results::Environment;
 
-pub(super) fn describe(cores: &Cores) -> Environment {
+pub(crate) fn describe(cores: &Cores) -> Environment {
     let uname = rustix::system::uname();
     let words = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::results::{Results, Turn};
-use super::terminal::{WIDTH, wrapped};
+use crate::compare::report::terminal::{WIDTH, wrapped};
+use crate::compare::results::{Results, Turn};
 use crate::format::counted;
 
 /// Lines of at most 80 columns, each with its end.

@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::contender::{Contender, Origin};
-use super::cores::Cores;
-use super::lifeline::Lifeline;
-use super::process::CounterStorage;
-use super::site::TestSite;
+use crate::compare::contender::{Contender, Origin};
+use crate::compare::measure::control_socket::Lifeline;
+use crate::compare::measure::cores::Cores;
+use crate::compare::measure::process::CounterStorage;
+use crate::compare::test_site::TestSite;
 use crate::syscall_stats::{Counters, PAGE_BYTES};
 
 /// A server that can be asked.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) pid: u32,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: u32,
     /// None for one that keeps none.
-    pub(super) stats: Option<&'static Counters>,
+    pub(crate) stats: Option<&'static Counters>,
     child: Option<OwnChild>,
 }
 
@@ -43,7 +43,7 @@ const LIMITS: [&str; 6] =
 
 impl Server {
     /// Starts it, or finds it.
-    pub(super) fn start(
+    pub(crate) fn start(
         contender: &Contender,
         site: &TestSite,
         cores: &Cores,
@@ -103,7 +103,7 @@ impl Server {
 
 impl Server {
     /// What it has used until now.
-    pub(super) fn counters(&self) -> io::Result<CounterStorage> {
+    pub(crate) fn counters(&self) -> io::Result<CounterStorage> {
         let told = self.child.as_ref().map(|child| child.lifeline.ask()).transpose()?;
         Ok(CounterStorage::of(self.pid, told))
     }

@@ -8,13 +8,13 @@
 
 pub mod bars;
 pub mod curve;
-pub mod spectrum;
+pub mod percentiles;
 
-use super::checks;
-use super::metric::Metric;
-use super::results::{Arm, ArmKind, Results, Workload};
-use super::statistics::Estimate;
-use super::svg::{Anchor, Drawing, Scale};
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::statistics::Estimate;
+use crate::compare::report::svg::{Anchor, Drawing, Scale};
+use crate::compare::results::{Arm, ArmKind, Results, Workload};
 
 /// Of every plot.
 pub const WIDTH: f64 = 420.0;

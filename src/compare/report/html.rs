@@ -9,14 +9,16 @@
 
 use std::fmt::{self, Write};
 
-use super::chart::{self, bars, curve, spectrum};
-use super::checks::{self, Outcome};
-use super::metric::Metric;
-use super::results::{Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload, WorkloadKind};
-use super::statistics::estimate;
-use super::svg::{Drawing, escape};
-use super::verdict::{noise, pairs, sentence};
-use super::winners::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::checks::{self, Outcome};
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::verdict::{noise, pairs, sentence};
+use crate::compare::report::chart::{self, bars, curve, percentiles};
+use crate::compare::report::svg::{Drawing, escape};
+use crate::compare::results::{
+    Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload, WorkloadKind,
+};
 use crate::format::{self, counted};
 
 const STYLE: &str = include_str!("report.css");
@@ -178,7 +180,9 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
          by side at 50, 99 and 99.9 %, are medians over rounds of what each round had there, and their bars the intervals \
          of those medians: a few slow rounds raise the line, but hardly the marker. In an open loop the line counts from \
          when a request should have been sent, the dotted one from when it was: the gap is what a closed loop hides.",
-        open.iter().chain(&rest).map(|load| (load.title.as_str(), spectrum::draw(results, load))),
+        open.iter()
+            .chain(&rest)
+            .map(|load| (load.title.as_str(), percentiles::draw(results, load))),
     )?;
     let each = |draw: fn(&Results, &Workload) -> Option<String>| {
         results.workloads.iter().map(move |load| (load.title.as_str(), draw(results, load)))

@@ -3,11 +3,11 @@
 //! The axis of percentiles is stretched so that each step to the right is ten times rarer; there the tail has room.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, look, value_axis, words};
-use crate::compare::checks;
-use crate::compare::metric::{self, Metric};
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::{self, Metric};
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::results::{Histogram, Results, Workload};
-use crate::compare::statistics::estimate;
-use crate::compare::svg::{Anchor, Drawing, Scale};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;

@@ -13,10 +13,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A folder with a small and a large file.
 #[derive(Debug)]
-pub(super) struct TestSite {
-    pub(super) folder: PathBuf,
-    pub(super) small: TestFile,
-    pub(super) large: TestFile,
+pub(crate) struct TestSite {
+    pub(crate) folder: PathBuf,
+    pub(crate) small: TestFile,
+    pub(crate) large: TestFile,
     made: Option<Made>,
 }
 
@@ -25,10 +25,10 @@ pub(super) struct TestSite {
 struct Made(PathBuf);
 
 #[derive(Clone, Debug)]
-pub(super) struct TestFile {
+pub(crate) struct TestFile {
     /// Beneath the folder.
-    pub(super) path: String,
-    pub(super) bytes: u64,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
 }
 
 const SMALL_BYTES: f64 = 1024.0;
@@ -40,7 +40,7 @@ const DEPTH_MAX: usize = 8;
 
 impl TestSite {
     /// The files of `root` that come nearest to a small and a large one, or two that are made for it.
-    pub(super) fn open(root: Option<&Path>) -> io::Result<TestSite> {
+    pub(crate) fn open(root: Option<&Path>) -> io::Result<TestSite> {
         match root {
             Some(root) => TestSite::find(root),
             None => TestSite::make(),
@@ -85,12 +85,12 @@ impl TestSite {
     }
 
     /// Whether the large file is one.
-    pub(super) fn has_large(&self) -> bool {
+    pub(crate) fn has_large(&self) -> bool {
         self.large.bytes >= LARGE_BYTES_MIN
     }
 
     /// In words.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let file =
             |file: &TestFile| format!("/{} ({})", file.path, crate::format::bytes(file.bytes));
         // No load asks for a large file that isn't one.

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
-use super::lifeline::Usage;
-use super::results::{ContextSwitches, Cpu, Noise};
+use crate::compare::measure::control_socket::Usage;
+use crate::compare::results::{ContextSwitches, Cpu, Noise};
 
 /// A server, all its threads and processes, at one moment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CounterStorage {
+pub(crate) struct CounterStorage {
     cpu: Cpu,
     switches: ContextSwitches,
     /// Private memory in bytes.
-    pub(super) anonymous_bytes: u64,
+    pub(crate) anonymous_bytes: u64,
 }
 
 /// What the kernel tells of living processes.
@@ -33,7 +33,7 @@ impl CounterStorage {
     /// Of the tree of processes beneath `pid`. If its root `told` what it and those that have ended used, that is exact;
     /// of a server that tells nothing, what ended tasks have used is known to a hundredth of a second, and how often
     /// they have switched is not known at all.
-    pub(super) fn of(pid: u32, told: Option<Usage>) -> CounterStorage {
+    pub(crate) fn of(pid: u32, told: Option<Usage>) -> CounterStorage {
         let mut living = Living::default();
         living.add(pid, told.is_some());
         let told = told.unwrap_or_default();
@@ -54,7 +54,7 @@ impl CounterStorage {
     }
 
     /// What was used since `before`.
-    pub(super) fn cpu_since(&self, before: &CounterStorage) -> Cpu {
+    pub(crate) fn cpu_since(&self, before: &CounterStorage) -> Cpu {
         let total_us = self.cpu.total_us().saturating_sub(before.cpu.total_us());
         // The division is an estimate at both ends, the total is not.
         let user_us = self.cpu.user_us.saturating_sub(before.cpu.user_us).min(total_us);
@@ -62,7 +62,7 @@ impl CounterStorage {
     }
 
     /// How often a core was given away since `before`.
-    pub(super) fn switches_since(&self, before: &CounterStorage) -> ContextSwitches {
+    pub(crate) fn switches_since(&self, before: &CounterStorage) -> ContextSwitches {
         ContextSwitches {
             voluntary: self.switches.voluntary.saturating_sub(before.switches.voluntary),
             involuntary: self.switches.involuntary.saturating_sub(before.switches.involuntary),
@@ -116,7 +116,7 @@ impl Living {
 
 /// What the machine did until a moment.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     at: Instant,
     cores: BTreeMap<u32, CoreTicks>,
     pressure_us: Option<u64>,
@@ -130,7 +130,7 @@ struct CoreTicks {
 }
 
 impl Machine {
-    pub(super) fn now() -> Machine {
+    pub(crate) fn now() -> Machine {
         let stat = read_to_string("/proc/stat").unwrap_or_default();
         let mut cores = BTreeMap::new();
         for line in stat.lines() {
@@ -159,7 +159,7 @@ impl Machine {
     }
 
     /// Since `before`; `used` are cores and the CPU time of ours on each.
-    pub(super) fn noise_since(&self, before: &Machine, used: &[(u32, Duration)]) -> Noise {
+    pub(crate) fn noise_since(&self, before: &Machine, used: &[(u32, Duration)]) -> Noise {
         let wall = (self.at - before.at).as_secs_f64().max(1e-6);
         let sum = |machine: &Machine, of: fn(&CoreTicks) -> u64| {
             machine.cores.values().map(of).sum::<u64>()

@@ -11,10 +11,10 @@
 //! The A/A pair itself, which by its own noise would always be acquitted, is held to what it showed in the other
 //! workloads: the middle one of those.
 
-use super::checks;
-use super::metric::{Metric, significant};
-use super::results::{Arm, ArmKind, Cell, Results, Workload};
-use super::statistics::{Estimate, median, ratio};
+use crate::compare::analyse::checks;
+use crate::compare::analyse::metric::{Metric, significant};
+use crate::compare::analyse::statistics::{Estimate, median, ratio};
+use crate::compare::results::{Arm, ArmKind, Cell, Results, Workload};
 
 /// Five rounds reach 93.75 %.
 pub const LEVEL_MIN: f64 = 0.9;

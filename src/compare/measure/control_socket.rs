@@ -15,18 +15,18 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::results::{ContextSwitches, Cpu};
+use crate::compare::results::{ContextSwitches, Cpu};
 
 /// What a process has used, with all its threads, living or not, and the children it has reaped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    pub(super) cpu: Cpu,
-    pub(super) switches: ContextSwitches,
+pub(crate) struct Usage {
+    pub(crate) cpu: Cpu,
+    pub(crate) switches: ContextSwitches,
 }
 
 /// The end of whoever asks.
 #[derive(Debug)]
-pub(super) struct Lifeline(UnixStream);
+pub(crate) struct Lifeline(UnixStream);
 
 /// How long the thread at the other end may take: it shares a core with a server that may be busy.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,14 +35,14 @@ const ANSWER_BYTES: usize = NUMBERS * size_of::<u64>();
 
 impl Lifeline {
     /// The end to keep, and the one to be a server's stdin.
-    pub(super) fn pair() -> io::Result<(Lifeline, OwnedFd)> {
+    pub(crate) fn pair() -> io::Result<(Lifeline, OwnedFd)> {
         let (here, there) = UnixStream::pair()?;
         here.set_read_timeout(Some(PATIENCE))?;
         Ok((Lifeline(here), there.into()))
     }
 
     /// What the server has used until now.
-    pub(super) fn ask(&self) -> io::Result<Usage> {
+    pub(crate) fn ask(&self) -> io::Result<Usage> {
         let mut answer = [0; ANSWER_BYTES];
         (&self.0).write_all(&[0])?;
         (&self.0).read_exact(&mut answer).map_err(|error| match error.kind() {

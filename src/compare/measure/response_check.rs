@@ -6,13 +6,13 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::site::TestSite;
+use crate::compare::test_site::TestSite;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The requests, each in words and in bytes.
-pub(super) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
     let request = |words: &str, method: &str, path: &str, field: &str| {
         let bytes =
             format!("{method} /{path} HTTP/1.1\r\nHost: gate\r\n{field}Connection: close\r\n\r\n")
@@ -40,7 +40,7 @@ pub(super) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
 ///
 /// # Errors
 /// The system's; an answer that is none, or says that there is no such file.
-pub(super) fn content_bytes(address: SocketAddr, path: &str) -> io::Result<u64> {
+pub(crate) fn content_bytes(address: SocketAddr, path: &str) -> io::Result<u64> {
     let answer = answer(
         address,
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
@@ -61,7 +61,7 @@ pub(super) fn content_bytes(address: SocketAddr, path: &str) -> io::Result<u64> 
 ///
 /// # Errors
 /// The system's; a server that does not answer in time.
-pub(super) fn answer(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn answer(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(request)?;

@@ -9,9 +9,9 @@
 //! - Rounds are judged by their median, so one bad round among many is what the statistics are there to bear; but
 //!   errors are summed, for a median would hide them.
 
-use super::metric::{Metric, significant};
-use super::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
-use super::statistics::median;
+use crate::compare::analyse::metric::{Metric, significant};
+use crate::compare::analyse::statistics::median;
+use crate::compare::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
 use crate::format::counted;
 
 /// Of all requests: a few connections may break on a busy machine, more is another workload.

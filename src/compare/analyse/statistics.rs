@@ -11,8 +11,8 @@
 //! - An interval says its own level, and never a higher one than its rounds can have.
 //! - What is swapped gives the reciprocal: the ratio of A to B tells the same as that of B to A.
 
-use super::metric::Metric;
-use super::results::Cell;
+use crate::compare::analyse::metric::Metric;
+use crate::compare::results::Cell;
 
 /// Sought for every interval, and reached where there are rounds enough. A report makes some hundred statements: of
 /// those at 95 % five would be wrong.

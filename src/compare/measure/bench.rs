@@ -7,22 +7,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::budget::Windows;
-use super::contender::{Contender, Origin};
-use super::cores::Cores;
-use super::results::{ErrorKind, Histogram, Pacing, Round, Workload};
-use super::server::Server;
-use super::site::TestSite;
-use super::workloads::{self, Knobs};
-use super::{gate, process};
+use crate::compare::budget::Windows;
+use crate::compare::contender::{Contender, Origin};
+use crate::compare::measure::cores::Cores;
+use crate::compare::measure::server::Server;
+use crate::compare::measure::{process, response_check as gate};
+use crate::compare::results::{ErrorKind, Histogram, Pacing, Round, Workload};
+use crate::compare::test_site::TestSite;
+use crate::compare::workloads::{self, Knobs};
 use crate::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders, Tally};
 use crate::syscall_stats::{Call, Counters};
 
 /// What does not change from turn to turn.
 #[derive(Debug)]
 pub struct Bench {
-    pub(super) site: TestSite,
-    pub(super) cores: Cores,
+    pub(crate) site: TestSite,
+    pub(crate) cores: Cores,
     program: PathBuf,
 }
 
@@ -63,12 +63,12 @@ impl Bench {
         Ok(Loaded { load: Load::open(self.plan(contender, workload, &server)?)?, _server: server })
     }
 
-    pub(super) fn start(&self, contender: &Contender) -> io::Result<Server> {
+    pub(crate) fn start(&self, contender: &Contender) -> io::Result<Server> {
         Server::start(contender, &self.site, &self.cores, &self.program)
     }
 
     /// One turn: start, connect, warm up, measure, look at it idle.
-    pub(super) fn measure(
+    pub(crate) fn measure(
         &self,
         contender: &Contender,
         workload: &Workload,

@@ -9,11 +9,11 @@
 //! - Where the client was the limit of one, nobody leads in what that hides: the one might have been faster.
 //! - An arm leads alone only by verdicts; who can't be told apart from the best leads with it.
 
-use super::checks::{self, Check};
-use super::metric::{Better, Metric};
-use super::results::{Arm, Cell, Results, Workload};
-use super::statistics::ratio;
-use super::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
+use crate::compare::analyse::checks::{self, Check};
+use crate::compare::analyse::metric::{Better, Metric};
+use crate::compare::analyse::statistics::ratio;
+use crate::compare::analyse::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
+use crate::compare::results::{Arm, Cell, Results, Workload};
 use crate::format::{self, counted};
 
 /// Who leads at one point for one metric.

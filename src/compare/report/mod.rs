@@ -9,17 +9,25 @@
 //! | `--json` | [`write_json`] |
 //! | exit status 3 | if not [`any_valid`] |
 
+pub mod chart;
+pub mod color;
+pub mod html;
+pub mod json;
+pub mod plan;
+pub mod progress;
+pub mod svg;
+pub mod terminal;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-pub use super::announce::plan as announce;
-pub use super::checks::any_valid;
-pub use super::color::ColorChoice;
-pub use super::progress::Progress;
-use super::results::Results;
-pub use super::terminal::print_tables;
-use super::{html, json};
+pub use crate::compare::analyse::checks::any_valid;
+pub use crate::compare::report::color::ColorChoice;
+pub use crate::compare::report::plan::plan as announce;
+pub use crate::compare::report::progress::Progress;
+pub use crate::compare::report::terminal::print_tables;
+use crate::compare::results::Results;
 use crate::format::error_with;
 
 /// Makes sure that a report can be written there, and leaves what is there as it is.

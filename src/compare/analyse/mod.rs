@@ -1,0 +1,7 @@
+//! What the measurements show. Everything here is computed from [`Results`](super::results::Results).
+
+pub mod checks;
+pub mod metric;
+pub mod ranking;
+pub mod statistics;
+pub mod verdict;

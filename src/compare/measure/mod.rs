@@ -1,0 +1,10 @@
+//! One measurement: start a server, put it under load, and read what it and the machine counted.
+
+pub mod bench;
+pub mod control_socket;
+pub mod cores;
+pub(super) mod environment;
+pub(super) mod floor;
+pub(super) mod process;
+pub(super) mod response_check;
+pub(super) mod server;
