@@ -7,10 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::Ask;
-use super::answer::AnswerReader;
-use super::flow::proven;
-use super::tally::{Fault, Window};
+use super::connection::proven;
+use super::response::AnswerReader;
+use super::result::{Fault, Window};
+use super::template::Ask;
 
 /// Some slow readers of one file.
 #[derive(Clone, Debug)]

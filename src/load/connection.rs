@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::answer::AnswerReader;
-use super::tally::{Fault, Window};
-use super::{Ask, Reuse};
+use super::response::AnswerReader;
+use super::result::{Fault, Window};
+use super::template::{Ask, Reuse};
 
 /// A place for one connection at a time.
 #[derive(Debug, Default)]
