@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use miniweb::compare::measure::cores::Cores;
-use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
+use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// What grows, and what is asked of a server at each size.
@@ -185,13 +185,13 @@ impl Server {
     /// What one request costs it, in microseconds of CPU.
     fn cost_us(&self, point: &Point, effort: &Effort) -> io::Result<f64> {
         let host = self.address.to_string();
-        let ask = match &point.paths[..] {
-            [one] => Ask::get(&host, one, Reuse::KeepAlive, point.body_bytes),
-            many => Ask::get_each(&host, many, point.body_bytes),
+        let template = match &point.paths[..] {
+            [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
+            many => RequestTemplate::get_each(&host, many, point.body_bytes),
         };
         let mut load = Load::open(Plan {
             address: self.address,
-            ask,
+            template,
             active: point.active,
             idle: point.idle,
             depth: 1,
@@ -201,10 +201,10 @@ impl Server {
         })?;
         load.run(effort.warm_up)?;
         let before_ns = self.cpu_ns();
-        let tally = load.run(effort.window)?;
+        let result = load.run(effort.window)?;
         let spent_ns = self.cpu_ns() - before_ns;
-        assert_eq!(tally.faults_total(), 0, "{:?}", tally.faults);
-        Ok(spent_ns as f64 / 1e3 / tally.answered as f64)
+        assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
+        Ok(spent_ns as f64 / 1e3 / result.responses as f64)
     }
 
     /// Time on a core that its threads have had.

@@ -4,11 +4,11 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::cli::{self, Failure, Invocation, Telling};
-use miniweb::compare::measure::control_socket as lifeline;
+use miniweb::cli::{self, Failure, Invocation, ReportOptions};
+use miniweb::compare::measure::control_socket;
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
-use miniweb::compare::run::{self, Event, Refusal, Request};
+use miniweb::compare::run::{self, CompareError, Event, Request};
 use miniweb::format::reason;
 use miniweb::server;
 
@@ -16,14 +16,14 @@ fn main() -> ExitCode {
     let (settings, banner) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(settings, banner)) => (settings, banner),
         Ok(Invocation::Print(text)) => return print(&text),
-        Ok(Invocation::Compare(request, telling)) => return compare(&request, &telling),
+        Ok(Invocation::Compare(request, options)) => return compare(&request, &options),
         Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),
     };
-    // An arm of a comparison.
+    // An contender of a comparison.
     if settings.counters_file.is_some()
-        && let Err(error) = lifeline::attend()
+        && let Err(error) = control_socket::serve()
     {
         return fail(1, &reason(&error));
     }
@@ -36,9 +36,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(request: &Request, telling: &Telling) -> ExitCode {
+fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     // Not after ten minutes.
-    if let Some(error) = telling.files().find_map(|path| report::writable(path).err()) {
+    if let Some(error) = options.files().find_map(|path| report::writable(path).err()) {
         return fail(1, &error.to_string());
     }
     let is_watched = std::io::stderr().is_terminal();
@@ -49,21 +49,23 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
             let _ = std::io::stderr().write_all(report::announce(results, expected).as_bytes());
             progress = Some(Progress::new(std::io::stderr(), is_watched, results.order.len()));
         }
-        Event::Turn(now) => {
-            let label = format!("{}, {}", now.turn.workload, now.turn.arm);
+        Event::Measurement(now) => {
+            let label = format!("{}, {}", now.measurement.workload, now.measurement.contender);
             let _ = progress.as_mut().map(|progress| progress.draw(now.done, now.elapsed, &label));
         }
     });
     let _ = progress.map(|mut progress| progress.clear());
     let results = match results {
         Ok(results) => results,
-        Err(Refusal::System(error)) => {
+        Err(CompareError::Io(error)) => {
             return fail(3, &format!("nothing could be measured: {}", reason(&error)));
         }
-        Err(Refusal::Time(why)) => return fail(2, &why),
-        Err(Refusal::Gate(why)) => return fail(3, &format!("nothing is comparable: {why}")),
+        Err(CompareError::TimeTooShort(why)) => return fail(2, &why),
+        Err(CompareError::ResponsesDiffer(why)) => {
+            return fail(3, &format!("nothing is comparable: {why}"));
+        }
     };
-    match tell(&results, telling) {
+    match report(&results, options) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(1, &error.to_string()),
         _ if report::any_valid(&results) => ExitCode::SUCCESS,
         _ => fail(3, "nothing valid could be measured"),
@@ -71,18 +73,18 @@ fn compare(request: &Request, telling: &Telling) -> ExitCode {
 }
 
 /// Each of them, though another fails: it took long to measure.
-fn tell(results: &Results, telling: &Telling) -> std::io::Result<()> {
+fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     let stdout = std::io::stdout();
     let is_colored =
-        telling.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+        options.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     let printed = report::print_tables(results, &mut stdout.lock(), is_colored);
-    let json = telling.json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
-    let html = telling.html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
+    let json = options.json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
+    let html = options.html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
     json.and(html).and(printed)
 }
 
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
-    let ran = lifeline::attend().and_then(|()| {
+    let ran = control_socket::serve().and_then(|()| {
         run::serve_floor(root, paths, |address| {
             print(&format!("The floor is on {}\n", cli::url(address)));
         })

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::compare::analyse::metric::Metric;
-use miniweb::compare::results::{ArmKind, Completeness, Results, WorkloadKind};
+use miniweb::compare::results::{Completeness, ContenderKind, Results, WorkloadKind};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn compare(arguments: &[&str]) -> Output {
@@ -101,12 +101,16 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
     assert_eq!(results.completeness, Completeness::Whole);
     assert_eq!(results.options.seed, 7);
     assert_eq!(
-        results.arms.iter().filter(|arm| matches!(arm.kind, ArmKind::Twin { .. })).count(),
+        results
+            .contenders
+            .iter()
+            .filter(|contender| matches!(contender.kind, ContenderKind::Twin { .. }))
+            .count(),
         1
     );
-    assert_eq!(results.order.len(), 4 * results.workloads.len() * 2, "four arms, two rounds");
+    assert_eq!(results.order.len(), 4 * results.workloads.len() * 2, "four contenders, two rounds");
     for cell in &results.cells {
-        assert_eq!(cell.faults, Vec::<String>::new(), "{} {}", cell.arm, cell.workload);
+        assert_eq!(cell.failures, Vec::<String>::new(), "{} {}", cell.contender, cell.workload);
         assert_eq!(cell.rounds.len(), 2);
         let values = Metric::SyscallsPerRequest.values(cell);
         let told: f64 = cell.syscalls_per_request().iter().map(|(_, calls)| calls).sum();
@@ -115,9 +119,9 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
             "{told} of {values:?}"
         );
         for round in &cell.rounds {
-            assert!(round.requests > 0, "{} {}", cell.arm, cell.workload);
+            assert!(round.requests > 0, "{} {}", cell.contender, cell.workload);
             assert_eq!(round.latency.count(), round.requests);
-            // Windows begin and end at rest, so the calls are those of the requests and of no others; but for the last one
+            // WindowLengths begin and end at rest, so the calls are those of the requests and of no others; but for the last one
             // of a worker, which is entered a moment after it was made.
             if let Some(calls) = &round.syscalls
                 && results
@@ -128,15 +132,15 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
                 assert!(
                     apart <= 1,
                     "{} {}: {calls:?} for {}",
-                    cell.arm,
+                    cell.contender,
                     cell.workload,
                     round.requests
                 );
             }
         }
     }
-    let cpu_us = |arm: &str| {
-        let cell = results.cell("keep-alive-64", arm).expect("it was measured");
+    let cpu_us = |contender: &str| {
+        let cell = results.cell("keep-alive-64", contender).expect("it was measured");
         let of_all = |of: fn(&miniweb::compare::results::Round) -> u64| {
             cell.rounds.iter().map(of).sum::<u64>() as f64
         };
@@ -235,7 +239,7 @@ fn who_is_interrupted_tells_what_was_measured() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it was built");
-    // The plan is told before the first turn.
+    // The plan is told before the first measurement.
     let mut told = BufReader::new(comparison.stderr.take().expect("it is piped"));
     let mut plan = String::new();
     while !plan.contains("Seed 3.") {
@@ -283,7 +287,7 @@ fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
     let _ = other.kill();
     let _ = other.wait();
     let cell = results.cell("keep-alive-64", "other").expect("it was measured");
-    let round = cell.rounds.first().unwrap_or_else(|| panic!("{:?}", cell.faults));
+    let round = cell.rounds.first().unwrap_or_else(|| panic!("{:?}", cell.failures));
     assert!(round.requests > 0 && round.cpu.is_some() && round.syscalls.is_none());
     assert!(results.cell("large-file", "other").is_none(), "what it serves is one small file");
 }

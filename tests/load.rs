@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use miniweb::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders};
+use miniweb::load::{Load, LoadError, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const LAST_ANSWER: &[u8] =
@@ -62,7 +62,7 @@ fn answer(socket: &mut TcpStream, bytes: &[u8]) -> Then {
 fn plan(address: SocketAddr) -> Plan {
     Plan {
         address,
-        ask: Ask::get("test", "/", Reuse::KeepAlive, 5),
+        template: RequestTemplate::get("test", "/", Reuse::KeepAlive, 5),
         active: 4,
         idle: 0,
         depth: 1,
@@ -90,13 +90,13 @@ fn every_answer_of_a_good_server_is_counted_once() {
             Load::open(Plan { depth, idle, ..plan(address) }).expect("the server answers");
         let before = made.load(Ordering::SeqCst);
         assert_eq!(before, 4 + idle as u64, "one request for each connection");
-        let tally = load.run(Duration::from_millis(200)).expect("it runs");
-        assert!(tally.answered > 100, "{tally:?}");
-        assert_eq!(tally.answered, made.load(Ordering::SeqCst) - before);
-        assert_eq!(tally.answered, tally.latency_ns.len());
-        assert_eq!(tally.answered % depth as u64, 0, "only whole batches");
-        assert_eq!(tally.received_bytes, tally.answered * ANSWER.len() as u64);
-        assert_eq!(tally.faults_total(), 0);
+        let result = load.run(Duration::from_millis(200)).expect("it runs");
+        assert!(result.responses > 100, "{result:?}");
+        assert_eq!(result.responses, made.load(Ordering::SeqCst) - before);
+        assert_eq!(result.responses, result.latency_ns.len());
+        assert_eq!(result.responses % depth as u64, 0, "only whole batches");
+        assert_eq!(result.received_bytes, result.responses * ANSWER.len() as u64);
+        assert_eq!(result.errors_total(), 0);
     }
 }
 
@@ -106,10 +106,10 @@ fn connections_for_one_request_and_announced_ends_are_no_faults() {
         answer(socket, LAST_ANSWER);
         Then::Close
     });
-    let ask = Ask::get("test", "/", Reuse::Never, 5);
-    let mut load = Load::open(Plan { ask, ..plan(once) }).expect("nothing is opened yet");
-    let tally = load.run(Duration::from_millis(200)).expect("it runs");
-    assert!(tally.answered > 20 && tally.faults_total() == 0, "{tally:?}");
+    let template = RequestTemplate::get("test", "/", Reuse::Never, 5);
+    let mut load = Load::open(Plan { template, ..plan(once) }).expect("nothing is opened yet");
+    let result = load.run(Duration::from_millis(200)).expect("it runs");
+    assert!(result.responses > 20 && result.errors_total() == 0, "{result:?}");
 
     // In the middle of a batch of eight: what is not answered has to be asked again.
     let tenth = serve(|socket, n| {
@@ -117,11 +117,11 @@ fn connections_for_one_request_and_announced_ends_are_no_faults() {
         if n % 10 == 0 { Then::Close } else { Then::GoOn }
     });
     let mut load = Load::open(Plan { depth: 8, ..plan(tenth) }).expect("the server answers");
-    let tally = load.run(Duration::from_millis(200)).expect("it runs");
-    assert!(tally.answered > 20 && tally.answered.is_multiple_of(8), "{tally:?}");
+    let result = load.run(Duration::from_millis(200)).expect("it runs");
+    assert!(result.responses > 20 && result.responses.is_multiple_of(8), "{result:?}");
     assert!(
-        tally.faults.keys().all(|fault| *fault == Fault::ClosedEarly),
-        "only resets by the scripted close: {tally:?}"
+        result.errors.keys().all(|fault| *fault == LoadError::ClosedEarly),
+        "only resets by the scripted close: {result:?}"
     );
 }
 
@@ -132,14 +132,14 @@ fn littles_law_holds_for_a_slow_server() {
         answer(socket, ANSWER)
     });
     let mut load = Load::open(plan(address)).expect("the server answers");
-    let tally = load.run(Duration::from_millis(500)).expect("it runs");
-    let median = milliseconds(tally.latency_ns.value_at_quantile(0.5));
+    let result = load.run(Duration::from_millis(500)).expect("it runs");
+    let median = milliseconds(result.latency_ns.value_at_quantile(0.5));
     assert!((10..20).contains(&median), "{median} ms");
-    let by_law = tally.per_second() * tally.latency_ns.mean() / 1e9;
+    let by_law = result.per_second() * result.latency_ns.mean() / 1e9;
     assert!(
-        (tally.in_flight_average - by_law).abs() < 0.1 * by_law,
+        (result.in_flight_average - by_law).abs() < 0.1 * by_law,
         "{} {by_law}",
-        tally.in_flight_average
+        result.in_flight_average
     );
 }
 
@@ -165,19 +165,19 @@ fn a_stall_of_a_second_shows_in_the_latency_and_hides_from_the_service_time() {
     let mut load = Load::open(Plan { pace, ..plan(serve(script)) }).expect("the server answers");
     load.run(Duration::from_millis(100)).expect("it warms up");
     armed.store(true, Ordering::SeqCst);
-    let tally = load.run(Duration::from_secs(4)).expect("it runs");
-    assert_eq!((tally.answered, tally.faults_total()), (2000, 0), "nothing was left out");
+    let result = load.run(Duration::from_secs(4)).expect("it runs");
+    assert_eq!((result.responses, result.errors_total()), (2000, 0), "nothing was left out");
     // 500 of 2,000 were due in the stall, and waited for the rest of it: a quarter of all, spread evenly from 1 s to 0.
     // So the p99 is what 20 waited for longer, 1 s - 20/500 s; the p90 is 1 s - 200/500 s.
-    let service_ns = tally.service_ns.as_ref().expect("it was paced");
-    let at = |quantile| milliseconds(tally.latency_ns.value_at_quantile(quantile));
+    let service_time_ns = result.service_time_ns.as_ref().expect("it was paced");
+    let at = |quantile| milliseconds(result.latency_ns.value_at_quantile(quantile));
     assert!((900..=1020).contains(&at(0.99)), "p99 {} ms", at(0.99));
     assert!((540..=680).contains(&at(0.90)), "p90 {} ms", at(0.90));
     assert!(at(0.70) < 50, "p70 {} ms", at(0.70));
     // Only the four that were under way noticed.
-    let p99_service = milliseconds(service_ns.value_at_quantile(0.99));
+    let p99_service = milliseconds(service_time_ns.value_at_quantile(0.99));
     assert!(p99_service < 100, "p99 of the service time {p99_service} ms");
-    assert!(milliseconds(service_ns.max()) > 900);
+    assert!(milliseconds(service_time_ns.max()) > 900);
 }
 
 #[test]
@@ -186,12 +186,12 @@ fn faults_are_told_by_kind() {
     let length: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell";
     let cut: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel";
     for (bad, then_closes, fault) in [
-        (status, false, Fault::WrongStatus),
-        (length, false, Fault::WrongLength),
-        (b"nonsense\r\n\r\n", false, Fault::WrongLength),
-        (cut, true, Fault::ClosedEarly),
-        (b"", true, Fault::ClosedEarly),
-        (b"", false, Fault::Timeout),
+        (status, false, LoadError::WrongStatus),
+        (length, false, LoadError::WrongLength),
+        (b"nonsense\r\n\r\n", false, LoadError::WrongLength),
+        (cut, true, LoadError::ClosedEarly),
+        (b"", true, LoadError::ClosedEarly),
+        (b"", false, LoadError::Timeout),
     ] {
         // The first is right, for the connection to be opened; then every second is not.
         let address = serve(move |socket, n| match n % 2 {
@@ -204,10 +204,10 @@ fn faults_are_told_by_kind() {
         let timeout = Duration::from_millis(60);
         let mut load =
             Load::open(Plan { timeout, ..plan(address) }).expect("the first is answered");
-        let tally = load.run(Duration::from_millis(300)).expect("it runs");
-        let kinds: Vec<_> = tally.faults.keys().copied().collect();
+        let result = load.run(Duration::from_millis(300)).expect("it runs");
+        let kinds: Vec<_> = result.errors.keys().copied().collect();
         assert_eq!(kinds, [fault], "{}", String::from_utf8_lossy(bad));
-        assert!(tally.faults_total() >= 4, "{tally:?}");
+        assert!(result.errors_total() >= 4, "{result:?}");
     }
 }
 
@@ -217,12 +217,12 @@ fn a_server_that_is_gone_ends_the_connections_but_not_the_load() {
     let address = listener.local_addr().expect("it is bound");
     drop(listener);
     assert!(Load::open(plan(address)).is_err());
-    let ask = Ask::get("test", "/", Reuse::Never, 5);
-    let mut load = Load::open(Plan { ask, ..plan(address) }).expect("nothing is opened yet");
+    let template = RequestTemplate::get("test", "/", Reuse::Never, 5);
+    let mut load = Load::open(Plan { template, ..plan(address) }).expect("nothing is opened yet");
     let start = Instant::now();
-    let tally = load.run(Duration::from_millis(100)).expect("it runs");
-    assert_eq!(tally.answered, 0);
-    assert_eq!(tally.faults.keys().copied().collect::<Vec<_>>(), [Fault::Connect]);
+    let result = load.run(Duration::from_millis(100)).expect("it runs");
+    assert_eq!(result.responses, 0);
+    assert_eq!(result.errors.keys().copied().collect::<Vec<_>>(), [LoadError::Connect]);
     assert!(start.elapsed() < Duration::from_secs(1));
 }
 
@@ -234,12 +234,12 @@ fn a_server_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
         let mut load =
             Load::open(Plan { pace, timeout, ..plan(address) }).expect("the first is answered");
         let start = Instant::now();
-        let tally = load.run(Duration::from_millis(300)).expect("it runs");
+        let result = load.run(Duration::from_millis(300)).expect("it runs");
         assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
-        assert!(tally.faults.contains_key(&Fault::Timeout), "{tally:?}");
+        assert!(result.errors.contains_key(&LoadError::Timeout), "{result:?}");
         if let Pace::Open { .. } = pace {
             assert_eq!(
-                tally.answered + tally.faults_total(),
+                result.responses + result.errors_total(),
                 30,
                 "each intended request is accounted for"
             );
@@ -265,11 +265,11 @@ fn slow_readers_read_at_their_rate_beside_the_measured() {
     let slow = SlowReaders {
         connections: 2,
         bytes_per_second: 500_000,
-        ask: Ask::get("test", "/large", Reuse::KeepAlive, LARGE_BYTES as u64),
+        template: RequestTemplate::get("test", "/large", Reuse::KeepAlive, LARGE_BYTES as u64),
     };
     let mut load = Load::open(Plan { active: 0, slow: Some(slow), ..plan(address) })
         .expect("the server answers");
-    let tally = load.run(Duration::from_secs(1)).expect("it runs");
-    assert_eq!(tally.faults, BTreeMap::new());
-    assert!((600_000..=1_100_000).contains(&tally.received_bytes), "{}", tally.received_bytes);
+    let result = load.run(Duration::from_secs(1)).expect("it runs");
+    assert_eq!(result.errors, BTreeMap::new());
+    assert!((600_000..=1_100_000).contains(&result.received_bytes), "{}", result.received_bytes);
 }

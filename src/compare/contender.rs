@@ -2,16 +2,16 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::compare::results::{Arm, ArmKind, Workload, WorkloadKind};
+use crate::compare::results::{ContenderInfo, ContenderKind, Workload, WorkloadKind};
 
-/// An arm, and how it is come by.
+/// An contender, and how it is come by.
 #[derive(Clone, Debug)]
 pub struct Contender {
     /// As the reports know it.
-    pub arm: Arm,
+    pub info: ContenderInfo,
     pub(crate) origin: Origin,
     /// How many kept connections are served at once; more would wait for ever.
-    pub(crate) served_at_once: usize,
+    pub(crate) concurrency: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Contender {
             None => (name, None),
         };
         let pool_threads = POOL_THREADS.to_string();
-        let (arguments, description, served_at_once): (&[&str], _, _) = match strategy {
+        let (arguments, description, concurrency): (&[&str], _, _) = match strategy {
             "mio" => (&["mio", "--workers", "1"], "mio, one reactor", usize::MAX),
             "poll-list" => (&["poll-list"], "poll-list, never resting", usize::MAX),
             "blocking" | "blocking:thread" => {
@@ -83,36 +83,36 @@ impl Contender {
         let name = if name == "blocking" { "blocking:thread" } else { name };
         Ok(Contender::new(
             name,
-            ArmKind::Strategy,
+            ContenderKind::Strategy,
             &description,
             Origin::Strategy(arguments),
-            served_at_once,
+            concurrency,
         ))
     }
 
     /// The bare loop.
     pub fn floor() -> Contender {
         let description = "a bare loop with answers made beforehand";
-        Contender::new("floor", ArmKind::Floor, description, Origin::Floor, usize::MAX)
+        Contender::new("floor", ContenderKind::Floor, description, Origin::Floor, usize::MAX)
     }
 
     /// The same strategy once more.
     pub fn twin(&self) -> Contender {
         let mut twin = self.clone();
-        twin.arm.name = format!("{} again", self.arm.name);
-        twin.arm.kind = ArmKind::Twin { of: self.arm.name.clone() };
-        twin.arm.description = format!("{}, the same once more", self.arm.description);
+        twin.info.name = format!("{} again", self.info.name);
+        twin.info.kind = ContenderKind::Twin { of: self.info.name.clone() };
+        twin.info.description = format!("{}, the same once more", self.info.description);
         twin
     }
 
     /// Whether it can serve a workload at all: kept connections beyond what it serves at once would wait for ever, and what a
     /// foreign server serves is one file.
-    pub fn can_take(&self, workload: &Workload) -> bool {
+    pub fn supports(&self, workload: &Workload) -> bool {
         let is_kept = workload.requests_per_connection.is_none();
-        let is_foreign = self.arm.kind == ArmKind::Foreign;
+        let is_foreign = self.info.kind == ContenderKind::Foreign;
         let needs_large =
             matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
-        let would_wait = is_kept && workload.connections as usize > self.served_at_once;
+        let would_wait = is_kept && workload.connections as usize > self.concurrency;
         let lacks_file = is_foreign && needs_large;
         !(would_wait || lacks_file)
     }
@@ -137,15 +137,15 @@ impl Contender {
             return Err(format!("there is no process {pid}"));
         }
         let origin = Origin::Foreign { address, path: format!("/{path}"), pid };
-        Ok(Contender::new(name, ArmKind::Foreign, url, origin, usize::MAX))
+        Ok(Contender::new(name, ContenderKind::Foreign, url, origin, usize::MAX))
     }
 
     fn new(
         name: &str,
-        kind: ArmKind,
+        kind: ContenderKind,
         description: &str,
         origin: Origin,
-        served_at_once: usize,
+        concurrency: usize,
     ) -> Contender {
         let command = match &origin {
             Origin::Strategy(arguments) => format!("miniweb {}", arguments.join(" ")),
@@ -154,7 +154,12 @@ impl Contender {
                 format!("http://{address}{path}, process {pid}")
             }
         };
-        let arm = Arm { name: name.to_owned(), kind, description: description.to_owned(), command };
-        Contender { arm, origin, served_at_once }
+        let info = ContenderInfo {
+            name: name.to_owned(),
+            kind,
+            description: description.to_owned(),
+            command,
+        };
+        Contender { info, origin, concurrency }
     }
 }

@@ -1,35 +1,44 @@
-//! In which order turns are taken.
+//! In which order measurements are taken.
 //!
-//! A machine drifts: it warms up, a neighbour wakes. So the arms take turns within each round, and no arm is
-//! always first: each round begins one arm further in an order drawn from the seed, every second round backwards.
+//! A machine drifts: it warms up, a neighbour wakes. So the contenders take measurements within each round, and no contender is
+//! always first: each round begins one contender further in an order drawn from the seed, every second round backwards.
 
-use crate::compare::results::{Arm, Turn, Workload};
+use crate::compare::results::{ContenderInfo, Measurement, Workload};
 
-/// All turns of all rounds.
-pub(crate) fn turns(arms: &[&Arm], workloads: &[&Workload], rounds: u32, seed: u64) -> Vec<Turn> {
+/// All measurements of all rounds.
+pub(crate) fn measurements(
+    contenders: &[&ContenderInfo],
+    workloads: &[&Workload],
+    rounds: u32,
+    seed: u64,
+) -> Vec<Measurement> {
     let mut random = SplitMix(seed);
-    let mut arms: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
-    random.shuffle(&mut arms);
-    let mut turns = Vec::new();
+    let mut contenders: Vec<&str> =
+        contenders.iter().map(|contender| contender.name.as_str()).collect();
+    random.shuffle(&mut contenders);
+    let mut measurements = Vec::new();
     for round in 0..rounds {
         let mut workloads: Vec<&str> =
             workloads.iter().map(|workload| workload.name.as_str()).collect();
         random.shuffle(&mut workloads);
         for (n, workload) in workloads.into_iter().enumerate() {
-            let mut arms = arms.clone();
-            if !arms.is_empty() {
-                let by = (round as usize / 2 + n) % arms.len();
-                arms.rotate_left(by);
+            let mut contenders = contenders.clone();
+            if !contenders.is_empty() {
+                let by = (round as usize / 2 + n) % contenders.len();
+                contenders.rotate_left(by);
             }
             if round % 2 == 1 {
-                arms.reverse();
+                contenders.reverse();
             }
-            let turn =
-                |arm: &str| Turn { round, workload: workload.to_owned(), arm: arm.to_owned() };
-            turns.extend(arms.into_iter().map(turn));
+            let measurement = |contender: &str| Measurement {
+                round,
+                workload: workload.to_owned(),
+                contender: contender.to_owned(),
+            };
+            measurements.extend(contenders.into_iter().map(measurement));
         }
     }
-    turns
+    measurements
 }
 
 /// Steele, Lea and Flood's generator: eight lines, and the same everywhere.

@@ -1,6 +1,6 @@
 //! What a comparison measured, as plain data.
 //!
-//! Here live the facts: the machine, the knobs, the arms, the workloads, and every round as it was measured. No
+//! Here live the facts: the machine, the parameters, the contenders, the workloads, and every round as it was measured. No
 //! median, ratio, verdict or check is kept here; they follow from the facts (`statistics`, `checks`, `verdict`).
 //!
 //! # Laws
@@ -29,14 +29,14 @@ pub struct Results {
     /// What was asked for.
     pub options: Options,
     /// What had to be equal before anything was timed.
-    pub gate: Gate,
-    /// The turns in the order in which they were taken.
-    pub order: Vec<Turn>,
+    pub response_check: ResponseCheck,
+    /// The measurements in the order in which they were taken.
+    pub order: Vec<Measurement>,
     /// Those compared, in the order in which they are told.
-    pub arms: Vec<Arm>,
+    pub contenders: Vec<ContenderInfo>,
     /// The loads, in the order in which they are told.
     pub workloads: Vec<Workload>,
-    /// What was measured: at most one cell for an arm and a workload, none for what no turn was taken of.
+    /// What was measured: at most one cell for an contender and a workload, none for what no measurement was taken of.
     pub cells: Vec<Cell>,
 }
 
@@ -44,7 +44,7 @@ pub struct Results {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Completeness {
-    /// Every turn was taken.
+    /// Every measurement was taken.
     Whole,
     /// It ended early.
     Partial {
@@ -87,7 +87,7 @@ pub struct Options {
     pub command: String,
     /// The site, in words.
     pub site: String,
-    /// Where the order of turns comes from. Below 2^53, so that every JSON reader keeps it.
+    /// Where the order of measurements comes from. Below 2^53, so that every JSON reader keeps it.
     pub seed: u64,
     /// Rounds planned for every cell.
     pub rounds: u32,
@@ -96,22 +96,22 @@ pub struct Options {
     /// Of each measured window.
     pub window_ms: u64,
     /// Every other knob, in the order in which they are told.
-    pub knobs: Vec<Knob>,
+    pub settings: Vec<Setting>,
 }
 
 /// A setting and its value, for the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Knob {
+pub struct Setting {
     /// e.g. `--workers`.
     pub name: String,
     /// With its unit.
     pub value: String,
 }
 
-/// The correctness gate. A comparison that fails it refuses, so this tells of one that passed.
+/// The correctness response_check. A comparison that fails it refuses, so this tells of one that passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
-    /// The requests whose answers were equal, byte for byte but for their Date, from every arm; in words.
+pub struct ResponseCheck {
+    /// The requests whose answers were equal, byte for byte but for their Date, from every contender; in words.
     pub requests: Vec<String>,
     /// Arms that were not held to it (the floor, which has but one answer), by name.
     pub exempt: Vec<String>,
@@ -119,39 +119,39 @@ pub struct Gate {
 
 /// One window of measuring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
-    /// From 0. The turns of one round belong together: they are compared with each other.
+pub struct Measurement {
+    /// From 0. The measurements of one round belong together: they are compared with each other.
     pub round: u32,
     /// By name.
     pub workload: String,
     /// By name.
-    pub arm: String,
+    pub contender: String,
 }
 
 /// One of those compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arm {
+pub struct ContenderInfo {
     /// Short, unique, e.g. `blocking:thread`.
     pub name: String,
     /// What it is in the comparison.
-    pub kind: ArmKind,
+    pub kind: ContenderKind,
     /// In words, e.g. "blocking, a thread a connection".
     pub description: String,
     /// How it was started, or where it was found.
     pub command: String,
 }
 
-/// What an arm is in the comparison.
+/// What an contender is in the comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ArmKind {
+pub enum ContenderKind {
     /// A strategy of miniweb: compared and ranked.
     Strategy,
     /// A bare loop with a canned answer: the ceiling of this machine and client. Never ranked.
     Floor,
     /// The same strategy once more: the difference of the two is noise. Never ranked.
     Twin {
-        /// The name of the arm that it repeats.
+        /// The name of the contender that it repeats.
         of: String,
     },
     /// A server that is not ours: compared where it could be measured, and ranked.
@@ -211,29 +211,29 @@ pub enum Pacing {
     Closed,
     /// At fixed times, whatever the server does: shows latency.
     Open {
-        /// Offered to every arm alike.
+        /// Offered to every contender alike.
         requests_per_second: f64,
     },
 }
 
-/// One arm under one workload.
+/// One contender under one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// By name.
-    pub arm: String,
+    pub contender: String,
     /// By name.
     pub workload: String,
     /// In rising order of their numbers. Rounds may be missing.
     pub rounds: Vec<Round>,
     /// What went wrong beyond counting (the server ended, no window could begin), in words. Any such makes the cell
     /// invalid.
-    pub faults: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 /// One measured window: totals, never rates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// From 0; see [`Turn::round`].
+    /// From 0; see [`Measurement::round`].
     pub number: u32,
     /// As it was, not as it was planned.
     pub duration_us: u64,
@@ -278,7 +278,7 @@ pub enum ErrorKind {
     Closed,
     /// No answer in time.
     Timeout,
-    /// An answer with another status than the gate saw.
+    /// An answer with another status than the response_check saw.
     Status,
     /// An answer with other bytes, or one that is no HTTP.
     Answer,
@@ -324,14 +324,14 @@ pub struct Histogram {
 }
 
 impl Results {
-    /// What was measured of this arm under this workload.
-    pub fn cell(&self, workload: &str, arm: &str) -> Option<&Cell> {
-        self.cells.iter().find(|cell| cell.workload == workload && cell.arm == arm)
+    /// What was measured of this contender under this workload.
+    pub fn cell(&self, workload: &str, contender: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.workload == workload && cell.contender == contender)
     }
 
-    /// The arm of this name.
-    pub fn arm(&self, name: &str) -> Option<&Arm> {
-        self.arms.iter().find(|arm| arm.name == name)
+    /// The contender of this name.
+    pub fn contender(&self, name: &str) -> Option<&ContenderInfo> {
+        self.contenders.iter().find(|contender| contender.name == name)
     }
 
     /// The workload of this name.

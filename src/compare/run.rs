@@ -1,7 +1,7 @@
-//! The comparison itself: who takes which turn, and what is noted of it.
+//! The comparison itself: who takes which measurement, and what is noted of it.
 //!
 //! # Laws
-//! 1. One server at a time, fresh for every turn, on a core of its own; the load on another.
+//! 1. One server at a time, fresh for every measurement, on a core of its own; the load on another.
 //! 2. Nothing is printed or drawn while a window lasts.
 //! 3. What was measured is kept, whatever happens after it.
 
@@ -11,15 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::compare::budget::{Budget, Windows};
+use crate::compare::budget::{Budget, WindowLengths};
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::bench::Bench;
-use crate::compare::measure::{environment, response_check as gate};
+use crate::compare::measure::{environment, response_check};
 use crate::compare::order;
 use crate::compare::results::{
-    Arm, ArmKind, Cell, Completeness, Gate, Knob, Options, Results, SCHEMA_VERSION, Turn, Workload,
+    Cell, Completeness, ContenderInfo, ContenderKind, Measurement, Options, ResponseCheck, Results,
+    SCHEMA_VERSION, Setting, Workload,
 };
-use crate::compare::workloads::Knobs;
+use crate::compare::workloads::WorkloadParameters;
 use crate::format::{counted, error_with};
 
 /// What is to be compared, and how.
@@ -35,23 +36,23 @@ pub struct Request {
     pub workloads: Option<Vec<String>>,
     /// For all of it.
     pub time: Duration,
-    /// Where the order of turns comes from.
+    /// Where the order of measurements comes from.
     pub seed: u64,
     /// For every cell.
     pub rounds: u32,
     /// Of the loads.
-    pub knobs: Knobs,
+    pub parameters: WorkloadParameters,
 }
 
 /// Why there are no results.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum CompareError {
     /// Something that is needed can't be had.
-    System(io::Error),
+    Io(io::Error),
     /// It can't be done in the time that there is.
-    Time(String),
+    TimeTooShort(String),
     /// Arms gave different answers, or none: they can't be compared.
-    Gate(String),
+    ResponsesDiffer(String),
 }
 
 /// What there is to tell while it runs.
@@ -60,7 +61,7 @@ pub enum Event<'a> {
     /// What is going to be measured, without anything measured yet, and how long that will take.
     Planned(&'a Results, Duration),
     /// How far it is, between two windows.
-    Turn(Progress<'a>),
+    Measurement(Progress<'a>),
 }
 
 /// How far it is.
@@ -71,7 +72,7 @@ pub struct Progress<'a> {
     /// Turns planned.
     pub planned: usize,
     /// The next.
-    pub turn: &'a Turn,
+    pub measurement: &'a Measurement,
     /// Since the first.
     pub elapsed: Duration,
 }
@@ -80,11 +81,14 @@ pub struct Progress<'a> {
 const WINDOW_MAX: Duration = Duration::from_secs(1);
 const QUICK_WINDOW_MAX: Duration = Duration::from_millis(250);
 
-/// Compares; `tell` is called before the first turn, and before each.
+/// Compares; `tell` is called before the first measurement, and before each.
 ///
 /// # Errors
 /// If it could not begin. What goes wrong later is a fault in the results.
-pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Results, Refusal> {
+pub fn compare(
+    request: &Request,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Results, CompareError> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // The second one ends this program at once, as it does a server.
@@ -99,9 +103,9 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     let mut contenders = vec![Contender::floor()];
     contenders.extend(request.contenders.iter().cloned());
     // The noise is that of the first strategy that is named.
-    let first = contenders.iter().find(|contender| contender.arm.kind == ArmKind::Strategy);
+    let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);
     contenders.extend(first.map(Contender::twin));
-    let mut workloads = bench.workloads(&request.knobs);
+    let mut workloads = bench.workloads(&request.parameters);
     workloads.retain(|workload| {
         let is_named = |name: &String| {
             workload.name == *name || workload.name.starts_with(&format!("{name}-"))
@@ -113,116 +117,124 @@ pub fn compare(request: &Request, tell: &mut dyn FnMut(Event<'_>)) -> Result<Res
     let mut budget = Budget::new(
         began,
         request.time,
-        if request.knobs.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX },
+        if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX },
     );
     let mut environment = environment::describe(&bench.cores);
     if !bench.site.has_large() {
         environment.remarks.push("No large file there: what needs one is left out.".to_owned());
     }
-    let arms: Vec<&Arm> = contenders.iter().map(|contender| &contender.arm).collect();
-    let mut turns =
-        order::turns(&arms, &workloads.iter().collect::<Vec<_>>(), request.rounds, request.seed);
-    turns.retain(|turn| {
-        let pair = find(&contenders, &workloads, turn);
-        pair.is_some_and(|(contender, workload)| contender.can_take(workload))
+    let infos: Vec<&ContenderInfo> = contenders.iter().map(|contender| &contender.info).collect();
+    let mut measurements = order::measurements(
+        &infos,
+        &workloads.iter().collect::<Vec<_>>(),
+        request.rounds,
+        request.seed,
+    );
+    measurements.retain(|measurement| {
+        let pair = find(&contenders, &workloads, measurement);
+        pair.is_some_and(|(contender, workload)| contender.supports(workload))
     });
-    let least = Budget::least(turns.len());
+    let least = Budget::least(measurements.len());
     if least > request.time {
-        let (given, windows) = (request.time.as_secs_f64(), counted(turns.len(), "window"));
-        return Err(Refusal::Time(format!(
+        let (given, windows) = (request.time.as_secs_f64(), counted(measurements.len(), "window"));
+        return Err(CompareError::TimeTooShort(format!(
             "--time {given}: {windows} take {} s at the least",
             least.as_secs() + 1
         )));
     }
-    let gate = hold_gate(&bench, &contenders)?;
+    let response_check = check_responses(&bench, &contenders)?;
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
         environment,
         options: Options::default(),
-        gate,
-        order: turns,
-        arms: arms.into_iter().cloned().collect(),
+        response_check,
+        order: measurements,
+        contenders: infos.into_iter().cloned().collect(),
         workloads,
         cells: Vec::new(),
     };
     let mut windows = budget.windows(Instant::now(), results.order.len());
     results.options = options(&bench, request, &windows);
     tell(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
-    for (done, turn) in results.order.iter().enumerate() {
-        let turn_began = Instant::now();
-        if done > 0 && results.order[done - 1].round != turn.round {
-            windows = budget.windows(turn_began, results.order.len() - done);
+    for (done, measurement) in results.order.iter().enumerate() {
+        let began_at = Instant::now();
+        if done > 0 && results.order[done - 1].round != measurement.round {
+            windows = budget.windows(began_at, results.order.len() - done);
         }
         let reason = match () {
             () if interrupted.load(Ordering::Acquire) => Some("interrupted"),
-            () if !budget.has_room(turn_began, &windows) => Some("the time was up"),
+            () if !budget.has_room(began_at, &windows) => Some("the time was up"),
             () => None,
         };
         if let Some(reason) = reason {
             results.completeness = Completeness::Partial { reason: reason.to_owned() };
             break;
         }
-        tell(Event::Turn(Progress {
+        tell(Event::Measurement(Progress {
             done,
             planned: results.order.len(),
-            turn,
+            measurement,
             elapsed: began.elapsed(),
         }));
-        let Some((contender, workload)) = find(&contenders, &results.workloads, turn) else {
+        let Some((contender, workload)) = find(&contenders, &results.workloads, measurement) else {
             continue;
         };
-        let measured = bench.measure(contender, workload, turn.round, &windows);
-        let cell = cell_of(&mut results.cells, turn);
+        let measured = bench.measure(contender, workload, measurement.round, &windows);
+        let cell = cell_of(&mut results.cells, measurement);
         match measured {
             Ok(round) => cell.rounds.push(round),
-            Err(error) => cell.faults.push(format!("round {}: {error}", turn.round + 1)),
+            Err(error) => cell.failures.push(format!("round {}: {error}", measurement.round + 1)),
         }
-        budget.learn(&windows, turn_began.elapsed());
+        budget.learn(&windows, began_at.elapsed());
     }
     results.environment.elapsed_seconds = began.elapsed().as_secs();
     Ok(results)
 }
 
-fn hold_gate(bench: &Bench, contenders: &[Contender]) -> Result<Gate, Refusal> {
-    let requests = gate::requests(&bench.site);
+fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCheck, CompareError> {
+    let requests = response_check::requests(&bench.site);
     let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
     let mut exempt = Vec::new();
     for contender in contenders {
         if let Origin::Foreign { address, path, .. } = &contender.origin {
-            let unfit = |error| Refusal::Gate(error_with(&contender.arm.name, &error).to_string());
-            gate::content_bytes(*address, path).map_err(unfit)?;
+            let unfit = |error| {
+                CompareError::ResponsesDiffer(error_with(&contender.info.name, &error).to_string())
+            };
+            response_check::content_bytes(*address, path).map_err(unfit)?;
         }
-        match contender.arm.kind {
-            ArmKind::Strategy => {}
-            ArmKind::Twin { .. } => continue,
-            ArmKind::Floor | ArmKind::Foreign => {
-                exempt.push(contender.arm.name.clone());
+        match contender.info.kind {
+            ContenderKind::Strategy => {}
+            ContenderKind::Twin { .. } => continue,
+            ContenderKind::Floor | ContenderKind::Foreign => {
+                exempt.push(contender.info.name.clone());
                 continue;
             }
         }
         let server = bench.start(contender)?;
-        let answers = requests.iter().map(|(_, request)| gate::answer(server.address, request));
+        let answers =
+            requests.iter().map(|(_, request)| response_check::answer(server.address, request));
         let answers = answers.collect::<io::Result<Vec<_>>>()?;
         match &reference {
-            None => reference = Some((&contender.arm.name, answers)),
+            None => reference = Some((&contender.info.name, answers)),
             Some((other, expected)) => {
                 let differs =
                     answers.iter().zip(expected).position(|(answer, expected)| answer != expected);
                 if let Some(at) = differs {
-                    let (words, name) = (&requests[at].0, &contender.arm.name);
-                    return Err(Refusal::Gate(format!(
+                    let (words, name) = (&requests[at].0, &contender.info.name);
+                    return Err(CompareError::ResponsesDiffer(format!(
                         "{other} and {name} answer differently to {words}"
                     )));
                 }
             }
         }
     }
-    Ok(Gate { requests: requests.into_iter().map(|(words, _)| words).collect(), exempt })
+    Ok(ResponseCheck { requests: requests.into_iter().map(|(words, _)| words).collect(), exempt })
 }
 
-fn options(bench: &Bench, request: &Request, windows: &Windows) -> Options {
-    let knob = |name: &str, value: u32| Knob { name: name.to_owned(), value: value.to_string() };
+fn options(bench: &Bench, request: &Request, windows: &WindowLengths) -> Options {
+    let setting =
+        |name: &str, value: u32| Setting { name: name.to_owned(), value: value.to_string() };
     Options {
         command: request.command.clone(),
         site: bench.site.describe(),
@@ -230,13 +242,13 @@ fn options(bench: &Bench, request: &Request, windows: &Windows) -> Options {
         rounds: request.rounds,
         warm_up_ms: windows.warm_up.as_millis() as u64,
         window_ms: windows.measured.as_millis() as u64,
-        knobs: vec![
-            Knob { name: "--time".to_owned(), value: format!("{} s", request.time.as_secs()) },
-            knob("--connections", request.knobs.connections),
-            knob("--depth", request.knobs.depth),
-            knob("--idle", request.knobs.idle),
-            knob("--slow", request.knobs.slow),
-            knob("--rate", request.knobs.rate),
+        settings: vec![
+            Setting { name: "--time".to_owned(), value: format!("{} s", request.time.as_secs()) },
+            setting("--connections", request.parameters.connections),
+            setting("--depth", request.parameters.depth),
+            setting("--idle", request.parameters.idle),
+            setting("--slow", request.parameters.slow),
+            setting("--rate", request.parameters.rate),
         ],
     }
 }
@@ -244,26 +256,28 @@ fn options(bench: &Bench, request: &Request, windows: &Windows) -> Options {
 fn find<'a>(
     contenders: &'a [Contender],
     workloads: &'a [Workload],
-    turn: &Turn,
+    measurement: &Measurement,
 ) -> Option<(&'a Contender, &'a Workload)> {
-    let contender = contenders.iter().find(|contender| contender.arm.name == turn.arm)?;
-    Some((contender, workloads.iter().find(|workload| workload.name == turn.workload)?))
+    let contender =
+        contenders.iter().find(|contender| contender.info.name == measurement.contender)?;
+    Some((contender, workloads.iter().find(|workload| workload.name == measurement.workload)?))
 }
 
-fn cell_of<'a>(cells: &'a mut Vec<Cell>, turn: &Turn) -> &'a mut Cell {
-    let known =
-        cells.iter().position(|cell| cell.arm == turn.arm && cell.workload == turn.workload);
+fn cell_of<'a>(cells: &'a mut Vec<Cell>, measurement: &Measurement) -> &'a mut Cell {
+    let known = cells.iter().position(|cell| {
+        cell.contender == measurement.contender && cell.workload == measurement.workload
+    });
     let at = known.unwrap_or_else(|| {
-        let (arm, workload) = (turn.arm.clone(), turn.workload.clone());
-        cells.push(Cell { arm, workload, rounds: Vec::new(), faults: Vec::new() });
+        let (contender, workload) = (measurement.contender.clone(), measurement.workload.clone());
+        cells.push(Cell { contender, workload, rounds: Vec::new(), failures: Vec::new() });
         cells.len() - 1
     });
     &mut cells[at]
 }
 
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Refusal {
-        Refusal::System(error)
+impl From<io::Error> for CompareError {
+    fn from(error: io::Error) -> CompareError {
+        CompareError::Io(error)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Made-up results, the same for the same seed: for tests of what tells, without a machine that measures.
+//! TemporaryDirectory-up results, the same for the same seed: for tests of what tells, without a machine that measures.
 //!
-//! The arms behave roughly as their real counterparts do, so that the report of a made-up run looks like a real one.
+//! The contenders behave roughly as their real counterparts do, so that the report of a made-up run looks like a real one.
 
 #![cfg(test)]
 
@@ -32,16 +32,16 @@ impl Random {
     }
 }
 
-/// A whole run: every kind of arm, every kind of workload.
+/// A whole run: every kind of contender, every kind of workload.
 pub fn results(seed: u64) -> Results {
     let mut random = Random::new(seed);
-    let (arms, workloads, rounds) = (arms(), workloads(), 6);
+    let (contenders, workloads, rounds) = (contenders(), workloads(), 6);
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
         environment: environment(),
         options: options(seed, rounds),
-        gate: Gate {
+        response_check: ResponseCheck {
             requests: vec![
                 "GET / → 200".into(),
                 "GET /nothing → 404".into(),
@@ -51,45 +51,47 @@ pub fn results(seed: u64) -> Results {
         },
         order: Vec::new(),
         cells: Vec::new(),
-        arms,
+        contenders,
         workloads,
     };
     for workload in &results.workloads {
         let drifts: Vec<f64> = (0..rounds).map(|_| random.noise(0.05)).collect();
-        for arm in &results.arms {
+        for contender in &results.contenders {
             let round = |(number, drift): (usize, &f64)| {
-                round(arm, workload, number as u32, *drift, &mut random)
+                round(contender, workload, number as u32, *drift, &mut random)
             };
             results.cells.push(Cell {
-                arm: arm.name.clone(),
+                contender: contender.name.clone(),
                 workload: workload.name.clone(),
                 rounds: drifts.iter().enumerate().map(round).collect(),
-                faults: Vec::new(),
+                failures: Vec::new(),
             });
         }
     }
     for round in 0..rounds {
-        for (workload, arm) in
-            results.workloads.iter().flat_map(|w| results.arms.iter().map(move |arm| (w, arm)))
+        for (workload, contender) in results
+            .workloads
+            .iter()
+            .flat_map(|w| results.contenders.iter().map(move |contender| (w, contender)))
         {
-            results.order.push(Turn {
+            results.order.push(Measurement {
                 round,
                 workload: workload.name.clone(),
-                arm: arm.name.clone(),
+                contender: contender.name.clone(),
             });
         }
     }
     results
 }
 
-/// A run that was interrupted: the last arm and the last workload are missing, others have fewer rounds.
+/// A run that was interrupted: the last contender and the last workload are missing, others have fewer rounds.
 pub fn partial(seed: u64) -> Results {
     let mut results = results(seed);
     results.completeness = Completeness::Partial { reason: "interrupted".into() };
-    let (last_arm, last_workload) =
-        (results.arms.last().cloned(), results.workloads.last().cloned());
+    let (last_contender, last_workload) =
+        (results.contenders.last().cloned(), results.workloads.last().cloned());
     results.cells.retain(|cell| {
-        last_arm.as_ref().is_none_or(|arm| cell.arm != arm.name)
+        last_contender.as_ref().is_none_or(|contender| cell.contender != contender.name)
             && last_workload.as_ref().is_none_or(|workload| cell.workload != workload.name)
     });
     for cell in results.cells.iter_mut().skip(20) {
@@ -103,7 +105,7 @@ pub fn invalid(seed: u64) -> Results {
     let mut results = results(seed);
     for (number, cell) in results.cells.iter_mut().enumerate() {
         match number % 3 {
-            0 => cell.faults.push("the server ended: <signal 11> & \"core\" dumped".into()),
+            0 => cell.failures.push("the server ended: <signal 11> & \"core\" dumped".into()),
             1 => cell.rounds.clear(),
             _ => cell.rounds.iter_mut().for_each(|round| {
                 round.errors.insert(ErrorKind::Answer, 3);
@@ -114,22 +116,26 @@ pub fn invalid(seed: u64) -> Results {
     results
 }
 
-fn arms() -> Vec<Arm> {
-    let arm = |name: &str, kind, description: &str| Arm {
+fn contenders() -> Vec<ContenderInfo> {
+    let contender = |name: &str, kind, description: &str| ContenderInfo {
         name: name.into(),
         kind,
         description: description.into(),
         command: format!("miniweb {}", name.replace(':', " --model ")),
     };
     vec![
-        arm("mio", ArmKind::Strategy, "mio, 1 worker"),
-        arm("poll-list", ArmKind::Strategy, "poll-list, never resting"),
-        arm("blocking:thread", ArmKind::Strategy, "blocking, a thread a connection"),
-        arm("blocking:pool", ArmKind::Strategy, "blocking, a pool of 16 threads"),
-        arm("blocking:process", ArmKind::Strategy, "blocking, a process a connection"),
-        arm("nginx", ArmKind::Foreign, "http://127.0.0.1:8080/"),
-        arm("mio again", ArmKind::Twin { of: "mio".into() }, "mio, 1 worker, once more"),
-        arm("floor", ArmKind::Floor, "a canned answer, no HTTP understood"),
+        contender("mio", ContenderKind::Strategy, "mio, 1 worker"),
+        contender("poll-list", ContenderKind::Strategy, "poll-list, never resting"),
+        contender("blocking:thread", ContenderKind::Strategy, "blocking, a thread a connection"),
+        contender("blocking:pool", ContenderKind::Strategy, "blocking, a pool of 16 threads"),
+        contender("blocking:process", ContenderKind::Strategy, "blocking, a process a connection"),
+        contender("nginx", ContenderKind::Foreign, "http://127.0.0.1:8080/"),
+        contender(
+            "mio again",
+            ContenderKind::Twin { of: "mio".into() },
+            "mio, 1 worker, once more",
+        ),
+        contender("floor", ContenderKind::Floor, "a canned answer, no HTTP understood"),
     ]
 }
 
@@ -178,9 +184,15 @@ fn workloads() -> Vec<Workload> {
     workloads
 }
 
-fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut Random) -> Round {
+fn round(
+    contender: &ContenderInfo,
+    workload: &Workload,
+    number: u32,
+    drift: f64,
+    random: &mut Random,
+) -> Round {
     // What it costs (µs a request, user and system), per open connection, per connection made, and memory.
-    let (user, system, per_open, per_made, memory_bytes) = match arm.name.as_str() {
+    let (user, system, per_open, per_made, memory_bytes) = match contender.name.as_str() {
         "poll-list" => (2.0, 6.0, 0.12, 12.0, 600.0),
         "blocking:thread" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
         "blocking:pool" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
@@ -212,8 +224,8 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
         Pacing::Open { .. } => (user_us + system_us) * (1.0 + 4.0 * per_second / capacity),
     };
     let latency = spectrum(mean_us, requests, random);
-    let has_ledger = arm.kind != ArmKind::Foreign;
-    let polls = arm.name == "poll-list";
+    let has_ledger = contender.kind != ContenderKind::Foreign;
+    let polls = contender.name == "poll-list";
     let is_open = workload.pacing != Pacing::Closed;
     let scaled = |per_request: f64| (per_request * requests as f64) as u64;
     let mean_ns = latency.mean_ns().unwrap_or_default();
@@ -232,10 +244,10 @@ fn round(arm: &Arm, workload: &Workload, number: u32, drift: f64, random: &mut R
             },
         }),
         service_time: is_open.then(|| spectrum(mean_us * 0.6, requests, random)),
-        syscalls: has_ledger.then(|| syscalls(&arm.name, workload, requests)),
+        syscalls: has_ledger.then(|| syscalls(&contender.name, workload, requests)),
         would_blocks: has_ledger.then(|| scaled(if polls { waiting / 0.4 } else { 0.02 })),
         context_switches: Some(ContextSwitches {
-            voluntary: scaled(if arm.name.starts_with("blocking") { 0.92 } else { 0.08 }),
+            voluntary: scaled(if contender.name.starts_with("blocking") { 0.92 } else { 0.08 }),
             involuntary: scaled(0.004),
         }),
         memory_bytes_per_connection: Some(memory_bytes * random.noise(0.04)),
@@ -269,30 +281,30 @@ fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
     Histogram::of(&recorder)
 }
 
-fn syscalls(arm: &str, workload: &Workload, requests: u64) -> BTreeMap<String, u64> {
+fn syscalls(contender: &str, workload: &Workload, requests: u64) -> BTreeMap<String, u64> {
     let mut calls = BTreeMap::new();
     let mut add = |name: &str, per_request: f64| {
         let count = (per_request * requests as f64) as u64;
         calls.insert(name.to_owned(), count);
     };
     let depth = f64::from(workload.pipeline_depth);
-    let vain = if arm == "poll-list" { 0.3 * f64::from(workload.connections) } else { 0.02 };
+    let vain = if contender == "poll-list" { 0.3 * f64::from(workload.connections) } else { 0.02 };
     add("recv", 1.0 / depth + vain);
     add("send", 1.0 / depth);
     if workload.body_bytes > 1 << 20 {
         add("sendfile", 34.0);
     }
-    if arm.starts_with("mio") || arm == "floor" {
+    if contender.starts_with("mio") || contender == "floor" {
         add("epoll_wait", 0.4 / depth);
     }
     if let Some(per_connection) = workload.requests_per_connection {
         let made = 1.0 / f64::from(per_connection);
-        add("accept", made + if arm.starts_with("mio") { 0.6 } else { 0.0 });
+        add("accept", made + if contender.starts_with("mio") { 0.6 } else { 0.0 });
         add("close", made);
-        if arm.starts_with("mio") {
+        if contender.starts_with("mio") {
             add("epoll_ctl", made);
         }
-        if arm == "blocking:thread" {
+        if contender == "blocking:thread" {
             add("clone3", made);
         }
     }
@@ -325,12 +337,15 @@ fn options(seed: u64, rounds: u32) -> Options {
         rounds,
         warm_up_ms: 200,
         window_ms: 500,
-        knobs: vec![
-            Knob {
+        settings: vec![
+            Setting {
                 name: "--strategies".into(),
                 value: "mio,poll-list,blocking:thread,blocking:pool".into(),
             },
-            Knob { name: "--against".into(), value: "nginx=http://127.0.0.1:8080/,<PID>".into() },
+            Setting {
+                name: "--against".into(),
+                value: "nginx=http://127.0.0.1:8080/,<PID>".into(),
+            },
         ],
     }
 }

@@ -1,4 +1,4 @@
-//! What the arms serve, and the two files of it that are asked for.
+//! What the contenders serve, and the two files of it that are asked for.
 //!
 //! The small one is that which comes nearest to 1 KiB: large enough to be an answer, small enough that waiting and not
 //! copying is what is paid for. The large one is the largest.
@@ -17,12 +17,12 @@ pub(crate) struct TestSite {
     pub(crate) folder: PathBuf,
     pub(crate) small: TestFile,
     pub(crate) large: TestFile,
-    made: Option<Made>,
+    made: Option<TemporaryDirectory>,
 }
 
 /// A folder that is gone when this is.
 #[derive(Debug)]
-struct Made(PathBuf);
+struct TemporaryDirectory(PathBuf);
 
 #[derive(Clone, Debug)]
 pub(crate) struct TestFile {
@@ -35,7 +35,7 @@ const SMALL_BYTES: f64 = 1024.0;
 const LARGE_BYTES: usize = 1024 * 1024;
 /// A smaller file goes from memory, and whole into the buffer of a socket.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
-/// Deep enough for any site that people look at with a comparison in mind.
+/// Deep enough for any site that people series_style at with a comparison in mind.
 const DEPTH_MAX: usize = 8;
 
 impl TestSite {
@@ -75,7 +75,7 @@ impl TestSite {
             std::env::temp_dir().join(format!("miniweb-compare-{}-{moment}", std::process::id()));
         std::fs::create_dir(&folder)?;
         // From here on it is taken away again, whatever happens.
-        let made = Made(folder);
+        let made = TemporaryDirectory(folder);
         for (name, content) in crate::site::sample_files() {
             std::fs::write(made.0.join(name), content)?;
         }
@@ -105,7 +105,7 @@ impl TestSite {
     }
 }
 
-impl Drop for Made {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         // What is left in the place for temporary files does no harm.
         let _ = std::fs::remove_dir_all(&self.0);

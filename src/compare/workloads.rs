@@ -17,7 +17,7 @@ pub const NAMES: [&str; 7] = [
 
 /// What may be turned of them.
 #[derive(Clone, Debug)]
-pub struct Knobs {
+pub struct WorkloadParameters {
     /// Fewer workloads.
     pub is_quick: bool,
     /// Of the keep-alive, pipelined and paced workloads.
@@ -36,9 +36,9 @@ pub struct Knobs {
 const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
 
 /// All of them, in the order in which they are told.
-pub(crate) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
-    let connections = knobs.connections;
-    let counts: &[u32] = if knobs.is_quick { &[] } else { &[1, 8, 256] };
+pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workload> {
+    let connections = parameters.connections;
+    let counts: &[u32] = if parameters.is_quick { &[] } else { &[1, 8, 256] };
     let mut workloads: Vec<Workload> = vec![keep_alive(connections, &site.small)];
     workloads.extend(
         counts
@@ -47,14 +47,14 @@ pub(crate) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
             .map(|count| keep_alive(*count, &site.small)),
     );
     workloads.push(Workload {
-        name: format!("pipelined-{}", knobs.depth),
+        name: format!("pipelined-{}", parameters.depth),
         kind: WorkloadKind::Pipelined,
         title: format!(
             "pipelined, {} small files at once on each of {}",
-            knobs.depth,
+            parameters.depth,
             counted(connections, "connection")
         ),
-        pipeline_depth: knobs.depth,
+        pipeline_depth: parameters.depth,
         ..keep_alive(connections, &site.small)
     });
     workloads.push(Workload {
@@ -66,26 +66,26 @@ pub(crate) fn all(knobs: &Knobs, site: &TestSite) -> Vec<Workload> {
     });
     if site.has_large() {
         workloads.push(large_file(site));
-        workloads.push(slow_readers(knobs.slow, site));
+        workloads.push(slow_readers(parameters.slow, site));
     }
     workloads.push(Workload {
-        name: format!("mostly-idle-{}", knobs.idle),
+        name: format!("mostly-idle-{}", parameters.idle),
         kind: WorkloadKind::MostlyIdle,
         title: format!(
             "mostly idle: {}, small file on 8 more",
-            counted(knobs.idle, "silent connection")
+            counted(parameters.idle, "silent connection")
         ),
-        idle_connections: knobs.idle,
-        ..keep_alive(knobs.idle + 8, &site.small)
+        idle_connections: parameters.idle,
+        ..keep_alive(parameters.idle + 8, &site.small)
     });
     workloads.push(Workload {
-        name: format!("open-{}", knobs.rate),
+        name: format!("open-{}", parameters.rate),
         title: format!(
             "keep-alive at a fixed {} requests/s, small file, {}",
-            knobs.rate,
+            parameters.rate,
             counted(connections, "connection")
         ),
-        pacing: Pacing::Open { requests_per_second: f64::from(knobs.rate) },
+        pacing: Pacing::Open { requests_per_second: f64::from(parameters.rate) },
         ..keep_alive(connections, &site.small)
     });
     workloads

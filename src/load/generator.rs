@@ -9,40 +9,40 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{self, Asked, Flow, State};
+use super::connection::{self, ClientConnection, PendingRequest, Status};
 use super::pace::{Pace, Schedule};
 use super::plan::Plan;
-use super::result::{Fault, Tally, Window};
+use super::result::{LoadError, LoadResult, Recorder};
 use super::slow_readers::SlowClients;
-use super::template::{Ask, Reuse};
+use super::template::{RequestTemplate, Reuse};
 
-/// How long a server may take for the first answers on all connections, and for each of them more.
-const PATIENCE: Duration = Duration::from_secs(4);
-const PATIENCE_MORE: Duration = Duration::from_millis(2);
-/// After a fault a flow rests, so that a server that is down is not asked a million times.
-const REST: Duration = Duration::from_millis(10);
-/// How often lateness is looked for.
-const LOOK_AROUND: Duration = Duration::from_millis(20);
+/// How long a server may take for the first responses on all connections, and for each of them more.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
+const OPEN_TIMEOUT_PER_CONNECTION: Duration = Duration::from_millis(2);
+/// After a error a connection rests, so that a server that is down is not request a million times.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// How often timeout_error is looked for.
+const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// What is read at once, in bytes.
 const SCRATCH_BYTES: usize = 256 * 1024;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const SCHEDULE: Token = Token(usize::MAX);
 
-/// A load on one server: its connections, and a window of requests whenever it is asked for one.
+/// A load on one server: its connections, and a recorder of requests whenever it is request for one.
 #[derive(Debug)]
 pub struct Load {
     plan: Plan,
     poll: Poll,
-    /// As many requests as a connection may owe answers to, for each thing that is asked for.
+    /// As many requests as a connection may owe responses to, for each thing that is request for.
     batches: Vec<Vec<u8>>,
     scratch: Box<[u8]>,
-    flows: Vec<Flow>,
-    /// Flows that could ask.
-    free: VecDeque<usize>,
-    /// Flows that had a fault, and until when they rest.
-    resting: VecDeque<(Instant, usize)>,
-    /// Intended moments that no flow was free for.
-    waiting: VecDeque<Instant>,
+    connections: Vec<ClientConnection>,
+    /// Flows that could template.
+    ready: VecDeque<usize>,
+    /// Flows that had a error, and until when they rest.
+    backing_off: VecDeque<(Instant, usize)>,
+    /// Intended moments that no connection was free for.
+    queued: VecDeque<Instant>,
     in_flight: usize,
     schedule: Option<Schedule>,
     slow: Option<SlowClients>,
@@ -50,33 +50,34 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens the connections of `plan`. On each a first request has been answered, except where a connection is for one
+    /// Opens the connections of `plan`. On each a first request has been responses, except where a connection is for one
     /// request only: those are opened as they are needed.
     ///
     /// # Errors
-    /// The system's, or the server's: no answer to the first request, or not the right one.
+    /// The system's, or the server's: no response to the first request, or not the right one.
     pub fn open(plan: Plan) -> io::Result<Load> {
         let poll = Poll::new()?;
-        let kept = plan.ask.without_close();
+        let kept = plan.template.without_close();
         let connections =
             plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
-        let give_up = Instant::now() + PATIENCE + PATIENCE_MORE * connections as u32;
-        let open = |_| proven_or_why(plan.address, &kept, give_up);
+        let deadline =
+            Instant::now() + OPEN_TIMEOUT + OPEN_TIMEOUT_PER_CONNECTION * connections as u32;
+        let open = |_| open_or_explain(plan.address, &kept, deadline);
         let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
         let slow = plan
             .slow
             .clone()
-            .map(|readers| SlowClients::open(plan.address, readers, &kept, give_up))
+            .map(|readers| SlowClients::open(plan.address, readers, &kept, deadline))
             .transpose()?;
-        let mut flows = Vec::with_capacity(plan.active);
+        let mut connections = Vec::with_capacity(plan.active);
         for key in 0..plan.active {
-            if plan.ask.reuse == Reuse::Never {
-                flows.push(Flow::default());
+            if plan.template.reuse == Reuse::Never {
+                connections.push(ClientConnection::default());
                 continue;
             }
             let socket = open(key)?;
-            watch(&poll, &socket, key, BOTH)?;
-            flows.push(Flow::over(socket, key));
+            register(&poll, &socket, key, BOTH)?;
+            connections.push(ClientConnection::over(socket, key));
         }
         let schedule = match plan.pace {
             Pace::Closed => None,
@@ -89,16 +90,16 @@ impl Load {
         Ok(Load {
             poll,
             batches: plan
-                .ask
+                .template
                 .requests
                 .iter()
                 .map(|request| request.repeat(plan.depth.max(1)))
                 .collect(),
             scratch: vec![0; SCRATCH_BYTES].into(),
-            free: (0..plan.active).collect(),
-            flows,
-            resting: VecDeque::new(),
-            waiting: VecDeque::new(),
+            ready: (0..plan.active).collect(),
+            connections,
+            backing_off: VecDeque::new(),
+            queued: VecDeque::new(),
             in_flight: 0,
             schedule,
             slow,
@@ -107,196 +108,226 @@ impl Load {
         })
     }
 
-    /// Asks for `time`, then waits for the answers that are still owed.
+    /// Asks for `time`, then waits for the responses that are still pending.
     ///
     /// # Errors
     /// The system's: what was measured can't be trusted.
-    pub fn run(&mut self, time: Duration) -> io::Result<Tally> {
+    pub fn run(&mut self, time: Duration) -> io::Result<LoadResult> {
         let mut events = Events::with_capacity(1024);
         let start = Instant::now();
         let end = start + time;
-        let give_up = end + self.plan.timeout;
-        let mut window = Window::begin(start, self.schedule.is_some());
+        let deadline = end + self.plan.timeout;
+        let mut recorder = Recorder::start(start, self.schedule.is_some());
         if let Some(schedule) = &mut self.schedule {
             schedule.begin(start, end);
         }
-        let (mut now, mut look_around) = (start, start + LOOK_AROUND);
+        let (mut now, mut next_timeout_check) = (start, start + TIMEOUT_CHECK_INTERVAL);
         loop {
-            self.ask_all(now, end, &mut window);
-            if now >= end && self.is_at_rest() {
+            self.send_due(now, end, &mut recorder);
+            if now >= end && self.is_quiescent() {
                 break;
             }
-            if now >= give_up {
-                self.give_up(&mut window);
+            if now >= deadline {
+                self.abandon_all(&mut recorder);
                 break;
             }
             if let Some(schedule) = self.schedule.as_ref().filter(|_| now < end) {
-                schedule.wind(now)?;
+                schedule.set_timer(now)?;
             }
-            let wakes = [look_around, give_up]
+            let wakes = [next_timeout_check, deadline]
                 .into_iter()
                 .chain(self.slow.as_ref().map(SlowClients::next_tick));
-            let wake = wakes.chain((now < end).then_some(end)).min().unwrap_or(give_up);
+            let wake = wakes.chain((now < end).then_some(end)).min().unwrap_or(deadline);
             match self.poll.poll(&mut events, Some(wake.saturating_duration_since(now))) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
             now = Instant::now();
-            window.count_in_flight(self.in_flight, now);
+            recorder.record_in_flight(self.in_flight, now);
             for event in events.iter().filter(|event| event.token() != SCHEDULE) {
-                self.go_on(
+                self.handle_event(
                     event.token().0,
                     event.is_read_closed() || event.is_error(),
                     end,
-                    &mut window,
+                    &mut recorder,
                 );
             }
             if let Some(slow) = &mut self.slow {
-                slow.read(now, &mut self.scratch, &self.plan.ask, &mut window);
+                slow.read(now, &mut self.scratch, &self.plan.template, &mut recorder);
             }
-            if now >= look_around {
-                look_around = now + LOOK_AROUND;
-                self.end_waits(now, &mut window);
+            if now >= next_timeout_check {
+                next_timeout_check = now + TIMEOUT_CHECK_INTERVAL;
+                self.expire_timeouts(now, &mut recorder);
             }
         }
-        Ok(window.end(Instant::now()))
+        Ok(recorder.finish(Instant::now()))
     }
 
     /// Sends everything that is due.
-    fn ask_all(&mut self, now: Instant, end: Instant, window: &mut Window) {
-        while let Some((until, key)) = self.resting.front().copied()
+    fn send_due(&mut self, now: Instant, end: Instant, recorder: &mut Recorder) {
+        while let Some((until, key)) = self.backing_off.front().copied()
             && until <= now
         {
-            self.resting.pop_front();
-            self.free.push_back(key);
+            self.backing_off.pop_front();
+            self.ready.push_back(key);
         }
         match &mut self.schedule {
             Some(schedule) => {
                 while let Some(intended) = schedule.due(now) {
-                    self.waiting.push_back(intended);
+                    self.queued.push_back(intended);
                     self.in_flight += 1;
                     // It was under way already while this thread slept or was busy.
-                    window.count_late(now - intended);
+                    recorder.add_in_flight_time(now - intended);
                 }
-                while let Some(intended) = self.waiting.front().copied()
-                    && let Some(key) = self.free.pop_front()
+                while let Some(intended) = self.queued.front().copied()
+                    && let Some(key) = self.ready.pop_front()
                 {
-                    self.waiting.pop_front();
-                    self.ask(key, Asked { intended, sent: now }, 1, window);
+                    self.queued.pop_front();
+                    self.send_request(key, PendingRequest { intended, sent: now }, 1, recorder);
                 }
             }
             None if now < end => {
-                while let Some(key) = self.free.pop_front() {
+                while let Some(key) = self.ready.pop_front() {
                     self.in_flight += self.plan.depth;
-                    self.ask(key, Asked { intended: now, sent: now }, self.plan.depth, window);
+                    self.send_request(
+                        key,
+                        PendingRequest { intended: now, sent: now },
+                        self.plan.depth,
+                        recorder,
+                    );
                 }
             }
             None => {}
         }
     }
 
-    fn ask(&mut self, key: usize, asked: Asked, times: usize, window: &mut Window) {
+    fn send_request(
+        &mut self,
+        key: usize,
+        request: PendingRequest,
+        times: usize,
+        recorder: &mut Recorder,
+    ) {
         for _ in 0..times {
-            self.flows[key].ask(asked, &self.plan.ask);
+            self.connections[key].send_request(request, &self.plan.template);
         }
-        if !self.flows[key].has_link() {
-            return self.connect(key, window);
+        if !self.connections[key].has_transport() {
+            return self.connect(key, recorder);
         }
-        if let Err(fault) = self.flows[key].write(&self.batches) {
-            self.fail(key, fault, window);
+        if let Err(error) = self.connections[key].write(&self.batches) {
+            self.fail(key, error, recorder);
         }
     }
 
-    fn connect(&mut self, key: usize, window: &mut Window) {
-        let flow = &mut self.flows[key];
-        let connected = flow.connect(self.plan.address, &self.plan.ask).map_err(|_| Fault::Connect);
-        let watched = connected.and_then(|()| {
+    fn connect(&mut self, key: usize, recorder: &mut Recorder) {
+        let connection = &mut self.connections[key];
+        let connected = connection
+            .connect(self.plan.address, &self.plan.template)
+            .map_err(|_| LoadError::Connect);
+        let registered = connected.and_then(|()| {
             // On the same machine a connection is mostly made by now, and takes the request at once. If not, the poll tells when
-            // it is; else there is nothing to be told of but the answer.
-            flow.write(&self.batches)?;
-            let interest = if flow.is_sent() { Interest::READABLE } else { BOTH };
-            flow.socket().map_or(Ok(()), |socket| {
-                watch(&self.poll, socket, key, interest).map_err(|_| Fault::Connect)
+            // it is; else there is nothing to be told of but the response.
+            connection.write(&self.batches)?;
+            let interest = if connection.is_sent() { Interest::READABLE } else { BOTH };
+            connection.socket().map_or(Ok(()), |socket| {
+                register(&self.poll, socket, key, interest).map_err(|_| LoadError::Connect)
             })
         });
-        if let Err(fault) = watched {
-            self.fail(key, fault, window);
+        if let Err(error) = registered {
+            self.fail(key, error, recorder);
         }
     }
 
     /// A socket has news. In a closed loop the next request follows at once.
-    fn go_on(&mut self, key: usize, has_closed: bool, end: Instant, window: &mut Window) {
-        let flow = &mut self.flows[key];
-        let owed = flow.owed();
-        let was_free = flow.state() == State::Free;
-        let read = flow
-            .write(&self.batches)
-            .and_then(|()| flow.read(&mut self.scratch, has_closed, &self.plan.ask, window));
-        let answered = owed - flow.owed();
-        if answered > 0 && self.schedule.is_some() {
+    fn handle_event(
+        &mut self,
+        key: usize,
+        has_closed: bool,
+        end: Instant,
+        recorder: &mut Recorder,
+    ) {
+        let connection = &mut self.connections[key];
+        let pending = connection.pending_count();
+        let was_ready = connection.status() == Status::Ready;
+        let read = connection.write(&self.batches).and_then(|()| {
+            connection.read(&mut self.scratch, has_closed, &self.plan.template, recorder)
+        });
+        let responses = pending - connection.pending_count();
+        if responses > 0 && self.schedule.is_some() {
             // In a closed loop the next request follows at once, and once a turn is enough.
-            window.count_in_flight(self.in_flight, Instant::now());
+            recorder.record_in_flight(self.in_flight, Instant::now());
         }
-        self.in_flight -= answered;
+        self.in_flight -= responses;
         match read {
-            Ok(State::Waiting) => {}
-            // It had nothing to do and is among the free or the resting already.
-            Ok(State::Free) if was_free => {}
-            Ok(State::Free) => {
-                self.free.push_back(key);
+            Ok(Status::Busy) => {}
+            // It had nothing to do and is among the free or the backing_off already.
+            Ok(Status::Ready) if was_ready => {}
+            Ok(Status::Ready) => {
+                self.ready.push_back(key);
                 let now = Instant::now();
                 if self.schedule.is_none() && now < end {
-                    self.ask_all(now, end, window);
+                    self.send_due(now, end, recorder);
                 }
             }
-            Ok(State::CutOff) => self.connect(key, window),
-            Err(fault) => self.fail(key, fault, window),
+            Ok(Status::Reconnect) => self.connect(key, recorder),
+            Err(error) => self.fail(key, error, recorder),
         }
     }
 
-    fn fail(&mut self, key: usize, fault: Fault, window: &mut Window) {
-        let owed = self.flows[key].abandon();
-        self.in_flight -= owed;
-        window.failed(fault, owed);
-        self.resting.push_back((Instant::now() + REST, key));
+    fn fail(&mut self, key: usize, error: LoadError, recorder: &mut Recorder) {
+        let pending = self.connections[key].abandon();
+        self.in_flight -= pending;
+        recorder.record_error(error, pending);
+        self.backing_off.push_back((Instant::now() + RETRY_DELAY, key));
     }
 
-    /// Gives up on flows whose answers are late.
-    fn end_waits(&mut self, now: Instant, window: &mut Window) {
-        for key in 0..self.flows.len() {
-            if self.flows[key].waits_since().is_some_and(|since| since + self.plan.timeout <= now) {
-                let fault = self.flows[key].lateness();
-                self.fail(key, fault, window);
+    /// Gives up on connections whose responses are late.
+    fn expire_timeouts(&mut self, now: Instant, recorder: &mut Recorder) {
+        for key in 0..self.connections.len() {
+            if self.connections[key]
+                .oldest_sent()
+                .is_some_and(|since| since + self.plan.timeout <= now)
+            {
+                let error = self.connections[key].timeout_error();
+                self.fail(key, error, recorder);
             }
         }
     }
 
-    fn give_up(&mut self, window: &mut Window) {
-        for key in 0..self.flows.len() {
-            if self.flows[key].state() != State::Free {
-                let fault = self.flows[key].lateness();
-                self.fail(key, fault, window);
+    fn abandon_all(&mut self, recorder: &mut Recorder) {
+        for key in 0..self.connections.len() {
+            if self.connections[key].status() != Status::Ready {
+                let error = self.connections[key].timeout_error();
+                self.fail(key, error, recorder);
             }
         }
-        window.failed(Fault::Timeout, self.waiting.len());
-        self.in_flight -= self.waiting.len();
-        self.waiting.clear();
+        recorder.record_error(LoadError::Timeout, self.queued.len());
+        self.in_flight -= self.queued.len();
+        self.queued.clear();
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.in_flight == 0 && self.free.len() + self.resting.len() == self.flows.len()
+    fn is_quiescent(&self) -> bool {
+        self.in_flight == 0 && self.ready.len() + self.backing_off.len() == self.connections.len()
     }
 }
 
-fn watch(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
+fn register(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
 }
 
-fn proven_or_why(address: SocketAddr, ask: &Ask, give_up: Instant) -> io::Result<TcpStream> {
-    connection::proven(address, ask, give_up, None).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, "no answer on a new connection in time")
+fn open_or_explain(
+    address: SocketAddr,
+    template: &RequestTemplate,
+    deadline: Instant,
+) -> io::Result<TcpStream> {
+    connection::open_verified(address, template, deadline, None).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                io::Error::new(io::ErrorKind::TimedOut, "no response on a new connection in time")
+            }
+            kind => {
+                io::Error::new(kind, format!("the first request on a connection failed: {error}"))
+            }
         }
-        kind => io::Error::new(kind, format!("the first request on a connection failed: {error}")),
     })
 }

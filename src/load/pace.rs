@@ -2,7 +2,7 @@
 //!
 //! At a fixed rate a request has a moment that was intended for it before the load began. A server that stalls does not move those
 //! moments: the requests queue up here, and the time they wait is theirs. A client that asks only after it
-//! was answered would ask less just then, and call it a good average (coordinated omission).
+//! was responses would ask less just then, and call it a good average (coordinated omission).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,7 +16,7 @@ use rustix::time::{
 /// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// The next as soon as the last is answered: shows capacity.
+    /// The next as soon as the last is responses: shows capacity.
     Closed,
     /// So many a second, whatever the server does: shows latency.
     Open {
@@ -25,7 +25,7 @@ pub enum Pace {
     },
 }
 
-/// The intended moments of one window, and a clock that rings at each. A poll's timeout is too coarse for that: it
+/// The intended moments of one recorder, and a clock that rings at each. A poll's timeout is too coarse for that: it
 /// counts in milliseconds.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -51,7 +51,7 @@ impl Schedule {
     }
 
     /// Rings when the next request is due. The timer is registered edge-triggered; to set it anew does for reading it.
-    pub(super) fn wind(&self, now: Instant) -> io::Result<()> {
+    pub(super) fn set_timer(&self, now: Instant) -> io::Result<()> {
         // Zero would stop it.
         let until = self.next.saturating_duration_since(now).max(Duration::from_nanos(1));
         let value =

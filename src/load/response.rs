@@ -1,19 +1,19 @@
-//! The least reading of an answer: its status, its length, and whether it is the connection's last.
+//! The least reading of an response: its status, its length, and whether it is the connection's last.
 //!
 //! A load generator must cost less than the servers it tells apart, so a body is counted and dropped. But every
-//! answer is looked at: a server that is fast because it answers 503 is not fast.
+//! response is looked at: a server that is fast because it responses 503 is not fast.
 
 use memchr::memmem;
 
-/// Takes answers out of a stream of bytes, in whatever pieces they come.
+/// Takes responses out of a stream of bytes, in whatever pieces they come.
 #[derive(Debug, Default)]
-pub(super) struct AnswerReader {
+pub(super) struct ResponseReader {
     state: State,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// Between two answers.
+    /// Between two responses.
     #[default]
     Start,
     /// A head that is not whole yet. Rare: a server sends it in one piece.
@@ -32,25 +32,25 @@ struct Head {
     is_last: bool,
 }
 
-/// An answer that has come whole.
+/// An response that has come whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body_bytes: u64,
     /// The server closes after it.
     pub(super) is_last: bool,
 }
 
-/// What came is no answer that this reader can follow.
+/// What came is no response that this reader can follow.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Longer heads are no answer of a static server.
+/// Longer heads are no response of a static server.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-impl AnswerReader {
-    /// The next whole answer in `bytes`, which are moved past it; None when they are used up before it ends.
-    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Answer>, Malformed> {
+impl ResponseReader {
+    /// The next whole response in `bytes`, which are moved past it; None when they are used up before it ends.
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Response>, Malformed> {
         loop {
             match &mut self.state {
                 State::Start => match memmem::find(bytes, b"\r\n\r\n") {
@@ -89,7 +89,7 @@ impl AnswerReader {
                     }
                     let Head { status, body_bytes, is_last } = *head;
                     self.state = State::Start;
-                    return Ok(Some(Answer { status, body_bytes, is_last }));
+                    return Ok(Some(Response { status, body_bytes, is_last }));
                 }
             }
         }
@@ -146,16 +146,16 @@ mod tests {
     #[test]
     fn answers_are_found_in_whatever_pieces_they_come() {
         for piece in 1..TWO.len() {
-            let (mut reader, mut answers) = (AnswerReader::default(), Vec::new());
+            let (mut reader, mut responses) = (ResponseReader::default(), Vec::new());
             for mut bytes in TWO.chunks(piece) {
-                while let Some(answer) = reader.next(&mut bytes).expect("it is well-formed") {
-                    answers.push(answer);
+                while let Some(response) = reader.next(&mut bytes).expect("it is well-formed") {
+                    responses.push(response);
                 }
                 assert!(bytes.is_empty());
             }
-            let first = Answer { status: 200, body_bytes: 5, is_last: false };
-            let second = Answer { status: 404, body_bytes: 0, is_last: true };
-            assert_eq!(answers, [first, second], "in pieces of {piece}");
+            let first = Response { status: 200, body_bytes: 5, is_last: false };
+            let second = Response { status: 404, body_bytes: 0, is_last: true };
+            assert_eq!(responses, [first, second], "in pieces of {piece}");
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
             assert_eq!(
-                AnswerReader::default().next(&mut head.as_bytes()),
+                ResponseReader::default().next(&mut head.as_bytes()),
                 Err(Malformed),
                 "{head}"
             );

@@ -7,10 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::connection::proven;
-use super::response::AnswerReader;
-use super::result::{Fault, Window};
-use super::template::Ask;
+use super::connection::open_verified;
+use super::response::ResponseReader;
+use super::result::{LoadError, Recorder};
+use super::template::RequestTemplate;
 
 /// Some slow readers of one file.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct SlowReaders {
     /// How fast each reads, per second.
     pub bytes_per_second: u64,
     /// For what it asks, again and again.
-    pub ask: Ask,
+    pub template: RequestTemplate,
 }
 
 /// They read this often: often enough to be a trickle, seldom enough to cost the measuring thread little.
@@ -39,19 +39,19 @@ pub(super) struct SlowClients {
 #[derive(Debug)]
 struct SlowClient {
     socket: TcpStream,
-    reader: AnswerReader,
+    reader: ResponseReader,
 }
 
 impl SlowClients {
-    /// All of them connected. `small` is asked for first: to wait for an answer of theirs would take them long.
+    /// All of them connected. `small` is request for first: to wait for an response of theirs would take them long.
     pub(super) fn open(
         address: SocketAddr,
         readers: SlowReaders,
-        small: &Ask,
-        give_up: Instant,
+        small: &RequestTemplate,
+        deadline: Instant,
     ) -> io::Result<SlowClients> {
         let clients = (0..readers.connections)
-            .map(|_| SlowClient::open(address, &readers.ask, small, give_up));
+            .map(|_| SlowClient::open(address, &readers.template, small, deadline));
         Ok(SlowClients {
             clients: clients.collect::<io::Result<_>>()?,
             readers,
@@ -70,8 +70,8 @@ impl SlowClients {
         &mut self,
         now: Instant,
         scratch: &mut [u8],
-        small: &Ask,
-        window: &mut Window,
+        small: &RequestTemplate,
+        recorder: &mut Recorder,
     ) {
         if now < self.next_tick {
             return;
@@ -80,11 +80,11 @@ impl SlowClients {
         let share = (self.readers.bytes_per_second as f64 * TICK.as_secs_f64()) as usize;
         let share = share.clamp(1, scratch.len());
         for client in &mut self.clients {
-            if client.read(&mut scratch[..share], &self.readers.ask, window).is_err() {
-                window.failed(Fault::ClosedEarly, 1);
+            if client.read(&mut scratch[..share], &self.readers.template, recorder).is_err() {
+                recorder.record_error(LoadError::ClosedEarly, 1);
                 // If it fails, too, the next tick finds the old socket closed and tries again.
                 if let Ok(fresh) =
-                    SlowClient::open(self.address, &self.readers.ask, small, now + TICK)
+                    SlowClient::open(self.address, &self.readers.template, small, now + TICK)
                 {
                     *client = fresh;
                 }
@@ -96,30 +96,38 @@ impl SlowClients {
 impl SlowClient {
     fn open(
         address: SocketAddr,
-        ask: &Ask,
-        small: &Ask,
-        give_up: Instant,
+        template: &RequestTemplate,
+        small: &RequestTemplate,
+        deadline: Instant,
     ) -> io::Result<SlowClient> {
-        let mut socket = proven(address, small, give_up, Some(RECEIVE_BUFFER_BYTES))?;
-        socket.write_all(ask.first())?;
-        Ok(SlowClient { socket, reader: AnswerReader::default() })
+        let mut socket = open_verified(address, small, deadline, Some(RECEIVE_BUFFER_BYTES))?;
+        socket.write_all(template.first())?;
+        Ok(SlowClient { socket, reader: ResponseReader::default() })
     }
 
-    fn read(&mut self, share: &mut [u8], ask: &Ask, window: &mut Window) -> io::Result<()> {
+    fn read(
+        &mut self,
+        share: &mut [u8],
+        template: &RequestTemplate,
+        recorder: &mut Recorder,
+    ) -> io::Result<()> {
         let length = match self.socket.read(share) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        window.received(length);
+        recorder.record_received(length);
         let malformed = |_| io::Error::from(ErrorKind::InvalidData);
         match self.reader.next(&mut &share[..length]).map_err(malformed)? {
-            Some(answer) if answer.is_last => Err(ErrorKind::UnexpectedEof.into()),
-            Some(answer) if answer.status != ask.status || answer.body_bytes != ask.body_bytes => {
+            Some(response) if response.is_last => Err(ErrorKind::UnexpectedEof.into()),
+            Some(response)
+                if response.status != template.status
+                    || response.body_bytes != template.body_bytes =>
+            {
                 Err(ErrorKind::InvalidData.into())
             }
-            Some(_) => self.socket.write_all(ask.first()),
+            Some(_) => self.socket.write_all(template.first()),
             None => Ok(()),
         }
     }

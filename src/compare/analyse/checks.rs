@@ -2,7 +2,7 @@
 //!
 //! A benchmark that can't go wrong can't be trusted either. Every cell is held to the checks below; a cell that fails
 //! one is shown with the reason, and never ranked by what the check concerns. The checks judge the measuring, not the
-//! arm: a slow server passes all of them.
+//! contender: a slow server passes all of them.
 //!
 //! # Laws
 //! - A check that lacks its facts says so and fails nothing: a foreign server has no CPU clock of ours.
@@ -30,7 +30,7 @@ const FOREIGN_CPU_SHARE_MAX: f64 = 0.2;
 
 /// One check and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CheckResult {
     /// What was looked at.
     pub check: Check,
     /// How it went.
@@ -91,8 +91,9 @@ impl Check {
 }
 
 /// All checks of a cell, in order; one alone if there is nothing to check.
-pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<Finding> {
-    let Some(cell) = cell.filter(|cell| !cell.rounds.is_empty() || !cell.faults.is_empty()) else {
+pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<CheckResult> {
+    let Some(cell) = cell.filter(|cell| !cell.rounds.is_empty() || !cell.failures.is_empty())
+    else {
         return vec![finding(Check::Measured, false, "not measured".to_owned())];
     };
     let measured = measured(cell);
@@ -120,7 +121,7 @@ pub fn is_valid(
 }
 
 /// The checks that it fails.
-pub fn failures(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<Finding> {
+pub fn failures(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<CheckResult> {
     let mut findings = findings(results, workload, cell);
     findings.retain(|finding| finding.outcome == Outcome::Failed);
     findings
@@ -129,30 +130,30 @@ pub fn failures(results: &Results, workload: &Workload, cell: Option<&Cell>) -> 
 /// Whether anything at all may be ranked; else a comparison has said nothing.
 pub fn any_valid(results: &Results) -> bool {
     results.workloads.iter().any(|workload| {
-        results.arms.iter().any(|arm| {
-            let cell = results.cell(&workload.name, &arm.name);
+        results.contenders.iter().any(|contender| {
+            let cell = results.cell(&workload.name, &contender.name);
             Metric::RANKED.into_iter().any(|metric| is_valid(results, workload, cell, metric))
         })
     })
 }
 
-fn measured(cell: &Cell) -> Finding {
+fn measured(cell: &Cell) -> CheckResult {
     let empty =
         cell.rounds.iter().filter(|round| round.requests == 0 || round.duration_us == 0).count();
-    let words = match (cell.faults.as_slice(), empty) {
+    let words = match (cell.failures.as_slice(), empty) {
         ([], 0) => counted(cell.rounds.len(), "round"),
         ([], empty) => format!("no answer in {empty} of {}", counted(cell.rounds.len(), "round")),
-        (faults, _) => faults.join("; "),
+        (failures, _) => failures.join("; "),
     };
-    finding(Check::Measured, cell.faults.is_empty() && empty == 0, words)
+    finding(Check::Measured, cell.failures.is_empty() && empty == 0, words)
 }
 
-fn errors(cell: &Cell) -> Finding {
+fn errors(cell: &Cell) -> CheckResult {
     let of_kind =
         |kind| -> u64 { cell.rounds.iter().filter_map(|round| round.errors.get(&kind)).sum() };
     let errors: u64 = cell.rounds.iter().map(Round::errors_total).sum();
     let requests: u64 = cell.rounds.iter().map(|round| round.requests).sum();
-    // A wrong answer is no matter of load: the arm did other work than the rest.
+    // A wrong answer is no matter of load: the contender did other work than the rest.
     let are_right = of_kind(ErrorKind::Answer) == 0 && of_kind(ErrorKind::Status) == 0;
     let are_few = errors as f64 <= ERROR_SHARE_MAX * (errors + requests) as f64;
     let kinds = [
@@ -176,7 +177,7 @@ fn errors(cell: &Cell) -> Finding {
     finding(Check::Errors, are_right && are_few, words)
 }
 
-fn littles_law(workload: &Workload, cell: &Cell) -> Finding {
+fn littles_law(workload: &Workload, cell: &Cell) -> CheckResult {
     let Some(counted) = median_of(cell, |round| Some(round.in_flight_average)) else {
         return skipped(Check::LittlesLaw, "not measured");
     };
@@ -196,7 +197,7 @@ fn littles_law(workload: &Workload, cell: &Cell) -> Finding {
     finding(Check::LittlesLaw, holds, words)
 }
 
-fn client(results: &Results, cell: &Cell) -> Finding {
+fn client(results: &Results, cell: &Cell) -> CheckResult {
     let environment = &results.environment;
     let share_a_core = environment.cores == 1
         || (environment.server_core.is_some()
@@ -209,7 +210,7 @@ fn client(results: &Results, cell: &Cell) -> Finding {
     }
 }
 
-fn offered(workload: &Workload, cell: &Cell) -> Finding {
+fn offered(workload: &Workload, cell: &Cell) -> CheckResult {
     let Pacing::Open { requests_per_second: offered } = workload.pacing else {
         return skipped(Check::Offered, "a closed loop");
     };
@@ -222,7 +223,7 @@ fn offered(workload: &Workload, cell: &Cell) -> Finding {
     finding(Check::Offered, achieved >= OFFERED_SHARE_MIN * offered, words)
 }
 
-fn noise(cell: &Cell) -> Finding {
+fn noise(cell: &Cell) -> CheckResult {
     let steal = median_of(cell, |round| round.noise.steal_share);
     let foreign = median_of(cell, |round| round.noise.foreign_cpu_share);
     // Only told: waiting for a core is also what many threads on one core do by design.
@@ -244,12 +245,12 @@ fn median_of(cell: &Cell, value: impl Fn(&Round) -> Option<f64>) -> Option<f64> 
     median(&cell.rounds.iter().filter_map(value).collect::<Vec<_>>())
 }
 
-fn finding(check: Check, is_passed: bool, words: String) -> Finding {
-    Finding { check, outcome: if is_passed { Outcome::Passed } else { Outcome::Failed }, words }
+fn finding(check: Check, is_passed: bool, words: String) -> CheckResult {
+    CheckResult { check, outcome: if is_passed { Outcome::Passed } else { Outcome::Failed }, words }
 }
 
-fn skipped(check: Check, words: &str) -> Finding {
-    Finding { check, outcome: Outcome::Skipped, words: words.to_owned() }
+fn skipped(check: Check, words: &str) -> CheckResult {
+    CheckResult { check, outcome: Outcome::Skipped, words: words.to_owned() }
 }
 
 #[cfg(test)]
@@ -257,15 +258,17 @@ mod tests {
     use super::*;
     use crate::compare::synthetic;
 
-    /// The failures of the first arm under `workload`, after `spoil` had its way with every round.
+    /// The failures of the first contender under `workload`, after `spoil` had its way with every round.
     fn failed_after(workload: &str, spoil: impl Fn(&mut Round)) -> Vec<Check> {
         let mut results = synthetic::results(1);
-        let arm = results.arms[0].name.clone();
-        let cell =
-            results.cells.iter_mut().find(|cell| cell.workload == workload && cell.arm == arm);
+        let contender = results.contenders[0].name.clone();
+        let cell = results
+            .cells
+            .iter_mut()
+            .find(|cell| cell.workload == workload && cell.contender == contender);
         cell.expect("it was made").rounds.iter_mut().for_each(spoil);
         let spoilt = results.workload(workload).expect("it was made");
-        failures(&results, spoilt, results.cell(workload, &arm))
+        failures(&results, spoilt, results.cell(workload, &contender))
             .iter()
             .map(|finding| finding.check)
             .collect()
@@ -275,11 +278,16 @@ mod tests {
     fn a_clean_run_is_valid_throughout() {
         let results = synthetic::results(1);
         for workload in &results.workloads {
-            for arm in &results.arms {
-                let cell = results.cell(&workload.name, &arm.name);
+            for contender in &results.contenders {
+                let cell = results.cell(&workload.name, &contender.name);
                 let failures = failures(&results, workload, cell);
-                // The process arm can't keep up with every offered rate, and that is told.
-                assert!(failures.is_empty(), "{} under {}: {failures:?}", arm.name, workload.name);
+                // The process contender can't keep up with every offered rate, and that is told.
+                assert!(
+                    failures.is_empty(),
+                    "{} under {}: {failures:?}",
+                    contender.name,
+                    workload.name
+                );
             }
         }
         assert!(any_valid(&results));

@@ -50,7 +50,7 @@ pub enum Better {
 }
 
 impl Metric {
-    /// Those that arms are ranked by, each a different thing to want of a server.
+    /// Those that contenders are ranked by, each a different thing to want of a server.
     pub const RANKED: [Metric; 5] = [
         Metric::Throughput,
         Metric::CpuPerRequest,
@@ -115,7 +115,7 @@ impl Metric {
         if self == Metric::Throughput { Better::More } else { Better::Less }
     }
 
-    /// Whether arms may be ranked by it under such a load. In an open loop the rate is given and tells nothing; in a
+    /// Whether contenders may be ranked by it under such a load. In an open loop the rate is given and tells nothing; in a
     /// closed loop a slow server is asked less often, so the latencies leave out what should have been asked.
     pub fn is_ranked_under(self, pacing: Pacing) -> bool {
         match (self, pacing) {
@@ -168,7 +168,7 @@ impl Metric {
         }
     }
 
-    /// What an arm does with another's: "uses … of poll-list's CPU time per request".
+    /// What an contender does with another's: "uses … of poll-list's CPU time per request".
     pub fn verb(self) -> &'static str {
         match self {
             Metric::Throughput => "serves",
@@ -198,7 +198,7 @@ impl Metric {
 }
 
 /// By name, the most frequent first, without those too rare to tell of.
-pub fn syscalls_told(cell: &Cell) -> Vec<(&str, f64)> {
+pub fn frequent_syscalls(cell: &Cell) -> Vec<(&str, f64)> {
     let mut calls = cell.syscalls_per_request();
     calls.retain(|(_, per_request)| *per_request >= Metric::SyscallsPerRequest.resolution());
     calls
@@ -293,10 +293,10 @@ mod tests {
             ..Round::default()
         };
         let cell = |counts: [u64; 2]| Cell {
-            arm: String::new(),
+            contender: String::new(),
             workload: String::new(),
             rounds: counts.map(round).into(),
-            faults: Vec::new(),
+            failures: Vec::new(),
         };
         assert_eq!(Metric::LatencyP999.values(&cell([2000, 2000])), [1000.0, 1000.0]);
         assert!(Metric::LatencyP999.values(&cell([2000, 500])).is_empty());

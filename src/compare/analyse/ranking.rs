@@ -7,13 +7,13 @@
 //! # Laws
 //! - Nothing is interpolated: a crossover lies *between* two measured points, and that is how it is told.
 //! - Where the client was the limit of one, nobody leads in what that hides: the one might have been faster.
-//! - An arm leads alone only by verdicts; who can't be told apart from the best leads with it.
+//! - An contender leads alone only by verdicts; who can't be told apart from the best leads with it.
 
 use crate::compare::analyse::checks::{self, Check};
 use crate::compare::analyse::metric::{Better, Metric};
 use crate::compare::analyse::statistics::ratio;
-use crate::compare::analyse::verdict::{Verdict, noise, ranked_arms, verdict_of_valid};
-use crate::compare::results::{Arm, Cell, Results, Workload};
+use crate::compare::analyse::verdict::{Verdict, noise, ranked_contenders, verdict_of_valid};
+use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
 use crate::format::{self, counted};
 
 /// Who leads at one point for one metric.
@@ -24,7 +24,7 @@ pub struct Lead<'a> {
     /// What was wanted.
     pub metric: Metric,
     /// The best first; more than one if they could not be told apart.
-    pub leaders: Vec<&'a Arm>,
+    pub leaders: Vec<&'a ContenderInfo>,
     /// How many could have led.
     pub rivals: usize,
 }
@@ -54,7 +54,8 @@ pub enum Axis {
 impl Lead<'_> {
     /// `mio`, or `mio or nginx` if they can't be told apart, or "nobody: …".
     pub fn words(&self) -> String {
-        let names: Vec<&str> = self.leaders.iter().map(|arm| arm.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.leaders.iter().map(|contender| contender.name.as_str()).collect();
         match (names.len(), self.rivals) {
             (0, _) => "nothing to rank".to_owned(),
             (1, 1) => format!("{} (alone)", names[0]),
@@ -63,9 +64,9 @@ impl Lead<'_> {
         }
     }
 
-    /// Whether `arm` is one of those, and somebody is shown to be beaten.
-    pub fn is_led_by(&self, arm: &Arm) -> bool {
-        self.is_shown() && self.leaders.contains(&arm)
+    /// Whether `contender` is one of those, and somebody is shown to be beaten.
+    pub fn is_led_by(&self, contender: &ContenderInfo) -> bool {
+        self.is_shown() && self.leaders.contains(&contender)
     }
 
     /// Whether somebody is shown to be beaten.
@@ -133,7 +134,7 @@ pub fn leads(results: &Results) -> Vec<Lead<'_>> {
         .collect()
 }
 
-/// Who leads in each of these, for the columns of a table; `None` where arms are not ranked by it.
+/// Who leads in each of these, for the columns of a table; `None` where contenders are not ranked by it.
 pub fn leads_at<'a>(
     results: &'a Results,
     workload: &'a Workload,
@@ -149,29 +150,30 @@ pub fn leads_at<'a>(
 /// Who leads here.
 fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lead<'a> {
     let noise = noise(results, workload, metric);
-    let rival = |arm: &'a Arm| {
-        let cell = results.cell(&workload.name, &arm.name)?;
+    let rival = |contender: &'a ContenderInfo| {
+        let cell = results.cell(&workload.name, &contender.name)?;
         let is_ranked = !metric.values(cell).is_empty()
             && checks::is_valid(results, workload, Some(cell), metric);
-        is_ranked.then_some((arm, cell))
+        is_ranked.then_some((contender, cell))
     };
-    let is_held_back = |arm: &Arm| {
-        let cell = results.cell(&workload.name, &arm.name);
+    let is_held_back = |contender: &ContenderInfo| {
+        let cell = results.cell(&workload.name, &contender.name);
         let failures = checks::failures(results, workload, cell);
         failures
             .iter()
             .any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
     };
-    if ranked_arms(results).into_iter().any(is_held_back) {
+    if ranked_contenders(results).into_iter().any(is_held_back) {
         return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
     }
-    let rivals: Vec<(&Arm, &Cell)> = ranked_arms(results).into_iter().filter_map(rival).collect();
+    let rivals: Vec<(&ContenderInfo, &Cell)> =
+        ranked_contenders(results).into_iter().filter_map(rival).collect();
     let beats = |a: &Cell, b: &Cell| match verdict_of_valid(metric, a, b, noise) {
         Verdict::Differs(estimate) => (estimate.median > 1.0) == (metric.better() == Better::More),
         _ => false,
     };
     let is_beaten = |cell: &Cell| rivals.iter().any(|(_, rival)| beats(rival, cell));
-    let mut leaders: Vec<(&Arm, &Cell)> =
+    let mut leaders: Vec<(&ContenderInfo, &Cell)> =
         rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
     // Against the first of them, round by round; the sign of "better" turned so that the best comes first.
     if let Some((_, first)) = leaders.first().copied() {
@@ -184,7 +186,7 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     Lead {
         workload,
         metric,
-        leaders: leaders.into_iter().map(|(arm, _)| arm).collect(),
+        leaders: leaders.into_iter().map(|(contender, _)| contender).collect(),
         rivals: rivals.len(),
     }
 }
@@ -203,7 +205,7 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
             });
             let next = on_line.min_by(|a, b| position(a).total_cmp(&position(b)));
             if let Some(above) = next.filter(|above| above.is_shown())
-                && !above.leaders.iter().any(|arm| below.leaders.contains(arm))
+                && !above.leaders.iter().any(|contender| below.leaders.contains(contender))
             {
                 crossovers.push(Crossover { axis, below: below.clone(), above: above.clone() });
             }
@@ -212,22 +214,25 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     crossovers
 }
 
-/// For each ranked arm the metrics in which it leads somewhere, and where, in words; perhaps none.
-pub fn wins(results: &Results) -> Vec<(&Arm, Vec<(Metric, String)>)> {
+/// For each ranked contender the metrics in which it leads somewhere, and where, in words; perhaps none.
+pub fn wins(results: &Results) -> Vec<(&ContenderInfo, Vec<(Metric, String)>)> {
     let leads = leads(results);
-    let of_arm = |arm| {
+    let of_contender = |contender| {
         Metric::RANKED
             .into_iter()
-            .filter_map(|metric| Some((metric, places(&leads, metric, arm)?)))
+            .filter_map(|metric| Some((metric, places(&leads, metric, contender)?)))
             .collect()
     };
-    ranked_arms(results).into_iter().map(|arm| (arm, of_arm(arm))).collect()
+    ranked_contenders(results)
+        .into_iter()
+        .map(|contender| (contender, of_contender(contender)))
+        .collect()
 }
 
 /// "everywhere", or the names of the workloads: those where it leads alone, then those where it is level with others.
-fn places(leads: &[Lead<'_>], metric: Metric, arm: &Arm) -> Option<String> {
+fn places(leads: &[Lead<'_>], metric: Metric, contender: &ContenderInfo) -> Option<String> {
     let measured: Vec<_> = leads.iter().filter(|lead| lead.metric == metric).collect();
-    let shown = measured.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&arm));
+    let shown = measured.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&contender));
     let (alone, level): (Vec<_>, Vec<_>) = shown.partition(|lead| lead.leaders.len() == 1);
     let names = |leads: &[&&Lead<'_>]| match leads.len() {
         all if all > 1 && all == measured.len() => "everywhere".to_owned(),
@@ -250,7 +255,7 @@ mod tests {
     fn a_crossover_is_found_where_it_was_put() {
         let mut results = synthetic::results(5);
         // Threads are made the cheapest by far up to 8 connections, and the dearest beyond.
-        for cell in results.cells.iter_mut().filter(|cell| cell.arm == "blocking:thread") {
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "blocking:thread") {
             let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") {
                 (1, 3)
             } else {
@@ -282,7 +287,11 @@ mod tests {
     fn poll_list_is_never_the_idlest() {
         let results = synthetic::results(5);
         for lead in leads(&results).iter().filter(|lead| lead.metric == Metric::IdleCpu) {
-            assert!(lead.leaders.iter().all(|arm| arm.name != "poll-list"), "{}", lead.words());
+            assert!(
+                lead.leaders.iter().all(|contender| contender.name != "poll-list"),
+                "{}",
+                lead.words()
+            );
             assert!(lead.is_shown());
         }
     }
@@ -300,7 +309,7 @@ mod tests {
     #[test]
     fn nobody_leads_before_one_that_the_client_held_back() {
         let mut results = synthetic::results(5);
-        let held_back = |cell: &&mut Cell| cell.arm == "mio" && cell.workload == "pipelined";
+        let held_back = |cell: &&mut Cell| cell.contender == "mio" && cell.workload == "pipelined";
         let cell = results.cells.iter_mut().find(held_back).expect("it was made");
         cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
         let leads_in = |metric| {
@@ -316,14 +325,16 @@ mod tests {
         let mut results = synthetic::results(5);
         let is_everywhere = |results: &Results| {
             let wins = wins(results);
-            let of_mio =
-                wins.iter().find(|(arm, _)| arm.name == "mio").map(|(_, wins)| wins.clone());
+            let of_mio = wins
+                .iter()
+                .find(|(contender, _)| contender.name == "mio")
+                .map(|(_, wins)| wins.clone());
             let cpu =
                 of_mio.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
             cpu.is_some_and(|(_, words)| words.contains("everywhere"))
         };
         for cell in &mut results.cells {
-            let times = if cell.arm.starts_with("mio") { 1 } else { 4 };
+            let times = if cell.contender.starts_with("mio") { 1 } else { 4 };
             for round in &mut cell.rounds {
                 let requests = round.requests;
                 let cpu = round.cpu.iter_mut();

@@ -1,4 +1,4 @@
-//! What may be said of two arms, in words.
+//! What may be said of two contenders, in words.
 //!
 //! "mio uses 0.61 [0.58, 0.63] of poll-list's CPU time per request" is said only if all of this holds; else it is
 //! "no difference shown", which is not "they are equal":
@@ -6,7 +6,7 @@
 //! 2. there are rounds enough for an interval of at least [`LEVEL_MIN`] (five or more);
 //! 3. the interval of the per-round ratio excludes 1;
 //! 4. the effect is larger than [`EFFECT_MIN`], and larger than any that one strategy showed against itself in this
-//!    workload (the A/A arm): what the same program does to itself is noise.
+//!    workload (the A/A contender): what the same program does to itself is noise.
 //!
 //! The A/A pair itself, which by its own noise would always be acquitted, is held to what it showed in the other
 //! workloads: the middle one of those.
@@ -14,48 +14,48 @@
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::statistics::{Estimate, median, ratio};
-use crate::compare::results::{Arm, ArmKind, Cell, Results, Workload};
+use crate::compare::results::{Cell, ContenderInfo, ContenderKind, Results, Workload};
 
 /// Five rounds reach 93.75 %.
 pub const LEVEL_MIN: f64 = 0.9;
 /// Two per cent. The same code laid out otherwise by a linker differs by as much.
 pub const EFFECT_MIN: f64 = 1.02;
 
-/// What may be said of one arm as a multiple of another.
+/// What may be said of one contender as a multiple of another.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// They differ, and by how much.
     Differs(Estimate),
     /// Nothing may be said, and why.
-    NoDifferenceShown(Estimate, Doubt),
+    NoDifferenceShown(Estimate, Inconclusive),
     /// One of them is not to be ranked, or the metric was not measured.
     Unranked,
 }
 
 /// Why a difference is not shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Doubt {
+pub enum Inconclusive {
     /// So few rounds that no interval is sure enough.
-    FewRounds,
+    TooFewRounds,
     /// The interval holds 1.
-    HoldsOne,
+    IncludesOne,
     /// Smaller than what is worth telling, or than the noise; as a factor.
     WithinNoise(f64),
 }
 
-impl Doubt {
+impl Inconclusive {
     /// To be put behind the ratio; nothing where the interval says it all.
     fn words(self, estimate: &Estimate) -> String {
         match self {
-            Doubt::HoldsOne => String::new(),
-            Doubt::FewRounds => {
+            Inconclusive::IncludesOne => String::new(),
+            Inconclusive::TooFewRounds => {
                 format!(
                     " ({} rounds are sure by {:.0} % only)",
                     estimate.rounds,
                     estimate.level * 100.0
                 )
             }
-            Doubt::WithinNoise(noise) => {
+            Inconclusive::WithinNoise(noise) => {
                 format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0)
             }
         }
@@ -67,10 +67,10 @@ pub fn verdict(
     results: &Results,
     workload: &Workload,
     metric: Metric,
-    a: &Arm,
-    b: &Arm,
+    a: &ContenderInfo,
+    b: &ContenderInfo,
 ) -> Verdict {
-    let cells = [a, b].map(|arm| results.cell(&workload.name, &arm.name));
+    let cells = [a, b].map(|contender| results.cell(&workload.name, &contender.name));
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
     match cells {
         [Some(a), Some(b)]
@@ -91,10 +91,14 @@ pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) 
     };
     let effect_needed = EFFECT_MIN.max(noise.unwrap_or(1.0));
     match estimate {
-        _ if estimate.level < LEVEL_MIN => Verdict::NoDifferenceShown(estimate, Doubt::FewRounds),
-        _ if !estimate.excludes_one() => Verdict::NoDifferenceShown(estimate, Doubt::HoldsOne),
+        _ if estimate.level < LEVEL_MIN => {
+            Verdict::NoDifferenceShown(estimate, Inconclusive::TooFewRounds)
+        }
+        _ if !estimate.excludes_one() => {
+            Verdict::NoDifferenceShown(estimate, Inconclusive::IncludesOne)
+        }
         _ if estimate.effect() <= effect_needed => {
-            Verdict::NoDifferenceShown(estimate, Doubt::WithinNoise(effect_needed))
+            Verdict::NoDifferenceShown(estimate, Inconclusive::WithinNoise(effect_needed))
         }
         _ => Verdict::Differs(estimate),
     }
@@ -102,8 +106,8 @@ pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) 
 
 /// The largest effect that one strategy may have against itself here, by the interval of the A/A pairs.
 pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
-    let effects = results.arms.iter().filter_map(|twin| {
-        let ArmKind::Twin { of } = &twin.kind else {
+    let effects = results.contenders.iter().filter_map(|twin| {
+        let ContenderKind::Twin { of } = &twin.kind else {
             return None;
         };
         let [twin, original] = [&twin.name, of].map(|name| results.cell(&workload.name, name));
@@ -119,23 +123,25 @@ fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Op
 }
 
 /// Those that are ranked: the floor and the twins are there to judge the others by.
-pub fn ranked_arms(results: &Results) -> Vec<&Arm> {
+pub fn ranked_contenders(results: &Results) -> Vec<&ContenderInfo> {
     results
-        .arms
+        .contenders
         .iter()
-        .filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign))
+        .filter(|contender| {
+            matches!(contender.kind, ContenderKind::Strategy | ContenderKind::Foreign)
+        })
         .collect()
 }
 
 /// Every pair of them once, and each twin with its original.
-pub fn pairs(results: &Results) -> Vec<(&Arm, &Arm)> {
-    let ranked = ranked_arms(results);
+pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
+    let ranked = ranked_contenders(results);
     let mut pairs = Vec::new();
     for (position, a) in ranked.iter().enumerate() {
         pairs.extend(ranked[position + 1..].iter().map(|b| (*a, *b)));
     }
-    pairs.extend(results.arms.iter().filter_map(|arm| match &arm.kind {
-        ArmKind::Twin { of } => Some((arm, results.arm(of)?)),
+    pairs.extend(results.contenders.iter().filter_map(|contender| match &contender.kind {
+        ContenderKind::Twin { of } => Some((contender, results.contender(of)?)),
         _ => None,
     }));
     pairs
@@ -147,8 +153,8 @@ pub fn sentence(
     results: &Results,
     workload: &Workload,
     metrics: &[Metric],
-    a: &Arm,
-    b: &Arm,
+    a: &ContenderInfo,
+    b: &ContenderInfo,
 ) -> String {
     let (mut shown, mut not_shown) = (Vec::new(), Vec::new());
     for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
@@ -162,14 +168,14 @@ pub fn sentence(
                 shown.push(format!(
                     "{} {} {times} {whose} {title}",
                     metric.verb(),
-                    ratio_words(&estimate)
+                    format_ratio(&estimate)
                 ));
             }
-            Verdict::NoDifferenceShown(estimate, doubt) => {
+            Verdict::NoDifferenceShown(estimate, reason) => {
                 not_shown.push(format!(
                     "{title}, {}{}",
-                    ratio_words(&estimate),
-                    doubt.words(&estimate)
+                    format_ratio(&estimate),
+                    reason.words(&estimate)
                 ));
             }
             Verdict::Unranked => {}
@@ -185,7 +191,7 @@ pub fn sentence(
 }
 
 /// `0.61 [0.58, 0.63]`
-pub fn ratio_words(estimate: &Estimate) -> String {
+pub fn format_ratio(estimate: &Estimate) -> String {
     let Estimate { median, low, high, .. } = *estimate;
     format!("{} [{}, {}]", ratio_number(median), ratio_number(low), ratio_number(high))
 }
@@ -195,8 +201,8 @@ fn ratio_number(ratio: f64) -> String {
     if (0.1..10.0).contains(&ratio) { format!("{ratio:.2}") } else { significant(ratio) }
 }
 
-fn is_twin(a: &Arm, b: &Arm) -> bool {
-    matches!(&a.kind, ArmKind::Twin { of } if *of == b.name)
+fn is_twin(a: &ContenderInfo, b: &ContenderInfo) -> bool {
+    matches!(&a.kind, ContenderKind::Twin { of } if *of == b.name)
 }
 
 #[cfg(test)]
@@ -205,7 +211,7 @@ mod tests {
     use crate::compare::results::Round;
     use crate::compare::synthetic;
 
-    /// Two arms under the first workload, the CPU of the first times `factor`, and of the twin times `twin`.
+    /// Two contenders under the first workload, the CPU of the first times `factor`, and of the twin times `twin`.
     fn verdict_of(factor: f64, twin: f64, rounds: usize) -> Verdict {
         let mut results = synthetic::results(3);
         let cpu = |cell: &mut Cell, factor: f64| {
@@ -217,34 +223,37 @@ mod tests {
                     (0, (*requests as f64 * 1000.0 * factor * wobble) as u64);
             });
         };
-        for (arm, factor) in [("mio", factor), ("poll-list", 1.0), ("mio again", factor * twin)] {
+        for (contender, factor) in
+            [("mio", factor), ("poll-list", 1.0), ("mio again", factor * twin)]
+        {
             let cell = results
                 .cells
                 .iter_mut()
-                .find(|cell| cell.workload == "keep-alive-64" && cell.arm == arm);
+                .find(|cell| cell.workload == "keep-alive-64" && cell.contender == contender);
             cpu(cell.expect("it was made"), factor);
         }
         let workload = results.workload("keep-alive-64").expect("it was made");
-        let arm = |name| results.arm(name).expect("it was made");
-        verdict(&results, workload, Metric::CpuPerRequest, arm("mio"), arm("poll-list"))
+        let contender = |name| results.contender(name).expect("it was made");
+        verdict(&results, workload, Metric::CpuPerRequest, contender("mio"), contender("poll-list"))
     }
 
     #[test]
     fn a_difference_is_said_with_its_interval() {
         let Verdict::Differs(estimate) = verdict_of(0.61, 1.0, 6) else { panic!("it is plain") };
-        assert_eq!(ratio_words(&estimate), "0.61 [0.61, 0.61]");
+        assert_eq!(format_ratio(&estimate), "0.61 [0.61, 0.61]");
     }
 
     #[test]
     fn a_sentence_says_what_is_shown_and_what_is_not() {
         let mut results = synthetic::results(3);
-        for cell in results.cells.iter_mut().filter(|cell| cell.arm == "poll-list") {
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "poll-list") {
             cell.rounds.iter_mut().for_each(|round| round.memory_bytes_per_connection = None);
         }
-        let arm = |name| results.arm(name).expect("it was made");
+        let contender = |name| results.contender(name).expect("it was made");
         let workload = results.workload("keep-alive-512").expect("it was made");
-        let sentence =
-            |metrics: &[Metric], a, b| sentence(&results, workload, metrics, arm(a), arm(b));
+        let sentence = |metrics: &[Metric], a, b| {
+            sentence(&results, workload, metrics, contender(a), contender(b))
+        };
         let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
         assert!(
             differs.starts_with("mio serves ")
@@ -264,17 +273,23 @@ mod tests {
 
     #[test]
     fn each_doubt_is_heard() {
-        assert!(matches!(verdict_of(1.0, 1.0, 6), Verdict::NoDifferenceShown(_, Doubt::HoldsOne)));
+        assert!(matches!(
+            verdict_of(1.0, 1.0, 6),
+            Verdict::NoDifferenceShown(_, Inconclusive::IncludesOne)
+        ));
         assert!(matches!(
             verdict_of(0.99, 1.0, 6),
-            Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))
+            Verdict::NoDifferenceShown(_, Inconclusive::WithinNoise(_))
         ));
         assert!(matches!(
             verdict_of(0.8, 1.3, 6),
-            Verdict::NoDifferenceShown(_, Doubt::WithinNoise(_))
+            Verdict::NoDifferenceShown(_, Inconclusive::WithinNoise(_))
         ));
         assert!(matches!(verdict_of(0.8, 1.1, 6), Verdict::Differs(_)));
-        assert!(matches!(verdict_of(0.5, 1.0, 4), Verdict::NoDifferenceShown(_, Doubt::FewRounds)));
+        assert!(matches!(
+            verdict_of(0.5, 1.0, 4),
+            Verdict::NoDifferenceShown(_, Inconclusive::TooFewRounds)
+        ));
         assert!(matches!(verdict_of(0.5, 1.0, 0), Verdict::Unranked));
     }
 
@@ -296,15 +311,15 @@ mod tests {
         let (mut said, mut asked) = (0, 0);
         for seed in 0..6 {
             let results = synthetic::results(seed);
-            let arm = |name| results.arm(name).expect("it was made");
+            let contender = |name| results.contender(name).expect("it was made");
             for workload in &results.workloads {
                 asked += 1;
                 let verdict = verdict(
                     &results,
                     workload,
                     Metric::CpuPerRequest,
-                    arm("mio"),
-                    arm("mio again"),
+                    contender("mio"),
+                    contender("mio again"),
                 );
                 said += i32::from(matches!(verdict, Verdict::Differs(_)));
             }

@@ -1,4 +1,4 @@
-//! One turn of a comparison: a server, a load on it, and what came of both.
+//! One measurement of a comparison: a server, a load on it, and what came of both.
 //!
 //! It is used by the comparison, which takes many, and by the benches of the strategies.
 
@@ -7,18 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::compare::budget::Windows;
+use crate::compare::budget::WindowLengths;
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::server::Server;
-use crate::compare::measure::{process, response_check as gate};
+use crate::compare::measure::{process, response_check};
 use crate::compare::results::{ErrorKind, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
-use crate::compare::workloads::{self, Knobs};
-use crate::load::{Ask, Fault, Load, Pace, Plan, Reuse, SlowReaders, Tally};
+use crate::compare::workloads::{self, WorkloadParameters};
+use crate::load::{Load, LoadError, LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
 use crate::syscall_stats::{Call, Counters};
 
-/// What does not change from turn to turn.
+/// What does not change from measurement to measurement.
 #[derive(Debug)]
 pub struct Bench {
     pub(crate) site: TestSite,
@@ -28,7 +28,7 @@ pub struct Bench {
 
 /// A server with its connections. The fields are dropped in their order: the client hangs up first.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedServer {
     /// To be run.
     pub load: Load,
     _server: Server,
@@ -50,30 +50,33 @@ impl Bench {
     }
 
     /// The loads that the site has files for.
-    pub fn workloads(&self, knobs: &Knobs) -> Vec<Workload> {
-        workloads::all(knobs, &self.site)
+    pub fn workloads(&self, parameters: &WorkloadParameters) -> Vec<Workload> {
+        workloads::all(parameters, &self.site)
     }
 
     /// A server of its own, all connections of `workload` open.
     ///
     /// # Errors
     /// The system's, or the server's: no answer, or not the right one.
-    pub fn load(&self, contender: &Contender, workload: &Workload) -> io::Result<Loaded> {
+    pub fn load(&self, contender: &Contender, workload: &Workload) -> io::Result<LoadedServer> {
         let server = self.start(contender)?;
-        Ok(Loaded { load: Load::open(self.plan(contender, workload, &server)?)?, _server: server })
+        Ok(LoadedServer {
+            load: Load::open(self.plan(contender, workload, &server)?)?,
+            _server: server,
+        })
     }
 
     pub(crate) fn start(&self, contender: &Contender) -> io::Result<Server> {
         Server::start(contender, &self.site, &self.cores, &self.program)
     }
 
-    /// One turn: start, connect, warm up, measure, look at it idle.
+    /// One measurement: start, connect, warm up, measure, series_style at it idle.
     pub(crate) fn measure(
         &self,
         contender: &Contender,
         workload: &Workload,
         number: u32,
-        windows: &Windows,
+        windows: &WindowLengths,
     ) -> io::Result<Round> {
         let server = self.start(contender)?;
         let before_connections = server.counters()?;
@@ -84,34 +87,34 @@ impl Bench {
 
         let (counters, machine) = (server.counters()?, process::Machine::now());
         let calls = server.stats.map(Calls::of);
-        let tally = load.run(windows.measured)?;
+        let result = load.run(windows.measured)?;
         let calls_now = server.stats.map(Calls::of);
         let (account_now, machine_now) = (server.counters()?, process::Machine::now());
         let cpu = account_now.cpu_since(&counters);
 
         // Not asked: in so quiet a time the answer itself would be most of what is seen. No task comes or goes now, so
         // that what the kernel tells of the living is all.
-        let idle_before = process::CounterStorage::of(server.pid, None);
+        let idle_before = process::ResourceUsage::of(server.pid, None);
         let idle_began = Instant::now();
         std::thread::sleep(windows.idle);
-        let idle = process::CounterStorage::of(server.pid, None).cpu_since(&idle_before);
+        let idle = process::ResourceUsage::of(server.pid, None).cpu_since(&idle_before);
         let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
 
         let server_cpu = Duration::from_micros(cpu.total_us());
         let used = self
             .cores
             .pinned
-            .map(|(server, client)| vec![(server, server_cpu), (client, tally.client_cpu)]);
-        let seconds = tally.duration.as_secs_f64();
+            .map(|(server, client)| vec![(server, server_cpu), (client, result.client_cpu)]);
+        let seconds = result.duration.as_secs_f64();
         Ok(Round {
             number,
-            duration_us: tally.duration.as_micros() as u64,
-            requests: tally.answered,
-            bytes: tally.received_bytes,
-            errors: errors(&tally),
+            duration_us: result.duration.as_micros() as u64,
+            requests: result.responses,
+            bytes: result.received_bytes,
+            errors: errors(&result),
             cpu: Some(cpu),
-            latency: Histogram::of(&tally.latency_ns),
-            service_time: tally.service_ns.as_ref().map(Histogram::of),
+            latency: Histogram::of(&result.latency_ns),
+            service_time: result.service_time_ns.as_ref().map(Histogram::of),
             syscalls: calls.as_ref().zip(calls_now.as_ref()).map(|(then, now)| now.since(then)),
             would_blocks: calls
                 .zip(calls_now)
@@ -120,8 +123,8 @@ impl Bench {
             memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
                 .then(|| memory / f64::from(workload.connections)),
             idle_cpu_share: Some(idle_cpu_share),
-            client_cpu_share: tally.client_cpu.as_secs_f64() / seconds,
-            in_flight_average: tally.in_flight_average,
+            client_cpu_share: result.client_cpu.as_secs_f64() / seconds,
+            in_flight_average: result.in_flight_average,
             noise: machine_now.noise_since(&machine, used.as_deref().unwrap_or_default()),
         })
     }
@@ -138,17 +141,20 @@ impl Bench {
             Reuse::KeepAlive
         };
         let host = server.address.to_string();
-        let ask = match &contender.origin {
-            Origin::Foreign { path, .. } => {
-                Ask::get(&host, path, reuse, gate::content_bytes(server.address, path)?)
-            }
-            _ => Ask::get(&host, &workload.path, reuse, workload.body_bytes),
+        let template = match &contender.origin {
+            Origin::Foreign { path, .. } => RequestTemplate::get(
+                &host,
+                path,
+                reuse,
+                response_check::content_bytes(server.address, path)?,
+            ),
+            _ => RequestTemplate::get(&host, &workload.path, reuse, workload.body_bytes),
         };
         let silent = workload.idle_connections as usize;
         let slow = workload.reader_bytes_per_second.map(|bytes_per_second| SlowReaders {
             connections: silent,
             bytes_per_second,
-            ask: Ask::get(
+            template: RequestTemplate::get(
                 &host,
                 &format!("/{}", self.site.large.path),
                 Reuse::KeepAlive,
@@ -157,7 +163,7 @@ impl Bench {
         });
         Ok(Plan {
             address: server.address,
-            ask,
+            template,
             active: workload.active_connections() as usize,
             idle: if slow.is_some() { 0 } else { silent },
             depth: workload.pipeline_depth as usize,
@@ -194,13 +200,13 @@ impl Calls {
     }
 }
 
-fn errors(tally: &Tally) -> BTreeMap<ErrorKind, u64> {
-    let kind = |fault: &Fault| match fault {
-        Fault::Connect => ErrorKind::Connect,
-        Fault::ClosedEarly => ErrorKind::Closed,
-        Fault::WrongStatus => ErrorKind::Status,
-        Fault::WrongLength => ErrorKind::Answer,
-        Fault::Timeout => ErrorKind::Timeout,
+fn errors(result: &LoadResult) -> BTreeMap<ErrorKind, u64> {
+    let kind = |fault: &LoadError| match fault {
+        LoadError::Connect => ErrorKind::Connect,
+        LoadError::ClosedEarly => ErrorKind::Closed,
+        LoadError::WrongStatus => ErrorKind::Status,
+        LoadError::WrongLength => ErrorKind::Answer,
+        LoadError::Timeout => ErrorKind::Timeout,
     };
-    tally.faults.iter().map(|(fault, count)| (kind(fault), *count)).collect()
+    result.errors.iter().map(|(fault, count)| (kind(fault), *count)).collect()
 }

@@ -26,19 +26,19 @@ pub(crate) struct Usage {
 
 /// The end of whoever asks.
 #[derive(Debug)]
-pub(crate) struct Lifeline(UnixStream);
+pub(crate) struct ControlSocket(UnixStream);
 
 /// How long the thread at the other end may take: it shares a core with a server that may be busy.
 const PATIENCE: Duration = Duration::from_secs(2);
 const NUMBERS: usize = 4;
 const ANSWER_BYTES: usize = NUMBERS * size_of::<u64>();
 
-impl Lifeline {
+impl ControlSocket {
     /// The end to keep, and the one to be a server's stdin.
-    pub(crate) fn pair() -> io::Result<(Lifeline, OwnedFd)> {
+    pub(crate) fn pair() -> io::Result<(ControlSocket, OwnedFd)> {
         let (here, there) = UnixStream::pair()?;
         here.set_read_timeout(Some(PATIENCE))?;
-        Ok((Lifeline(here), there.into()))
+        Ok((ControlSocket(here), there.into()))
     }
 
     /// What the server has used until now.
@@ -62,9 +62,9 @@ impl Lifeline {
 ///
 /// # Errors
 /// The system's.
-pub fn attend() -> io::Result<()> {
+pub fn serve() -> io::Result<()> {
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    std::thread::Builder::new().name("lifeline".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("control_socket".to_owned()).spawn(move || {
         while let Ok(1..) = line.read(&mut [0]) {
             if Usage::now().and_then(|usage| line.write_all(&usage.to_bytes())).is_err() {
                 break;

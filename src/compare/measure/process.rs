@@ -9,7 +9,7 @@ use crate::compare::results::{ContextSwitches, Cpu, Noise};
 
 /// A server, all its threads and processes, at one moment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CounterStorage {
+pub(crate) struct ResourceUsage {
     cpu: Cpu,
     switches: ContextSwitches,
     /// Private memory in bytes.
@@ -18,7 +18,7 @@ pub(crate) struct CounterStorage {
 
 /// What the kernel tells of living processes.
 #[derive(Debug, Default)]
-struct Living {
+struct ProcessTotals {
     cpu_us: u64,
     user_ticks: u64,
     system_ticks: u64,
@@ -29,18 +29,18 @@ struct Living {
 /// The unit of the times in proc(5): a hundredth of a second on every common architecture.
 const TICK_US: u64 = 10_000;
 
-impl CounterStorage {
+impl ResourceUsage {
     /// Of the tree of processes beneath `pid`. If its root `told` what it and those that have ended used, that is exact;
     /// of a server that tells nothing, what ended tasks have used is known to a hundredth of a second, and how often
     /// they have switched is not known at all.
-    pub(crate) fn of(pid: u32, told: Option<Usage>) -> CounterStorage {
-        let mut living = Living::default();
+    pub(crate) fn of(pid: u32, told: Option<Usage>) -> ResourceUsage {
+        let mut living = ProcessTotals::default();
         living.add(pid, told.is_some());
         let told = told.unwrap_or_default();
         // The scheduler counts nanoseconds, but which were the user's is sampled at every tick.
         let ticks = (living.user_ticks + living.system_ticks).max(1);
         let user_us = (living.cpu_us as f64 * living.user_ticks as f64 / ticks as f64) as u64;
-        CounterStorage {
+        ResourceUsage {
             cpu: Cpu {
                 user_us: told.cpu.user_us + user_us,
                 system_us: told.cpu.system_us + living.cpu_us - user_us,
@@ -54,7 +54,7 @@ impl CounterStorage {
     }
 
     /// What was used since `before`.
-    pub(crate) fn cpu_since(&self, before: &CounterStorage) -> Cpu {
+    pub(crate) fn cpu_since(&self, before: &ResourceUsage) -> Cpu {
         let total_us = self.cpu.total_us().saturating_sub(before.cpu.total_us());
         // The division is an estimate at both ends, the total is not.
         let user_us = self.cpu.user_us.saturating_sub(before.cpu.user_us).min(total_us);
@@ -62,7 +62,7 @@ impl CounterStorage {
     }
 
     /// How often a core was given away since `before`.
-    pub(crate) fn switches_since(&self, before: &CounterStorage) -> ContextSwitches {
+    pub(crate) fn switches_since(&self, before: &ResourceUsage) -> ContextSwitches {
         ContextSwitches {
             voluntary: self.switches.voluntary.saturating_sub(before.switches.voluntary),
             involuntary: self.switches.involuntary.saturating_sub(before.switches.involuntary),
@@ -70,7 +70,7 @@ impl CounterStorage {
     }
 }
 
-impl Living {
+impl ProcessTotals {
     /// A process and those beneath it; of itself only the memory where it `has_told` the rest.
     fn add(&mut self, pid: u32, has_told: bool) {
         let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else {

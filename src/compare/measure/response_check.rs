@@ -1,4 +1,4 @@
-//! Before anything is timed: the same requests get the same answers from every arm.
+//! Before anything is timed: the same requests get the same answers from every contender.
 //!
 //! Two servers that do different things can't be compared. The Date may differ, for it tells when, not what.
 
@@ -14,9 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The requests, each in words and in bytes.
 pub(crate) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
     let request = |words: &str, method: &str, path: &str, field: &str| {
-        let bytes =
-            format!("{method} /{path} HTTP/1.1\r\nHost: gate\r\n{field}Connection: close\r\n\r\n")
-                .into_bytes();
+        let bytes = format!(
+            "{method} /{path} HTTP/1.1\r\nHost: response_check\r\n{field}Connection: close\r\n\r\n"
+        )
+        .into_bytes();
         (format!("{method} /{path}{words}"), bytes)
     };
     let (small, large) = (&site.small.path, &site.large.path);

@@ -1,4 +1,4 @@
-//! One arm at work: a child of this program on a free port and a core of its own, or a server that runs already.
+//! One contender at work: a child of this program on a free port and a core of its own, or a server that runs already.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -13,9 +13,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::compare::contender::{Contender, Origin};
-use crate::compare::measure::control_socket::Lifeline;
+use crate::compare::measure::control_socket::ControlSocket;
 use crate::compare::measure::cores::Cores;
-use crate::compare::measure::process::CounterStorage;
+use crate::compare::measure::process::ResourceUsage;
 use crate::compare::test_site::TestSite;
 use crate::syscall_stats::{Counters, PAGE_BYTES};
 
@@ -33,7 +33,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct OwnChild {
     process: Child,
-    lifeline: Lifeline,
+    control_socket: ControlSocket,
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -57,7 +57,7 @@ impl Server {
             Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
         };
         let mut command = Command::new(program);
-        let (lifeline, stdin) = Lifeline::pair()?;
+        let (control_socket, stdin) = ControlSocket::pair()?;
         command
             .args(arguments)
             .arg(&site.folder)
@@ -96,16 +96,16 @@ impl Server {
             address,
             pid,
             stats,
-            child: Some(OwnChild { process: child, lifeline, _stdout: stdout }),
+            child: Some(OwnChild { process: child, control_socket, _stdout: stdout }),
         })
     }
 }
 
 impl Server {
     /// What it has used until now.
-    pub(crate) fn counters(&self) -> io::Result<CounterStorage> {
-        let told = self.child.as_ref().map(|child| child.lifeline.ask()).transpose()?;
-        Ok(CounterStorage::of(self.pid, told))
+    pub(crate) fn counters(&self) -> io::Result<ResourceUsage> {
+        let told = self.child.as_ref().map(|child| child.control_socket.ask()).transpose()?;
+        Ok(ResourceUsage::of(self.pid, told))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::chart::{self, bars, curve, percentiles};
 use crate::compare::report::svg::{Drawing, escape};
 use crate::compare::results::{
-    Arm, ArmKind, Cell, Completeness, Pacing, Results, Workload, WorkloadKind,
+    Cell, Completeness, ContenderInfo, ContenderKind, Pacing, Results, Workload, WorkloadKind,
 };
 use crate::format::{self, counted};
 
@@ -55,7 +55,7 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
     figures(out, results)?;
     circumstances(out, results)?;
     out.push_str(
-        "<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
+        "<footer>TemporaryDirectory by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
     );
     Ok(())
 }
@@ -65,9 +65,9 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     let environment = &results.environment;
     write!(
         out,
-        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in turns, \
+        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in measurements, \
          on {} ({}), {}.</p>\n",
-        counted(results.arms.len(), "server"),
+        counted(results.contenders.len(), "server"),
         counted(results.workloads.len(), "load"),
         counted(results.options.rounds, "round"),
         escape(&environment.cpu_model),
@@ -84,9 +84,9 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     for remark in &environment.remarks {
         writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
     }
-    out.push_str("<ul class=\"arms\">\n");
-    for arm in &results.arms {
-        arm_key(out, results, arm)?;
+    out.push_str("<ul class=\"contenders\">\n");
+    for contender in &results.contenders {
+        contender_key(out, results, contender)?;
     }
     out.push_str("</ul>\n</header>\n<section>\n<h2>When each strategy wins</h2>\n");
     if !checks::any_valid(results) {
@@ -94,12 +94,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         return Ok(());
     }
     out.push_str(
-        "<p class=\"intro\">An arm wins where it is shown to beat another and nobody is shown to beat it. Cells that \
+        "<p class=\"intro\">An contender wins where it is shown to beat another and nobody is shown to beat it. Cells that \
          fail a check are not ranked.</p>\n<div class=\"wins\">\n",
     );
-    for (arm, wins) in wins(results) {
-        let class = chart::look(results, arm).class;
-        write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&arm.name))?;
+    for (contender, wins) in wins(results) {
+        let class = chart::series_style(results, contender).class;
+        write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&contender.name))?;
         if wins.is_empty() {
             out.push_str("<p>Nowhere in what was measured.</p>");
         } else {
@@ -116,7 +116,9 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         }
         out.push_str("</div>\n");
     }
-    out.push_str("</div>\n<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"turns\">\n");
+    out.push_str(
+        "</div>\n<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"crossovers\">\n",
+    );
     let crossovers = crossovers(results);
     if crossovers.is_empty() {
         out.push_str("<li>Nowhere along the lines that were measured.</li>\n");
@@ -128,27 +130,27 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-fn arm_key(out: &mut String, results: &Results, arm: &Arm) -> fmt::Result {
-    let look = chart::look(results, arm);
+fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::Result {
+    let series_style = chart::series_style(results, contender);
     let mut sign = Drawing::new(36.0, 14.0, "");
-    sign.group(&look.class, &arm.name, |sign| {
+    sign.group(&series_style.class, &contender.name, |sign| {
         sign.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
-        sign.marker("marker", look.shape, (18.0, 7.0));
+        sign.marker("marker", series_style.shape, (18.0, 7.0));
     });
-    let role = match &arm.kind {
-        ArmKind::Strategy => String::new(),
-        ArmKind::Floor => "The floor, which no server can pass: ".to_owned(),
-        ArmKind::Twin { of } => format!("{of} a second time, to show the noise: "),
-        ArmKind::Foreign => "Not ours: ".to_owned(),
+    let role = match &contender.kind {
+        ContenderKind::Strategy => String::new(),
+        ContenderKind::Floor => "The floor, which no server can pass: ".to_owned(),
+        ContenderKind::Twin { of } => format!("{of} a second time, to show the noise: "),
+        ContenderKind::Foreign => "Not ours: ".to_owned(),
     };
     writeln!(
         out,
         "<li class=\"{}\">{}<b>{}</b><span>{}{}</span></li>",
-        look.class,
+        series_style.class,
         sign.finish(),
-        escape(&arm.name),
+        escape(&contender.name),
         escape(&role),
-        escape(&arm.description)
+        escape(&contender.description)
     )
 }
 
@@ -263,10 +265,10 @@ fn figures(out: &mut String, results: &Results) -> fmt::Result {
         }
         out.push_str("</tr></thead>\n<tbody>\n");
         let leads = leads_at(results, workload, &COLUMNS);
-        for arm in &results.arms {
-            figure_row(out, results, workload, arm, &leads)?;
+        for contender in &results.contenders {
+            figure_row(out, results, workload, contender, &leads)?;
         }
-        out.push_str("</tbody>\n</table></div>\n<ul class=\"says\">\n");
+        out.push_str("</tbody>\n</table></div>\n<ul class=\"verdicts\">\n");
         for (a, b) in pairs(results) {
             writeln!(
                 out,
@@ -291,10 +293,10 @@ fn figure_row(
     out: &mut String,
     results: &Results,
     workload: &Workload,
-    arm: &Arm,
+    contender: &ContenderInfo,
     leads: &[Option<Lead<'_>>],
 ) -> fmt::Result {
-    let cell = results.cell(&workload.name, &arm.name);
+    let cell = results.cell(&workload.name, &contender.name);
     let findings = checks::findings(results, workload, cell);
     let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
     let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) {
@@ -302,10 +304,10 @@ fn figure_row(
     } else {
         ""
     };
-    let class = chart::look(results, arm).class;
-    write!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(&arm.name))?;
+    let class = chart::series_style(results, contender).class;
+    write!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(&contender.name))?;
     for (metric, lead) in COLUMNS.into_iter().zip(leads) {
-        let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
+        let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(contender));
         let class = match () {
             () if !is_ranked(metric) => " class=\"unranked\"",
             () if leads => " class=\"leads\"",
@@ -358,7 +360,7 @@ fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
     parts.iter().filter_map(words).collect()
 }
 
-/// All that is needed to do it again, or to doubt it.
+/// All that is needed to do it again, or to reason it.
 fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
     let (environment, options) = (&results.environment, &results.options);
     let core =
@@ -374,7 +376,9 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
             format!("{} ms, {} ms", options.warm_up_ms, options.window_ms),
         ),
     ];
-    rows.extend(options.knobs.iter().map(|knob| (knob.name.clone(), knob.value.clone())));
+    rows.extend(
+        options.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())),
+    );
     rows.extend([
         (
             "began, took".to_owned(),
@@ -389,14 +393,22 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
         ("server on".to_owned(), core(environment.server_core)),
         ("load on".to_owned(), core(environment.client_core)),
         ("versions".to_owned(), versions.collect::<Vec<_>>().join("; ")),
-        ("equal answers to".to_owned(), results.gate.requests.join("; ")),
-        ("not held to that".to_owned(), results.gate.exempt.join(", ")),
+        ("equal answers to".to_owned(), results.response_check.requests.join("; ")),
+        ("not held to that".to_owned(), results.response_check.exempt.join(", ")),
     ]);
-    rows.extend(results.arms.iter().map(|arm| (format!("arm {}", arm.name), arm.command.clone())));
     rows.extend(
-        results.workloads.iter().map(|load| (format!("load {}", load.name), load_words(load))),
+        results
+            .contenders
+            .iter()
+            .map(|contender| (format!("contender {}", contender.name), contender.command.clone())),
     );
-    out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"words\">\n<tbody>\n");
+    rows.extend(
+        results
+            .workloads
+            .iter()
+            .map(|load| (format!("load {}", load.name), describe_workload(load))),
+    );
+    out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         writeln!(
             out,
@@ -405,20 +417,20 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
             escape(value)
         )?;
     }
-    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">The order of turns</h3>\n");
-    let mut turns = results.order.iter().peekable();
-    while let Some(turn) = turns.next() {
+    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">The order of measurements</h3>\n");
+    let mut measurements = results.order.iter().peekable();
+    while let Some(measurement) = measurements.next() {
         write!(
             out,
             "<p class=\"order\">round {}, {}: {}",
-            turn.round,
-            escape(&turn.workload),
-            escape(&turn.arm)
+            measurement.round,
+            escape(&measurement.workload),
+            escape(&measurement.contender)
         )?;
-        while let Some(next) =
-            turns.next_if(|next| next.round == turn.round && next.workload == turn.workload)
-        {
-            write!(out, ", {}", escape(&next.arm))?;
+        while let Some(next) = measurements.next_if(|next| {
+            next.round == measurement.round && next.workload == measurement.workload
+        }) {
+            write!(out, ", {}", escape(&next.contender))?;
         }
         out.push_str("</p>\n");
     }
@@ -427,7 +439,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 /// Every parameter.
-fn load_words(load: &Workload) -> String {
+fn describe_workload(load: &Workload) -> String {
     let pacing = match load.pacing {
         Pacing::Closed => "closed loop".to_owned(),
         Pacing::Open { requests_per_second } => {
@@ -476,32 +488,31 @@ mod tests {
         environment.remarks = vec![BAD.into()];
         environment.versions.insert(BAD.into(), BAD.into());
         results.options.command = BAD.into();
-        results.options.knobs[0].value = BAD.into();
-        results.gate.requests = vec![BAD.into()];
+        results.options.settings[0].value = BAD.into();
+        results.response_check.requests = vec![BAD.into()];
         results.completeness = Completeness::Partial { reason: BAD.into() };
-        results
-            .arms
-            .iter_mut()
-            .for_each(|arm| (arm.description, arm.command) = (BAD.into(), BAD.into()));
+        results.contenders.iter_mut().for_each(|contender| {
+            (contender.description, contender.command) = (BAD.into(), BAD.into())
+        });
         results
             .workloads
             .iter_mut()
             .for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
-        results.cells.iter_mut().for_each(|cell| cell.faults = vec![BAD.into()]);
+        results.cells.iter_mut().for_each(|cell| cell.failures = vec![BAD.into()]);
         for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
             round.syscalls = Some([(BAD.to_owned(), 1000)].into());
         }
         for (old, new) in [("mio", "mio<i>"), ("floor", "<floor>")] {
             results
-                .arms
+                .contenders
                 .iter_mut()
-                .filter(|arm| arm.name == old)
-                .for_each(|arm| arm.name = new.into());
+                .filter(|contender| contender.name == old)
+                .for_each(|contender| contender.name = new.into());
             results
                 .cells
                 .iter_mut()
-                .filter(|cell| cell.arm == old)
-                .for_each(|cell| cell.arm = new.into());
+                .filter(|cell| cell.contender == old)
+                .for_each(|cell| cell.contender = new.into());
         }
         let page = page(&results);
         assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));

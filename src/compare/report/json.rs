@@ -30,7 +30,7 @@ struct Told<'a> {
 #[derive(Serialize)]
 struct ToldCell<'a> {
     workload: &'a str,
-    arm: &'a str,
+    contender: &'a str,
     checks: Vec<ToldCheck>,
     figures: Vec<ToldFigure>,
 }
@@ -88,7 +88,7 @@ fn told(results: &Results) -> Told<'_> {
     let leads = leads(results).into_iter().filter(|lead| lead.is_shown()).map(|lead| ToldLead {
         workload: &lead.workload.name,
         metric: lead.metric.title(),
-        leaders: lead.leaders.iter().map(|arm| arm.name.as_str()).collect(),
+        leaders: lead.leaders.iter().map(|contender| contender.name.as_str()).collect(),
     });
     Told { cells, leads: leads.collect() }
 }
@@ -101,8 +101,8 @@ fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item
         let is_ranked = checks::is_valid(results, workload, Some(cell), metric);
         Some(ToldFigure { metric: metric.title(), is_ranked, median, low, high, level })
     };
-    results.arms.iter().map(move |arm| {
-        let cell = results.cell(&workload.name, &arm.name);
+    results.contenders.iter().map(move |contender| {
+        let cell = results.cell(&workload.name, &contender.name);
         let checks =
             checks::findings(results, workload, cell).into_iter().map(|finding| ToldCheck {
                 check: finding.check.title(),
@@ -112,7 +112,7 @@ fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));
         ToldCell {
             workload: &workload.name,
-            arm: &arm.name,
+            contender: &contender.name,
             checks: checks.collect(),
             figures: figures.collect(),
         }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::compare::synthetic;
 
-    /// Reports of made-up runs, beneath `target/`, to look at.
+    /// Reports of made-up runs, beneath `target/`, to series_style at.
     #[test]
     fn samples_are_written_to_look_at() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/compare-samples");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::compare::report::terminal::{WIDTH, wrapped};
-use crate::compare::results::{Results, Turn};
+use crate::compare::results::{Measurement, Results};
 use crate::format::counted;
 
 /// Lines of at most 80 columns, each with its end.
@@ -27,27 +27,39 @@ pub fn plan(results: &Results, expected: Duration) -> String {
         format!("Site: {}", options.site),
     ];
     paragraphs.extend(environment.remarks.iter().cloned());
-    let arms = results.arms.iter().enumerate().map(|(n, arm)| format!("{} {}", n + 1, arm.name));
+    let contenders = results
+        .contenders
+        .iter()
+        .enumerate()
+        .map(|(n, contender)| format!("{} {}", n + 1, contender.name));
     paragraphs.push(format!(
         "Seed {}. Arms: {}. In this order:",
         options.seed,
-        arms.collect::<Vec<_>>().join(", ")
+        contenders.collect::<Vec<_>>().join(", ")
     ));
     let rounds = results.order.chunk_by(|a, b| a.round == b.round);
-    paragraphs.extend(
-        rounds.map(|turns| format!("{}: {}", turns[0].round + 1, order_words(results, turns))),
-    );
+    paragraphs.extend(rounds.map(|measurements| {
+        format!("{}: {}", measurements[0].round + 1, describe_order(results, measurements))
+    }));
     let lines = paragraphs.iter().flat_map(|paragraph| wrapped(paragraph, 0, WIDTH));
     lines.map(|line| line + "\n").collect()
 }
 
-/// `keep-alive-64 3 1 2, large-file 1 2 3`: workloads, and the numbers of the arms that take their turns.
-fn order_words(results: &Results, turns: &[Turn]) -> String {
-    let number =
-        |name: &str| results.arms.iter().position(|arm| arm.name == name).map_or(0, |at| at + 1);
-    let workloads = turns.chunk_by(|a, b| a.workload == b.workload).map(|turns| {
-        let arms: Vec<String> = turns.iter().map(|turn| number(&turn.arm).to_string()).collect();
-        format!("{} {}", turns[0].workload, arms.join(" "))
+/// `keep-alive-64 3 1 2, large-file 1 2 3`: workloads, and the numbers of the contenders that take their measurements.
+fn describe_order(results: &Results, measurements: &[Measurement]) -> String {
+    let number = |name: &str| {
+        results
+            .contenders
+            .iter()
+            .position(|contender| contender.name == name)
+            .map_or(0, |at| at + 1)
+    };
+    let workloads = measurements.chunk_by(|a, b| a.workload == b.workload).map(|measurements| {
+        let contenders: Vec<String> = measurements
+            .iter()
+            .map(|measurement| number(&measurement.contender).to_string())
+            .collect();
+        format!("{} {}", measurements[0].workload, contenders.join(" "))
     });
     workloads.collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 //! # Laws
 //! - Drawn only when told to. Whoever measures tells it between two windows, so that no terminal is written to, and
 //!   woken, within one.
-//! - Time is an argument. The rest is reckoned from the turns taken, so it follows a slow machine.
+//! - Time is an argument. The rest is reckoned from the measurements taken, so it follows a slow machine.
 //! - Where nobody watches (a pipe, a file) nothing is written.
 
 use std::io::{self, Write};
@@ -18,16 +18,16 @@ const BAR_WIDTH: usize = 20;
 pub struct Progress<W> {
     out: W,
     is_watched: bool,
-    turns: usize,
+    measurements: usize,
 }
 
 impl<W: Write> Progress<W> {
-    /// For so many turns. `is_watched`: whether `out` is a terminal.
-    pub fn new(out: W, is_watched: bool, turns: usize) -> Progress<W> {
-        Progress { out, is_watched, turns }
+    /// For so many measurements. `is_watched`: whether `out` is a terminal.
+    pub fn new(out: W, is_watched: bool, measurements: usize) -> Progress<W> {
+        Progress { out, is_watched, measurements }
     }
 
-    /// Draws the line: `taken` turns are over after `elapsed`, and the next is `label`.
+    /// Draws the line: `taken` measurements are over after `elapsed`, and the next is `label`.
     ///
     /// # Errors
     /// When the terminal can't be written to.
@@ -35,7 +35,8 @@ impl<W: Write> Progress<W> {
         if !self.is_watched {
             return Ok(());
         }
-        let line: String = line(taken, self.turns, elapsed, label).chars().take(WIDTH).collect();
+        let line: String =
+            line(taken, self.measurements, elapsed, label).chars().take(WIDTH).collect();
         // Back to the start, the line, and away with what the last one left behind it.
         write!(self.out, "\r{line}\x1b[K")?;
         self.out.flush()
@@ -54,21 +55,21 @@ impl<W: Write> Progress<W> {
     }
 }
 
-fn line(taken: usize, turns: usize, elapsed: Duration, label: &str) -> String {
-    let share = taken as f64 / turns.max(1) as f64;
+fn line(taken: usize, measurements: usize, elapsed: Duration, label: &str) -> String {
+    let share = taken as f64 / measurements.max(1) as f64;
     let filled = (share.min(1.0) * BAR_WIDTH as f64) as usize;
     let bar = "█".repeat(filled) + &"░".repeat(BAR_WIDTH - filled);
     // A label comes from a command line: nothing in it may move the cursor.
     let label: String = label.chars().filter(|char| !char.is_control()).collect();
-    format!("{bar} {:3.0} %  {}  {label}", share * 100.0, left(taken, turns, elapsed))
+    format!("{bar} {:3.0} %  {}  {label}", share * 100.0, left(taken, measurements, elapsed))
 }
 
-/// `about 3 min left`; unknown until a turn has been taken.
-fn left(taken: usize, turns: usize, elapsed: Duration) -> String {
+/// `about 3 min left`; unknown until a measurement has been taken.
+fn left(taken: usize, measurements: usize, elapsed: Duration) -> String {
     if taken == 0 {
         return "time left unknown".to_owned();
     }
-    let seconds = elapsed.as_secs_f64() / taken as f64 * turns.saturating_sub(taken) as f64;
+    let seconds = elapsed.as_secs_f64() / taken as f64 * measurements.saturating_sub(taken) as f64;
     match seconds.ceil() as u64 {
         seconds if seconds < 90 => format!("{seconds:2} s left"),
         seconds => format!("{} min left", seconds.div_ceil(60)),

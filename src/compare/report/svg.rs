@@ -1,7 +1,7 @@
 //! The few shapes that a plot needs, as SVG text.
 //!
 //! # Laws
-//! - Nothing knows what is plotted. Colors are classes, and what they look like is said once, in `report.css`.
+//! - Nothing knows what is plotted. Colors are classes, and what they series_style like is said once, in `report.css`.
 //! - Every string from outside goes through [`escape`], here, where it becomes markup; callers pass plain text.
 
 use std::fmt::Write;

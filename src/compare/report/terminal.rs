@@ -9,12 +9,12 @@
 use std::io::{self, Write};
 
 use crate::compare::analyse::checks::{self, Check};
-use crate::compare::analyse::metric::{Metric, significant, syscalls_told};
+use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
-use crate::compare::results::{Arm, Cell, Completeness, Pacing, Results, Workload};
+use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::counted;
 
 /// The columns of every terminal.
@@ -89,8 +89,8 @@ impl<W: Write> Page<'_, W> {
         }
         self.line(Style::Faint, &heading)?;
         let leads = leads_at(results, workload, &COLUMNS.map(|(.., metric)| metric));
-        for arm in &results.arms {
-            self.row(results, workload, arm, &leads)?;
+        for contender in &results.contenders {
+            self.row(results, workload, contender, &leads)?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
             let words =
@@ -108,10 +108,10 @@ impl<W: Write> Page<'_, W> {
         &mut self,
         results: &Results,
         workload: &Workload,
-        arm: &Arm,
+        contender: &ContenderInfo,
         leads: &[Option<Lead<'_>>],
     ) -> io::Result<()> {
-        let cell = results.cell(&workload.name, &arm.name);
+        let cell = results.cell(&workload.name, &contender.name);
         let failures = checks::failures(results, workload, cell);
         let style = |metric| match failures.iter().any(|failure| failure.check.concerns(metric)) {
             true => Style::Warning,
@@ -121,13 +121,13 @@ impl<W: Write> Page<'_, W> {
             self.out,
             "{}",
             style(Metric::CpuPerRequest)
-                .paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&arm.name)))
+                .paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&contender.name)))
         )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
             let value = cell.and_then(|cell| estimate(*metric, cell));
             let text =
                 value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
-            let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(arm));
+            let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(contender));
             let style = if leads { Style::Strong } else { style(*metric) };
             write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
         }
@@ -149,7 +149,7 @@ impl<W: Write> Page<'_, W> {
             .into_iter()
             .find(|finding| finding.check == Check::Noise);
         match noise {
-            Some(noise) if results.arms.first() == Some(arm) => {
+            Some(noise) if results.contenders.first() == Some(contender) => {
                 self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.words))
             }
             _ => Ok(()),
@@ -165,16 +165,16 @@ impl<W: Write> Page<'_, W> {
                 "Nothing valid was measured, so there is nothing to say.",
             );
         }
-        for (arm, wins) in wins(results) {
+        for (contender, wins) in wins(results) {
             if wins.is_empty() {
                 self.paragraph(
                     Style::Plain,
                     0,
-                    &format!("{}: nowhere in what was measured", arm.name),
+                    &format!("{}: nowhere in what was measured", contender.name),
                 )?;
                 continue;
             }
-            self.paragraph(Style::Strong, 0, &arm.name)?;
+            self.paragraph(Style::Strong, 0, &contender.name)?;
             for (metric, places) in wins {
                 self.paragraph(Style::Plain, 2, &format!("{}: {places}", metric.superlative()))?;
             }
@@ -221,7 +221,7 @@ fn details(cell: &Cell) -> String {
             Metric::CpuPerRequest.format(system)
         ));
     }
-    for (name, calls) in syscalls_told(cell) {
+    for (name, calls) in frequent_syscalls(cell) {
         parts.push(format!("{name} {}", significant(calls)));
     }
     if let Some(vain) = median(Metric::WouldBlocksPerRequest) {
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn it_fits_eighty_columns_whatever_the_names() {
         let mut results = synthetic::results(2);
-        results.arms[0].description = "x".repeat(300);
+        results.contenders[0].description = "x".repeat(300);
         results.workloads[0].title = "a title of many words ".repeat(12);
         for results in [results, synthetic::partial(2), synthetic::invalid(2)] {
             for line in printed(&results, false).lines() {

@@ -1,11 +1,11 @@
-//! A row for each arm: a bar in parts, or a point where the values differ too much for bars.
+//! A row for each contender: a bar in parts, or a point where the values differ too much for bars.
 
-use super::{WIDTH, cell_class, look, shortened, tick_words, words};
+use super::{WIDTH, cell_class, series_style, shortened, tick_label, words};
 use crate::compare::analyse::checks;
-use crate::compare::analyse::metric::{Metric, significant, syscalls_told};
+use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::results::{Arm, Results, Workload};
+use crate::compare::results::{ContenderInfo, Results, Workload};
 
 const LEFT: f64 = 140.0;
 const RIGHT: f64 = WIDTH - 66.0;
@@ -20,7 +20,7 @@ const SHADES: [f64; 6] = [1.0, 0.62, 0.4, 0.26, 0.18, 0.12];
 const NOTE_CHAR_WIDTH: f64 = 6.0;
 
 struct Row<'a> {
-    arm: &'a Arm,
+    contender: &'a ContenderInfo,
     total: Estimate,
     /// Values with their shades, which add up to about the total.
     parts: Vec<(f64, f64)>,
@@ -28,7 +28,7 @@ struct Row<'a> {
     note: String,
 }
 
-/// One bar an arm, in one part.
+/// One bar an contender, in one part.
 pub fn draw(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     bars(results, workload, metric, &rows)
@@ -38,7 +38,7 @@ pub fn draw(results: &Results, workload: &Workload, metric: Metric) -> Option<St
 pub fn draw_cpu(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::CpuPerRequest);
     for row in &mut rows {
-        let cell = results.cell(&workload.name, &row.arm.name);
+        let cell = results.cell(&workload.name, &row.contender.name);
         let part = |metric| {
             cell.and_then(|cell| estimate(metric, cell)).map_or(0.0, |estimate| estimate.median)
         };
@@ -53,10 +53,10 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::SyscallsPerRequest);
     let mut names: Vec<String> = Vec::new();
     for row in &mut rows {
-        let Some(cell) = results.cell(&workload.name, &row.arm.name) else {
+        let Some(cell) = results.cell(&workload.name, &row.contender.name) else {
             continue;
         };
-        let calls = syscalls_told(cell);
+        let calls = frequent_syscalls(cell);
         row.note = calls
             .iter()
             .map(|(name, count)| format!("{name} {}", significant(*count)))
@@ -79,7 +79,7 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     bars(results, workload, Metric::SyscallsPerRequest, &rows)
 }
 
-/// One point an arm on an axis of magnitudes, for bytes.
+/// One point an contender on an axis of magnitudes, for bytes.
 pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     let floor = |value: f64| value.max(metric.resolution());
@@ -88,24 +88,24 @@ pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Op
     let across = Scale::log_binary((low / 2.0, high * 2.0), (LEFT, RIGHT));
     let mut frame = Frame::new(results, workload, metric, &rows, across);
     for (row, y) in rows.iter().zip(frame.middles.clone()) {
-        let look = look(results, row.arm);
+        let series_style = series_style(results, row.contender);
         let [low, middle, high] =
             [row.total.low, row.total.median, row.total.high].map(|value| across.at(floor(value)));
         frame.row(row, y, high.max(middle + 6.0), |drawing| {
             drawing.line("whisker", (low, y), (high, y));
-            drawing.marker("marker", look.shape, (middle, y));
+            drawing.marker("marker", series_style.shape, (middle, y));
         });
     }
     Some(frame.drawing.finish())
 }
 
-/// Of the arms that were measured, each in one part.
+/// Of the contenders that were measured, each in one part.
 fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Row<'a>> {
-    let row = |arm: &'a Arm| {
-        let total = estimate(metric, results.cell(&workload.name, &arm.name)?)?;
-        Some(Row { arm, total, parts: vec![(total.median, SHADES[0])], note: String::new() })
+    let row = |contender: &'a ContenderInfo| {
+        let total = estimate(metric, results.cell(&workload.name, &contender.name)?)?;
+        Some(Row { contender, total, parts: vec![(total.median, SHADES[0])], note: String::new() })
     };
-    results.arms.iter().filter_map(row).collect()
+    results.contenders.iter().filter_map(row).collect()
 }
 
 fn bars(
@@ -180,7 +180,7 @@ impl<'a> Frame<'a> {
         let mut drawing = Drawing::new(WIDTH, bottom + 26.0, &title);
         let mut free_from = f64::MIN;
         for tick in across.ticks() {
-            let (x, text) = (across.at(tick), tick_words(&metric.format(tick)));
+            let (x, text) = (across.at(tick), tick_label(&metric.format(tick)));
             drawing.line("grid", (x, TOP), (x, bottom));
             // A text that would touch the one before is left out.
             let half_width = 3.6 * text.chars().count() as f64;
@@ -198,24 +198,39 @@ impl<'a> Frame<'a> {
         let is_valid = checks::is_valid(
             results,
             workload,
-            results.cell(&workload.name, &row.arm.name),
+            results.cell(&workload.name, &row.contender.name),
             metric,
         );
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
-        let title = format!("{}: {}{note}", row.arm.name, words(metric, &row.total, is_valid));
-        self.drawing.group(&cell_class(results, workload, row.arm, metric), &title, |drawing| {
-            drawing.text("name", Anchor::End, (LEFT - 8.0, y + 4.5), &shortened(&row.arm.name));
-            draw(drawing);
-            drawing.text(
-                "value",
-                Anchor::Start,
-                (end + 7.0, y + 4.5),
-                &metric.format(row.total.median),
-            );
-            for (number, line) in note_lines(&row.note).iter().enumerate() {
-                drawing.text("note", Anchor::Start, (LEFT, y + 20.0 + 13.0 * number as f64), line);
-            }
-        });
+        let title =
+            format!("{}: {}{note}", row.contender.name, words(metric, &row.total, is_valid));
+        self.drawing.group(
+            &cell_class(results, workload, row.contender, metric),
+            &title,
+            |drawing| {
+                drawing.text(
+                    "name",
+                    Anchor::End,
+                    (LEFT - 8.0, y + 4.5),
+                    &shortened(&row.contender.name),
+                );
+                draw(drawing);
+                drawing.text(
+                    "value",
+                    Anchor::Start,
+                    (end + 7.0, y + 4.5),
+                    &metric.format(row.total.median),
+                );
+                for (number, line) in note_lines(&row.note).iter().enumerate() {
+                    drawing.text(
+                        "note",
+                        Anchor::Start,
+                        (LEFT, y + 20.0 + 13.0 * number as f64),
+                        line,
+                    );
+                }
+            },
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! A metric against connections.
 
-use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, look, value_axis, words};
+use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, value_axis, words};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::Axis;
@@ -32,14 +32,14 @@ pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
     families
 }
 
-/// A curve for each arm.
+/// A curve for each contender.
 pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
     let value = |workload: &Workload, name: &str| {
         results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell))
     };
-    let all = family
-        .iter()
-        .flat_map(|workload| results.arms.iter().filter_map(|arm| value(workload, &arm.name)));
+    let all = family.iter().flat_map(|workload| {
+        results.contenders.iter().filter_map(|contender| value(workload, &contender.name))
+    });
     let max = all.map(|estimate| estimate.high).fold(0.0, f64::max);
     let (least, most) = (family[0].connections.max(1), family[family.len() - 1].connections.max(2));
     let across = Scale::log((f64::from(least), f64::from(most)), (LEFT, RIGHT));
@@ -54,11 +54,11 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
     }
     drawing.text("axis", Anchor::Middle, (f64::midpoint(LEFT, RIGHT), HEIGHT - 8.0), "connections");
     let mut labels = Vec::new();
-    for arm in &results.arms {
+    for contender in &results.contenders {
         let points: Vec<(&Workload, Estimate, (f64, f64))> = family
             .iter()
             .filter_map(|workload| {
-                let estimate = value(workload, &arm.name)?;
+                let estimate = value(workload, &contender.name)?;
                 let place = (across.at(f64::from(workload.connections)), up.at(estimate.median));
                 Some((*workload, estimate, place))
             })
@@ -66,36 +66,40 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
         let Some((_, _, end)) = points.last() else {
             continue;
         };
-        let look = look(results, arm);
+        let series_style = series_style(results, contender);
         for ends in points.windows(2) {
             let [(before, _, from), (after, _, to)] = ends else {
                 continue;
             };
             // As pale as the paler of its ends.
             let classes =
-                [before, after].map(|workload| cell_class(results, workload, arm, metric));
+                [before, after].map(|workload| cell_class(results, workload, contender, metric));
             let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };
-            drawing.group(class, &arm.name, |drawing| drawing.path("curve", &[*from, *to]));
+            drawing.group(class, &contender.name, |drawing| drawing.path("curve", &[*from, *to]));
         }
         for (workload, estimate, (x, y)) in &points {
             let is_valid = checks::is_valid(
                 results,
                 workload,
-                results.cell(&workload.name, &arm.name),
+                results.cell(&workload.name, &contender.name),
                 metric,
             );
             let title = format!(
                 "{}, {} connections: {}",
-                arm.name,
+                contender.name,
                 workload.connections,
                 words(metric, estimate, is_valid)
             );
-            drawing.group(&cell_class(results, workload, arm, metric), &title, |drawing| {
+            drawing.group(&cell_class(results, workload, contender, metric), &title, |drawing| {
                 drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));
-                drawing.marker("marker", look.shape, (*x, *y));
+                drawing.marker("marker", series_style.shape, (*x, *y));
             });
         }
-        labels.push(EndLabel { class: look.class, text: arm.name.clone(), end: *end });
+        labels.push(EndLabel {
+            class: series_style.class,
+            text: contender.name.clone(),
+            end: *end,
+        });
     }
     end_labels(&mut drawing, labels, RIGHT + 16.0, (TOP, BOTTOM));
     drawing.finish()

@@ -1,8 +1,8 @@
 //! The plots of a comparison, each a drawing of its own.
 //!
 //! # Laws
-//! - One color and one sign for an arm, in every plot; a twin wears those of its original, dashed, and the floor is
-//!   grey. What belongs to an arm is labelled where it stands.
+//! - One color and one sign for an contender, in every plot; a twin wears those of its original, dashed, and the floor is
+//!   grey. What belongs to an contender is labelled where it stands.
 //! - What is drawn is an estimate, so its interval is drawn with it. What is not ranked is drawn pale.
 //! - A plot is made for 420 units of width and read at 340 pixels and up: several stand side by side, or one on a phone.
 
@@ -14,7 +14,7 @@ use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::statistics::Estimate;
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::results::{Arm, ArmKind, Results, Workload};
+use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
 
 /// Of every plot.
 pub const WIDTH: f64 = 420.0;
@@ -24,45 +24,51 @@ const LINE_HEIGHT: f64 = 15.0;
 /// As many colors are in `report.css`.
 const COLORS: usize = 8;
 
-/// How an arm looks.
+/// How an contender looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct SeriesStyle {
     /// Its color, and dashed or not.
     pub class: String,
     /// Its sign.
     pub shape: usize,
 }
 
-/// How `arm` looks, everywhere.
-pub fn look(results: &Results, arm: &Arm) -> Look {
-    match &arm.kind {
-        ArmKind::Floor => Look { class: "floor".to_owned(), shape: 5 },
-        ArmKind::Twin { of } => {
-            match results.arm(of).filter(|original| !matches!(original.kind, ArmKind::Twin { .. }))
+/// How `contender` looks, everywhere.
+pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle {
+    match &contender.kind {
+        ContenderKind::Floor => SeriesStyle { class: "floor".to_owned(), shape: 5 },
+        ContenderKind::Twin { of } => {
+            match results
+                .contender(of)
+                .filter(|original| !matches!(original.kind, ContenderKind::Twin { .. }))
             {
                 Some(original) => {
-                    let Look { class, shape } = look(results, original);
-                    Look { class: format!("{class} twin"), shape }
+                    let SeriesStyle { class, shape } = series_style(results, original);
+                    SeriesStyle { class: format!("{class} twin"), shape }
                 }
-                None => Look { class: "floor twin".to_owned(), shape: 5 },
+                None => SeriesStyle { class: "floor twin".to_owned(), shape: 5 },
             }
         }
-        ArmKind::Strategy | ArmKind::Foreign => {
-            let others = results
-                .arms
-                .iter()
-                .filter(|arm| matches!(arm.kind, ArmKind::Strategy | ArmKind::Foreign));
-            let place = others.take_while(|other| other.name != arm.name).count();
-            Look { class: format!("arm-{}", place % COLORS), shape: place }
+        ContenderKind::Strategy | ContenderKind::Foreign => {
+            let others = results.contenders.iter().filter(|contender| {
+                matches!(contender.kind, ContenderKind::Strategy | ContenderKind::Foreign)
+            });
+            let place = others.take_while(|other| other.name != contender.name).count();
+            SeriesStyle { class: format!("contender-{}", place % COLORS), shape: place }
         }
     }
 }
 
 /// Its class, paler if its cell is not to be ranked by `metric`.
-fn cell_class(results: &Results, workload: &Workload, arm: &Arm, metric: Metric) -> String {
-    let cell = results.cell(&workload.name, &arm.name);
+fn cell_class(
+    results: &Results,
+    workload: &Workload,
+    contender: &ContenderInfo,
+    metric: Metric,
+) -> String {
+    let cell = results.cell(&workload.name, &contender.name);
     let pale = if checks::is_valid(results, workload, cell, metric) { "" } else { " pale" };
-    format!("{}{pale}", look(results, arm).class)
+    format!("{}{pale}", series_style(results, contender).class)
 }
 
 /// For a tooltip: the value, its interval and what it is worth.
@@ -83,12 +89,12 @@ fn value_axis(
     for tick in scale.ticks() {
         let y = scale.at(tick);
         drawing.line("grid", (left, y), (right, y));
-        drawing.text("tick", Anchor::End, (left - 6.0, y + 4.0), &tick_words(&format(tick)));
+        drawing.text("tick", Anchor::End, (left - 6.0, y + 4.0), &tick_label(&format(tick)));
     }
 }
 
 /// `50.0k` → `50k`: what is round needs no zeros behind its point.
-fn tick_words(text: &str) -> String {
+fn tick_label(text: &str) -> String {
     let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number = if number.contains('.') {
@@ -163,7 +169,7 @@ mod tests {
             ("100 %", "100 %"),
             ("0", "0"),
         ] {
-            assert_eq!(tick_words(text), short);
+            assert_eq!(tick_label(text), short);
         }
     }
 
@@ -176,12 +182,19 @@ mod tests {
     #[test]
     fn an_arm_looks_the_same_and_like_no_other() {
         let results = synthetic::results(1);
-        let look_of = |name| look(&results, results.arm(name).expect("it was made"));
-        assert_eq!(look_of("mio again"), Look { class: "arm-0 twin".into(), shape: 0 });
-        let mut looks: Vec<_> = results.arms.iter().map(|arm| look(&results, arm).class).collect();
+        let style_of = |name| series_style(&results, results.contender(name).expect("it was made"));
+        assert_eq!(
+            style_of("mio again"),
+            SeriesStyle { class: "contender-0 twin".into(), shape: 0 }
+        );
+        let mut looks: Vec<_> = results
+            .contenders
+            .iter()
+            .map(|contender| series_style(&results, contender).class)
+            .collect();
         looks.sort();
         looks.dedup();
-        assert_eq!(looks.len(), results.arms.len());
+        assert_eq!(looks.len(), results.contenders.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The axis of percentiles is stretched so that each step to the right is ten times rarer; there the tail has room.
 
-use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, look, value_axis, words};
+use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, value_axis, words};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{self, Metric};
 use crate::compare::analyse::statistics::estimate;
@@ -13,19 +13,19 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
-/// From one arm's interval to the next one's.
+/// From one contender's interval to the next one's.
 const WHISKER_GAP: f64 = 3.0;
 /// Beyond, even a full run has too few answers.
 const NINES_MAX: f64 = 5.0;
 
-/// A curve for each arm; of an open loop its service time, too, dotted.
+/// A curve for each contender; of an open loop its service time, too, dotted.
 pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     let curves: Vec<_> = results
-        .arms
+        .contenders
         .iter()
-        .filter_map(|arm| {
-            let cell = results.cell(&workload.name, &arm.name)?;
-            Some((arm, cell, cell.latency(), cell.service_time()))
+        .filter_map(|contender| {
+            let cell = results.cell(&workload.name, &contender.name)?;
+            Some((contender, cell, cell.latency(), cell.service_time()))
         })
         .filter(|(_, _, latency, _)| latency.count() > 0)
         .collect();
@@ -46,13 +46,13 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     value_axis(&mut drawing, &up, (LEFT, RIGHT), metric::time);
     percentile_axis(&mut drawing, &across, nines);
     let mut labels = Vec::new();
-    for (place, (arm, cell, latency, service)) in curves.iter().enumerate() {
-        let look = look(results, arm);
+    for (place, (contender, cell, latency, service)) in curves.iter().enumerate() {
+        let series_style = series_style(results, contender);
         let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
         if let Some(service) = service {
-            let title = format!("{}: service time, from the real send", arm.name);
+            let title = format!("{}: service time, from the real send", contender.name);
             drawing.group(
-                &cell_class(results, workload, arm, Metric::LatencyMedian),
+                &cell_class(results, workload, contender, Metric::LatencyMedian),
                 &title,
                 |drawing| {
                     drawing.path("curve dotted", &points(service, &across, &up));
@@ -61,8 +61,8 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
         }
         let line = points(latency, &across, &up);
         drawing.group(
-            &cell_class(results, workload, arm, Metric::LatencyMedian),
-            &arm.name,
+            &cell_class(results, workload, contender, Metric::LatencyMedian),
+            &contender.name,
             |drawing| drawing.path("curve", &line),
         );
         // Where the rounds say how sure it is.
@@ -76,19 +76,27 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
             };
             // A little apart, so that no interval hides another.
             let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
-            let title =
-                format!("{}, {}: {}", arm.name, metric.title(), words(metric, &estimate, is_valid));
+            let title = format!(
+                "{}, {}: {}",
+                contender.name,
+                metric.title(),
+                words(metric, &estimate, is_valid)
+            );
             drawing.group(
-                &cell_class(results, workload, arm, Metric::LatencyMedian),
+                &cell_class(results, workload, contender, Metric::LatencyMedian),
                 &title,
                 |drawing| {
                     drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
-                    drawing.marker("marker", look.shape, (x, up.at(estimate.median)));
+                    drawing.marker("marker", series_style.shape, (x, up.at(estimate.median)));
                 },
             );
         }
         if let Some(end) = line.last() {
-            labels.push(EndLabel { class: look.class, text: arm.name.clone(), end: *end });
+            labels.push(EndLabel {
+                class: series_style.class,
+                text: contender.name.clone(),
+                end: *end,
+            });
         }
     }
     end_labels(&mut drawing, labels, RIGHT + 16.0, (TOP, BOTTOM));
