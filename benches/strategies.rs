@@ -13,15 +13,6 @@ use miniweb::compare::measure::bench::{Bench, LoadedServer};
 use miniweb::compare::results::Pacing;
 use miniweb::compare::workloads::WorkloadParameters;
 
-const STRATEGIES: [&str; 6] = [
-    "mio",
-    "poll-list",
-    "blocking:thread",
-    "blocking:process",
-    "blocking:pool",
-    "blocking:iterative",
-];
-
 const PARAMETERS: WorkloadParameters =
     WorkloadParameters { is_quick: true, connections: 64, depth: 16, idle: 500, slow: 32, rate: 1 };
 
@@ -34,9 +25,8 @@ fn main() {
         .configure_from_args();
     let bench = Bench::open(None, PathBuf::from(env!("CARGO_BIN_EXE_miniweb")))
         .expect("a place for temporary files");
-    let strategies =
-        STRATEGIES.map(|name| Contender::strategy(name).expect("it is the name of one"));
-    let contenders: Vec<Contender> = [Contender::floor()].into_iter().chain(strategies).collect();
+    let contenders = [Contender::floor()].into_iter().chain(Contender::strategies(false));
+    let contenders: Vec<Contender> = contenders.collect();
     // In an open loop a request takes what was planned for it.
     for workload in
         bench.workloads(&PARAMETERS).iter().filter(|workload| workload.pacing == Pacing::Closed)

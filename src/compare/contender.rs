@@ -1,22 +1,23 @@
-//! Who takes part, by the names that the command line gives them.
+//! The servers that take part in a comparison, and how each is started.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::compare::results::{ContenderInfo, ContenderKind, Workload, WorkloadKind};
 
-/// An contender, and how it is come by.
+/// A server that takes part, and how it is started.
 #[derive(Clone, Debug)]
 pub struct Contender {
-    /// As the reports know it.
+    /// What the reports show of it.
     pub info: ContenderInfo,
     pub(crate) origin: Origin,
-    /// How many kept connections are served at once; more would wait for ever.
+    /// Keep-alive connections that are served at the same time. Any further one waits until another
+    /// closes, which in a comparison never happens.
     pub(crate) concurrency: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// This program under a strategy, with these arguments.
+    /// This program with these arguments.
     Strategy(Vec<String>),
     Floor,
     Foreign {
@@ -26,87 +27,127 @@ pub(crate) enum Origin {
     },
 }
 
-/// As many as the largest workload has active connections: fewer would leave it out of half of the comparison.
-const POOL_THREADS: usize = 64;
+/// A strategy with the arguments under which it is compared.
+struct Setup {
+    name: &'static str,
+    arguments: Vec<&'static str>,
+    description: &'static str,
+    concurrency: usize,
+    is_in_quick: bool,
+}
+
+/// Every set-up, in the order of the reports. The only place here that knows strategies by name.
+fn setups() -> Vec<Setup> {
+    let setup = |name, arguments: &[&'static str], description, concurrency, is_in_quick| Setup {
+        name,
+        arguments: arguments.to_vec(),
+        description,
+        concurrency,
+        is_in_quick,
+    };
+    const BLOCKING: &str = "blocking";
+    const ANY: usize = usize::MAX;
+    // The pool has a thread for every active connection of the default workloads: with fewer it could
+    // not take part in most of them.
+    vec![
+        setup("mio", &["mio", "--workers", "1"], "mio, one reactor", ANY, true),
+        setup("poll-list", &["poll-list"], "poll-list, never sleeping", ANY, true),
+        setup(
+            "blocking:thread",
+            &[BLOCKING, "--model", "thread"],
+            "blocking, one thread per connection",
+            ANY,
+            true,
+        ),
+        setup(
+            "blocking:process",
+            &[BLOCKING, "--model", "process"],
+            "blocking, one process per connection",
+            ANY,
+            false,
+        ),
+        setup(
+            "blocking:pool",
+            &[BLOCKING, "--model", "pool", "--threads", "64"],
+            "blocking, a pool of 64 threads",
+            64,
+            false,
+        ),
+        setup(
+            "blocking:iterative",
+            &[BLOCKING, "--model", "iterative"],
+            "blocking, one connection at a time",
+            1,
+            false,
+        ),
+    ]
+}
 
 impl Contender {
-    /// `mio`, `poll-list`, `blocking:thread`, …, and for tests `mio+slow:5us`.
+    /// The strategies of a comparison for which the user named none.
+    pub fn strategies(is_quick: bool) -> Vec<Contender> {
+        let setups = setups().into_iter().filter(|setup| setup.is_in_quick || !is_quick);
+        setups.map(|setup| Contender::of(&setup, None)).collect()
+    }
+
+    /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which tests
+    /// use as a known difference; a strategy with several models may be named without one.
     ///
     /// # Errors
     /// What is wrong with the name.
     pub fn strategy(name: &str) -> Result<Contender, String> {
-        let (strategy, handicap) = match name.split_once("+slow:") {
-            Some((strategy, handicap)) => {
-                let number =
-                    handicap.strip_suffix("us").and_then(|number| number.parse::<u32>().ok());
-                (
-                    strategy,
-                    Some(number.ok_or(
-                        "behind +slow: comes a number of microseconds, as in mio+slow:5us",
-                    )?),
-                )
-            }
+        let (strategy, handicap_us) = match name.split_once("+slow:") {
             None => (name, None),
-        };
-        let pool_threads = POOL_THREADS.to_string();
-        let (arguments, description, concurrency): (&[&str], _, _) = match strategy {
-            "mio" => (&["mio", "--workers", "1"], "mio, one reactor", usize::MAX),
-            "poll-list" => (&["poll-list"], "poll-list, never resting", usize::MAX),
-            "blocking" | "blocking:thread" => {
-                (&["blocking", "--model", "thread"], "blocking, a thread a connection", usize::MAX)
-            }
-            "blocking:process" => (
-                &["blocking", "--model", "process"],
-                "blocking, a process a connection",
-                usize::MAX,
-            ),
-            "blocking:pool" => (
-                &["blocking", "--model", "pool", "--threads", &pool_threads],
-                "blocking, a pool",
-                POOL_THREADS,
-            ),
-            "blocking:iterative" => {
-                (&["blocking", "--model", "iterative"], "blocking, one connection at a time", 1)
-            }
-            _ => {
-                return Err(format!(
-                    "{name}: it is mio, poll-list, blocking:thread, blocking:process, blocking:pool or blocking:iterative"
-                ));
+            Some((strategy, handicap)) => {
+                let number = handicap.strip_suffix("us").and_then(|number| number.parse().ok());
+                let number: u32 = number.ok_or_else(|| {
+                    format!("{name}: expected microseconds after '+slow:', such as '+slow:5us'")
+                })?;
+                (strategy, Some(number))
             }
         };
-        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let mut description = description.to_owned();
-        if let Some(handicap) = handicap {
-            arguments.extend(["--handicap".to_owned(), handicap.to_string()]);
-            description += &format!(", {handicap} µs slower on purpose");
-        }
-        let name = if name == "blocking" { "blocking:thread" } else { name };
-        Ok(Contender::new(
-            name,
-            ContenderKind::Strategy,
-            &description,
-            Origin::Strategy(arguments),
-            concurrency,
-        ))
+        let setups = setups();
+        let is_named = |setup: &&Setup| {
+            setup.name == strategy
+                || setup.name.split_once(':').is_some_and(|(group, _)| group == strategy)
+        };
+        let setup = setups.iter().find(is_named).ok_or_else(|| {
+            let names: Vec<&str> = setups.iter().map(|setup| setup.name).collect();
+            format!("{name}: expected one of {}", names.join(", "))
+        })?;
+        Ok(Contender::of(setup, handicap_us))
     }
 
-    /// The bare loop.
+    fn of(setup: &Setup, handicap_us: Option<u32>) -> Contender {
+        let mut arguments: Vec<String> = setup.arguments.iter().map(ToString::to_string).collect();
+        let (mut name, mut description) = (setup.name.to_owned(), setup.description.to_owned());
+        if let Some(handicap_us) = handicap_us {
+            arguments.extend(["--handicap".to_owned(), handicap_us.to_string()]);
+            name += &format!("+slow:{handicap_us}us");
+            description += &format!(", {handicap_us} µs slower on purpose");
+        }
+        let origin = Origin::Strategy(arguments);
+        Contender::new(&name, ContenderKind::Strategy, &description, origin, setup.concurrency)
+    }
+
+    /// The floor: the lower bound for the cost of a request.
     pub fn floor() -> Contender {
-        let description = "a bare loop with answers made beforehand";
+        let description = "a bare loop that sends prepared responses";
         Contender::new("floor", ContenderKind::Floor, description, Origin::Floor, usize::MAX)
     }
 
-    /// The same strategy once more.
+    /// The same strategy a second time, for the A/A comparison.
     pub fn twin(&self) -> Contender {
         let mut twin = self.clone();
         twin.info.name = format!("{} again", self.info.name);
         twin.info.kind = ContenderKind::Twin { of: self.info.name.clone() };
-        twin.info.description = format!("{}, the same once more", self.info.description);
+        twin.info.description = format!("{}, a second time", self.info.description);
         twin
     }
 
-    /// Whether it can serve a workload at all: kept connections beyond what it serves at once would wait for ever, and what a
-    /// foreign server serves is one file.
+    /// Whether it can serve a workload at all. It cannot if the workload keeps more connections open
+    /// than it serves at the same time, or needs a second file from a foreign server, of which only one
+    /// file is known.
     pub fn supports(&self, workload: &Workload) -> bool {
         let is_kept = workload.requests_per_connection.is_none();
         let is_foreign = self.info.kind == ContenderKind::Foreign;
@@ -117,12 +158,13 @@ impl Contender {
         !(would_wait || lacks_file)
     }
 
-    /// `name=http://host:port/path,PID`
+    /// Parses `name=http://host:port/path,PID`.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn foreign(text: &str) -> Result<Contender, String> {
-        const FORM: &str = "it has the form name=http://127.0.0.1:8080/page.html,PID";
+        const FORM: &str =
+            "expected name=URL,PID, such as nginx=http://127.0.0.1:8080/page.html,1234";
         let (name, rest) = text.split_once('=').ok_or(FORM)?;
         let (url, pid) = rest.rsplit_once(',').ok_or(FORM)?;
         let pid = pid.parse().map_err(|_| FORM)?;
@@ -132,9 +174,9 @@ impl Contender {
             .ok_or(FORM)?;
         let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let mut addresses = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
-        let address = addresses.next().ok_or_else(|| format!("{host}: it has no address"))?;
+        let address = addresses.next().ok_or_else(|| format!("{host}: no address found"))?;
         if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-            return Err(format!("there is no process {pid}"));
+            return Err(format!("no process has the ID {pid}"));
         }
         let origin = Origin::Foreign { address, path: format!("/{path}"), pid };
         Ok(Contender::new(name, ContenderKind::Foreign, url, origin, usize::MAX))
