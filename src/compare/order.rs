@@ -1,18 +1,20 @@
-//! In which order measurements are taken.
+//! The order of the measurements.
 //!
-//! A machine drifts: it warms up, a neighbour wakes. So the contenders take measurements within each round, and no contender is
-//! always first: each round begins one contender further in an order drawn from the seed, every second round backwards.
+//! A machine drifts: it warms up, another virtual machine becomes busy. So the contenders alternate
+//! within each round instead of running one after the other, and no contender always runs first. The
+//! first order is drawn from the seed; each later group starts one contender further in it, and every
+//! second round runs it backwards.
 
 use crate::compare::results::{ContenderInfo, Measurement, Workload};
 
-/// All measurements of all rounds.
+/// All measurements of all rounds. The same seed gives the same order.
 pub(crate) fn measurements(
     contenders: &[&ContenderInfo],
     workloads: &[&Workload],
     rounds: u32,
     seed: u64,
 ) -> Vec<Measurement> {
-    let mut random = SplitMix(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut contenders: Vec<&str> =
         contenders.iter().map(|contender| contender.name.as_str()).collect();
     random.shuffle(&mut contenders);
@@ -39,23 +41,4 @@ pub(crate) fn measurements(
         }
     }
     measurements
-}
-
-/// Steele, Lea and Flood's generator: eight lines, and the same everywhere.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, (self.next() % (last as u64 + 1)) as usize);
-        }
-    }
 }

@@ -6,35 +6,19 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
+
 use crate::compare::results::*;
 use crate::format::counted;
 
-/// A small generator (splitmix64): tests must not differ from run to run.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    /// From 0 to 1, without 1.
-    pub fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Around 1, lopsided as noise is: mostly a little slower, seldom faster.
-    fn noise(&mut self, spread: f64) -> f64 {
-        1.0 + spread * (self.unit() + self.unit() - 1.0)
-    }
+/// A factor around 1, from a triangular distribution.
+fn noise_factor(random: &mut Rng, spread: f64) -> f64 {
+    1.0 + spread * (random.f64() + random.f64() - 1.0)
 }
 
 /// A whole run: every kind of contender, every kind of workload.
 pub fn results(seed: u64) -> Results {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let (contenders, workloads, rounds) = (contenders(), workloads(), 6);
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
@@ -55,7 +39,7 @@ pub fn results(seed: u64) -> Results {
         workloads,
     };
     for workload in &results.workloads {
-        let drifts: Vec<f64> = (0..rounds).map(|_| random.noise(0.05)).collect();
+        let drifts: Vec<f64> = (0..rounds).map(|_| noise_factor(&mut random, 0.05)).collect();
         for contender in &results.contenders {
             let round = |(number, drift): (usize, &f64)| {
                 round(contender, workload, number as u32, *drift, &mut random)
@@ -121,19 +105,19 @@ fn contenders() -> Vec<ContenderInfo> {
         name: name.into(),
         kind,
         description: description.into(),
-        command: format!("miniweb {}", name.replace(':', " --model ")),
+        command: format!("miniweb {name}"),
     };
     vec![
-        contender("mio", ContenderKind::Strategy, "mio, 1 worker"),
-        contender("poll-list", ContenderKind::Strategy, "poll-list, never resting"),
-        contender("blocking:thread", ContenderKind::Strategy, "blocking, a thread a connection"),
-        contender("blocking:pool", ContenderKind::Strategy, "blocking, a pool of 16 threads"),
-        contender("blocking:process", ContenderKind::Strategy, "blocking, a process a connection"),
+        contender("alpha", ContenderKind::Strategy, "one thread, one event loop"),
+        contender("beta", ContenderKind::Strategy, "one thread, never sleeping"),
+        contender("gamma", ContenderKind::Strategy, "one thread per connection"),
+        contender("delta", ContenderKind::Strategy, "a pool of 16 threads"),
+        contender("epsilon", ContenderKind::Strategy, "one process per connection"),
         contender("nginx", ContenderKind::Foreign, "http://127.0.0.1:8080/"),
         contender(
-            "mio again",
-            ContenderKind::Twin { of: "mio".into() },
-            "mio, 1 worker, once more",
+            "alpha again",
+            ContenderKind::Twin { of: "alpha".into() },
+            "alpha, a second time",
         ),
         contender("floor", ContenderKind::Floor, "a canned answer, no HTTP understood"),
     ]
@@ -189,14 +173,14 @@ fn round(
     workload: &Workload,
     number: u32,
     drift: f64,
-    random: &mut Random,
+    random: &mut Rng,
 ) -> Round {
     // What it costs (µs a request, user and system), per open connection, per connection made, and memory.
     let (user, system, per_open, per_made, memory_bytes) = match contender.name.as_str() {
-        "poll-list" => (2.0, 6.0, 0.12, 12.0, 600.0),
-        "blocking:thread" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
-        "blocking:pool" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
-        "blocking:process" => (1.9, 6.6, 0.02, 140.0, 212_000.0),
+        "beta" => (2.0, 6.0, 0.12, 12.0, 600.0),
+        "gamma" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
+        "delta" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
+        "epsilon" => (1.9, 6.6, 0.02, 140.0, 212_000.0),
         "nginx" => (3.1, 7.9, 0.001, 15.0, 900.0),
         "floor" => (0.4, 4.8, 0.0, 10.0, 200.0),
         _ => (2.1, 6.4, 0.0008, 14.0, 560.0),
@@ -205,7 +189,7 @@ fn round(
         workload.requests_per_connection.map_or(0.0, |requests| per_made / f64::from(requests));
     let depth = f64::from(workload.pipeline_depth);
     let copied = workload.body_bytes as f64 / 40_000.0;
-    let mut jitter = |spread| random.noise(spread);
+    let mut jitter = |spread| noise_factor(random, spread);
     let user_us = user * drift * jitter(0.03);
     let waiting = per_open * f64::from(workload.connections);
     let system_us = (system / depth.sqrt() + waiting + made + copied) * drift * jitter(0.03);
@@ -223,9 +207,10 @@ fn round(
         Pacing::Closed => under_way / per_second * 1e6,
         Pacing::Open { .. } => (user_us + system_us) * (1.0 + 4.0 * per_second / capacity),
     };
-    let latency = spectrum(mean_us, requests, random);
-    let has_ledger = contender.kind != ContenderKind::Foreign;
-    let polls = contender.name == "poll-list";
+    let latency = latencies(mean_us, requests, random);
+    let keeps_counters = contender.kind != ContenderKind::Foreign;
+    let polls = contender.name == "beta";
+    let is_blocking = matches!(contender.name.as_str(), "gamma" | "delta" | "epsilon");
     let is_open = workload.pacing != Pacing::Closed;
     let scaled = |per_request: f64| (per_request * requests as f64) as u64;
     let mean_ns = latency.mean_ns().unwrap_or_default();
@@ -243,38 +228,38 @@ fn round(
                 scaled(system_us)
             },
         }),
-        service_time: is_open.then(|| spectrum(mean_us * 0.6, requests, random)),
-        syscalls: has_ledger.then(|| syscalls(&contender.name, workload, requests)),
-        would_blocks: has_ledger.then(|| scaled(if polls { waiting / 0.4 } else { 0.02 })),
+        service_time: is_open.then(|| latencies(mean_us * 0.6, requests, random)),
+        syscalls: keeps_counters.then(|| syscalls(&contender.name, workload, requests)),
+        would_blocks: keeps_counters.then(|| scaled(if polls { waiting / 0.4 } else { 0.02 })),
         context_switches: Some(ContextSwitches {
-            voluntary: scaled(if contender.name.starts_with("blocking") { 0.92 } else { 0.08 }),
+            voluntary: scaled(if is_blocking { 0.92 } else { 0.08 }),
             involuntary: scaled(0.004),
         }),
-        memory_bytes_per_connection: Some(memory_bytes * random.noise(0.04)),
+        memory_bytes_per_connection: Some(memory_bytes * noise_factor(random, 0.04)),
         idle_cpu_share: Some(if polls {
-            0.97 + 0.02 * random.unit()
+            0.97 + 0.02 * random.f64()
         } else {
-            0.0004 * random.unit()
+            0.0004 * random.f64()
         }),
-        client_cpu_share: 0.55 + 0.1 * random.unit(),
+        client_cpu_share: 0.55 + 0.1 * random.f64(),
         in_flight_average: requests as f64 * mean_ns / (duration_us as f64 * 1000.0),
         noise: Noise {
-            steal_share: Some(0.002 * random.unit()),
-            foreign_cpu_share: Some(0.01 * random.unit()),
-            cpu_pressure_share: Some(0.05 * random.unit()),
+            steal_share: Some(0.002 * random.f64()),
+            foreign_cpu_share: Some(0.01 * random.f64()),
+            cpu_pressure_share: Some(0.05 * random.f64()),
         },
         latency,
     }
 }
 
 /// Lopsided, with a long tail, of the mean wanted.
-fn spectrum(mean_us: f64, requests: u64, random: &mut Random) -> Histogram {
+fn latencies(mean_us: f64, requests: u64, random: &mut Rng) -> Histogram {
     let mut recorder = hdrhistogram::Histogram::<u64>::new_with_max(60_000_000_000, 2)
         .expect("2 digits are allowed");
     let samples = requests.clamp(1, 150);
     for _ in 0..samples {
-        let usual = 0.6 - 0.36 * (1.0 - random.unit()).ln();
-        let tail = if random.unit() < 0.003 { 3.0 + 9.0 * random.unit() } else { 0.0 };
+        let usual = 0.6 - 0.36 * (1.0 - random.f64()).ln();
+        let tail = if random.f64() < 0.003 { 3.0 + 9.0 * random.f64() } else { 0.0 };
         let value_ns = (mean_us * 1000.0 * (usual + tail)).max(1.0) as u64;
         recorder.record_n(value_ns, requests.div_ceil(samples)).expect("nothing takes a minute");
     }
@@ -288,23 +273,24 @@ fn syscalls(contender: &str, workload: &Workload, requests: u64) -> BTreeMap<Str
         calls.insert(name.to_owned(), count);
     };
     let depth = f64::from(workload.pipeline_depth);
-    let vain = if contender == "poll-list" { 0.3 * f64::from(workload.connections) } else { 0.02 };
-    add("recv", 1.0 / depth + vain);
+    let would_block =
+        if contender == "beta" { 0.3 * f64::from(workload.connections) } else { 0.02 };
+    add("recv", 1.0 / depth + would_block);
     add("send", 1.0 / depth);
     if workload.body_bytes > 1 << 20 {
         add("sendfile", 34.0);
     }
-    if contender.starts_with("mio") || contender == "floor" {
+    if contender.starts_with("alpha") || contender == "floor" {
         add("epoll_wait", 0.4 / depth);
     }
     if let Some(per_connection) = workload.requests_per_connection {
         let made = 1.0 / f64::from(per_connection);
-        add("accept", made + if contender.starts_with("mio") { 0.6 } else { 0.0 });
+        add("accept", made + if contender.starts_with("alpha") { 0.6 } else { 0.0 });
         add("close", made);
-        if contender.starts_with("mio") {
+        if contender.starts_with("alpha") {
             add("epoll_ctl", made);
         }
-        if contender == "blocking:thread" {
+        if contender == "gamma" {
             add("clone3", made);
         }
     }
@@ -338,10 +324,7 @@ fn options(seed: u64, rounds: u32) -> Options {
         warm_up_ms: 200,
         window_ms: 500,
         settings: vec![
-            Setting {
-                name: "--strategies".into(),
-                value: "mio,poll-list,blocking:thread,blocking:pool".into(),
-            },
+            Setting { name: "--strategies".into(), value: "alpha,beta,gamma,delta".into() },
             Setting {
                 name: "--against".into(),
                 value: "nginx=http://127.0.0.1:8080/,<PID>".into(),

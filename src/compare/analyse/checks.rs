@@ -370,7 +370,7 @@ mod tests {
         let results = synthetic::partial(1);
         let last = results.workloads.last().expect("there are some");
         assert_eq!(
-            findings(&results, last, results.cell(&last.name, "mio"))[0].words,
+            findings(&results, last, results.cell(&last.name, "alpha"))[0].words,
             "not measured"
         );
     }

@@ -168,7 +168,7 @@ impl Metric {
         }
     }
 
-    /// What an contender does with another's: "uses … of poll-list's CPU time per request".
+    /// What an contender does with another's: "uses … of beta's CPU time per request".
     pub fn verb(self) -> &'static str {
         match self {
             Metric::Throughput => "serves",

@@ -52,7 +52,7 @@ pub enum Axis {
 }
 
 impl Lead<'_> {
-    /// `mio`, or `mio or nginx` if they can't be told apart, or "nobody: …".
+    /// `alpha`, or `alpha or nginx` if they can't be told apart, or "nobody: …".
     pub fn words(&self) -> String {
         let names: Vec<&str> =
             self.leaders.iter().map(|contender| contender.name.as_str()).collect();
@@ -76,7 +76,7 @@ impl Lead<'_> {
 }
 
 impl Crossover<'_> {
-    /// e.g. "most requests per second: blocking:thread at 8 connections, mio from 64"
+    /// e.g. "most requests per second: gamma at 8 connections, alpha from 64"
     pub fn words(&self) -> String {
         let (below, above) = (&self.below, &self.above);
         format!(
@@ -255,7 +255,7 @@ mod tests {
     fn a_crossover_is_found_where_it_was_put() {
         let mut results = synthetic::results(5);
         // Threads are made the cheapest by far up to 8 connections, and the dearest beyond.
-        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "blocking:thread") {
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "gamma") {
             let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") {
                 (1, 3)
             } else {
@@ -273,10 +273,9 @@ mod tests {
                 && crossover.below.workload.name == "keep-alive-8"
         });
         let words = found.expect("it was put there").words();
-        let others =
-            words.strip_prefix("least CPU time per request: blocking:thread at 8 connections, ");
+        let others = words.strip_prefix("least CPU time per request: gamma at 8 connections, ");
         let others = others.and_then(|words| words.strip_suffix(" at 64 connections"));
-        assert!(others.is_some_and(|others| !others.contains("thread")), "{words}");
+        assert!(others.is_some_and(|others| !others.contains("gamma")), "{words}");
         assert!(!crossovers.iter().any(|crossover| {
             crossover.below.metric == Metric::CpuPerRequest
                 && crossover.below.workload.name == "keep-alive-1"
@@ -288,7 +287,7 @@ mod tests {
         let results = synthetic::results(5);
         for lead in leads(&results).iter().filter(|lead| lead.metric == Metric::IdleCpu) {
             assert!(
-                lead.leaders.iter().all(|contender| contender.name != "poll-list"),
+                lead.leaders.iter().all(|contender| contender.name != "beta"),
                 "{}",
                 lead.words()
             );
@@ -309,7 +308,8 @@ mod tests {
     #[test]
     fn nobody_leads_before_one_that_the_client_held_back() {
         let mut results = synthetic::results(5);
-        let held_back = |cell: &&mut Cell| cell.contender == "mio" && cell.workload == "pipelined";
+        let held_back =
+            |cell: &&mut Cell| cell.contender == "alpha" && cell.workload == "pipelined";
         let cell = results.cells.iter_mut().find(held_back).expect("it was made");
         cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
         let leads_in = |metric| {
@@ -325,16 +325,16 @@ mod tests {
         let mut results = synthetic::results(5);
         let is_everywhere = |results: &Results| {
             let wins = wins(results);
-            let of_mio = wins
+            let of_alpha = wins
                 .iter()
-                .find(|(contender, _)| contender.name == "mio")
+                .find(|(contender, _)| contender.name == "alpha")
                 .map(|(_, wins)| wins.clone());
             let cpu =
-                of_mio.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
+                of_alpha.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
             cpu.is_some_and(|(_, words)| words.contains("everywhere"))
         };
         for cell in &mut results.cells {
-            let times = if cell.contender.starts_with("mio") { 1 } else { 4 };
+            let times = if cell.contender.starts_with("alpha") { 1 } else { 4 };
             for round in &mut cell.rounds {
                 let requests = round.requests;
                 let cpu = round.cpu.iter_mut();

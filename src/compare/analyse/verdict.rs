@@ -1,6 +1,6 @@
 //! What may be said of two contenders, in words.
 //!
-//! "mio uses 0.61 [0.58, 0.63] of poll-list's CPU time per request" is said only if all of this holds; else it is
+//! "alpha uses 0.61 [0.58, 0.63] of beta's CPU time per request" is said only if all of this holds; else it is
 //! "no difference shown", which is not "they are equal":
 //! 1. both cells pass the checks that concern the metric (`checks`);
 //! 2. there are rounds enough for an interval of at least [`LEVEL_MIN`] (five or more);
@@ -148,7 +148,7 @@ pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
 }
 
 /// A sentence on the two under this workload, the amount of `b` being the measure:
-/// "mio serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
+/// "alpha serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
 pub fn sentence(
     results: &Results,
     workload: &Workload,
@@ -224,7 +224,7 @@ mod tests {
             });
         };
         for (contender, factor) in
-            [("mio", factor), ("poll-list", 1.0), ("mio again", factor * twin)]
+            [("alpha", factor), ("beta", 1.0), ("alpha again", factor * twin)]
         {
             let cell = results
                 .cells
@@ -234,7 +234,7 @@ mod tests {
         }
         let workload = results.workload("keep-alive-64").expect("it was made");
         let contender = |name| results.contender(name).expect("it was made");
-        verdict(&results, workload, Metric::CpuPerRequest, contender("mio"), contender("poll-list"))
+        verdict(&results, workload, Metric::CpuPerRequest, contender("alpha"), contender("beta"))
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_sentence_says_what_is_shown_and_what_is_not() {
         let mut results = synthetic::results(3);
-        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "poll-list") {
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "beta") {
             cell.rounds.iter_mut().for_each(|round| round.memory_bytes_per_connection = None);
         }
         let contender = |name| results.contender(name).expect("it was made");
@@ -254,20 +254,21 @@ mod tests {
         let sentence = |metrics: &[Metric], a, b| {
             sentence(&results, workload, metrics, contender(a), contender(b))
         };
-        let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "mio", "poll-list");
+        let differs = sentence(&[Metric::Throughput, Metric::CpuPerRequest], "alpha", "beta");
         assert!(
-            differs.starts_with("mio serves ")
-                && differs.contains(" times poll-list's requests per second, uses 0.")
+            differs.starts_with("alpha serves ")
+                && differs.contains(" times beta's requests per second, uses 0.")
         );
         assert!(differs.ends_with(" of its CPU time per request"), "{differs}");
-        let equal = sentence(&[Metric::Throughput], "mio again", "mio");
+        let equal = sentence(&[Metric::Throughput], "alpha again", "alpha");
         assert!(
-            equal.starts_with("mio again and mio: no difference shown in requests per second, "),
+            equal
+                .starts_with("alpha again and alpha: no difference shown in requests per second, "),
             "{equal}"
         );
         assert_eq!(
-            sentence(&[Metric::MemoryPerConnection], "mio", "poll-list"),
-            "mio and poll-list: not ranked"
+            sentence(&[Metric::MemoryPerConnection], "alpha", "beta"),
+            "alpha and beta: not ranked"
         );
     }
 
@@ -318,8 +319,8 @@ mod tests {
                     &results,
                     workload,
                     Metric::CpuPerRequest,
-                    contender("mio"),
-                    contender("mio again"),
+                    contender("alpha"),
+                    contender("alpha again"),
                 );
                 said += i32::from(matches!(verdict, Verdict::Differs(_)));
             }

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod progress;
 pub mod svg;
 pub mod terminal;
+mod text;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

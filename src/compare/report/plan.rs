@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::compare::report::terminal::{WIDTH, wrapped};
+use crate::compare::report::text::{WIDTH, wrapped};
 use crate::compare::results::{Measurement, Results};
 use crate::format::counted;
 
@@ -74,7 +74,7 @@ mod tests {
         let results = synthetic::results(42);
         let text = plan(&results, Duration::from_secs(55));
         assert!(
-            text.contains("Seed 42. Arms: 1 mio, 2 poll-list, ") && text.contains(", 55 s in all"),
+            text.contains("Seed 42. Arms: 1 alpha, 2 beta, ") && text.contains(", 55 s in all"),
             "{text}"
         );
         let unwrapped = text.replace("\n  ", " ");

@@ -14,11 +14,10 @@ use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
+use crate::compare::report::text::{WIDTH, printable, truncated, wrapped};
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::counted;
 
-/// The columns of every terminal.
-pub(crate) const WIDTH: usize = 80;
 const NAME_WIDTH: usize = 18;
 
 /// Heading, width with the space before it, and what stands in it.
@@ -120,8 +119,10 @@ impl<W: Write> Page<'_, W> {
         write!(
             self.out,
             "{}",
-            style(Metric::CpuPerRequest)
-                .paint(self.is_colored, &format!("{:NAME_WIDTH$}", shortened(&contender.name)))
+            style(Metric::CpuPerRequest).paint(
+                self.is_colored,
+                &format!("{:NAME_WIDTH$}", truncated(&printable(&contender.name), NAME_WIDTH))
+            )
         )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
             let value = cell.and_then(|cell| estimate(*metric, cell));
@@ -238,38 +239,6 @@ fn compact(text: &str) -> String {
     text.replace(' ', "")
 }
 
-fn shortened(name: &str) -> String {
-    let name = printable(name);
-    match name.chars().count() {
-        width if width > NAME_WIDTH => name.chars().take(NAME_WIDTH - 1).chain(['…']).collect(),
-        _ => name,
-    }
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
-}
-
-/// `text` in lines of at most `width`, the first set in by `indent`, the others by two more.
-pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
-    let mut lines = vec![" ".repeat(indent)];
-    let mut filled = indent;
-    for word in printable(text).split(' ').filter(|word| !word.is_empty()) {
-        let length = word.chars().count();
-        if filled > indent && filled + 1 + length > width {
-            lines.push(" ".repeat(indent + 2));
-            filled = indent + 2;
-        } else if filled > indent {
-            // A word follows another.
-            filled += 1;
-            lines.last_mut().expect("there is a first line").push(' ');
-        }
-        lines.last_mut().expect("there is a first line").push_str(word);
-        filled += length;
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,12 +286,5 @@ mod tests {
         let invalid = printed(&synthetic::invalid(2), false);
         assert!(invalid.contains("! not ranked: errors: "));
         assert!(invalid.contains("Nothing valid was measured"));
-    }
-
-    #[test]
-    fn words_are_wrapped_and_set_in() {
-        assert_eq!(wrapped("one two three", 2, 9), ["  one two", "    three"]);
-        assert_eq!(wrapped("unbreakable", 0, 5), ["unbreakable"]);
-        assert_eq!(wrapped("", 2, 9), ["  "]);
     }
 }

@@ -1,10 +1,11 @@
 //! A row for each contender: a bar in parts, or a point where the values differ too much for bars.
 
-use super::{WIDTH, cell_class, series_style, shortened, tick_label, words};
+use super::{NAME_CHARS_MAX, WIDTH, cell_class, series_style, tick_label, words};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
+use crate::compare::report::text::truncated;
 use crate::compare::results::{ContenderInfo, Results, Workload};
 
 const LEFT: f64 = 140.0;
@@ -212,7 +213,7 @@ impl<'a> Frame<'a> {
                     "name",
                     Anchor::End,
                     (LEFT - 8.0, y + 4.5),
-                    &shortened(&row.contender.name),
+                    &truncated(&row.contender.name, NAME_CHARS_MAX),
                 );
                 draw(drawing);
                 drawing.text(

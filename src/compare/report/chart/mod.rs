@@ -14,10 +14,13 @@ use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::statistics::Estimate;
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
+use crate::compare::report::text::truncated;
 use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
 
 /// Of every plot.
 pub const WIDTH: f64 = 420.0;
+/// Every strategy's name fits.
+const NAME_CHARS_MAX: usize = 18;
 const HEIGHT: f64 = 290.0;
 /// Of one line of text.
 const LINE_HEIGHT: f64 = 15.0;
@@ -141,17 +144,8 @@ fn end_labels(
             &format!("name {}", label.class),
             Anchor::Start,
             (left, y + 4.0),
-            &shortened(&label.text),
+            &truncated(&label.text, NAME_CHARS_MAX),
         );
-    }
-}
-
-/// What fits beside a plot: every strategy whole.
-fn shortened(name: &str) -> String {
-    const CHARS_MAX: usize = 18;
-    match name.chars().count() {
-        count if count > CHARS_MAX => name.chars().take(CHARS_MAX - 1).chain(['…']).collect(),
-        _ => name.to_owned(),
     }
 }
 
@@ -174,17 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn every_strategy_is_named_whole() {
-        assert_eq!(shortened("blocking:iterative"), "blocking:iterative");
-        assert_eq!(shortened("blocking:iterative again"), "blocking:iterativ…");
-    }
-
-    #[test]
     fn an_arm_looks_the_same_and_like_no_other() {
         let results = synthetic::results(1);
         let style_of = |name| series_style(&results, results.contender(name).expect("it was made"));
         assert_eq!(
-            style_of("mio again"),
+            style_of("alpha again"),
             SeriesStyle { class: "contender-0 twin".into(), shape: 0 }
         );
         let mut looks: Vec<_> = results
