@@ -1,4 +1,4 @@
-//! The load generator against servers that do as they are told: slow, stalling, wrong, closing.
+//! The load generator against scripted servers: slow, stalling, incorrect, closing.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -9,42 +9,42 @@ use std::time::{Duration, Instant};
 
 use miniweb::load::{Load, LoadError, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-const LAST_ANSWER: &[u8] =
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const LAST_RESPONSE: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
 
-/// What a scripted server does with the how-manieth request of a connection.
-type Script = dyn Fn(&mut TcpStream, u64) -> Then + Send + Sync;
+/// Handles the n-th request of a connection, counted from 1.
+type Script = dyn Fn(&mut TcpStream, u64) -> Next + Send + Sync;
 
 #[derive(PartialEq)]
-enum Then {
-    GoOn,
+enum Next {
+    Continue,
     Close,
 }
 
-/// Serves on threads of its own; they end with the test's process.
-fn serve(script: impl Fn(&mut TcpStream, u64) -> Then + Send + Sync + 'static) -> SocketAddr {
+/// Serves on threads of its own, which end with the test process.
+fn serve(script: impl Fn(&mut TcpStream, u64) -> Next + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let script: Arc<Script> = Arc::new(script);
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let script = script.clone();
-            std::thread::spawn(move || talk(socket, &*script));
+            std::thread::spawn(move || serve_connection(socket, &*script));
         }
     });
     address
 }
 
-fn talk(mut socket: TcpStream, script: &Script) {
+fn serve_connection(mut socket: TcpStream, script: &Script) {
     let _ = socket.set_nodelay(true);
-    let (mut received, mut piece, mut requests) = (Vec::new(), [0; 4096], 0);
-    while let Ok(length @ 1..) = socket.read(&mut piece) {
-        received.extend_from_slice(&piece[..length]);
+    let (mut received, mut buffer, mut requests) = (Vec::new(), [0; 4096], 0);
+    while let Ok(length @ 1..) = socket.read(&mut buffer) {
+        received.extend_from_slice(&buffer[..length]);
         while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
             received.drain(..end + 4);
             requests += 1;
-            if script(&mut socket, requests) == Then::Close {
+            if script(&mut socket, requests) == Next::Close {
                 let _ = socket.shutdown(Shutdown::Write);
                 return;
             }
@@ -52,10 +52,10 @@ fn talk(mut socket: TcpStream, script: &Script) {
     }
 }
 
-fn answer(socket: &mut TcpStream, bytes: &[u8]) -> Then {
+fn respond(socket: &mut TcpStream, bytes: &[u8]) -> Next {
     match socket.write_all(bytes) {
-        Ok(()) => Then::GoOn,
-        Err(_) => Then::Close,
+        Ok(()) => Next::Continue,
+        Err(_) => Next::Close,
     }
 }
 
@@ -77,17 +77,17 @@ fn milliseconds(nanoseconds: u64) -> u64 {
 }
 
 #[test]
-fn every_answer_of_a_good_server_is_counted_once() {
+fn every_correct_response_is_counted_once() {
     let made = Arc::new(AtomicU64::new(0));
     let counter = made.clone();
     let address = serve(move |socket, _| {
         counter.fetch_add(1, Ordering::SeqCst);
-        answer(socket, ANSWER)
+        respond(socket, RESPONSE)
     });
     for (depth, idle) in [(1, 0), (8, 3)] {
         made.store(0, Ordering::SeqCst);
         let mut load =
-            Load::open(Plan { depth, idle, ..plan(address) }).expect("the server answers");
+            Load::open(Plan { depth, idle, ..plan(address) }).expect("the server responds");
         let before = made.load(Ordering::SeqCst);
         assert_eq!(before, 4 + idle as u64, "one request for each connection");
         let result = load.run(Duration::from_millis(200)).expect("it runs");
@@ -95,28 +95,29 @@ fn every_answer_of_a_good_server_is_counted_once() {
         assert_eq!(result.responses, made.load(Ordering::SeqCst) - before);
         assert_eq!(result.responses, result.latency_ns.len());
         assert_eq!(result.responses % depth as u64, 0, "only whole batches");
-        assert_eq!(result.received_bytes, result.responses * ANSWER.len() as u64);
+        assert_eq!(result.received_bytes, result.responses * RESPONSE.len() as u64);
         assert_eq!(result.errors_total(), 0);
     }
 }
 
 #[test]
-fn connections_for_one_request_and_announced_ends_are_no_faults() {
+fn announced_closes_are_not_errors() {
     let once = serve(|socket, _| {
-        answer(socket, LAST_ANSWER);
-        Then::Close
+        respond(socket, LAST_RESPONSE);
+        Next::Close
     });
     let template = RequestTemplate::get("test", "/", Reuse::Never, 5);
     let mut load = Load::open(Plan { template, ..plan(once) }).expect("nothing is opened yet");
     let result = load.run(Duration::from_millis(200)).expect("it runs");
     assert!(result.responses > 20 && result.errors_total() == 0, "{result:?}");
 
-    // In the middle of a batch of eight: what is not answered has to be asked again.
+    // The server closes in the middle of a batch of eight; the requests without a response must be
+    // sent again.
     let tenth = serve(|socket, n| {
-        answer(socket, if n % 10 == 0 { LAST_ANSWER } else { ANSWER });
-        if n % 10 == 0 { Then::Close } else { Then::GoOn }
+        respond(socket, if n % 10 == 0 { LAST_RESPONSE } else { RESPONSE });
+        if n % 10 == 0 { Next::Close } else { Next::Continue }
     });
-    let mut load = Load::open(Plan { depth: 8, ..plan(tenth) }).expect("the server answers");
+    let mut load = Load::open(Plan { depth: 8, ..plan(tenth) }).expect("the server responds");
     let result = load.run(Duration::from_millis(200)).expect("it runs");
     assert!(result.responses > 20 && result.responses.is_multiple_of(8), "{result:?}");
     assert!(
@@ -129,9 +130,9 @@ fn connections_for_one_request_and_announced_ends_are_no_faults() {
 fn littles_law_holds_for_a_slow_server() {
     let address = serve(|socket, _| {
         std::thread::sleep(Duration::from_millis(10));
-        answer(socket, ANSWER)
+        respond(socket, RESPONSE)
     });
-    let mut load = Load::open(plan(address)).expect("the server answers");
+    let mut load = Load::open(plan(address)).expect("the server responds");
     let result = load.run(Duration::from_millis(500)).expect("it runs");
     let median = milliseconds(result.latency_ns.value_at_quantile(0.5));
     assert!((10..20).contains(&median), "{median} ms");
@@ -144,44 +145,50 @@ fn littles_law_holds_for_a_slow_server() {
 }
 
 #[test]
-fn a_stall_of_a_second_shows_in_the_latency_and_hides_from_the_service_time() {
-    // Nobody is answered in the second that begins half a second after the first measured request.
+fn latency_includes_a_stall_that_service_time_hides() {
+    // No response is sent in the second that begins half a second after the first measured request.
     let begin: Arc<Mutex<Option<Instant>>> = Arc::default();
-    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = Arc::new(AtomicBool::new(false));
     let script = {
-        let (begin, armed) = (begin.clone(), armed.clone());
+        let (begin, is_armed) = (begin.clone(), is_armed.clone());
         move |socket: &mut TcpStream, _| {
-            if armed.load(Ordering::SeqCst) {
-                let begin = *begin.lock().expect("nobody panics").get_or_insert_with(Instant::now);
+            if is_armed.load(Ordering::SeqCst) {
+                let begin =
+                    *begin.lock().expect("no thread panics").get_or_insert_with(Instant::now);
                 let (stalls, goes_on) = (Duration::from_millis(500), Duration::from_millis(1500));
                 if (stalls..goes_on).contains(&begin.elapsed()) {
                     std::thread::sleep(goes_on.saturating_sub(begin.elapsed()));
                 }
             }
-            answer(socket, ANSWER)
+            respond(socket, RESPONSE)
         }
     };
     let pace = Pace::Open { per_second: 500.0 };
-    let mut load = Load::open(Plan { pace, ..plan(serve(script)) }).expect("the server answers");
+    let mut load = Load::open(Plan { pace, ..plan(serve(script)) }).expect("the server responds");
     load.run(Duration::from_millis(100)).expect("it warms up");
-    armed.store(true, Ordering::SeqCst);
+    is_armed.store(true, Ordering::SeqCst);
     let result = load.run(Duration::from_secs(4)).expect("it runs");
-    assert_eq!((result.responses, result.errors_total()), (2000, 0), "nothing was left out");
-    // 500 of 2,000 were due in the stall, and waited for the rest of it: a quarter of all, spread evenly from 1 s to 0.
-    // So the p99 is what 20 waited for longer, 1 s - 20/500 s; the p90 is 1 s - 200/500 s.
+    assert_eq!(
+        (result.responses, result.errors_total()),
+        (2000, 0),
+        "every scheduled request was sent"
+    );
+    // 500 of the 2,000 requests were scheduled during the stall, a quarter of all, and waited
+    // between 1 s and 0 s, evenly distributed. So the p99, which 20 requests exceed, is 1 s -
+    // 20/500 s, and the p90 is 1 s - 200/500 s.
     let service_time_ns = result.service_time_ns.as_ref().expect("it was paced");
     let at = |quantile| milliseconds(result.latency_ns.value_at_quantile(quantile));
     assert!((900..=1020).contains(&at(0.99)), "p99 {} ms", at(0.99));
     assert!((540..=680).contains(&at(0.90)), "p90 {} ms", at(0.90));
     assert!(at(0.70) < 50, "p70 {} ms", at(0.70));
-    // Only the four that were under way noticed.
+    // Only the four requests in flight measured the stall.
     let p99_service = milliseconds(service_time_ns.value_at_quantile(0.99));
     assert!(p99_service < 100, "p99 of the service time {p99_service} ms");
     assert!(milliseconds(service_time_ns.max()) > 900);
 }
 
 #[test]
-fn faults_are_told_by_kind() {
+fn errors_are_counted_by_kind() {
     let status: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nhello";
     let length: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell";
     let cut: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel";
@@ -193,17 +200,17 @@ fn faults_are_told_by_kind() {
         (b"", true, LoadError::ClosedEarly),
         (b"", false, LoadError::Timeout),
     ] {
-        // The first is right, for the connection to be opened; then every second is not.
+        // Every first response is correct, so that the connection opens; every second is not.
         let address = serve(move |socket, n| match n % 2 {
-            1 => answer(socket, ANSWER),
+            1 => respond(socket, RESPONSE),
             _ => {
-                answer(socket, bad);
-                if then_closes { Then::Close } else { Then::GoOn }
+                respond(socket, bad);
+                if then_closes { Next::Close } else { Next::Continue }
             }
         });
         let timeout = Duration::from_millis(60);
         let mut load =
-            Load::open(Plan { timeout, ..plan(address) }).expect("the first is answered");
+            Load::open(Plan { timeout, ..plan(address) }).expect("the first response is correct");
         let result = load.run(Duration::from_millis(300)).expect("it runs");
         let kinds: Vec<_> = result.errors.keys().copied().collect();
         assert_eq!(kinds, [fault], "{}", String::from_utf8_lossy(bad));
@@ -212,7 +219,7 @@ fn faults_are_told_by_kind() {
 }
 
 #[test]
-fn a_server_that_is_gone_ends_the_connections_but_not_the_load() {
+fn connection_errors_do_not_abort_the_load() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     drop(listener);
@@ -227,12 +234,13 @@ fn a_server_that_is_gone_ends_the_connections_but_not_the_load() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
-    let address = serve(|socket, n| if n == 1 { answer(socket, ANSWER) } else { Then::GoOn });
+fn a_silent_server_is_given_up_after_the_timeout() {
+    let address =
+        serve(|socket, n| if n == 1 { respond(socket, RESPONSE) } else { Next::Continue });
     let timeout = Duration::from_millis(200);
     for pace in [Pace::Closed, Pace::Open { per_second: 100.0 }] {
-        let mut load =
-            Load::open(Plan { pace, timeout, ..plan(address) }).expect("the first is answered");
+        let mut load = Load::open(Plan { pace, timeout, ..plan(address) })
+            .expect("the first response is correct");
         let start = Instant::now();
         let result = load.run(Duration::from_millis(300)).expect("it runs");
         assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
@@ -241,24 +249,24 @@ fn a_server_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
             assert_eq!(
                 result.responses + result.errors_total(),
                 30,
-                "each intended request is accounted for"
+                "each intended request is counted"
             );
         }
     }
 }
 
 #[test]
-fn slow_readers_read_at_their_rate_beside_the_measured() {
+fn slow_readers_read_at_their_rate() {
     const LARGE_BYTES: usize = 4 << 20;
     let address = serve(|socket, n| {
-        // Only slow readers ask a second time before they were told to: the first is small for everyone.
+        // Only slow readers send a second request; the first response is always small.
         match n {
-            1 => answer(socket, ANSWER),
+            1 => respond(socket, RESPONSE),
             _ => {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE_BYTES}\r\n\r\n");
                 let body = vec![b'x'; LARGE_BYTES];
-                answer(socket, head.as_bytes());
-                answer(socket, &body)
+                respond(socket, head.as_bytes());
+                respond(socket, &body)
             }
         }
     });
@@ -268,7 +276,7 @@ fn slow_readers_read_at_their_rate_beside_the_measured() {
         template: RequestTemplate::get("test", "/large", Reuse::KeepAlive, LARGE_BYTES as u64),
     };
     let mut load = Load::open(Plan { active: 0, slow: Some(slow), ..plan(address) })
-        .expect("the server answers");
+        .expect("the server responds");
     let result = load.run(Duration::from_secs(1)).expect("it runs");
     assert_eq!(result.errors, BTreeMap::new());
     assert!((600_000..=1_100_000).contains(&result.received_bytes), "{}", result.received_bytes);

@@ -1,4 +1,12 @@
-//! One measured connection after another: what was request on it and is not responses yet.
+//! A measured connection of the load generator, and its requests without a response.
+//!
+//! A `ClientConnection` outlives its socket: when the server closes it, the next request opens
+//! another.
+//!
+//! ```text
+//! None ──connect──► Open ──last response──► Closing ──EOF──► None
+//!                    └──────EOF or error───────────────────► None
+//! ```
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,17 +20,15 @@ use super::response::ResponseReader;
 use super::result::{LoadError, Recorder};
 use super::template::{RequestTemplate, Reuse};
 
-/// A place for one connection at a time.
 #[derive(Debug, Default)]
 pub(super) struct ClientConnection {
     transport: Transport,
     pending: VecDeque<PendingRequest>,
     unsent_bytes: usize,
-    /// Which of the things that are request for it is at.
-    turn: usize,
+    /// The index of its template, modulo their number.
+    batch: usize,
 }
 
-/// A request without its response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingRequest {
     pub(super) intended: Instant,
@@ -31,44 +37,44 @@ pub(super) struct PendingRequest {
 
 #[derive(Debug, Default)]
 enum Transport {
-    /// There is no connection; the next request makes one.
+    /// The next request connects.
     #[default]
     None,
     Open {
         socket: TcpStream,
         reader: ResponseReader,
-        /// Something could be sent, so it was made.
+        /// A write succeeded, so the handshake is complete.
         is_connected: bool,
     },
-    /// The last response has come; its end is awaited, so that the server has the work of closing it, as it has
-    /// with any client that knows no better.
+    /// The last response has arrived. The client waits for the server's FIN, so that the server
+    /// does the closing, as it does for most clients.
     Closing { socket: TcpStream },
 }
 
-/// What has become of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Answers are pending.
+    /// Responses are outstanding.
     Busy,
-    /// Everything was answered.
+    /// Every request has its response.
     Ready,
-    /// The server has closed as it said, but responses are pending: they are to be request for again.
+    /// The server closed as it had announced, with pipelined requests outstanding: connect and send
+    /// them again.
     Reconnect,
 }
 
 impl ClientConnection {
-    /// Over an open connection on which nothing is pending; `turn` is what it asks for first.
-    pub(super) fn over(socket: TcpStream, turn: usize) -> ClientConnection {
+    /// An idle connection over `socket`. `batch` selects its first template.
+    pub(super) fn over(socket: TcpStream, batch: usize) -> ClientConnection {
         let transport =
             Transport::Open { socket, reader: ResponseReader::default(), is_connected: true };
-        ClientConnection { transport, turn, ..ClientConnection::default() }
+        ClientConnection { transport, batch, ..ClientConnection::default() }
     }
 
     pub(super) fn has_transport(&self) -> bool {
         !matches!(self.transport, Transport::None)
     }
 
-    /// Starts to connect. What is pending will be request for (again).
+    /// Starts a non-blocking connect, and schedules the pending requests to be sent (again).
     pub(super) fn connect(
         &mut self,
         address: SocketAddr,
@@ -79,7 +85,8 @@ impl ClientConnection {
             Type::STREAM.nonblocking(),
             Some(Protocol::TCP),
         )?;
-        // What is sent in one piece waits for nothing.
+        // A connection for one request sends it in one write, which Nagle's algorithm does not
+        // delay.
         if template.reuse == Reuse::KeepAlive {
             socket.set_tcp_nodelay(true)?;
         }
@@ -98,7 +105,6 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// The connection, if there is one.
     pub(super) fn socket(&self) -> Option<&TcpStream> {
         match &self.transport {
             Transport::Open { socket, .. } | Transport::Closing { socket } => Some(socket),
@@ -106,30 +112,29 @@ impl ClientConnection {
         }
     }
 
-    /// Whether everything was sent that has to be.
     pub(super) fn is_sent(&self) -> bool {
         self.unsent_bytes == 0
     }
 
-    pub(super) fn send_request(&mut self, request: PendingRequest, template: &RequestTemplate) {
-        // A prime, so that all are come by, and far apart.
+    pub(super) fn push(&mut self, request: PendingRequest, template: &RequestTemplate) {
+        // A large prime: every template is reached, and consecutive ones are far apart.
         const LEAP: usize = 7919;
         if self.pending.is_empty() {
-            self.turn = self.turn.wrapping_add(LEAP);
+            self.batch = self.batch.wrapping_add(LEAP);
         }
         self.pending.push_back(request);
         self.unsent_bytes += template.first().len();
     }
 
-    /// Sends what has to be sent, as far as the socket takes it. A batch is made of whole requests, as many as are
-    /// pending at most, and all alike.
+    /// Writes unsent requests until the socket blocks. A batch consists of whole, equal requests,
+    /// at most as many as are pending.
     pub(super) fn write(&mut self, batches: &[Vec<u8>]) -> Result<(), LoadError> {
-        let batch = &batches[self.turn % batches.len()];
+        let bytes = &batches[self.batch % batches.len()];
         let Transport::Open { socket, is_connected, .. } = &mut self.transport else {
             return Ok(());
         };
         while self.unsent_bytes > 0 {
-            match socket.write(&batch[batch.len() - self.unsent_bytes..]) {
+            match socket.write(&bytes[bytes.len() - self.unsent_bytes..]) {
                 Ok(sent) => {
                     self.unsent_bytes -= sent;
                     *is_connected = true;
@@ -143,8 +148,8 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Reads what there is. A read that fills less than `scratch` takes the last of it, unless the server
-    /// `has_closed`: that end has to be read, too.
+    /// Reads what has arrived. A short read drains the socket, so no second read is needed, unless
+    /// the server `has_closed`: then the EOF has to be read, too.
     pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
@@ -180,13 +185,13 @@ impl ClientConnection {
         recorder: &mut Recorder,
     ) -> Result<(), LoadError> {
         let now = Instant::now();
-        // After the last response nothing more is promised.
+        // Bytes after the last response are ignored.
         while let Transport::Open { reader, .. } = &mut self.transport {
             let Some(response) = reader.next(&mut bytes).map_err(|_| LoadError::WrongLength)?
             else {
                 break;
             };
-            // An response that nobody request for.
+            // A response without a request.
             let request = self.pending.pop_front().ok_or(LoadError::WrongLength)?;
             if response.status != template.status {
                 recorder.record_error(LoadError::WrongStatus, 1);
@@ -204,12 +209,12 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// The connection has ended.
+    /// Handles EOF and errors.
     fn end(&mut self) -> Result<Status, LoadError> {
-        let was_announced = matches!(self.transport, Transport::Closing { .. });
+        let is_expected = matches!(self.transport, Transport::Closing { .. });
         let was_connected = !matches!(self.transport, Transport::Open { is_connected: false, .. });
         self.transport = Transport::None;
-        match (self.pending.is_empty(), was_announced) {
+        match (self.pending.is_empty(), is_expected) {
             (true, _) => Ok(Status::Ready),
             (false, true) => Ok(Status::Reconnect),
             (false, false) => {
@@ -218,7 +223,7 @@ impl ClientConnection {
         }
     }
 
-    /// Gives everything up; how many responses were pending.
+    /// Closes the connection and returns how many requests had no response.
     pub(super) fn abandon(&mut self) -> usize {
         let pending = self.pending.len();
         *self = ClientConnection::default();
@@ -237,12 +242,12 @@ impl ClientConnection {
         self.pending.len()
     }
 
-    /// When the longest wait under way began.
+    /// When the oldest pending request was sent.
     pub(super) fn oldest_sent(&self) -> Option<Instant> {
         self.pending.front().map(|request| request.sent)
     }
 
-    /// The error of one that has waited too long.
+    /// The error to count when a response has timed out.
     pub(super) fn timeout_error(&self) -> LoadError {
         if matches!(self.transport, Transport::Open { is_connected: true, .. }) {
             LoadError::Timeout
@@ -252,7 +257,8 @@ impl ClientConnection {
     }
 }
 
-/// An open connection whose first request was responses as expected: the server has it, and serves it.
+/// Opens a connection and verifies the response to a first request, so that the server has accepted
+/// it and serves it.
 pub(super) fn open_verified(
     address: SocketAddr,
     template: &RequestTemplate,
@@ -264,23 +270,25 @@ pub(super) fn open_verified(
     if let Some(bytes) = receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
     }
-    // A timeout of zero would be none.
+    // A timeout of zero would mean none.
     let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     socket.connect_timeout(&address.into(), left())?;
     let mut socket = TcpStream::from(socket);
     socket.set_read_timeout(Some(left()))?;
     socket.write_all(template.first())?;
-    let (mut reader, mut piece) = (ResponseReader::default(), [0; 16 * 1024]);
+    let (mut reader, mut buffer) = (ResponseReader::default(), [0; 16 * 1024]);
     loop {
-        let length = socket.read(&mut piece)?;
-        let malformed =
-            |_| io::Error::new(ErrorKind::InvalidData, "no response that can be followed");
-        match reader.next(&mut &piece[..length]).map_err(malformed)? {
+        let length = socket.read(&mut buffer)?;
+        let malformed = |_| io::Error::new(ErrorKind::InvalidData, "malformed response");
+        match reader.next(&mut &buffer[..length]).map_err(malformed)? {
             Some(response)
                 if response.status != template.status
                     || response.body_bytes != template.body_bytes =>
             {
-                let what = format!("status {} with {} bytes", response.status, response.body_bytes);
+                let what = format!(
+                    "unexpected response: status {} with {} bytes",
+                    response.status, response.body_bytes
+                );
                 return Err(io::Error::new(ErrorKind::InvalidData, what));
             }
             Some(_) => break,

@@ -1,4 +1,4 @@
-//! The load generator: one thread, non-blocking sockets, one poll loop.
+//! The event loop of the load generator: one thread, non-blocking sockets, one epoll instance.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,32 +16,33 @@ use super::result::{LoadError, LoadResult, Recorder};
 use super::slow_readers::SlowClients;
 use super::template::{RequestTemplate, Reuse};
 
-/// How long a server may take for the first responses on all connections, and for each of them more.
+/// The time allowed for opening all connections, and the addition for each of them.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 const OPEN_TIMEOUT_PER_CONNECTION: Duration = Duration::from_millis(2);
-/// After a error a connection rests, so that a server that is down is not request a million times.
+/// The pause of a connection after an error. Without it, a server that is down would be sent
+/// connection attempts in a busy loop.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
-/// How often timeout_error is looked for.
+/// How often pending requests are checked against the timeout.
 const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// What is read at once, in bytes.
+/// The size of the read buffer.
 const SCRATCH_BYTES: usize = 256 * 1024;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const SCHEDULE: Token = Token(usize::MAX);
 
-/// A load on one server: its connections, and a recorder of requests whenever it is request for one.
+/// The connections to one server. Each call of [`Load::run`] sends requests for a given time.
 #[derive(Debug)]
 pub struct Load {
     plan: Plan,
     poll: Poll,
-    /// As many requests as a connection may owe responses to, for each thing that is request for.
+    /// For each template, as many copies of the request as are pipelined.
     batches: Vec<Vec<u8>>,
     scratch: Box<[u8]>,
     connections: Vec<ClientConnection>,
-    /// Flows that could template.
+    /// Connections that may send a request.
     ready: VecDeque<usize>,
-    /// Flows that had a error, and until when they rest.
+    /// Connections that had an error, and when they may be used again.
     backing_off: VecDeque<(Instant, usize)>,
-    /// Intended moments that no connection was free for.
+    /// Scheduled send times for which no connection was ready.
     queued: VecDeque<Instant>,
     in_flight: usize,
     schedule: Option<Schedule>,
@@ -50,11 +51,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens the connections of `plan`. On each a first request has been responses, except where a connection is for one
-    /// request only: those are opened as they are needed.
+    /// Opens the connections of `plan` and verifies the response to a first request on each.
+    /// Connections for a single request are opened when they are needed.
     ///
     /// # Errors
-    /// The system's, or the server's: no response to the first request, or not the right one.
+    /// From a system call, or because the first response did not arrive or was not the expected
+    /// one.
     pub fn open(plan: Plan) -> io::Result<Load> {
         let poll = Poll::new()?;
         let kept = plan.template.without_close();
@@ -108,10 +110,10 @@ impl Load {
         })
     }
 
-    /// Asks for `time`, then waits for the responses that are still pending.
+    /// Sends requests for `time`, then waits for the outstanding responses.
     ///
     /// # Errors
-    /// The system's: what was measured can't be trusted.
+    /// From a system call. The results of the run are lost.
     pub fn run(&mut self, time: Duration) -> io::Result<LoadResult> {
         let mut events = Events::with_capacity(1024);
         let start = Instant::now();
@@ -163,7 +165,7 @@ impl Load {
         Ok(recorder.finish(Instant::now()))
     }
 
-    /// Sends everything that is due.
+    /// Sends every request that is due.
     fn send_due(&mut self, now: Instant, end: Instant, recorder: &mut Recorder) {
         while let Some((until, key)) = self.backing_off.front().copied()
             && until <= now
@@ -176,7 +178,8 @@ impl Load {
                 while let Some(intended) = schedule.due(now) {
                     self.queued.push_back(intended);
                     self.in_flight += 1;
-                    // It was under way already while this thread slept or was busy.
+                    // It has been in flight since its scheduled time, while this thread slept or
+                    // worked.
                     recorder.add_in_flight_time(now - intended);
                 }
                 while let Some(intended) = self.queued.front().copied()
@@ -209,7 +212,7 @@ impl Load {
         recorder: &mut Recorder,
     ) {
         for _ in 0..times {
-            self.connections[key].send_request(request, &self.plan.template);
+            self.connections[key].push(request, &self.plan.template);
         }
         if !self.connections[key].has_transport() {
             return self.connect(key, recorder);
@@ -225,8 +228,8 @@ impl Load {
             .connect(self.plan.address, &self.plan.template)
             .map_err(|_| LoadError::Connect);
         let registered = connected.and_then(|()| {
-            // On the same machine a connection is mostly made by now, and takes the request at once. If not, the poll tells when
-            // it is; else there is nothing to be told of but the response.
+            // On loopback the connection is usually established by now and takes the request at
+            // once. Otherwise writability is needed, too, to learn when it is.
             connection.write(&self.batches)?;
             let interest = if connection.is_sent() { Interest::READABLE } else { BOTH };
             connection.socket().map_or(Ok(()), |socket| {
@@ -238,7 +241,7 @@ impl Load {
         }
     }
 
-    /// A socket has news. In a closed loop the next request follows at once.
+    /// Handles the readiness of a socket.
     fn handle_event(
         &mut self,
         key: usize,
@@ -254,13 +257,14 @@ impl Load {
         });
         let responses = pending - connection.pending_count();
         if responses > 0 && self.schedule.is_some() {
-            // In a closed loop the next request follows at once, and once a turn is enough.
+            // A closed loop sends the next request at once, so counting once per wake-up is
+            // accurate.
             recorder.record_in_flight(self.in_flight, Instant::now());
         }
         self.in_flight -= responses;
         match read {
             Ok(Status::Busy) => {}
-            // It had nothing to do and is among the free or the backing_off already.
+            // It is in `ready` or `backing_off` already.
             Ok(Status::Ready) if was_ready => {}
             Ok(Status::Ready) => {
                 self.ready.push_back(key);
@@ -281,7 +285,6 @@ impl Load {
         self.backing_off.push_back((Instant::now() + RETRY_DELAY, key));
     }
 
-    /// Gives up on connections whose responses are late.
     fn expire_timeouts(&mut self, now: Instant, recorder: &mut Recorder) {
         for key in 0..self.connections.len() {
             if self.connections[key]
@@ -322,9 +325,10 @@ fn open_or_explain(
 ) -> io::Result<TcpStream> {
     connection::open_verified(address, template, deadline, None).map_err(|error| {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                io::Error::new(io::ErrorKind::TimedOut, "no response on a new connection in time")
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+                io::ErrorKind::TimedOut,
+                "timed out waiting for the first response on a connection",
+            ),
             kind => {
                 io::Error::new(kind, format!("the first request on a connection failed: {error}"))
             }

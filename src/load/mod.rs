@@ -1,14 +1,19 @@
-//! A load on a web server, and what became of it.
+//! The load generator of `miniweb compare` and of the benches.
 //!
-//! What lives here: one thread of raw, non-blocking sockets that asks, reads, checks and counts. What does not: what
-//! the figures mean, and the server. It is used by `miniweb compare` and by the benches.
+//! One thread sends requests over non-blocking sockets, checks the responses and counts them. What
+//! the counts mean is decided elsewhere.
 //!
-//! # Laws
-//! 1. Every request is accounted for once: as a right response with its latency, or as a [`LoadError`].
-//! 2. A recorder begins and ends at rest. What the server did in it, it did for the requests that are counted.
-//! 3. At a fixed rate, latency begins at the moment for which a request was intended ([`Pace`]).
-//! 4. Every call ends: a recorder at most [`Plan::timeout`] after its time, whatever the server does.
-//! 5. The client costs less than a server: requests are rendered beforehand, responses read no further than needed.
+//! Invariants:
+//! 1. Every request is counted exactly once: as a correct response with its latency, or as a
+//!    [`LoadError`].
+//! 2. A run begins and ends without requests in flight, so everything the server did during the run
+//!    it did for requests that are counted.
+//! 3. At a fixed rate, latency is measured from the time at which a request was scheduled
+//!    ([`Pace`]).
+//! 4. Every call returns: [`Load::run`] at most [`Plan::timeout`] after the time it was given,
+//!    whatever the server does.
+//! 5. The client is cheaper than a server: requests are rendered in advance, and responses are
+//!    parsed no further than necessary.
 
 mod connection;
 mod generator;

@@ -1,8 +1,9 @@
-//! When the next request is due.
+//! When requests are sent.
 //!
-//! At a fixed rate a request has a moment that was intended for it before the load began. A server that stalls does not move those
-//! moments: the requests queue up here, and the time they wait is theirs. A client that asks only after it
-//! was responses would ask less just then, and call it a good average (coordinated omission).
+//! At a fixed rate, every request has a scheduled send time that was determined before the run. A
+//! stalling server does not shift these times: requests queue in the client, and the queueing time
+//! counts as latency. A client that waits for each response before it sends the next request sends
+//! fewer requests during a stall and so underreports it (coordinated omission).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,20 +14,20 @@ use rustix::time::{
     timerfd_settime,
 };
 
-/// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// The next as soon as the last is responses: shows capacity.
+    /// A closed loop: each connection sends the next request when a response arrives. Measures
+    /// capacity.
     Closed,
-    /// So many a second, whatever the server does: shows latency.
+    /// An open loop: requests are sent at a fixed rate whatever the server does. Measures latency.
     Open {
-        /// Over all connections.
+        /// The rate over all connections.
         per_second: f64,
     },
 }
 
-/// The intended moments of one recorder, and a clock that rings at each. A poll's timeout is too coarse for that: it
-/// counts in milliseconds.
+/// The scheduled send times of one run, and a timerfd that expires at each. The timeout of
+/// epoll_wait(2) is too coarse: its unit is the millisecond.
 #[derive(Debug)]
 pub(super) struct Schedule {
     timer: OwnedFd,
@@ -50,9 +51,10 @@ impl Schedule {
         (self.next, self.end) = (start, end);
     }
 
-    /// Rings when the next request is due. The timer is registered edge-triggered; to set it anew does for reading it.
+    /// Sets the timer to the next send time. It is registered edge-triggered, so setting it again
+    /// replaces reading it.
     pub(super) fn set_timer(&self, now: Instant) -> io::Result<()> {
-        // Zero would stop it.
+        // Zero would disarm the timer.
         let until = self.next.saturating_duration_since(now).max(Duration::from_nanos(1));
         let value =
             Timespec { tv_sec: until.as_secs() as i64, tv_nsec: until.subsec_nanos().into() };
@@ -61,7 +63,7 @@ impl Schedule {
         Ok(())
     }
 
-    /// A moment that has come and for which no request was sent yet.
+    /// The next send time that has passed and for which no request was sent yet.
     pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
         let due = (self.next <= now && self.next < self.end).then_some(self.next)?;
         self.next += self.interval;

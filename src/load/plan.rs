@@ -7,23 +7,22 @@ use super::pace::Pace;
 use super::slow_readers::SlowReaders;
 use super::template::RequestTemplate;
 
-/// How a load looks.
+/// What to send to which server, over how many connections.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The server.
     pub address: SocketAddr,
-    /// What is request for, on every connection that asks.
+    /// The request of every active connection.
     pub template: RequestTemplate,
-    /// Connections that template.
+    /// Connections that send requests during the run.
     pub active: usize,
-    /// Connections that request once and then are silent.
+    /// Connections that send one request when they are opened and then stay idle.
     pub idle: usize,
-    /// Requests that are sent at once on a connection, and responses before the next are; at a fixed rate 1.
+    /// The pipeline depth: requests that are sent in one batch, the next batch when all have a
+    /// response. 1 at a fixed rate.
     pub depth: usize,
-    /// When requests are sent.
     pub pace: Pace,
-    /// Connections that read slowly beside the measured ones.
+    /// Connections that read slowly, in addition to the measured ones.
     pub slow: Option<SlowReaders>,
-    /// After which an response is late.
+    /// The longest wait for a response.
     pub timeout: Duration,
 }

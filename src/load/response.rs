@@ -1,11 +1,11 @@
-//! The least reading of an response: its status, its length, and whether it is the connection's last.
+//! A minimal parser for responses: status, length, and whether the connection closes.
 //!
-//! A load generator must cost less than the servers it tells apart, so a body is counted and dropped. But every
-//! response is looked at: a server that is fast because it responses 503 is not fast.
+//! A load generator must cost less than the servers it compares, so a body is counted and dropped.
+//! But every response is checked: a server that is fast because it responds 503 is not fast.
 
 use memchr::memmem;
 
-/// Takes responses out of a stream of bytes, in whatever pieces they come.
+/// Splits a byte stream into responses, however it is fragmented.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
     state: State,
@@ -13,10 +13,9 @@ pub(super) struct ResponseReader {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Between two responses.
     #[default]
     Start,
-    /// A head that is not whole yet. Rare: a server sends it in one piece.
+    /// An incomplete head. Rare: servers usually send it in one segment.
     PartOfHead(Vec<u8>),
     Body {
         head: Head,
@@ -24,7 +23,6 @@ enum State {
     },
 }
 
-/// What of a head matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
@@ -32,24 +30,24 @@ struct Head {
     is_last: bool,
 }
 
-/// An response that has come whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body_bytes: u64,
-    /// The server closes after it.
+    /// The server closes the connection after it.
     pub(super) is_last: bool,
 }
 
-/// What came is no response that this reader can follow.
+/// The bytes are not a response that this parser understands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Longer heads are no response of a static server.
+/// No static server sends a longer head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 impl ResponseReader {
-    /// The next whole response in `bytes`, which are moved past it; None when they are used up before it ends.
+    /// Parses `bytes` up to the end of a response and advances past it. None if more bytes are
+    /// needed.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Response>, Malformed> {
         loop {
             match &mut self.state {
@@ -103,7 +101,7 @@ impl Head {
         let status = number(digits).ok_or(Malformed)? as u16;
         let (mut body_bytes, mut is_last) = (None, head[7] == b'0');
         for line in head.split(|byte| *byte == b'\n').skip(1) {
-            // The first letter and the length of the name tell most fields apart without a comparison.
+            // The first letter excludes most headers without a comparison.
             match line.first().map(u8::to_ascii_lowercase) {
                 Some(b'c') => {}
                 Some(b't') if value_of(line, b"transfer-encoding").is_some() => {
@@ -119,7 +117,8 @@ impl Head {
         }
         let body_bytes = match status {
             204 | 304 => 0,
-            // Without a length the body ends with the connection: this reader could not tell it from one cut short.
+            // Without a length the body ends with the connection, and a truncated one could not be
+            // detected.
             _ => body_bytes.ok_or(Malformed)?,
         };
         Ok(Head { status, body_bytes, is_last })
@@ -144,7 +143,7 @@ mod tests {
         HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
     #[test]
-    fn answers_are_found_in_whatever_pieces_they_come() {
+    fn responses_are_parsed_at_every_fragmentation() {
         for piece in 1..TWO.len() {
             let (mut reader, mut responses) = (ResponseReader::default(), Vec::new());
             for mut bytes in TWO.chunks(piece) {
@@ -155,12 +154,12 @@ mod tests {
             }
             let first = Response { status: 200, body_bytes: 5, is_last: false };
             let second = Response { status: 404, body_bytes: 0, is_last: true };
-            assert_eq!(responses, [first, second], "in pieces of {piece}");
+            assert_eq!(responses, [first, second], "in fragments of {piece} bytes");
         }
     }
 
     #[test]
-    fn what_cannot_be_followed_is_refused() {
+    fn malformed_responses_are_rejected() {
         for head in [
             "SSH-2.0-OpenSSH\r\n\r\n",
             "HTTP/1.1 abc OK\r\n\r\n",

@@ -1,48 +1,48 @@
-//! What one recorder of load came to.
+//! The results of one run, and their recorder.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// How a request came to nothing.
+/// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoadError {
-    /// No connection could be made.
+    /// The connection could not be established.
     Connect,
-    /// The connection ended before the response was whole.
+    /// The connection was closed or reset before the response was complete.
     ClosedEarly,
-    /// It was responses with another status than was expected.
+    /// The response had another status than expected.
     WrongStatus,
-    /// It was responses with another number of bytes, or with what is no response.
+    /// The response had another length than expected, or was malformed.
     WrongLength,
-    /// It was not responses in time.
+    /// The response did not arrive within the timeout.
     Timeout,
 }
 
-/// Totals of a recorder. Every request that began in it is in here once: as responses or as a error.
+/// Totals of one run. Every request is counted once: as a response or as an error.
 #[derive(Clone, Debug)]
 pub struct LoadResult {
     /// From the first request to the last response.
     pub duration: Duration,
-    /// Right responses.
+    /// Correct responses.
     pub responses: u64,
-    /// All that was received on the measured connections, heads included, and on those of slow readers.
+    /// Bytes received on the measured connections and by slow readers, heads included.
     pub received_bytes: u64,
-    /// Whatever went wrong.
     pub errors: BTreeMap<LoadError, u64>,
-    /// In nanoseconds: from the send or, at a fixed rate, from the moment for which the send was intended.
+    /// Time to the last byte of the response: from the send or, at a fixed rate, from the scheduled
+    /// send time.
     pub latency_ns: Histogram<u64>,
-    /// In nanoseconds, at a fixed rate: from the send, whenever that was. The difference to the latency is what a
-    /// client hides that waits for a slow server before it asks again.
+    /// At a fixed rate, the time from the actual send. The difference from the latency is what
+    /// coordinated omission would hide.
     pub service_time_ns: Option<Histogram<u64>>,
-    /// Requests under way, averaged over the recorder; counted, not reckoned from latencies.
+    /// The mean number of requests in flight, counted directly and not derived from latencies.
     pub in_flight_average: f64,
-    /// CPU time of the loading thread.
+    /// CPU time of the thread that generates the load.
     pub client_cpu: Duration,
 }
 
-/// A result while its recorder lasts.
+/// Collects the results of a run.
 #[derive(Debug)]
 pub(super) struct Recorder {
     start: Instant,
@@ -52,16 +52,16 @@ pub(super) struct Recorder {
     in_flight_seconds: f64,
 }
 
-/// A minute: whatever takes longer has timed out before.
+/// One minute; every timeout is shorter.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
-/// Three significant digits: a figure is right within 0.1 %.
+/// Three significant digits: every value is accurate to 0.1 %.
 const DIGITS: u8 = 3;
 
 impl Recorder {
     pub(super) fn start(now: Instant, is_paced: bool) -> Recorder {
         let histogram = || {
             Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
-                .expect("the bounds are constants that it takes")
+                .expect("the bounds are valid constants")
         };
         let result = LoadResult {
             duration: Duration::ZERO,
@@ -82,14 +82,14 @@ impl Recorder {
         }
     }
 
-    /// So many requests were under way from the last call until `now`.
+    /// Accounts for `in_flight` requests from the previous call until `now`.
     pub(super) fn record_in_flight(&mut self, in_flight: usize, now: Instant) {
         self.in_flight_seconds +=
             in_flight as f64 * now.saturating_duration_since(self.counted_until).as_secs_f64();
         self.counted_until = now;
     }
 
-    /// One more has been under way for so long before it was counted.
+    /// Accounts for the time in which one more request was in flight, but not yet counted.
     pub(super) fn add_in_flight_time(&mut self, time: Duration) {
         self.in_flight_seconds += time.as_secs_f64();
     }
@@ -123,12 +123,12 @@ impl Recorder {
 }
 
 impl LoadResult {
-    /// Requests that came to nothing.
+    /// Errors of all kinds.
     pub fn errors_total(&self) -> u64 {
         self.errors.values().sum()
     }
 
-    /// Right responses a second.
+    /// Correct responses per second.
     pub fn per_second(&self) -> f64 {
         self.responses as f64 / self.duration.as_secs_f64().max(1e-9)
     }

@@ -1,7 +1,7 @@
-//! Clients that read slower than the server could send: a phone at the edge of a network.
+//! Clients that read more slowly than the server could send, such as phones on a weak connection.
 //!
-//! They are not measured. They are there so that a server has something to wait for while it serves others, and
-//! whether it can do both is what is measured.
+//! They are not measured. They keep the server waiting for writable sockets while it serves the
+//! measured connections.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,20 +12,19 @@ use super::response::ResponseReader;
 use super::result::{LoadError, Recorder};
 use super::template::RequestTemplate;
 
-/// Some slow readers of one file.
+/// Clients that request one file again and again and read it slowly.
 #[derive(Clone, Debug)]
 pub struct SlowReaders {
-    /// How many.
     pub connections: usize,
-    /// How fast each reads, per second.
+    /// The rate at which each of them reads.
     pub bytes_per_second: u64,
-    /// For what it asks, again and again.
     pub template: RequestTemplate,
 }
 
-/// They read this often: often enough to be a trickle, seldom enough to cost the measuring thread little.
+/// The interval between reads: short enough for a steady trickle, long enough to cost the measuring
+/// thread little.
 const TICK: Duration = Duration::from_millis(20);
-/// What the kernel takes in for a reader that doesn't read. Small, so that the server has to wait.
+/// SO_RCVBUF of their sockets. Small, so that the server soon has to wait.
 const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -43,7 +42,8 @@ struct SlowClient {
 }
 
 impl SlowClients {
-    /// All of them connected. `small` is request for first: to wait for an response of theirs would take them long.
+    /// Connects all of them. The first request is `small`, because reading a large response at this
+    /// rate would take long.
     pub(super) fn open(
         address: SocketAddr,
         readers: SlowReaders,
@@ -60,12 +60,11 @@ impl SlowClients {
         })
     }
 
-    /// When they read next.
     pub(super) fn next_tick(&self) -> Instant {
         self.next_tick
     }
 
-    /// Lets each of them read its share, if the time has come.
+    /// Lets each of them read its share once [`SlowClients::next_tick`] has passed.
     pub(super) fn read(
         &mut self,
         now: Instant,
@@ -82,7 +81,7 @@ impl SlowClients {
         for client in &mut self.clients {
             if client.read(&mut scratch[..share], &self.readers.template, recorder).is_err() {
                 recorder.record_error(LoadError::ClosedEarly, 1);
-                // If it fails, too, the next tick finds the old socket closed and tries again.
+                // If this fails, too, the next tick reads EOF from the old socket and tries again.
                 if let Ok(fresh) =
                     SlowClient::open(self.address, &self.readers.template, small, now + TICK)
                 {

@@ -1,34 +1,35 @@
 //! The requests of a load, rendered before it begins.
 
-/// What is request for, and what has to be answered.
+/// A request, and the response that is expected.
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
-    /// At least one; all of the same length.
+    /// At least one, all of equal length.
     pub(super) requests: Vec<Vec<u8>>,
     pub(super) reuse: Reuse,
     pub(super) status: u16,
     pub(super) body_bytes: u64,
 }
 
-/// What a connection is good for.
+/// How often a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
-    /// As many requests as the server will response on it.
+    /// For as many requests as the server allows.
     KeepAlive,
-    /// One.
+    /// For one request; it sends `Connection: close`.
     Never,
 }
 
 impl RequestTemplate {
-    /// A GET of `path` from `host`, to be responses 200 with `body_bytes`.
+    /// A GET of `path` that expects status 200 and `body_bytes` bytes.
     pub fn get(host: &str, path: &str, reuse: Reuse, body_bytes: u64) -> RequestTemplate {
         let close = if reuse == Reuse::Never { "Connection: close\r\n" } else { "" };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n").into_bytes();
         RequestTemplate { requests: vec![request], reuse, status: 200, body_bytes }
     }
 
-    /// The same of each of `paths`, in turn: they have the same length, and so have their bodies. A connection begins with a path
-    /// of its own and goes through them in leaps, so that no order of the server's helps it.
+    /// A GET of each of `paths`, which have equal lengths and equally long bodies. Every connection
+    /// starts at another path and visits them in large strides, so that the order of the files does
+    /// not help the server.
     pub fn get_each(host: &str, paths: &[String], body_bytes: u64) -> RequestTemplate {
         let requests = paths.iter().map(|path| {
             RequestTemplate::get(host, path, Reuse::KeepAlive, body_bytes).requests.remove(0)
@@ -41,7 +42,7 @@ impl RequestTemplate {
         }
     }
 
-    /// The same with another status expected.
+    /// Expects another status.
     pub fn expecting(self, status: u16) -> RequestTemplate {
         RequestTemplate { status, ..self }
     }
