@@ -46,12 +46,12 @@ fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     // A stderr that went away is no reason to stop measuring.
     let results = run::compare(request, &mut |event| match event {
         Event::Planned(results, expected) => {
-            let _ = std::io::stderr().write_all(report::announce(results, expected).as_bytes());
+            let _ = std::io::stderr().write_all(report::plan(results, expected).as_bytes());
             progress = Some(Progress::new(std::io::stderr(), is_watched, results.order.len()));
         }
-        Event::Measurement(now) => {
-            let label = format!("{}, {}", now.measurement.workload, now.measurement.contender);
-            let _ = progress.as_mut().map(|progress| progress.draw(now.done, now.elapsed, &label));
+        Event::Measuring { measurement, done, elapsed } => {
+            let label = format!("{}, {}", measurement.workload, measurement.contender);
+            let _ = progress.as_mut().map(|progress| progress.draw(done, elapsed, &label));
         }
     });
     let _ = progress.map(|mut progress| progress.clear());
@@ -62,7 +62,7 @@ fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
         }
         Err(CompareError::TimeTooShort(why)) => return fail(2, &why),
         Err(CompareError::ResponsesDiffer(why)) => {
-            return fail(3, &format!("nothing is comparable: {why}"));
+            return fail(3, &format!("the servers cannot be compared: {why}"));
         }
     };
     match report(&results, options) {

@@ -1,9 +1,9 @@
-//! The comparison itself: who takes which measurement, and what is noted of it.
+//! The whole comparison: takes every measurement and stores what it returns.
 //!
-//! # Laws
-//! 1. One server at a time, fresh for every measurement, on a core of its own; the load on another.
-//! 2. Nothing is printed or drawn while a window lasts.
-//! 3. What was measured is kept, whatever happens after it.
+//! Invariants:
+//! 1. One server runs at a time. Every measurement starts its own, on one core; the load runs on another.
+//! 2. Nothing is printed during a measurement.
+//! 3. A finished measurement is kept, whatever happens after it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::compare::budget::{Budget, WindowLengths};
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::bench::Bench;
-use crate::compare::measure::{environment, response_check};
+use crate::compare::measure::{environment, floor, response_check};
 use crate::compare::order;
 use crate::compare::results::{
     Cell, Completeness, ContenderInfo, ContenderKind, Measurement, Options, ResponseCheck, Results,
@@ -23,140 +23,71 @@ use crate::compare::results::{
 use crate::compare::workloads::WorkloadParameters;
 use crate::format::{counted, error_with};
 
-/// What is to be compared, and how.
+/// What to compare, and how.
 #[derive(Debug)]
 pub struct Request {
-    /// As it was typed.
+    /// The command line, as typed.
     pub command: String,
-    /// A folder; None for files made for the comparison.
+    /// The directory to serve; None for the sample site.
     pub root: Option<PathBuf>,
     /// Strategies and foreign servers, in the order of the reports.
     pub contenders: Vec<Contender>,
-    /// By name or by how their names begin; None for all.
+    /// Names of workloads or of groups of them; None for all.
     pub workloads: Option<Vec<String>>,
-    /// For all of it.
+    /// The time limit of the whole run.
     pub time: Duration,
-    /// Where the order of measurements comes from.
+    /// Determines the order of the measurements.
     pub seed: u64,
-    /// For every cell.
+    /// Measurements of each contender under each workload.
     pub rounds: u32,
-    /// Of the loads.
     pub parameters: WorkloadParameters,
 }
 
-/// Why there are no results.
+/// Why nothing was measured.
 #[derive(Debug)]
 pub enum CompareError {
-    /// Something that is needed can't be had.
     Io(io::Error),
-    /// It can't be done in the time that there is.
+    /// The time limit is too short for all measurements.
     TimeTooShort(String),
-    /// Arms gave different answers, or none: they can't be compared.
+    /// The contenders' responses differ, or one of them does not respond.
     ResponsesDiffer(String),
 }
 
-/// What there is to tell while it runs.
+/// Progress of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// What is going to be measured, without anything measured yet, and how long that will take.
+    /// The results, still without cells, and the expected duration.
     Planned(&'a Results, Duration),
-    /// How far it is, between two windows.
-    Measurement(Progress<'a>),
+    /// A measurement begins.
+    Measuring {
+        measurement: &'a Measurement,
+        /// How many are finished.
+        done: usize,
+        elapsed: Duration,
+    },
 }
 
-/// How far it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// Turns taken.
-    pub done: usize,
-    /// Turns planned.
-    pub planned: usize,
-    /// The next.
-    pub measurement: &'a Measurement,
-    /// Since the first.
-    pub elapsed: Duration,
-}
-
-/// Longer windows make no figure surer than more rounds do.
+/// More rounds narrow an interval more than longer windows do.
 const WINDOW_MAX: Duration = Duration::from_secs(1);
 const QUICK_WINDOW_MAX: Duration = Duration::from_millis(250);
 
-/// Compares; `tell` is called before the first measurement, and before each.
+/// Runs a comparison. `report` is called before the first measurement, and then before each.
 ///
 /// # Errors
-/// If it could not begin. What goes wrong later is a fault in the results.
+/// If the comparison cannot begin. Later errors become failures of a cell.
 pub fn compare(
     request: &Request,
-    tell: &mut dyn FnMut(Event<'_>),
+    report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Results, CompareError> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends this program at once, as it does a server.
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            128 + signal,
-            interrupted.clone(),
-        )?;
-        signal_hook::flag::register(signal, interrupted.clone())?;
-    }
+    let interrupted = interrupt_flag()?;
     let bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
-    let mut contenders = vec![Contender::floor()];
-    contenders.extend(request.contenders.iter().cloned());
-    // The noise is that of the first strategy that is named.
-    let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);
-    contenders.extend(first.map(Contender::twin));
-    let mut workloads = bench.workloads(&request.parameters);
-    workloads.retain(|workload| {
-        let is_named = |name: &String| {
-            workload.name == *name || workload.name.starts_with(&format!("{name}-"))
-        };
-        request.workloads.as_ref().is_none_or(|names| names.iter().any(is_named))
-    });
-
     let began = Instant::now();
-    let mut budget = Budget::new(
-        began,
-        request.time,
-        if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX },
-    );
-    let mut environment = environment::describe(&bench.cores);
-    if !bench.site.has_large() {
-        environment.remarks.push("No large file there: what needs one is left out.".to_owned());
-    }
-    let infos: Vec<&ContenderInfo> = contenders.iter().map(|contender| &contender.info).collect();
-    let mut measurements = order::measurements(
-        &infos,
-        &workloads.iter().collect::<Vec<_>>(),
-        request.rounds,
-        request.seed,
-    );
-    measurements.retain(|measurement| {
-        let pair = find(&contenders, &workloads, measurement);
-        pair.is_some_and(|(contender, workload)| contender.supports(workload))
-    });
-    let least = Budget::least(measurements.len());
-    if least > request.time {
-        let (given, windows) = (request.time.as_secs_f64(), counted(measurements.len(), "window"));
-        return Err(CompareError::TimeTooShort(format!(
-            "--time {given}: {windows} take {} s at the least",
-            least.as_secs() + 1
-        )));
-    }
-    let response_check = check_responses(&bench, &contenders)?;
-    let mut results = Results {
-        schema_version: SCHEMA_VERSION,
-        completeness: Completeness::Whole,
-        environment,
-        options: Options::default(),
-        response_check,
-        order: measurements,
-        contenders: infos.into_iter().cloned().collect(),
-        workloads,
-        cells: Vec::new(),
-    };
+    let (contenders, mut results) = plan(request, &bench)?;
+    let window_max = if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX };
+    let mut budget = Budget::new(began, request.time, window_max);
     let mut windows = budget.windows(Instant::now(), results.order.len());
     results.options = options(&bench, request, &windows);
-    tell(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
+    report(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
     for (done, measurement) in results.order.iter().enumerate() {
         let began_at = Instant::now();
         if done > 0 && results.order[done - 1].round != measurement.round {
@@ -164,19 +95,14 @@ pub fn compare(
         }
         let reason = match () {
             () if interrupted.load(Ordering::Acquire) => Some("interrupted"),
-            () if !budget.has_room(began_at, &windows) => Some("the time was up"),
+            () if !budget.has_room(began_at, &windows) => Some("time limit reached"),
             () => None,
         };
         if let Some(reason) = reason {
             results.completeness = Completeness::Partial { reason: reason.to_owned() };
             break;
         }
-        tell(Event::Measurement(Progress {
-            done,
-            planned: results.order.len(),
-            measurement,
-            elapsed: began.elapsed(),
-        }));
+        report(Event::Measuring { measurement, done, elapsed: began.elapsed() });
         let Some((contender, workload)) = find(&contenders, &results.workloads, measurement) else {
             continue;
         };
@@ -186,22 +112,91 @@ pub fn compare(
             Ok(round) => cell.rounds.push(round),
             Err(error) => cell.failures.push(format!("round {}: {error}", measurement.round + 1)),
         }
-        budget.learn(&windows, began_at.elapsed());
+        budget.record(&windows, began_at.elapsed());
     }
     results.environment.elapsed_seconds = began.elapsed().as_secs();
     Ok(results)
 }
 
+/// A flag that the first SIGINT or SIGTERM sets. The second one ends the process at once.
+fn interrupt_flag() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Handlers run in the order of registration: this one sees the flag of an earlier signal.
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            128 + signal,
+            interrupted.clone(),
+        )?;
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    Ok(interrupted)
+}
+
+/// The contenders, and results without cells. Checks that the time suffices and that the responses of
+/// all contenders are equal.
+fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), CompareError> {
+    let mut contenders = vec![Contender::floor()];
+    contenders.extend(request.contenders.iter().cloned());
+    // The A/A comparison repeats the first strategy that was named.
+    let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);
+    contenders.extend(first.map(Contender::twin));
+    let mut workloads = bench.workloads(&request.parameters);
+    workloads.retain(|workload| {
+        let is_named = |name: &String| {
+            workload.name == *name || workload.name.starts_with(&format!("{name}-"))
+        };
+        request.workloads.as_ref().is_none_or(|names| names.iter().any(is_named))
+    });
+    let mut environment = environment::describe(&bench.cores);
+    if !bench.site.has_large() {
+        let remark = "The site has no large file; workloads that need one are left out.";
+        environment.remarks.push(remark.to_owned());
+    }
+    let infos: Vec<&ContenderInfo> = contenders.iter().map(|contender| &contender.info).collect();
+    let mut order = order::measurements(
+        &infos,
+        &workloads.iter().collect::<Vec<_>>(),
+        request.rounds,
+        request.seed,
+    );
+    order.retain(|measurement| {
+        let pair = find(&contenders, &workloads, measurement);
+        pair.is_some_and(|(contender, workload)| contender.supports(workload))
+    });
+    let minimum = Budget::minimum(order.len());
+    if minimum > request.time {
+        let (given, windows) = (request.time.as_secs_f64(), counted(order.len(), "window"));
+        return Err(CompareError::TimeTooShort(format!(
+            "--time {given}: {windows} take at least {} s",
+            minimum.as_secs() + 1
+        )));
+    }
+    let results = Results {
+        schema_version: SCHEMA_VERSION,
+        completeness: Completeness::Whole,
+        environment,
+        options: Options::default(),
+        response_check: check_responses(bench, &contenders)?,
+        order,
+        contenders: infos.into_iter().cloned().collect(),
+        workloads,
+        cells: Vec::new(),
+    };
+    Ok((contenders, results))
+}
+
+/// Sends the same requests to every strategy. Servers whose responses differ cannot be compared.
 fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCheck, CompareError> {
     let requests = response_check::requests(&bench.site);
     let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
     let mut exempt = Vec::new();
     for contender in contenders {
         if let Origin::Foreign { address, path, .. } = &contender.origin {
-            let unfit = |error| {
+            let cannot_compare = |error| {
                 CompareError::ResponsesDiffer(error_with(&contender.info.name, &error).to_string())
             };
-            response_check::content_bytes(*address, path).map_err(unfit)?;
+            response_check::content_bytes(*address, path).map_err(cannot_compare)?;
         }
         match contender.info.kind {
             ContenderKind::Strategy => {}
@@ -212,24 +207,29 @@ fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCh
             }
         }
         let server = bench.start(contender)?;
-        let answers =
-            requests.iter().map(|(_, request)| response_check::answer(server.address, request));
-        let answers = answers.collect::<io::Result<Vec<_>>>()?;
+        let responses =
+            requests.iter().map(|(_, request)| response_check::response(server.address, request));
+        let responses = responses.collect::<io::Result<Vec<_>>>()?;
         match &reference {
-            None => reference = Some((&contender.info.name, answers)),
+            None => reference = Some((&contender.info.name, responses)),
             Some((other, expected)) => {
-                let differs =
-                    answers.iter().zip(expected).position(|(answer, expected)| answer != expected);
+                let differs = responses
+                    .iter()
+                    .zip(expected)
+                    .position(|(response, expected)| response != expected);
                 if let Some(at) = differs {
-                    let (words, name) = (&requests[at].0, &contender.info.name);
+                    let (description, name) = (&requests[at].0, &contender.info.name);
                     return Err(CompareError::ResponsesDiffer(format!(
-                        "{other} and {name} answer differently to {words}"
+                        "{other} and {name} respond differently to {description}"
                     )));
                 }
             }
         }
     }
-    Ok(ResponseCheck { requests: requests.into_iter().map(|(words, _)| words).collect(), exempt })
+    Ok(ResponseCheck {
+        requests: requests.into_iter().map(|(description, _)| description).collect(),
+        exempt,
+    })
 }
 
 fn options(bench: &Bench, request: &Request, windows: &WindowLengths) -> Options {
@@ -281,14 +281,14 @@ impl From<io::Error> for CompareError {
     }
 }
 
-/// Serves as the floor, for a child of a comparison.
+/// Runs as the floor, in a child process of a comparison.
 ///
 /// # Errors
-/// The system's.
+/// From a system call.
 pub fn serve_floor(
     root: &Path,
     paths: &[PathBuf],
-    announce: impl FnOnce(std::net::SocketAddr),
+    on_listening: impl FnOnce(std::net::SocketAddr),
 ) -> io::Result<()> {
-    crate::compare::measure::floor::serve(root, paths, announce)
+    floor::serve(root, paths, on_listening)
 }

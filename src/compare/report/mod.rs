@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub use crate::compare::analyse::checks::any_valid;
 pub use crate::compare::report::color::ColorChoice;
-pub use crate::compare::report::plan::plan as announce;
+pub use crate::compare::report::plan::plan;
 pub use crate::compare::report::progress::Progress;
 pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
