@@ -1,15 +1,16 @@
-//! How long windows last: what there is of time, shared out among the measurements.
+//! The lengths of the windows: the time limit, divided among the measurements.
 //!
-//! # Laws
-//! 1. The time is given and the windows are cut from it, never the other way round: a run ends in time on a slow
-//!    machine as on a fast one, and on the slow one its intervals are wider.
-//! 2. All measurements of a round have windows of one length, for they are compared with each other. Between rounds what
-//!    measurements have cost beside their windows is learned, and what is left is shared out anew.
-//! 3. A measurement that might not end in time is not begun.
+//! Invariants:
+//! 1. The time is given and the windows follow from it, so a run ends in time on a slow machine,
+//!    too; its intervals are wider there.
+//! 2. All measurements of a round have windows of equal length, because they are compared with each
+//!    other. Between rounds, the overhead observed so far is used to divide the remaining time
+//!    anew.
+//! 3. A measurement that might exceed the limit is not started.
 
 use std::time::{Duration, Instant};
 
-/// The lengths of a measurement's parts.
+/// The three phases of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowLengths {
     pub(crate) warm_up: Duration,
@@ -17,26 +18,26 @@ pub(crate) struct WindowLengths {
     pub(crate) idle: Duration,
 }
 
-/// What is left of the time of a run.
+/// The remaining time of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     ends: Instant,
     window_max: Duration,
-    /// What measurements took beside their windows, and how many those were.
-    beside: Duration,
+    /// The time that measurements took in addition to their windows, and the number of them.
+    overhead: Duration,
     measurements: u32,
 }
 
-/// What is expected of a measurement beside its windows until one was taken: starting a server, connecting, ending it.
-const BESIDE: Duration = Duration::from_millis(40);
-/// Of the time there is; the rest is for measurements that take longer than the others.
-const AIM: f64 = 0.97;
-/// A shorter window sees too few answers for a quantile, and too few of the scheduler's whims.
+/// The overhead assumed for the first measurement: starting the server, connecting, stopping it.
+const OVERHEAD: Duration = Duration::from_millis(40);
+/// The share of the time that is planned for. The rest is a reserve for slow measurements.
+const PLANNED_SHARE: f64 = 0.97;
+/// Shorter windows hold too few responses for a p99, and too few scheduling decisions.
 const MEASURED_MIN: Duration = Duration::from_millis(40);
 
 impl WindowLengths {
-    /// With so much time for measuring, and a share of that for the rest.
-    const fn around(measured: Duration) -> WindowLengths {
+    /// Warm-up and idle windows are proportional to the measured one.
+    const fn for_measured(measured: Duration) -> WindowLengths {
         let per_mille = measured.as_micros() as u64;
         WindowLengths {
             warm_up: Duration::from_micros(per_mille * 3 / 10),
@@ -45,50 +46,50 @@ impl WindowLengths {
         }
     }
 
-    fn all(&self) -> Duration {
+    fn total(&self) -> Duration {
         self.warm_up + self.measured + self.idle
     }
 }
 
 impl Budget {
-    /// So much `time` from `now`, and no window longer than `window_max`: what is not needed is not taken.
+    /// `time` from `now` on, with measured windows of at most `window_max`.
     pub(crate) fn new(now: Instant, time: Duration, window_max: Duration) -> Budget {
-        Budget { ends: now + time, window_max, beside: Duration::ZERO, measurements: 0 }
+        Budget { ends: now + time, window_max, overhead: Duration::ZERO, measurements: 0 }
     }
 
-    /// How long so many measurements take if their windows are as short as they may be.
-    pub(crate) fn least(measurements: usize) -> Duration {
-        WindowLengths::around(MEASURED_MIN).all() * measurements as u32
+    /// The duration of as many measurements with the shortest windows.
+    pub(crate) fn minimum(measurements: usize) -> Duration {
+        WindowLengths::for_measured(MEASURED_MIN).total() * measurements as u32
     }
 
-    /// The windows of the next measurements, of which there are so many until the end.
+    /// The windows of the next measurements if `measurements_left` remain.
     pub(crate) fn windows(&self, now: Instant, measurements_left: usize) -> WindowLengths {
-        let share =
-            self.ends.saturating_duration_since(now).mul_f64(AIM) / measurements_left.max(1) as u32;
-        let whole = WindowLengths::around(Duration::from_secs(1)).all().as_secs_f64();
-        let measured = share.saturating_sub(self.beside_one()).div_f64(whole);
-        WindowLengths::around(measured.clamp(MEASURED_MIN, self.window_max.max(MEASURED_MIN)))
+        let share = self.ends.saturating_duration_since(now).mul_f64(PLANNED_SHARE)
+            / measurements_left.max(1) as u32;
+        let whole = WindowLengths::for_measured(Duration::from_secs(1)).total().as_secs_f64();
+        let measured = share.saturating_sub(self.mean_overhead()).div_f64(whole);
+        WindowLengths::for_measured(measured.clamp(MEASURED_MIN, self.window_max.max(MEASURED_MIN)))
     }
 
-    /// What a measurement takes beside its windows.
-    fn beside_one(&self) -> Duration {
-        if self.measurements == 0 { BESIDE } else { self.beside / self.measurements }
+    /// The mean overhead of a measurement.
+    fn mean_overhead(&self) -> Duration {
+        if self.measurements == 0 { OVERHEAD } else { self.overhead / self.measurements }
     }
 
-    /// How long so many measurements will take, as far as can be told.
+    /// The expected duration of as many measurements.
     pub(crate) fn expected(&self, now: Instant, measurements: usize) -> Duration {
-        let measurement = self.windows(now, measurements).all() + self.beside_one();
+        let measurement = self.windows(now, measurements).total() + self.mean_overhead();
         (measurement * measurements as u32).min(self.ends.saturating_duration_since(now))
     }
 
-    /// Whether a measurement with such windows would be over in time.
+    /// Whether a measurement with these windows would end in time.
     pub(crate) fn has_room(&self, now: Instant, windows: &WindowLengths) -> bool {
-        now + windows.all() + self.beside_one() <= self.ends
+        now + windows.total() + self.mean_overhead() <= self.ends
     }
 
-    /// A measurement with such windows took so long.
-    pub(crate) fn learn(&mut self, windows: &WindowLengths, took: Duration) {
-        self.beside += took.saturating_sub(windows.all());
+    /// Records that a measurement with these windows took `took`.
+    pub(crate) fn record(&mut self, windows: &WindowLengths, took: Duration) {
+        self.overhead += took.saturating_sub(windows.total());
         self.measurements += 1;
     }
 }
@@ -99,9 +100,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A run of so many measurements in rounds of ten, each of which takes so long beside its windows: when it ends, and how
-    /// many measurements it took.
-    fn run(time: Duration, measurements: usize, beside: Duration) -> (Duration, usize) {
+    /// Simulates measurements in rounds of ten, each with the given overhead. Returns when the run
+    /// ends and how many measurements it took.
+    fn run(time: Duration, measurements: usize, overhead: Duration) -> (Duration, usize) {
         let start = Instant::now();
         let (mut budget, mut now) = (Budget::new(start, time, SECOND), start);
         let mut windows = budget.windows(now, measurements);
@@ -112,25 +113,25 @@ mod tests {
             if !budget.has_room(now, &windows) {
                 return (now - start, measurement);
             }
-            now += windows.all() + beside;
-            budget.learn(&windows, windows.all() + beside);
+            now += windows.total() + overhead;
+            budget.record(&windows, windows.total() + overhead);
         }
         (now - start, measurements)
     }
 
     #[test]
-    fn a_run_ends_in_time_whatever_its_turns_cost_and_uses_the_time_it_has() {
-        for beside_ms in [1, 30, 80, 300, 700] {
-            let (took, measurements) = run(60 * SECOND, 60, Duration::from_millis(beside_ms));
+    fn a_run_uses_its_time_and_ends_in_time_at_any_overhead() {
+        for overhead_ms in [1, 30, 80, 300, 700] {
+            let (took, measurements) = run(60 * SECOND, 60, Duration::from_millis(overhead_ms));
             assert!(
                 took <= 60 * SECOND && took > 55 * SECOND && measurements == 60,
-                "{beside_ms} ms: {took:?}, {measurements}"
+                "{overhead_ms} ms: {took:?}, {measurements}"
             );
         }
     }
 
     #[test]
-    fn what_cannot_fit_is_cut_off() {
+    fn measurements_that_do_not_fit_are_not_started() {
         let (took, measurements) = run(10 * SECOND, 1000, SECOND);
         assert!(
             took <= 10 * SECOND + SECOND && (7..12).contains(&measurements),
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_turns_take_no_more_than_they_need() {
+    fn few_measurements_do_not_use_all_the_time() {
         let (took, measurements) = run(600 * SECOND, 10, Duration::from_millis(80));
         assert!(took < 17 * SECOND && measurements == 10, "{took:?}");
     }

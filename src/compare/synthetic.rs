@@ -1,6 +1,7 @@
-//! TemporaryDirectory-up results, the same for the same seed: for tests of what tells, without a machine that measures.
+//! Synthetic results for the tests of analysis and reports.
 //!
-//! The contenders behave roughly as their real counterparts do, so that the report of a made-up run looks like a real one.
+//! Equal seeds give equal results. The contenders behave roughly like real servers, so a report of
+//! a synthetic run looks like a real one.
 
 #![cfg(test)]
 
@@ -16,7 +17,7 @@ fn noise_factor(random: &mut Rng, spread: f64) -> f64 {
     1.0 + spread * (random.f64() + random.f64() - 1.0)
 }
 
-/// A whole run: every kind of contender, every kind of workload.
+/// A complete run with every kind of contender and workload.
 pub fn results(seed: u64) -> Results {
     let mut random = Rng::with_seed(seed);
     let (contenders, workloads, rounds) = (contenders(), workloads(), 6);
@@ -68,7 +69,8 @@ pub fn results(seed: u64) -> Results {
     results
 }
 
-/// A run that was interrupted: the last contender and the last workload are missing, others have fewer rounds.
+/// An interrupted run: the last contender and the last workload are missing, others have fewer
+/// rounds.
 pub fn partial(seed: u64) -> Results {
     let mut results = results(seed);
     results.completeness = Completeness::Partial { reason: "interrupted".into() };
@@ -84,7 +86,7 @@ pub fn partial(seed: u64) -> Results {
     results
 }
 
-/// A run of which nothing is valid.
+/// A run without a valid cell.
 pub fn invalid(seed: u64) -> Results {
     let mut results = results(seed);
     for (number, cell) in results.cells.iter_mut().enumerate() {
@@ -92,7 +94,7 @@ pub fn invalid(seed: u64) -> Results {
             0 => cell.failures.push("the server ended: <signal 11> & \"core\" dumped".into()),
             1 => cell.rounds.clear(),
             _ => cell.rounds.iter_mut().for_each(|round| {
-                round.errors.insert(ErrorKind::Answer, 3);
+                round.errors.insert(ErrorKind::Response, 3);
                 round.client_cpu_share = 0.999;
             }),
         }
@@ -119,7 +121,7 @@ fn contenders() -> Vec<ContenderInfo> {
             ContenderKind::Twin { of: "alpha".into() },
             "alpha, a second time",
         ),
-        contender("floor", ContenderKind::Floor, "a canned answer, no HTTP understood"),
+        contender("floor", ContenderKind::Floor, "prepared responses without HTTP parsing"),
     ]
 }
 
@@ -155,7 +157,7 @@ fn workloads() -> Vec<Workload> {
     );
     workloads.push(Workload { pacing: Pacing::Open { requests_per_second: 10_000.0 }, ..open });
     let pipelined =
-        base("pipelined", WorkloadKind::Pipelined, "pipelined, 16 under way on each", 64);
+        base("pipelined", WorkloadKind::Pipelined, "pipelined, 16 in flight on each", 64);
     workloads.push(Workload { pipeline_depth: 16, ..pipelined });
     let churn = base("churn", WorkloadKind::ConnectionPerRequest, "a connection per request", 32);
     workloads.push(Workload { requests_per_connection: Some(1), ..churn });
@@ -175,7 +177,8 @@ fn round(
     drift: f64,
     random: &mut Rng,
 ) -> Round {
-    // What it costs (µs a request, user and system), per open connection, per connection made, and memory.
+    // Cost in µs per request (user, system), per open connection and per new connection; memory in
+    // bytes.
     let (user, system, per_open, per_made, memory_bytes) = match contender.name.as_str() {
         "beta" => (2.0, 6.0, 0.12, 12.0, 600.0),
         "gamma" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
@@ -194,17 +197,17 @@ fn round(
     let waiting = per_open * f64::from(workload.connections);
     let system_us = (system / depth.sqrt() + waiting + made + copied) * drift * jitter(0.03);
     let capacity = 1e6 / (user_us + system_us);
-    let under_way = f64::from(workload.active_connections() * workload.pipeline_depth);
+    let in_flight = f64::from(workload.active_connections() * workload.pipeline_depth);
     let per_second = match (workload.pacing, workload.reader_bytes_per_second) {
         (Pacing::Open { requests_per_second }, _) => requests_per_second.min(capacity),
-        (_, Some(speed)) => under_way * speed as f64 / workload.body_bytes as f64,
-        // One connection waits for the wire between its requests.
-        _ => capacity * under_way / (under_way + 1.5),
+        (_, Some(speed)) => in_flight * speed as f64 / workload.body_bytes as f64,
+        // A single connection idles for a round trip between its requests.
+        _ => capacity * in_flight / (in_flight + 1.5),
     };
     let duration_us = (500_000.0 * jitter(0.01)) as u64;
     let requests = (per_second * duration_us as f64 / 1e6).round().max(1.0) as u64;
     let mean_us = match workload.pacing {
-        Pacing::Closed => under_way / per_second * 1e6,
+        Pacing::Closed => in_flight / per_second * 1e6,
         Pacing::Open { .. } => (user_us + system_us) * (1.0 + 4.0 * per_second / capacity),
     };
     let latency = latencies(mean_us, requests, random);
@@ -252,16 +255,18 @@ fn round(
     }
 }
 
-/// Lopsided, with a long tail, of the mean wanted.
+/// Latencies with the given mean, skewed to the right with a long tail.
 fn latencies(mean_us: f64, requests: u64, random: &mut Rng) -> Histogram {
     let mut recorder = hdrhistogram::Histogram::<u64>::new_with_max(60_000_000_000, 2)
-        .expect("2 digits are allowed");
+        .expect("2 digits are valid");
     let samples = requests.clamp(1, 150);
     for _ in 0..samples {
         let usual = 0.6 - 0.36 * (1.0 - random.f64()).ln();
         let tail = if random.f64() < 0.003 { 3.0 + 9.0 * random.f64() } else { 0.0 };
         let value_ns = (mean_us * 1000.0 * (usual + tail)).max(1.0) as u64;
-        recorder.record_n(value_ns, requests.div_ceil(samples)).expect("nothing takes a minute");
+        recorder
+            .record_n(value_ns, requests.div_ceil(samples))
+            .expect("every value is below the maximum");
     }
     Histogram::of(&recorder)
 }

@@ -1,10 +1,10 @@
-//! The loads of a comparison.
+//! The workloads of a comparison.
 
 use crate::compare::results::{Pacing, Workload, WorkloadKind};
 use crate::compare::test_site::{TestFile, TestSite};
 use crate::format::counted;
 
-/// How their names begin.
+/// The names of the groups; the name of a workload begins with one of them.
 pub const NAMES: [&str; 7] = [
     "keep-alive",
     "pipelined",
@@ -15,27 +15,27 @@ pub const NAMES: [&str; 7] = [
     "open",
 ];
 
-/// What may be turned of them.
+/// The options that determine the workloads.
 #[derive(Clone, Debug)]
 pub struct WorkloadParameters {
-    /// Fewer workloads.
+    /// Leaves out some workloads.
     pub is_quick: bool,
-    /// Of the keep-alive, pipelined and paced workloads.
+    /// Connections of the keep-alive, pipelined and paced workloads.
     pub connections: u32,
-    /// Requests at once in the pipelined workload.
+    /// Pipeline depth of the pipelined workload.
     pub depth: u32,
-    /// Silent connections of the mostly idle workload.
+    /// Idle connections of the mostly idle workload.
     pub idle: u32,
-    /// Connections that read slowly.
+    /// Connections of the slow-readers workload.
     pub slow: u32,
-    /// Requests a second of the paced workload.
+    /// Rate of the paced workload, per second.
     pub rate: u32,
 }
 
-/// How fast a slow reader reads: a phone at the edge of a network.
+/// A weak mobile connection.
 const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
 
-/// All of them, in the order in which they are told.
+/// All workloads, in the order of the reports.
 pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workload> {
     let connections = parameters.connections;
     let counts: &[u32] = if parameters.is_quick { &[] } else { &[1, 8, 256] };
@@ -50,7 +50,7 @@ pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workl
         name: format!("pipelined-{}", parameters.depth),
         kind: WorkloadKind::Pipelined,
         title: format!(
-            "pipelined, {} small files at once on each of {}",
+            "pipelined, {} small files per batch on each of {}",
             parameters.depth,
             counted(connections, "connection")
         ),
@@ -72,8 +72,8 @@ pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workl
         name: format!("mostly-idle-{}", parameters.idle),
         kind: WorkloadKind::MostlyIdle,
         title: format!(
-            "mostly idle: {}, small file on 8 more",
-            counted(parameters.idle, "silent connection")
+            "mostly idle: {}, small file on 8 active connections",
+            counted(parameters.idle, "idle connection")
         ),
         idle_connections: parameters.idle,
         ..keep_alive(parameters.idle + 8, &site.small)
@@ -120,7 +120,9 @@ fn slow_readers(count: u32, site: &TestSite) -> Workload {
     Workload {
         name: format!("slow-readers-{count}"),
         kind: WorkloadKind::SlowReaders,
-        title: format!("slow readers: {count} that take a large file slowly, small file on 8 more"),
+        title: format!(
+            "slow readers: {count} that read a large file slowly, small file on 8 active connections"
+        ),
         idle_connections: count,
         reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
         ..keep_alive(count + 8, &site.small)

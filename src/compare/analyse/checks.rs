@@ -1,83 +1,76 @@
-//! What a measurement must pass before it is believed.
+//! Validity checks of the measurements.
 //!
-//! A benchmark that can't go wrong can't be trusted either. Every cell is held to the checks below; a cell that fails
-//! one is shown with the reason, and never ranked by what the check concerns. The checks judge the measuring, not the
+//! Each cell is checked as listed below. A cell that fails is shown with the reason, and is not
+//! ranked by the metrics that the check concerns. The checks judge the measurement, not the
 //! contender: a slow server passes all of them.
 //!
-//! # Laws
-//! - A check that lacks its facts says so and fails nothing: a foreign server has no CPU clock of ours.
-//! - Rounds are judged by their median, so one bad round among many is what the statistics are there to bear; but
-//!   errors are summed, for a median would hide them.
+//! Invariants:
+//! - A check without data is skipped, never failed: a foreign server has no counters of ours.
+//! - Checks use the median over rounds, because the statistics already tolerate single bad rounds.
+//!   Errors are summed, because a median would hide them.
 
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::statistics::median;
 use crate::compare::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
 use crate::format::counted;
 
-/// Of all requests: a few connections may break on a busy machine, more is another workload.
+/// A busy machine may break a few connections. With more errors, the workload is another one.
 const ERROR_SHARE_MAX: f64 = 0.001;
-/// Little's law is exact for whole windows; requests cut by the edges are allowed for apart.
+/// Little's law is exact for whole windows. Requests cut off at the edges are accounted for
+/// separately.
 const LITTLE_TOLERANCE: f64 = 0.1;
-/// A client busier than this has no idle moment left: its own speed is what was measured.
+/// A busier client has no idle time left, so it measures its own speed.
 const CLIENT_CPU_SHARE_MAX: f64 = 0.95;
-/// Below it the load was another than the one told.
+/// With a lower rate, the load is another one than stated.
 const OFFERED_SHARE_MIN: f64 = 0.95;
-/// Of a core taken away by the hypervisor.
+/// CPU time taken by the hypervisor.
 const STEAL_SHARE_MAX: f64 = 0.05;
-/// Of the server's or the client's core, taken by programs that have no part in this. What is less widens the
-/// intervals, which is where noise belongs.
+/// CPU time of other programs on the core of the server or the client. Smaller disturbances widen
+/// the confidence intervals instead.
 const FOREIGN_CPU_SHARE_MAX: f64 = 0.2;
 
-/// One check and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
-    /// What was looked at.
     pub check: Check,
-    /// How it went.
     pub outcome: Outcome,
-    /// With the figures, e.g. "in flight 63.9, by Little's law 64.0".
-    pub words: String,
+    /// The figures, such as "in flight 63.9, by Little's law 64.0".
+    pub detail: String,
 }
 
-/// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// Whether there is anything, and nothing broke down.
+    /// There are measurements, and none of them failed.
     Measured,
-    /// Whether requests came to nothing.
+    /// Few requests failed, and no response was wrong.
     Errors,
-    /// Whether the mean number in flight is the rate times the mean latency: a client that loses time, or counts
-    /// wrong, breaks it.
+    /// The mean number of requests in flight equals the rate times the mean latency. A client that
+    /// loses time or miscounts violates this.
     LittlesLaw,
-    /// Whether the client could have asked for more.
+    /// The client had CPU time left.
     Client,
-    /// Whether an open loop achieved what it offered.
+    /// An open loop achieved its rate.
     Offered,
-    /// Whether the machine was ours.
+    /// No one else used the cores.
     Noise,
 }
 
-/// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Well.
     Passed,
-    /// The cell is not to be ranked.
     Failed,
-    /// Its facts are not there, or it has no meaning here.
+    /// There is no data, or the check does not apply.
     Skipped,
 }
 
 impl Check {
-    /// Whether a cell that fails it may not be ranked by this metric. A client that is the slower side hides how fast
-    /// the server would be; what a request costs the server, its own counters says all the same.
+    /// Whether failing this check excludes a cell from the ranking by `metric`. A client at its
+    /// limit hides the capacity of the server, but the CPU time per request remains correct.
     pub fn concerns(self, metric: Metric) -> bool {
         use Metric::{LatencyMedian, LatencyP99, LatencyP999, Throughput};
         self != Check::Client
             || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
     }
 
-    /// In a row of a table.
     pub fn title(self) -> &'static str {
         match self {
             Check::Measured => "measured",
@@ -90,11 +83,11 @@ impl Check {
     }
 }
 
-/// All checks of a cell, in order; one alone if there is nothing to check.
-pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<CheckResult> {
+/// All checks in order, or a single one if nothing was measured.
+pub fn all_checks(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<CheckResult> {
     let Some(cell) = cell.filter(|cell| !cell.rounds.is_empty() || !cell.failures.is_empty())
     else {
-        return vec![finding(Check::Measured, false, "not measured".to_owned())];
+        return vec![judged(Check::Measured, false, "not measured".to_owned())];
     };
     let measured = measured(cell);
     if measured.outcome == Outcome::Failed {
@@ -110,24 +103,26 @@ pub fn findings(results: &Results, workload: &Workload, cell: Option<&Cell>) -> 
     ]
 }
 
-/// Whether the cell may be ranked by this metric.
 pub fn is_valid(
     results: &Results,
     workload: &Workload,
     cell: Option<&Cell>,
     metric: Metric,
 ) -> bool {
-    !failures(results, workload, cell).iter().any(|failure| failure.check.concerns(metric))
+    !failed_checks(results, workload, cell).iter().any(|failure| failure.check.concerns(metric))
 }
 
-/// The checks that it fails.
-pub fn failures(results: &Results, workload: &Workload, cell: Option<&Cell>) -> Vec<CheckResult> {
-    let mut findings = findings(results, workload, cell);
-    findings.retain(|finding| finding.outcome == Outcome::Failed);
-    findings
+pub fn failed_checks(
+    results: &Results,
+    workload: &Workload,
+    cell: Option<&Cell>,
+) -> Vec<CheckResult> {
+    let mut check_results = all_checks(results, workload, cell);
+    check_results.retain(|result| result.outcome == Outcome::Failed);
+    check_results
 }
 
-/// Whether anything at all may be ranked; else a comparison has said nothing.
+/// Whether anything can be ranked.
 pub fn any_valid(results: &Results) -> bool {
     results.workloads.iter().any(|workload| {
         results.contenders.iter().any(|contender| {
@@ -140,12 +135,12 @@ pub fn any_valid(results: &Results) -> bool {
 fn measured(cell: &Cell) -> CheckResult {
     let empty =
         cell.rounds.iter().filter(|round| round.requests == 0 || round.duration_us == 0).count();
-    let words = match (cell.failures.as_slice(), empty) {
+    let detail = match (cell.failures.as_slice(), empty) {
         ([], 0) => counted(cell.rounds.len(), "round"),
-        ([], empty) => format!("no answer in {empty} of {}", counted(cell.rounds.len(), "round")),
+        ([], empty) => format!("no response in {empty} of {}", counted(cell.rounds.len(), "round")),
         (failures, _) => failures.join("; "),
     };
-    finding(Check::Measured, cell.failures.is_empty() && empty == 0, words)
+    judged(Check::Measured, cell.failures.is_empty() && empty == 0, detail)
 }
 
 fn errors(cell: &Cell) -> CheckResult {
@@ -153,48 +148,48 @@ fn errors(cell: &Cell) -> CheckResult {
         |kind| -> u64 { cell.rounds.iter().filter_map(|round| round.errors.get(&kind)).sum() };
     let errors: u64 = cell.rounds.iter().map(Round::errors_total).sum();
     let requests: u64 = cell.rounds.iter().map(|round| round.requests).sum();
-    // A wrong answer is no matter of load: the contender did other work than the rest.
-    let are_right = of_kind(ErrorKind::Answer) == 0 && of_kind(ErrorKind::Status) == 0;
+    // A wrong response does not depend on load: the contender did other work than the rest.
+    let are_right = of_kind(ErrorKind::Response) == 0 && of_kind(ErrorKind::Status) == 0;
     let are_few = errors as f64 <= ERROR_SHARE_MAX * (errors + requests) as f64;
     let kinds = [
-        (ErrorKind::Connect, "no connection"),
-        (ErrorKind::Closed, "broken off"),
-        (ErrorKind::Timeout, "too late"),
+        (ErrorKind::Connect, "not connected"),
+        (ErrorKind::Closed, "closed early"),
+        (ErrorKind::Timeout, "timed out"),
         (ErrorKind::Status, "wrong status"),
-        (ErrorKind::Answer, "wrong answer"),
+        (ErrorKind::Response, "wrong response"),
     ];
-    let counts = kinds.map(|(kind, words)| (of_kind(kind), words));
-    let told: Vec<_> = counts
+    let counts = kinds.map(|(kind, detail)| (of_kind(kind), detail));
+    let parts: Vec<_> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, words)| format!("{count} {words}"))
+        .map(|(count, detail)| format!("{count} {detail}"))
         .collect();
-    let words = if told.is_empty() {
+    let detail = if parts.is_empty() {
         "none".to_owned()
     } else {
-        format!("{} of {}", told.join(", "), errors + requests)
+        format!("{} of {}", parts.join(", "), errors + requests)
     };
-    finding(Check::Errors, are_right && are_few, words)
+    judged(Check::Errors, are_right && are_few, detail)
 }
 
 fn littles_law(workload: &Workload, cell: &Cell) -> CheckResult {
     let Some(counted) = median_of(cell, |round| Some(round.in_flight_average)) else {
         return skipped(Check::LittlesLaw, "not measured");
     };
-    let reckoned = median_of(cell, |round| {
+    let computed = median_of(cell, |round| {
         Some(round.requests as f64 * round.latency.mean_ns()? / (round.duration_us as f64 * 1000.0))
     });
-    let Some(reckoned) = reckoned else {
-        return finding(Check::LittlesLaw, false, "answers without latencies".to_owned());
+    let Some(computed) = computed else {
+        return judged(Check::LittlesLaw, false, "responses without latencies".to_owned());
     };
-    // Each active connection may have requests cut at the edges, begun before or not ended within.
+    // Each active connection may have requests in flight at both edges of the window.
     let cut = f64::from(workload.active_connections()) * f64::from(workload.pipeline_depth);
     let requests = median_of(cell, |round| Some(round.requests as f64)).unwrap_or(1.0);
     let tolerance = LITTLE_TOLERANCE + cut / requests.max(1.0);
-    let holds = (reckoned - counted).abs() <= tolerance * counted.max(f64::MIN_POSITIVE);
-    let words =
-        format!("in flight {}, by Little's law {}", significant(counted), significant(reckoned));
-    finding(Check::LittlesLaw, holds, words)
+    let holds = (computed - counted).abs() <= tolerance * counted.max(f64::MIN_POSITIVE);
+    let detail =
+        format!("in flight {}, by Little's law {}", significant(counted), significant(computed));
+    judged(Check::LittlesLaw, holds, detail)
 }
 
 fn client(results: &Results, cell: &Cell) -> CheckResult {
@@ -203,54 +198,62 @@ fn client(results: &Results, cell: &Cell) -> CheckResult {
         || (environment.server_core.is_some()
             && environment.server_core == environment.client_core);
     let busy = median_of(cell, |round| Some(round.client_cpu_share)).unwrap_or_default();
-    let words = format!("client busy for {:.0} %", busy * 100.0);
+    let detail = format!("client busy {:.0} % of the time", busy * 100.0);
     match share_a_core {
-        true => skipped(Check::Client, &format!("{words}, on the server's core")),
-        false => finding(Check::Client, busy <= CLIENT_CPU_SHARE_MAX, words),
+        true => skipped(Check::Client, &format!("{detail}, on the server's core")),
+        false => judged(Check::Client, busy <= CLIENT_CPU_SHARE_MAX, detail),
     }
 }
 
 fn offered(workload: &Workload, cell: &Cell) -> CheckResult {
     let Pacing::Open { requests_per_second: offered } = workload.pacing else {
-        return skipped(Check::Offered, "a closed loop");
+        return skipped(Check::Offered, "closed loop");
     };
     let achieved = median_of(cell, |round| Metric::Throughput.of(round)).unwrap_or_default();
-    let words = format!(
+    let detail = format!(
         "{} of {} requests/s",
         Metric::Throughput.format(achieved),
         Metric::Throughput.format(offered)
     );
-    finding(Check::Offered, achieved >= OFFERED_SHARE_MIN * offered, words)
+    judged(Check::Offered, achieved >= OFFERED_SHARE_MIN * offered, detail)
 }
 
 fn noise(cell: &Cell) -> CheckResult {
     let steal = median_of(cell, |round| round.noise.steal_share);
     let foreign = median_of(cell, |round| round.noise.foreign_cpu_share);
-    // Only told: waiting for a core is also what many threads on one core do by design.
+    // Reported, but not judged: many threads on one core wait for it by design.
     let pressure = median_of(cell, |round| round.noise.cpu_pressure_share);
     let percent = |share: Option<f64>, what: &str| {
         share.map(|share| format!("{what} {:.1} %", share * 100.0))
     };
-    let told = [percent(steal, "steal"), percent(foreign, "others"), percent(pressure, "pressure")];
-    let told: Vec<String> = told.into_iter().flatten().collect();
-    if told.is_empty() {
+    let parts = [
+        percent(steal, "steal"),
+        percent(foreign, "other programs"),
+        percent(pressure, "CPU pressure"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
         return skipped(Check::Noise, "not measured");
     }
     let is_quiet = steal.is_none_or(|share| share <= STEAL_SHARE_MAX)
         && foreign.is_none_or(|share| share <= FOREIGN_CPU_SHARE_MAX);
-    finding(Check::Noise, is_quiet, told.join(", "))
+    judged(Check::Noise, is_quiet, parts.join(", "))
 }
 
 fn median_of(cell: &Cell, value: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
     median(&cell.rounds.iter().filter_map(value).collect::<Vec<_>>())
 }
 
-fn finding(check: Check, is_passed: bool, words: String) -> CheckResult {
-    CheckResult { check, outcome: if is_passed { Outcome::Passed } else { Outcome::Failed }, words }
+fn judged(check: Check, is_passed: bool, detail: String) -> CheckResult {
+    CheckResult {
+        check,
+        outcome: if is_passed { Outcome::Passed } else { Outcome::Failed },
+        detail,
+    }
 }
 
-fn skipped(check: Check, words: &str) -> CheckResult {
-    CheckResult { check, outcome: Outcome::Skipped, words: words.to_owned() }
+fn skipped(check: Check, detail: &str) -> CheckResult {
+    CheckResult { check, outcome: Outcome::Skipped, detail: detail.to_owned() }
 }
 
 #[cfg(test)]
@@ -258,30 +261,30 @@ mod tests {
     use super::*;
     use crate::compare::synthetic;
 
-    /// The failures of the first contender under `workload`, after `spoil` had its way with every round.
-    fn failed_after(workload: &str, spoil: impl Fn(&mut Round)) -> Vec<Check> {
+    /// The checks that the first contender fails under `workload`, after every round was modified.
+    fn failed_after(workload: &str, modify: impl Fn(&mut Round)) -> Vec<Check> {
         let mut results = synthetic::results(1);
         let contender = results.contenders[0].name.clone();
         let cell = results
             .cells
             .iter_mut()
             .find(|cell| cell.workload == workload && cell.contender == contender);
-        cell.expect("it was made").rounds.iter_mut().for_each(spoil);
-        let spoilt = results.workload(workload).expect("it was made");
-        failures(&results, spoilt, results.cell(workload, &contender))
+        cell.expect("synthetic results contain it").rounds.iter_mut().for_each(modify);
+        let modified = results.workload(workload).expect("synthetic results contain it");
+        failed_checks(&results, modified, results.cell(workload, &contender))
             .iter()
-            .map(|finding| finding.check)
+            .map(|result| result.check)
             .collect()
     }
 
     #[test]
-    fn a_clean_run_is_valid_throughout() {
+    fn every_cell_of_a_clean_run_is_valid() {
         let results = synthetic::results(1);
         for workload in &results.workloads {
             for contender in &results.contenders {
                 let cell = results.cell(&workload.name, &contender.name);
-                let failures = failures(&results, workload, cell);
-                // The process contender can't keep up with every offered rate, and that is told.
+                let failures = failed_checks(&results, workload, cell);
+                // No contender is too slow for the offered rates.
                 assert!(
                     failures.is_empty(),
                     "{} under {}: {failures:?}",
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_fails_its_own_check() {
+    fn each_fault_fails_only_its_own_check() {
         assert_eq!(failed_after("keep-alive-64", |_| {}), []);
         assert_eq!(
             failed_after("keep-alive-64", |round| round.in_flight_average *= 1.3),
@@ -312,7 +315,7 @@ mod tests {
         let with_errors =
             |kind, count| move |round: &mut Round| round.errors = [(kind, count)].into();
         assert_eq!(
-            failed_after("keep-alive-64", with_errors(ErrorKind::Answer, 1)),
+            failed_after("keep-alive-64", with_errors(ErrorKind::Response, 1)),
             [Check::Errors]
         );
         assert_eq!(failed_after("keep-alive-64", with_errors(ErrorKind::Closed, 1)), []);
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_at_its_limit_hides_the_rate_and_not_the_cost() {
+    fn a_saturated_client_excludes_rates_but_not_costs() {
         assert!(
             !Check::Client.concerns(Metric::CpuPerRequest)
                 && Check::Client.concerns(Metric::LatencyP99)
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_round_is_borne() {
+    fn one_bad_round_is_tolerated() {
         assert_eq!(
             failed_after("keep-alive-64", |round| {
                 if round.number == 0 {
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn on_one_core_a_busy_client_fails_nothing() {
+    fn a_busy_client_passes_on_a_shared_core() {
         let mut results = synthetic::results(1);
         results.environment.client_core = results.environment.server_core;
         results
@@ -359,18 +362,18 @@ mod tests {
             .flat_map(|cell| &mut cell.rounds)
             .for_each(|round| round.client_cpu_share = 1.0);
         assert!(results.cells.iter().all(|cell| {
-            let workload = results.workload(&cell.workload).expect("it was made");
+            let workload = results.workload(&cell.workload).expect("synthetic results contain it");
             is_valid(&results, workload, Some(cell), Metric::Throughput)
         }));
     }
 
     #[test]
-    fn nothing_valid_is_said() {
+    fn missing_and_invalid_cells_are_detected() {
         assert!(!any_valid(&synthetic::invalid(1)));
         let results = synthetic::partial(1);
-        let last = results.workloads.last().expect("there are some");
+        let last = results.workloads.last().expect("there are workloads");
         assert_eq!(
-            findings(&results, last, results.cell(&last.name, "alpha"))[0].words,
+            all_checks(&results, last, results.cell(&last.name, "alpha"))[0].detail,
             "not measured"
         );
     }

@@ -1,56 +1,51 @@
-//! The figures that follow from one round, and how a person reads them.
+//! The metrics of one round, and their formatting.
 //!
-//! Here a rate is made from totals, once, for every table, plot and verdict. What a figure is compared with, and
-//! how sure one can be, is told elsewhere (`statistics`, `verdict`).
+//! Rates are computed from totals here and nowhere else. [`statistics`](super::statistics) adds the
+//! uncertainty, [`verdict`](super::verdict) the comparison.
 //!
-//! # Laws
-//! - A metric is `None` where its facts were not measured; it is never a made-up zero.
-//! - Below its resolution a metric tells nothing: two values there are equal.
+//! Invariants:
+//! - A metric is `None` if its data was not measured, never a made-up zero.
+//! - Values below the resolution of a metric count as equal.
 
 use std::borrow::Cow;
 
 use crate::compare::results::{Cell, Pacing, Round};
 
-/// A figure of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Answers per second.
+    /// Responses per second.
     Throughput,
-    /// CPU time for a request, user and system together, in microseconds.
+    /// User and system time, in microseconds.
     CpuPerRequest,
-    /// The user part of it.
+    /// In microseconds.
     UserCpuPerRequest,
-    /// The system part of it.
+    /// In microseconds.
     SystemCpuPerRequest,
-    /// Half of the answers came within, in nanoseconds.
+    /// In nanoseconds.
     LatencyMedian,
-    /// 99 of 100 came within, in nanoseconds.
+    /// In nanoseconds.
     LatencyP99,
-    /// 999 of 1000 came within, in nanoseconds.
+    /// In nanoseconds.
     LatencyP999,
-    /// Of every name.
     SyscallsPerRequest,
-    /// System calls that found nothing.
+    /// System calls that failed with EAGAIN.
     WouldBlocksPerRequest,
-    /// Voluntary and not.
+    /// Voluntary and involuntary.
     ContextSwitchesPerRequest,
-    /// Of the server, in bytes.
+    /// Anonymous memory of the server, in bytes.
     MemoryPerConnection,
-    /// With all connections open and no request; 1.0 is one core.
+    /// CPU time over wall time while all connections are open and idle; 1.0 is one core.
     IdleCpu,
 }
 
-/// Which end of a metric is the good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
-    /// The more the better.
     More,
-    /// The less the better.
     Less,
 }
 
 impl Metric {
-    /// Those that contenders are ranked by, each a different thing to want of a server.
+    /// The metrics by which contenders are ranked.
     pub const RANKED: [Metric; 5] = [
         Metric::Throughput,
         Metric::CpuPerRequest,
@@ -59,7 +54,6 @@ impl Metric {
         Metric::IdleCpu,
     ];
 
-    /// Every one.
     pub const ALL: [Metric; 12] = [
         Metric::Throughput,
         Metric::CpuPerRequest,
@@ -75,7 +69,6 @@ impl Metric {
         Metric::IdleCpu,
     ];
 
-    /// Its value in this round.
     pub fn of(self, round: &Round) -> Option<f64> {
         let per_request =
             |total: u64| (round.requests > 0).then(|| total as f64 / round.requests as f64);
@@ -101,8 +94,8 @@ impl Metric {
         }
     }
 
-    /// Its values in the rounds of a cell that have it. A quantile that some rounds are too short for has none: those
-    /// that got furthest are not like the rest.
+    /// One value per round that has one. If any round is too short for a quantile, there are none:
+    /// the remaining rounds would not be a fair sample.
     pub fn values(self, cell: &Cell) -> Vec<f64> {
         let values: Vec<f64> = cell.rounds.iter().filter_map(|round| self.of(round)).collect();
         let is_quantile =
@@ -110,13 +103,13 @@ impl Metric {
         if is_quantile && values.len() < cell.rounds.len() { Vec::new() } else { values }
     }
 
-    /// Which end is the good one.
     pub fn better(self) -> Better {
         if self == Metric::Throughput { Better::More } else { Better::Less }
     }
 
-    /// Whether contenders may be ranked by it under such a load. In an open loop the rate is given and tells nothing; in a
-    /// closed loop a slow server is asked less often, so the latencies leave out what should have been asked.
+    /// Whether contenders are ranked by this metric under such a load. In an open loop the rate is
+    /// given. In a closed loop a slow server receives fewer requests, so its latencies omit the
+    /// ones that were not sent.
     pub fn is_ranked_under(self, pacing: Pacing) -> bool {
         match (self, pacing) {
             (Metric::Throughput, pacing) => pacing == Pacing::Closed,
@@ -125,7 +118,8 @@ impl Metric {
         }
     }
 
-    /// Smaller values are taken for this one: it is what the clocks and counters behind the metric can tell apart.
+    /// The smallest difference that the underlying clocks and counters resolve. Smaller values are
+    /// replaced by it.
     pub fn resolution(self) -> f64 {
         match self {
             Metric::Throughput => 0.1,
@@ -139,7 +133,7 @@ impl Metric {
         }
     }
 
-    /// What it is, in a heading: "CPU time per request".
+    /// For a heading, such as "CPU time per request".
     pub fn title(self) -> &'static str {
         match self {
             Metric::Throughput => "requests per second",
@@ -150,14 +144,14 @@ impl Metric {
             Metric::LatencyP99 => "p99 latency",
             Metric::LatencyP999 => "p99.9 latency",
             Metric::SyscallsPerRequest => "system calls per request",
-            Metric::WouldBlocksPerRequest => "calls in vain per request",
+            Metric::WouldBlocksPerRequest => "would-block calls per request",
             Metric::ContextSwitchesPerRequest => "context switches per request",
             Metric::MemoryPerConnection => "memory per connection",
             Metric::IdleCpu => "CPU while idle",
         }
     }
 
-    /// The best of it, in a heading: "least CPU time per request".
+    /// For a heading, such as "least CPU time per request".
     pub fn superlative(self) -> Cow<'static, str> {
         match self.better() {
             Better::More => format!("most {}", self.title()).into(),
@@ -168,7 +162,7 @@ impl Metric {
         }
     }
 
-    /// What an contender does with another's: "uses … of beta's CPU time per request".
+    /// The verb of a sentence such as "uses 0.61 of beta's CPU time per request".
     pub fn verb(self) -> &'static str {
         match self {
             Metric::Throughput => "serves",
@@ -179,7 +173,6 @@ impl Metric {
         }
     }
 
-    /// A value with its unit, short.
     pub fn format(self, value: f64) -> String {
         match self {
             Metric::Throughput => quantity(value),
@@ -197,17 +190,17 @@ impl Metric {
     }
 }
 
-/// By name, the most frequent first, without those too rare to tell of.
+/// System calls by name, the most frequent first, without those below the resolution.
 pub fn frequent_syscalls(cell: &Cell) -> Vec<(&str, f64)> {
     let mut calls = cell.syscalls_per_request();
     calls.retain(|(_, per_request)| *per_request >= Metric::SyscallsPerRequest.resolution());
     calls
 }
 
-/// Known only if at least one answer lies beyond it.
+/// None unless at least one response lies beyond the quantile.
 fn quantile_ns(round: &Round, share: f64) -> Option<f64> {
     let beyond = round.latency.count() as f64 * (1.0 - share);
-    // 1000 × (1 − 0.999) is a hair less than 1 in binary.
+    // 1000 × (1 − 0.999) is slightly less than 1 in binary floating point.
     (beyond > 1.0 - 1e-9)
         .then(|| round.latency.quantile_ns(share).map(|value_ns| value_ns as f64))
         .flatten()
@@ -218,7 +211,7 @@ pub fn significant(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    // From the rounded value: 0.9999 is 1.00, not 1.000.
+    // The magnitude of the rounded value: 0.9999 becomes 1.00, not 1.000.
     let magnitude =
         format!("{value:.2e}").rsplit_once('e').and_then(|(_, power)| power.parse::<i32>().ok());
     let decimals = (2 - magnitude.unwrap_or(0)).clamp(0, 6) as usize;
@@ -256,7 +249,7 @@ mod tests {
     use crate::compare::results::Histogram;
 
     #[test]
-    fn numbers_keep_three_digits() {
+    fn numbers_have_three_significant_digits() {
         for (value, text) in [
             (0.0, "0"),
             (0.9999, "1.00"),
@@ -278,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_needs_an_answer_beyond_it() {
+    fn a_quantile_needs_a_response_beyond_it() {
         let mut round = Round { requests: 999, ..Round::default() };
         round.latency.buckets = vec![(1000, 999)];
         assert_eq!(Metric::LatencyP999.of(&round), None);
@@ -287,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_is_of_all_rounds_or_of_none() {
+    fn a_quantile_has_values_of_all_rounds_or_none() {
         let round = |count| Round {
             latency: Histogram { buckets: vec![(1000, count)] },
             ..Round::default()
@@ -303,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_no_zero() {
+    fn unmeasured_metrics_are_none() {
         let round = Round { requests: 10, duration_us: 1_000_000, ..Round::default() };
         assert_eq!(Metric::Throughput.of(&round), Some(10.0));
         for metric in

@@ -1,4 +1,6 @@
-//! What the measurements show. Everything here is computed from [`Results`](super::results::Results).
+//! Analysis: metrics, confidence intervals, checks, verdicts and ranking.
+//!
+//! Everything here is computed from [`Results`](super::results::Results).
 
 pub mod checks;
 pub mod metric;

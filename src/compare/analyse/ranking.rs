@@ -1,13 +1,16 @@
-//! When each strategy wins: who leads where, and where the lead changes.
+//! The ranking: which contender leads under which workload, and where the lead changes.
 //!
-//! A workload is a point in a space of three axes: connections that ask, the share of all that is idle, and the size of the
-//! file. At each point and for each thing that one may want, the leaders are those that nobody is shown to beat. Along
-//! a line of points that differ in one axis only, a crossover lies where the leaders change.
+//! A workload is a point on three axes: active connections, share of idle connections, size of the
+//! file. At each point and for each metric, the leaders are the contenders that no other is shown
+//! to beat. A crossover lies between two neighbouring points on a line along one axis if the
+//! leaders differ.
 //!
-//! # Laws
-//! - Nothing is interpolated: a crossover lies *between* two measured points, and that is how it is told.
-//! - Where the client was the limit of one, nobody leads in what that hides: the one might have been faster.
-//! - An contender leads alone only by verdicts; who can't be told apart from the best leads with it.
+//! Invariants:
+//! - Nothing is interpolated: a crossover is reported as lying *between* two measured points.
+//! - Where the client was the bottleneck for one contender, there is no leader in the metrics this
+//!   affects, because that contender might have been the fastest.
+//! - The lead follows from verdicts alone. Contenders that cannot be distinguished from the best
+//!   share it.
 
 use crate::compare::analyse::checks::{self, Check};
 use crate::compare::analyse::metric::{Better, Metric};
@@ -16,76 +19,71 @@ use crate::compare::analyse::verdict::{Verdict, noise, ranked_contenders, verdic
 use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
 use crate::format::{self, counted};
 
-/// Who leads at one point for one metric.
+/// The leaders under one workload by one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lead<'a> {
-    /// The point.
     pub workload: &'a Workload,
-    /// What was wanted.
     pub metric: Metric,
-    /// The best first; more than one if they could not be told apart.
+    /// The best first; more than one if they could not be distinguished.
     pub leaders: Vec<&'a ContenderInfo>,
-    /// How many could have led.
+    /// The number of ranked contenders.
     pub rivals: usize,
 }
 
-/// A change of the lead between two points.
+/// A change of the lead between two neighbouring workloads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossover<'a> {
-    /// What differs between them.
+    /// The axis on which they differ.
     pub axis: Axis,
-    /// Where it is less.
     pub below: Lead<'a>,
-    /// Where it is more.
     pub above: Lead<'a>,
 }
 
-/// One direction in the space of workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// That ask.
+    /// Active connections.
     Connections,
-    /// Of all connections, that never ask; so many others ask beside them.
+    /// Idle connections as a share of all.
     IdleShare,
-    /// Of the file.
+    /// Size of the file.
     BodyBytes,
 }
 
 impl Lead<'_> {
-    /// `alpha`, or `alpha or nginx` if they can't be told apart, or "nobody: …".
-    pub fn words(&self) -> String {
+    /// `alpha`, or `alpha or beta` if they could not be distinguished.
+    pub fn describe(&self) -> String {
         let names: Vec<&str> =
             self.leaders.iter().map(|contender| contender.name.as_str()).collect();
         match (names.len(), self.rivals) {
             (0, _) => "nothing to rank".to_owned(),
-            (1, 1) => format!("{} (alone)", names[0]),
+            (1, 1) => format!("{} (no other ranked)", names[0]),
             (all, rivals) if all == rivals => "no difference shown".to_owned(),
             _ => names.join(" or "),
         }
     }
 
-    /// Whether `contender` is one of those, and somebody is shown to be beaten.
+    /// Whether `contender` is a leader and another is shown to be worse.
     pub fn is_led_by(&self, contender: &ContenderInfo) -> bool {
         self.is_shown() && self.leaders.contains(&contender)
     }
 
-    /// Whether somebody is shown to be beaten.
+    /// Whether any contender is shown to be worse than the leaders.
     pub fn is_shown(&self) -> bool {
         !self.leaders.is_empty() && self.leaders.len() < self.rivals
     }
 }
 
 impl Crossover<'_> {
-    /// e.g. "most requests per second: gamma at 8 connections, alpha from 64"
-    pub fn words(&self) -> String {
+    /// Such as "most requests per second: gamma at 8 connections, alpha at 64 connections".
+    pub fn describe(&self) -> String {
         let (below, above) = (&self.below, &self.above);
         format!(
             "{}: {} at {}, {} at {}",
             below.metric.superlative(),
-            below.words(),
-            self.axis.words(below.workload),
-            above.words(),
-            self.axis.words(above.workload)
+            below.describe(),
+            self.axis.describe(below.workload),
+            above.describe(),
+            self.axis.describe(above.workload)
         )
     }
 }
@@ -103,7 +101,7 @@ impl Axis {
         }
     }
 
-    fn words(self, workload: &Workload) -> String {
+    fn describe(self, workload: &Workload) -> String {
         match self {
             Axis::Connections => counted(workload.active_connections(), "connection"),
             Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
@@ -111,7 +109,7 @@ impl Axis {
         }
     }
 
-    /// Whether `a` and `b` lie on one line along this axis: different here, and the same in all else.
+    /// Whether `a` and `b` differ on this axis and nowhere else.
     pub fn joins(self, a: &Workload, b: &Workload) -> bool {
         let differs = |axis: Axis| axis.position(a) != axis.position(b);
         let same_load = a.pacing == b.pacing
@@ -122,7 +120,7 @@ impl Axis {
     }
 }
 
-/// Every point and metric for which anything may be ranked.
+/// The leads of all workloads and metrics for which anything is ranked.
 pub fn leads(results: &Results) -> Vec<Lead<'_>> {
     let points = Metric::RANKED
         .into_iter()
@@ -134,7 +132,8 @@ pub fn leads(results: &Results) -> Vec<Lead<'_>> {
         .collect()
 }
 
-/// Who leads in each of these, for the columns of a table; `None` where contenders are not ranked by it.
+/// The leads by each of `metrics`, for the columns of a table; `None` for metrics that are not
+/// ranked.
 pub fn leads_at<'a>(
     results: &'a Results,
     workload: &'a Workload,
@@ -147,7 +146,6 @@ pub fn leads_at<'a>(
         .collect()
 }
 
-/// Who leads here.
 fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lead<'a> {
     let noise = noise(results, workload, metric);
     let rival = |contender: &'a ContenderInfo| {
@@ -156,14 +154,14 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
             && checks::is_valid(results, workload, Some(cell), metric);
         is_ranked.then_some((contender, cell))
     };
-    let is_held_back = |contender: &ContenderInfo| {
+    let is_client_bound = |contender: &ContenderInfo| {
         let cell = results.cell(&workload.name, &contender.name);
-        let failures = checks::failures(results, workload, cell);
+        let failures = checks::failed_checks(results, workload, cell);
         failures
             .iter()
             .any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
     };
-    if ranked_contenders(results).into_iter().any(is_held_back) {
+    if ranked_contenders(results).into_iter().any(is_client_bound) {
         return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
     }
     let rivals: Vec<(&ContenderInfo, &Cell)> =
@@ -175,7 +173,7 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     let is_beaten = |cell: &Cell| rivals.iter().any(|(_, rival)| beats(rival, cell));
     let mut leaders: Vec<(&ContenderInfo, &Cell)> =
         rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
-    // Against the first of them, round by round; the sign of "better" turned so that the best comes first.
+    // Sorted by the ratio to the first leader, round by round, the best first.
     if let Some((_, first)) = leaders.first().copied() {
         let rank = |cell: &Cell| {
             let median = ratio(metric, cell, first).map_or(1.0, |estimate| estimate.median);
@@ -191,7 +189,7 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     }
 }
 
-/// Where the lead passes from some to others, so that none leads on both sides.
+/// Neighbouring workloads that have no leader in common.
 pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     let leads = leads(results);
     let mut crossovers = Vec::new();
@@ -214,7 +212,7 @@ pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     crossovers
 }
 
-/// For each ranked contender the metrics in which it leads somewhere, and where, in words; perhaps none.
+/// For each ranked contender, the metrics by which it leads and the workloads where it does.
 pub fn wins(results: &Results) -> Vec<(&ContenderInfo, Vec<(Metric, String)>)> {
     let leads = leads(results);
     let of_contender = |contender| {
@@ -229,20 +227,21 @@ pub fn wins(results: &Results) -> Vec<(&ContenderInfo, Vec<(Metric, String)>)> {
         .collect()
 }
 
-/// "everywhere", or the names of the workloads: those where it leads alone, then those where it is level with others.
+/// "everywhere", or the names of the workloads: those where it leads alone, then those where the
+/// lead is shared.
 fn places(leads: &[Lead<'_>], metric: Metric, contender: &ContenderInfo) -> Option<String> {
     let measured: Vec<_> = leads.iter().filter(|lead| lead.metric == metric).collect();
     let shown = measured.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&contender));
-    let (alone, level): (Vec<_>, Vec<_>) = shown.partition(|lead| lead.leaders.len() == 1);
+    let (alone, tied): (Vec<_>, Vec<_>) = shown.partition(|lead| lead.leaders.len() == 1);
     let names = |leads: &[&&Lead<'_>]| match leads.len() {
         all if all > 1 && all == measured.len() => "everywhere".to_owned(),
         _ => leads.iter().map(|lead| lead.workload.name.as_str()).collect::<Vec<_>>().join(", "),
     };
-    match (alone.is_empty(), level.is_empty()) {
+    match (alone.is_empty(), tied.is_empty()) {
         (true, true) => None,
         (false, true) => Some(names(&alone)),
-        (true, false) => Some(format!("{} (level with others)", names(&level))),
-        (false, false) => Some(format!("{}; level with others: {}", names(&alone), names(&level))),
+        (true, false) => Some(format!("{} (tied)", names(&tied))),
+        (false, false) => Some(format!("{}; tied: {}", names(&alone), names(&tied))),
     }
 }
 
@@ -252,9 +251,9 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn a_crossover_is_found_where_it_was_put() {
+    fn a_crossover_is_found() {
         let mut results = synthetic::results(5);
-        // Threads are made the cheapest by far up to 8 connections, and the dearest beyond.
+        // `gamma` becomes the cheapest by far up to 8 connections, and the most expensive beyond.
         for cell in results.cells.iter_mut().filter(|cell| cell.contender == "gamma") {
             let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") {
                 (1, 3)
@@ -272,7 +271,7 @@ mod tests {
                 && crossover.below.metric == Metric::CpuPerRequest
                 && crossover.below.workload.name == "keep-alive-8"
         });
-        let words = found.expect("it was put there").words();
+        let words = found.expect("the synthetic crossover").describe();
         let others = words.strip_prefix("least CPU time per request: gamma at 8 connections, ");
         let others = others.and_then(|words| words.strip_suffix(" at 64 connections"));
         assert!(others.is_some_and(|others| !others.contains("gamma")), "{words}");
@@ -283,22 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn poll_list_is_never_the_idlest() {
+    fn a_busy_loop_never_leads_in_idle_cpu() {
         let results = synthetic::results(5);
         for lead in leads(&results).iter().filter(|lead| lead.metric == Metric::IdleCpu) {
             assert!(
                 lead.leaders.iter().all(|contender| contender.name != "beta"),
                 "{}",
-                lead.words()
+                lead.describe()
             );
             assert!(lead.is_shown());
         }
     }
 
     #[test]
-    fn idle_share_and_file_size_are_axes_of_their_own() {
+    fn idle_share_and_file_size_are_separate_axes() {
         let results = synthetic::results(5);
-        let workload = |name| results.workload(name).expect("it was made");
+        let workload = |name| results.workload(name).expect("synthetic results contain it");
         assert!(Axis::IdleShare.joins(workload("keep-alive-8"), workload("idle-512")));
         assert!(Axis::BodyBytes.joins(workload("keep-alive-8"), workload("large")));
         assert!(!Axis::Connections.joins(workload("keep-alive-64"), workload("pipelined")));
@@ -306,11 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_leads_before_one_that_the_client_held_back() {
+    fn a_client_bound_contender_suspends_the_lead() {
         let mut results = synthetic::results(5);
-        let held_back =
+        let client_bound =
             |cell: &&mut Cell| cell.contender == "alpha" && cell.workload == "pipelined";
-        let cell = results.cells.iter_mut().find(held_back).expect("it was made");
+        let cell =
+            results.cells.iter_mut().find(client_bound).expect("synthetic results contain it");
         cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
         let leads_in = |metric| {
             leads(&results)
@@ -321,16 +321,18 @@ mod tests {
     }
 
     #[test]
-    fn who_leads_wherever_anything_was_shown_does_not_lead_everywhere() {
+    fn everywhere_requires_a_lead_under_every_workload() {
         let mut results = synthetic::results(5);
         let is_everywhere = |results: &Results| {
             let wins = wins(results);
-            let of_alpha = wins
+            let wins_of_alpha = wins
                 .iter()
                 .find(|(contender, _)| contender.name == "alpha")
                 .map(|(_, wins)| wins.clone());
-            let cpu =
-                of_alpha.into_iter().flatten().find(|(metric, _)| *metric == Metric::CpuPerRequest);
+            let cpu = wins_of_alpha
+                .into_iter()
+                .flatten()
+                .find(|(metric, _)| *metric == Metric::CpuPerRequest);
             cpu.is_some_and(|(_, words)| words.contains("everywhere"))
         };
         for cell in &mut results.cells {
@@ -342,7 +344,7 @@ mod tests {
             }
         }
         assert!(is_everywhere(&results));
-        // Where all cost the same nobody is shown to be beaten.
+        // Where the costs are equal, no lead is shown.
         for cell in results.cells.iter_mut().filter(|cell| cell.workload == "pipelined") {
             for round in &mut cell.rounds {
                 let requests = round.requests;
@@ -353,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_valid_nobody_leads() {
+    fn invalid_results_have_no_leads() {
         assert_eq!(leads(&synthetic::invalid(5)), []);
         assert_eq!(crossovers(&synthetic::invalid(5)), []);
     }

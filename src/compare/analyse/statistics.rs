@@ -1,40 +1,42 @@
-//! How sure a figure is: medians, and intervals that suppose nothing about the shape of the noise.
+//! Medians and their confidence intervals. No distribution is assumed.
 //!
-//! Noise on a real machine has steps, bursts and drift, so nothing here takes it for normal. The interval is that of
-//! the sign test: with n independent rounds the true median lies between the k-th smallest and the k-th largest
-//! value unless fewer than k of n fair coins fall on one side. The chance of that is the same for every
-//! distribution. It costs rounds: five reach 93.75 %, eight 99.2 %, and fewer than five can't reach 90 % at all. From
-//! twelve on one round at each end may go astray without a say in it.
+//! Noise on a real machine has steps, bursts and drift, so a normal distribution would be a bad
+//! model. The confidence interval is that of the sign test. Of n independent rounds, each lies
+//! above the true median with probability 1/2, whatever the distribution. So the true median lies
+//! between the k-th smallest and the k-th largest value, unless fewer than k of n fair coins fall
+//! on one side.
 //!
-//! # Laws
-//! - Arms are compared within a round only, by the ratio of their values: what slows a whole round down cancels out.
-//! - An interval says its own level, and never a higher one than its rounds can have.
-//! - What is swapped gives the reciprocal: the ratio of A to B tells the same as that of B to A.
+//! The price is rounds: five reach a confidence level of 93.75 %, eight reach 99.2 %, fewer than
+//! five cannot reach 90 %. With twelve or more, one outlier at each end has no influence.
+//!
+//! Invariants:
+//! - Contenders are compared within a round only, by the ratio of their values: what slows down a
+//!   whole round cancels out.
+//! - An interval states its own confidence level, never a higher one than its number of rounds
+//!   permits.
+//! - Swapping the contenders gives the reciprocal ratio and interval.
 
 use crate::compare::analyse::metric::Metric;
 use crate::compare::results::Cell;
 
-/// Sought for every interval, and reached where there are rounds enough. A report makes some hundred statements: of
-/// those at 95 % five would be wrong.
-pub const LEVEL_SOUGHT: f64 = 0.99;
+/// The confidence level of every interval with enough rounds. A report makes about a hundred
+/// statements; at 95 %, five of them would be wrong.
+pub const CONFIDENCE_LEVEL: f64 = 0.99;
 
-/// A median and where it may lie.
+/// A median and its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Of all rounds.
     pub median: f64,
-    /// The lower end of the interval.
     pub low: f64,
-    /// The upper end.
     pub high: f64,
-    /// The chance that such an interval holds the true median, for any distribution.
+    /// The confidence level: the probability that such an interval contains the true median, for
+    /// any distribution.
     pub level: f64,
-    /// How many values it was made from.
     pub rounds: usize,
 }
 
 impl Estimate {
-    /// From one value a round; `None` without any.
+    /// From one value per round; `None` without values.
     pub fn of(values: &[f64]) -> Option<Estimate> {
         let sorted = sorted(values);
         let (count, last) = (sorted.len(), sorted.len().checked_sub(1)?);
@@ -48,33 +50,32 @@ impl Estimate {
         })
     }
 
-    /// Whether the whole interval lies on one side of 1.
+    /// Whether the interval excludes 1.
     pub fn excludes_one(&self) -> bool {
         self.low > 1.0 || self.high < 1.0
     }
 
-    /// How many times more or less the median is, whichever it is: 0.5 and 2 are the same, 2.
+    /// The median as a factor of at least 1: 0.5 and 2 are both 2.
     pub fn effect(&self) -> f64 {
         self.median.max(1.0 / self.median)
     }
 
-    /// The largest effect that the interval holds.
+    /// The largest effect within the interval.
     pub fn effect_max(&self) -> f64 {
         self.high.max(1.0 / self.low)
     }
 }
 
-/// The metric of one cell.
 pub fn estimate(metric: Metric, cell: &Cell) -> Option<Estimate> {
     Estimate::of(&metric.values(cell))
 }
 
-/// The metric of `a` as a multiple of that of `b`, round against round.
+/// The ratio of `a` to `b`, round by round.
 pub fn ratio(metric: Metric, a: &Cell, b: &Cell) -> Option<Estimate> {
     Estimate::of(&ratios(metric, a, b))
 }
 
-/// In each round that both have; none if either cell has no value of its own.
+/// The ratio in each round that both have; none if either cell has no values.
 pub fn ratios(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
     if metric.values(a).is_empty() || metric.values(b).is_empty() {
         return Vec::new();
@@ -86,7 +87,7 @@ pub fn ratios(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
     pairs.map(|(a, b)| a.max(metric.resolution()) / b.max(metric.resolution())).collect()
 }
 
-/// The middle value; of an even number, the mean of the two in the middle (see `middle`).
+/// The median; of an even number, the geometric mean of the middle two.
 pub fn median(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| middle(&sorted(values)))
 }
@@ -97,19 +98,20 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// The geometric mean of the middle two, so that the reciprocals of ratios have the reciprocal median.
+/// The geometric mean of the middle two values, so that the median of reciprocals is the reciprocal
+/// of the median.
 fn middle(sorted: &[f64]) -> f64 {
     let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
     if low > 0.0 && low != high { (low * high).sqrt() } else { f64::midpoint(low, high) }
 }
 
-/// How many values to leave out at each end: as many as the level sought allows, none if even that is too few.
+/// How many values to drop at each end: as many as [`CONFIDENCE_LEVEL`] permits.
 fn trim(count: usize) -> usize {
-    (0..count.div_ceil(2)).rev().find(|trim| level(count, *trim) >= LEVEL_SOUGHT).unwrap_or(0)
+    (0..count.div_ceil(2)).rev().find(|trim| level(count, *trim) >= CONFIDENCE_LEVEL).unwrap_or(0)
 }
 
-/// The chance that the true median lies between the (trim + 1)-th smallest and largest of `count` values: that
-/// neither side of it holds `trim` values or fewer.
+/// The probability that the true median lies between the (trim + 1)-th smallest and largest of
+/// `count` values: that neither side of it holds `trim` values or fewer.
 fn level(count: usize, trim: usize) -> f64 {
     let mut chance = 0.5_f64.powi(count as i32);
     let mut outside = 0.0;
@@ -126,9 +128,9 @@ mod tests {
 
     use super::*;
 
-    /// The ranks and levels that textbooks print for the sign test.
+    /// The ranks and levels of published tables of the sign test.
     #[test]
-    fn intervals_are_those_of_the_tables() {
+    fn intervals_match_published_tables() {
         for (count, trim_known, level_known) in [
             (1, 0, 0.0),
             (2, 0, 0.5),
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn known_values_give_the_known_estimate() {
+    fn medians_and_intervals_of_known_values() {
         let estimate =
             Estimate::of(&[3.0, 1.0, 9.0, 2.0, 5.0, 11.0, 4.0, 8.0, 7.0, 6.0, 13.0, 12.0, 10.0])
                 .expect("there are values");
@@ -162,37 +164,37 @@ mod tests {
         assert_eq!(median(&[7.0]), Some(7.0));
     }
 
-    /// The promise itself: intervals made from a lopsided distribution hold its median as often as they say.
+    /// Intervals from a skewed distribution contain its median as often as their level states.
     #[test]
-    fn the_level_holds_for_a_lopsided_distribution() {
+    fn the_level_holds_for_a_skewed_distribution() {
         let mut random = fastrand::Rng::with_seed(7);
         for count in [5, 8, 12] {
             let trials = 4000;
-            let held = (0..trials).filter(|_| {
-                // Exponential: its median is ln 2.
+            let covered = (0..trials).filter(|_| {
+                // The median of the exponential distribution is ln 2.
                 let values: Vec<f64> = (0..count).map(|_| -(1.0 - random.f64()).ln()).collect();
                 let estimate = Estimate::of(&values).expect("there are values");
                 (estimate.low..=estimate.high).contains(&2.0_f64.ln())
             });
-            let share = held.count() as f64 / f64::from(trials);
-            let promised = level(count, trim(count));
-            assert!((share - promised).abs() < 0.015, "{count} rounds: {share} for {promised}");
+            let share = covered.count() as f64 / f64::from(trials);
+            let stated = level(count, trim(count));
+            assert!((share - stated).abs() < 0.015, "{count} rounds: {share} for {stated}");
         }
     }
 
     proptest! {
         #[test]
-        fn the_median_lies_in_the_interval_and_the_interval_among_the_values(
+        fn the_median_lies_within_the_interval(
             values in prop::collection::vec(0.001_f64..1000.0, 1..40)
         ) {
             let estimate = Estimate::of(&values).expect("there are values");
             prop_assert!(estimate.low <= estimate.median && estimate.median <= estimate.high);
             prop_assert!(values.contains(&estimate.low) && values.contains(&estimate.high));
-            prop_assert!(values.len() < 8 || estimate.level >= LEVEL_SOUGHT);
+            prop_assert!(values.len() < 8 || estimate.level >= CONFIDENCE_LEVEL);
         }
 
         #[test]
-        fn what_is_swapped_gives_the_reciprocal(values in prop::collection::vec(0.01_f64..100.0, 1..40)) {
+        fn swapping_gives_the_reciprocal(values in prop::collection::vec(0.01_f64..100.0, 1..40)) {
             let reciprocals: Vec<f64> = values.iter().map(|value| 1.0 / value).collect();
             let there = Estimate::of(&values).expect("there are values");
             let back = Estimate::of(&reciprocals).expect("there are values");

@@ -1,15 +1,15 @@
-//! What may be said of two contenders, in words.
+//! The verdict on two contenders, and the sentence that states it.
 //!
-//! "alpha uses 0.61 [0.58, 0.63] of beta's CPU time per request" is said only if all of this holds; else it is
-//! "no difference shown", which is not "they are equal":
-//! 1. both cells pass the checks that concern the metric (`checks`);
-//! 2. there are rounds enough for an interval of at least [`LEVEL_MIN`] (five or more);
-//! 3. the interval of the per-round ratio excludes 1;
-//! 4. the effect is larger than [`EFFECT_MIN`], and larger than any that one strategy showed against itself in this
-//!    workload (the A/A contender): what the same program does to itself is noise.
+//! "alpha uses 0.61 [0.58, 0.63] of beta's CPU time per request" requires all of the following.
+//! Otherwise the verdict is "no difference shown", which does not mean "equal":
+//! 1. Both cells pass the [`checks`] that concern the metric.
+//! 2. There are enough rounds for a confidence level of at least [`LEVEL_MIN`] (five or more).
+//! 3. The confidence interval of the per-round ratio excludes 1.
+//! 4. The effect is larger than [`EFFECT_MIN`], and larger than any effect in the A/A comparison
+//!    under this workload: a difference between two runs of the same program is noise.
 //!
-//! The A/A pair itself, which by its own noise would always be acquitted, is held to what it showed in the other
-//! workloads: the middle one of those.
+//! The A/A pair itself would never exceed its own noise. It is compared with the median noise of
+//! the other workloads.
 
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, significant};
@@ -18,51 +18,48 @@ use crate::compare::results::{Cell, ContenderInfo, ContenderKind, Results, Workl
 
 /// Five rounds reach 93.75 %.
 pub const LEVEL_MIN: f64 = 0.9;
-/// Two per cent. The same code laid out otherwise by a linker differs by as much.
+/// Two percent. A different layout of the same code can cause as much.
 pub const EFFECT_MIN: f64 = 1.02;
 
-/// What may be said of one contender as a multiple of another.
+/// The comparison of one contender with another.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// They differ, and by how much.
     Differs(Estimate),
-    /// Nothing may be said, and why.
     NoDifferenceShown(Estimate, Inconclusive),
-    /// One of them is not to be ranked, or the metric was not measured.
+    /// A check failed, or the metric was not measured.
     Unranked,
 }
 
-/// Why a difference is not shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Inconclusive {
-    /// So few rounds that no interval is sure enough.
+    /// The confidence level is too low.
     TooFewRounds,
-    /// The interval holds 1.
+    /// The confidence interval includes 1.
     IncludesOne,
-    /// Smaller than what is worth telling, or than the noise; as a factor.
+    /// The effect is at most this factor: [`EFFECT_MIN`] or the A/A noise.
     WithinNoise(f64),
 }
 
 impl Inconclusive {
-    /// To be put behind the ratio; nothing where the interval says it all.
-    fn words(self, estimate: &Estimate) -> String {
+    /// A note for the sentence; empty where the interval suffices.
+    fn note(self, estimate: &Estimate) -> String {
         match self {
             Inconclusive::IncludesOne => String::new(),
             Inconclusive::TooFewRounds => {
                 format!(
-                    " ({} rounds are sure by {:.0} % only)",
+                    " (only {} rounds, {:.0} % confidence)",
                     estimate.rounds,
                     estimate.level * 100.0
                 )
             }
             Inconclusive::WithinNoise(noise) => {
-                format!(" (within the noise, {:.0} %)", (noise - 1.0) * 100.0)
+                format!(" (within the A/A noise of {:.0} %)", (noise - 1.0) * 100.0)
             }
         }
     }
 }
 
-/// Of `a` as a multiple of `b`.
+/// Compares `a` with `b`.
 pub fn verdict(
     results: &Results,
     workload: &Workload,
@@ -84,7 +81,7 @@ pub fn verdict(
     }
 }
 
-/// Of two cells that pass their checks, with the [`noise`] there.
+/// Compares two cells that pass their checks, given the A/A [`noise`].
 pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) -> Verdict {
     let Some(estimate) = ratio(metric, a, b) else {
         return Verdict::Unranked;
@@ -104,7 +101,7 @@ pub fn verdict_of_valid(metric: Metric, a: &Cell, b: &Cell, noise: Option<f64>) 
     }
 }
 
-/// The largest effect that one strategy may have against itself here, by the interval of the A/A pairs.
+/// The A/A noise: the largest effect within the confidence interval of the A/A comparison.
 pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
     let effects = results.contenders.iter().filter_map(|twin| {
         let ContenderKind::Twin { of } = &twin.kind else {
@@ -116,13 +113,13 @@ pub fn noise(results: &Results, workload: &Workload, metric: Metric) -> Option<f
     effects.reduce(f64::max)
 }
 
-/// The middle one of the other workloads' noises.
+/// The median A/A noise of the other workloads.
 fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
     let others = results.workloads.iter().filter(|other| other.name != workload.name);
     median(&others.filter_map(|other| noise(results, other, metric)).collect::<Vec<_>>())
 }
 
-/// Those that are ranked: the floor and the twins are there to judge the others by.
+/// The contenders that are ranked: all but the floor and the A/A twin.
 pub fn ranked_contenders(results: &Results) -> Vec<&ContenderInfo> {
     results
         .contenders
@@ -133,7 +130,7 @@ pub fn ranked_contenders(results: &Results) -> Vec<&ContenderInfo> {
         .collect()
 }
 
-/// Every pair of them once, and each twin with its original.
+/// Every pair of ranked contenders, and each twin with its original.
 pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
     let ranked = ranked_contenders(results);
     let mut pairs = Vec::new();
@@ -147,8 +144,8 @@ pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
     pairs
 }
 
-/// A sentence on the two under this workload, the amount of `b` being the measure:
-/// "alpha serves 1.32 [1.29, 1.35] times nginx's requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]"
+/// A sentence that compares `a` with `b`, such as "alpha serves 1.32 [1.29, 1.35] times beta's
+/// requests per second; no difference shown in p99 latency, 0.99 [0.97, 1.02]".
 pub fn sentence(
     results: &Results,
     workload: &Workload,
@@ -161,7 +158,7 @@ pub fn sentence(
         let title = metric.title();
         match verdict(results, workload, *metric, a, b) {
             Verdict::Differs(estimate) => {
-                // The name once, then "its".
+                // The name in the first clause, "its" in the others.
                 let whose =
                     if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
                 let times = if estimate.median < 1.0 { "of" } else { "times" };
@@ -175,7 +172,7 @@ pub fn sentence(
                 not_shown.push(format!(
                     "{title}, {}{}",
                     format_ratio(&estimate),
-                    reason.words(&estimate)
+                    reason.note(&estimate)
                 ));
             }
             Verdict::Unranked => {}
@@ -196,7 +193,7 @@ pub fn format_ratio(estimate: &Estimate) -> String {
     format!("{} [{}, {}]", ratio_number(median), ratio_number(low), ratio_number(high))
 }
 
-/// Two decimals, as ratios are read; more only where two would say nothing.
+/// Two decimals, or three significant digits outside of 0.1 to 10.
 fn ratio_number(ratio: f64) -> String {
     if (0.1..10.0).contains(&ratio) { format!("{ratio:.2}") } else { significant(ratio) }
 }
@@ -211,13 +208,14 @@ mod tests {
     use crate::compare::results::Round;
     use crate::compare::synthetic;
 
-    /// Two contenders under the first workload, the CPU of the first times `factor`, and of the twin times `twin`.
+    /// The verdict on two contenders whose CPU times have the ratio `factor`, with an A/A ratio of
+    /// `twin`.
     fn verdict_of(factor: f64, twin: f64, rounds: usize) -> Verdict {
         let mut results = synthetic::results(3);
         let cpu = |cell: &mut Cell, factor: f64| {
             cell.rounds.truncate(rounds);
             cell.rounds.iter_mut().for_each(|Round { cpu, requests, number, .. }| {
-                let cpu = cpu.as_mut().expect("it was made");
+                let cpu = cpu.as_mut().expect("synthetic results contain it");
                 let wobble = 1.0 + f64::from(*number % 3) / 1000.0;
                 (cpu.user_us, cpu.system_us) =
                     (0, (*requests as f64 * 1000.0 * factor * wobble) as u64);
@@ -230,27 +228,29 @@ mod tests {
                 .cells
                 .iter_mut()
                 .find(|cell| cell.workload == "keep-alive-64" && cell.contender == contender);
-            cpu(cell.expect("it was made"), factor);
+            cpu(cell.expect("synthetic results contain it"), factor);
         }
-        let workload = results.workload("keep-alive-64").expect("it was made");
-        let contender = |name| results.contender(name).expect("it was made");
+        let workload = results.workload("keep-alive-64").expect("synthetic results contain it");
+        let contender = |name| results.contender(name).expect("synthetic results contain it");
         verdict(&results, workload, Metric::CpuPerRequest, contender("alpha"), contender("beta"))
     }
 
     #[test]
-    fn a_difference_is_said_with_its_interval() {
-        let Verdict::Differs(estimate) = verdict_of(0.61, 1.0, 6) else { panic!("it is plain") };
+    fn a_difference_is_reported_with_its_interval() {
+        let Verdict::Differs(estimate) = verdict_of(0.61, 1.0, 6) else {
+            panic!("the difference is large")
+        };
         assert_eq!(format_ratio(&estimate), "0.61 [0.61, 0.61]");
     }
 
     #[test]
-    fn a_sentence_says_what_is_shown_and_what_is_not() {
+    fn a_sentence_separates_shown_and_unshown_differences() {
         let mut results = synthetic::results(3);
         for cell in results.cells.iter_mut().filter(|cell| cell.contender == "beta") {
             cell.rounds.iter_mut().for_each(|round| round.memory_bytes_per_connection = None);
         }
-        let contender = |name| results.contender(name).expect("it was made");
-        let workload = results.workload("keep-alive-512").expect("it was made");
+        let contender = |name| results.contender(name).expect("synthetic results contain it");
+        let workload = results.workload("keep-alive-512").expect("synthetic results contain it");
         let sentence = |metrics: &[Metric], a, b| {
             sentence(&results, workload, metrics, contender(a), contender(b))
         };
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn each_doubt_is_heard() {
+    fn each_reason_for_no_difference_is_detected() {
         assert!(matches!(
             verdict_of(1.0, 1.0, 6),
             Verdict::NoDifferenceShown(_, Inconclusive::IncludesOne)
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_a_check_is_not_ranked() {
+    fn cells_that_fail_a_check_are_not_ranked() {
         let results = synthetic::invalid(3);
         for workload in &results.workloads {
             for (a, b) in pairs(&results) {
@@ -306,15 +306,15 @@ mod tests {
         }
     }
 
-    /// The promise to the reader, kept on made-up noise: a program is seldom found to differ from itself.
+    /// The false positive rate: a program is rarely found to differ from itself.
     #[test]
-    fn a_twin_shows_no_difference() {
-        let (mut said, mut asked) = (0, 0);
+    fn the_a_a_comparison_rarely_shows_a_difference() {
+        let (mut shown, mut total) = (0, 0);
         for seed in 0..6 {
             let results = synthetic::results(seed);
-            let contender = |name| results.contender(name).expect("it was made");
+            let contender = |name| results.contender(name).expect("synthetic results contain it");
             for workload in &results.workloads {
-                asked += 1;
+                total += 1;
                 let verdict = verdict(
                     &results,
                     workload,
@@ -322,9 +322,9 @@ mod tests {
                     contender("alpha"),
                     contender("alpha again"),
                 );
-                said += i32::from(matches!(verdict, Verdict::Differs(_)));
+                shown += i32::from(matches!(verdict, Verdict::Differs(_)));
             }
         }
-        assert!(said * 20 <= asked, "{said} of {asked}");
+        assert!(shown * 20 <= total, "{shown} of {total}");
     }
 }

@@ -1,6 +1,6 @@
-//! One measurement of a comparison: a server, a load on it, and what came of both.
+//! One measurement: start a server, load it, read its counters.
 //!
-//! It is used by the comparison, which takes many, and by the benches of the strategies.
+//! Used by the comparison and by the benches of the strategies.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +18,7 @@ use crate::compare::workloads::{self, WorkloadParameters};
 use crate::load::{Load, LoadError, LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
 use crate::syscall_stats::{Call, Counters};
 
-/// What does not change from measurement to measurement.
+/// What all measurements share.
 #[derive(Debug)]
 pub struct Bench {
     pub(crate) site: TestSite,
@@ -26,38 +26,38 @@ pub struct Bench {
     program: PathBuf,
 }
 
-/// A server with its connections. The fields are dropped in their order: the client hangs up first.
+/// A server with open connections. Fields are dropped in order: the connections close before the
+/// server stops.
 #[derive(Debug)]
 pub struct LoadedServer {
-    /// To be run.
+    /// The connections.
     pub load: Load,
     _server: Server,
 }
 
-/// After which an answer is late.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For fewer connections the growth of memory says nothing about one.
+/// With fewer connections, the growth of memory is dominated by other allocations.
 const CONNECTIONS_MIN_FOR_MEMORY: u32 = 32;
 
 impl Bench {
-    /// For servers of `program`, which is miniweb, serving the folder `root` or, without one, the sample site. From now
-    /// on this thread runs on the core of the load.
+    /// Prepares measurements of `program`, a miniweb, serving the directory `root` or the sample
+    /// site. Pins the calling thread to the core of the load.
     ///
     /// # Errors
-    /// The system's.
+    /// From a system call.
     pub fn open(root: Option<&Path>, program: PathBuf) -> io::Result<Bench> {
         Ok(Bench { site: TestSite::open(root)?, cores: Cores::divide(), program })
     }
 
-    /// The loads that the site has files for.
+    /// The workloads for which the site has files.
     pub fn workloads(&self, parameters: &WorkloadParameters) -> Vec<Workload> {
         workloads::all(parameters, &self.site)
     }
 
-    /// A server of its own, all connections of `workload` open.
+    /// Starts a server and opens all connections of `workload`.
     ///
     /// # Errors
-    /// The system's, or the server's: no answer, or not the right one.
+    /// From a system call, or because a response is missing or wrong.
     pub fn load(&self, contender: &Contender, workload: &Workload) -> io::Result<LoadedServer> {
         let server = self.start(contender)?;
         Ok(LoadedServer {
@@ -70,7 +70,7 @@ impl Bench {
         Server::start(contender, &self.site, &self.cores, &self.program)
     }
 
-    /// One measurement: start, connect, warm up, measure, series_style at it idle.
+    /// Start, connect, warm up, measure, observe the idle server.
     pub(crate) fn measure(
         &self,
         contender: &Contender,
@@ -89,11 +89,11 @@ impl Bench {
         let calls = server.stats.map(Calls::of);
         let result = load.run(windows.measured)?;
         let calls_now = server.stats.map(Calls::of);
-        let (account_now, machine_now) = (server.counters()?, process::Machine::now());
-        let cpu = account_now.cpu_since(&counters);
+        let (counters_now, machine_now) = (server.counters()?, process::Machine::now());
+        let cpu = counters_now.cpu_since(&counters);
 
-        // Not asked: in so quiet a time the answer itself would be most of what is seen. No task comes or goes now, so
-        // that what the kernel tells of the living is all.
+        // Read from /proc and not through the control socket: in an idle window, answering on it
+        // would be most of the CPU time. No task starts or exits now, so /proc is complete.
         let idle_before = process::ResourceUsage::of(server.pid, None);
         let idle_began = Instant::now();
         std::thread::sleep(windows.idle);
@@ -119,7 +119,7 @@ impl Bench {
             would_blocks: calls
                 .zip(calls_now)
                 .map(|(then, now)| now.would_block - then.would_block),
-            context_switches: Some(account_now.switches_since(&counters)),
+            context_switches: Some(counters_now.switches_since(&counters)),
             memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
                 .then(|| memory / f64::from(workload.connections)),
             idle_cpu_share: Some(idle_cpu_share),
@@ -179,7 +179,7 @@ impl Bench {
     }
 }
 
-/// The stats at one moment.
+/// The system call counters at one time.
 struct Calls {
     made: [u64; Call::ALL.len()],
     would_block: u64,
@@ -205,7 +205,7 @@ fn errors(result: &LoadResult) -> BTreeMap<ErrorKind, u64> {
         LoadError::Connect => ErrorKind::Connect,
         LoadError::ClosedEarly => ErrorKind::Closed,
         LoadError::WrongStatus => ErrorKind::Status,
-        LoadError::WrongLength => ErrorKind::Answer,
+        LoadError::WrongLength => ErrorKind::Response,
         LoadError::Timeout => ErrorKind::Timeout,
     };
     result.errors.iter().map(|(fault, count)| (kind(fault), *count)).collect()

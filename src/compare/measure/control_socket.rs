@@ -1,10 +1,11 @@
-//! The private line between a comparison and a server that it started.
+//! The control socket between a comparison and a server it started.
 //!
-//! It is the server's stdin, a socket of which nobody else has an end. A byte on it asks what the server has used so far;
-//! its end says that whoever started the server is gone, however that came about, and then the server ends, too.
+//! It is the stdin of the server, one end of a socketpair(2). A byte from the comparison requests
+//! the resource usage of the server so far. EOF means that the comparison has exited, for whatever
+//! reason; then the server shuts down.
 //!
-//! The server tells it itself because only it can: what ended threads and children have used is in no file of
-//! `/proc` finer than a hundredth of a second, but in getrusage(2) to the microsecond.
+//! Only the server itself can read its usage precisely: for exited threads and children,
+//! getrusage(2) has microseconds, `/proc` only ticks of 10 ms.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,60 +18,62 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::compare::results::{ContextSwitches, Cpu};
 
-/// What a process has used, with all its threads, living or not, and the children it has reaped.
+/// Resources used by a process: all its threads, live and exited, and the children it has reaped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) cpu: Cpu,
     pub(crate) switches: ContextSwitches,
 }
 
-/// The end of whoever asks.
+/// The comparison's end.
 #[derive(Debug)]
 pub(crate) struct ControlSocket(UnixStream);
 
-/// How long the thread at the other end may take: it shares a core with a server that may be busy.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest wait for the server's control thread, which shares a core with the server.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const NUMBERS: usize = 4;
-const ANSWER_BYTES: usize = NUMBERS * size_of::<u64>();
+const RESPONSE_BYTES: usize = NUMBERS * size_of::<u64>();
 
 impl ControlSocket {
-    /// The end to keep, and the one to be a server's stdin.
+    /// The comparison's end, and the stdin of the server.
     pub(crate) fn pair() -> io::Result<(ControlSocket, OwnedFd)> {
         let (here, there) = UnixStream::pair()?;
-        here.set_read_timeout(Some(PATIENCE))?;
+        here.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         Ok((ControlSocket(here), there.into()))
     }
 
-    /// What the server has used until now.
-    pub(crate) fn ask(&self) -> io::Result<Usage> {
-        let mut answer = [0; ANSWER_BYTES];
+    /// The resource usage of the server until now.
+    pub(crate) fn usage(&self) -> io::Result<Usage> {
+        let mut response = [0; RESPONSE_BYTES];
         (&self.0).write_all(&[0])?;
-        (&self.0).read_exact(&mut answer).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => {
-                io::Error::new(ErrorKind::TimedOut, "the server did not tell in time what it used")
-            }
+        (&self.0).read_exact(&mut response).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(
+                ErrorKind::TimedOut,
+                "timed out waiting for the resource usage of the server",
+            ),
             ErrorKind::UnexpectedEof => {
                 io::Error::new(ErrorKind::UnexpectedEof, "the server ended")
             }
             _ => error,
         })?;
-        Ok(Usage::of_bytes(&answer))
+        Ok(Usage::from_bytes(&response))
     }
 }
 
-/// In the server: answers on stdin from a thread of its own, and stops this process in order when that ends.
+/// In the server: responds on stdin from a thread of its own, and shuts the process down on EOF.
 ///
 /// # Errors
-/// The system's.
+/// From a system call.
 pub fn serve() -> io::Result<()> {
-    let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    std::thread::Builder::new().name("control_socket".to_owned()).spawn(move || {
-        while let Ok(1..) = line.read(&mut [0]) {
-            if Usage::now().and_then(|usage| line.write_all(&usage.to_bytes())).is_err() {
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        while let Ok(1..) = socket.read(&mut [0]) {
+            if Usage::now().and_then(|usage| socket.write_all(&usage.to_bytes())).is_err() {
                 break;
             }
         }
-        // As whoever started it would have done it. It can't fail: this process is there and its own.
+        // The graceful shutdown that the comparison would have requested. Signalling one's own
+        // process cannot fail.
         let _ = kill_process(getpid(), Signal::TERM);
     })?;
     Ok(())
@@ -96,17 +99,17 @@ impl Usage {
         })
     }
 
-    fn to_bytes(self) -> [u8; ANSWER_BYTES] {
+    fn to_bytes(self) -> [u8; RESPONSE_BYTES] {
         let Usage { cpu, switches } = self;
         let numbers = [cpu.user_us, cpu.system_us, switches.voluntary, switches.involuntary];
-        let mut bytes = [0; ANSWER_BYTES];
+        let mut bytes = [0; RESPONSE_BYTES];
         for (place, number) in bytes.chunks_exact_mut(size_of::<u64>()).zip(numbers) {
             place.copy_from_slice(&number.to_ne_bytes());
         }
         bytes
     }
 
-    fn of_bytes(bytes: &[u8; ANSWER_BYTES]) -> Usage {
+    fn from_bytes(bytes: &[u8; RESPONSE_BYTES]) -> Usage {
         let mut numbers = [0; NUMBERS];
         for (number, place) in numbers.iter_mut().zip(bytes.as_chunks().0) {
             *number = u64::from_ne_bytes(*place);
@@ -124,24 +127,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_usage_comes_over_the_line_as_it_was() {
+    fn usage_survives_encoding() {
         let usage = Usage {
             cpu: Cpu { user_us: 1, system_us: u64::MAX },
             switches: ContextSwitches { voluntary: 3, involuntary: 1 << 40 },
         };
-        assert_eq!(Usage::of_bytes(&usage.to_bytes()), usage);
+        assert_eq!(Usage::from_bytes(&usage.to_bytes()), usage);
     }
 
     #[test]
-    fn what_is_used_rises() {
-        let before = Usage::now().expect("it is asked for oneself");
+    fn cpu_time_is_counted() {
+        let before = Usage::now().expect("getrusage of the own process succeeds");
         let start = std::time::Instant::now();
         while start.elapsed() < Duration::from_millis(30) {
             std::hint::spin_loop();
         }
-        let used =
-            Usage::now().expect("it is asked for oneself").cpu.total_us() - before.cpu.total_us();
-        // Other tests may run in this process, on other cores.
+        let used = Usage::now().expect("getrusage of the own process succeeds").cpu.total_us()
+            - before.cpu.total_us();
+        // Other tests may use CPU time in this process at the same time.
         assert!(used >= 15_000, "{used} µs of 30,000");
     }
 }

@@ -1,18 +1,18 @@
-//! Which core the server has, and which the load.
+//! Pinning: the server runs on one core, the load on another.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The division of the machine.
 #[derive(Debug)]
 pub struct Cores {
-    /// Those this process may run on.
+    /// Cores this process may run on.
     pub(crate) allowed: Vec<u32>,
-    /// The server's and the client's; None where there is but one, or pinning is refused.
+    /// The cores of server and client. None if there is only one, or if pinning is not permitted.
     pub(crate) pinned: Option<(u32, u32)>,
 }
 
 impl Cores {
-    /// Pins this thread, which makes the load, to the last core. The first is for the servers.
+    /// Pins the calling thread, which generates the load, to the last core. The first is for the
+    /// servers.
     pub fn divide() -> Cores {
         let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
         let allowed: Vec<u32> =
@@ -24,12 +24,13 @@ impl Cores {
         Cores { allowed, pinned }
     }
 
-    /// Runs `spawn` on the server's core: a child begins where its parent is, with all threads that it will have.
+    /// Runs `spawn` on the core of the server. A child process inherits the affinity, and so do its
+    /// threads.
     pub fn on_server_core<T>(&self, spawn: impl FnOnce() -> T) -> T {
         let Some((server, client)) = self.pinned else {
             return spawn();
         };
-        // Both could be done a moment ago; should it fail now, the foreign load on the client's core will show it.
+        // Both calls succeeded before. Should one fail now, the check for foreign load detects it.
         pin(server);
         let spawned = spawn();
         pin(client);

@@ -1,4 +1,4 @@
-//! The machine, in words and figures.
+//! A description of the machine.
 
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
@@ -9,7 +9,7 @@ use crate::compare::results::Environment;
 
 pub(crate) fn describe(cores: &Cores) -> Environment {
     let uname = rustix::system::uname();
-    let words = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let string = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let memory = read_to_string("/proc/meminfo").unwrap_or_default();
@@ -18,24 +18,24 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
     let mut remarks = Vec::new();
     if cores.pinned.is_none() {
         remarks.push(match cores.allowed.len() {
-            0 | 1 => "One core only: server and load take it from each other, so rates are those of both together; \
-                      compare CPU per request."
+            0 | 1 => "There is only one core, shared by server and load: throughput is that of both together. \
+                      Compare the CPU time per request."
                 .to_owned(),
-            _ => "The system refused to pin server and load to cores of their own.".to_owned(),
+            _ => "Server and load could not be pinned to separate cores.".to_owned(),
         });
     }
     if cpuinfo.contains("hypervisor") {
-        remarks.push("A virtual machine: neighbours may take time away (steal).".to_owned());
+        remarks.push("A virtual machine: others may take CPU time away (steal).".to_owned());
     }
     let profile = if cfg!(debug_assertions) { "debug build" } else { "release build" };
     if cfg!(debug_assertions) {
-        remarks.push("A debug build: its figures are for testing the comparison only.".to_owned());
+        remarks.push("A debug build: its figures are not meaningful.".to_owned());
     }
     Environment {
         started_at: timestamp(SystemTime::now()),
         elapsed_seconds: 0,
-        kernel: format!("{} {}", words(uname.sysname()), words(uname.release())),
-        architecture: words(uname.machine()),
+        kernel: format!("{} {}", string(uname.sysname()), string(uname.release())),
+        architecture: string(uname.machine()),
         cpu_model: model.map_or_else(String::new, |(_, name)| name.to_owned()),
         cores: cores.allowed.len() as u32,
         memory_bytes: memory_kib * 1024,
@@ -51,7 +51,7 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
 
 /// `2025-01-31T12:00:00Z`
 fn timestamp(now: SystemTime) -> String {
-    // httpdate says it as "Sun, 06 Nov 1994 08:49:37 GMT".
+    // httpdate formats it as "Sun, 06 Nov 1994 08:49:37 GMT".
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let date = httpdate::fmt_http_date(now);
     let month = MONTHS.find(&date[8..11]).map_or(0, |at| at / 3 + 1);

@@ -1,7 +1,8 @@
-//! The floor: what the kernel and the client alone charge for traffic of this shape.
+//! The floor: what the kernel and the client alone cost for traffic of this shape.
 //!
-//! One thread, one epoll, answers that were made beforehand. A request is an empty line and the path before it; nothing else
-//! is looked at. No limits, no deadlines: no server for anyone but the load of a comparison.
+//! One thread, one epoll instance, prepared responses. Only the start of the request line and the
+//! empty lines are parsed. There are no limits and no timeouts, so this server is for a comparison
+//! only.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,39 +16,44 @@ use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
-/// Longer files are sent by sendfile: a copy through this program would be no floor.
+/// Longer files are sent with sendfile(2), which copies less.
 const COPIED_BYTES_MAX: u64 = 64 * 1024;
-/// Answers that are laid out one behind the other, for a pipeline to be answered in one write.
+/// Copies of a response in one buffer, so that one write serves a pipeline.
 const COPIES: usize = 16;
 
-/// What the requests for one path are answered with.
-struct Answer {
-    request_begins: Vec<u8>,
+/// The prepared response for one path.
+struct Response {
+    request_prefix: Vec<u8>,
     head_bytes: usize,
     total_bytes: usize,
-    /// [`COPIES`] whole answers, or one head where `file` follows.
+    /// [`COPIES`] complete responses, or one head if `file` follows.
     memory: Vec<u8>,
     file: Option<File>,
 }
 
 struct Client {
     socket: TcpStream,
-    answer: usize,
-    /// Where in an answer the next byte stands.
+    response: usize,
+    /// The offset of the next byte within a response.
     at: usize,
-    owed_bytes: usize,
+    unsent_bytes: usize,
     is_last: bool,
 }
 
-/// Answers requests for `paths` with the files beneath `root` until it is ended; the first is the default.
+/// Serves the files `paths` beneath `root` until the process is killed. Unknown paths receive the
+/// first file.
 ///
 /// # Errors
-/// The system's.
-pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let answers =
-        paths.iter().map(|path| Answer::new(root, path)).collect::<io::Result<Vec<_>>>()?;
+/// From a system call.
+pub fn serve(
+    root: &Path,
+    paths: &[PathBuf],
+    on_listening: impl FnOnce(SocketAddr),
+) -> io::Result<()> {
+    let responses =
+        paths.iter().map(|path| Response::new(root, path)).collect::<io::Result<Vec<_>>>()?;
     let listener = crate::server::listening((Ipv4Addr::LOCALHOST, 0).into())?;
-    announce(listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?);
+    on_listening(listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?);
 
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
@@ -72,14 +78,14 @@ pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) 
                     )?;
                     entry.insert(Client {
                         socket,
-                        answer: 0,
+                        response: 0,
                         at: 0,
-                        owed_bytes: 0,
+                        unsent_bytes: 0,
                         is_last: false,
                     });
                 }
             } else if let Some(client) = clients.get_mut(event.token().0)
-                && client.go_on(&answers, &mut scratch).is_err()
+                && client.handle_event(&responses, &mut scratch).is_err()
             {
                 clients.remove(event.token().0);
             }
@@ -87,11 +93,11 @@ pub fn serve(root: &Path, paths: &[PathBuf], announce: impl FnOnce(SocketAddr)) 
     }
 }
 
-impl Answer {
-    fn new(root: &Path, path: &Path) -> io::Result<Answer> {
+impl Response {
+    fn new(root: &Path, path: &Path) -> io::Result<Response> {
         let mut file = File::open(root.join(path))?;
         let length = file.metadata()?.len();
-        // As many bytes as the others send.
+        // The head is as long as those of the strategies.
         let head = format!(
             "HTTP/1.1 200 OK\r\nServer: floor!!\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html; \
              charset=utf-8\r\nContent-Length: {length}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -103,10 +109,10 @@ impl Answer {
             file.read_to_end(&mut memory)?;
             memory = memory.repeat(COPIES);
         }
-        let request_begins = format!("GET /{} ", path.display()).into_bytes();
+        let request_prefix = format!("GET /{} ", path.display()).into_bytes();
         let file = (!is_copied).then_some(file);
-        Ok(Answer {
-            request_begins,
+        Ok(Response {
+            request_prefix,
             head_bytes,
             total_bytes: head_bytes + length as usize,
             memory,
@@ -114,10 +120,10 @@ impl Answer {
         })
     }
 
-    /// Sends what it can of the `owed` bytes, of which the first stands `at` in an answer.
-    fn send(&self, socket: &mut TcpStream, at: usize, owed_bytes: usize) -> io::Result<usize> {
+    /// Sends part of the `unsent_bytes`, starting at offset `at` within a response.
+    fn send(&self, socket: &mut TcpStream, at: usize, unsent_bytes: usize) -> io::Result<usize> {
         match &self.file {
-            None => socket.write(&self.memory[at..self.memory.len().min(at + owed_bytes)]),
+            None => socket.write(&self.memory[at..self.memory.len().min(at + unsent_bytes)]),
             Some(_) if at < self.head_bytes => {
                 Ok(send(&*socket, &self.memory[at..], SendFlags::NOSIGNAL | SendFlags::MORE)?)
             }
@@ -130,29 +136,30 @@ impl Answer {
 }
 
 impl Client {
-    /// Reads once, which drains a socket of less than `scratch`, and sends what it can. Err: it is over.
-    fn go_on(&mut self, answers: &[Answer], scratch: &mut [u8]) -> io::Result<()> {
-        if self.owed_bytes == 0 {
+    /// Reads once, which drains the socket if fewer bytes than `scratch` arrive, and sends until
+    /// the socket blocks. Err: the connection is finished.
+    fn handle_event(&mut self, responses: &[Response], scratch: &mut [u8]) -> io::Result<()> {
+        if self.unsent_bytes == 0 {
             let received = match self.socket.read(scratch) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => &scratch[..length],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.answer = answers
+            self.response = responses
                 .iter()
-                .position(|answer| received.starts_with(&answer.request_begins))
+                .position(|response| received.starts_with(&response.request_prefix))
                 .unwrap_or(0);
             let requests = memchr::memmem::find_iter(received, b"\r\n\r\n").count();
-            self.owed_bytes = requests * answers[self.answer].total_bytes;
+            self.unsent_bytes = requests * responses[self.response].total_bytes;
             self.is_last = received.ends_with(b"Connection: close\r\n\r\n");
         }
-        let answer = &answers[self.answer];
-        while self.owed_bytes > 0 {
-            match answer.send(&mut self.socket, self.at, self.owed_bytes) {
+        let response = &responses[self.response];
+        while self.unsent_bytes > 0 {
+            match response.send(&mut self.socket, self.at, self.unsent_bytes) {
                 Ok(sent) => {
-                    self.owed_bytes -= sent;
-                    self.at = (self.at + sent) % answer.total_bytes;
+                    self.unsent_bytes -= sent;
+                    self.at = (self.at + sent) % response.total_bytes;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

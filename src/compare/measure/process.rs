@@ -1,4 +1,4 @@
-//! What the kernel knows of a server and of the machine: CPU time, context switches, memory, noise.
+//! Resource usage of a server and noise of the machine, from `/proc`.
 
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 use crate::compare::measure::control_socket::Usage;
 use crate::compare::results::{ContextSwitches, Cpu, Noise};
 
-/// A server, all its threads and processes, at one moment.
+/// Resource usage of a server, all its threads and processes, at one time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResourceUsage {
     cpu: Cpu,
     switches: ContextSwitches,
-    /// Private memory in bytes.
     pub(crate) anonymous_bytes: u64,
 }
 
-/// What the kernel tells of living processes.
+/// Sums over live processes.
 #[derive(Debug, Default)]
 struct ProcessTotals {
     cpu_us: u64,
@@ -26,42 +25,42 @@ struct ProcessTotals {
     anonymous_bytes: u64,
 }
 
-/// The unit of the times in proc(5): a hundredth of a second on every common architecture.
+/// The tick of proc(5): 10 ms on every common architecture.
 const TICK_US: u64 = 10_000;
 
 impl ResourceUsage {
-    /// Of the tree of processes beneath `pid`. If its root `told` what it and those that have ended used, that is exact;
-    /// of a server that tells nothing, what ended tasks have used is known to a hundredth of a second, and how often
-    /// they have switched is not known at all.
-    pub(crate) fn of(pid: u32, told: Option<Usage>) -> ResourceUsage {
-        let mut living = ProcessTotals::default();
-        living.add(pid, told.is_some());
-        let told = told.unwrap_or_default();
-        // The scheduler counts nanoseconds, but which were the user's is sampled at every tick.
-        let ticks = (living.user_ticks + living.system_ticks).max(1);
-        let user_us = (living.cpu_us as f64 * living.user_ticks as f64 / ticks as f64) as u64;
+    /// The usage of the process tree with root `pid`. If the root `reported` its usage on the
+    /// control socket, the figures are exact. Otherwise the CPU time of exited tasks is accurate to
+    /// 10 ms, and their context switches are unknown.
+    pub(crate) fn of(pid: u32, reported: Option<Usage>) -> ResourceUsage {
+        let mut processes = ProcessTotals::default();
+        processes.add(pid, reported.is_some());
+        let reported = reported.unwrap_or_default();
+        // The total is counted in nanoseconds; its split into user and system time is sampled at
+        // every tick.
+        let ticks = (processes.user_ticks + processes.system_ticks).max(1);
+        let user_us = (processes.cpu_us as f64 * processes.user_ticks as f64 / ticks as f64) as u64;
         ResourceUsage {
             cpu: Cpu {
-                user_us: told.cpu.user_us + user_us,
-                system_us: told.cpu.system_us + living.cpu_us - user_us,
+                user_us: reported.cpu.user_us + user_us,
+                system_us: reported.cpu.system_us + processes.cpu_us - user_us,
             },
             switches: ContextSwitches {
-                voluntary: told.switches.voluntary + living.switches.voluntary,
-                involuntary: told.switches.involuntary + living.switches.involuntary,
+                voluntary: reported.switches.voluntary + processes.switches.voluntary,
+                involuntary: reported.switches.involuntary + processes.switches.involuntary,
             },
-            anonymous_bytes: living.anonymous_bytes,
+            anonymous_bytes: processes.anonymous_bytes,
         }
     }
 
-    /// What was used since `before`.
+    /// CPU time used since `before`.
     pub(crate) fn cpu_since(&self, before: &ResourceUsage) -> Cpu {
         let total_us = self.cpu.total_us().saturating_sub(before.cpu.total_us());
-        // The division is an estimate at both ends, the total is not.
+        // The split is an estimate at both ends, the total is not.
         let user_us = self.cpu.user_us.saturating_sub(before.cpu.user_us).min(total_us);
         Cpu { user_us, system_us: total_us - user_us }
     }
 
-    /// How often a core was given away since `before`.
     pub(crate) fn switches_since(&self, before: &ResourceUsage) -> ContextSwitches {
         ContextSwitches {
             voluntary: self.switches.voluntary.saturating_sub(before.switches.voluntary),
@@ -71,8 +70,9 @@ impl ResourceUsage {
 }
 
 impl ProcessTotals {
-    /// A process and those beneath it; of itself only the memory where it `has_told` the rest.
-    fn add(&mut self, pid: u32, has_told: bool) {
+    /// Adds a process and its descendants. If the process `has_reported` its usage, only its memory
+    /// is added.
+    fn add(&mut self, pid: u32, has_reported: bool) {
         let Some(stat) = read_to_string(format!("/proc/{pid}/stat")).ok() else {
             return;
         };
@@ -80,26 +80,28 @@ impl ProcessTotals {
         self.anonymous_bytes += field(&status, "RssAnon:") * 1024;
         let mut cpu_us = 0;
         for task in numbers_in(&format!("/proc/{pid}/task")) {
-            let folder = format!("/proc/{pid}/task/{task}");
-            if !has_told {
-                let schedstat = read_to_string(format!("{folder}/schedstat")).unwrap_or_default();
+            let directory = format!("/proc/{pid}/task/{task}");
+            if !has_reported {
+                let schedstat =
+                    read_to_string(format!("{directory}/schedstat")).unwrap_or_default();
                 cpu_us +=
                     schedstat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
                         / 1000;
-                let status = read_to_string(format!("{folder}/status")).unwrap_or_default();
+                let status = read_to_string(format!("{directory}/status")).unwrap_or_default();
                 self.switches.voluntary += field(&status, "\nvoluntary_ctxt_switches:");
                 self.switches.involuntary += field(&status, "nonvoluntary_ctxt_switches:");
             }
-            let children = read_to_string(format!("{folder}/children")).unwrap_or_default();
+            let children = read_to_string(format!("{directory}/children")).unwrap_or_default();
             children
                 .split_whitespace()
                 .filter_map(|child| child.parse().ok())
                 .for_each(|child| self.add(child, false));
         }
-        if has_told {
+        if has_reported {
             return;
         }
-        // The second field, a name in parentheses, may hold anything; utime, stime, cutime and cstime are 14 to 17.
+        // The second field, a name in parentheses, may contain anything. utime, stime, cutime and
+        // cstime are fields 14 to 17.
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(14 - 3);
         let ticks: Vec<u64> = fields.take(4).filter_map(|ticks| ticks.parse().ok()).collect();
         let [user, system, children_user, children_system] = ticks[..] else {
@@ -107,14 +109,14 @@ impl ProcessTotals {
         };
         self.user_ticks += user + children_user;
         self.system_ticks += system + children_system;
-        // Each of the two is rounded down. What is more than that, tasks have used that are gone.
+        // Both values are rounded down. Any excess over the live threads was used by exited ones.
         let ticks_us = (user + system) * TICK_US;
         self.cpu_us += if ticks_us > cpu_us + 2 * TICK_US { ticks_us } else { cpu_us };
         self.cpu_us += (children_user + children_system) * TICK_US;
     }
 }
 
-/// What the machine did until a moment.
+/// Counters of the machine at one time.
 #[derive(Debug)]
 pub(crate) struct Machine {
     at: Instant,
@@ -141,7 +143,7 @@ impl Machine {
             };
             let ticks: Vec<u64> =
                 ticks.split_whitespace().filter_map(|ticks| ticks.parse().ok()).collect();
-            // user nice system idle iowait irq softirq steal; guest time is in user already.
+            // user nice system idle iowait irq softirq steal; user includes guest time.
             if let (Ok(core), [user, nice, system, idle, wait, irq, soft, steal, ..]) =
                 (core.parse(), &ticks[..])
             {
@@ -158,7 +160,8 @@ impl Machine {
         Machine { at: Instant::now(), cores, pressure_us: total }
     }
 
-    /// Since `before`; `used` are cores and the CPU time of ours on each.
+    /// Noise since `before`. `used` are the cores of server and client, with the CPU time that each
+    /// of them used.
     pub(crate) fn noise_since(&self, before: &Machine, used: &[(u32, Duration)]) -> Noise {
         let wall = (self.at - before.at).as_secs_f64().max(1e-6);
         let sum = |machine: &Machine, of: fn(&CoreTicks) -> u64| {
@@ -166,7 +169,7 @@ impl Machine {
         };
         let all = sum(self, |core| core.all).saturating_sub(sum(before, |core| core.all));
         let steal = sum(self, |core| core.steal).saturating_sub(sum(before, |core| core.steal));
-        // Ticks of 10 ms: in a short window they say nothing about a few hundredths.
+        // One tick is subtracted: in a short window, the resolution of 10 ms would look like noise.
         let tick_share = TICK_US as f64 / 1e6 / wall;
         let foreign = used.iter().filter_map(|(core, ours)| {
             let busy = self.cores.get(core)?.busy.saturating_sub(before.cores.get(core)?.busy);
@@ -184,8 +187,8 @@ impl Machine {
     }
 }
 
-fn numbers_in(folder: &str) -> Vec<u32> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+fn numbers_in(directory: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 

@@ -1,6 +1,6 @@
-//! Before anything is timed: the same requests get the same answers from every contender.
+//! The response check: equal requests get equal responses from every contender.
 //!
-//! Two servers that do different things can't be compared. The Date may differ, for it tells when, not what.
+//! Servers that do different work cannot be compared. Only the Date header may differ.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use crate::compare::test_site::TestSite;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The requests, each in words and in bytes.
+/// The requests, each with a description.
 pub(crate) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
-    let request = |words: &str, method: &str, path: &str, field: &str| {
+    let request = |detail: &str, method: &str, path: &str, header: &str| {
         let bytes = format!(
-            "{method} /{path} HTTP/1.1\r\nHost: response_check\r\n{field}Connection: close\r\n\r\n"
+            "{method} /{path} HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n"
         )
         .into_bytes();
-        (format!("{method} /{path}{words}"), bytes)
+        (format!("{method} /{path}{detail}"), bytes)
     };
     let (small, large) = (&site.small.path, &site.large.path);
     vec![
@@ -37,42 +36,42 @@ pub(crate) fn requests(site: &TestSite) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-/// How long the file is that a server of another make has at `path`.
+/// The length of the file that a foreign server serves at `path`.
 ///
 /// # Errors
-/// The system's; an answer that is none, or says that there is no such file.
+/// From a system call, or if the response is not a 200.
 pub(crate) fn content_bytes(address: SocketAddr, path: &str) -> io::Result<u64> {
-    let answer = answer(
+    let response = response(
         address,
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;
-    let no_answer = || io::Error::other(format!("it gives no answer to GET {path}"));
-    let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").ok_or_else(no_answer)?;
-    let status = answer.split(|byte| *byte == b' ').nth(1).ok_or_else(no_answer)?;
+    let no_response = || io::Error::other(format!("no response to GET {path}"));
+    let head_end = memchr::memmem::find(&response, b"\r\n\r\n").ok_or_else(no_response)?;
+    let status = response.split(|byte| *byte == b' ').nth(1).ok_or_else(no_response)?;
     match status {
-        b"200" => Ok((answer.len() - head_end - 4) as u64),
+        b"200" => Ok((response.len() - head_end - 4) as u64),
         other => Err(io::Error::other(format!(
-            "it answers {} to GET {path}",
+            "status {} for GET {path}",
             String::from_utf8_lossy(other)
         ))),
     }
 }
 
-/// The answer to one of them but for its date.
+/// The response without its Date header.
 ///
 /// # Errors
-/// The system's; a server that does not answer in time.
-pub(crate) fn answer(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
-    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+/// From a system call; also if the response does not end in time.
+pub(crate) fn response(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut socket = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
     socket.write_all(request)?;
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer)?;
-    let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").unwrap_or(answer.len());
-    if let Some(start) = memchr::memmem::find(&answer[..head_end], b"\r\nDate: ") {
-        let end = memchr::memmem::find(&answer[start + 2..], b"\r\n")
-            .map_or(answer.len(), |end| start + 2 + end);
-        answer.drain(start..end);
+    let mut response = Vec::new();
+    socket.read_to_end(&mut response)?;
+    let head_end = memchr::memmem::find(&response, b"\r\n\r\n").unwrap_or(response.len());
+    if let Some(start) = memchr::memmem::find(&response[..head_end], b"\r\nDate: ") {
+        let end = memchr::memmem::find(&response[start + 2..], b"\r\n")
+            .map_or(response.len(), |end| start + 2 + end);
+        response.drain(start..end);
     }
-    Ok(answer)
+    Ok(response)
 }

@@ -1,4 +1,4 @@
-//! One contender at work: a child of this program on a free port and a core of its own, or a server that runs already.
+//! A running contender: a child process on a free port, or a foreign server that runs already.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -19,17 +19,17 @@ use crate::compare::measure::process::ResourceUsage;
 use crate::compare::test_site::TestSite;
 use crate::syscall_stats::{Counters, PAGE_BYTES};
 
-/// A server that can be asked.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
-    /// None for one that keeps none.
+    /// None for foreign servers and the floor.
     pub(crate) stats: Option<&'static Counters>,
     child: Option<OwnChild>,
 }
 
-/// One that this program has started. Its stdout stays open: a server may not like to find it closed.
+/// A server that this process started. Its stdout is kept open, so that writing to it does not
+/// fail.
 #[derive(Debug)]
 struct OwnChild {
     process: Child,
@@ -37,12 +37,12 @@ struct OwnChild {
     _stdout: BufReader<ChildStdout>,
 }
 
-/// Nobody is sent away while he is being measured.
+/// Limits that no workload reaches.
 const LIMITS: [&str; 6] =
     ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
 
 impl Server {
-    /// Starts it, or finds it.
+    /// Starts the server, unless it is foreign.
     pub(crate) fn start(
         contender: &Contender,
         site: &TestSite,
@@ -60,12 +60,12 @@ impl Server {
         let (control_socket, stdin) = ControlSocket::pair()?;
         command
             .args(arguments)
-            .arg(&site.folder)
+            .arg(&site.directory)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         match &page {
-            // Its number is the same in the child, which inherits it.
+            // The child inherits the descriptor under the same number.
             Some(page) => {
                 command
                     .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
@@ -76,7 +76,8 @@ impl Server {
                 command.args([&site.small.path, &site.large.path]);
             }
         }
-        // A group of its own: Ctrl-C is meant for this program, which then ends its children in order.
+        // A process group of its own: Ctrl-C reaches only the comparison, which then stops its
+        // children in order.
         let mut child = cores.on_server_core(|| command.process_group(0).spawn())?;
         let mut stdout = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let mut line = String::new();
@@ -84,14 +85,14 @@ impl Server {
         let address =
             line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         let Some(address) = address else {
-            // There is no Server yet whose drop would do it.
+            // No `Server` exists yet whose drop would do this.
             let _ = child.kill().and_then(|()| child.wait());
-            return Err(io::Error::other("it did not start"));
+            return Err(io::Error::other("the server did not start"));
         };
         let pid = child.id();
         let stats =
             page.map(|page| crate::server::map_shared_counters(File::from(page))).transpose()?;
-        // This end of what the child has for itself is closed with the command.
+        // The descriptors meant for the child are closed here when the command is dropped.
         Ok(Server {
             address,
             pid,
@@ -102,25 +103,25 @@ impl Server {
 }
 
 impl Server {
-    /// What it has used until now.
     pub(crate) fn counters(&self) -> io::Result<ResourceUsage> {
-        let told = self.child.as_ref().map(|child| child.control_socket.ask()).transpose()?;
-        Ok(ResourceUsage::of(self.pid, told))
+        let reported = self.child.as_ref().map(|child| child.control_socket.usage()).transpose()?;
+        Ok(ResourceUsage::of(self.pid, reported))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Half a second more than it has for that.
-        const PATIENCE: Duration = Duration::from_millis(1500);
+        // Half a second more than its `--shutdown-timeout`.
+        const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
         let Some(OwnChild { process: child, .. }) = &mut self.child else {
             return;
         };
-        // In order, so that the children of a server end with it and take no core from the next.
+        // A graceful shutdown: the server also ends its own children, which would otherwise take
+        // CPU time from the next measurement.
         if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < give_up {
             if let Ok(Some(_)) = child.try_wait() {
                 return;
@@ -131,7 +132,7 @@ impl Drop for Server {
     }
 }
 
-/// A page that only this process and the child that inherits it know.
+/// The shared page for the counters. Only this process and the child that inherits it can reach it.
 fn counters_file() -> io::Result<OwnedFd> {
     let page = memfd_create("stats", MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::ftruncate(&page, PAGE_BYTES)?;

@@ -124,7 +124,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         out.push_str("<li>Nowhere along the lines that were measured.</li>\n");
     }
     for crossover in crossovers {
-        writeln!(out, "<li>{}</li>", escape(&crossover.words()))?;
+        writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
     }
     out.push_str("</ul>\n</section>\n");
     Ok(())
@@ -297,9 +297,9 @@ fn figure_row(
     leads: &[Option<Lead<'_>>],
 ) -> fmt::Result {
     let cell = results.cell(&workload.name, &contender.name);
-    let findings = checks::findings(results, workload, cell);
+    let check_results = checks::all_checks(results, workload, cell);
     let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
-    let unranked = if findings.iter().any(|finding| finding.outcome == Outcome::Failed) {
+    let unranked = if check_results.iter().any(|result| result.outcome == Outcome::Failed) {
         " unranked"
     } else {
         ""
@@ -327,9 +327,9 @@ fn figure_row(
         }
     }
     let told =
-        findings.iter().filter(|finding| finding.outcome != Outcome::Skipped).map(|finding| {
-            let mark = if finding.outcome == Outcome::Failed { "✗ " } else { "✓ " };
-            format!("{mark}{}: {}", finding.check.title(), finding.words)
+        check_results.iter().filter(|result| result.outcome != Outcome::Skipped).map(|result| {
+            let mark = if result.outcome == Outcome::Failed { "✗ " } else { "✓ " };
+            format!("{mark}{}: {}", result.check.title(), result.detail)
         });
     let told = escape(&told.collect::<Vec<_>>().join("; "));
     let span = COLUMNS.len() + 1;

@@ -78,7 +78,7 @@ pub fn read(source: impl Read) -> io::Result<Results> {
         SCHEMA_VERSION => Ok(results),
         other => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("schema version {other}; this program reads {SCHEMA_VERSION}"),
+            format!("unsupported schema version {other}: expected {SCHEMA_VERSION}"),
         )),
     }
 }
@@ -104,10 +104,10 @@ fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item
     results.contenders.iter().map(move |contender| {
         let cell = results.cell(&workload.name, &contender.name);
         let checks =
-            checks::findings(results, workload, cell).into_iter().map(|finding| ToldCheck {
-                check: finding.check.title(),
-                outcome: format!("{:?}", finding.outcome).to_lowercase(),
-                words: finding.words,
+            checks::all_checks(results, workload, cell).into_iter().map(|result| ToldCheck {
+                check: result.check.title(),
+                outcome: format!("{:?}", result.outcome).to_lowercase(),
+                words: result.detail,
             });
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));
         ToldCell {
@@ -140,7 +140,7 @@ mod tests {
         let mut text = Vec::new();
         write(&results, &mut text).expect("a Vec takes it");
         let error = read(text.as_slice()).expect_err("it is of another time");
-        assert_eq!(error.to_string(), "schema version 2; this program reads 1");
+        assert_eq!(error.to_string(), "unsupported schema version 3: expected 2");
         assert!(read(&b"{}"[..]).is_err());
     }
 

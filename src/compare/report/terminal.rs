@@ -111,7 +111,7 @@ impl<W: Write> Page<'_, W> {
         leads: &[Option<Lead<'_>>],
     ) -> io::Result<()> {
         let cell = results.cell(&workload.name, &contender.name);
-        let failures = checks::failures(results, workload, cell);
+        let failures = checks::failed_checks(results, workload, cell);
         let style = |metric| match failures.iter().any(|failure| failure.check.concerns(metric)) {
             true => Style::Warning,
             false => Style::Plain,
@@ -143,15 +143,15 @@ impl<W: Write> Page<'_, W> {
             } else {
                 "rate and latency not ranked"
             };
-            let words = format!("! {what}: {}: {}", failure.check.title(), failure.words);
+            let words = format!("! {what}: {}: {}", failure.check.title(), failure.detail);
             self.paragraph(Style::Warning, 4, &words)?;
         }
-        let noise = checks::findings(results, workload, cell)
+        let noise = checks::all_checks(results, workload, cell)
             .into_iter()
-            .find(|finding| finding.check == Check::Noise);
+            .find(|result| result.check == Check::Noise);
         match noise {
             Some(noise) if results.contenders.first() == Some(contender) => {
-                self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.words))
+                self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.detail))
             }
             _ => Ok(()),
         }
@@ -187,7 +187,7 @@ impl<W: Write> Page<'_, W> {
             self.paragraph(Style::Plain, 0, "Nowhere along the lines that were measured.")?;
         }
         for crossover in crossovers {
-            self.paragraph(Style::Plain, 0, &crossover.words())?;
+            self.paragraph(Style::Plain, 0, &crossover.describe())?;
         }
         Ok(())
     }

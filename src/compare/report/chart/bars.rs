@@ -1,6 +1,6 @@
 //! A row for each contender: a bar in parts, or a point where the values differ too much for bars.
 
-use super::{NAME_CHARS_MAX, WIDTH, cell_class, series_style, tick_label, words};
+use super::{NAME_CHARS_MAX, WIDTH, cell_class, series_style, tick_label, tooltip};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median};
@@ -25,7 +25,7 @@ struct Row<'a> {
     total: Estimate,
     /// Values with their shades, which add up to about the total.
     parts: Vec<(f64, f64)>,
-    /// What the parts are, in words, beneath the bar.
+    /// What the parts are, in tooltip, beneath the bar.
     note: String,
 }
 
@@ -204,7 +204,7 @@ impl<'a> Frame<'a> {
         );
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
         let title =
-            format!("{}: {}{note}", row.contender.name, words(metric, &row.total, is_valid));
+            format!("{}: {}{note}", row.contender.name, tooltip(metric, &row.total, is_valid));
         self.drawing.group(
             &cell_class(results, workload, row.contender, metric),
             &title,

@@ -1,6 +1,6 @@
 //! A metric against connections.
 
-use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, value_axis, words};
+use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::Axis;
@@ -88,7 +88,7 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
                 "{}, {} connections: {}",
                 contender.name,
                 workload.connections,
-                words(metric, estimate, is_valid)
+                tooltip(metric, estimate, is_valid)
             );
             drawing.group(&cell_class(results, workload, contender, metric), &title, |drawing| {
                 drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));

@@ -75,7 +75,7 @@ fn cell_class(
 }
 
 /// For a tooltip: the value, its interval and what it is worth.
-fn words(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
+fn tooltip(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
     let Estimate { median, low, high, level, rounds } = *estimate;
     let [median, low, high] = [median, low, high].map(|value| metric.format(value));
     let pale = if is_valid { "" } else { "; not ranked" };

@@ -1,8 +1,8 @@
-//! The whole spectrum of latencies: what the best half got, and the worst of a thousand.
+//! The whole histogram of latencies: what the best half got, and the worst of a thousand.
 //!
 //! The axis of percentiles is stretched so that each step to the right is ten times rarer; there the tail has room.
 
-use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, value_axis, words};
+use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{self, Metric};
 use crate::compare::analyse::statistics::estimate;
@@ -30,15 +30,16 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
         .filter(|(_, _, latency, _)| latency.count() > 0)
         .collect();
     let nines = curves.iter().map(|(_, _, latency, _)| nines_of(latency)).fold(0.0, f64::max);
-    let spectra = || {
+    let histograms = || {
         curves
             .iter()
             .flat_map(|(_, _, latency, service)| [Some(latency), service.as_ref()])
             .flatten()
     };
-    let low = spectra().filter_map(|spectrum| spectrum.quantile_ns(0.0)).min()?;
-    let high =
-        spectra().filter_map(|spectrum| spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))).max()?;
+    let low = histograms().filter_map(|histogram| histogram.quantile_ns(0.0)).min()?;
+    let high = histograms()
+        .filter_map(|histogram| histogram.quantile_ns(1.0 - 10_f64.powf(-nines)))
+        .max()?;
     let across = Scale::linear((0.0, nines.max(1.0)), (LEFT, RIGHT));
     let up = Scale::log((low.max(1) as f64, high.max(2) as f64), (BOTTOM, TOP));
     let mut drawing =
@@ -80,7 +81,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
                 "{}, {}: {}",
                 contender.name,
                 metric.title(),
-                words(metric, &estimate, is_valid)
+                tooltip(metric, &estimate, is_valid)
             );
             drawing.group(
                 &cell_class(results, workload, contender, Metric::LatencyMedian),
@@ -115,16 +116,16 @@ fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
 }
 
 /// As far to the right as at least one answer lies beyond.
-fn nines_of(spectrum: &Histogram) -> f64 {
-    (spectrum.count().max(1) as f64).log10().min(NINES_MAX)
+fn nines_of(histogram: &Histogram) -> f64 {
+    (histogram.count().max(1) as f64).log10().min(NINES_MAX)
 }
 
-fn points(spectrum: &Histogram, across: &Scale, up: &Scale) -> Vec<(f64, f64)> {
+fn points(histogram: &Histogram, across: &Scale, up: &Scale) -> Vec<(f64, f64)> {
     const STEPS_PER_NINE: f64 = 16.0;
-    let steps = (nines_of(spectrum) * STEPS_PER_NINE) as usize;
+    let steps = (nines_of(histogram) * STEPS_PER_NINE) as usize;
     let nines = (0..=steps).map(|step| step as f64 / STEPS_PER_NINE);
     let place = |nines: f64| {
-        let value_ns = spectrum.quantile_ns(1.0 - 10_f64.powf(-nines))?;
+        let value_ns = histogram.quantile_ns(1.0 - 10_f64.powf(-nines))?;
         Some((across.at(nines), up.at(value_ns as f64)))
     };
     let mut points: Vec<(f64, f64)> = Vec::new();
