@@ -1,11 +1,13 @@
-//! What a request costs `miniweb mio` as things grow: connections, files, the size of a file. Prints the table of the README.
+//! CPU time per request of `miniweb mio` as connections, files and file sizes grow. Prints the
+//! table of the README.
 //!
 //! ```text
 //! cargo bench --bench growth
 //! ```
 //!
-//! CPU time of the server, by the scheduler's count, over requests answered; one worker, on the first core, and the load on the
-//! last. The points of one axis take turns, and each figure is the median of its rounds.
+//! The CPU time of the server comes from the scheduler. The server has one worker on the first
+//! core; the load runs on the last core. The points of an axis alternate, and each figure is the
+//! median over rounds.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -18,14 +20,14 @@ use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-/// What grows, and what is asked of a server at each size.
+/// A parameter that grows, and the load at each of its values.
 struct Axis {
     name: &'static str,
     points: &'static [u64],
     load: fn(&Path, u64) -> Point,
 }
 
-/// What is served at one point of an axis, and what asks for it.
+/// What is served and requested at one point of an axis.
 struct Point {
     paths: Vec<String>,
     body_bytes: u64,
@@ -33,7 +35,7 @@ struct Point {
     idle: usize,
 }
 
-/// How long it is looked at.
+/// The number and the lengths of the measurements.
 struct Effort {
     points: usize,
     rounds: usize,
@@ -42,11 +44,11 @@ struct Effort {
 }
 
 const AXES: [Axis; 4] = [
-    Axis { name: "connections, all asking", points: &[1, 16, 256, 4_096, 15_000], load: asking },
-    Axis { name: "idle connections beside 64 that ask", points: &[0, 1_000, 15_000], load: idle },
-    Axis { name: "files of 4 KiB, any of them", points: &[1, 100, 10_000, 100_000], load: files },
+    Axis { name: "active connections", points: &[1, 16, 256, 4_096, 15_000], load: active },
+    Axis { name: "idle connections, 64 active", points: &[0, 1_000, 15_000], load: idle },
+    Axis { name: "files of 4 KiB", points: &[1, 100, 10_000, 100_000], load: files },
     Axis {
-        name: "bytes of the file",
+        name: "file size in bytes",
         points: &[0, 1 << 10, 16 << 10, 64 << 10, 65 << 10, 1 << 20, 16 << 20, 256 << 20, 1 << 30],
         load: sizes,
     },
@@ -68,18 +70,18 @@ const SMOKE: Effort = Effort {
 fn main() -> io::Result<()> {
     let is_smoke = std::env::args().any(|argument| argument == "--test");
     let effort = if is_smoke { SMOKE } else { WHOLE };
-    // Each connection of the largest point is a descriptor here, too.
+    // Each connection of the largest point needs a descriptor in this process, too.
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let cores = Cores::divide();
     println!("| {:<40} | {:>13} | {:>14} |", "", "size", "CPU µs/request");
     println!("|{:-<42}|{:->14}:|{:->15}:|", "", "", "");
     for axis in AXES {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let points = axis.points.iter().take(effort.points);
         let served: Vec<(u64, Point, Server)> = points
             .map(|size| {
-                let root = folder.path().join(size.to_string());
+                let root = directory.path().join(size.to_string());
                 fs::create_dir(&root)?;
                 let point = (axis.load)(&root, *size);
                 Ok((*size, point, Server::start(&root, &cores)?))
@@ -101,7 +103,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn asking(root: &Path, connections: u64) -> Point {
+fn active(root: &Path, connections: u64) -> Point {
     Point { active: connections as usize, ..kilobyte(root) }
 }
 
@@ -111,34 +113,34 @@ fn idle(root: &Path, connections: u64) -> Point {
 
 fn files(root: &Path, count: u64) -> Point {
     const BYTES: usize = 4096;
-    // Of one length, as the load wants them; in folders of a thousand, as people have them.
+    // Paths of equal length, as the load generator requires, in directories of 1,000 files.
     let path = |n: u64| format!("/{:03}/{:03}.html", n / 1000, n % 1000);
     for n in 0..count {
         let file = root.join(&path(n)[1..]);
         if n % 1000 == 0 {
-            fs::create_dir(file.parent().expect("it is in a folder"))
-                .expect("a folder can be made");
+            fs::create_dir(file.parent().expect("it has a parent directory"))
+                .expect("the directory is writable");
         }
-        fs::write(file, [b'x'; BYTES]).expect("a file can be written");
+        fs::write(file, [b'x'; BYTES]).expect("the directory is writable");
     }
     Point { paths: (0..count).map(path).collect(), body_bytes: BYTES as u64, active: 64, idle: 0 }
 }
 
 fn sizes(root: &Path, bytes: u64) -> Point {
     const LARGE_BYTES: u64 = 16 << 20;
-    let file = fs::File::create(root.join("file.bin")).expect("a file can be made");
+    let file = fs::File::create(root.join("file.bin")).expect("the directory is writable");
     file.set_len(bytes).expect("the file system has sparse files");
-    // A gigabyte for each of many would not be answered in time.
+    // 64 responses of 1 GiB would not finish in time.
     let active = if bytes < LARGE_BYTES { 64 } else { 2 };
     Point { paths: vec!["/file.bin".to_owned()], body_bytes: bytes, active, idle: 0 }
 }
 
 fn kilobyte(root: &Path) -> Point {
-    fs::write(root.join("1k.html"), [b'x'; 1024]).expect("a file can be written");
+    fs::write(root.join("1k.html"), [b'x'; 1024]).expect("the directory is writable");
     Point { paths: vec!["/1k.html".to_owned()], body_bytes: 1024, active: 64, idle: 0 }
 }
 
-/// `1000000` as `1,000,000`.
+/// With thousands separators: `1,000,000`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
@@ -150,7 +152,6 @@ fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
-/// A server with its folder.
 struct Server {
     process: Child,
     address: SocketAddr,
@@ -179,10 +180,13 @@ impl Server {
         BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line)?;
         let address =
             line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
-        Ok(Server { process, address: address.expect("it says where it listens") })
+        Ok(Server {
+            process,
+            address: address.expect("the first line of output contains the address"),
+        })
     }
 
-    /// What one request costs it, in microseconds of CPU.
+    /// CPU time per request in microseconds.
     fn cost_us(&self, point: &Point, effort: &Effort) -> io::Result<f64> {
         let host = self.address.to_string();
         let template = match &point.paths[..] {
@@ -207,12 +211,13 @@ impl Server {
         Ok(spent_ns as f64 / 1e3 / result.responses as f64)
     }
 
-    /// Time on a core that its threads have had.
+    /// CPU time of all threads in nanoseconds.
     fn cpu_ns(&self) -> u64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it lives");
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id()))
+            .expect("the server is running");
         let of_thread = |thread: fs::DirEntry| {
-            let facts = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            facts.split(' ').next()?.parse::<u64>().ok()
+            let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            schedstat.split(' ').next()?.parse::<u64>().ok()
         };
         threads.flatten().filter_map(of_thread).sum()
     }
@@ -221,7 +226,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let pid = Pid::from_child(&self.process);
-        // It can only fail if the server has ended, and then there is nothing to wait for.
+        // It fails only if the server has exited, and then there is nothing to stop.
         let _ = kill_process(pid, Signal::KILL);
         let _ = self.process.wait();
     }

@@ -1,8 +1,8 @@
-//! The strategies over real sockets, beside the floor that this machine allows: what a request takes.
+//! The time per request of all strategies over real sockets, next to the floor.
 //!
-//! A group is a workload of `miniweb compare`, a function is one of its contenders, the load and the servers are its own. What
-//! criterion adds is the memory: each run says what has changed since the last. To hold strategies against each other,
-//! with latencies, CPU time and reason, is the business of `miniweb compare`.
+//! A group is a workload of `miniweb compare`, a function one of its contenders. Criterion adds the
+//! history: each run reports changes since the previous one. To compare strategies with each other,
+//! use `miniweb compare`, which also measures latency and CPU time and states confidence intervals.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,16 +18,16 @@ const PARAMETERS: WorkloadParameters =
 
 fn main() {
     let mut criterion = Criterion::default()
-        // Enough to see the spread; criterion asks for ten at least.
+        // Enough to see the spread; criterion requires at least ten.
         .sample_size(15)
         .warm_up_time(Duration::from_millis(700))
         .measurement_time(Duration::from_millis(2500))
         .configure_from_args();
     let bench = Bench::open(None, PathBuf::from(env!("CARGO_BIN_EXE_miniweb")))
-        .expect("a place for temporary files");
+        .expect("the site can be prepared");
     let contenders = [Contender::floor()].into_iter().chain(Contender::strategies(false));
     let contenders: Vec<Contender> = contenders.collect();
-    // In an open loop a request takes what was planned for it.
+    // In an open loop the time per request is given by the rate.
     for workload in
         bench.workloads(&PARAMETERS).iter().filter(|workload| workload.pacing == Pacing::Closed)
     {
@@ -36,14 +36,14 @@ fn main() {
         for contender in contenders.iter().filter(|contender| contender.supports(workload)) {
             let mut running: Option<Running> = None;
             group.bench_function(BenchmarkId::from_parameter(&contender.info.name), |bencher| {
-                // Not before: a benchmark that is filtered out starts no server.
+                // Started here, so that a benchmark that is filtered out starts no server.
                 let running = running.get_or_insert_with(|| {
                     let loaded = bench
                         .load(contender, workload)
-                        .expect("the server answers on every connection");
+                        .expect("the server responds on every connection");
                     Running { loaded, request_seconds: 1e-3 }
                 });
-                bencher.iter_custom(|requests| running.take(requests));
+                bencher.iter_custom(|requests| running.run(requests));
             });
         }
         group.finish();
@@ -51,17 +51,18 @@ fn main() {
     criterion.final_summary();
 }
 
-/// A server under load, and what a request took the last time.
+/// A server under load, and the time per request of the previous run.
 struct Running {
     loaded: LoadedServer,
     request_seconds: f64,
 }
 
 impl Running {
-    /// What so many requests take. A load is run for a time, not for a number: for as long as that number took before.
-    fn take(&mut self, requests: u64) -> Duration {
+    /// The time for `requests` requests. A load runs for a time, not for a number of requests, so
+    /// the previous time per request determines how long.
+    fn run(&mut self, requests: u64) -> Duration {
         let time = Duration::from_secs_f64(self.request_seconds * requests as f64);
-        let result = self.loaded.load.run(time).expect("the system can poll");
+        let result = self.loaded.load.run(time).expect("epoll works");
         assert!(result.responses > 0 && result.errors_total() == 0, "{:?}", result.errors);
         self.request_seconds = result.duration.as_secs_f64() / result.responses as f64;
         Duration::from_secs_f64(self.request_seconds * requests as f64)

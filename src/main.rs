@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),
     };
-    // An contender of a comparison.
+    // A server started by a comparison reports its resource usage.
     if settings.counters_file.is_some()
         && let Err(error) = control_socket::serve()
     {
@@ -37,17 +37,17 @@ fn main() -> ExitCode {
 }
 
 fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
-    // Not after ten minutes.
+    // Before the measurements, which may take ten minutes.
     if let Some(error) = options.files().find_map(|path| report::writable(path).err()) {
         return fail(1, &error.to_string());
     }
-    let is_watched = std::io::stderr().is_terminal();
+    let is_terminal = std::io::stderr().is_terminal();
     let mut progress = None;
-    // A stderr that went away is no reason to stop measuring.
+    // A closed stderr does not stop the measurements.
     let results = run::compare(request, &mut |event| match event {
         Event::Planned(results, expected) => {
             let _ = std::io::stderr().write_all(report::plan(results, expected).as_bytes());
-            progress = Some(Progress::new(std::io::stderr(), is_watched, results.order.len()));
+            progress = Some(Progress::new(std::io::stderr(), is_terminal, results.order.len()));
         }
         Event::Measuring { measurement, done, elapsed } => {
             let label = format!("{}, {}", measurement.workload, measurement.contender);
@@ -58,7 +58,7 @@ fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     let results = match results {
         Ok(results) => results,
         Err(CompareError::Io(error)) => {
-            return fail(3, &format!("nothing could be measured: {}", reason(&error)));
+            return fail(3, &format!("cannot measure: {}", reason(&error)));
         }
         Err(CompareError::TimeTooShort(why)) => return fail(2, &why),
         Err(CompareError::ResponsesDiffer(why)) => {
@@ -72,7 +72,7 @@ fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     }
 }
 
-/// Each of them, though another fails: it took long to measure.
+/// Writes all reports, even if one of them fails: the measurements took long.
 fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     let stdout = std::io::stdout();
     let is_colored =
@@ -86,7 +86,7 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
 fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = control_socket::serve().and_then(|()| {
         run::serve_floor(root, paths, |address| {
-            print(&format!("The floor is on {}\n", cli::url(address)));
+            print(&format!("Serving the floor on {}\n", cli::url(address)));
         })
     });
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
-//! `miniweb compare` as a program: what it refuses, what it measures, what it finds.
+//! `miniweb compare` as a program: usage errors, measurements, results.
 //!
-//! The machine that runs tests is busy, so nothing here depends on who is faster but where the difference is made on
-//! purpose and large.
+//! The machine that runs the tests is busy, so no test depends on which strategy is faster, except
+//! where a large difference is added on purpose.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,28 +14,25 @@ use rustix::process::{Pid, Signal, kill_process};
 
 fn compare(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    command
-        .arg("compare")
-        .args(arguments)
-        .output()
-        .expect("the program was built together with this test")
+    command.arg("compare").args(arguments).output().expect("cargo has built the program")
 }
 
-fn results(arguments: &[&str], folder: &Path) -> Results {
-    let path = folder.join("results.json");
+fn results(arguments: &[&str], directory: &Path) -> Results {
+    let path = directory.join("results.json");
     let output = compare(
         &[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]]
             .concat(),
     );
-    // 3: this machine was too busy for a verdict. The rounds are there all the same.
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
-    let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {told}"));
-    serde_json::from_str(&json).expect("it is the schema's JSON")
+    // Status 3 means that the machine was too busy for a ranking. The rounds are there all the
+    // same.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {stderr}", output.status);
+    let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    serde_json::from_str(&json).expect("the JSON matches the schema")
 }
 
 #[test]
-fn a_usage_error_names_its_option_and_ends_with_2() {
+fn usage_errors_name_the_option_and_exit_with_2() {
     for (arguments, word) in [
         (&["--strategies", "apache"][..], "apache"),
         (&["--strategies", "mio,mio"], "mio"),
@@ -48,43 +45,43 @@ fn a_usage_error_names_its_option_and_ends_with_2() {
         (&["--workloads", "keep-alive,heavy"], "heavy"),
     ] {
         let output = compare(arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
-        assert!(told.contains(word) && told.lines().count() == 1, "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(word) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
     assert_eq!(compare(&["/nowhere"]).status.code(), Some(1));
 }
 
 #[test]
-fn what_can_not_be_done_is_said_before_anything_is_measured() {
-    let empty = tempfile::tempdir().expect("a folder");
+fn impossible_requests_are_rejected_before_measuring() {
+    let empty = tempfile::tempdir().expect("a temporary directory");
     let empty = empty.path().to_str().expect("UTF-8");
     let dead = format!("dead=http://127.0.0.1:1/,{}", std::process::id());
     for (arguments, status, words) in [
         (
-            &["--html", "/no/such/folder/report.html"][..],
+            &["--html", "/no/such/directory/report.html"][..],
             1,
-            "/no/such/folder/report.html: no such file or folder",
+            "/no/such/directory/report.html: no such file or folder",
         ),
         (&["--json", empty], 1, "it is a folder"),
         (&["--quick", "--time", "1"], 2, "--time 1: 420 windows take"),
-        (&[empty], 3, "there is no file in it to ask for"),
+        (&[empty], 3, "no suitable file found"),
         (&["--strategies", "mio", "--against", &dead], 3, "dead: Connection refused"),
     ] {
         let output = compare(arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
             (output.status.code(), &*output.stdout),
             (Some(status), &b""[..]),
-            "{arguments:?}: {told}"
+            "{arguments:?}: {stderr}"
         );
-        assert!(told.contains(words) && told.lines().count() == 1, "{arguments:?}: {told}");
+        assert!(stderr.contains(words) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn every_turn_is_measured_and_a_handicap_is_found() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn a_known_handicap_is_measured() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let arguments = [
         "--strategies",
         "mio,mio+slow:200us",
@@ -97,7 +94,7 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
         "--slow",
         "4",
     ];
-    let results = results(&arguments, folder.path());
+    let results = results(&arguments, directory.path());
     assert_eq!(results.completeness, Completeness::Whole);
     assert_eq!(results.options.seed, 7);
     assert_eq!(
@@ -113,16 +110,17 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
         assert_eq!(cell.failures, Vec::<String>::new(), "{} {}", cell.contender, cell.workload);
         assert_eq!(cell.rounds.len(), 2);
         let values = Metric::SyscallsPerRequest.values(cell);
-        let told: f64 = cell.syscalls_per_request().iter().map(|(_, calls)| calls).sum();
+        let total: f64 = cell.syscalls_per_request().iter().map(|(_, calls)| calls).sum();
         assert!(
-            (told - values.iter().sum::<f64>() / 2.0).abs() < 1e-6 || values.is_empty(),
-            "{told} of {values:?}"
+            (total - values.iter().sum::<f64>() / 2.0).abs() < 1e-6 || values.is_empty(),
+            "{total} of {values:?}"
         );
         for round in &cell.rounds {
             assert!(round.requests > 0, "{} {}", cell.contender, cell.workload);
             assert_eq!(round.latency.count(), round.requests);
-            // WindowLengths begin and end at rest, so the calls are those of the requests and of no others; but for the last one
-            // of a worker, which is entered a moment after it was made.
+            // WindowLengths begin and end at rest, so the calls are those of the requests and of no
+            // others; but for the last one of a worker, which is entered a moment after it was
+            // made.
             if let Some(calls) = &round.syscalls
                 && results
                     .workload(&cell.workload)
@@ -140,7 +138,7 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
         }
     }
     let cpu_us = |contender: &str| {
-        let cell = results.cell("keep-alive-64", contender).expect("it was measured");
+        let cell = results.cell("keep-alive-64", contender).expect("the cell was measured");
         let of_all = |of: fn(&miniweb::compare::results::Round) -> u64| {
             cell.rounds.iter().map(of).sum::<u64>() as f64
         };
@@ -152,16 +150,16 @@ fn every_turn_is_measured_and_a_handicap_is_found() {
 }
 
 #[test]
-fn a_comparison_that_is_killed_leaves_no_server_behind() {
-    // What it can't take away itself any more goes with this.
-    let folder = tempfile::tempdir().expect("a folder");
+fn a_killed_comparison_leaves_no_server_behind() {
+    // A killed comparison cannot remove its temporary files; they go with this directory.
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
         .args(["compare", "--quick", "--strategies", "blocking:process", "--rounds", "1"])
-        .env("TMPDIR", folder.path())
+        .env("TMPDIR", directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("it was built");
+        .expect("cargo has built the program");
     let children = |pid: u32| -> Vec<u32> {
         let list =
             std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -175,7 +173,7 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
         }
     };
     let mut family = Vec::new();
-    // A server with forked children of its own.
+    // Wait for a server with forked children.
     until(
         "there is a server with children",
         Box::new(|| {
@@ -186,17 +184,17 @@ fn a_comparison_that_is_killed_leaves_no_server_behind() {
             !grandchildren.is_empty()
         }),
     );
-    comparison.kill().expect("it lives");
-    comparison.wait().expect("it is a child");
-    let lives = |pid: &u32| {
+    comparison.kill().expect("the process is running");
+    comparison.wait().expect("it is a child of this process");
+    let is_running = |pid: &u32| {
         std::fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| !stat.contains(") Z "))
     };
-    until("all of them end", Box::new(|| !family.iter().any(lives)));
+    until("all of them exit", Box::new(|| !family.iter().any(is_running)));
 }
 
 #[test]
-fn where_nothing_is_measured_the_status_is_3() {
+fn without_measurements_the_exit_status_is_3() {
     let output = compare(&["--quick", "--strategies", "mio", "--workloads", "keep-alive-77"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
@@ -206,24 +204,26 @@ fn where_nothing_is_measured_the_status_is_3() {
 }
 
 #[test]
-fn a_run_ends_in_its_time_with_all_rounds_taken() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn a_run_ends_in_time_with_all_rounds() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let start = Instant::now();
-    let results =
-        results(&["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"], folder.path());
+    let results = results(
+        &["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"],
+        directory.path(),
+    );
     let took = start.elapsed();
     assert!(took < Duration::from_secs(14), "{took:?}");
-    // A machine that is busy with other tests may be too slow for all of them, and then it is said.
+    // A busy machine may be too slow for all rounds; then the results say so.
     match results.completeness {
         Completeness::Whole => {
             assert_eq!(results.cells.iter().map(|cell| cell.rounds.len()).min(), Some(3))
         }
-        Completeness::Partial { reason } => assert_eq!(reason, "the time was up"),
+        Completeness::Partial { reason } => assert_eq!(reason, "time limit reached"),
     }
 }
 
 #[test]
-fn who_is_interrupted_tells_what_was_measured() {
+fn an_interrupted_run_reports_partial_results() {
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
         .args([
             "compare",
@@ -238,17 +238,17 @@ fn who_is_interrupted_tells_what_was_measured() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("it was built");
-    // The plan is told before the first measurement.
-    let mut told = BufReader::new(comparison.stderr.take().expect("it is piped"));
+        .expect("cargo has built the program");
+    // The plan is printed before the first measurement.
+    let mut stderr = BufReader::new(comparison.stderr.take().expect("stdout and stderr are piped"));
     let mut plan = String::new();
     while !plan.contains("Seed 3.") {
-        assert!(told.read_line(&mut plan).expect("a pipe can be read") > 0, "{plan}");
+        assert!(stderr.read_line(&mut plan).expect("the pipe is readable") > 0, "{plan}");
     }
     std::thread::sleep(Duration::from_millis(1500));
-    let pid = Pid::from_raw(comparison.id().cast_signed()).expect("it is a process");
-    kill_process(pid, Signal::INT).expect("it lives");
-    let output = comparison.wait_with_output().expect("it is a child");
+    let pid = Pid::from_raw(comparison.id().cast_signed()).expect("the process ID is valid");
+    kill_process(pid, Signal::INT).expect("the process is running");
+    let output = comparison.wait_with_output().expect("it is a child of this process");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(
         report.starts_with("PARTIAL: interrupted. ") && report.contains("mio again"),
@@ -257,19 +257,20 @@ fn who_is_interrupted_tells_what_was_measured() {
 }
 
 #[test]
-fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("page.html"), vec![b'x'; 500]).expect("a new file");
+fn a_foreign_server_is_measured_from_outside() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("page.html"), vec![b'x'; 500])
+        .expect("the directory is writable");
     let mut other = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    other.arg("mio").arg(folder.path()).args(["--port", "0", "--log", "none", "--workers", "1"]);
-    let mut other = other.stdout(Stdio::piped()).spawn().expect("it was built");
+    other.arg("mio").arg(directory.path()).args(["--port", "0", "--log", "none", "--workers", "1"]);
+    let mut other = other.stdout(Stdio::piped()).spawn().expect("cargo has built the program");
     let mut line = String::new();
-    let stdout = other.stdout.take().expect("it is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("a line comes");
+    let stdout = other.stdout.take().expect("stdout and stderr are piped");
+    BufReader::new(stdout).read_line(&mut line).expect("the server prints a line");
     let url = line
         .split(' ')
         .find(|word| word.starts_with("http://"))
-        .expect("it says where")
+        .expect("the line contains the URL")
         .trim()
         .to_owned();
     let against = format!("other={url}page.html,{}", other.id());
@@ -283,11 +284,11 @@ fn a_server_that_is_not_ours_is_measured_where_it_can_be() {
         "--rounds",
         "1",
     ];
-    let results = results(&arguments, folder.path());
+    let results = results(&arguments, directory.path());
     let _ = other.kill();
     let _ = other.wait();
-    let cell = results.cell("keep-alive-64", "other").expect("it was measured");
+    let cell = results.cell("keep-alive-64", "other").expect("the cell was measured");
     let round = cell.rounds.first().unwrap_or_else(|| panic!("{:?}", cell.failures));
     assert!(round.requests > 0 && round.cpu.is_some() && round.syscalls.is_none());
-    assert!(results.cell("large-file", "other").is_none(), "what it serves is one small file");
+    assert!(results.cell("large-file", "other").is_none(), "only one small file is known");
 }

@@ -1,22 +1,20 @@
-//! Whether to color, and the few ways to do so.
+//! `--color` and the text styles of the terminal report.
 
 use std::str::FromStr;
 
-/// `--color`
+/// The value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// At a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
-    /// Even into a pipe.
     Always,
-    /// Not even at a terminal.
     Never,
 }
 
 impl ColorChoice {
-    /// Whether to color what goes to a place that is a terminal or isn't. `no_color` is the value of NO_COLOR, which
-    /// counts if it is set and not empty (<https://no-color.org>).
+    /// Whether to use color. `no_color` is the value of NO_COLOR, which counts if it is set and not
+    /// empty (<https://no-color.org>).
     pub fn is_colored(self, is_terminal: bool, no_color: Option<&std::ffi::OsStr>) -> bool {
         match self {
             ColorChoice::Auto => is_terminal && no_color.is_none_or(|value| value.is_empty()),
@@ -34,26 +32,23 @@ impl FromStr for ColorChoice {
             "auto" => Ok(ColorChoice::Auto),
             "always" => Ok(ColorChoice::Always),
             "never" => Ok(ColorChoice::Never),
-            _ => Err("it is auto, always or never".to_owned()),
+            _ => Err("expected one of auto, always, never".to_owned()),
         }
     }
 }
 
-/// How a piece of text stands out. Only weights and one hue: every meaning is in the words, too.
+/// Emphasis of text. Color never carries meaning that the text does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Headings, and who leads.
+    /// Headings and leaders.
     Strong,
-    /// Details.
     Faint,
-    /// What is not to be ranked.
+    /// What is not ranked.
     Warning,
-    /// As it is.
     Plain,
 }
 
 impl Style {
-    /// `text` in this style, or as it is.
     pub fn paint(self, is_colored: bool, text: &str) -> String {
         let code = match self {
             Style::Strong => "1",
@@ -76,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_asks_the_terminal_and_no_color() {
+    fn auto_depends_on_the_terminal_and_no_color() {
         assert!(ColorChoice::Auto.is_colored(true, None));
         assert!(ColorChoice::Auto.is_colored(true, Some(OsStr::new(""))));
         assert!(!ColorChoice::Auto.is_colored(true, Some(OsStr::new("1"))));

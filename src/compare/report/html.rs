@@ -1,11 +1,12 @@
-//! A comparison as one page: a file that needs nothing but a browser, no network and no script.
+//! The report as a single HTML page without scripts and external resources.
 //!
-//! The order is the reader's: what it comes to, then the plots, then every figure with its checks, and at the end all
-//! that somebody needs to do it again.
+//! It presents the ranking first, then charts, then every figure with its checks, and at the end
+//! everything needed to repeat the comparison.
 //!
-//! # Laws
-//! - Every string that was not written here goes through [`escape`].
-//! - The page is the same for the same results: no clock, no chance, no name of this machine.
+//! Invariants:
+//! - Every string from outside passes through [`escape`].
+//! - Equal results give an equal page: it contains no clock, no randomness and no name of this
+//!   machine.
 
 use std::fmt::{self, Write};
 
@@ -23,7 +24,7 @@ use crate::format::{self, counted};
 
 const STYLE: &str = include_str!("report.css");
 
-/// Shown in the table of each workload.
+/// The columns of the table of each workload.
 const COLUMNS: [Metric; 9] = [
     Metric::Throughput,
     Metric::CpuPerRequest,
@@ -36,7 +37,6 @@ const COLUMNS: [Metric; 9] = [
     Metric::IdleCpu,
 ];
 
-/// The page.
 pub fn page(results: &Results) -> String {
     let mut out = String::new();
     write_page(&mut out, results).expect("writing to a String cannot fail");
@@ -51,24 +51,24 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
          <title>What an I/O strategy costs: miniweb compare</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
     )?;
     summary(out, results)?;
-    plots(out, results)?;
+    charts(out, results)?;
     figures(out, results)?;
-    circumstances(out, results)?;
+    method(out, results)?;
     out.push_str(
         "<footer>TemporaryDirectory by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
     );
     Ok(())
 }
 
-/// Who took part, who wins where, and where the lead changes.
+/// The contenders, their ranking, and where the lead changes.
 fn summary(out: &mut String, results: &Results) -> fmt::Result {
     let environment = &results.environment;
     write!(
         out,
-        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in measurements, \
+        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in alternation, \
          on {} ({}), {}.</p>\n",
         counted(results.contenders.len(), "server"),
-        counted(results.workloads.len(), "load"),
+        counted(results.workloads.len(), "workload"),
         counted(results.options.rounds, "round"),
         escape(&environment.cpu_model),
         counted(environment.cores, "core"),
@@ -77,7 +77,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     if let Completeness::Partial { reason } = &results.completeness {
         writeln!(
             out,
-            "<p class=\"banner\">Partial: {}. What follows is what was measured until then.</p>",
+            "<p class=\"banner\">Partial: {}. These are the results up to that point.</p>",
             escape(reason)
         )?;
     }
@@ -90,18 +90,18 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     }
     out.push_str("</ul>\n</header>\n<section>\n<h2>When each strategy wins</h2>\n");
     if !checks::any_valid(results) {
-        out.push_str("<p class=\"banner\">Nothing valid was measured, so there is nothing to say.</p>\n</section>\n");
+        out.push_str("<p class=\"banner\">Nothing valid was measured, so there is no ranking.</p>\n</section>\n");
         return Ok(());
     }
     out.push_str(
-        "<p class=\"intro\">An contender wins where it is shown to beat another and nobody is shown to beat it. Cells that \
-         fail a check are not ranked.</p>\n<div class=\"wins\">\n",
+        "<p class=\"intro\">A contender wins where it is shown to be better than another and none is shown to be better than it. \
+         Cells that fail a check are not ranked.</p>\n<div class=\"wins\">\n",
     );
     for (contender, wins) in wins(results) {
         let class = chart::series_style(results, contender).class;
         write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&contender.name))?;
         if wins.is_empty() {
-            out.push_str("<p>Nowhere in what was measured.</p>");
+            out.push_str("<p>It does not lead anywhere.</p>");
         } else {
             out.push_str("<dl>");
             for (metric, places) in wins {
@@ -121,7 +121,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     );
     let crossovers = crossovers(results);
     if crossovers.is_empty() {
-        out.push_str("<li>Nowhere along the lines that were measured.</li>\n");
+        out.push_str("<li>Nowhere between the measured workloads.</li>\n");
     }
     for crossover in crossovers {
         writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
@@ -132,29 +132,29 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
 
 fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::Result {
     let series_style = chart::series_style(results, contender);
-    let mut sign = Drawing::new(36.0, 14.0, "");
-    sign.group(&series_style.class, &contender.name, |sign| {
-        sign.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
-        sign.marker("marker", series_style.shape, (18.0, 7.0));
+    let mut swatch = Drawing::new(36.0, 14.0, "");
+    swatch.group(&series_style.class, &contender.name, |swatch| {
+        swatch.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
+        swatch.marker("marker", series_style.shape, (18.0, 7.0));
     });
     let role = match &contender.kind {
         ContenderKind::Strategy => String::new(),
-        ContenderKind::Floor => "The floor, which no server can pass: ".to_owned(),
-        ContenderKind::Twin { of } => format!("{of} a second time, to show the noise: "),
-        ContenderKind::Foreign => "Not ours: ".to_owned(),
+        ContenderKind::Floor => "The floor, a lower bound for every server: ".to_owned(),
+        ContenderKind::Twin { of } => format!("A/A comparison with {of}: "),
+        ContenderKind::Foreign => "Foreign server: ".to_owned(),
     };
     writeln!(
         out,
         "<li class=\"{}\">{}<b>{}</b><span>{}{}</span></li>",
         series_style.class,
-        sign.finish(),
+        swatch.finish(),
         escape(&contender.name),
         escape(&role),
         escape(&contender.description)
     )
 }
 
-fn plots(out: &mut String, results: &Results) -> fmt::Result {
+fn charts(out: &mut String, results: &Results) -> fmt::Result {
     let families = curve::families(results);
     let closed: Vec<&Workload> =
         results.workloads.iter().filter(|load| load.pacing == Pacing::Closed).collect();
@@ -166,22 +166,23 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
     let alone = closed.iter().filter(|load| !families.iter().any(|family| family.contains(load)));
     let alone =
         alone.map(|load| (load.title.as_str(), bars::draw(results, load, Metric::Throughput)));
-    plot_section(
+    chart_section(
         out,
         "Throughput",
-        "Requests per second in a closed loop, against connections where several numbers of them were measured.",
+        "Requests per second in a closed loop, against the number of connections where several were measured.",
         curves.chain(alone),
     )?;
-    // Open loops first: they are what latency is measured with.
+    // Open loops first: they measure latency without coordinated omission.
     let (open, rest): (Vec<_>, Vec<_>) =
         results.workloads.iter().partition(|load| load.pacing != Pacing::Closed);
-    plot_section(
+    chart_section(
         out,
         "Latency",
-        "Each step to the right is ten times rarer. The line is of the answers of all rounds together; the markers, side \
-         by side at 50, 99 and 99.9 %, are medians over rounds of what each round had there, and their bars the intervals \
-         of those medians: a few slow rounds raise the line, but hardly the marker. In an open loop the line counts from \
-         when a request should have been sent, the dotted one from when it was: the gap is what a closed loop hides.",
+        "Latency by percentile; each step to the right is ten times rarer. The line shows the responses of all rounds \
+         together. The markers, side by side at 50, 99 and 99.9 %, are the medians over rounds of each round's \
+         percentile, with their confidence intervals: a few slow rounds raise the line, but hardly the marker. In an \
+         open loop the solid line counts from the scheduled send time, the dotted one from the actual send. The gap \
+         between them is what a closed loop hides (coordinated omission).",
         open.iter()
             .chain(&rest)
             .map(|load| (load.title.as_str(), percentiles::draw(results, load))),
@@ -189,69 +190,70 @@ fn plots(out: &mut String, results: &Results) -> fmt::Result {
     let each = |draw: fn(&Results, &Workload) -> Option<String>| {
         results.workloads.iter().map(move |load| (load.title.as_str(), draw(results, load)))
     };
-    plot_section(
+    chart_section(
         out,
         "CPU time per request",
-        "By the server's own CPU clock, all threads and processes: <i class=\"key\"></i>user and \
+        "CPU time of the server, all its threads and processes: <i class=\"key\"></i>user and \
          <i class=\"key system\"></i>system.",
         each(bars::draw_cpu),
     )?;
-    plot_section(
+    chart_section(
         out,
         "System calls per request",
-        "By the server's own stats, each name in its shade.",
+        "Counted by the server itself, one shade per system call.",
         each(bars::draw_syscalls),
     )?;
-    // What is held tells nothing new with every load: the most that ask, and the most that do not.
+    // Memory and idle CPU depend little on the load, so two workloads suffice: the one with the
+    // most active connections and the one with the most idle ones.
     let most = |is_idle: bool| {
         let of_kind =
             closed.iter().filter(move |load| (load.kind == WorkloadKind::MostlyIdle) == is_idle);
         of_kind.max_by_key(|load| load.connections)
     };
     let holding = || most(false).into_iter().chain(most(true)).copied();
-    plot_section(
+    chart_section(
         out,
         "Memory per connection",
-        "Growth of the server's memory, on an axis of magnitudes.",
+        "Growth of the server's anonymous memory per open connection, on a logarithmic axis.",
         holding().map(|load| {
             (load.title.as_str(), bars::draw_points(results, load, Metric::MemoryPerConnection))
         }),
     )?;
-    plot_section(
+    chart_section(
         out,
         "CPU while idle",
-        "All connections open, no request under way. 100 % is one core.",
+        "All connections open, no requests in flight. 100 % is one core.",
         holding().map(|load| (load.title.as_str(), bars::draw(results, load, Metric::IdleCpu))),
     )
 }
 
-/// Those plots that there is anything for; no section without any. `intro` is markup of our own.
-fn plot_section<'a>(
+/// A section with all charts that have data; nothing without any. `intro` is trusted markup.
+fn chart_section<'a>(
     out: &mut String,
     title: &str,
     intro: &str,
-    plots: impl Iterator<Item = (&'a str, Option<String>)>,
+    charts: impl Iterator<Item = (&'a str, Option<String>)>,
 ) -> fmt::Result {
-    let plots: Vec<_> = plots.filter_map(|(caption, plot)| Some((caption, plot?))).collect();
-    if plots.is_empty() {
+    let charts: Vec<_> = charts.filter_map(|(caption, chart)| Some((caption, chart?))).collect();
+    if charts.is_empty() {
         return Ok(());
     }
     write!(
         out,
-        "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"plots\">\n"
+        "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"charts\">\n"
     )?;
-    for (caption, plot) in plots {
-        writeln!(out, "<figure><figcaption>{}</figcaption>{plot}</figure>", escape(caption))?;
+    for (caption, chart) in charts {
+        writeln!(out, "<figure><figcaption>{}</figcaption>{chart}</figure>", escape(caption))?;
     }
     out.push_str("</div>\n</section>\n");
     Ok(())
 }
 
-/// Every figure with its interval, beneath them the checks of every cell, and what may be said of every pair.
+/// Every figure with its interval, the checks of every cell, and a sentence for every pair.
 fn figures(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str(
-        "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds, with the interval that holds the true \
-         median as surely as the rounds allow, whatever the noise is shaped like. Bold leads.</p>\n",
+        "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds with their confidence \
+         intervals (sign test; no distribution is assumed). Leaders are bold.</p>\n",
     );
     for workload in &results.workloads {
         write!(
@@ -319,38 +321,38 @@ fn figure_row(
                 let [median, low, high] = [estimate.median, estimate.low, estimate.high]
                     .map(|v| unbroken(&metric.format(v)));
                 write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
-                for part in cell.map_or(Vec::new(), |cell| beneath(metric, cell)) {
+                for part in cell.map_or(Vec::new(), |cell| parts(metric, cell)) {
                     write!(out, "<small>{}</small>", escape(&part))?;
                 }
                 out.push_str("</td>");
             }
         }
     }
-    let told =
+    let text =
         check_results.iter().filter(|result| result.outcome != Outcome::Skipped).map(|result| {
             let mark = if result.outcome == Outcome::Failed { "✗ " } else { "✓ " };
             format!("{mark}{}: {}", result.check.title(), result.detail)
         });
-    let told = escape(&told.collect::<Vec<_>>().join("; "));
+    let text = escape(&text.collect::<Vec<_>>().join("; "));
     let span = COLUMNS.len() + 1;
     writeln!(
         out,
-        "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{told}</div></td></tr>"
+        "</tr>\n<tr class=\"checks{unranked}\"><td colspan=\"{span}\"><div>{text}</div></td></tr>"
     )
 }
 
-/// A narrow column breaks its interval at the dash, and nowhere else.
+/// With no-break spaces, so that a narrow column breaks only at the dash.
 fn unbroken(text: &str) -> String {
     text.replace(' ', "\u{a0}")
 }
 
-/// What a figure sums up.
-fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
+/// The parts of a figure.
+fn parts(metric: Metric, cell: &Cell) -> Vec<String> {
     let parts: &[(Metric, &str)] = match metric {
         Metric::CpuPerRequest => {
             &[(Metric::UserCpuPerRequest, "user"), (Metric::SystemCpuPerRequest, "system")]
         }
-        Metric::SyscallsPerRequest => &[(Metric::WouldBlocksPerRequest, "in vain")],
+        Metric::SyscallsPerRequest => &[(Metric::WouldBlocksPerRequest, "would-block")],
         _ => &[],
     };
     let words = |(metric, what): &(Metric, &str)| {
@@ -360,8 +362,8 @@ fn beneath(metric: Metric, cell: &Cell) -> Vec<String> {
     parts.iter().filter_map(words).collect()
 }
 
-/// All that is needed to do it again, or to reason it.
-fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
+/// Everything needed to repeat the comparison or to question it.
+fn method(out: &mut String, results: &Results) -> fmt::Result {
     let (environment, options) = (&results.environment, &results.options);
     let core =
         |core: Option<u32>| core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
@@ -381,7 +383,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
     );
     rows.extend([
         (
-            "began, took".to_owned(),
+            "started, duration".to_owned(),
             format!("{}, {} s", environment.started_at, environment.elapsed_seconds),
         ),
         (
@@ -390,11 +392,11 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
         ),
         ("memory".to_owned(), format::bytes(environment.memory_bytes)),
         ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
-        ("server on".to_owned(), core(environment.server_core)),
-        ("load on".to_owned(), core(environment.client_core)),
+        ("server core".to_owned(), core(environment.server_core)),
+        ("client core".to_owned(), core(environment.client_core)),
         ("versions".to_owned(), versions.collect::<Vec<_>>().join("; ")),
-        ("equal answers to".to_owned(), results.response_check.requests.join("; ")),
-        ("not held to that".to_owned(), results.response_check.exempt.join(", ")),
+        ("equal responses to".to_owned(), results.response_check.requests.join("; ")),
+        ("not checked".to_owned(), results.response_check.exempt.join(", ")),
     ]);
     rows.extend(
         results
@@ -406,7 +408,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
         results
             .workloads
             .iter()
-            .map(|load| (format!("load {}", load.name), describe_workload(load))),
+            .map(|load| (format!("workload {}", load.name), describe_workload(load))),
     );
     out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
@@ -417,7 +419,7 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
             escape(value)
         )?;
     }
-    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">The order of measurements</h3>\n");
+    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">Order of the measurements</h3>\n");
     let mut measurements = results.order.iter().peekable();
     while let Some(measurement) = measurements.next() {
         write!(
@@ -438,7 +440,6 @@ fn circumstances(out: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-/// Every parameter.
 fn describe_workload(load: &Workload) -> String {
     let pacing = match load.pacing {
         Pacing::Closed => "closed loop".to_owned(),
@@ -468,7 +469,7 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn it_needs_nothing_from_outside_and_runs_nothing() {
+    fn the_page_has_no_scripts_and_no_external_resources() {
         for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6)] {
             let page = page(&results);
             for foreign in ["<script", "src=", "href=", "@import", "url(", "NaN", "inf"] {
@@ -479,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn every_string_is_escaped() {
+    fn strings_from_outside_are_escaped() {
         const BAD: &str = "<b onclick='x'>&\"\u{1b}";
         let mut results = synthetic::partial(6);
         let environment = &mut results.environment;
@@ -522,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn its_elements_are_closed() {
+    fn every_element_is_closed() {
         let page = page(&synthetic::results(6));
         for name in [
             "section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p",
@@ -535,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_partial_or_invalid_says_so() {
+    fn partial_and_invalid_results_are_marked() {
         assert!(page(&synthetic::partial(6)).contains("<p class=\"banner\">Partial: interrupted."));
         assert!(page(&synthetic::invalid(6)).contains("Nothing valid was measured"));
     }

@@ -1,8 +1,8 @@
-//! Results as JSON, and back.
+//! Results as JSON.
 //!
-//! The facts are the fields of [`Results`], as they stand. Behind them, under `told`, is what the other reports say of
-//! them: checks, medians and intervals, leads. It is there for a program that does not want to reckon; reading the
-//! file back ignores it, for it follows from the rest.
+//! The document contains all fields of [`Results`], and under `derived` what the other reports
+//! compute from them: checks, medians with intervals, leads. The latter is for programs that do not
+//! want to compute it; [`read`] ignores it.
 
 use std::io::{self, Read, Write};
 
@@ -18,32 +18,32 @@ use crate::compare::results::{Results, SCHEMA_VERSION, Workload};
 struct Document<'a> {
     #[serde(flatten)]
     results: &'a Results,
-    told: Told<'a>,
+    derived: Derived<'a>,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
-    cells: Vec<ToldCell<'a>>,
-    leads: Vec<ToldLead<'a>>,
+struct Derived<'a> {
+    cells: Vec<CellSummary<'a>>,
+    leads: Vec<LeadSummary<'a>>,
 }
 
 #[derive(Serialize)]
-struct ToldCell<'a> {
+struct CellSummary<'a> {
     workload: &'a str,
     contender: &'a str,
-    checks: Vec<ToldCheck>,
-    figures: Vec<ToldFigure>,
+    checks: Vec<CheckSummary>,
+    figures: Vec<FigureSummary>,
 }
 
 #[derive(Serialize)]
-struct ToldCheck {
+struct CheckSummary {
     check: &'static str,
     outcome: String,
-    words: String,
+    detail: String,
 }
 
 #[derive(Serialize)]
-struct ToldFigure {
+struct FigureSummary {
     metric: &'static str,
     is_ranked: bool,
     median: f64,
@@ -53,25 +53,25 @@ struct ToldFigure {
 }
 
 #[derive(Serialize)]
-struct ToldLead<'a> {
+struct LeadSummary<'a> {
     workload: &'a str,
     metric: &'static str,
     leaders: Vec<&'a str>,
 }
 
-/// Writes the document and a line end.
+/// Writes the document and a newline.
 ///
 /// # Errors
-/// When `out` takes no more.
+/// If `out` fails.
 pub fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Document { results, told: told(results) })?;
+    serde_json::to_writer(&mut *out, &Document { results, derived: derived(results) })?;
     out.write_all(b"\n")
 }
 
-/// Reads what [`write()`] wrote.
+/// Reads a document written by [`write()`].
 ///
 /// # Errors
-/// When it is another schema, or none.
+/// If the document is malformed or has another schema version.
 pub fn read(source: impl Read) -> io::Result<Results> {
     let results: Results = serde_json::from_reader(source)?;
     match results.schema_version {
@@ -83,34 +83,37 @@ pub fn read(source: impl Read) -> io::Result<Results> {
     }
 }
 
-fn told(results: &Results) -> Told<'_> {
+fn derived(results: &Results) -> Derived<'_> {
     let cells = results.workloads.iter().flat_map(|workload| cells(results, workload)).collect();
-    let leads = leads(results).into_iter().filter(|lead| lead.is_shown()).map(|lead| ToldLead {
+    let leads = leads(results).into_iter().filter(|lead| lead.is_shown()).map(|lead| LeadSummary {
         workload: &lead.workload.name,
         metric: lead.metric.title(),
         leaders: lead.leaders.iter().map(|contender| contender.name.as_str()).collect(),
     });
-    Told { cells, leads: leads.collect() }
+    Derived { cells, leads: leads.collect() }
 }
 
-fn cells<'a>(results: &'a Results, workload: &'a Workload) -> impl Iterator<Item = ToldCell<'a>> {
+fn cells<'a>(
+    results: &'a Results,
+    workload: &'a Workload,
+) -> impl Iterator<Item = CellSummary<'a>> {
     let figure = |metric: Metric, cell| {
         let estimate = estimate(metric, cell)?;
         let (median, low, high, level) =
             (estimate.median, estimate.low, estimate.high, estimate.level);
         let is_ranked = checks::is_valid(results, workload, Some(cell), metric);
-        Some(ToldFigure { metric: metric.title(), is_ranked, median, low, high, level })
+        Some(FigureSummary { metric: metric.title(), is_ranked, median, low, high, level })
     };
     results.contenders.iter().map(move |contender| {
         let cell = results.cell(&workload.name, &contender.name);
         let checks =
-            checks::all_checks(results, workload, cell).into_iter().map(|result| ToldCheck {
+            checks::all_checks(results, workload, cell).into_iter().map(|result| CheckSummary {
                 check: result.check.title(),
                 outcome: format!("{:?}", result.outcome).to_lowercase(),
-                words: result.detail,
+                detail: result.detail,
             });
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));
-        ToldCell {
+        CellSummary {
             workload: &workload.name,
             contender: &contender.name,
             checks: checks.collect(),
@@ -125,32 +128,32 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn what_is_written_reads_back_the_same() {
+    fn results_survive_a_round_trip() {
         for results in [synthetic::results(4), synthetic::partial(4), synthetic::invalid(4)] {
             let mut text = Vec::new();
-            write(&results, &mut text).expect("a Vec takes it");
-            // Not assert_eq: nobody reads a megabyte of difference.
+            write(&results, &mut text).expect("writing to a Vec cannot fail");
+            // assert_eq would print a megabyte of differences.
             assert!(read(text.as_slice()).expect("it was just written") == results);
         }
     }
 
     #[test]
-    fn another_schema_is_refused() {
+    fn another_schema_version_is_rejected() {
         let results = Results { schema_version: SCHEMA_VERSION + 1, ..synthetic::partial(4) };
         let mut text = Vec::new();
-        write(&results, &mut text).expect("a Vec takes it");
-        let error = read(text.as_slice()).expect_err("it is of another time");
+        write(&results, &mut text).expect("writing to a Vec cannot fail");
+        let error = read(text.as_slice()).expect_err("the version differs");
         assert_eq!(error.to_string(), "unsupported schema version 3: expected 2");
         assert!(read(&b"{}"[..]).is_err());
     }
 
     #[test]
-    fn what_is_told_stands_behind_the_facts() {
+    fn derived_figures_are_included() {
         let mut text = Vec::new();
-        write(&synthetic::results(4), &mut text).expect("a Vec takes it");
+        write(&synthetic::results(4), &mut text).expect("writing to a Vec cannot fail");
         let value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
         assert_eq!(value["schema_version"], SCHEMA_VERSION);
-        assert_eq!(value["told"]["cells"][0]["figures"][0]["is_ranked"], true);
-        assert_eq!(value["told"]["cells"][0]["checks"][2]["check"], "Little's law");
+        assert_eq!(value["derived"]["cells"][0]["figures"][0]["is_ranked"], true);
+        assert_eq!(value["derived"]["cells"][0]["checks"][2]["check"], "Little's law");
     }
 }

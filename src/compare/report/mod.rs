@@ -1,13 +1,13 @@
-//! Every way to tell a comparison, for whoever has [`Results`] in hand.
+//! The reports of a comparison.
 //!
 //! | when | call |
 //! |---|---|
-//! | before it runs | [`writable`], [`announce`] |
-//! | while it runs, between two windows | [`Progress::draw`], at the end [`Progress::clear`] |
-//! | at the end, to stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
+//! | before the run | [`writable`], [`plan()`] |
+//! | between measurements | [`Progress::draw`], at the end [`Progress::clear`] |
+//! | at the end, on stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
 //! | `--html` | [`write_html`] |
 //! | `--json` | [`write_json`] |
-//! | exit status 3 | if not [`any_valid`] |
+//! | exit status 3 | unless [`any_valid`] |
 
 pub mod chart;
 pub mod color;
@@ -31,19 +31,19 @@ pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
 use crate::format::error_with;
 
-/// Makes sure that a report can be written there, and leaves what is there as it is.
+/// Checks that a report can be written to `path`, without changing an existing file.
 ///
 /// # Errors
-/// Why it can't, with the name of the file.
+/// From open(2), with the name of the file.
 pub fn writable(path: &Path) -> io::Result<()> {
     let opened = File::options().append(true).create(true).open(path);
     opened.map(drop).map_err(|error| error_with(path.display(), &error))
 }
 
-/// Writes the results with all their rounds to a file.
+/// Writes the results with all rounds.
 ///
 /// # Errors
-/// When the file can't be written, with its name.
+/// From a system call, with the name of the file.
 pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
     let write = || {
         let mut out = BufWriter::new(File::create(path)?);
@@ -53,10 +53,10 @@ pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
     write().map_err(|error| error_with(path.display(), &error))
 }
 
-/// Writes the page to a file.
+/// Writes the HTML report.
 ///
 /// # Errors
-/// When the file can't be written, with its name.
+/// From a system call, with the name of the file.
 pub fn write_html(results: &Results, path: &Path) -> io::Result<()> {
     std::fs::write(path, html::page(results)).map_err(|error| error_with(path.display(), &error))
 }
@@ -66,23 +66,24 @@ mod tests {
     use super::*;
     use crate::compare::synthetic;
 
-    /// Reports of made-up runs, beneath `target/`, to series_style at.
+    /// Writes reports of synthetic results to `target/`, for inspection.
     #[test]
-    fn samples_are_written_to_look_at() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/compare-samples");
-        std::fs::create_dir_all(&folder).expect("target/ is ours");
+    fn samples_are_written_for_inspection() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/compare-samples");
+        std::fs::create_dir_all(&directory).expect("target/ is writable");
         for (name, results) in [
             ("whole", synthetic::results(1)),
             ("partial", synthetic::partial(1)),
             ("invalid", synthetic::invalid(1)),
         ] {
-            write_json(&results, &folder.join(format!("{name}.json")))
-                .expect("the folder is there");
-            write_html(&results, &folder.join(format!("{name}.html")))
-                .expect("the folder is there");
+            write_json(&results, &directory.join(format!("{name}.json")))
+                .expect("the directory exists");
+            write_html(&results, &directory.join(format!("{name}.html")))
+                .expect("the directory exists");
             let mut text = Vec::new();
-            print_tables(&results, &mut text, false).expect("a Vec takes it");
-            std::fs::write(folder.join(format!("{name}.txt")), text).expect("the folder is there");
+            print_tables(&results, &mut text, false).expect("writing to a Vec cannot fail");
+            std::fs::write(directory.join(format!("{name}.txt")), text)
+                .expect("the directory exists");
         }
     }
 }

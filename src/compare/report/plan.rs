@@ -1,5 +1,6 @@
-//! What a comparison is going to do, told before it begins: so that it can be done again, and nobody has to guess
-//! how long to wait.
+//! The plan of a comparison: order, seed and expected duration, printed before it starts.
+//!
+//! With it, a run can be repeated, and the user knows how long to wait.
 
 use std::time::Duration;
 
@@ -7,18 +8,18 @@ use crate::compare::report::text::{WIDTH, wrapped};
 use crate::compare::results::{Measurement, Results};
 use crate::format::counted;
 
-/// Lines of at most 80 columns, each with its end.
+/// The plan in lines of at most 80 columns.
 pub fn plan(results: &Results, expected: Duration) -> String {
     let (environment, options) = (&results.environment, &results.options);
     let cores = match (environment.server_core, environment.client_core) {
         (Some(server), Some(client)) => {
             format!("the server on core {server}, the load on core {client}")
         }
-        _ => "server and load not kept apart".to_owned(),
+        _ => "server and load not pinned".to_owned(),
     };
     let mut paragraphs = vec![
         format!(
-            "{} of {} ms in {}, {} s in all; {cores}.",
+            "{} of {} ms in {}, {} s in total; {cores}.",
             counted(results.order.len(), "window"),
             options.window_ms,
             counted(options.rounds, "round"),
@@ -33,7 +34,7 @@ pub fn plan(results: &Results, expected: Duration) -> String {
         .enumerate()
         .map(|(n, contender)| format!("{} {}", n + 1, contender.name));
     paragraphs.push(format!(
-        "Seed {}. Arms: {}. In this order:",
+        "Seed {}. Contenders: {}. Order:",
         options.seed,
         contenders.collect::<Vec<_>>().join(", ")
     ));
@@ -45,7 +46,8 @@ pub fn plan(results: &Results, expected: Duration) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// `keep-alive-64 3 1 2, large-file 1 2 3`: workloads, and the numbers of the contenders that take their measurements.
+/// For each workload the numbers of the contenders in order, such as `keep-alive-64 3 1 2,
+/// large-file 1 2 3`.
 fn describe_order(results: &Results, measurements: &[Measurement]) -> String {
     let number = |name: &str| {
         results
@@ -70,11 +72,12 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn the_seed_and_every_turn_are_told() {
+    fn the_plan_has_the_seed_and_every_measurement() {
         let results = synthetic::results(42);
         let text = plan(&results, Duration::from_secs(55));
         assert!(
-            text.contains("Seed 42. Arms: 1 alpha, 2 beta, ") && text.contains(", 55 s in all"),
+            text.contains("Seed 42. Contenders: 1 alpha, 2 beta, ")
+                && text.contains(", 55 s in total"),
             "{text}"
         );
         let unwrapped = text.replace("\n  ", " ");

@@ -1,19 +1,20 @@
-//! The few shapes that a plot needs, as SVG text.
+//! The basic shapes of a chart, as SVG text.
 //!
-//! # Laws
-//! - Nothing knows what is plotted. Colors are classes, and what they series_style like is said once, in `report.css`.
-//! - Every string from outside goes through [`escape`], here, where it becomes markup; callers pass plain text.
+//! Invariants:
+//! - This module does not know what is drawn. Colors are classes, defined in `report.css`.
+//! - Every string from outside passes through [`escape`] here, where it becomes markup; callers
+//!   pass plain text.
 
 use std::fmt::Write;
 
 pub use crate::format::escape_html as escape;
 
-/// From values to places on the page.
+/// Maps values to coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     kind: ScaleKind,
     values: (f64, f64),
-    places: (f64, f64),
+    range: (f64, f64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,29 +25,28 @@ enum ScaleKind {
 }
 
 impl Scale {
-    /// From 0 to a round number at or above `max`.
-    pub fn from_zero(max: f64, places: (f64, f64)) -> Scale {
+    /// From 0 to a round number of at least `max`.
+    pub fn from_zero(max: f64, range: (f64, f64)) -> Scale {
         let max = if max > 0.0 && max.is_finite() { max } else { 1.0 };
         let step = round_step(max / 4.0);
-        Scale { kind: ScaleKind::Linear, values: (0.0, (max / step).ceil() * step), places }
+        Scale { kind: ScaleKind::Linear, values: (0.0, (max / step).ceil() * step), range }
     }
 
-    /// From one value to another, as they are.
-    pub fn linear(values: (f64, f64), places: (f64, f64)) -> Scale {
-        Scale { kind: ScaleKind::Linear, values, places }
+    pub fn linear(values: (f64, f64), range: (f64, f64)) -> Scale {
+        Scale { kind: ScaleKind::Linear, values, range }
     }
 
-    /// By the order of magnitude, a little wider than the values. `values` are above 0.
-    pub fn log(values: (f64, f64), places: (f64, f64)) -> Scale {
-        Scale { kind: ScaleKind::Log, values: (values.0 / 1.15, values.1 * 1.15), places }
+    /// Logarithmic, slightly wider than `values`, which are positive.
+    pub fn log(values: (f64, f64), range: (f64, f64)) -> Scale {
+        Scale { kind: ScaleKind::Log, values: (values.0 / 1.15, values.1 * 1.15), range }
     }
 
-    /// The same, marked at powers of two.
-    pub fn log_binary(values: (f64, f64), places: (f64, f64)) -> Scale {
-        Scale { kind: ScaleKind::LogBinary, ..Scale::log(values, places) }
+    /// Logarithmic with ticks at powers of two.
+    pub fn log_binary(values: (f64, f64), range: (f64, f64)) -> Scale {
+        Scale { kind: ScaleKind::LogBinary, ..Scale::log(values, range) }
     }
 
-    /// The place of `value`; of the nearest end if it lies outside.
+    /// The coordinate of `value`, clamped to the ends.
     pub fn at(&self, value: f64) -> f64 {
         let (low, high) = self.values;
         let share = match self.kind {
@@ -55,10 +55,10 @@ impl Scale {
                 (value.max(low) / low).ln() / (high / low).ln()
             }
         };
-        self.places.0 + share.clamp(0.0, 1.0) * (self.places.1 - self.places.0)
+        self.range.0 + share.clamp(0.0, 1.0) * (self.range.1 - self.range.0)
     }
 
-    /// Values to be marked: few and round.
+    /// A few round values.
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.values;
         match self.kind {
@@ -68,7 +68,7 @@ impl Scale {
                 (0..=count).map(|tick| low + tick as f64 * step).collect()
             }
             ScaleKind::Log => {
-                // Powers of ten if there are enough of them, else with 2 and 5 between.
+                // Powers of ten if there are enough of them, otherwise also 2 and 5 times each.
                 let parts: &[f64] = if high / low > 1000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
                 let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
                 let ticks = powers
@@ -85,25 +85,22 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at or above `step`.
+/// The smallest of 1, 2 or 5 times a power of ten that is at least `step`.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let parts = [1.0, 2.0, 5.0, 10.0].into_iter().map(|part| part * power);
     parts.into_iter().find(|part| *part >= step * 0.999_999).unwrap_or(step)
 }
 
-/// Where a text stands from its point.
+/// The alignment of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
-    /// It begins there.
     Start,
-    /// Its middle is there.
     Middle,
-    /// It ends there.
     End,
 }
 
-/// An SVG element in the making.
+/// An SVG element under construction.
 #[derive(Debug)]
 pub struct Drawing {
     body: String,
@@ -113,12 +110,11 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// `label` is what somebody hears who can't see it.
+    /// `label` is for screen readers.
     pub fn new(width: f64, height: f64, label: &str) -> Drawing {
         Drawing { body: String::new(), width, height, label: escape(label) }
     }
 
-    /// From point to point.
     pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let ((x1, y1), (x2, y2)) = (from, to);
         self.push(format_args!(
@@ -126,7 +122,6 @@ impl Drawing {
         ));
     }
 
-    /// Through all points.
     pub fn path(&mut self, class: &str, points: &[(f64, f64)]) {
         let mut data = String::new();
         for (n, (x, y)) in points.iter().enumerate() {
@@ -136,7 +131,7 @@ impl Drawing {
         self.push(format_args!("<path class=\"{class}\" d=\"{data}\"/>"));
     }
 
-    /// Of the left upper corner and the size; `opacity` from 0 to 1.
+    /// `corner` is the upper left one; `opacity` is from 0 to 1.
     pub fn rect(&mut self, class: &str, corner: (f64, f64), size: (f64, f64), opacity: f64) {
         let ((x, y), (width, height)) = (corner, size);
         self.push(format_args!(
@@ -145,7 +140,7 @@ impl Drawing {
         ));
     }
 
-    /// Plain text, on the line of its point.
+    /// `text` is plain text; the point is on its baseline.
     pub fn text(&mut self, class: &str, anchor: Anchor, (x, y): (f64, f64), text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -158,7 +153,7 @@ impl Drawing {
         ));
     }
 
-    /// A sign of the given `shape`: each number has its own, so that color is never the only difference.
+    /// Each `shape` looks different, so that color is never the only difference.
     pub fn marker(&mut self, class: &str, shape: usize, (x, y): (f64, f64)) {
         let around = |points: &[(f64, f64)]| {
             points
@@ -182,7 +177,7 @@ impl Drawing {
         self.push(format_args!("<polygon class=\"{class}\" points=\"{points}\"/>"));
     }
 
-    /// What `draw` draws belongs together, is of this class, and tells `title` to whoever points at it.
+    /// Groups what `draw` draws; `title` is the tooltip.
     pub fn group(&mut self, class: &str, title: &str, draw: impl FnOnce(&mut Drawing)) {
         let title = escape(title);
         self.push(format_args!("<g class=\"{class}\"><title>{title}</title>"));
@@ -190,7 +185,6 @@ impl Drawing {
         self.push(format_args!("</g>"));
     }
 
-    /// The element.
     pub fn finish(self) -> String {
         let Drawing { body, width, height, label } = self;
         format!(
@@ -211,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scales_end_in_round_numbers() {
+    fn ticks_are_round_numbers() {
         assert_eq!(Scale::from_zero(87.0, (0.0, 100.0)).ticks(), [0.0, 50.0, 100.0]);
         assert_eq!(Scale::from_zero(0.37, (0.0, 100.0)).ticks().len(), 5);
         assert_eq!(Scale::from_zero(0.0, (0.0, 100.0)).at(0.5), 50.0);
@@ -224,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_text_is_markup() {
+    fn text_is_escaped() {
         let mut drawing = Drawing::new(1.0, 1.0, "\"><script>");
         drawing
             .group("a", "<b>", |drawing| drawing.text("c", Anchor::Start, (0.0, 0.0), "</text>&'"));
@@ -239,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_scale_rises_and_stays_on_its_page(max in 1e-6_f64..1e12, a in 0.0_f64..1.0, b in 0.0_f64..1.0) {
+        fn a_scale_is_monotonic_and_stays_in_range(max in 1e-6_f64..1e12, a in 0.0_f64..1.0, b in 0.0_f64..1.0) {
             for scale in [Scale::from_zero(max, (10.0, 90.0)), Scale::log((max / 1e3, max), (10.0, 90.0))] {
                 let (low, high) = (a.min(b) * max, a.max(b) * max);
                 prop_assert!(scale.at(low) <= scale.at(high));

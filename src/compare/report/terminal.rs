@@ -1,10 +1,9 @@
-//! A comparison as text of at most 80 columns.
+//! The report as text of at most 80 columns: a table per workload, a sentence per pair, and the
+//! ranking.
 //!
-//! One table a workload, what may be said of each pair, and at the end when each strategy wins.
-//!
-//! # Laws
-//! - Whatever color says, the words say, too: without it nothing is lost.
-//! - A name comes from a command line and is not trusted: no control character reaches the terminal.
+//! Invariants:
+//! - Nothing is expressed by color alone.
+//! - Names come from the command line and are untrusted: no control character reaches the terminal.
 
 use std::io::{self, Write};
 
@@ -20,7 +19,7 @@ use crate::format::counted;
 
 const NAME_WIDTH: usize = 18;
 
-/// Heading, width with the space before it, and what stands in it.
+/// Heading, width including the space before it, and metric of each column.
 const COLUMNS: [(&str, usize, Metric); 8] = [
     ("req/s", 7, Metric::Throughput),
     ("CPU/r", 7, Metric::CpuPerRequest),
@@ -32,25 +31,26 @@ const COLUMNS: [(&str, usize, Metric); 8] = [
     ("idle", 6, Metric::IdleCpu),
 ];
 
-/// What a pair is told of under each workload; the rest is in the winners and the other reports.
-const TOLD: [Metric; 3] = [Metric::Throughput, Metric::LatencyP99, Metric::CpuPerRequest];
+/// The metrics of the sentence on each pair. The ranking and the other reports have the rest.
+const SENTENCE_METRICS: [Metric; 3] =
+    [Metric::Throughput, Metric::LatencyP99, Metric::CpuPerRequest];
 
-/// All of it.
+/// Prints the whole report.
 ///
 /// # Errors
-/// When `out` takes no more.
+/// If `out` fails.
 pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -> io::Result<()> {
     let mut page = Page { out, is_colored };
     if let Completeness::Partial { reason } = &results.completeness {
         page.paragraph(
             Style::Warning,
             0,
-            &format!("PARTIAL: {reason}. What follows is what was measured until then."),
+            &format!("PARTIAL: {reason}. These are the results up to that point."),
         )?;
         page.gap()?;
     }
     let (environment, options) = (&results.environment, &results.options);
-    let words = format!(
+    let text = format!(
         "{} in {} s: {}, {}; seed {}, {}, windows of about {} ms.",
         environment.started_at,
         environment.elapsed_seconds,
@@ -60,12 +60,12 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         counted(options.rounds, "round"),
         options.window_ms
     );
-    page.paragraph(Style::Faint, 0, &words)?;
+    page.paragraph(Style::Faint, 0, &text)?;
     page.gap()?;
     for workload in &results.workloads {
         page.workload(results, workload)?;
     }
-    page.winners(results)
+    page.ranking(results)
 }
 
 struct Page<'a, W> {
@@ -75,13 +75,13 @@ struct Page<'a, W> {
 
 impl<W: Write> Page<'_, W> {
     fn workload(&mut self, results: &Results, workload: &Workload) -> io::Result<()> {
-        let loop_words = match workload.pacing {
+        let pacing = match workload.pacing {
             Pacing::Closed => "closed loop".to_owned(),
             Pacing::Open { requests_per_second } => {
                 format!("open loop, {} requests/s", Metric::Throughput.format(requests_per_second))
             }
         };
-        self.paragraph(Style::Strong, 0, &format!("{} ({loop_words})", workload.title))?;
+        self.paragraph(Style::Strong, 0, &format!("{} ({pacing})", workload.title))?;
         let mut heading = format!("{:NAME_WIDTH$}", "");
         for (title, width, _) in COLUMNS {
             heading.push_str(&format!("{title:>width$}"));
@@ -92,17 +92,19 @@ impl<W: Write> Page<'_, W> {
             self.row(results, workload, contender, &leads)?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
-            let words =
-                format!("A/A noise of the CPU time: at most {:.1} %", (noise - 1.0) * 100.0);
-            self.paragraph(Style::Faint, 0, &words)?;
+            let text = format!(
+                "A/A comparison: CPU time differs by at most {:.1} %",
+                (noise - 1.0) * 100.0
+            );
+            self.paragraph(Style::Faint, 0, &text)?;
         }
         for (a, b) in pairs(results) {
-            self.paragraph(Style::Plain, 2, &sentence(results, workload, &TOLD, a, b))?;
+            self.paragraph(Style::Plain, 2, &sentence(results, workload, &SENTENCE_METRICS, a, b))?;
         }
         self.gap()
     }
 
-    /// The figures, the details beneath, and what the cell fails.
+    /// Prints the figures of a cell, their details and its failed checks.
     fn row(
         &mut self,
         results: &Results,
@@ -143,27 +145,27 @@ impl<W: Write> Page<'_, W> {
             } else {
                 "rate and latency not ranked"
             };
-            let words = format!("! {what}: {}: {}", failure.check.title(), failure.detail);
-            self.paragraph(Style::Warning, 4, &words)?;
+            let text = format!("! {what}: {}: {}", failure.check.title(), failure.detail);
+            self.paragraph(Style::Warning, 4, &text)?;
         }
         let noise = checks::all_checks(results, workload, cell)
             .into_iter()
             .find(|result| result.check == Check::Noise);
         match noise {
             Some(noise) if results.contenders.first() == Some(contender) => {
-                self.paragraph(Style::Faint, 4, &format!("the machine meanwhile: {}", noise.detail))
+                self.paragraph(Style::Faint, 4, &format!("machine noise: {}", noise.detail))
             }
             _ => Ok(()),
         }
     }
 
-    fn winners(&mut self, results: &Results) -> io::Result<()> {
+    fn ranking(&mut self, results: &Results) -> io::Result<()> {
         self.line(Style::Strong, "When each strategy wins")?;
         if !checks::any_valid(results) {
             return self.paragraph(
                 Style::Warning,
                 0,
-                "Nothing valid was measured, so there is nothing to say.",
+                "Nothing valid was measured, so there is no ranking.",
             );
         }
         for (contender, wins) in wins(results) {
@@ -171,7 +173,7 @@ impl<W: Write> Page<'_, W> {
                 self.paragraph(
                     Style::Plain,
                     0,
-                    &format!("{}: nowhere in what was measured", contender.name),
+                    &format!("{}: does not lead anywhere", contender.name),
                 )?;
                 continue;
             }
@@ -184,7 +186,7 @@ impl<W: Write> Page<'_, W> {
         let crossovers = crossovers(results);
         self.line(Style::Strong, "Where the lead changes")?;
         if crossovers.is_empty() {
-            self.paragraph(Style::Plain, 0, "Nowhere along the lines that were measured.")?;
+            self.paragraph(Style::Plain, 0, "Nowhere between the measured workloads.")?;
         }
         for crossover in crossovers {
             self.paragraph(Style::Plain, 0, &crossover.describe())?;
@@ -192,7 +194,7 @@ impl<W: Write> Page<'_, W> {
         Ok(())
     }
 
-    /// Wrapped at spaces; from the second line on, and with `indent` on the first too, set in.
+    /// Prints `text`, wrapped at spaces.
     fn paragraph(&mut self, style: Style, indent: usize, text: &str) -> io::Result<()> {
         for line in wrapped(text, indent, WIDTH) {
             self.line(style, &line)?;
@@ -209,7 +211,8 @@ impl<W: Write> Page<'_, W> {
     }
 }
 
-/// What the columns sum up: CPU by kind, calls by name, calls in vain, switches.
+/// What the columns summarize: CPU time by kind, calls by name, would-block calls, context
+/// switches.
 fn details(cell: &Cell) -> String {
     let median = |metric| estimate(metric, cell).map(|estimate| estimate.median);
     let mut parts = Vec::new();
@@ -225,8 +228,8 @@ fn details(cell: &Cell) -> String {
     for (name, calls) in frequent_syscalls(cell) {
         parts.push(format!("{name} {}", significant(calls)));
     }
-    if let Some(vain) = median(Metric::WouldBlocksPerRequest) {
-        parts.push(format!("in vain {}", significant(vain)));
+    if let Some(would_block) = median(Metric::WouldBlocksPerRequest) {
+        parts.push(format!("would-block {}", significant(would_block)));
     }
     if let Some(switches) = median(Metric::ContextSwitchesPerRequest) {
         parts.push(format!("switches {}", significant(switches)));
@@ -246,12 +249,12 @@ mod tests {
 
     fn printed(results: &Results, is_colored: bool) -> String {
         let mut out = Vec::new();
-        print_tables(results, &mut out, is_colored).expect("a Vec takes it");
-        String::from_utf8(out).expect("it is text")
+        print_tables(results, &mut out, is_colored).expect("writing to a Vec cannot fail");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn it_fits_eighty_columns_whatever_the_names() {
+    fn lines_fit_80_columns_whatever_the_names() {
         let mut results = synthetic::results(2);
         results.contenders[0].description = "x".repeat(300);
         results.workloads[0].title = "a title of many words ".repeat(12);
@@ -263,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_holds_no_escape_even_if_a_name_does() {
+    fn escape_sequences_in_names_are_removed() {
         let mut results = synthetic::results(2);
         results.workloads[0].title = "bad \x1b[2J title".into();
         assert!(!printed(&results, false).contains('\x1b'));
     }
 
     #[test]
-    fn color_adds_nothing_but_color() {
+    fn color_only_adds_escape_sequences() {
         let results = synthetic::results(2);
         let mut colored = printed(&results, true);
         assert!(colored.contains("\x1b[1m"));
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_partial_or_invalid_says_so() {
+    fn partial_and_invalid_results_are_marked() {
         assert!(printed(&synthetic::partial(2), false).starts_with("PARTIAL: interrupted."));
         let invalid = printed(&synthetic::invalid(2), false);
         assert!(invalid.contains("! not ranked: errors: "));

@@ -14,7 +14,7 @@ pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
             lines.push(" ".repeat(indent + 2));
             filled = indent + 2;
         } else if filled > indent {
-            // A word follows another.
+            // A space before every word but the first.
             filled += 1;
             lines.last_mut().expect("there is a first line").push(' ');
         }
@@ -24,8 +24,8 @@ pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` with U+FFFD for every control character. Names come from the command line and are untrusted:
-/// an escape sequence in one must not reach the terminal.
+/// `text` with U+FFFD for every control character. Names come from the command line and are
+/// untrusted: an escape sequence in one must not reach the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }

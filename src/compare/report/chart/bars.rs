@@ -1,4 +1,5 @@
-//! A row for each contender: a bar in parts, or a point where the values differ too much for bars.
+//! Bar charts with one row per contender; points on a logarithmic axis where values differ too much
+//! for bars.
 
 use super::{NAME_CHARS_MAX, WIDTH, cell_class, series_style, tick_label, tooltip};
 use crate::compare::analyse::checks;
@@ -12,30 +13,31 @@ const LEFT: f64 = 140.0;
 const RIGHT: f64 = WIDTH - 66.0;
 const TOP: f64 = 6.0;
 const BAR_HEIGHT: f64 = 15.0;
-/// A bar so many times longer than the usual one is broken off, for the others to be seen.
+/// A bar that exceeds the median by more than this factor is broken, so that the others stay
+/// readable.
 const BREAK_FACTOR: f64 = 5.0;
-/// Of the parts of a bar; the last for all that follow.
+/// Opacity of the parts of a bar; the last one for all further parts.
 const SHADES: [f64; 6] = [1.0, 0.62, 0.4, 0.26, 0.18, 0.12];
 
-/// How wide a letter of a note is, at most.
+/// The width of the widest character of a note.
 const NOTE_CHAR_WIDTH: f64 = 6.0;
 
 struct Row<'a> {
     contender: &'a ContenderInfo,
     total: Estimate,
-    /// Values with their shades, which add up to about the total.
+    /// Values and opacities; the values add up to about the total.
     parts: Vec<(f64, f64)>,
-    /// What the parts are, in tooltip, beneath the bar.
+    /// A description of the parts, printed below the bar.
     note: String,
 }
 
-/// One bar an contender, in one part.
+/// One undivided bar per contender.
 pub fn draw(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     bars(results, workload, metric, &rows)
 }
 
-/// User and system CPU time, one upon the other.
+/// User and system CPU time, stacked.
 pub fn draw_cpu(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::CpuPerRequest);
     for row in &mut rows {
@@ -49,7 +51,7 @@ pub fn draw_cpu(results: &Results, workload: &Workload) -> Option<String> {
     bars(results, workload, Metric::CpuPerRequest, &rows)
 }
 
-/// System calls by name, one upon the other, in the same shade in every row.
+/// System calls by name, stacked, with the same opacity in every row.
 pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     let mut rows = rows(results, workload, Metric::SyscallsPerRequest);
     let mut names: Vec<String> = Vec::new();
@@ -80,7 +82,7 @@ pub fn draw_syscalls(results: &Results, workload: &Workload) -> Option<String> {
     bars(results, workload, Metric::SyscallsPerRequest, &rows)
 }
 
-/// One point an contender on an axis of magnitudes, for bytes.
+/// One point per contender on a logarithmic axis, for bytes.
 pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Option<String> {
     let rows = rows(results, workload, metric);
     let floor = |value: f64| value.max(metric.resolution());
@@ -100,7 +102,6 @@ pub fn draw_points(results: &Results, workload: &Workload, metric: Metric) -> Op
     Some(frame.drawing.finish())
 }
 
-/// Of the contenders that were measured, each in one part.
 fn rows<'a>(results: &'a Results, workload: &Workload, metric: Metric) -> Vec<Row<'a>> {
     let row = |contender: &'a ContenderInfo| {
         let total = estimate(metric, results.cell(&workload.name, &contender.name)?)?;
@@ -143,9 +144,9 @@ fn bars(
     Some(frame.drawing.finish())
 }
 
-/// The longest bar that is drawn whole.
+/// The longest unbroken bar.
 fn limit(metric: Metric, rows: &[Row<'_>]) -> Option<f64> {
-    // Of values about as small as can be told apart, a plot must not make mountains.
+    // Values near the resolution must not fill the chart.
     let least = 10.0 * metric.resolution();
     let totals: Vec<f64> = rows.iter().map(|row| row.total.median).collect();
     let whole = BREAK_FACTOR * median(&totals)?;
@@ -154,7 +155,7 @@ fn limit(metric: Metric, rows: &[Row<'_>]) -> Option<f64> {
     Some(highs.fold(least, f64::max))
 }
 
-/// The rows' places, the axis beneath, and a name before each.
+/// The rows, the axis below, and a name before each row.
 struct Frame<'a> {
     drawing: Drawing,
     middles: Vec<f64>,
@@ -183,7 +184,7 @@ impl<'a> Frame<'a> {
         for tick in across.ticks() {
             let (x, text) = (across.at(tick), tick_label(&metric.format(tick)));
             drawing.line("grid", (x, TOP), (x, bottom));
-            // A text that would touch the one before is left out.
+            // A label that would touch the previous one is omitted.
             let half_width = 3.6 * text.chars().count() as f64;
             if x - half_width >= free_from {
                 drawing.text("tick", Anchor::Middle, (x, bottom + 16.0), &text);
@@ -193,7 +194,7 @@ impl<'a> Frame<'a> {
         Frame { drawing, middles, results, workload, metric }
     }
 
-    /// `draw` draws the bar or point; its value goes behind `end`.
+    /// Draws a row. `draw` draws its bar or point, which ends at `end`; the value follows.
     fn row(&mut self, row: &Row<'_>, y: f64, end: f64, draw: impl FnOnce(&mut Drawing)) {
         let Frame { results, workload, metric, .. } = *self;
         let is_valid = checks::is_valid(
@@ -235,7 +236,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Broken at its commas into lines that fit.
+/// Wraps a note at its commas.
 fn note_lines(note: &str) -> Vec<String> {
     let chars_max = ((WIDTH - LEFT) / NOTE_CHAR_WIDTH) as usize;
     let mut lines: Vec<String> = Vec::new();

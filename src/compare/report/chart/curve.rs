@@ -1,4 +1,4 @@
-//! A metric against connections.
+//! Line charts: a metric against the number of connections.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
 use crate::compare::analyse::checks;
@@ -13,7 +13,8 @@ const RIGHT: f64 = 272.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
 
-/// Closed loops that differ in nothing but their connections, rising; at least two.
+/// Groups of at least two closed-loop workloads that differ only in their connections, in ascending
+/// order.
 pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
     let mut families: Vec<Vec<&Workload>> = Vec::new();
     for workload in results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed) {
@@ -32,7 +33,7 @@ pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
     families
 }
 
-/// A curve for each contender.
+/// One curve per contender.
 pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
     let value = |workload: &Workload, name: &str| {
         results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell))
@@ -71,7 +72,7 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
             let [(before, _, from), (after, _, to)] = ends else {
                 continue;
             };
-            // As pale as the paler of its ends.
+            // A segment is pale if one of its ends is.
             let classes =
                 [before, after].map(|workload| cell_class(results, workload, contender, metric));
             let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };

@@ -1,10 +1,11 @@
-//! The plots of a comparison, each a drawing of its own.
+//! The charts of a comparison, each an SVG element of its own.
 //!
-//! # Laws
-//! - One color and one sign for an contender, in every plot; a twin wears those of its original, dashed, and the floor is
-//!   grey. What belongs to an contender is labelled where it stands.
-//! - What is drawn is an estimate, so its interval is drawn with it. What is not ranked is drawn pale.
-//! - A plot is made for 420 units of width and read at 340 pixels and up: several stand side by side, or one on a phone.
+//! Invariants:
+//! - A contender has one color and one marker shape in all charts. An A/A twin has those of its
+//!   original, dashed; the floor is grey. Series are labelled directly, without a legend.
+//! - Every estimate is drawn with its confidence interval. What is not ranked is pale.
+//! - Charts are 420 units wide and stay readable at 340 pixels, so that several fit side by side,
+//!   or one on a phone.
 
 pub mod bars;
 pub mod curve;
@@ -17,26 +18,23 @@ use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::report::text::truncated;
 use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
 
-/// Of every plot.
 pub const WIDTH: f64 = 420.0;
 /// Every strategy's name fits.
 const NAME_CHARS_MAX: usize = 18;
 const HEIGHT: f64 = 290.0;
-/// Of one line of text.
 const LINE_HEIGHT: f64 = 15.0;
-/// As many colors are in `report.css`.
+/// The number of colors in `report.css`.
 const COLORS: usize = 8;
 
-/// How an contender looks.
+/// The appearance of a contender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesStyle {
-    /// Its color, and dashed or not.
+    /// The CSS classes: color, and dashed or not.
     pub class: String,
-    /// Its sign.
+    /// The marker shape.
     pub shape: usize,
 }
 
-/// How `contender` looks, everywhere.
 pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle {
     match &contender.kind {
         ContenderKind::Floor => SeriesStyle { class: "floor".to_owned(), shape: 5 },
@@ -62,7 +60,7 @@ pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle
     }
 }
 
-/// Its class, paler if its cell is not to be ranked by `metric`.
+/// The classes of a cell; pale if it is not ranked by `metric`.
 fn cell_class(
     results: &Results,
     workload: &Workload,
@@ -74,15 +72,15 @@ fn cell_class(
     format!("{}{pale}", series_style(results, contender).class)
 }
 
-/// For a tooltip: the value, its interval and what it is worth.
+/// A tooltip: the value and its confidence interval.
 fn tooltip(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
     let Estimate { median, low, high, level, rounds } = *estimate;
     let [median, low, high] = [median, low, high].map(|value| metric.format(value));
     let pale = if is_valid { "" } else { "; not ranked" };
-    format!("{median} [{low}, {high}] in {rounds} rounds, {:.0} % sure{pale}", level * 100.0)
+    format!("{median} [{low}, {high}], {:.0} % confidence, {rounds} rounds{pale}", level * 100.0)
 }
 
-/// Lines across at the ticks, each with its value.
+/// The horizontal grid lines and their labels.
 fn value_axis(
     drawing: &mut Drawing,
     scale: &Scale,
@@ -96,7 +94,7 @@ fn value_axis(
     }
 }
 
-/// `50.0k` → `50k`: what is round needs no zeros behind its point.
+/// Without trailing zeros: `50.0k` becomes `50k`.
 fn tick_label(text: &str) -> String {
     let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -108,11 +106,10 @@ fn tick_label(text: &str) -> String {
     format!("{number}{unit}")
 }
 
-/// A label beside the end of each curve, moved apart where they would cover each other.
+/// A label next to the end of a curve. Labels are moved apart where they would overlap.
 struct EndLabel {
     class: String,
     text: String,
-    /// Where its curve ends.
     end: (f64, f64),
 }
 
@@ -128,7 +125,7 @@ fn end_labels(
         let least = places.last().map_or(top, |above| above + LINE_HEIGHT);
         places.push(label.end.1.max(least));
     }
-    // What went over the lower edge is pushed up again, and what is above makes room.
+    // Labels below the lower edge move up, and push the ones above.
     let mut limit = bottom;
     for place in places.iter_mut().rev() {
         *place = place.min(limit);
@@ -155,7 +152,7 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn round_ticks_have_no_zeros_behind_the_point() {
+    fn tick_labels_have_no_trailing_zeros() {
         for (text, short) in [
             ("50.0k", "50k"),
             ("1.00 ms", "1 ms"),
@@ -168,9 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_looks_the_same_and_like_no_other() {
+    fn contenders_are_distinguishable() {
         let results = synthetic::results(1);
-        let style_of = |name| series_style(&results, results.contender(name).expect("it was made"));
+        let style_of = |name| {
+            series_style(&results, results.contender(name).expect("synthetic results contain it"))
+        };
         assert_eq!(
             style_of("alpha again"),
             SeriesStyle { class: "contender-0 twin".into(), shape: 0 }
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_stay_apart_and_on_the_plot() {
+    fn labels_do_not_overlap_or_leave_the_chart() {
         let label = |y| EndLabel { class: "a".into(), text: "a".into(), end: (0.0, y) };
         let mut drawing = Drawing::new(100.0, 100.0, "");
         end_labels(&mut drawing, vec![label(95.0), label(94.0), label(10.0)], 50.0, (0.0, 100.0));

@@ -1,6 +1,7 @@
-//! The whole histogram of latencies: what the best half got, and the worst of a thousand.
+//! Latency by percentile.
 //!
-//! The axis of percentiles is stretched so that each step to the right is ten times rarer; there the tail has room.
+//! The axis is logarithmic in the share of slower responses: each step to the right is ten times
+//! rarer, which leaves room for the tail.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
 use crate::compare::analyse::checks;
@@ -13,12 +14,12 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
-/// From one contender's interval to the next one's.
+/// The horizontal distance between the intervals of two contenders.
 const WHISKER_GAP: f64 = 3.0;
-/// Beyond, even a full run has too few answers.
+/// Even a full run has too few responses for higher percentiles.
 const NINES_MAX: f64 = 5.0;
 
-/// A curve for each contender; of an open loop its service time, too, dotted.
+/// One curve per contender; for an open loop also its service time, dotted.
 pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     let curves: Vec<_> = results
         .contenders
@@ -51,7 +52,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
         let series_style = series_style(results, contender);
         let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
         if let Some(service) = service {
-            let title = format!("{}: service time, from the real send", contender.name);
+            let title = format!("{}: service time, from the actual send", contender.name);
             drawing.group(
                 &cell_class(results, workload, contender, Metric::LatencyMedian),
                 &title,
@@ -66,7 +67,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
             &contender.name,
             |drawing| drawing.path("curve", &line),
         );
-        // Where the rounds say how sure it is.
+        // The estimates over rounds with their confidence intervals.
         for (metric, nines) in [
             (Metric::LatencyMedian, 2.0_f64.log10()),
             (Metric::LatencyP99, 2.0),
@@ -75,7 +76,7 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
             let Some(estimate) = estimate(metric, cell) else {
                 continue;
             };
-            // A little apart, so that no interval hides another.
+            // Side by side, so that no interval hides another.
             let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
             let title = format!(
                 "{}, {}: {}",
@@ -112,10 +113,10 @@ fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
         drawing.text("tick", Anchor::Middle, (x, BOTTOM + 19.0), text);
     }
     let middle = f64::midpoint(LEFT, RIGHT);
-    drawing.text("axis", Anchor::Middle, (middle, HEIGHT - 8.0), "% of answers came within");
+    drawing.text("axis", Anchor::Middle, (middle, HEIGHT - 8.0), "percentile (%)");
 }
 
-/// As far to the right as at least one answer lies beyond.
+/// The highest percentile with at least one response beyond it, as a number of nines.
 fn nines_of(histogram: &Histogram) -> f64 {
     (histogram.count().max(1) as f64).log10().min(NINES_MAX)
 }
@@ -130,7 +131,7 @@ fn points(histogram: &Histogram, across: &Scale, up: &Scale) -> Vec<(f64, f64)> 
     };
     let mut points: Vec<(f64, f64)> = Vec::new();
     for point in nines.filter_map(place) {
-        // Of a flat stretch the two ends say it all.
+        // A flat stretch needs only its two ends.
         if let [.., (_, before), (x, last)] = &mut points[..]
             && *before == *last
             && *last == point.1
