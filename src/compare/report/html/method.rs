@@ -1,0 +1,108 @@
+//! The part of the HTML report that describes how the results were measured.
+
+use std::fmt::{self, Write};
+
+use crate::compare::report::svg::escape;
+use crate::compare::results::{Pacing, Results, Workload};
+use crate::format::{self, counted};
+
+/// Everything needed to repeat the comparison or to question it.
+pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
+    let (environment, options) = (&results.environment, &results.options);
+    let core =
+        |core: Option<u32>| core.map_or("not pinned".to_owned(), |core| format!("core {core}"));
+    let versions = environment.versions.iter().map(|(name, version)| format!("{name} {version}"));
+    let mut rows = vec![
+        ("command".to_owned(), options.command.clone()),
+        ("site".to_owned(), options.site.clone()),
+        ("seed".to_owned(), options.seed.to_string()),
+        ("rounds".to_owned(), options.rounds.to_string()),
+        (
+            "warm-up, window".to_owned(),
+            format!("{} ms, {} ms", options.warm_up_ms, options.window_ms),
+        ),
+    ];
+    rows.extend(
+        options.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())),
+    );
+    rows.extend([
+        (
+            "started, duration".to_owned(),
+            format!("{}, {} s", environment.started_at, environment.elapsed_seconds),
+        ),
+        (
+            "processor".to_owned(),
+            format!("{}, {}", environment.cpu_model, counted(environment.cores, "core")),
+        ),
+        ("memory".to_owned(), format::bytes(environment.memory_bytes)),
+        ("system".to_owned(), format!("{}, {}", environment.kernel, environment.architecture)),
+        ("server core".to_owned(), core(environment.server_core)),
+        ("client core".to_owned(), core(environment.client_core)),
+        ("versions".to_owned(), versions.collect::<Vec<_>>().join("; ")),
+        ("equal responses to".to_owned(), results.response_check.requests.join("; ")),
+        ("not checked".to_owned(), results.response_check.exempt.join(", ")),
+    ]);
+    rows.extend(
+        results
+            .contenders
+            .iter()
+            .map(|contender| (format!("contender {}", contender.name), contender.command.clone())),
+    );
+    rows.extend(
+        results
+            .workloads
+            .iter()
+            .map(|load| (format!("workload {}", load.name), describe_workload(load))),
+    );
+    out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
+            escape(name),
+            escape(value)
+        )?;
+    }
+    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">Order of the measurements</h3>\n");
+    let mut measurements = results.order.iter().peekable();
+    while let Some(measurement) = measurements.next() {
+        write!(
+            out,
+            "<p class=\"order\">round {}, {}: {}",
+            measurement.round,
+            escape(&measurement.workload),
+            escape(&measurement.contender)
+        )?;
+        while let Some(next) = measurements.next_if(|next| {
+            next.round == measurement.round && next.workload == measurement.workload
+        }) {
+            write!(out, ", {}", escape(&next.contender))?;
+        }
+        out.push_str("</p>\n");
+    }
+    out.push_str("</section>\n");
+    Ok(())
+}
+
+fn describe_workload(load: &Workload) -> String {
+    let pacing = match load.pacing {
+        Pacing::Closed => "closed loop".to_owned(),
+        Pacing::Open { requests_per_second } => {
+            format!("open loop at {requests_per_second} requests/s")
+        }
+    };
+    let mut words = vec![
+        pacing,
+        counted(load.connections, "connection"),
+        format!("{} of them idle", load.idle_connections),
+        format!("pipeline depth {}", load.pipeline_depth),
+        format!("{} of {}", load.path, format::bytes(load.body_bytes)),
+    ];
+    words.extend(
+        load.requests_per_connection.map(|count| format!("a new connection after {count}")),
+    );
+    words.extend(
+        load.reader_bytes_per_second.map(|speed| format!("read at {}/s", format::bytes(speed))),
+    );
+    words.join(", ")
+}

@@ -1,0 +1,220 @@
+//! The report as a single HTML page without scripts and external resources.
+//!
+//! It presents the ranking first, then charts, then every figure with its checks, and at the end
+//! everything needed to repeat the comparison.
+//!
+//! Invariants:
+//! - Every string from outside passes through [`escape`].
+//! - Equal results give an equal page: it contains no clock, no randomness and no name of this
+//!   machine.
+
+mod charts;
+mod figures;
+mod method;
+
+use std::fmt::{self, Write};
+
+use crate::compare::analyse::checks;
+use crate::compare::analyse::ranking::{crossovers, wins};
+use crate::compare::report::chart;
+use crate::compare::report::svg::{Drawing, escape};
+use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results};
+use crate::format::counted;
+
+const STYLE: &str = include_str!("report.css");
+
+pub fn page(results: &Results) -> String {
+    let mut out = String::new();
+    write_page(&mut out, results).expect("writing to a String cannot fail");
+    out
+}
+
+fn write_page(out: &mut String, results: &Results) -> fmt::Result {
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>What an I/O strategy costs: miniweb compare</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )?;
+    summary(out, results)?;
+    charts::write(out, results)?;
+    figures::write(out, results)?;
+    method::write(out, results)?;
+    out.push_str(
+        "<footer>TemporaryDirectory by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
+    );
+    Ok(())
+}
+
+/// The contenders, their ranking, and where the lead changes.
+fn summary(out: &mut String, results: &Results) -> fmt::Result {
+    let environment = &results.environment;
+    write!(
+        out,
+        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in alternation, \
+         on {} ({}), {}.</p>\n",
+        counted(results.contenders.len(), "server"),
+        counted(results.workloads.len(), "workload"),
+        counted(results.options.rounds, "round"),
+        escape(&environment.cpu_model),
+        counted(environment.cores, "core"),
+        escape(&environment.started_at)
+    )?;
+    if let Completeness::Partial { reason } = &results.completeness {
+        writeln!(
+            out,
+            "<p class=\"banner\">Partial: {}. These are the results up to that point.</p>",
+            escape(reason)
+        )?;
+    }
+    for remark in &environment.remarks {
+        writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
+    }
+    out.push_str("<ul class=\"contenders\">\n");
+    for contender in &results.contenders {
+        contender_key(out, results, contender)?;
+    }
+    out.push_str("</ul>\n</header>\n<section>\n<h2>When each strategy wins</h2>\n");
+    if !checks::any_valid(results) {
+        out.push_str("<p class=\"banner\">Nothing valid was measured, so there is no ranking.</p>\n</section>\n");
+        return Ok(());
+    }
+    out.push_str(
+        "<p class=\"intro\">A contender wins where it is shown to be better than another and none is shown to be better than it. \
+         Cells that fail a check are not ranked.</p>\n<div class=\"wins\">\n",
+    );
+    for (contender, wins) in wins(results) {
+        let class = chart::series_style(results, contender).class;
+        write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&contender.name))?;
+        if wins.is_empty() {
+            out.push_str("<p>It does not lead anywhere.</p>");
+        } else {
+            out.push_str("<dl>");
+            for (metric, places) in wins {
+                write!(
+                    out,
+                    "<dt>{}</dt><dd>{}</dd>",
+                    escape(&metric.superlative()),
+                    escape(&places)
+                )?;
+            }
+            out.push_str("</dl>");
+        }
+        out.push_str("</div>\n");
+    }
+    out.push_str(
+        "</div>\n<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"crossovers\">\n",
+    );
+    let crossovers = crossovers(results);
+    if crossovers.is_empty() {
+        out.push_str("<li>Nowhere between the measured workloads.</li>\n");
+    }
+    for crossover in crossovers {
+        writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
+    }
+    out.push_str("</ul>\n</section>\n");
+    Ok(())
+}
+
+fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::Result {
+    let series_style = chart::series_style(results, contender);
+    let mut swatch = Drawing::new(36.0, 14.0, "");
+    swatch.group(&series_style.class, &contender.name, |swatch| {
+        swatch.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
+        swatch.marker("marker", series_style.shape, (18.0, 7.0));
+    });
+    let role = match &contender.kind {
+        ContenderKind::Strategy => String::new(),
+        ContenderKind::Floor => "The floor, a lower bound for every server: ".to_owned(),
+        ContenderKind::Twin { of } => format!("A/A comparison with {of}: "),
+        ContenderKind::Foreign => "Foreign server: ".to_owned(),
+    };
+    writeln!(
+        out,
+        "<li class=\"{}\">{}<b>{}</b><span>{}{}</span></li>",
+        series_style.class,
+        swatch.finish(),
+        escape(&contender.name),
+        escape(&role),
+        escape(&contender.description)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    #[test]
+    fn the_page_has_no_scripts_and_no_external_resources() {
+        for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6)] {
+            let page = page(&results);
+            for foreign in ["<script", "src=", "href=", "@import", "url(", "NaN", "inf"] {
+                let without_words = page.replace("information", "");
+                assert!(!without_words.contains(foreign), "{foreign}");
+            }
+        }
+    }
+
+    #[test]
+    fn strings_from_outside_are_escaped() {
+        const BAD: &str = "<b onclick='x'>&\"\u{1b}";
+        let mut results = synthetic::partial(6);
+        let environment = &mut results.environment;
+        environment.cpu_model = BAD.into();
+        environment.kernel = BAD.into();
+        environment.remarks = vec![BAD.into()];
+        environment.versions.insert(BAD.into(), BAD.into());
+        results.options.command = BAD.into();
+        results.options.settings[0].value = BAD.into();
+        results.response_check.requests = vec![BAD.into()];
+        results.completeness = Completeness::Partial { reason: BAD.into() };
+        results.contenders.iter_mut().for_each(|contender| {
+            (contender.description, contender.command) = (BAD.into(), BAD.into())
+        });
+        results
+            .workloads
+            .iter_mut()
+            .for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
+        results.cells.iter_mut().for_each(|cell| cell.failures = vec![BAD.into()]);
+        for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
+            round.syscalls = Some([(BAD.to_owned(), 1000)].into());
+        }
+        for (old, new) in [("alpha", "alpha<i>"), ("floor", "<floor>")] {
+            results
+                .contenders
+                .iter_mut()
+                .filter(|contender| contender.name == old)
+                .for_each(|contender| contender.name = new.into());
+            results
+                .cells
+                .iter_mut()
+                .filter(|cell| cell.contender == old)
+                .for_each(|cell| cell.contender = new.into());
+        }
+        let page = page(&results);
+        assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));
+        for raw in ["<b onclick", "alpha<i>", "<floor>", "\u{1b}"] {
+            assert!(!page.contains(raw), "{raw}");
+        }
+    }
+
+    #[test]
+    fn every_element_is_closed() {
+        let page = page(&synthetic::results(6));
+        for name in [
+            "section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p",
+            "text", "title",
+        ] {
+            let opened = page.matches(&format!("<{name}>")).count()
+                + page.matches(&format!("<{name} ")).count();
+            assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
+        }
+    }
+
+    #[test]
+    fn partial_and_invalid_results_are_marked() {
+        assert!(page(&synthetic::partial(6)).contains("<p class=\"banner\">Partial: interrupted."));
+        assert!(page(&synthetic::invalid(6)).contains("Nothing valid was measured"));
+    }
+}
