@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miniweb::cli::{self, Failure, Invocation, ReportOptions};
-use miniweb::compare::measure::control_socket;
+use miniweb::compare::measure::{control_socket, floor};
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Serve(settings, banner)) => (settings, banner),
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Compare(request, options)) => return compare(&request, &options),
-        Ok(Invocation::Floor(root, paths)) => return floor(&root, &paths),
+        Ok(Invocation::Floor(root, paths)) => return serve_floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),
     };
@@ -83,9 +83,9 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     json.and(html).and(printed)
 }
 
-fn floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
+fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = control_socket::serve().and_then(|()| {
-        run::serve_floor(root, paths, |address| {
+        floor::serve(root, paths, |address| {
             print(&format!("Serving the floor on {}\n", cli::url(address)));
         })
     });

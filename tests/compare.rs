@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use miniweb::compare::Contender;
 use miniweb::compare::analyse::metric::Metric;
 use miniweb::compare::results::{Completeness, ContenderKind, Results, WorkloadKind};
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,12 +32,18 @@ fn results(arguments: &[&str], directory: &Path) -> Results {
     serde_json::from_str(&json).expect("the JSON matches the schema")
 }
 
+/// The name of a strategy for tests that need any one.
+fn first_strategy() -> String {
+    Contender::strategies(true).swap_remove(0).info.name
+}
+
 #[test]
 fn usage_errors_name_the_option_and_exit_with_2() {
+    let first = first_strategy();
     for (arguments, word) in [
         (&["--strategies", "apache"][..], "apache"),
-        (&["--strategies", "mio,mio"], "mio"),
-        (&["--strategies", "mio+slow:much"], "+slow"),
+        (&["--strategies", &format!("{first},{first}")], &first),
+        (&["--strategies", &format!("{first}+slow:much")], "+slow"),
         (&["--rounds", "0"], "--rounds"),
         (&["--seed", "x"], "--seed"),
         (&["--color", "green"], "--color"),
@@ -66,7 +73,7 @@ fn impossible_requests_are_rejected_before_measuring() {
         (&["--json", empty], 1, "it is a folder"),
         (&["--quick", "--time", "1"], 2, "--time 1: 420 windows take"),
         (&[empty], 3, "no suitable file found"),
-        (&["--strategies", "mio", "--against", &dead], 3, "dead: Connection refused"),
+        (&["--strategies", &first_strategy(), "--against", &dead], 3, "dead: Connection refused"),
     ] {
         let output = compare(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -81,10 +88,12 @@ fn impossible_requests_are_rejected_before_measuring() {
 
 #[test]
 fn a_known_handicap_is_measured() {
+    let first = first_strategy();
+    let slowed = format!("{first}+slow:200us");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let arguments = [
         "--strategies",
-        "mio,mio+slow:200us",
+        &format!("{first},{slowed}"),
         "--rounds",
         "2",
         "--seed",
@@ -145,7 +154,7 @@ fn a_known_handicap_is_measured() {
         of_all(|round| round.cpu.map_or(0, |cpu| cpu.user_us + cpu.system_us))
             / of_all(|round| round.requests)
     };
-    let added = cpu_us("mio+slow:200us") - cpu_us("mio");
+    let added = cpu_us(&slowed) - cpu_us(&first);
     assert!((150.0..=300.0).contains(&added), "{added} µs for 200 added");
 }
 
@@ -154,7 +163,7 @@ fn a_killed_comparison_leaves_no_server_behind() {
     // A killed comparison cannot remove its temporary files; they go with this directory.
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
-        .args(["compare", "--quick", "--strategies", "blocking:process", "--rounds", "1"])
+        .args(["compare", "--workloads", "keep-alive-64", "--rounds", "1", "--time", "10"])
         .env("TMPDIR", directory.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -166,7 +175,7 @@ fn a_killed_comparison_leaves_no_server_behind() {
         list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     };
     let until = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
-        let give_up = Instant::now() + Duration::from_secs(10);
+        let give_up = Instant::now() + Duration::from_secs(20);
         while !is_so() {
             assert!(Instant::now() < give_up, "{what}");
             std::thread::sleep(Duration::from_millis(1));
@@ -195,7 +204,8 @@ fn a_killed_comparison_leaves_no_server_behind() {
 
 #[test]
 fn without_measurements_the_exit_status_is_3() {
-    let output = compare(&["--quick", "--strategies", "mio", "--workloads", "keep-alive-77"]);
+    let output =
+        compare(&["--quick", "--strategies", &first_strategy(), "--workloads", "keep-alive-77"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
         String::from_utf8_lossy(&output.stderr)
@@ -205,10 +215,12 @@ fn without_measurements_the_exit_status_is_3() {
 
 #[test]
 fn a_run_ends_in_time_with_all_rounds() {
+    let strategies = Contender::strategies(true).into_iter().take(2);
+    let two: Vec<String> = strategies.map(|contender| contender.info.name).collect();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let start = Instant::now();
     let results = results(
-        &["--strategies", "mio,poll-list", "--rounds", "3", "--time", "12"],
+        &["--strategies", &two.join(","), "--rounds", "3", "--time", "12"],
         directory.path(),
     );
     let took = start.elapsed();
@@ -224,12 +236,13 @@ fn a_run_ends_in_time_with_all_rounds() {
 
 #[test]
 fn an_interrupted_run_reports_partial_results() {
+    let first = first_strategy();
     let mut comparison = Command::new(env!("CARGO_BIN_EXE_miniweb"))
         .args([
             "compare",
             "--quick",
             "--strategies",
-            "mio",
+            &first,
             "--seed",
             "3",
             "--workloads",
@@ -251,7 +264,7 @@ fn an_interrupted_run_reports_partial_results() {
     let output = comparison.wait_with_output().expect("it is a child of this process");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(
-        report.starts_with("PARTIAL: interrupted. ") && report.contains("mio again"),
+        report.starts_with("PARTIAL: interrupted. ") && report.contains(&format!("{first} again")),
         "{report}"
     );
 }
@@ -262,7 +275,9 @@ fn a_foreign_server_is_measured_from_outside() {
     std::fs::write(directory.path().join("page.html"), vec![b'x'; 500])
         .expect("the directory is writable");
     let mut other = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    other.arg("mio").arg(directory.path()).args(["--port", "0", "--log", "none", "--workers", "1"]);
+    let first = Contender::strategies(true).swap_remove(0).info;
+    other.args(first.command.split(' ').skip(1)).arg(directory.path());
+    other.args(["--port", "0", "--log", "none"]);
     let mut other = other.stdout(Stdio::piped()).spawn().expect("cargo has built the program");
     let mut line = String::new();
     let stdout = other.stdout.take().expect("stdout and stderr are piped");
@@ -276,7 +291,7 @@ fn a_foreign_server_is_measured_from_outside() {
     let against = format!("other={url}page.html,{}", other.id());
     let arguments = [
         "--strategies",
-        "mio",
+        &first.name,
         "--against",
         &against,
         "--workloads",

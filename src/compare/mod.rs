@@ -4,7 +4,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `contender`, `workloads`, `test_site` | which servers are compared, under which loads, serving which files |
+//! | `contender`, `workloads`, `test_site` | the servers, the loads, and the files that are served |
 //! | `order`, `budget` | the order of the measurements, and how long each may take |
 //! | [`measure`] | one measurement: start a server, load it, read its counters |
 //! | [`run`] | the whole comparison: takes every measurement and stores what it returns |
@@ -13,11 +13,12 @@
 //! | [`report`] | terminal, HTML and JSON output |
 //!
 //! Invariants:
-//! - Measuring and reporting share [`results::Results`] and nothing else. A report reads no clock and
-//!   opens no socket, so every report can be made again from saved results.
-//! - Derived figures are never stored. Each report computes them from the rounds with the same code, so
-//!   two reports cannot disagree.
-//! - Dependencies point one way: `report` → `analyse` → `results`, and `run` → `measure` → `results`.
+//! - Measuring and reporting share [`results::Results`] and nothing else. A report reads no clock
+//!   and opens no socket, so every report can be made again from saved results.
+//! - Derived figures are never stored. Each report computes them from the rounds with the same
+//!   code, so two reports cannot disagree.
+//! - Dependencies point one way: `report` → `analyse` → `results`, and `run` → `measure` →
+//!   `results`.
 
 pub mod analyse;
 mod budget;

@@ -6,7 +6,7 @@
 //! 3. A finished measurement is kept, whatever happens after it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::compare::budget::{Budget, WindowLengths};
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::bench::Bench;
-use crate::compare::measure::{environment, floor, response_check};
+use crate::compare::measure::{environment, response_check};
 use crate::compare::order;
 use crate::compare::results::{
     Cell, Completeness, ContenderInfo, ContenderKind, Measurement, Options, ResponseCheck, Results,
@@ -279,16 +279,4 @@ impl From<io::Error> for CompareError {
     fn from(error: io::Error) -> CompareError {
         CompareError::Io(error)
     }
-}
-
-/// Runs as the floor, in a child process of a comparison.
-///
-/// # Errors
-/// From a system call.
-pub fn serve_floor(
-    root: &Path,
-    paths: &[PathBuf],
-    on_listening: impl FnOnce(std::net::SocketAddr),
-) -> io::Result<()> {
-    floor::serve(root, paths, on_listening)
 }

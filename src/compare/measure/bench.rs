@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crate::compare::budget::WindowLengths;
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::cores::Cores;
+use crate::compare::measure::process::{Machine, ResourceUsage};
+use crate::compare::measure::response_check;
 use crate::compare::measure::server::Server;
-use crate::compare::measure::{process, response_check};
 use crate::compare::results::{ErrorKind, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
 use crate::compare::workloads::{self, WorkloadParameters};
@@ -79,33 +80,24 @@ impl Bench {
         windows: &WindowLengths,
     ) -> io::Result<Round> {
         let server = self.start(contender)?;
-        let before_connections = server.counters()?;
+        let before_connections = server.resource_usage()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
-        let memory =
-            server.counters()?.anonymous_bytes as f64 - before_connections.anonymous_bytes as f64;
+        let memory_bytes = server.resource_usage()?.anonymous_bytes as f64
+            - before_connections.anonymous_bytes as f64;
         load.run(windows.warm_up)?;
 
-        let (counters, machine) = (server.counters()?, process::Machine::now());
-        let calls = server.stats.map(Calls::of);
+        let (usage_before, machine_before) = (server.resource_usage()?, Machine::now());
+        let calls_before = server.syscall_counters.map(Calls::of);
         let result = load.run(windows.measured)?;
-        let calls_now = server.stats.map(Calls::of);
-        let (counters_now, machine_now) = (server.counters()?, process::Machine::now());
-        let cpu = counters_now.cpu_since(&counters);
+        let calls = server.syscall_counters.map(Calls::of);
+        let (usage, machine) = (server.resource_usage()?, Machine::now());
+        let cpu = usage.cpu_since(&usage_before);
+        let idle_cpu_share = idle_cpu_share(&server, windows.idle);
 
-        // Read from /proc and not through the control socket: in an idle window, answering on it
-        // would be most of the CPU time. No task starts or exits now, so /proc is complete.
-        let idle_before = process::ResourceUsage::of(server.pid, None);
-        let idle_began = Instant::now();
-        std::thread::sleep(windows.idle);
-        let idle = process::ResourceUsage::of(server.pid, None).cpu_since(&idle_before);
-        let idle_cpu_share = idle.total_us() as f64 / 1e6 / idle_began.elapsed().as_secs_f64();
-
-        let server_cpu = Duration::from_micros(cpu.total_us());
-        let used = self
-            .cores
-            .pinned
-            .map(|(server, client)| vec![(server, server_cpu), (client, result.client_cpu)]);
-        let seconds = result.duration.as_secs_f64();
+        let used = self.cores.pinned.map(|(server, client)| {
+            [(server, Duration::from_micros(cpu.total_us())), (client, result.client_cpu)]
+        });
+        let calls = calls_before.zip(calls);
         Ok(Round {
             number,
             duration_us: result.duration.as_micros() as u64,
@@ -115,17 +107,15 @@ impl Bench {
             cpu: Some(cpu),
             latency: Histogram::of(&result.latency_ns),
             service_time: result.service_time_ns.as_ref().map(Histogram::of),
-            syscalls: calls.as_ref().zip(calls_now.as_ref()).map(|(then, now)| now.since(then)),
-            would_blocks: calls
-                .zip(calls_now)
-                .map(|(then, now)| now.would_block - then.would_block),
-            context_switches: Some(counters_now.switches_since(&counters)),
+            syscalls: calls.as_ref().map(|(before, now)| now.since(before)),
+            would_blocks: calls.map(|(before, now)| now.would_block - before.would_block),
+            context_switches: Some(usage.switches_since(&usage_before)),
             memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
-                .then(|| memory / f64::from(workload.connections)),
+                .then(|| memory_bytes / f64::from(workload.connections)),
             idle_cpu_share: Some(idle_cpu_share),
-            client_cpu_share: result.client_cpu.as_secs_f64() / seconds,
+            client_cpu_share: result.client_cpu.as_secs_f64() / result.duration.as_secs_f64(),
             in_flight_average: result.in_flight_average,
-            noise: machine_now.noise_since(&machine, used.as_deref().unwrap_or_default()),
+            noise: machine.noise_since(&machine_before, used.as_ref().map_or(&[], |used| used)),
         })
     }
 
@@ -177,6 +167,17 @@ impl Bench {
             timeout: TIMEOUT,
         })
     }
+}
+
+/// CPU time over wall time of a server with open connections and no requests.
+///
+/// It is read from /proc and not through the control socket, because in an idle window a response on
+/// it would be most of the CPU time. No task starts or exits now, so /proc is complete.
+fn idle_cpu_share(server: &Server, window: Duration) -> f64 {
+    let (before, began) = (ResourceUsage::of(server.pid, None), Instant::now());
+    std::thread::sleep(window);
+    let used = ResourceUsage::of(server.pid, None).cpu_since(&before);
+    used.total_us() as f64 / 1e6 / began.elapsed().as_secs_f64()
 }
 
 /// The system call counters at one time.

@@ -20,7 +20,7 @@ use crate::compare::results::{ContextSwitches, Cpu};
 
 /// Resources used by a process: all its threads, live and exited, and the children it has reaped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub(crate) struct ReportedUsage {
     pub(crate) cpu: Cpu,
     pub(crate) switches: ContextSwitches,
 }
@@ -43,7 +43,7 @@ impl ControlSocket {
     }
 
     /// The resource usage of the server until now.
-    pub(crate) fn usage(&self) -> io::Result<Usage> {
+    pub(crate) fn usage(&self) -> io::Result<ReportedUsage> {
         let mut response = [0; RESPONSE_BYTES];
         (&self.0).write_all(&[0])?;
         (&self.0).read_exact(&mut response).map_err(|error| match error.kind() {
@@ -56,7 +56,7 @@ impl ControlSocket {
             }
             _ => error,
         })?;
-        Ok(Usage::from_bytes(&response))
+        Ok(ReportedUsage::from_bytes(&response))
     }
 }
 
@@ -68,7 +68,7 @@ pub fn serve() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         while let Ok(1..) = socket.read(&mut [0]) {
-            if Usage::now().and_then(|usage| socket.write_all(&usage.to_bytes())).is_err() {
+            if ReportedUsage::now().and_then(|usage| socket.write_all(&usage.to_bytes())).is_err() {
                 break;
             }
         }
@@ -79,12 +79,12 @@ pub fn serve() -> io::Result<()> {
     Ok(())
 }
 
-impl Usage {
-    fn now() -> io::Result<Usage> {
+impl ReportedUsage {
+    fn now() -> io::Result<ReportedUsage> {
         let (own, ended) =
             (getrusage(UsageWho::RUSAGE_SELF)?, getrusage(UsageWho::RUSAGE_CHILDREN)?);
         let us = |time: TimeVal| time.num_microseconds().cast_unsigned();
-        Ok(Usage {
+        Ok(ReportedUsage {
             cpu: Cpu {
                 user_us: us(own.user_time() + ended.user_time()),
                 system_us: us(own.system_time() + ended.system_time()),
@@ -100,7 +100,7 @@ impl Usage {
     }
 
     fn to_bytes(self) -> [u8; RESPONSE_BYTES] {
-        let Usage { cpu, switches } = self;
+        let ReportedUsage { cpu, switches } = self;
         let numbers = [cpu.user_us, cpu.system_us, switches.voluntary, switches.involuntary];
         let mut bytes = [0; RESPONSE_BYTES];
         for (place, number) in bytes.chunks_exact_mut(size_of::<u64>()).zip(numbers) {
@@ -109,13 +109,13 @@ impl Usage {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; RESPONSE_BYTES]) -> Usage {
+    fn from_bytes(bytes: &[u8; RESPONSE_BYTES]) -> ReportedUsage {
         let mut numbers = [0; NUMBERS];
         for (number, place) in numbers.iter_mut().zip(bytes.as_chunks().0) {
             *number = u64::from_ne_bytes(*place);
         }
         let [user_us, system_us, voluntary, involuntary] = numbers;
-        Usage {
+        ReportedUsage {
             cpu: Cpu { user_us, system_us },
             switches: ContextSwitches { voluntary, involuntary },
         }
@@ -128,22 +128,23 @@ mod tests {
 
     #[test]
     fn usage_survives_encoding() {
-        let usage = Usage {
+        let usage = ReportedUsage {
             cpu: Cpu { user_us: 1, system_us: u64::MAX },
             switches: ContextSwitches { voluntary: 3, involuntary: 1 << 40 },
         };
-        assert_eq!(Usage::from_bytes(&usage.to_bytes()), usage);
+        assert_eq!(ReportedUsage::from_bytes(&usage.to_bytes()), usage);
     }
 
     #[test]
     fn cpu_time_is_counted() {
-        let before = Usage::now().expect("getrusage of the own process succeeds");
+        let before = ReportedUsage::now().expect("getrusage of the own process succeeds");
         let start = std::time::Instant::now();
         while start.elapsed() < Duration::from_millis(30) {
             std::hint::spin_loop();
         }
-        let used = Usage::now().expect("getrusage of the own process succeeds").cpu.total_us()
-            - before.cpu.total_us();
+        let used =
+            ReportedUsage::now().expect("getrusage of the own process succeeds").cpu.total_us()
+                - before.cpu.total_us();
         // Other tests may use CPU time in this process at the same time.
         assert!(used >= 15_000, "{used} µs of 30,000");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
-use crate::compare::measure::control_socket::Usage;
+use crate::compare::measure::control_socket::ReportedUsage;
 use crate::compare::results::{ContextSwitches, Cpu, Noise};
 
 /// Resource usage of a server, all its threads and processes, at one time.
@@ -32,7 +32,7 @@ impl ResourceUsage {
     /// The usage of the process tree with root `pid`. If the root `reported` its usage on the
     /// control socket, the figures are exact. Otherwise the CPU time of exited tasks is accurate to
     /// 10 ms, and their context switches are unknown.
-    pub(crate) fn of(pid: u32, reported: Option<Usage>) -> ResourceUsage {
+    pub(crate) fn of(pid: u32, reported: Option<ReportedUsage>) -> ResourceUsage {
         let mut processes = ProcessTotals::default();
         processes.add(pid, reported.is_some());
         let reported = reported.unwrap_or_default();

@@ -24,7 +24,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     /// None for foreign servers and the floor.
-    pub(crate) stats: Option<&'static Counters>,
+    pub(crate) syscall_counters: Option<&'static Counters>,
     child: Option<OwnChild>,
 }
 
@@ -51,7 +51,12 @@ impl Server {
     ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
             Origin::Foreign { address, pid, .. } => {
-                return Ok(Server { address: *address, pid: *pid, stats: None, child: None });
+                return Ok(Server {
+                    address: *address,
+                    pid: *pid,
+                    syscall_counters: None,
+                    child: None,
+                });
             }
             Origin::Floor => (vec!["floor".to_owned()], None),
             Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
@@ -90,20 +95,20 @@ impl Server {
             return Err(io::Error::other("the server did not start"));
         };
         let pid = child.id();
-        let stats =
+        let syscall_counters =
             page.map(|page| crate::server::map_shared_counters(File::from(page))).transpose()?;
         // The descriptors meant for the child are closed here when the command is dropped.
         Ok(Server {
             address,
             pid,
-            stats,
+            syscall_counters,
             child: Some(OwnChild { process: child, control_socket, _stdout: stdout }),
         })
     }
 }
 
 impl Server {
-    pub(crate) fn counters(&self) -> io::Result<ResourceUsage> {
+    pub(crate) fn resource_usage(&self) -> io::Result<ResourceUsage> {
         let reported = self.child.as_ref().map(|child| child.control_socket.usage()).transpose()?;
         Ok(ResourceUsage::of(self.pid, reported))
     }
