@@ -127,17 +127,16 @@ fn a_known_handicap_is_measured() {
         for round in &cell.rounds {
             assert!(round.requests > 0, "{} {}", cell.contender, cell.workload);
             assert_eq!(round.latency.count(), round.requests);
-            // WindowLengths begin and end at rest, so the calls are those of the requests and of no
-            // others; but for the last one of a worker, which is entered a moment after it was
-            // made.
+            // Windows begin and end without requests in flight, so every call belongs to a counted
+            // request, except for the last one of a worker, which is counted a moment later.
             if let Some(calls) = &round.syscalls
                 && results
                     .workload(&cell.workload)
                     .is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
             {
-                let apart = calls["sendto"].abs_diff(round.requests + round.errors_total());
+                let difference = calls["sendto"].abs_diff(round.requests + round.errors_total());
                 assert!(
-                    apart <= 1,
+                    difference <= 1,
                     "{} {}: {calls:?} for {}",
                     cell.contender,
                     cell.workload,

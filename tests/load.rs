@@ -192,7 +192,7 @@ fn errors_are_counted_by_kind() {
     let status: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nhello";
     let length: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell";
     let cut: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel";
-    for (bad, then_closes, fault) in [
+    for (bad, then_closes, expected) in [
         (status, false, LoadError::WrongStatus),
         (length, false, LoadError::WrongLength),
         (b"nonsense\r\n\r\n", false, LoadError::WrongLength),
@@ -213,7 +213,7 @@ fn errors_are_counted_by_kind() {
             Load::open(Plan { timeout, ..plan(address) }).expect("the first response is correct");
         let result = load.run(Duration::from_millis(300)).expect("it runs");
         let kinds: Vec<_> = result.errors.keys().copied().collect();
-        assert_eq!(kinds, [fault], "{}", String::from_utf8_lossy(bad));
+        assert_eq!(kinds, [expected], "{}", String::from_utf8_lossy(bad));
         assert!(result.errors_total() >= 4, "{result:?}");
     }
 }

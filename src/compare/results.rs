@@ -2,7 +2,7 @@
 //!
 //! This file holds the facts: the machine, the options, the contenders, the workloads, and every
 //! round as it was measured. It holds no median, ratio, verdict or check;
-//! [`analyse`](super::analyse) derives those.
+//! `analyse` derives those.
 //!
 //! Invariants:
 //! - Complete: every figure of every report can be computed from one [`Results`], and from its

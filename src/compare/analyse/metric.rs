@@ -1,7 +1,7 @@
 //! The metrics of one round, and their formatting.
 //!
-//! Rates are computed from totals here and nowhere else. [`statistics`](super::statistics) adds the
-//! uncertainty, [`verdict`](super::verdict) the comparison.
+//! Rates are computed from totals here and nowhere else. `statistics` adds the
+//! uncertainty, `verdict` the comparison.
 //!
 //! Invariants:
 //! - A metric is `None` if its data was not measured, never a made-up zero.

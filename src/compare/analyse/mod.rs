@@ -1,6 +1,6 @@
 //! Analysis: metrics, confidence intervals, checks, verdicts and ranking.
 //!
-//! Everything here is computed from [`Results`](super::results::Results).
+//! Everything here is computed from `Results`.
 
 pub mod checks;
 pub mod metric;

@@ -174,14 +174,14 @@ mod tests {
             style_of("alpha again"),
             SeriesStyle { class: "contender-0 twin".into(), shape: 0 }
         );
-        let mut looks: Vec<_> = results
+        let mut styles: Vec<_> = results
             .contenders
             .iter()
             .map(|contender| series_style(&results, contender).class)
             .collect();
-        looks.sort();
-        looks.dedup();
-        assert_eq!(looks.len(), results.contenders.len());
+        styles.sort();
+        styles.dedup();
+        assert_eq!(styles.len(), results.contenders.len());
     }
 
     #[test]
