@@ -105,7 +105,7 @@ impl Axis {
         match self {
             Axis::Connections => counted(workload.active_connections(), "connection"),
             Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
-            Axis::BodyBytes => format!("{} a file", format::bytes(workload.body_bytes)),
+            Axis::BodyBytes => format!("{} per file", format::bytes(workload.body_bytes)),
         }
     }
 

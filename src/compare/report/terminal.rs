@@ -93,7 +93,7 @@ impl<W: Write> Page<'_, W> {
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
             let text = format!(
-                "A/A comparison: CPU time differs by at most {:.1} %",
+                "A/A comparison: CPU time per request differs by up to {:.1} % (confidence limit)",
                 (noise - 1.0) * 100.0
             );
             self.paragraph(Style::Faint, 0, &text)?;

@@ -8,7 +8,7 @@ use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{self, Metric};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::results::{Histogram, Results, Workload};
+use crate::compare::results::{Cell, ContenderInfo, Histogram, Results, Workload};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;
@@ -21,20 +21,25 @@ const NINES_MAX: f64 = 5.0;
 
 /// One curve per contender; for an open loop also its service time, dotted.
 pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
-    let curves: Vec<_> = results
+    let curves: Vec<Curve<'_>> = results
         .contenders
         .iter()
         .filter_map(|contender| {
             let cell = results.cell(&workload.name, &contender.name)?;
-            Some((contender, cell, cell.latency(), cell.service_time()))
+            Some(Curve {
+                contender,
+                cell,
+                latency: cell.latency(),
+                service_time: cell.service_time(),
+            })
         })
-        .filter(|(_, _, latency, _)| latency.count() > 0)
+        .filter(|curve| curve.latency.count() > 0)
         .collect();
-    let nines = curves.iter().map(|(_, _, latency, _)| nines_of(latency)).fold(0.0, f64::max);
+    let nines = curves.iter().map(|curve| nines_of(&curve.latency)).fold(0.0, f64::max);
     let histograms = || {
         curves
             .iter()
-            .flat_map(|(_, _, latency, service)| [Some(latency), service.as_ref()])
+            .flat_map(|curve| [Some(&curve.latency), curve.service_time.as_ref()])
             .flatten()
     };
     let low = histograms().filter_map(|histogram| histogram.quantile_ns(0.0)).min()?;
@@ -48,61 +53,62 @@ pub fn draw(results: &Results, workload: &Workload) -> Option<String> {
     value_axis(&mut drawing, &up, (LEFT, RIGHT), metric::time);
     percentile_axis(&mut drawing, &across, nines);
     let mut labels = Vec::new();
-    for (place, (contender, cell, latency, service)) in curves.iter().enumerate() {
-        let series_style = series_style(results, contender);
-        let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
-        if let Some(service) = service {
-            let title = format!("{}: service time, from the actual send", contender.name);
-            drawing.group(
-                &cell_class(results, workload, contender, Metric::LatencyMedian),
-                &title,
-                |drawing| {
-                    drawing.path("curve dotted", &points(service, &across, &up));
-                },
-            );
-        }
-        let line = points(latency, &across, &up);
-        drawing.group(
-            &cell_class(results, workload, contender, Metric::LatencyMedian),
-            &contender.name,
-            |drawing| drawing.path("curve", &line),
-        );
-        // The estimates over rounds with their confidence intervals.
-        for (metric, nines) in [
-            (Metric::LatencyMedian, 2.0_f64.log10()),
-            (Metric::LatencyP99, 2.0),
-            (Metric::LatencyP999, 3.0),
-        ] {
-            let Some(estimate) = estimate(metric, cell) else {
-                continue;
-            };
-            // Side by side, so that no interval hides another.
-            let x = across.at(nines) + WHISKER_GAP * (place as f64 - curves.len() as f64 / 2.0);
-            let title = format!(
-                "{}, {}: {}",
-                contender.name,
-                metric.title(),
-                tooltip(metric, &estimate, is_valid)
-            );
-            drawing.group(
-                &cell_class(results, workload, contender, Metric::LatencyMedian),
-                &title,
-                |drawing| {
-                    drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
-                    drawing.marker("marker", series_style.shape, (x, up.at(estimate.median)));
-                },
-            );
-        }
-        if let Some(end) = line.last() {
-            labels.push(EndLabel {
-                class: series_style.class,
-                text: contender.name.clone(),
-                end: *end,
-            });
-        }
+    for (position, curve) in curves.iter().enumerate() {
+        let offset = WHISKER_GAP * (position as f64 - curves.len() as f64 / 2.0);
+        labels.extend(draw_curve(&mut drawing, results, workload, curve, (&across, &up), offset));
     }
     end_labels(&mut drawing, labels, RIGHT + 16.0, (TOP, BOTTOM));
     Some(drawing.finish())
+}
+
+/// The latencies of one contender.
+struct Curve<'a> {
+    contender: &'a ContenderInfo,
+    cell: &'a Cell,
+    latency: Histogram,
+    service_time: Option<Histogram>,
+}
+
+/// Draws a curve and its estimates, which are shifted by `offset` so that no interval hides another.
+fn draw_curve(
+    drawing: &mut Drawing,
+    results: &Results,
+    workload: &Workload,
+    curve: &Curve<'_>,
+    (across, up): (&Scale, &Scale),
+    offset: f64,
+) -> Option<EndLabel> {
+    let Curve { contender, cell, latency, service_time } = curve;
+    let style = series_style(results, contender);
+    let class = cell_class(results, workload, contender, Metric::LatencyMedian);
+    let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
+    if let Some(service_time) = service_time {
+        let title = format!("{}: service time, from the actual send", contender.name);
+        drawing.group(&class, &title, |drawing| {
+            drawing.path("curve dotted", &points(service_time, across, up));
+        });
+    }
+    let line = points(latency, across, up);
+    drawing.group(&class, &contender.name, |drawing| drawing.path("curve", &line));
+    let quantiles = [
+        (Metric::LatencyMedian, 2.0_f64.log10()),
+        (Metric::LatencyP99, 2.0),
+        (Metric::LatencyP999, 3.0),
+    ];
+    for (metric, nines) in quantiles {
+        let Some(estimate) = estimate(metric, cell) else {
+            continue;
+        };
+        let x = across.at(nines) + offset;
+        let tooltip = tooltip(metric, &estimate, is_valid);
+        let title = format!("{}, {}: {tooltip}", contender.name, metric.title());
+        drawing.group(&class, &title, |drawing| {
+            drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));
+            drawing.marker("marker", style.shape, (x, up.at(estimate.median)));
+        });
+    }
+    let end = *line.last()?;
+    Some(EndLabel { class: style.class, text: contender.name.clone(), end })
 }
 
 fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
@@ -113,7 +119,7 @@ fn percentile_axis(drawing: &mut Drawing, across: &Scale, nines_max: f64) {
         drawing.text("tick", Anchor::Middle, (x, BOTTOM + 19.0), text);
     }
     let middle = f64::midpoint(LEFT, RIGHT);
-    drawing.text("axis", Anchor::Middle, (middle, HEIGHT - 8.0), "percentile (%)");
+    drawing.text("axis", Anchor::Middle, (middle, HEIGHT - 8.0), "percentile");
 }
 
 /// The highest percentile with at least one response beyond it, as a number of nines.

@@ -7,41 +7,15 @@ use crate::compare::report::chart::{bars, curve, percentiles};
 use crate::compare::report::svg::escape;
 use crate::compare::results::{Pacing, Results, Workload, WorkloadKind};
 
+/// All charts that have data, in sections by metric.
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
-    let families = curve::families(results);
-    let closed: Vec<&Workload> =
-        results.workloads.iter().filter(|load| load.pacing == Pacing::Closed).collect();
-    let curves = families.iter().map(|family| {
-        let what =
-            family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
-        (what, Some(curve::draw(results, family, Metric::Throughput)))
-    });
-    let alone = closed.iter().filter(|load| !families.iter().any(|family| family.contains(load)));
-    let alone =
-        alone.map(|load| (load.title.as_str(), bars::draw(results, load, Metric::Throughput)));
-    chart_section(
-        out,
-        "Throughput",
-        "Requests per second in a closed loop, against the number of connections where several were measured.",
-        curves.chain(alone),
-    )?;
-    // Open loops first: they measure latency without coordinated omission.
-    let (open, rest): (Vec<_>, Vec<_>) =
-        results.workloads.iter().partition(|load| load.pacing != Pacing::Closed);
-    chart_section(
-        out,
-        "Latency",
-        "Latency by percentile; each step to the right is ten times rarer. The line shows the responses of all rounds \
-         together. The markers, side by side at 50, 99 and 99.9 %, are the medians over rounds of each round's \
-         percentile, with their confidence intervals: a few slow rounds raise the line, but hardly the marker. In an \
-         open loop the solid line counts from the scheduled send time, the dotted one from the actual send. The gap \
-         between them is what a closed loop hides (coordinated omission).",
-        open.iter()
-            .chain(&rest)
-            .map(|load| (load.title.as_str(), percentiles::draw(results, load))),
-    )?;
+    throughput(out, results)?;
+    latency(out, results)?;
     let each = |draw: fn(&Results, &Workload) -> Option<String>| {
-        results.workloads.iter().map(move |load| (load.title.as_str(), draw(results, load)))
+        results
+            .workloads
+            .iter()
+            .map(move |workload| (workload.title.as_str(), draw(results, workload)))
     };
     chart_section(
         out,
@@ -56,28 +30,75 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         "Counted by the server itself, one shade per system call.",
         each(bars::draw_syscalls),
     )?;
-    // Memory and idle CPU depend little on the load, so two workloads suffice: the one with the
+    // Memory and idle CPU depend little on the workload, so two workloads suffice: the one with the
     // most active connections and the one with the most idle ones.
     let most = |is_idle: bool| {
-        let of_kind =
-            closed.iter().filter(move |load| (load.kind == WorkloadKind::MostlyIdle) == is_idle);
-        of_kind.max_by_key(|load| load.connections)
+        let of_kind = closed_loops(results)
+            .filter(move |workload| (workload.kind == WorkloadKind::MostlyIdle) == is_idle);
+        of_kind.max_by_key(|workload| workload.connections)
     };
-    let holding = || most(false).into_iter().chain(most(true)).copied();
+    let holding = || most(false).into_iter().chain(most(true));
     chart_section(
         out,
         "Memory per connection",
         "Growth of the server's anonymous memory per open connection, on a logarithmic axis.",
-        holding().map(|load| {
-            (load.title.as_str(), bars::draw_points(results, load, Metric::MemoryPerConnection))
+        holding().map(|workload| {
+            (
+                workload.title.as_str(),
+                bars::draw_points(results, workload, Metric::MemoryPerConnection),
+            )
         }),
     )?;
     chart_section(
         out,
         "CPU while idle",
         "All connections open, no requests in flight. 100 % is one core.",
-        holding().map(|load| (load.title.as_str(), bars::draw(results, load, Metric::IdleCpu))),
+        holding().map(|workload| {
+            (workload.title.as_str(), bars::draw(results, workload, Metric::IdleCpu))
+        }),
     )
+}
+
+fn throughput(out: &mut String, results: &Results) -> fmt::Result {
+    let families = curve::families(results);
+    let curves = families.iter().map(|family| {
+        let what =
+            family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
+        (what, Some(curve::draw(results, family, Metric::Throughput)))
+    });
+    let alone = closed_loops(results)
+        .filter(|workload| !families.iter().any(|family| family.contains(workload)));
+    let alone = alone.map(|workload| {
+        (workload.title.as_str(), bars::draw(results, workload, Metric::Throughput))
+    });
+    chart_section(
+        out,
+        "Throughput",
+        "Requests per second in a closed loop, against the number of connections where several were measured.",
+        curves.chain(alone),
+    )
+}
+
+fn latency(out: &mut String, results: &Results) -> fmt::Result {
+    // Open loops first: they measure latency without coordinated omission.
+    let (open, rest): (Vec<_>, Vec<_>) =
+        results.workloads.iter().partition(|workload| workload.pacing != Pacing::Closed);
+    chart_section(
+        out,
+        "Latency",
+        "Latency by percentile; each step to the right is ten times rarer. The line shows the responses of all rounds \
+         together. The markers, side by side at 50, 99 and 99.9 %, are the medians over rounds of each round's \
+         percentile, with their confidence intervals: a few slow rounds raise the line, but hardly the marker. In an \
+         open loop the solid line counts from the scheduled send time, the dotted one from the actual send. The gap \
+         between them is what a closed loop hides (coordinated omission).",
+        open.iter()
+            .chain(&rest)
+            .map(|workload| (workload.title.as_str(), percentiles::draw(results, workload))),
+    )
+}
+
+fn closed_loops(results: &Results) -> impl Iterator<Item = &Workload> {
+    results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed)
 }
 
 /// A section with all charts that have data; nothing without any. `intro` is trusted markup.

@@ -56,7 +56,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
             writeln!(
                 out,
-                "<li>A/A noise of the CPU time: at most {:.1} %</li>",
+                "<li>A/A comparison: CPU time per request differs by up to {:.1} % (confidence limit)</li>",
                 (noise - 1.0) * 100.0
             )?;
         }

@@ -52,7 +52,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         results
             .workloads
             .iter()
-            .map(|load| (format!("workload {}", load.name), describe_workload(load))),
+            .map(|workload| (format!("workload {}", workload.name), describe_workload(workload))),
     );
     out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
@@ -84,25 +84,25 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-fn describe_workload(load: &Workload) -> String {
-    let pacing = match load.pacing {
+fn describe_workload(workload: &Workload) -> String {
+    let pacing = match workload.pacing {
         Pacing::Closed => "closed loop".to_owned(),
         Pacing::Open { requests_per_second } => {
             format!("open loop at {requests_per_second} requests/s")
         }
     };
-    let mut words = vec![
+    let mut parts = vec![
         pacing,
-        counted(load.connections, "connection"),
-        format!("{} of them idle", load.idle_connections),
-        format!("pipeline depth {}", load.pipeline_depth),
-        format!("{} of {}", load.path, format::bytes(load.body_bytes)),
+        counted(workload.connections, "connection"),
+        format!("{} of them idle", workload.idle_connections),
+        format!("pipeline depth {}", workload.pipeline_depth),
+        format!("{} of {}", workload.path, format::bytes(workload.body_bytes)),
     ];
-    words.extend(
-        load.requests_per_connection.map(|count| format!("a new connection after {count}")),
+    parts.extend(
+        workload.requests_per_connection.map(|count| format!("a new connection after {count}")),
     );
-    words.extend(
-        load.reader_bytes_per_second.map(|speed| format!("read at {}/s", format::bytes(speed))),
+    parts.extend(
+        workload.reader_bytes_per_second.map(|bytes| format!("read at {}/s", format::bytes(bytes))),
     );
-    words.join(", ")
+    parts.join(", ")
 }
