@@ -1,42 +1,55 @@
-//! A static web server that serves the same site under three I/O strategies.
+//! A static web server that serves the same site under different I/O strategies.
 //!
-//! Between two runs of `miniweb` nothing differs but the way of waiting for the network:
+//! Two runs of `miniweb` differ only in how they wait for the network:
 //!
-//! | strategy | waits | file |
+//! | strategy | what it asks the kernel | file |
 //! |---|---|---|
-//! | `mio` | in epoll, for all sockets at once | `server/mio.rs` |
-//! | `poll-list` | nowhere: it asks every socket again and again | `server/poll_list.rs` |
-//! | `blocking` | in the recv and send of each connection | `server/blocking.rs` |
+//! | `poll-list` | every socket, over and over | `server/strategies/poll_list.rs` |
+//! | `mio` | to report what changed (epoll, edge-triggered) | `server/strategies/mio.rs` |
+//! | `blocking` | nothing: each thread sleeps in `recv` | `server/strategies/blocking/` |
 //!
-//! # The modules
-//! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and answers into bytes.
-//! - [`site`]: a request's target → an answer. [`site::Site`] opens files beneath the root and remembers small ones.
-//! - [`server`]: sockets, readiness, scheduling. The strategies, and `drive`, the loop they share.
-//! - [`stats`]: the counters that each worker keeps of its system calls.
-//! - [`load`]: a load generator. [`compare`]: what the strategies cost under it, measured and told.
-//! - [`args`]: the command line. [`format`]: amounts in words.
+//! # For users of the library
+//! [`server::run`] starts a server from [`server::Settings`]; [`server::strategies`] lists the
+//! strategies; [`site::Root`] and [`site::Policy`] say what is served and how.
+//!
+//! # Internals
+//! The other modules are public for the binary, the tests, the benches and the fuzz targets of this
+//! repository. They may change in any release.
+//! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and responses into
+//!   bytes.
+//! - [`syscall_stats`]: counters of system calls, which a comparison reads.
+//! - [`load`]: a load generator. [`compare`]: measures what each strategy costs, and reports it.
+//! - [`cli`]: the command line. [`mod@format`]: amounts and errors as text.
 //!
 //! # The life of a request
 //! ```text
-//! bytes from the socket             server/drive.rs reads into the worker's one buffer
-//!   → Connection::receive           http/connection.rs; what is incomplete is kept, the rest parsed where it lies
-//!   → Request | RequestError        http/request.rs, http/request_error.rs
-//!   → Site::respond                 site/mod.rs: method, path, what stands there
-//!   → Response { head, body }       http/response.rs
-//!   → Output                        http/output.rs: bounded; while it is full nothing more is parsed
-//!   → bytes to the socket           server/drive.rs: one gathered write, sendfile for large files
+//! bytes from the socket            server/drive.rs reads into the worker's one buffer
+//!   → Connection::receive          http/connection.rs; a partial head is kept, the rest parsed in place
+//!   → Request | RequestError       http/request.rs, http/request_error.rs
+//!   → Site::respond                site/mod.rs: authorization, method
+//!   → FileResponder::respond       site/file_responder.rs: path → file → preconditions → range
+//!   → Response { head, body }      http/response.rs
+//!   → Output                       http/output.rs: bounded; while it is full, nothing is parsed
+//!   → bytes to the socket          server/drive.rs: one gathered write; sendfile for large files
 //! ```
 //!
-//! The strategy decides when [`http::Connection`] gets its turn, hands it the time, and learns from `drive` whether
-//! it waits for its socket, has more to do, or is over. That is all a strategy is.
+//! A strategy decides when a connection gets its turn, passes in the time, and learns from `drive`
+//! whether the connection waits for its socket, has more to do, or is closed. Everything else is
+//! shared.
 
+#[allow(missing_docs)]
 pub mod cli;
+#[allow(missing_docs)]
 pub mod compare;
+#[allow(missing_docs)]
 pub mod format;
+#[allow(missing_docs)]
 pub mod http;
+#[allow(missing_docs)]
 pub mod load;
 mod option_values;
 pub mod server;
 pub mod site;
 mod sync;
+#[allow(missing_docs)]
 pub mod syscall_stats;

@@ -1,4 +1,4 @@
-//! Arguments → settings → run → exit status.
+//! Arguments → settings → run → exit status. Errors go to stderr as one line.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -92,8 +92,8 @@ fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)
 }
 
-/// At once, so that whoever started this on port 0 can read where it listens. A closed stdout is the
-/// reader's choice and no error: `miniweb --help | head -1`.
+/// Prints and flushes, so that a program that starts a server on port 0 can read the address. A closed
+/// stdout is not an error: `miniweb --help | head -1`.
 fn print(text: &str) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -103,7 +103,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(status: u8, message: &str) -> ExitCode {
-    // If stderr is closed there is nobody to tell; the status still says it.
-    let _ = writeln!(std::io::stderr(), "miniweb: {message}");
+    // A closed stderr leaves the exit status.
+    let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::from(status)
 }

@@ -208,7 +208,7 @@ fn without_measurements_the_exit_status_is_3() {
     assert_eq!(output.status.code(), Some(3));
     assert!(
         String::from_utf8_lossy(&output.stderr)
-            .ends_with("miniweb: nothing valid could be measured\n")
+            .ends_with("error: nothing valid could be measured\n")
     );
 }
 

@@ -192,10 +192,7 @@ fn rights_are_given_up_where_that_is_asked_for() {
             .expect("it can be run");
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(
-            told,
-            format!("miniweb: --user nobody: {}: permission denied\n", root.display())
-        );
+        assert_eq!(told, format!("error: --user nobody: {}: permission denied\n", root.display()));
         Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
     }
 }

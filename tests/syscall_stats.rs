@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use miniweb::load::{Ask, Load, Pace, Plan, Reuse};
+use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
 use miniweb::server::{map_shared_counters, strategies};
 use miniweb::syscall_stats::{Call, Counters, PAGE_BYTES};
 use rustix::process::{Pid, Signal, kill_process};
@@ -95,14 +95,22 @@ impl Traced {
 }
 
 fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usize) -> u64 {
-    let ask = Ask::get("test", path, reuse, bytes as u64);
+    let template = RequestTemplate::get("test", path, reuse, bytes as u64);
     let timeout = Duration::from_secs(10);
-    let plan =
-        Plan { address, ask, active, idle: 0, depth: 1, pace: Pace::Closed, slow: None, timeout };
+    let plan = Plan {
+        address,
+        template,
+        active,
+        idle: 0,
+        depth: 1,
+        pace: Pace::Closed,
+        slow: None,
+        timeout,
+    };
     let mut load = Load::open(plan).expect("the server answers");
-    let tally = load.run(Duration::from_millis(1000)).expect("it runs");
-    assert_eq!(tally.faults_total(), 0, "{:?}", tally.faults);
-    tally.answered
+    let result = load.run(Duration::from_millis(1000)).expect("it runs");
+    assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
+    result.responses
 }
 
 #[test]

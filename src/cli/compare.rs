@@ -11,7 +11,7 @@ use super::arguments::Arguments;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
-use crate::compare::workloads::{self, Knobs};
+use crate::compare::workloads::{self, WorkloadParameters};
 use crate::option_values::{ERROR_MARK, count, expected, parsed, seconds};
 
 /// The options of `miniweb compare`.
@@ -79,19 +79,18 @@ pub(super) struct Compare {
     color: ColorChoice,
 }
 
-/// How the results are told.
+/// Where and how to write the reports.
 #[derive(Clone, Debug)]
-pub struct Telling {
-    /// A report for browsers goes here.
+pub struct ReportOptions {
+    /// The file for the HTML report.
     pub html: Option<PathBuf>,
-    /// The results go here.
+    /// The file for the results as JSON.
     pub json: Option<PathBuf>,
-    /// Of what goes to stdout.
     pub color: ColorChoice,
 }
 
-impl Telling {
-    /// Those that are to be written.
+impl ReportOptions {
+    /// The files to be written.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.json, &self.html].into_iter().filter_map(|file| file.as_deref())
     }
@@ -101,7 +100,7 @@ impl Telling {
 ///
 /// # Errors
 /// An option has an invalid value, or the root is not a directory.
-pub(super) fn request(arguments: &Arguments) -> Result<(Request, Telling), Failure> {
+pub(super) fn request(arguments: &Arguments) -> Result<(Request, ReportOptions), Failure> {
     let options: Compare = arguments.parse().map_err(Failure::Usage)?;
     let root = arguments.root.as_ref().map(PathBuf::from);
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
@@ -116,7 +115,7 @@ pub(super) fn request(arguments: &Arguments) -> Result<(Request, Telling), Failu
         time: options.time.unwrap_or(if is_quick { QUICK_TIME } else { TIME }),
         seed: options.seed.unwrap_or_else(seed_of_the_moment),
         rounds: options.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
-        knobs: Knobs {
+        parameters: WorkloadParameters {
             is_quick,
             connections: options.connections,
             depth: options.depth,
@@ -125,7 +124,7 @@ pub(super) fn request(arguments: &Arguments) -> Result<(Request, Telling), Failu
             rate: options.rate.unwrap_or(if is_quick { 5000 } else { 2000 }),
         },
     };
-    Ok((request, Telling { html: options.html, json: options.json, color: options.color }))
+    Ok((request, ReportOptions { html: options.html, json: options.json, color: options.color }))
 }
 
 fn contenders(
@@ -133,15 +132,19 @@ fn contenders(
     against: Vec<Contender>,
     is_quick: bool,
 ) -> Result<Vec<Contender>, Failure> {
-    let usual = Contender::usual_names(is_quick).join(",");
-    let names = names.unwrap_or(&usual).split(',');
-    let contenders: Result<Vec<_>, String> = names.map(Contender::strategy).collect();
-    let mut contenders = contenders
-        .map_err(|reason| Failure::Usage(format!("invalid value for '--strategies': {reason}")))?;
+    let mut contenders = match names {
+        None => Contender::strategies(is_quick),
+        Some(names) => {
+            let contenders = names.split(',').map(Contender::strategy);
+            let invalid =
+                |reason| Failure::Usage(format!("invalid value for '--strategies': {reason}"));
+            contenders.collect::<Result<Vec<_>, String>>().map_err(invalid)?
+        }
+    };
     contenders.extend(against);
     for (n, contender) in contenders.iter().enumerate() {
-        let name = &contender.arm.name;
-        if name == "floor" || contenders[..n].iter().any(|other| other.arm.name == *name) {
+        let name = &contender.info.name;
+        if name == "floor" || contenders[..n].iter().any(|other| other.info.name == *name) {
             return Err(Failure::Usage(format!(
                 "'{name}' is given twice by '--strategies' and '--against'"
             )));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use argh::{FlagInfo, FlagInfoKind};
 
 use super::Command;
+use crate::compare::Contender;
 use crate::server::strategies;
 
 /// Lines are wrapped at the terminal's width, but not wider than this: long lines are hard to read.
@@ -54,9 +55,10 @@ pub(super) fn of(command: Command) -> String {
         }
     }
     if let Command::Compare = command {
-        let names = crate::compare::Contender::usual_names(false).join(", ");
+        let contenders = Contender::strategies(false).into_iter();
+        let names = contenders.map(|contender| contender.info.name).collect::<Vec<_>>();
         help.heading("Strategies");
-        help.text(&format!("{INDENT}{names}"));
+        help.text(&format!("{INDENT}{}", names.join(", ")));
     }
     help.heading("Exit status");
     for (status, meaning) in command.exit_statuses() {

@@ -1,6 +1,6 @@
 //! The command line, parsed once into typed settings.
 //!
-//! argh structs describe the options and convert their values. [`arguments`] checks the command line
+//! argh structs describe the options and convert their values. `arguments.rs` checks the command line
 //! against that description first, because argh has no `--option=value`, takes no path that is not
 //! UTF-8, and reports errors as English text. The commands of the strategies come from the registry.
 
@@ -20,7 +20,7 @@ use crate::compare::run::Request;
 use crate::server::Settings;
 use crate::server::strategies::{self, Strategy};
 use arguments::{CommandLine, printable};
-pub use compare::Telling;
+pub use compare::ReportOptions;
 pub use serve::Banner;
 
 /// What the command line asks for.
@@ -29,7 +29,7 @@ pub enum Invocation {
     /// Run a server.
     Serve(Box<Settings>, Banner),
     /// Run a comparison.
-    Compare(Box<Request>, Telling),
+    Compare(Box<Request>, ReportOptions),
     /// Run the floor of a comparison: a directory and the paths in it that will be requested.
     Floor(PathBuf, Vec<PathBuf>),
     /// Print this text and exit.
@@ -113,8 +113,8 @@ impl Command {
         match (self, command_line) {
             (_, CommandLine::Help) => Ok(Invocation::Print(help::of(self))),
             (Command::Compare, CommandLine::Run(arguments)) => {
-                let (request, telling) = compare::request(&arguments)?;
-                Ok(Invocation::Compare(Box::new(request), telling))
+                let (request, report) = compare::request(&arguments)?;
+                Ok(Invocation::Compare(Box::new(request), report))
             }
             (Command::Serve(strategy), CommandLine::Run(arguments)) => {
                 let (settings, banner) = serve::settings(strategy, &arguments)?;

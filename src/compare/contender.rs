@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::compare::results::{ContenderInfo, ContenderKind, Workload, WorkloadKind};
+use crate::server::strategies::{self, Comparison, Setup};
 
 /// A server that takes part, and how it is started.
 #[derive(Clone, Debug)]
@@ -27,67 +28,15 @@ pub(crate) enum Origin {
     },
 }
 
-/// A strategy with the arguments under which it is compared.
-struct Setup {
-    name: &'static str,
-    arguments: Vec<&'static str>,
-    description: &'static str,
-    concurrency: usize,
-    is_in_quick: bool,
-}
-
-/// Every set-up, in the order of the reports. The only place here that knows strategies by name.
-fn setups() -> Vec<Setup> {
-    let setup = |name, arguments: &[&'static str], description, concurrency, is_in_quick| Setup {
-        name,
-        arguments: arguments.to_vec(),
-        description,
-        concurrency,
-        is_in_quick,
-    };
-    const BLOCKING: &str = "blocking";
-    const ANY: usize = usize::MAX;
-    // The pool has a thread for every active connection of the default workloads: with fewer it could
-    // not take part in most of them.
-    vec![
-        setup("mio", &["mio", "--workers", "1"], "mio, one reactor", ANY, true),
-        setup("poll-list", &["poll-list"], "poll-list, never sleeping", ANY, true),
-        setup(
-            "blocking:thread",
-            &[BLOCKING, "--model", "thread"],
-            "blocking, one thread per connection",
-            ANY,
-            true,
-        ),
-        setup(
-            "blocking:process",
-            &[BLOCKING, "--model", "process"],
-            "blocking, one process per connection",
-            ANY,
-            false,
-        ),
-        setup(
-            "blocking:pool",
-            &[BLOCKING, "--model", "pool", "--threads", "64"],
-            "blocking, a pool of 64 threads",
-            64,
-            false,
-        ),
-        setup(
-            "blocking:iterative",
-            &[BLOCKING, "--model", "iterative"],
-            "blocking, one connection at a time",
-            1,
-            false,
-        ),
-    ]
-}
-
 impl Contender {
     /// The strategies of a comparison for which the user named none.
     pub fn strategies(is_quick: bool) -> Vec<Contender> {
-        let setups = setups().into_iter().filter(|setup| setup.is_in_quick || !is_quick);
-        setups.map(|setup| Contender::of(&setup, None)).collect()
+        let is_default = |setup: &&Setup| match setup.comparison {
+            Comparison::FullAndQuick => true,
+            Comparison::Full => !is_quick,
+            Comparison::None => false,
+        };
+        setups().filter(is_default).map(|setup| Contender::of(setup, None)).collect()
     }
 
     /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which tests
@@ -106,13 +55,12 @@ impl Contender {
                 (strategy, Some(number))
             }
         };
-        let setups = setups();
         let is_named = |setup: &&Setup| {
             setup.name == strategy
                 || setup.name.split_once(':').is_some_and(|(group, _)| group == strategy)
         };
-        let setup = setups.iter().find(is_named).ok_or_else(|| {
-            let names: Vec<&str> = setups.iter().map(|setup| setup.name).collect();
+        let setup = setups().find(is_named).ok_or_else(|| {
+            let names: Vec<&str> = setups().map(|setup| setup.name).collect();
             format!("{name}: expected one of {}", names.join(", "))
         })?;
         Ok(Contender::of(setup, handicap_us))
@@ -120,7 +68,7 @@ impl Contender {
 
     fn of(setup: &Setup, handicap_us: Option<u32>) -> Contender {
         let mut arguments: Vec<String> = setup.arguments.iter().map(ToString::to_string).collect();
-        let (mut name, mut description) = (setup.name.to_owned(), setup.description.to_owned());
+        let (mut name, mut description) = (setup.name.to_owned(), setup.description());
         if let Some(handicap_us) = handicap_us {
             arguments.extend(["--handicap".to_owned(), handicap_us.to_string()]);
             name += &format!("+slow:{handicap_us}us");
@@ -204,4 +152,9 @@ impl Contender {
         };
         Contender { info, origin, concurrency }
     }
+}
+
+/// The set-ups that can be compared, in the order of the reports.
+fn setups() -> impl Iterator<Item = &'static Setup> {
+    strategies::setups().filter(|setup| setup.comparison != Comparison::None)
 }

@@ -6,13 +6,10 @@
 //! fewer requests during a stall and so underreports it (coordinated omission).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use crate::server::TimerFd;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -30,7 +27,7 @@ pub enum Pace {
 /// epoll_wait(2) is too coarse: its unit is the millisecond.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    timer: OwnedFd,
+    timer: TimerFd,
     interval: Duration,
     next: Instant,
     end: Instant,
@@ -38,10 +35,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(per_second: f64) -> io::Result<Schedule> {
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
+        let timer = TimerFd::new()?;
         let interval = Duration::from_secs_f64(1.0 / per_second.clamp(0.01, 1e7));
         let now = Instant::now();
         Ok(Schedule { timer, interval, next: now, end: now })
@@ -54,13 +48,7 @@ impl Schedule {
     /// Sets the timer to the next send time. It is registered edge-triggered, so setting it again
     /// replaces reading it.
     pub(super) fn set_timer(&self, now: Instant) -> io::Result<()> {
-        // Zero would disarm the timer.
-        let until = self.next.saturating_duration_since(now).max(Duration::from_nanos(1));
-        let value =
-            Timespec { tv_sec: until.as_secs() as i64, tv_nsec: until.subsec_nanos().into() };
-        let times = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &times)?;
-        Ok(())
+        self.timer.arm_after(self.next.saturating_duration_since(now))
     }
 
     /// The next send time that has passed and for which no request was sent yet.

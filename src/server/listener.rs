@@ -210,7 +210,7 @@ fn defer_accept(socket: &Socket) {
 /// is compared with them.
 ///
 /// # Errors
-/// Those of [`Listener::bind`].
+/// EADDRINUSE, EADDRNOTAVAIL or EACCES.
 pub fn listening(address: SocketAddr) -> io::Result<Socket> {
     let socket = bind_one(address, false)?;
     socket.set_nonblocking(true)?;

@@ -33,7 +33,7 @@ pub struct Strategy {
     /// Parses the values of its own options.
     pub configure: fn(&[&str]) -> Configured,
     /// Whether it serves its clients in one or more loops over non-blocking sockets. Event loops
-    /// share [`EventLoop`](super::event_loop::EventLoop) and use the offload pool.
+    /// share `event_loop.rs` and use the offload pool.
     pub is_event_loop: bool,
     /// The system calls that it makes to wait, and that other strategies do not need.
     pub waits_with: &'static [Call],
