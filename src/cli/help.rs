@@ -22,7 +22,7 @@ pub(super) fn overview() -> String {
     help.heading("Usage");
     help.line("miniweb <command> [<options>] [<ROOT>]");
     help.heading("Commands");
-    let commands = strategies::ALL.iter().map(|strategy| (strategy.name, strategy.summary));
+    let commands = strategies::ALL.iter().map(|strategy| (strategy.name, strategy.summary()));
     for (name, summary) in commands.chain([("compare", Command::Compare.summary())]) {
         help.entry(name, summary);
     }
@@ -41,7 +41,7 @@ pub(super) fn overview() -> String {
 /// `miniweb <command> --help`
 pub(super) fn of(command: Command) -> String {
     let mut help = Help::new();
-    help.text(&format!("{}.", command.summary()));
+    help.text(command.summary());
     help.heading("Usage");
     help.line(&format!("miniweb {} [<options>] [<ROOT>]", command.name()));
     help.heading("Arguments");
@@ -70,9 +70,9 @@ pub(super) fn of(command: Command) -> String {
 impl Command {
     fn summary(self) -> &'static str {
         match self {
-            Command::Serve(strategy) => strategy.summary,
+            Command::Serve(strategy) => strategy.summary(),
             Command::Compare => {
-                "Measure what each strategy costs under the same load, with confidence intervals"
+                "Measure what each strategy costs under the same load, with confidence intervals."
             }
         }
     }

@@ -3,7 +3,7 @@
 //! They are lookup tables, because every byte of every method and host is tested.
 
 /// `tchar` of RFC 9110 section 5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     const TOKEN: Table = alphanumeric_and(b"!#$%&'*+-.^_`|~");
     TOKEN[byte as usize]
 }

@@ -45,6 +45,7 @@ mod target;
 mod version;
 mod write_progress;
 
+pub(crate) use characters::is_token;
 pub use closing::{CloseReason, Closing};
 pub use conditional::{PreconditionResult, Validators, evaluate_if_range, evaluate_preconditions};
 pub use connection::Connection;

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::http::is_token;
+
 /// `[GLOB ]Name: value`
 #[derive(Clone, Debug)]
 pub struct HeaderRule {
@@ -66,8 +68,7 @@ impl FromStr for HeaderRule {
     fn from_str(text: &str) -> Result<HeaderRule, String> {
         let (paths, header) = PathPattern::split_from(text)?;
         let (name, value) = header.split_once(':').ok_or("expected 'Name: value'")?;
-        let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(is_token_char) {
+        if name.is_empty() || !name.bytes().all(is_token) {
             return Err(format!("invalid header name {name:?}"));
         }
         let lower_name = name.to_ascii_lowercase();

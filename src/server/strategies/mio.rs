@@ -39,7 +39,6 @@ use crate::syscall_stats::Call;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "mio",
-    summary: "Readiness: one event loop per core sleeps until the kernel says which sockets are ready",
     options: super::options_of::<Mio>,
     configure: super::configure::<Mio>,
     is_event_loop: true,

@@ -26,9 +26,7 @@ pub static ALL: &[&Strategy] = &[&poll_list::STRATEGY, &mio::STRATEGY, &blocking
 pub struct Strategy {
     /// The command that starts it.
     pub name: &'static str,
-    /// One line for the help.
-    pub summary: &'static str,
-    /// Its own options, as argh describes them.
+    /// Its own options and its summary, as argh describes them.
     pub options: fn() -> CommandInfoWithArgs,
     /// Parses the values of its own options.
     pub configure: fn(&[&str]) -> Configured,
@@ -39,6 +37,13 @@ pub struct Strategy {
     pub waits_with: &'static [Call],
     /// The set-ups in which tests and comparisons run it.
     pub setups: &'static [Setup],
+}
+
+impl Strategy {
+    /// One sentence for the help.
+    pub fn summary(&self) -> &'static str {
+        (self.options)().description
+    }
 }
 
 /// A strategy with its options set, or a message that says which value was expected.

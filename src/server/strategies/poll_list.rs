@@ -24,7 +24,6 @@ use crate::syscall_stats::Call;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "poll-list",
-    summary: "Busy polling: one loop tries every non-blocking socket, over and over",
     options: super::options_of::<PollList>,
     configure: super::configure::<PollList>,
     is_event_loop: true,

@@ -32,7 +32,6 @@ use threads::BlockingServer;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "blocking",
-    summary: "Blocking calls: one connection at a time, a process or thread each, or a thread pool",
     options: super::options_of::<Arguments>,
     configure: |arguments| {
         let Arguments { model, threads } = super::parse(arguments)?;
