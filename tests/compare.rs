@@ -71,7 +71,7 @@ fn impossible_requests_are_rejected_before_measuring() {
             "/no/such/directory/report.html: no such file or folder",
         ),
         (&["--json", empty], 1, "it is a folder"),
-        (&["--quick", "--time", "1"], 2, "--time 1: 420 windows take"),
+        (&["--quick", "--time", "1"], 2, "windows take at least"),
         (&[empty], 3, "no suitable file found"),
         (&["--strategies", &first_strategy(), "--against", &dead], 3, "dead: Connection refused"),
     ] {
