@@ -856,8 +856,8 @@ fn a_trace_tells_each_step_and_why_a_connection_ends() {
 #[test]
 fn a_trace_tells_how_a_strategy_waits() {
     let site = Site::new();
-    for setup in setups().filter(|setup| setup.strategy().is_event_loop) {
-        let wait = setup.strategy().waits_with[0].trace_name();
+    for setup in setups().filter(|setup| setup.strategy.is_event_loop) {
+        let wait = setup.strategy.waits_with[0].trace_name();
         let server = Server::start(setup, site.root(), &["--trace"]);
         let mut peer = server.connect();
         assert_eq!(peer.get("/").status, 200);
@@ -868,7 +868,7 @@ fn a_trace_tells_how_a_strategy_waits() {
 #[test]
 fn a_trace_of_a_loop_that_does_not_block_tells_what_would_have() {
     let site = Site::new();
-    for setup in setups().filter(|setup| setup.strategy().is_event_loop) {
+    for setup in setups().filter(|setup| setup.strategy.is_event_loop) {
         let server = Server::start(setup, site.root(), &["--trace"]);
         let mut peer = server.connect();
         // Each connection is looked at as soon as it is accepted; this one has nothing to say yet.

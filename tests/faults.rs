@@ -114,7 +114,7 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
             assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{setup:?}");
         }
         // A loop that sleeps for a fixed time between its passes works all the time.
-        if !setup.strategy().waits_with.contains(&Call::Sleep) {
+        if !setup.strategy.waits_with.contains(&Call::Sleep) {
             let (before, start) = (cpu_time(&server), Instant::now());
             std::thread::sleep(Duration::from_millis(500));
             let (spent, passed) = (cpu_time(&server) - before, start.elapsed());
@@ -276,7 +276,7 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
     site.sparse("huge.bin", HUGE);
     // Before it: the listener, the waker, the timer and the signals.
     let fault = "error=ENOSPC:when=5+1";
-    let watches = |setup: &Setup| setup.strategy().waits_with.contains(&Call::EpollCtl);
+    let watches = |setup: &Setup| setup.strategy.waits_with.contains(&Call::EpollCtl);
     let watching = setup_with(|setup| watches(setup) && setup.event_loops == 1);
     let Some(server) = with_fault(watching, &site, "epoll_ctl", fault, &["--log", "json"]) else {
         return;

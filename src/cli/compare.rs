@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::Failure;
 use super::arguments::Arguments;
+use super::failure::Failure;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;

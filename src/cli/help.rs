@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use argh::{FlagInfo, FlagInfoKind};
 
-use super::Command;
+use super::command::Command;
 use crate::compare::Contender;
 use crate::server::strategies;
 

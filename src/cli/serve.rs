@@ -11,8 +11,8 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use nix::unistd::User;
 
-use super::Failure;
 use super::arguments::Arguments;
+use super::failure::Failure;
 use super::values::{compress, log_format, port, user};
 use crate::format::error_with;
 use crate::http::Limits;
@@ -153,7 +153,16 @@ impl Banner {
     /// The line for a server that listens at `address`.
     pub fn line(&self, address: SocketAddr) -> String {
         let Banner { served, description } = self;
-        format!("Serving {served} on {} ({description})\n", super::url(address))
+        format!("Serving {served} on {} ({description})\n", url(address))
+    }
+}
+
+/// The URL at which a person on this machine opens what listens at `address`.
+pub fn url(address: SocketAddr) -> String {
+    // Not every browser opens 0.0.0.0 or [::].
+    match address {
+        address if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
+        address => format!("http://{address}/"),
     }
 }
 

@@ -25,7 +25,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Comparison, ConfiguredStrategy, Setup, Strategy};
+use super::strategy::{self, Comparison, ConfiguredStrategy, Setup, Strategy};
 use crate::format::counted;
 use crate::http::Moment;
 use crate::option_values::count_up_to;
@@ -39,16 +39,16 @@ use crate::syscall_stats::Call;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "mio",
-    options: super::options_of::<Mio>,
-    configure: super::configure::<Mio>,
+    options: strategy::options_of::<Mio>,
+    configure: strategy::configure::<Mio>,
     is_event_loop: true,
     waits_with: &[Call::Wait, Call::EpollCtl, Call::SetTimer],
     setups: &[
-        Setup::event_loop("mio", &["mio", "--workers", "1"]),
+        Setup::event_loop(&STRATEGY, "mio", &["mio", "--workers", "1"]),
         Setup {
             event_loops: 2,
             comparison: Comparison::None,
-            ..Setup::event_loop("mio-2", &["mio", "--workers", "2"])
+            ..Setup::event_loop(&STRATEGY, "mio-2", &["mio", "--workers", "2"])
         },
     ],
 };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Comparison, ConfiguredStrategy, Setup, Strategy};
+use super::strategy::{self, Comparison, ConfiguredStrategy, Setup, Strategy};
 use crate::format;
 use crate::option_values::microseconds;
 use crate::server::context::ServerContext;
@@ -24,16 +24,16 @@ use crate::syscall_stats::Call;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "poll-list",
-    options: super::options_of::<PollList>,
-    configure: super::configure::<PollList>,
+    options: strategy::options_of::<PollList>,
+    configure: strategy::configure::<PollList>,
     is_event_loop: true,
     waits_with: &[Call::Sleep],
     setups: &[
-        Setup { is_tested: false, ..Setup::event_loop("poll-list", &["poll-list"]) },
+        Setup { is_tested: false, ..Setup::event_loop(&STRATEGY, "poll-list", &["poll-list"]) },
         // Several servers that never sleep would starve each other on a test machine.
         Setup {
             comparison: Comparison::None,
-            ..Setup::event_loop("poll-list-paused", &["poll-list", "--pause", "200"])
+            ..Setup::event_loop(&STRATEGY, "poll-list-paused", &["poll-list", "--pause", "200"])
         },
     ],
 };

@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Comparison, ConfiguredStrategy, Setup, Strategy};
+use super::strategy::{self, Comparison, ConfiguredStrategy, Setup, Strategy};
 use crate::format::counted;
 use crate::http::Limits;
 use crate::option_values::{count_up_to, expected};
@@ -32,9 +32,9 @@ use threads::BlockingServer;
 
 pub static STRATEGY: Strategy = Strategy {
     name: "blocking",
-    options: super::options_of::<Arguments>,
+    options: strategy::options_of::<Arguments>,
     configure: |arguments| {
-        let Arguments { model, threads } = super::parse(arguments)?;
+        let Arguments { model, threads } = strategy::parse(arguments)?;
         match (model, threads) {
             (Model::Pool(_), Some(threads)) => Ok(Box::new(Model::Pool(threads))),
             (_, Some(_)) => Err("--threads requires --model pool".to_owned()),
@@ -65,6 +65,7 @@ pub static STRATEGY: Strategy = Strategy {
 
 const fn blocking(name: &'static str, arguments: &'static [&'static str]) -> Setup {
     Setup {
+        strategy: &STRATEGY,
         name,
         arguments,
         concurrency: 1,
