@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
+use miniweb::server::strategies;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// A parameter that grows, and the load at each of its values.
@@ -160,18 +161,11 @@ struct Server {
 impl Server {
     fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-        command.args([
-            "mio",
-            "--workers",
-            "1",
-            "--port",
-            "0",
-            "--log",
-            "none",
-            "--max-connections",
-            "18000",
-        ]);
+        // One event loop of the strategy for production.
+        let setup = &strategies::DEFAULT.setups[0];
         command
+            .args(setup.arguments)
+            .args(["--port", "0", "--log", "none", "--max-connections", "18000"])
             .args(["--idle-timeout", "3600", "--header-timeout", "3600"])
             .arg(root)
             .stdout(Stdio::piped());

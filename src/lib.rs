@@ -15,8 +15,8 @@
 //! # Internals
 //! The other modules are public for the binary, the tests, the benches and the fuzz targets of this
 //! repository. They may change in any release.
-//! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and responses into
-//!   bytes.
+//! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and responses
+//!   into bytes.
 //! - [`syscall_stats`]: counters of system calls, which a comparison reads.
 //! - [`load`]: a load generator. [`compare`]: measures what each strategy costs, and reports it.
 //! - [`cli`]: the command line. [`mod@format`]: amounts and errors as text.
@@ -24,7 +24,7 @@
 //! # The life of a request
 //! ```text
 //! bytes from the socket            server/drive.rs reads into the worker's one buffer
-//!   → Connection::receive          http/connection.rs; a partial head is kept, the rest parsed in place
+//!   → Connection::receive          http/connection.rs; keeps a partial head, parses the rest in place
 //!   → Request | RequestError       http/request.rs, http/request_error.rs
 //!   → Site::respond                site/mod.rs: authorization, method
 //!   → FileResponder::respond       site/file_responder.rs: path → file → preconditions → range

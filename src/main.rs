@@ -92,8 +92,8 @@ fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)
 }
 
-/// Prints and flushes, so that a program that starts a server on port 0 can read the address. A closed
-/// stdout is not an error: `miniweb --help | head -1`.
+/// Prints and flushes, so that a program that starts a server on port 0 can read the address. A
+/// closed stdout is not an error: `miniweb --help | head -1`.
 fn print(text: &str) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -3,7 +3,8 @@
 //! A thread that panics while it holds a lock poisons it, and every later `lock()` fails. Every
 //! critical section in this crate is a push, a pop, an insert or a swap: it happened or it did not,
 //! and no half-made state is left for the next holder. So a panic elsewhere, which costs one
-//! connection (see `server/drive.rs`), must not also cost the pool, the log or the connection limit.
+//! connection (see `server/drive.rs`), must not also cost the pool, the log or the connection
+//! limit.
 
 use std::sync::{
     Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,

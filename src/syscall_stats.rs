@@ -1,11 +1,11 @@
 //! Counters of the system calls that a server makes for its connections and responses.
 //!
-//! Every call into the kernel for a socket or a served file is counted where it is made, so that the
-//! cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be read
-//! at any time, from any thread.
+//! Every call into the kernel for a socket or a served file is counted where it is made, so that
+//! the cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be
+//! read at any time, from any thread.
 //!
-//! A server is not queried for its counters from outside. The process that starts it may pass a file
-//! to count in (`--counters-file`, `server/sys.rs`); all its workers, threads and forked
+//! A server is not queried for its counters from outside. The process that starts it may pass a
+//! file to count in (`--counters-file`, `server/sys.rs`); all its workers, threads and forked
 //! children then share one set of counters in that file's pages.
 
 use std::sync::Arc;
@@ -138,8 +138,9 @@ impl Counters {
     }
 
     fn count(&self, call: Call) {
-        // An atomic addition, because threads and processes may share the counters. On an uncontended
-        // cache line it costs about 5 ns, a hundredth of the cheapest call that it counts.
+        // An atomic addition, because threads and processes may share the counters. On an
+        // uncontended cache line it costs about 5 ns, a hundredth of the cheapest call that it
+        // counts.
         self.made[call as usize].fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -21,60 +21,61 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "names")]
     strategies: Option<String>,
 
-    /// loads, with commas: keep-alive, pipelined, connection-per-request, large-file, slow-readers,
-    /// mostly-idle, open, or one by its whole name, e.g. keep-alive-64 (default all)
+    /// workloads, separated by commas: keep-alive, pipelined, connection-per-request, large-file,
+    /// slow-readers, mostly-idle, open, or a full name such as keep-alive-64 (default all)
     #[argh(option, arg_name = "names", from_str_fn(workload_names))]
     workloads: Option<Vec<String>>,
 
-    /// another server as name=URL,PID, e.g. nginx=http://127.0.0.1:8080/,1234
+    /// another server to compare with, as name=URL,PID: nginx=http://127.0.0.1:8080/,1234
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
     against: Vec<Contender>,
 
-    /// under a minute: three strategies, fewer workloads, shorter windows
+    /// finish in under a minute: fewer strategies and workloads, shorter windows
     #[argh(switch)]
     quick: bool,
 
-    /// seconds for all of it, shared out among the windows (default 570, with --quick 55)
+    /// seconds for the whole comparison, divided among the windows (default 570, with --quick 55)
     #[argh(option, arg_name = "seconds", from_str_fn(seconds))]
     time: Option<Duration>,
 
-    /// write a report for browsers
+    /// write an HTML report
     #[argh(option, arg_name = "file")]
     html: Option<PathBuf>,
 
-    /// write everything that was measured
+    /// write all measurements as JSON
     #[argh(option, arg_name = "file")]
     json: Option<PathBuf>,
 
-    /// where the order of turns comes from (default the time)
+    /// the seed of the order of measurements (default: from the clock)
     #[argh(option, arg_name = "number", from_str_fn(seed))]
     seed: Option<u64>,
 
-    /// windows for each strategy and workload (default 12)
+    /// windows per strategy and workload (default 12)
     #[argh(option, arg_name = "number", from_str_fn(count))]
     rounds: Option<NonZeroUsize>,
 
-    /// connections of the keep-alive, pipelined and paced workloads (default 64)
+    /// connections of the keep-alive, pipelined and open workloads (default 64)
     #[argh(option, arg_name = "number", default = "64", from_str_fn(small_count))]
     connections: u32,
 
-    /// requests at once in the pipelined workload (default 16)
+    /// requests in flight per connection in the pipelined workload (default 16)
     #[argh(option, arg_name = "number", default = "16", from_str_fn(small_count))]
     depth: u32,
 
-    /// silent connections of the mostly idle workload (default 1000, with --quick 256)
+    /// idle connections of the mostly-idle workload (default 1000, with --quick 256)
     #[argh(option, arg_name = "number", from_str_fn(small_count))]
     idle: Option<u32>,
 
-    /// connections that read slowly (default 32)
+    /// slow readers of the slow-readers workload (default 32)
     #[argh(option, arg_name = "number", default = "32", from_str_fn(small_count))]
     slow: u32,
 
-    /// requests a second of the paced workload (default 2000, with --quick 5000: a p99 needs a hundred)
+    /// requests per second of the open workload (default 2000, with --quick 5000)
     #[argh(option, arg_name = "number", from_str_fn(small_count))]
     rate: Option<u32>,
 
-    /// auto, always or never (default auto: at a terminal, unless NO_COLOR is set)
+    /// color of the tables: auto, always or never (default auto: at a terminal, unless NO_COLOR is
+    /// set)
     #[argh(option, arg_name = "when", default = "ColorChoice::Auto", from_str_fn(parsed))]
     color: ColorChoice,
 }
@@ -113,7 +114,7 @@ pub(super) fn request(arguments: &Arguments) -> Result<(Request, ReportOptions),
         contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
         workloads: options.workloads,
         time: options.time.unwrap_or(if is_quick { QUICK_TIME } else { TIME }),
-        seed: options.seed.unwrap_or_else(seed_of_the_moment),
+        seed: options.seed.unwrap_or_else(seed_from_clock),
         rounds: options.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
         parameters: WorkloadParameters {
             is_quick,
@@ -153,17 +154,18 @@ fn contenders(
     Ok(contenders)
 }
 
-/// The fewest of which a burst of noise can spoil one at each end, and the intervals are still sure by 99 %.
+/// The fewest rounds with which a 99 % confidence interval can exclude the lowest and the highest
+/// value, each of which a burst of noise may have spoiled.
 const ROUNDS: u32 = 12;
-/// Under ten minutes, with room for one server that hangs.
+/// Under ten minutes, with a reserve for one server that hangs.
 const TIME: Duration = Duration::from_secs(570);
-/// Under one.
+/// Under a minute.
 const QUICK_TIME: Duration = Duration::from_secs(55);
 
-/// Every JSON reader keeps a number below this one.
+/// JSON readers that use doubles keep integers below 2^53.
 const SEED_END: u64 = 1 << 53;
 
-fn seed_of_the_moment() -> u64 {
+fn seed_from_clock() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(1, |since| since.as_micros() as u64 % SEED_END)
 }
@@ -175,7 +177,7 @@ fn seed(text: &str) -> Result<u64, String> {
         .ok_or_else(|| expected("a whole number below 2^53"))
 }
 
-/// What one thread can load a server with, and a machine has ports for.
+/// A number of connections or requests: what one thread can generate, and a machine has ports for.
 fn small_count(text: &str) -> Result<u32, String> {
     const MAX: u32 = 20_000;
     text.parse()

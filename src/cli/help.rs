@@ -16,9 +16,10 @@ const INDENT: &str = "  ";
 /// `miniweb --help`
 pub(super) fn overview() -> String {
     let mut help = Help::new();
-    help.text(
-        "Serves a folder on the web, under one of several I/O strategies. Use mio in production.",
-    );
+    let default = strategies::DEFAULT.name;
+    help.text(&format!(
+        "Serves a folder on the web, under one of several I/O strategies. Use {default} in production."
+    ));
     help.heading("Usage");
     help.line("miniweb <command> [<options>] [<ROOT>]");
     help.heading("Commands");

@@ -1,8 +1,9 @@
 //! The command line, parsed once into typed settings.
 //!
-//! argh structs describe the options and convert their values. `arguments.rs` checks the command line
-//! against that description first, because argh has no `--option=value`, takes no path that is not
-//! UTF-8, and reports errors as English text. The commands of the strategies come from the registry.
+//! argh structs describe the options and convert their values. `arguments.rs` checks the command
+//! line against that description first, because argh has no `--option=value`, takes no path that is
+//! not UTF-8, and reports errors as English text. The commands of the strategies come from the
+//! registry.
 
 mod arguments;
 mod command;

@@ -239,8 +239,8 @@ fn open_root(root: Option<&OsString>) -> Result<(Root, String), Failure> {
     Ok((root, served))
 }
 
-/// Refuses options that need a directory if the root is a file, which is the response to every path.
-/// Each option comes with whether it is given.
+/// Refuses options that need a directory if the root is a file, which is the response to every
+/// path. Each option comes with whether it is given.
 fn refuse_for_file(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure> {
     match (root, options.iter().find(|(_, is_given)| *is_given)) {
         (Root::File(_), Some((option, _))) => {
@@ -250,8 +250,8 @@ fn refuse_for_file(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure>
     }
 }
 
-/// The fallback must exist when the server starts: a mistyped name would show as a 404 weeks later, and
-/// so would a hidden file, which is never served.
+/// The fallback must exist when the server starts: a mistyped name would show as a 404 weeks later,
+/// and so would a hidden file, which is never served.
 fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
     if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {

@@ -39,8 +39,8 @@ impl Contender {
         setups().filter(is_default).map(|setup| Contender::of(setup, None)).collect()
     }
 
-    /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which tests
-    /// use as a known difference; a strategy with several models may be named without one.
+    /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which
+    /// tests use as a known difference; a strategy with several models may be named without one.
     ///
     /// # Errors
     /// What is wrong with the name.
@@ -93,9 +93,9 @@ impl Contender {
         twin
     }
 
-    /// Whether it can serve a workload at all. It cannot if the workload keeps more connections open
-    /// than it serves at the same time, or needs a second file from a foreign server, of which only one
-    /// file is known.
+    /// Whether it can serve a workload at all. It cannot if the workload keeps more connections
+    /// open than it serves at the same time, or needs a second file from a foreign server, of which
+    /// only one file is known.
     pub fn supports(&self, workload: &Workload) -> bool {
         let is_kept = workload.requests_per_connection.is_none();
         let is_foreign = self.info.kind == ContenderKind::Foreign;

@@ -1,9 +1,9 @@
 //! The order of the measurements.
 //!
 //! A machine drifts: it warms up, another virtual machine becomes busy. So the contenders alternate
-//! within each round instead of running one after the other, and no contender always runs first. The
-//! first order is drawn from the seed; each later group starts one contender further in it, and every
-//! second round runs it backwards.
+//! within each round instead of running one after the other, and no contender always runs first.
+//! The first order is drawn from the seed; each later group starts one contender further in it, and
+//! every second round runs it backwards.
 
 use crate::compare::results::{ContenderInfo, Measurement, Workload};
 

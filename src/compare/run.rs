@@ -1,7 +1,8 @@
 //! The whole comparison: takes every measurement and stores what it returns.
 //!
 //! Invariants:
-//! 1. One server runs at a time. Every measurement starts its own, on one core; the load runs on another.
+//! 1. One server runs at a time. Every measurement starts its own, on one core; the load runs on
+//!    another.
 //! 2. Nothing is printed during a measurement.
 //! 3. A finished measurement is kept, whatever happens after it.
 
@@ -133,8 +134,8 @@ fn interrupt_flag() -> io::Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-/// The contenders, and results without cells. Checks that the time suffices and that the responses of
-/// all contenders are equal.
+/// The contenders, and results without cells. Checks that the time suffices and that the responses
+/// of all contenders are equal.
 fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), CompareError> {
     let mut contenders = vec![Contender::floor()];
     contenders.extend(request.contenders.iter().cloned());

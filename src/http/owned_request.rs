@@ -10,8 +10,8 @@ use super::request::Request;
 use super::target::Target;
 use super::version::Version;
 
-/// A request for a response that is made later, on another thread. It owns the bytes of the head, and
-/// refers to them by offsets; nothing is parsed again.
+/// A request for a response that is made later, on another thread. It owns the bytes of the head,
+/// and refers to them by offsets; nothing is parsed again.
 #[derive(Debug)]
 pub struct OwnedRequest {
     head: Box<[u8]>,

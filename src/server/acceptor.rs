@@ -1,10 +1,11 @@
 //! Accepts connections for an event loop, under the connection limit.
 //!
-//! At the limit, the longest-idle connections are closed to admit new ones: a client that reconnects
-//! loses a round trip, a client that is not admitted loses the site. If no connection is idle, or the
-//! system is out of descriptors, new connections stay in the kernel's backlog, where they cost
-//! nothing and are served as soon as a connection closes; a 503 would make them retry, which the
-//! backlog does for them. Meanwhile the acceptor backs off, because trying again at once would spin.
+//! At the limit, the longest-idle connections are closed to admit new ones: a client that
+//! reconnects loses a round trip, a client that is not admitted loses the site. If no connection is
+//! idle, or the system is out of descriptors, new connections stay in the kernel's backlog, where
+//! they cost nothing and are served as soon as a connection closes; a 503 would make them retry,
+//! which the backlog does for them. Meanwhile the acceptor backs off, because trying again at once
+//! would spin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +98,8 @@ impl Acceptor {
         &self.listeners
     }
 
-    /// Accepts from the first listener that has a connection. The listeners take turns at being first.
+    /// Accepts from the first listener that has a connection. The listeners take turns at being
+    /// first.
     fn accept_from_any(&mut self, worker: &Worker) -> Accepted {
         self.listeners.rotate_left(1);
         let accepted = self.listeners.iter().map(|listener| listener.accept(&worker.stats));

@@ -1,14 +1,14 @@
 //! The access log: one line per response on stdout, written by a thread of its own.
 //!
-//! Workers append lines to a buffer; the log thread writes the buffer at most 20 times a second. So a
-//! busy server makes 20 writes a second instead of one per request, and a slow terminal or pipe does
-//! not delay responses until the buffer is full.
+//! Workers append lines to a buffer; the log thread writes the buffer at most 20 times a second. So
+//! a busy server makes 20 writes a second instead of one per request, and a slow terminal or pipe
+//! does not delay responses until the buffer is full.
 //!
 //! Invariants:
 //! 1. No line is lost while the server runs or shuts down in order. The buffer is bounded: when
 //!    [`BUFFER_BYTES_MAX`] are waiting, workers wait for the log thread.
-//! 2. A closed stdout ends the log, and the server continues. A full disk loses the lines that do not
-//!    fit, and no others.
+//! 2. A closed stdout ends the log, and the server continues. A full disk loses the lines that do
+//!    not fit, and no others.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -127,8 +127,8 @@ impl Sink {
         }
     }
 
-    /// Waits for lines, collects more for [`FLUSH_INTERVAL`], and swaps them with the empty `lines`.
-    /// Returns whether the log has ended.
+    /// Waits for lines, collects more for [`FLUSH_INTERVAL`], and swaps them with the empty
+    /// `lines`. Returns whether the log has ended.
     fn take_lines(&self, lines: &mut Vec<u8>) -> bool {
         let mut buffer = lock(&self.buffer);
         while buffer.lines.is_empty() && !buffer.has_ended {
@@ -154,8 +154,8 @@ fn write_to_stdout(lines: &[u8]) -> rustix::io::Result<usize> {
         match rustix::io::write(&stdout, &lines[written..]) {
             Ok(length) => written += length,
             Err(Errno::INTR) => {}
-            // O_NONBLOCK is a property of the pipe or terminal, and another program that has it open
-            // may have set it.
+            // O_NONBLOCK is a property of the pipe or terminal, and another program that has it
+            // open may have set it.
             Err(Errno::AGAIN) => {
                 // If poll fails, the next write shows why.
                 let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);

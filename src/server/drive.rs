@@ -1,8 +1,9 @@
 //! One I/O step of one client: reads, lets the connection parse and respond, writes.
 //!
-//! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to read
-//! and to write, and a comparison measures nothing but the way of waiting. It works on blocking and on
-//! non-blocking sockets: on a blocking socket, EAGAIN means that the socket's timeout has passed.
+//! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
+//! read and to write, and a comparison measures nothing but the way of waiting. It works on
+//! blocking and on non-blocking sockets: on a blocking socket, EAGAIN means that the socket's
+//! timeout has passed.
 //!
 //! The one difference is a slow file system: an event loop has files read by the offload pool and
 //! sends the bytes that it gets back, where a blocking strategy waits in sendfile.
@@ -42,7 +43,8 @@ pub enum DriveOutcome {
 /// Serves `client` until its socket would block or its turn is over.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     client.connection.lend_buffers(&mut worker.spare_output);
-    // A panic is a bug of ours. It costs the connection that ran into it, and no other of this worker.
+    // A panic is a bug of ours. It costs the connection that ran into it, and no other of this
+    // worker.
     match catch_unwind(AssertUnwindSafe(|| run_steps(client, worker))) {
         Ok(outcome) => {
             client.connection.reclaim_buffers(&mut worker.spare_output);
@@ -56,9 +58,9 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     }
 }
 
-/// Serves a client whose deadline may have passed at `now`. A client times out only if its deadline is
-/// still in the past after one more attempt to read and write: input that arrived in time counts, even
-/// if the server is late to read it.
+/// Serves a client whose deadline may have passed at `now`. A client times out only if its deadline
+/// is still in the past after one more attempt to read and write: input that arrived in time
+/// counts, even if the server is late to read it.
 pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -> DriveOutcome {
     let outcome = drive(client, worker);
     let is_late = client.connection.deadline().is_some_and(|deadline| deadline <= now.moment);
@@ -133,8 +135,8 @@ fn receive(
     ControlFlow::Continue(())
 }
 
-/// Hands the first `length` bytes of the receive buffer to the connection. A response that takes long
-/// goes to the offload pool, if the worker has one.
+/// Hands the first `length` bytes of the receive buffer to the connection. A response that takes
+/// long goes to the offload pool, if the worker has one.
 fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let input = &worker.receive_buffer[..length];
     let deferred = client.connection.receive(input, worker.clock.now(), &mut worker.site);

@@ -31,7 +31,8 @@ use crate::http::{CloseReason, Moment};
 #[derive(Debug)]
 pub struct EventLoop {
     pub worker: Worker,
-    /// Readable when another thread has something for this loop: call [`EventLoop::handle_wake_up`].
+    /// Readable when another thread has something for this loop: call
+    /// [`EventLoop::handle_wake_up`].
     pub waker: Waker,
     clients: Slab<Client>,
     /// Keys of the clients that yielded, in the order in which they get their next turn.
@@ -166,8 +167,8 @@ impl EventLoop {
         }
     }
 
-    /// Records what the kernel has reported about a client's input. An event may be left over from a
-    /// closed client with the same key; it costs its successor one call that would block.
+    /// Records what the kernel has reported about a client's input. An event may be left over from
+    /// a closed client with the same key; it costs its successor one call that would block.
     pub fn set_read_state(&mut self, key: usize, read_state: ReadState) {
         if let Some(client) = self.clients.get_mut(key) {
             client.set_read_state(read_state);
@@ -220,8 +221,8 @@ impl EventLoop {
     }
 
     /// Handles the timeouts that have passed. Each client gets one more attempt to read and write
-    /// first: the kernel reports a socket writable only when a third of its buffer is free, so a slow
-    /// reader may have made progress that no event has shown.
+    /// first: the kernel reports a socket writable only when a third of its buffer is free, so a
+    /// slow reader may have made progress that no event has shown.
     pub fn expire_timers(&mut self) {
         let now = *self.worker.clock.now();
         let deadline_of =

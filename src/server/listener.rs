@@ -44,7 +44,8 @@ pub enum SocketMode {
 enum Ownership {
     /// The socket was opened by this process and ends with it.
     Owned,
-    /// The socket was passed by a supervisor, and other processes may accept from it, now and later.
+    /// The socket was passed by a supervisor, and other processes may accept from it, now and
+    /// later.
     Inherited,
 }
 
@@ -54,8 +55,8 @@ pub enum Accepted {
     Connection(OwnedFd, Option<SocketAddr>),
     /// The backlog is empty, or a signal has interrupted the wait.
     WouldBlock,
-    /// A connection waits, but the system cannot open it now: mostly no descriptor or memory is left.
-    /// Trying again at once would spin.
+    /// A connection waits, but the system cannot open it now: mostly no descriptor or memory is
+    /// left. Trying again at once would spin.
     Exhausted(Errno),
 }
 
@@ -81,8 +82,8 @@ impl Listener {
         sockets.into_iter().map(open).collect()
     }
 
-    /// The listeners that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), at least `count`: if
-    /// fewer were passed, some share a socket. None if none was passed.
+    /// The listeners that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), at least `count`:
+    /// if fewer were passed, some share a socket. None if none was passed.
     ///
     /// # Errors
     /// A passed descriptor is not a listening TCP socket.
@@ -102,8 +103,8 @@ impl Listener {
     }
 
     fn open(socket: Socket, mode: SocketMode, ownership: Ownership) -> io::Result<Listener> {
-        // A thread that sleeps in accept on an owned listener is woken by shutting the listener down.
-        // An inherited one must not be shut down, so accept returns now and then.
+        // A thread that sleeps in accept on an owned listener is woken by shutting the listener
+        // down. An inherited one must not be shut down, so accept returns now and then.
         const INHERITED_ACCEPT_TIMEOUT: Duration = Duration::from_millis(500);
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         let mode = match (mode, ownership) {
@@ -160,8 +161,8 @@ impl Listener {
         }
     }
 
-    /// Wakes every thread that waits in [`Listener::accept`] and closes the port, unless the socket is
-    /// inherited.
+    /// Wakes every thread that waits in [`Listener::accept`] and closes the port, unless the socket
+    /// is inherited.
     pub fn shut_down(&self) {
         if self.ownership == Ownership::Owned {
             // It fails only if it is shut down already.
@@ -176,8 +177,8 @@ impl AsFd for Listener {
     }
 }
 
-/// Whether the error belongs to the connection and not to the listener, so that the next connection in
-/// the backlog can be accepted (accept(2), "Error handling").
+/// Whether the error belongs to the connection and not to the listener, so that the next connection
+/// in the backlog can be accepted (accept(2), "Error handling").
 fn is_connection_error(errno: Errno) -> bool {
     matches!(
         errno,
@@ -206,8 +207,8 @@ fn defer_accept(socket: &Socket) {
     let _ = nix::sys::socket::setsockopt(socket, DeferAccept, &SECONDS);
 }
 
-/// A non-blocking listening socket with the same options as those of the strategies, for a server that
-/// is compared with them.
+/// A non-blocking listening socket with the same options as those of the strategies, for a server
+/// that is compared with them.
 ///
 /// # Errors
 /// EADDRINUSE, EADDRNOTAVAIL or EACCES.
@@ -223,8 +224,8 @@ fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     // A restarted server can bind while connections of the last run are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
-    // Accepted sockets inherit it on Linux. Without it, the end of a response may wait 40 ms for an ACK
-    // (Nagle's algorithm with delayed acknowledgements).
+    // Accepted sockets inherit it on Linux. Without it, the end of a response may wait 40 ms for an
+    // ACK (Nagle's algorithm with delayed acknowledgements).
     socket.set_tcp_nodelay(true)?;
     defer_accept(&socket);
     if address.is_ipv6() {

@@ -1,7 +1,7 @@
 //! The formats of the access log: one response → one line.
 //!
-//! Invariant: a line is one line. Bytes that a client chooses (the request line, Referer, User-Agent)
-//! are escaped, so no client can forge a line or move a terminal's cursor.
+//! Invariant: a line is one line. Bytes that a client chooses (the request line, Referer,
+//! User-Agent) are escaped, so no client can forge a line or move a terminal's cursor.
 
 use std::io::Write;
 use std::net::IpAddr;

@@ -1,8 +1,9 @@
 //! Sockets, readiness and scheduling.
 //!
 //! This module opens a server and hands it to a strategy (`strategies/`, one file each). All
-//! strategies share the I/O step of one client (`drive.rs`); event loops also share the order in which
-//! clients are served and the life cycle (`event_loop.rs`). HTTP is not known here: a client has a
+//! strategies share the I/O step of one client (`drive.rs`); event loops also share the order in
+//! which clients are served and the life cycle (`event_loop.rs`). HTTP is not known here: a client
+//! has a
 //! [`Connection`](crate::http::Connection), which says what it needs next.
 
 mod acceptor;
@@ -82,8 +83,8 @@ pub struct Settings {
 /// Opens a server, calls `announce` with its address, and serves until a signal ends it.
 ///
 /// # Errors
-/// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to start is
-/// missing. What happens to one connection is not an error of the server.
+/// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to start
+/// is missing. What happens to one connection is not an error of the server.
 pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
     let Settings { strategy, root, policy, address, mut limits, log, privileges, .. } = settings;
     let counters = settings.counters_file.map(sys::map_shared_counters).transpose()?;
@@ -118,8 +119,8 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> i
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft
-/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor for
-/// the file that it is sent; some are reserved for the program itself.
+/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor
+/// for the file that it is sent; some are reserved for the program itself.
 fn connections_max(wanted: Option<NonZeroUsize>) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const DEFAULT: usize = 8192;

@@ -1,8 +1,8 @@
 //! The offload pool: threads for work that would block an event loop.
 //!
-//! Event loops hand over responses that take long to make (a listing of a large directory) and reads
-//! from slow file systems (FUSE, network). Blocking strategies do that work in place, because they
-//! delay no other client.
+//! Event loops hand over responses that take long to make (a listing of a large directory) and
+//! reads from slow file systems (FUSE, network). Blocking strategies do that work in place, because
+//! they delay no other client.
 //!
 //! Invariants:
 //! 1. At most [`THREADS_MAX`] threads and [`QUEUED_JOBS_MAX`] queued jobs. A job beyond that is
@@ -60,8 +60,8 @@ pub enum Completion {
     FileChunk(rustix::io::Result<Bytes>),
 }
 
-/// Names the client that a completion belongs to. Slab keys are reused, connection ids never are, so
-/// a completion for a closed connection is not delivered to its successor.
+/// Names the client that a completion belongs to. Slab keys are reused, connection ids never are,
+/// so a completion for a closed connection is not delivered to its successor.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientKey {
     pub slab_key: usize,

@@ -1,4 +1,5 @@
-//! Drops the privileges that serving files does not need, once the port is bound and the root is open.
+//! Drops the privileges that serving files does not need, once the port is bound and the root is
+//! open.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first shuts the server down in order, the second ends the process at once.
+//! SIGINT and SIGTERM: the first shuts the server down in order, the second ends the process at
+//! once.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -33,15 +34,15 @@ impl ShutdownSignal {
         ignore_hangup()?;
         let shutdown = ShutdownSignal { timeout, is_requested };
         shutdown.start_watchdog()?;
-        // The kernel prefers to deliver signals to the main thread, which may be blocked by a disk that
-        // does not respond. This thread and all that it starts from here on leave both signals to the
-        // watchdog, which was started before.
+        // The kernel prefers to deliver signals to the main thread, which may be blocked by a disk
+        // that does not respond. This thread and all that it starts from here on leave both signals
+        // to the watchdog, which was started before.
         SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
         Ok(shutdown)
     }
 
-    /// Ends the process if it still runs a second after the shutdown timeout: something blocks it, such
-    /// as a log that is not read or a disk that does not respond.
+    /// Ends the process if it still runs a second after the shutdown timeout: something blocks it,
+    /// such as a log that is not read or a disk that does not respond.
     fn start_watchdog(&self) -> io::Result<()> {
         const GRACE: Duration = Duration::from_secs(1);
         let (is_requested, mut signal, timeout) = (self.flag(), self.stream()?, self.timeout);

@@ -24,11 +24,12 @@ pub enum Forked {
 /// # Errors
 /// EAGAIN or ENOMEM: no process can be created now.
 pub fn fork(listener: BorrowedFd<'_>) -> io::Result<Forked> {
-    // SAFETY: the child has only the calling thread, so it must not take a lock that another thread of
-    // the parent held at that moment. The parent's other threads wait for signals or write the log:
-    // they sleep in read, futex or write. None of them uses std's streams under this strategy, whose
-    // log lines are written by the children, and libc restores the allocator's locks in the child. The
-    // lock on the table of children is held by this thread, and the child does not take it.
+    // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
+    // of the parent held at that moment. The parent's other threads wait for signals or write the
+    // log: they sleep in read, futex or write. None of them uses std's streams under this strategy,
+    // whose log lines are written by the children, and libc restores the allocator's locks in the
+    // child. The lock on the table of children is held by this thread, and the child does not take
+    // it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -58,7 +59,8 @@ pub fn map_shared_counters(file: File) -> io::Result<&'static Counters> {
     // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
     let address = unsafe { mmap(address, length, protection, MapFlags::SHARED, &file, 0)? };
     // SAFETY: the mapping starts at a page boundary, so it is aligned; it is as long as the type
-    // (checked above, and its creator seals the file against shrinking); it is never unmapped. The type
-    // consists of atomics, for which every bit pattern is valid and which may change at any time.
+    // (checked above, and its creator seals the file against shrinking); it is never unmapped. The
+    // type consists of atomics, for which every bit pattern is valid and which may change at any
+    // time.
     Ok(unsafe { &*address.cast::<Counters>() })
 }

@@ -1,9 +1,9 @@
 //! A timer that is a descriptor (timerfd_create(2)), for loops that wait for descriptors.
 //!
-//! The timeout of epoll_wait would do, too. But then the kernel sets a timer each time the loop falls
-//! asleep and removes it each time it wakes, which adds a tenth to the cost of a lone client's
-//! request. A timerfd stays armed: most deadlines have moved on by the time they come, so it is armed
-//! about once per idle timeout and not once per request.
+//! The timeout of epoll_wait would do, too. But then the kernel sets a timer each time the loop
+//! falls asleep and removes it each time it wakes, which adds a tenth to the cost of a lone
+//! client's request. A timerfd stays armed: most deadlines have moved on by the time they come, so
+//! it is armed about once per idle timeout and not once per request.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,8 +28,8 @@ impl TimerFd {
         Ok(TimerFd(timerfd_create(TimerfdClockId::Monotonic, flags)?))
     }
 
-    /// Arms the timer for an instant, given as the time since the monotonic clock's zero. Arming also
-    /// makes an expired timer unreadable, so an edge-triggered loop need not read it.
+    /// Arms the timer for an instant, given as the time since the monotonic clock's zero. Arming
+    /// also makes an expired timer unreadable, so an edge-triggered loop need not read it.
     ///
     /// # Errors
     /// EINVAL for an instant that the kernel cannot represent.

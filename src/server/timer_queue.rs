@@ -1,9 +1,9 @@
 //! The next timeout of each client of an event loop.
 //!
-//! A client's deadline moves with almost every request, almost always to a later moment. So the queue
-//! is not updated each time: when an entry comes up, the client's deadline is compared, and the entry
-//! is queued again if the deadline has moved. A request costs one comparison, whatever the number of
-//! connections.
+//! A client's deadline moves with almost every request, almost always to a later moment. So the
+//! queue is not updated each time: when an entry comes up, the client's deadline is compared, and
+//! the entry is queued again if the deadline has moved. A request costs one comparison, whatever
+//! the number of connections.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,8 +14,8 @@ use crate::http::Moment;
 #[derive(Debug, Default)]
 pub struct TimerQueue {
     entries: BinaryHeap<Reverse<(Moment, usize)>>,
-    /// For each slab key, its earliest entry. It belongs to the key and not to the client: a thousand
-    /// short connections in a row leave one entry.
+    /// For each slab key, its earliest entry. It belongs to the key and not to the client: a
+    /// thousand short connections in a row leave one entry.
     earliest: Vec<Option<Moment>>,
 }
 

@@ -1,8 +1,8 @@
 //! What one flow of control owns: its view of the site, its buffers, its clock, its counters.
 //!
-//! An event loop has one worker; a blocking thread borrows one while it serves a connection. A worker
-//! is used by one thread at a time. What workers share (the access log, the connection limit, the
-//! offload pool) has locks of its own and is reached through [`Shared`].
+//! An event loop has one worker; a blocking thread borrows one while it serves a connection. A
+//! worker is used by one thread at a time. What workers share (the access log, the connection
+//! limit, the offload pool) has locks of its own and is reached through [`Shared`].
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -217,8 +217,8 @@ impl Worker {
         }
     }
 
-    /// Gives a forked child a log writer of its own: the thread that writes the parent's log does not
-    /// exist in the child.
+    /// Gives a forked child a log writer of its own: the thread that writes the parent's log does
+    /// not exist in the child.
     pub fn start_child_log(&mut self) -> LogWriter {
         let (log, writer) = AccessLog::start(self.log.format(), &self.stats);
         self.log = log;

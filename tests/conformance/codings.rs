@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use crate::case::{Case, cases};
 use crate::support::{Response, Server, Setup, Site, patterned};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

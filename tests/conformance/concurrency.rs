@@ -2,8 +2,8 @@
 
 use std::net::Shutdown;
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![many_connections_after_each_other_leave_nothing];

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get_with, head, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

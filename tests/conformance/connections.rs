@@ -1,7 +1,7 @@
 //! When a connection goes on, when it ends, and in which order its requests are answered.
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

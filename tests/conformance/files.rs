@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

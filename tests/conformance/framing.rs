@@ -1,8 +1,8 @@
 //! Where a request begins and ends. Two programs that disagree about that can be made to answer one client
 //! with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken for a request.
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, shown};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
 use crate::support::{PATIENCE, Peer, Server, Setup, Site, get, patterned, shown, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![

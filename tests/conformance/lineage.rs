@@ -3,8 +3,8 @@
 
 use rustix::process::Signal;
 
+use crate::case::{Case, cases};
 use crate::support::{Server, Setup, Site, get, patterned};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![

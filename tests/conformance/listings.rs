@@ -10,8 +10,8 @@ use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, get_with, head, shown, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![

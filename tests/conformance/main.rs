@@ -6,6 +6,7 @@
 //!
 //! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one setup.
 
+mod case;
 mod codings;
 mod concurrency;
 mod conditions;
@@ -27,32 +28,9 @@ mod syntax;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 
+use case::Case;
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Setup, setups};
-
-/// One case: a sentence, and what shows that it holds under a setup.
-#[derive(Clone)]
-struct Case {
-    /// Where the case stands: `conformance::framing`.
-    module: &'static str,
-    name: &'static str,
-    run: fn(&'static Setup),
-    runs_under: fn(&'static Setup) -> bool,
-}
-
-/// Lists the cases of a file. A case that is not listed is dead code, of which the compiler warns.
-macro_rules! cases {
-    ($($name:ident),* $(,)?) => { $crate::cases![if |_| true; $($name),*] };
-    (if $runs_under:expr; $($name:ident),* $(,)?) => {
-        vec![$($crate::Case {
-            module: module_path!(),
-            name: stringify!($name),
-            run: $name,
-            runs_under: $runs_under,
-        }),*]
-    };
-}
-use cases;
 
 thread_local! {
     /// Where and why this thread panicked last.

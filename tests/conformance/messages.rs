@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

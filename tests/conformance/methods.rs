@@ -1,8 +1,8 @@
 //! Methods other than GET and HEAD: OPTIONS is answered, all others are rejected.
 
+use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
 use crate::support::{Server, Setup, Site};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
+use crate::case::{Case, cases};
 use crate::support::{Response, Server, Setup, Site, get, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, get_with, head};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

@@ -13,8 +13,8 @@ use proptest::prelude::{Just, Strategy as _, prop};
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof};
 
+use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get_with, head, patterned, wait_until};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

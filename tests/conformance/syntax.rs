@@ -1,9 +1,9 @@
 //! What is a request and what is not. Whatever is refused here is refused in every way it can arrive: the
 //! status gets through, says that it is the last, and the connection ends without a reset.
 
+use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
 use crate::support::{Server, Setup, Site, get};
-use crate::{Case, cases};
 
 pub fn cases() -> Vec<Case> {
     cases![

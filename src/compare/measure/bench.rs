@@ -171,8 +171,8 @@ impl Bench {
 
 /// CPU time over wall time of a server with open connections and no requests.
 ///
-/// It is read from /proc and not through the control socket, because in an idle window a response on
-/// it would be most of the CPU time. No task starts or exits now, so /proc is complete.
+/// It is read from /proc and not through the control socket, because in an idle window a response
+/// on it would be most of the CPU time. No task starts or exits now, so /proc is complete.
 fn idle_cpu_share(server: &Server, window: Duration) -> f64 {
     let (before, began) = (ResourceUsage::of(server.pid, None), Instant::now());
     std::thread::sleep(window);

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Each socket is registered once, edge-triggered, for both directions. The kernel reports changes
-//! only: a client that stops before its socket is drained or full goes to the ready queue, because no
-//! event will bring it back. Workers share nothing: each has its own listener (SO_REUSEPORT), epoll
-//! instance and slab.
+//! only: a client that stops before its socket is drained or full goes to the ready queue, because
+//! no event will bring it back. Workers share nothing: each has its own listener (SO_REUSEPORT),
+//! epoll instance and slab.
 
 use std::io;
 use std::num::NonZeroUsize;

@@ -6,9 +6,9 @@
 //!   └──────── and again at once, or after --pause if the pass moved no byte
 //! ```
 //!
-//! The simplest loop that serves many clients at once, and the fastest to notice a request while there
-//! are few. Its cost is one failed `recv` (EAGAIN) per idle connection per pass, and a core that is
-//! always busy.
+//! The simplest loop that serves many clients at once, and the fastest to notice a request while
+//! there are few. Its cost is one failed `recv` (EAGAIN) per idle connection per pass, and a core
+//! that is always busy.
 
 use std::io;
 use std::time::Duration;

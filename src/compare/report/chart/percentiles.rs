@@ -69,7 +69,8 @@ struct Curve<'a> {
     service_time: Option<Histogram>,
 }
 
-/// Draws a curve and its estimates, which are shifted by `offset` so that no interval hides another.
+/// Draws a curve and its estimates, which are shifted by `offset` so that no interval hides
+/// another.
 fn draw_curve(
     drawing: &mut Drawing,
     results: &Results,

@@ -7,8 +7,8 @@
 //!   pool        N threads, each like iterative                      N are served, the rest waits
 //! ```
 //!
-//! The code is the simplest of all: the state of a connection is where its code stands. The cost is a
-//! thread or process per connection, busy or idle, or a wait for a free one. Timeouts are socket
+//! The code is the simplest of all: the state of a connection is where its code stands. The cost is
+//! a thread or process per connection, busy or idle, or a wait for a free one. Timeouts are socket
 //! timeouts.
 
 mod live_connections;

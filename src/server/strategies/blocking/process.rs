@@ -18,14 +18,14 @@ use crate::server::sys::{self, Forked};
 use crate::sync::{lock, wait, wait_timeout};
 use crate::syscall_stats::{Call, SyscallStats};
 
-/// Tells a child to finish. Not SIGTERM or SIGINT: a second one of those, such as Ctrl-C sends to the
-/// whole process group, ends a process at once.
+/// Tells a child to finish. Not SIGTERM or SIGINT: a second one of those, such as Ctrl-C sends to
+/// the whole process group, ends a process at once.
 const SHUTDOWN_SIGNAL: i32 = SIGUSR1;
 /// Tells a child that has not finished in time to close its connection and log it.
 const ABORT_SIGNAL: i32 = SIGUSR2;
 
-// The handlers are registered before the first fork and never removed: a child could inherit a lock of
-// signal-hook's registry that another thread held at that moment.
+// The handlers are registered before the first fork and never removed: a child could inherit a lock
+// of signal-hook's registry that another thread held at that moment.
 static IS_SHUTDOWN_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static IS_ABORT_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 

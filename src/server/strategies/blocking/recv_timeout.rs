@@ -19,8 +19,8 @@ impl RecvTimeout {
         RecvTimeout(inherited)
     }
 
-    /// Lets the next `recv` sleep until the client's deadline and no longer. Most requests leave the
-    /// timeout as it is. A send has a fixed timeout and is retried until the deadline.
+    /// Lets the next `recv` sleep until the client's deadline and no longer. Most requests leave
+    /// the timeout as it is. A send has a fixed timeout and is retried until the deadline.
     pub fn update(&mut self, client: &Client, worker: &Worker, now: &Now) {
         let Some(deadline) = client.connection.deadline() else { return };
         if client.connection.step() == Step::Send {
