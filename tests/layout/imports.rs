@@ -48,7 +48,7 @@ fn path_to(graph: &Graph, start: &str, end: &str) -> Option<Vec<String>> {
                 return Some(path);
             }
             if seen.insert(next.clone()) {
-                queue.push_back([&path[..], &[next.clone()]].concat());
+                queue.push_back([&path[..], std::slice::from_ref(next)].concat());
             }
         }
     }
