@@ -101,19 +101,6 @@ impl Call {
     }
 }
 
-impl Call {
-    /// The name that the trace prints: the function of the C library.
-    pub fn trace_name(self) -> &'static str {
-        match self {
-            Call::Recv => "recv",
-            Call::Send | Call::Sendmsg => "send",
-            Call::Poll => "poll",
-            Call::Sleep => "sleep",
-            other => other.name(),
-        }
-    }
-}
-
 /// How often each call was made. The layout is the same in private memory and in a shared page.
 #[derive(Debug, Default)]
 #[repr(C)]

@@ -857,7 +857,7 @@ fn a_trace_tells_each_step_and_why_a_connection_ends() {
 fn a_trace_tells_how_a_strategy_waits() {
     let site = Site::new();
     for setup in setups().filter(|setup| setup.strategy.is_event_loop) {
-        let wait = setup.strategy.waits_with[0].trace_name();
+        let wait = setup.strategy.waits_with[0].name();
         let server = Server::start(setup, site.root(), &["--trace"]);
         let mut peer = server.connect();
         assert_eq!(peer.get("/").status, 200);

@@ -124,7 +124,8 @@ impl Reactor {
                 _ => self.event_loop.worker.clock.tick(),
             }
             let tracer = &self.event_loop.worker.tracer;
-            tracer.trace_worker(format_args!("epoll_wait: {} ready", events.iter().count()));
+            let (call, ready) = (Call::Wait.name(), events.iter().count());
+            tracer.trace_worker(format_args!("{call}: {ready} ready"));
             self.event_loop.serve_ready();
             for event in &events {
                 self.handle(event);

@@ -87,7 +87,8 @@ impl PollList {
             let worker = &event_loop.worker;
             worker.stats.count(Call::Sleep);
             if !event_loop.is_empty() {
-                worker.tracer.trace_worker(format_args!("sleep {}", format::time(self.pause)));
+                let (call, pause) = (Call::Sleep.name(), format::time(self.pause));
+                worker.tracer.trace_worker(format_args!("{call}: {pause}"));
             }
             std::thread::sleep(self.pause);
         }
