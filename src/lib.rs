@@ -5,6 +5,7 @@
 //! | strategy | what it asks the kernel | file |
 //! |---|---|---|
 //! | `poll-list` | every socket, over and over | `server/strategies/poll_list.rs` |
+//! | `poll` | "which of these?", with the whole list (poll, level-triggered) | `server/strategies/poll.rs` |
 //! | `mio` | to report what changed (epoll, edge-triggered) | `server/strategies/mio.rs` |
 //! | `blocking` | nothing: each thread sleeps in `recv` | `server/strategies/blocking/` |
 //!

@@ -6,13 +6,15 @@
 
 mod blocking;
 mod mio;
+mod poll;
 mod poll_list;
 mod strategy;
 
 pub use strategy::{Comparison, Configured, ConfiguredStrategy, Setup, Strategy};
 
 /// Every strategy, in the order in which help and reports list them.
-pub static ALL: &[&Strategy] = &[&poll_list::STRATEGY, &mio::STRATEGY, &blocking::STRATEGY];
+pub static ALL: &[&Strategy] =
+    &[&poll_list::STRATEGY, &poll::STRATEGY, &mio::STRATEGY, &blocking::STRATEGY];
 
 /// The strategy for production.
 pub static DEFAULT: &Strategy = &mio::STRATEGY;
