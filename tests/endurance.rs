@@ -1,8 +1,9 @@
 //! A crowd of clients that take their time, and one honest client beside them.
 //!
-//! Whoever asks a byte at a time (slowloris) is told so when the time for a head has passed, and may come again; whoever reads
-//! slowly, but faster than the least rate, is let to. Neither is in the honest client's way. The quick form runs with the
-//! other tests; the long one prints what a full crowd costs:
+//! Whoever asks a byte at a time (slowloris) is told so when the time for a head has passed, and
+//! may come again; whoever reads slowly, but faster than the least rate, is let to. Neither is in
+//! the honest client's way. The quick form runs with the other tests; the long one prints what a
+//! full crowd costs:
 //!
 //! ```text
 //! cargo test --release --test endurance -- --ignored --nocapture

@@ -1,5 +1,6 @@
-//! Faults from outside, injected one at a time: the system refuses a call, a client goes away at every possible moment, a bug
-//! panics. What must hold each time: whoever it happened to gets the right end, nobody else notices, and nothing is left.
+//! Faults from outside, injected one at a time: the system refuses a call, a client goes away at
+//! every possible moment, a bug panics. What must hold each time: whoever it happened to gets the
+//! right end, nobody else notices, and nothing is left.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -27,7 +28,8 @@ fn site() -> Site {
     site
 }
 
-/// Until this is dropped, no process of the server can open anything, or no more than a few things at once.
+/// Until this is dropped, no process of the server can open anything, or no more than a few things
+/// at once.
 struct WithoutDescriptors<'a> {
     server: &'a Server,
     limits: Vec<(i32, Rlimit)>,
@@ -148,7 +150,8 @@ fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
     }
 }
 
-/// The server under strace, which lets `calls` fail in the way that `fault` says; None where there is no strace.
+/// The server under strace, which lets `calls` fail in the way that `fault` says; None where there
+/// is no strace.
 fn with_fault(
     setup: &'static Setup,
     site: &Site,
@@ -214,7 +217,8 @@ fn a_server_that_is_late_to_look_does_not_hold_its_own_delay_against_anyone() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let site = site();
     for setup in setups() {
-        // It has answered, and takes longer to wake the writer of the log than a connection may be idle.
+        // It has answered, and takes longer to wake the writer of the log than a connection may be
+        // idle.
         let options = ["--idle-timeout", "0.5", "--log", "common"];
         let Some(server) = with_fault(setup, &site, "futex", "delay_exit=700000", &options) else {
             return;
@@ -257,7 +261,8 @@ fn a_broken_connection_ends_alone() {
                 assert!(large.starts_with(&bytes[head..]), "{setup:?}, {errno}");
                 outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
             }
-            // Each thread and process has a count of its own, and may never come to its second call.
+            // Each thread and process has a count of its own, and may never come to its second
+            // call.
             let is_sure =
                 (setup.event_loops == 1 || !setup.serves_concurrently()) && calls != "sendfile";
             assert!(
@@ -291,7 +296,8 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
 #[test]
 fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
     let site = site();
-    // A pipe that another program made non-blocking loses nothing; a full disk what it has no room for.
+    // A pipe that another program made non-blocking loses nothing; a full disk what it has no room
+    // for.
     for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
         let fault = format!("error={errno}:when=2");
         let Some(server) = with_fault(any_setup(), &site, "write", &fault, &["--log", "common"])

@@ -1,7 +1,8 @@
-//! A few hundred generated conversations, good and bad, get byte-identical answers under every setup.
+//! A few hundred generated conversations, good and bad, get byte-identical answers under every
+//! setup.
 //!
-//! The conformance cases say what is right; this says that it is the same everywhere, also where no case looks.
-//! The generator is seeded, so a failure comes again: it shows the conversation.
+//! The conformance cases say what is right; this says that it is the same everywhere, also where no
+//! case looks. The generator is seeded, so a failure comes again: it shows the conversation.
 
 mod support;
 
@@ -49,7 +50,8 @@ fn generated_conversations_get_identical_answers_under_every_strategy() {
 const FILES: [&str; 7] =
     ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
-/// A tag is weak while its file was written only a moment ago, and each server looks at the disk in its own time.
+/// A tag is weak while its file was written only a moment ago, and each server looks at the disk in
+/// its own time.
 fn wait_until_settled(servers: &[(&'static Setup, Server)]) {
     for (_, server) in servers {
         for file in FILES {

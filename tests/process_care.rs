@@ -34,7 +34,8 @@ fn a_passed_socket_is_served_under_every_strategy() {
     }
 }
 
-/// The next server is started and the old one told to stop, again and again, while clients ask without a pause.
+/// The next server is started and the old one told to stop, again and again, while clients ask
+/// without a pause.
 #[test]
 fn a_server_is_replaced_under_load_without_one_failed_request() {
     let site = Site::new();
@@ -103,7 +104,8 @@ fn a_hangup_is_outlived_by_a_service() {
     }
 }
 
-/// A child that was forked while a signal was being handled once spun for ever: under churn a child ends all the time.
+/// A child that was forked while a signal was being handled once spun for ever: under churn a child
+/// ends all the time.
 #[test]
 fn children_that_come_and_go_are_all_answered_and_leave_nothing() {
     children_come_and_go(600);

@@ -142,7 +142,8 @@ fn the_ledger_agrees_with_strace() {
         for (name, own) in own {
             let told = strace.get(name).copied().unwrap_or(0);
             eprintln!("{setup:?} {name}: stats {own}, strace {told}");
-            // What is made once, at the start and the end, is not for any request and in nobody's counters.
+            // What is made once, at the start and the end, is not for any request and in nobody's
+            // counters.
             let once = 200;
             let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
             // And a call that the end of a child interrupts is made once and begun twice.

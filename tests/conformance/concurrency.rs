@@ -1,4 +1,5 @@
-//! Several clients at once, and none in another's way. What `iterative` cannot do by its nature is not asked of it.
+//! Several clients at once, and none in another's way. What `iterative` cannot do by its nature is
+//! not asked of it.
 
 use std::net::Shutdown;
 
@@ -18,8 +19,8 @@ pub fn cases() -> Vec<Case> {
     [everywhere, at_once].concat()
 }
 
-/// How many idle connections a test holds open, so that one more is still served. Processes cost more
-/// than threads, and threads more than a slot in an event loop.
+/// How many idle connections a test holds open, so that one more is still served. Processes cost
+/// more than threads, and threads more than a slot in an event loop.
 fn many(setup: &'static Setup) -> usize {
     let affordable = match setup {
         setup if setup.forks => 40,

@@ -155,7 +155,8 @@ fn a_long_pipeline_that_is_read_late_is_answered_whole(setup: &'static Setup) {
     site.write("4k.bin", patterned(4096));
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // The answers are far more than the sockets hold: the server has to stop, and to come back later.
+    // The answers are far more than the sockets hold: the server has to stop, and to come back
+    // later.
     const REQUESTS: usize = 3000;
     peer.send(get("/4k.bin").repeat(REQUESTS));
     peer.send("GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");

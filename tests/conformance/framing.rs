@@ -1,5 +1,6 @@
-//! Where a request begins and ends. Two programs that disagree about that can be made to answer one client
-//! with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken for a request.
+//! Where a request begins and ends. Two programs that disagree about that can be made to answer one
+//! client with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken
+//! for a request.
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, shown};
@@ -31,8 +32,8 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Holds a request to being refused with `status`, in whatever way it arrives: the answer gets through, says
-/// that it is the last, and is the last.
+/// Holds a request to being refused with `status`, in whatever way it arrives: the answer gets
+/// through, says that it is the last, and is the last.
 #[track_caller]
 pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
@@ -52,7 +53,8 @@ pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     }
 }
 
-/// Holds a request to being answered with `status`, in whatever way it arrives, and the connection to going on after it.
+/// Holds a request to being answered with `status`, in whatever way it arrives, and the connection
+/// to going on after it.
 #[track_caller]
 pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
@@ -108,8 +110,8 @@ fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Set
 /// What would be answered with 301 if it were taken for a request.
 const SMUGGLED: &str = "GET /docs HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Sends a request and `body` behind it, then another request: the body is read past or the connection
-/// closed, which the answer says. In no case is it answered.
+/// Sends a request and `body` behind it, then another request: the body is read past or the
+/// connection closed, which the answer says. In no case is it answered.
 #[track_caller]
 fn expect_body_unanswered(server: &Server, head: &str, body: &str, status: u16) {
     let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -472,8 +474,8 @@ fn expect_100_continue_waits_for_no_body(setup: &'static Setup) {
             let mut peer = server.connect();
             let response = ask(&mut peer, method, &framing);
             assert_eq!(response.status, status, "{method} {framing}");
-            // A client that was refused may hold the body back. What comes next is then a request, or else
-            // a body: nobody can tell, so the connection must not go on.
+            // A client that was refused may hold the body back. What comes next is then a request,
+            // or else a body: nobody can tell, so the connection must not go on.
             assert!(response.says_close(), "{method} {framing}");
             peer.send(SMUGGLED);
             peer.expect_end();

@@ -1,5 +1,5 @@
-//! What a client may ask of the server: bytes, fields, time, connections. Whoever asks for more is told so,
-//! where there is anything to tell, and the rest do not notice.
+//! What a client may ask of the server: bytes, fields, time, connections. Whoever asks for more is
+//! told so, where there is anything to tell, and the rest do not notice.
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -130,7 +130,8 @@ fn a_head_that_comes_too_slowly_is_told_so(setup: &'static Setup) {
 fn a_byte_now_and_then_postpones_nothing(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
-    // Each gap is far shorter than the timeout, and one so short that whoever looks finds something nearly each time.
+    // Each gap is far shorter than the timeout, and one so short that whoever looks finds something
+    // nearly each time.
     for gap_ms in [50, 1] {
         let mut peer = server.connect();
         peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
@@ -274,8 +275,8 @@ fn connections_beyond_the_limit_wait_for_a_place(setup: &'static Setup) {
 /// Options under which an idle connection does not end by itself.
 const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
 
-/// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its threads sleeps for
-/// which reason, and leaves the newcomer in the backlog until a connection ends.
+/// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its
+/// threads sleeps for which reason, and leaves the newcomer in the backlog until a connection ends.
 fn at_the_limit_the_longest_idle_connection_goes(setup: &'static Setup) {
     let site = Site::new();
     let server =

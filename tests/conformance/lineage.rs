@@ -1,5 +1,6 @@
-//! The known faults of the tutorial servers that this one descends from, each by its name. Most are held in more
-//! detail elsewhere; here they stand together, so that nobody brings one back unawares.
+//! The known faults of the tutorial servers that this one descends from, each by its name. Most are
+//! held in more detail elsewhere; here they stand together, so that nobody brings one back
+//! unawares.
 
 use rustix::process::Signal;
 

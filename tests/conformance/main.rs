@@ -1,8 +1,10 @@
 //! What every setup answers: each case is run against the real binary under each of them, so that a
-//! failure names its setup: `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
+//! failure names its setup:
+//! `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
 //!
-//! A case starts a server of its own, so that none can hide behind what another left. Most cases never hold two
-//! connections open, since `iterative` serves one at a time; those that need several are marked.
+//! A case starts a server of its own, so that none can hide behind what another left. Most cases
+//! never hold two connections open, since `iterative` serves one at a time; those that need several
+//! are marked.
 //!
 //! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one setup.
 

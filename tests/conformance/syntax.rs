@@ -1,5 +1,6 @@
-//! What is a request and what is not. Whatever is refused here is refused in every way it can arrive: the
-//! status gets through, says that it is the last, and the connection ends without a reset.
+//! What is a request and what is not. Whatever is refused here is refused in every way it can
+//! arrive: the status gets through, says that it is the last, and the connection ends without a
+//! reset.
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
@@ -356,7 +357,8 @@ fn other_protocols_are_refused(setup: &'static Setup) {
     );
     expect_refused(&server, "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400);
     expect_refused(&server, "EHLO mail.example\r\n\r\n", 400);
-    // The beginning of a TLS handshake, to a port that speaks none. Such a client sends no line end and waits.
+    // The beginning of a TLS handshake, to a port that speaks none. Such a client sends no line end
+    // and waits.
     let mut peer = server.connect();
     peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x0a\x0a\x00");
     peer.finish_sending();

@@ -11,8 +11,8 @@
 //! | `eio-read-N` | a read fails |
 //! | `eio-late-N` | a read beyond [`LATE_BYTES`] fails |
 //!
-//! A name that ends with `.bin` is a file of [`LARGE_BYTES`], one that ends with `.html` of [`SMALL_BYTES`]. Beside a fast page
-//! lies `fast-N.html.gz`, which can be opened and not read.
+//! A name that ends with `.bin` is a file of [`LARGE_BYTES`], one that ends with `.html` of
+//! [`SMALL_BYTES`]. Beside a fast page lies `fast-N.html.gz`, which can be opened and not read.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,8 @@ struct GateState {
 }
 
 impl Disk {
-    /// Mounts it at `at`, an empty folder. Where that is not allowed it says so, and that the test is skipped.
+    /// Mounts it at `at`, an empty folder. Where that is not allowed it says so, and that the test
+    /// is skipped.
     pub fn mount(at: &Path) -> Option<Disk> {
         if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
             eprintln!("skipped: /dev/fuse: {error}");
@@ -82,7 +83,8 @@ impl Disk {
         }
     }
 
-    /// Has what is held wait. Drop it before the server: a process that waits for a file can't be killed.
+    /// Has what is held wait. Drop it before the server: a process that waits for a file can't be
+    /// killed.
     pub fn hold(&self) -> Hold {
         self.gate.lock().is_closed = true;
         Hold(self.gate.clone())
@@ -104,8 +106,8 @@ impl Hold {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Without waiting for a child of the server that is about to end. Who is not root needs the helper program, which
-        // dropping the session calls.
+        // Without waiting for a child of the server that is about to end. Who is not root needs the
+        // helper program, which dropping the session calls.
         let _ = rustix::mount::unmount(&self.at, rustix::mount::UnmountFlags::DETACH);
         drop(self.session.take());
     }

@@ -72,7 +72,8 @@ fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
     }
 }
 
-/// What fails behind the head ends the connection: the next answer must not land inside of the promised length.
+/// What fails behind the head ends the connection: the next answer must not land inside of the
+/// promised length.
 #[test]
 fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
     let Some((site, _disk)) = site_on_it() else {

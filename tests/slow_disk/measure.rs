@@ -34,8 +34,8 @@ fn what_slow_files_do_to_others() {
     table(started, "/fast-", "/bare/slow-open-");
 }
 
-/// One line a setup. Every request has a connection of its own: a client that keeps its connection would keep a thread of
-/// the pool, too, whatever the disk does.
+/// One line a setup. Every request has a connection of its own: a client that keeps its connection
+/// would keep a thread of the pool, too, whatever the disk does.
 fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, slow: &str) {
     println!("| setup | alone | beside 8 slow | beside 32 slow | slow answers/s of 8, of 32 |");
     println!("|---|---|---|---|---|");
@@ -51,7 +51,8 @@ fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, s
     }
 }
 
-/// The honest client's p50, p99 and worst in milliseconds, and how many slow answers came in a second.
+/// The honest client's p50, p99 and worst in milliseconds, and how many slow answers came in a
+/// second.
 fn measure(server: &Server, slow_clients: usize, fast: &str, slow: &str) -> (String, f64) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));

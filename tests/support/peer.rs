@@ -1,11 +1,13 @@
-//! A client of raw bytes: it sends what it is told, in the pieces it is told, and reads exactly what came.
+//! A client of raw bytes: it sends what it is told, in the pieces it is told, and reads exactly
+//! what came.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{PATIENCE, Response, shown, wait_until};
+use super::response::Response;
+use super::wait::{PATIENCE, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
@@ -52,7 +54,8 @@ impl Peer {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket has timeouts");
-        // A piece that waits for the one before to be acknowledged would arrive together with the next.
+        // A piece that waits for the one before to be acknowledged would arrive together with the
+        // next.
         stream.set_nodelay(true).expect("a socket has no delay");
         Peer { stream, ahead: Vec::new(), _presence: Presence::of(address) }
     }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::shown;
+use super::wait::shown;
 
 #[derive(Clone, Debug)]
 pub struct Response {

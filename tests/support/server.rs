@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 use miniweb::server::strategies::{self, Setup};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::{PATIENCE, Peer, Response, wait_until};
+use super::peer::Peer;
+use super::response::Response;
+use super::wait::{PATIENCE, wait_until};
 
 /// The set-ups of the registry that the suites run.
 pub fn setups() -> impl Iterator<Item = &'static Setup> {
     strategies::setups().filter(|setup| setup.is_tested)
 }
 
-/// The first tested set-up with a property. A test whose subject does not depend on the strategy takes
-/// any.
+/// The first tested set-up with a property. A test whose subject does not depend on the strategy
+/// takes any.
 #[track_caller]
 pub fn setup_with(property: impl Fn(&Setup) -> bool) -> &'static Setup {
     setups().find(|setup| property(setup)).expect("some strategy has the property")
@@ -39,9 +41,10 @@ pub fn miniweb() -> Command {
     command
 }
 
-/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)): the socket is
-/// descriptor 3, and the process number is that of the program, not of the shell before it. The shell gets it as its
-/// input, because some (dash) can't name a descriptor of two digits.
+/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)):
+/// the socket is descriptor 3, and the process number is that of the program, not of the shell
+/// before it. The shell gets it as its input, because some (dash) can't name a descriptor of two
+/// digits.
 pub fn with_socket(command: &Command, socket: &TcpListener) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null");
@@ -92,7 +95,8 @@ impl Server {
     #[track_caller]
     pub fn run(mut command: Command) -> Server {
         let may_tell = command.get_args().any(|argument| argument == "--trace");
-        // A group of its own, so that the children of a server end with it whatever has become of their parent.
+        // A group of its own, so that the children of a server end with it whatever has become of
+        // their parent.
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary can be run");
         let output = Lines::of(process.stdout.take().expect("it is piped"));
@@ -208,7 +212,8 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         let has_leaked = is_judged && !is_done();
-        // A server that has ended may have left children; one that runs is a member of its group itself.
+        // A server that has ended may have left children; one that runs is a member of its group
+        // itself.
         if !self.processes().is_empty() {
             // They can only fail if all of them have ended meanwhile.
             let _ = kill_process_group(self.pid(), Signal::KILL);

@@ -146,3 +146,28 @@ impl ConfiguredStrategy for Model {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(arguments: &[&str]) -> Result<String, String> {
+        (STRATEGY.configure)(arguments).map(|strategy| strategy.description())
+    }
+
+    #[test]
+    fn threads_set_the_size_of_the_pool_and_of_nothing_else() {
+        let pool = description(&["--model", "pool", "--threads", "3"]);
+        assert_eq!(pool.as_deref(), Ok("blocking, a pool of 3 threads"));
+        let default = description(&["--model", "pool"]);
+        assert_eq!(default.as_deref(), Ok("blocking, a pool of 16 threads"));
+        for model in ["iterative", "process", "thread"] {
+            let error = description(&["--model", model, "--threads", "3"]);
+            assert_eq!(error, Err("--threads requires --model pool".to_owned()));
+        }
+        for threads in ["0", "8193"] {
+            let error = description(&["--model", "pool", "--threads", threads]);
+            assert!(error.is_err_and(|error| error.contains("from 1 to 8192")), "{threads}");
+        }
+    }
+}

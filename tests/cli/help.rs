@@ -1,0 +1,86 @@
+//! `--help` and `--version`.
+
+use std::process::Stdio;
+
+use miniweb::server::strategies;
+
+use crate::command::{any_command, commands, expect_print};
+use crate::support::miniweb;
+
+#[test]
+fn help_lists_every_strategy_with_its_summary() {
+    for argument in ["--help", "-h"] {
+        let help = unwrapped(&expect_print(&[argument]));
+        for strategy in strategies::ALL {
+            assert!(help.contains(strategy.name), "{help}");
+            assert!(help.contains(strategy.summary()), "{help}");
+        }
+        assert!(help.contains("--version") && help.contains("compare"), "{help}");
+    }
+}
+
+#[test]
+fn help_of_a_strategy_lists_every_option_with_its_description() {
+    let common = [
+        "ROOT",
+        "--host",
+        "--port",
+        "--max-connections",
+        "--header-timeout",
+        "--idle-timeout",
+        "--write-timeout",
+        "--shutdown-timeout",
+        "--log",
+        "--trace",
+    ];
+    for strategy in strategies::ALL {
+        for flag in ["--help", "-h"] {
+            let help = unwrapped(&expect_print(&[strategy.name, flag]));
+            for option in common {
+                assert!(help.contains(option), "{strategy:?} {flag} lacks {option}: {help}");
+            }
+            for own in (strategy.options)().flags.iter().filter(|own| own.long != "--help") {
+                assert!(help.contains(own.long) && help.contains(own.description), "{help}");
+            }
+        }
+    }
+}
+
+#[test]
+fn help_without_a_terminal_wraps_at_80_columns() {
+    for arguments in commands().chain(["compare"]).map(|command| [command, "--help"]) {
+        let help = expect_print(&arguments);
+        let longest = help.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80), "{arguments:?}: {help}");
+    }
+}
+
+/// The text on one line, with single spaces.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    assert_eq!(expect_print(&["--version"]), format!("miniweb {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_into_a_closed_pipe_succeeds() {
+    for arguments in [&["--help"][..], &[any_command(), "--help"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let process = miniweb()
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it can be run");
+        let output = process.wait_with_output().expect("it is ours");
+        assert_eq!(
+            (output.status.code(), &*String::from_utf8_lossy(&output.stderr)),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}

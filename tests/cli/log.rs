@@ -1,0 +1,204 @@
+//! The access log.
+
+use rustix::process::Signal;
+
+use crate::command::any_command;
+use crate::support::{Server, Setup, Site, any_setup, get, miniweb, setups};
+
+/// More than the sockets hold, so that the response is in progress until it is read.
+const HUGE: u64 = 64 << 20;
+
+/// Starts a server with an access log.
+fn logging(setup: &'static Setup, site: &Site, format: &str) -> Server {
+    Server::start(setup, site.root(), &["--log", format])
+}
+
+#[test]
+fn log_none_prints_nothing() {
+    let site = Site::new();
+    let mut server = logging(any_setup(), &site, "none");
+    assert_eq!(server.get("/").status, 200);
+    server.signal(Signal::TERM);
+    server.wait();
+    assert_eq!(server.output.rest(), [""; 0]);
+}
+
+#[test]
+fn a_common_log_has_the_common_format() {
+    let site = Site::new();
+    for setup in setups() {
+        let server = logging(setup, &site, "common");
+        server.get("/page.html?x");
+        let line = server.output.next().expect("a line");
+        let (date, rest) = line
+            .strip_prefix("127.0.0.1 - - [")
+            .and_then(|rest| rest.split_once("] "))
+            .unwrap_or_else(|| panic!("{setup:?}: {line}"));
+        assert_eq!(rest, "\"GET /page.html?x HTTP/1.1\" 200 35", "{setup:?}");
+        // 10/Oct/2000:13:55:36 +0000
+        let shape: String =
+            date.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
+        assert!(
+            shape.starts_with("00/")
+                && shape.ends_with("/0000:00:00:00 +0000")
+                && shape.len() == 26,
+            "{date}"
+        );
+    }
+}
+
+#[test]
+fn without_a_terminal_the_log_format_is_common() {
+    let site = Site::new();
+    let mut command = miniweb();
+    command.args([any_command(), "--port", "0"]).arg(site.root());
+    let server = Server::run(command);
+    server.get("/missing");
+    let line = server.output.next().expect("a line");
+    assert!(
+        line.starts_with("127.0.0.1 - - [") && line.contains("\"GET /missing HTTP/1.1\" 404 "),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_short_log_has_status_request_size_and_time() {
+    let site = Site::new();
+    let server = logging(any_setup(), &site, "short");
+    server.get("/page.html");
+    let line = server.output.next().expect("a line");
+    assert!(
+        ["200", "GET /page.html", "35 B", "ms"].iter().all(|part| line.contains(part)),
+        "{line}"
+    );
+    server.ask("GET /missing HTTP/1.1\r\nHost: h\r\n\r\n");
+    let line = server.output.next().expect("a line");
+    assert!(["404", "GET /missing"].iter().all(|part| line.contains(part)), "{line}");
+}
+
+#[test]
+fn the_json_log_has_one_object_per_line() {
+    let site = Site::new();
+    for setup in setups() {
+        let server = logging(setup, &site, "json");
+        server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nUser-Agent: a \"b\" \\ \t\r\nReferer: /x\r\n\r\n");
+        let line = server.output.next().expect("a line");
+        let object: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(object["status"], 200);
+        assert_eq!(object["request"], "GET /page.html HTTP/1.1");
+        assert_eq!((&object["body_bytes"], &object["complete"]), (&35.into(), &true.into()));
+        assert_eq!(
+            (&object["user_agent"], &object["referer"]),
+            (&"a \"b\" \\".into(), &"/x".into())
+        );
+        assert_eq!(object["peer"], "127.0.0.1");
+        assert!(object["time"].is_u64() && object["duration_us"].is_u64(), "{line}");
+    }
+}
+
+#[test]
+fn whatever_a_client_sends_fills_one_line_of_the_log() {
+    let site = Site::new();
+    let nasty: [&[u8]; 5] = [
+        b"GET /\"quoted\"\\ HTTP/1.1\r\nHost: h\r\nUser-Agent: \xff\xfe \"\\\r\n\r\n",
+        b"GET /\x1b[31mred\x07 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /\xff\xc3\xbc HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"\x16\x03\x01\x00\x00 \n\r\n",
+        b"GET /\r127.0.0.1 - - forged HTTP/1.1\r\n\r\n",
+    ];
+    for format in ["short", "common", "json"] {
+        let mut server = logging(any_setup(), &site, format);
+        nasty.iter().for_each(|request| drop(server.ask(request)));
+        server.signal(Signal::TERM);
+        server.wait();
+        let lines = server.output.rest();
+        assert_eq!(lines.len(), nasty.len(), "{format}: {lines:#?}");
+        for line in &lines {
+            if format == "json" {
+                serde_json::from_str::<serde_json::Value>(line)
+                    .unwrap_or_else(|error| panic!("{error}: {line}"));
+                assert!(!line.contains(char::is_control), "{line:?}");
+            } else {
+                assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+            }
+            assert_eq!(line.matches("\" ").count(), usize::from(format == "common"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_response_is_logged_once() {
+    let site = Site::new();
+    for setup in setups() {
+        let mut server = logging(setup, &site, "common");
+        for n in 0..20 {
+            let mut peer = server.connect();
+            peer.send(get(&format!("/{n}?a")) + &get(&format!("/{n}?b")));
+            assert_eq!((peer.response().status, peer.response().status), (404, 404));
+        }
+        server.signal(Signal::TERM);
+        assert!(server.wait().success());
+        let lines = server.output.rest();
+        assert_eq!(lines.len(), 40, "{setup:?}: {lines:#?}");
+        for request in (0..20).flat_map(|n| [format!("GET /{n}?a "), format!("GET /{n}?b ")]) {
+            assert_eq!(
+                lines.iter().filter(|line| line.contains(&request)).count(),
+                1,
+                "{setup:?}: {request}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_truncated_response_is_logged_as_incomplete() {
+    let site = Site::new();
+    site.sparse("huge.bin", HUGE);
+    for setup in setups() {
+        let server = logging(setup, &site, "json");
+        let mut peer = server.connect();
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+        peer.reset();
+        let line = server.output.next().expect("a line");
+        let object: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let bytes = object["body_bytes"].as_u64().expect("a number");
+        assert!(object["complete"] == false && bytes < HUGE, "{setup:?}: {line}");
+    }
+}
+
+#[test]
+fn a_response_truncated_by_a_shutdown_is_logged_as_incomplete() {
+    let site = Site::new();
+    site.sparse("huge.bin", HUGE);
+    for setup in setups() {
+        let mut server =
+            Server::start(setup, site.root(), &["--log", "json", "--shutdown-timeout", "0.3"]);
+        let mut peer = server.connect();
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{setup:?}");
+        let lines = server.output.rest();
+        assert!(
+            lines.len() == 1 && lines[0].contains("\"complete\":false"),
+            "{setup:?}: {lines:?}"
+        );
+    }
+}
+
+#[test]
+fn a_closed_stdout_does_not_stop_the_server() {
+    let site = Site::new();
+    for setup in setups() {
+        let mut server = logging(setup, &site, "common");
+        server.close_output();
+        for _ in 0..5 {
+            assert_eq!(server.get("/").status, 200, "{setup:?}");
+        }
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{setup:?}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Arguments that are refused, and the one line that says why.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use miniweb::server::strategies;
+
+use crate::command::{any_command, commands, expect_failure, run};
+use crate::support::{Server, Site, miniweb};
+
+#[test]
+fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
+    let all_commands: Vec<&str> = commands().collect();
+    expect_failure(&[], 2, &all_commands);
+    expect_failure(&["no-such-command"], 2, &["no-such-command"]);
+    expect_failure(&["--no-such-option"], 2, &["--no-such-option"]);
+    for (arguments, words) in [
+        (&["--no-such-option"][..], &["--no-such-option"][..]),
+        (&["--no-such-option=1"], &["--no-such-option"]),
+        (&[".", "surplus"], &["surplus"]),
+        (&["--port"], &["--port"]),
+        (&["--port", "x"], &["'x'", "'--port'", "expected a number"]),
+        (&["--port="], &["--port"]),
+        (&["--port", "65536"], &["65536", "--port"]),
+        (&["--port", "-1"], &["-1", "--port"]),
+        (&["--port", "1", "--port", "2"], &["--port", "twice"]),
+        (&["--max-connections", "0"], &["--max-connections"]),
+        (&["--header-timeout", "0"], &["--header-timeout"]),
+        (&["--header-timeout", "-1"], &["--header-timeout"]),
+        (&["--idle-timeout", "nan"], &["--idle-timeout"]),
+        (&["--write-timeout", "inf"], &["--write-timeout"]),
+        (&["--shutdown-timeout", "1e300"], &["--shutdown-timeout"]),
+        (&["--header-timeout=soon"], &["--header-timeout"]),
+        (&["--log", "loud"], &["--log", "none, short, common, json"]),
+        (&["--host", ""], &["--host"]),
+    ] {
+        for command in commands() {
+            expect_failure(&[&[command], arguments].concat(), 2, words);
+        }
+    }
+}
+
+#[test]
+fn an_option_of_one_strategy_needs_a_valid_value_and_is_unknown_to_the_others() {
+    for strategy in strategies::ALL {
+        for option in (strategy.options)().flags.iter().filter(|flag| flag.long != "--help") {
+            expect_failure(&[strategy.name, option.long], 2, &[option.long, "missing value"]);
+            for value in ["", "?", "-1", "100000000000000000000"] {
+                let arguments = [strategy.name, option.long, value, "--port", "0"];
+                expect_failure(&arguments, 2, &[option.long, "invalid value", "expected"]);
+            }
+            for other in strategies::ALL {
+                let others = (other.options)().flags;
+                if !others.iter().any(|flag| flag.long == option.long) {
+                    expect_failure(&[other.name, option.long], 2, &[option.long, "unknown"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
+    let no_hash = format!("me:{}", "x".repeat(64));
+    let long_hash = format!("me:{}", "0".repeat(65));
+    for (option, values) in [
+        ("--compress", &["", "gzip", "ON"][..]),
+        (
+            "--header",
+            &[
+                "",
+                "no colon",
+                ": x",
+                "X Y: z",
+                "X-A: a\r\nX-B: b",
+                "X-A: a\nb",
+                "/docs/**",
+                "/[ X-A: b",
+                // Headers that the server sets itself.
+                "Content-Length: 3",
+                "date: now",
+                "Transfer-Encoding: chunked",
+                // Headers that have options of their own.
+                "Cache-Control: no-store",
+                "content-type: text/html",
+            ],
+        ),
+        (
+            "--cache-control",
+            &["", " ", "/docs/**", "/docs/** ", "/[ no-store", "no-store\r\nX-A: b"],
+        ),
+        ("--auth", &["", "me", "me:", "me:secret", &no_hash, &long_hash]),
+        (
+            "--media-type",
+            &[
+                "",
+                "glb",
+                "glb=",
+                "glb=model",
+                "=a/b",
+                "glb=/b",
+                "glb=a/",
+                "glb=a/b\r\nX-A: b",
+                ".=a/b",
+            ],
+        ),
+    ] {
+        for value in values {
+            expect_failure(&[any_command(), option, value, "--port", "0"], 2, &[option]);
+        }
+        expect_failure(&[any_command(), option], 2, &[option]);
+    }
+    for switch in ["--list", "--cors"] {
+        expect_failure(&[any_command(), &format!("{switch}=yes")], 2, &[switch]);
+    }
+}
+
+#[test]
+fn a_missing_fallback_is_named() {
+    let site = Site::new();
+    let root = site.root().display().to_string();
+    site.write_beside("outside.html", "not beneath the root");
+    site.link("out.html", "../outside.html");
+    for command in commands() {
+        for file in
+            ["no-such-page.html", "docs", "", "../outside.html", "out.html", "/no/such.html"]
+        {
+            expect_failure(
+                &[command, &root, "--port", "0", "--fallback", file],
+                1,
+                &["--fallback", file],
+            );
+        }
+    }
+}
+
+#[test]
+fn options_for_a_directory_are_refused_if_the_root_is_a_file() {
+    let site = Site::new();
+    let file = site.path("page.html").display().to_string();
+    for command in commands() {
+        for option in [&["--list"][..], &["--fallback", "page.html"]] {
+            let arguments = [&[command, &file, "--port", "0"], option].concat();
+            expect_failure(&arguments, 2, &[option[0], "folder", "file"]);
+        }
+    }
+}
+
+#[test]
+fn a_hidden_file_cannot_be_the_fallback() {
+    let site = Site::new();
+    site.write(".hidden.html", "hidden");
+    site.write(".drafts/page.html", "hidden");
+    let root = site.root().display().to_string();
+    for file in [".hidden.html", "/.hidden.html", ".drafts/page.html"] {
+        expect_failure(
+            &[any_command(), &root, "--port", "0", "--fallback", file],
+            1,
+            &["--fallback", file, "dot"],
+        );
+    }
+}
+
+#[test]
+fn a_usage_error_names_the_help_of_its_command() {
+    expect_failure(&["--prot"], 2, &["(see miniweb --help)"]);
+    for command in commands().chain(["compare"]) {
+        expect_failure(&[command, "--prot"], 2, &[&format!("(see miniweb {command} --help)")]);
+    }
+}
+
+#[test]
+fn a_switch_takes_no_value() {
+    for arguments in [
+        &[any_command(), "--trace=yes"][..],
+        &[any_command(), "--trace=no", "."],
+        &["--version=1"],
+        &["--help=x"],
+    ] {
+        let switch = arguments.iter().find_map(|word| word.split_once('='));
+        expect_failure(arguments, 2, &[switch.expect("one argument has a value").0]);
+    }
+}
+
+#[test]
+fn an_option_value_that_is_not_utf_8_is_a_usage_error() {
+    let output = run([any_command().into(), OsString::from_vec(b"--port=\xff".to_vec())]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+}
+
+#[test]
+fn an_option_takes_its_value_from_the_next_argument_or_after_an_equals_sign() {
+    let site = Site::new();
+    let root = site.root().display().to_string();
+    let (command, root) = (any_command(), &*root);
+    let ways = [
+        &[command, root, "--host", "127.0.0.1", "--port", "0", "--log", "none"][..],
+        &[command, "--host=127.0.0.1", "--port=0", "--log=none", root],
+        &[command, root, "--port=0", "--idle-timeout=1.5", "--max-connections", "9"],
+    ];
+    for arguments in ways {
+        let mut command = miniweb();
+        command.args(arguments);
+        assert_eq!(Server::run(command).get("/page.html").status, 200, "{arguments:?}");
+    }
+}
