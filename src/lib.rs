@@ -25,7 +25,7 @@
 //! # The life of a request
 //! ```text
 //! bytes from the socket            server/drive.rs reads into the worker's one buffer
-//!   → Connection::receive          http/connection.rs; keeps partial heads, parses the rest in place
+//!   → Connection::receive          http/connection.rs; keeps a partial head, parses in place
 //!   → Request | RequestError       http/request.rs, http/request_error.rs
 //!   → Site::respond                site/mod.rs: authorization, method
 //!   → FileResponder::respond       site/file_responder.rs: path → file → preconditions → range
