@@ -1,4 +1,4 @@
-// The "Watch them wait" section: a small model of the three strategies.
+// The "Watch them wait" section: a small model of the four strategies.
 // One tick is one system call by one thread. The page is complete without it.
 "use strict";
 
@@ -119,6 +119,34 @@
     }
   }
 
+  // The kernel's check and the program's scan are drawn as one tick for each eight sockets.
+  class Poll extends Strategy {
+    constructor() { super(); this.ready = []; this.scan = 0; this.got = null; }
+    tick(t) {
+      if (!this.ready.length && !this.scan) {
+        const asked = this.open.filter((c) => c.sentAt !== null);
+        if (!asked.length && !this.backlog.length) {
+          return this.sleep(this.open.length ? `Asleep in poll, with ${names(this.open)} and the listener in the list.` : "Asleep in poll, with the listener in the list.");
+        }
+        this.ready = [...asked, ...(this.backlog.length ? ["listener"] : [])];
+        this.scan = Math.floor(this.open.length / 8);
+        return this.did(null, `poll: ${this.ready.length} of ${this.open.length + 1} ready.`);
+      }
+      if (this.scan) { this.scan--; this.now = null; this.said = `Scanning a list of ${this.open.length + 1}.`; return "work"; }
+      const e = this.ready[0];
+      if (e === "listener") {
+        this.ready.shift();
+        const c = this.accept();
+        return this.did(c, `accept: ${name(c.slot)} joins the list.`);
+      }
+      if (this.got !== e) { this.got = e; return this.did(e, `recv: the request of ${name(e.slot)}.`); }
+      this.got = null;
+      this.ready.shift();
+      this.answer(e, t);
+      return this.did(e, `send: ${name(e.slot)} is answered.`);
+    }
+  }
+
   class Mio extends Strategy {
     constructor() { super(); this.ready = []; this.todo = []; this.stage = 0; }
     edge(what) { if (!this.ready.includes(what)) this.ready.push(what); }
@@ -127,11 +155,11 @@
     tick(t) {
       if (!this.todo.length) {
         if (!this.ready.length) {
-          return this.sleep(this.open.length ? `Asleep in poll, for ${names(this.open)} and the listener.` : "Asleep in poll, for the listener.");
+          return this.sleep(this.open.length ? `Asleep in epoll_wait, for ${names(this.open)} and the listener.` : "Asleep in epoll_wait, for the listener.");
         }
         this.todo = this.ready; this.ready = [];
         const who = this.todo.map((e) => (e === "listener" ? "the listener" : name(e.slot))).join(", ");
-        return this.did(null, `poll: ready: ${who}.`);
+        return this.did(null, `epoll_wait: ready: ${who}.`);
       }
       const e = this.todo[0];
       if (e === "listener") {
@@ -164,7 +192,7 @@
     return [make("label", {}, text, select), select];
   };
   const HISTORY = 60;
-  const FIELDS = ["answered", "calls made", "of them in vain", "longest wait", "threads"];
+  const FIELDS = ["answered", "calls made", "would block", "longest wait", "threads"];
 
   const step = make("button", { type: "button", textContent: "Step", onclick: () => { pause(); advance(); } });
   const play = make("button", { type: "button", textContent: "Play", className: "go", onclick: () => (timer ? pause() : start()) });
@@ -189,7 +217,7 @@
     const bars = Array.from({ length: HISTORY }, () => strip.appendChild(make("i")));
     return { el, cells, bars, said, numbers };
   };
-  const lanes = [lane("blk", "blocking"), lane("pol", "poll-list"), lane("mio", "mio")];
+  const lanes = [lane("blk", "blocking"), lane("pol", "poll-list"), lane("sel", "poll"), lane("mio", "mio")];
   const legend = make("ul", { className: "legend" }, ...[
     ["backlog", "in the backlog"], ["open", "accepted, silent"], ["open asked", "request has arrived"],
     ["open held", "a thread sleeps for it"], ["open now", "visited in this tick"],
@@ -210,7 +238,7 @@
     t = 0;
     plan = TRAFFIC[traffic.value];
     slots = Array.from({ length: plan.slots }, () => ({ conn: null }));
-    strategies = [new Blocking(model.value === "thread" ? "thread" : Number(model.value)), new PollList(), new Mio()];
+    strategies = [new Blocking(model.value === "thread" ? "thread" : Number(model.value)), new PollList(), new Poll(), new Mio()];
     history = strategies.map(() => []);
     for (const s of strategies) s.said = "Not started.";
     clientBox.replaceChildren(...slots.map((slot, i) => {

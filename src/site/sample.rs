@@ -37,6 +37,7 @@ static FILES: &[EmbeddedFile] = embed! {
     "loop-blocking.svg"
     "loop-mio.svg"
     "loop-poll-list.svg"
+    "loop-poll.svg"
     "script.js"
     "style.css"
 };
