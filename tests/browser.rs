@@ -1,6 +1,6 @@
-//! What a real browser makes of the server: a video plays, and seeks.
+//! A real browser plays a video from the server, and seeks in it.
 //!
-//! Needs Chromium (Debian's package `chromium`); without it the test says that it is skipped.
+//! Needs Chromium (Debian's package `chromium`); without it the test prints that it is skipped.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -12,7 +12,7 @@ use support::{Server, Site, any_setup};
 /// Twenty seconds of a test picture, with a key frame each second.
 const CLIP: &[u8] = include_bytes!("media/clip.webm");
 
-/// Seeks to near the end, plays on from there, and asks for a path that tells how far it came.
+/// Seeks to near the end, plays from there, and requests a path that reports the position.
 const PAGE: &str = r#"<!doctype html><title>clip</title><video id="video" src="clip.webm" muted></video><script>
 const video = document.getElementById("video");
 video.addEventListener("loadedmetadata", () => { video.currentTime = 15 });
@@ -22,13 +22,13 @@ video.addEventListener("timeupdate", () => {
 });
 </script>"#;
 
-/// Ended when it is dropped, with all that it started.
+/// Killed when it is dropped, with its children.
 struct Browser(Child);
 
 impl Drop for Browser {
     fn drop(&mut self) {
         let group = rustix::process::Pid::from_child(&self.0);
-        // It can only fail if they have all ended by themselves.
+        // It fails only if they have all ended.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.0.wait();
     }
@@ -40,7 +40,7 @@ fn a_video_seeks_and_plays() {
     site.write("clip.webm", CLIP);
     site.write("clip.html", PAGE);
     let server = Server::start(any_setup(), site.root(), &["--log", "json"]);
-    let profile = tempfile::tempdir().expect("a folder for the browser");
+    let profile = tempfile::tempdir().expect("a directory for the browser");
     let mut command = Command::new("chromium");
     command.args([
         "--headless",
@@ -62,7 +62,7 @@ fn a_video_seeks_and_plays() {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let Ok(browser) = command.spawn().map(Browser) else {
-        eprintln!("skipped: there is no chromium here");
+        eprintln!("skipped: chromium is not installed");
         return;
     };
     let lines = server.output.until(|line| line.contains("/played-beyond-16-of-20"));

@@ -1,9 +1,9 @@
-//! A crowd of clients that take their time, and one honest client beside them.
+//! Many slow clients, and one ordinary client beside them.
 //!
-//! Whoever asks a byte at a time (slowloris) is told so when the time for a head has passed, and
-//! may come again; whoever reads slowly, but faster than the least rate, is let to. Neither is in
-//! the honest client's way. The quick form runs with the other tests; the long one prints what a
-//! full crowd costs:
+//! A client that sends a head a byte at a time (slowloris) gets a 408 when the head timeout has
+//! passed; a client that reads slowly, but faster than the minimum rate, is served. Neither delays
+//! the ordinary client. The short form runs with the other tests; the long form prints what a full
+//! crowd costs:
 //!
 //! ```text
 //! cargo test --release --test endurance -- --ignored --nocapture
@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 use support::{PATIENCE, Peer, Server, Site, any_setup, get, setups, wait_until};
 
-/// How long a member of the crowd waits before it does anything again.
+/// The pause between two actions of a slow client.
 const PERIOD: Duration = Duration::from_secs(1);
-/// What a slow reader takes in one period: four times the least rate.
+/// What a slow reader reads per period: four times the minimum rate.
 const PIECE_BYTES: usize = 4096;
 
-/// Clients that take their time.
+/// The slow clients.
 struct Crowd {
     address: SocketAddr,
     members: Vec<Member>,
@@ -37,39 +37,39 @@ struct Member {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
-    /// Sends its request a byte at a time and never ends.
-    Asker,
-    /// Reads its answer a piece at a time.
+    /// Sends a head a byte at a time and never completes it.
+    Sender,
+    /// Reads its response a piece at a time.
     Reader,
 }
 
-/// What became of the crowd.
+/// Counts of what happened to the slow clients.
 #[derive(Default)]
-struct Fates {
-    /// Askers that were told that their time is over.
-    told: AtomicUsize,
-    /// Readers that were cut.
-    cut: AtomicUsize,
-    /// Times each member was seen to, in all.
-    turns: AtomicUsize,
+struct Counts {
+    /// Slow senders that got a 408.
+    timed_out: AtomicUsize,
+    /// Slow readers whose connection was closed.
+    closed: AtomicUsize,
+    /// Actions of all slow clients.
+    actions: AtomicUsize,
 }
 
 impl Crowd {
-    fn gather(address: SocketAddr, askers: usize, readers: usize) -> Crowd {
-        let roles = (0..askers).map(|_| Role::Asker).chain((0..readers).map(|_| Role::Reader));
+    fn gather(address: SocketAddr, senders: usize, readers: usize) -> Crowd {
+        let roles = (0..senders).map(|_| Role::Sender).chain((0..readers).map(|_| Role::Reader));
         Crowd { address, members: roles.map(|role| Member::join(address, role)).collect() }
     }
 
-    /// Goes round until it is over, each member once in a period.
-    fn dawdle(&mut self, is_over: &AtomicBool, fates: &Fates) {
+    /// Lets each client act once per period until the test is over.
+    fn run(&mut self, is_over: &AtomicBool, counts: &Counts) {
         const SLICES: usize = 20;
         let slice_length = self.members.len().div_ceil(SLICES);
         while !is_over.load(Ordering::Acquire) {
             for slice in self.members.chunks_mut(slice_length) {
                 let start = Instant::now();
                 for member in slice {
-                    fates.turns.fetch_add(1, Ordering::AcqRel);
-                    if !member.goes_on(fates) {
+                    counts.actions.fetch_add(1, Ordering::AcqRel);
+                    if !member.act(counts) {
                         *member = Member::join(self.address, member.role);
                     }
                 }
@@ -84,7 +84,7 @@ impl Member {
         let mut stream =
             TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
         let start = match role {
-            Role::Asker => "GET / HTTP/1.1\r\nHost: h\r\nX: ",
+            Role::Sender => "GET / HTTP/1.1\r\nHost: h\r\nX: ",
             Role::Reader => &get("/huge.bin"),
         };
         stream.write_all(start.as_bytes()).expect("the socket has room");
@@ -92,26 +92,26 @@ impl Member {
         Member { stream, role }
     }
 
-    /// Takes its turn. False if the server has ended the connection.
-    fn goes_on(&mut self, fates: &Fates) -> bool {
+    /// Acts once. Returns false if the server has closed the connection.
+    fn act(&mut self, counts: &Counts) -> bool {
         let mut piece = [0; PIECE_BYTES];
         let received = match self.stream.read(&mut piece) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             received => Some(received.unwrap_or(0)),
         };
         match (self.role, received) {
-            (Role::Asker, None) => self.stream.write_all(b"x").is_ok(),
-            (Role::Asker, Some(length)) => {
+            (Role::Sender, None) => self.stream.write_all(b"x").is_ok(),
+            (Role::Sender, Some(length)) => {
                 assert!(
                     piece[..length].starts_with(b"HTTP/1.1 408 "),
                     "{}",
                     support::shown(&piece[..length])
                 );
-                fates.told.fetch_add(1, Ordering::AcqRel);
+                counts.timed_out.fetch_add(1, Ordering::AcqRel);
                 false
             }
             (Role::Reader, Some(0)) => {
-                fates.cut.fetch_add(1, Ordering::AcqRel);
+                counts.closed.fetch_add(1, Ordering::AcqRel);
                 false
             }
             (Role::Reader, _) => true,
@@ -120,11 +120,11 @@ impl Member {
 }
 
 #[test]
-fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
+fn slow_clients_do_not_delay_an_ordinary_one() {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
-        let (askers, readers) = match setup {
+        let (senders, readers) = match setup {
             setup if setup.forks => (20, 5),
             setup if setup.concurrency < usize::MAX => (setup.concurrency / 2, 5),
             setup if setup.event_loops == 0 => (100, 20),
@@ -133,42 +133,44 @@ fn a_crowd_that_takes_its_time_is_in_nobodys_way() {
         let server = Server::start(setup, site.root(), &["--header-timeout", "1"]);
         assert_eq!(server.get("/page.html").status, 200);
         let before = server.descriptors();
-        let (is_over, fates) = (AtomicBool::new(false), Fates::default());
-        let mut crowd = Crowd::gather(server.address, askers, readers);
+        let (is_over, counts) = (AtomicBool::new(false), Counts::default());
+        let mut crowd = Crowd::gather(server.address, senders, readers);
         std::thread::scope(|scope| {
-            let dawdling = scope.spawn(|| crowd.dawdle(&is_over, &fates));
-            let mut honest = server.connect();
-            wait_until("every asker has been told", || {
-                assert_eq!(honest.get("/page.html").status, 200, "{setup:?}");
+            let running = scope.spawn(|| crowd.run(&is_over, &counts));
+            let mut ordinary = server.connect();
+            wait_until("every slow sender has got a 408", || {
+                assert_eq!(ordinary.get("/page.html").status, 200, "{setup:?}");
                 assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
                 let is_done =
-                    fates.told.load(Ordering::Acquire) >= askers || dawdling.is_finished();
+                    counts.timed_out.load(Ordering::Acquire) >= senders || running.is_finished();
                 is_done.then_some(())
             });
             is_over.store(true, Ordering::Release);
-            dawdling.join().expect("the crowd got what it was due");
+            running.join().expect("the slow clients were treated as expected");
         });
-        assert_eq!(fates.cut.into_inner(), 0, "{setup:?}: readers that kept to the least rate");
+        assert_eq!(counts.closed.into_inner(), 0, "{setup:?}: readers above the minimum rate");
         drop(crowd);
-        wait_until("the crowd is forgotten", || (server.descriptors() <= before).then_some(()));
+        wait_until("the connections of the crowd are closed", || {
+            (server.descriptors() <= before).then_some(())
+        });
     }
 }
 
 #[test]
-#[ignore = "the long form: 5,000 slow askers and 1,000 slow readers for a minute"]
-fn what_5000_slow_askers_and_1000_slow_readers_cost() {
+#[ignore = "long: 5,000 slow senders and 1,000 slow readers for a minute"]
+fn the_cost_of_5000_slow_senders_and_1000_slow_readers() {
     const HELD: Duration = Duration::from_secs(45);
     let site = Site::new();
     site.sparse("huge.bin", 8 << 30);
     let server = Server::start(any_setup(), site.root(), &[]);
-    let alone = Latencies::of_honest(server.address, Duration::from_secs(10));
+    let alone = Latencies::of_ordinary_client(server.address, Duration::from_secs(10));
     let memory_alone = server.resident_bytes();
     println!("alone                  {alone}");
-    let (is_over, fates) = (AtomicBool::new(false), Fates::default());
+    let (is_over, counts) = (AtomicBool::new(false), Counts::default());
     let mut crowd = Crowd::gather(server.address, 5_000, 1_000);
     let beside = std::thread::scope(|scope| {
-        let dawdling = scope.spawn(|| crowd.dawdle(&is_over, &fates));
-        let beside = Latencies::of_honest(server.address, HELD);
+        let running = scope.spawn(|| crowd.run(&is_over, &counts));
+        let beside = Latencies::of_ordinary_client(server.address, HELD);
         println!("beside the crowd       {beside}");
         println!("connections held       {} descriptors of the server", server.descriptors());
         println!(
@@ -177,29 +179,31 @@ fn what_5000_slow_askers_and_1000_slow_readers_cost() {
             memory_alone >> 10
         );
         is_over.store(true, Ordering::Release);
-        dawdling.join().expect("the crowd got what it was due");
+        running.join().expect("the slow clients were treated as expected");
         beside
     });
-    let (told, cut, turns) =
-        (fates.told.into_inner(), fates.cut.into_inner(), fates.turns.into_inner());
-    println!("turns of the crowd     {turns}; 408: {told}; readers cut: {cut}");
+    let (timed_out, closed, actions) =
+        (counts.timed_out.into_inner(), counts.closed.into_inner(), counts.actions.into_inner());
+    println!("actions of the crowd     {actions}; 408: {timed_out}; readers closed: {closed}");
     drop(crowd);
-    wait_until("the crowd is forgotten", || (server.descriptors() < 100).then_some(()));
-    let after = Latencies::of_honest(server.address, Duration::from_secs(10));
+    wait_until("the connections of the crowd are closed", || {
+        (server.descriptors() < 100).then_some(())
+    });
+    let after = Latencies::of_ordinary_client(server.address, Duration::from_secs(10));
     println!("alone again            {after}");
     println!("p99 beside / alone     {:.2}", beside.at(0.99) / alone.at(0.99).min(after.at(0.99)));
-    assert!(told >= 5_000, "each asker was told at least once");
+    assert!(timed_out >= 5_000, "each slow sender got at least one 408");
 }
 
-/// How long the answers took, in microseconds, from the shortest to the longest.
+/// The latencies in microseconds, in ascending order.
 struct Latencies(Vec<f64>);
 
 impl Latencies {
-    /// Of one client that asks, waits for its answer, and asks again.
-    fn of_honest(address: SocketAddr, time: Duration) -> Latencies {
+    /// The latencies of one client that sends its next request when a response has arrived.
+    fn of_ordinary_client(address: SocketAddr, time: Duration) -> Latencies {
         let (mut peer, start, mut latencies) = (Peer::connect(address), Instant::now(), Vec::new());
         while start.elapsed() < time {
-            // A connection has a last request.
+            // A connection has a maximum number of requests.
             if latencies.len() % 9_000 == 8_999 {
                 peer = Peer::connect(address);
             }

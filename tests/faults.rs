@@ -1,6 +1,6 @@
-//! Faults from outside, injected one at a time: the system refuses a call, a client goes away at
-//! every possible moment, a bug panics. What must hold each time: whoever it happened to gets the
-//! right end, nobody else notices, and nothing is left.
+//! Injected faults, one at a time: a system call fails, a client disconnects at every possible
+//! moment, a bug panics. Each time the affected client gets a well-defined end, no other client
+//! notices, and no resource is left behind.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -16,9 +16,9 @@ use support::{
     wait_until,
 };
 
-/// Enough for the kernel to take some of it and not all.
+/// More than the socket buffers hold.
 const LARGE_BYTES: usize = 12 << 20;
-/// Whoever is accepted can be answered this.
+/// A request whose response needs no descriptor.
 const NEEDS_NO_FILE: &str = "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n";
 
 fn site() -> Site {
@@ -28,8 +28,7 @@ fn site() -> Site {
     site
 }
 
-/// Until this is dropped, no process of the server can open anything, or no more than a few things
-/// at once.
+/// Until it is dropped, the processes of the server can open no descriptor, or only a few.
 struct WithoutDescriptors<'a> {
     server: &'a Server,
     limits: Vec<(i32, Rlimit)>,
@@ -44,7 +43,7 @@ impl WithoutDescriptors<'_> {
         let lower = |(id, _): (i32, char)| {
             let is_open = |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("it lives");
             let first_free = (0..).find(|n| !is_open(n)).expect("not all numbers are taken");
-            // The hard limit is inherited and stays as it is.
+            // The hard limit is not changed.
             (
                 id,
                 set_limit(
@@ -68,13 +67,13 @@ impl Drop for WithoutDescriptors<'_> {
     }
 }
 
-/// What the limit was before.
+/// Returns the previous limit.
 fn set_limit(id: i32, limit: Rlimit) -> Rlimit {
     prlimit(Pid::from_raw(id), Resource::Nofile, limit)
         .expect("it lives, and its limit is ours to set")
 }
 
-/// Time on a processor that its processes have had.
+/// The CPU time of its processes.
 fn cpu_time(server: &Server) -> Duration {
     let ticks = |(id, _): (i32, char)| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -91,11 +90,11 @@ fn cpu_time(server: &Server) -> Duration {
 }
 
 #[test]
-fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
+fn without_free_descriptors_the_server_keeps_serving_does_not_spin_and_recovers() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for setup in setups() {
         let server = Server::start(setup, site.root(), &[]);
-        // A download that began before, and a connection that is kept.
+        // A download that has begun, and a keep-alive connection.
         let mut download = server.connect();
         download.send(get("/large.bin"));
         assert_eq!(download.response_to_head().content_length(), LARGE_BYTES as u64);
@@ -115,7 +114,7 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
             );
             assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{setup:?}");
         }
-        // A loop that sleeps for a fixed time between its passes works all the time.
+        // A loop that sleeps for a fixed time between passes is always busy.
         if !setup.strategy.waits_with.contains(&Call::Sleep) {
             let (before, start) = (cpu_time(&server), Instant::now());
             std::thread::sleep(Duration::from_millis(500));
@@ -135,13 +134,13 @@ fn without_descriptors_the_server_serves_on_without_spinning_and_recovers() {
 }
 
 #[test]
-fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
+fn a_listing_without_a_free_descriptor_is_a_503_with_configured_headers() {
     let site = site();
     for setup in setups() {
         let server = Server::start(setup, site.root(), &["--list", "--header", "X-Site: mine"]);
         let mut peer = server.connect();
         assert_eq!(peer.get("/bare/").status, 200, "{setup:?}");
-        // Enough to open the folder, and not to read it.
+        // Enough to open the directory, and not to read it.
         let shortage = WithoutDescriptors::but(&server, 1);
         let refused = peer.get("/bare/");
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("mine")), "{setup:?}");
@@ -150,8 +149,7 @@ fn a_listing_that_lacks_a_descriptor_is_a_503_with_the_owners_fields() {
     }
 }
 
-/// The server under strace, which lets `calls` fail in the way that `fault` says; None where there
-/// is no strace.
+/// The server under strace, which makes `calls` fail as `fault` says; None without strace.
 fn with_fault(
     setup: &'static Setup,
     site: &Site,
@@ -160,7 +158,7 @@ fn with_fault(
     options: &[&str],
 ) -> Option<Server> {
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: there is no strace to inject faults with");
+        eprintln!("skipped: strace is not installed");
         return None;
     }
     let mut command = Command::new("strace");
@@ -179,11 +177,11 @@ fn with_fault(
 }
 
 #[test]
-fn whatever_fails_at_accept_passes() {
+fn the_server_recovers_from_any_failure_of_accept() {
     let site = site();
     for setup in setups() {
         for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
-            // The first call and each third after it.
+            // The first call and every third after it.
             let fault = format!("error={errno}:when=1+3");
             let Some(server) = with_fault(setup, &site, "accept4", &fault, &[]) else {
                 return;
@@ -196,7 +194,7 @@ fn whatever_fails_at_accept_passes() {
 }
 
 #[test]
-fn a_call_that_a_signal_interrupts_is_made_again() {
+fn an_interrupted_call_is_repeated() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for setup in setups() {
         let calls = "recvfrom,sendto,sendmsg,sendfile,epoll_wait,poll,openat2";
@@ -213,12 +211,12 @@ fn a_call_that_a_signal_interrupts_is_made_again() {
 }
 
 #[test]
-fn a_server_that_is_late_to_look_does_not_hold_its_own_delay_against_anyone() {
+fn a_delay_of_the_server_does_not_time_out_its_clients() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let site = site();
     for setup in setups() {
-        // It has answered, and takes longer to wake the writer of the log than a connection may be
-        // idle.
+        // The server has responded, and then waking the log thread takes longer than the idle
+        // timeout.
         let options = ["--idle-timeout", "0.5", "--log", "common"];
         let Some(server) = with_fault(setup, &site, "futex", "delay_exit=700000", &options) else {
             return;
@@ -234,7 +232,7 @@ fn a_server_that_is_late_to_look_does_not_hold_its_own_delay_against_anyone() {
 }
 
 #[test]
-fn a_broken_connection_ends_alone() {
+fn a_failed_connection_affects_no_other() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for setup in setups() {
         for (calls, errno) in [
@@ -257,12 +255,11 @@ fn a_broken_connection_ends_alone() {
                 let (bytes, _) = peer.rest();
                 let head =
                     memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
-                // All of it, or a part: never anything else.
+                // The whole body or a prefix, and never other bytes.
                 assert!(large.starts_with(&bytes[head..]), "{setup:?}, {errno}");
                 outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
             }
-            // Each thread and process has a count of its own, and may never come to its second
-            // call.
+            // strace counts calls per thread and process, and a thread may never make a second one.
             let is_sure =
                 (setup.event_loops == 1 || !setup.serves_concurrently()) && calls != "sendfile";
             assert!(
@@ -273,9 +270,9 @@ fn a_broken_connection_ends_alone() {
     }
 }
 
-/// The kernel has a limit of its own for what may be watched.
+/// The kernel limits the number of epoll watches.
 #[test]
-fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
+fn a_response_on_a_connection_that_cannot_be_registered_is_logged_as_incomplete() {
     const HUGE: u64 = 1 << 30;
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
@@ -294,10 +291,10 @@ fn an_answer_to_a_connection_that_cannot_be_watched_is_logged_as_cut_short() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
+fn the_log_continues_after_a_temporary_write_error() {
     let site = site();
-    // A pipe that another program made non-blocking loses nothing; a full disk what it has no room
-    // for.
+    // A pipe that another program has made non-blocking loses nothing; a full disk loses the lines
+    // that do not fit.
     for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
         let fault = format!("error={errno}:when=2");
         let Some(server) = with_fault(any_setup(), &site, "write", &fault, &["--log", "common"])
@@ -311,7 +308,7 @@ fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
         assert_eq!(server.get("/page.html?1").status, 200);
         expect_line("?1");
         assert_eq!(server.get("/page.html?2").status, 200);
-        // More than lines are gathered for.
+        // Longer than the flush interval of the log.
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(server.get("/page.html?3").status, 200);
         expect_line(next);
@@ -319,9 +316,9 @@ fn a_log_that_cannot_be_written_for_a_moment_goes_on() {
 }
 
 #[test]
-fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
+fn a_fallback_that_cannot_be_opened_now_is_a_503() {
     let site = site();
-    // Too large to be remembered.
+    // Too large for the cache.
     site.write("app.html", patterned(100_000));
     for setup in setups() {
         let server =
@@ -333,7 +330,7 @@ fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
         let shortage = WithoutDescriptors::of(&server);
         let refused = peer.ask(navigation);
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
-        // What was found before, and can't be opened again.
+        // A file that was found before and cannot be opened again.
         let refused = peer.get("/app.html");
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
         drop(shortage);
@@ -341,17 +338,17 @@ fn a_fallback_that_cannot_be_opened_for_the_moment_is_not_missing() {
     }
 }
 
-/// How a client goes away.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Departure {
     Reset,
     Close,
-    /// It says that it has nothing more to say, and listens.
+    /// It closes its write side and continues to read.
     HalfClose,
 }
 
 #[test]
-fn a_client_may_go_at_any_point_of_its_requests() {
+fn a_client_may_disconnect_at_any_point_of_its_requests() {
     let site = Site::new();
     site.write("200k.bin", patterned(200_000));
     let requests = [get("/page.html"), get("/200k.bin"), get("/missing")];
@@ -389,7 +386,7 @@ fn a_client_may_go_at_any_point_of_its_requests() {
 }
 
 #[test]
-fn a_client_may_go_at_any_point_of_an_answer() {
+fn a_client_may_disconnect_at_any_point_of_a_response() {
     let site = site();
     for setup in setups() {
         let server = Server::start(setup, site.root(), &[]);
@@ -431,7 +428,7 @@ fn a_client_may_go_at_any_point_of_an_answer() {
     }
 }
 
-/// What is open when nobody is there: the connections of before may take a moment to be closed.
+/// The open descriptors without clients. Earlier connections may take a moment to close.
 fn settled_descriptors(server: &Server) -> usize {
     let mut before = server.descriptors();
     wait_until("its descriptors settle", || {
@@ -451,9 +448,9 @@ fn expect_nothing_left(server: &Server, descriptors: usize) {
 }
 
 #[test]
-fn a_panic_takes_only_its_connection() {
+fn a_panic_closes_only_its_connection() {
     if !cfg!(debug_assertions) {
-        eprintln!("skipped: a release has no way to make it panic");
+        eprintln!("skipped: a release build cannot be made to panic");
         return;
     }
     let site = Site::new();
@@ -461,7 +458,7 @@ fn a_panic_takes_only_its_connection() {
         let mut command = Server::command(setup, site.root(), &[]);
         command.env("MINIWEB_PANIC_AT", "/bug");
         let mut server = Server::run(command);
-        server.may_tell = true;
+        server.may_print_errors = true;
         let mut bystander = setup.serves_concurrently().then(|| server.connect());
         if let Some(bystander) = &mut bystander {
             assert_eq!(bystander.get("/page.html").status, 200);
@@ -485,18 +482,18 @@ fn a_panic_takes_only_its_connection() {
 }
 
 #[test]
-fn whoever_never_asks_gets_out_of_the_way_of_a_strategy_that_waits_for_it() {
+fn a_slow_head_frees_its_thread_after_the_head_timeout() {
     let site = Site::new();
     for setup in setups().filter(|setup| setup.concurrency < usize::MAX) {
         let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
         let mut slow: Vec<Peer> = (0..setup.concurrency).map(|_| server.connect()).collect();
         slow.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nX: "));
-        // Everyone is kept waiting meanwhile: that is what the setup is.
-        let mut honest = server.connect();
-        honest.send(get("/page.html"));
+        // All other clients wait meanwhile, as the strategy implies.
+        let mut ordinary = server.connect();
+        ordinary.send(get("/page.html"));
         for peer in &mut slow {
             assert_eq!(peer.response().status, 408, "{setup:?}");
         }
-        assert_eq!(honest.response().status, 200, "{setup:?}");
+        assert_eq!(ordinary.response().status, 200, "{setup:?}");
     }
 }

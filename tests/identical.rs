@@ -1,8 +1,8 @@
-//! A few hundred generated conversations, good and bad, get byte-identical answers under every
-//! setup.
+//! Hundreds of generated conversations, valid and invalid, get byte-identical responses under every
+//! strategy.
 //!
-//! The conformance cases say what is right; this says that it is the same everywhere, also where no
-//! case looks. The generator is seeded, so a failure comes again: it shows the conversation.
+//! The conformance cases define what is right; this test shows that the strategies agree, also
+//! where no case looks. The generator is seeded, so a failure is reproducible.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{End, Peer, Server, Setup, Site, patterned, setups, shown, wait_unt
 const CONVERSATIONS: usize = 400;
 
 #[test]
-fn generated_conversations_get_identical_answers_under_every_strategy() {
+fn generated_conversations_get_identical_responses_under_every_strategy() {
     let site = site();
     let servers: Vec<_> =
         setups().map(|setup| (setup, Server::start(setup, site.root(), &[]))).collect();
@@ -42,7 +42,7 @@ fn generated_conversations_get_identical_answers_under_every_strategy() {
             );
         }
     }
-    // A generator that makes only one kind of request would show nothing.
+    // A generator that made only one kind of request would show nothing.
     let of_interest = [200, 301, 400, 404, 405, 413, 414, 431, 501, 505];
     assert!(of_interest.iter().all(|status| statuses.contains(status)), "only {statuses:?}");
 }
@@ -50,8 +50,8 @@ fn generated_conversations_get_identical_answers_under_every_strategy() {
 const FILES: [&str; 7] =
     ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
-/// A tag is weak while its file was written only a moment ago, and each server looks at the disk in
-/// its own time.
+/// An ETag is weak while the file was modified only a moment ago, and each server checks the disk
+/// at its own time.
 fn wait_until_settled(servers: &[(&'static Setup, Server)]) {
     for (_, server) in servers {
         for file in FILES {
@@ -74,7 +74,8 @@ fn site() -> Site {
     site
 }
 
-/// Everything the server says to a client that sends this and then no more, Dates aside.
+/// All bytes that the server sends to a client that sends this conversation, without the Date
+/// headers.
 fn talk(server: &Server, conversation: &[u8], piece: usize) -> (Vec<u8>, End) {
     let mut peer: Peer = server.connect();
     peer.send_in_pieces(conversation, piece);
@@ -93,7 +94,7 @@ fn statuses_in(bytes: &[u8]) -> impl Iterator<Item = u16> {
     starts.filter_map(|at| std::str::from_utf8(bytes.get(at + 9..at + 12)?).ok()?.parse().ok())
 }
 
-/// Numbers that look random and are the same in every run (xorshift64*).
+/// A pseudo-random generator with the same sequence in every run (xorshift64*).
 struct Random(u64);
 
 impl Random {
@@ -113,7 +114,7 @@ impl Random {
     }
 }
 
-/// One to four requests. Most are good, so that those behind them get their turn.
+/// One to four requests. Most are valid, so that the server reads those that follow.
 fn conversation(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..1 + random.below(4) {
@@ -260,9 +261,9 @@ fn framing(random: &mut Random) -> (String, Vec<u8>) {
     }
 }
 
-/// Changes, drops, doubles or adds a byte anywhere.
+/// Changes, drops, doubles or inserts a byte.
 fn spoil(request: &mut Vec<u8>, random: &mut Random) {
-    // The beginning is the interesting part.
+    // The beginning of a request is the interesting part.
     let at = random.below(request.len().min(120));
     let byte = random
         .pick(&[0, b'\r', b'\n', b' ', b'\t', b':', b'/', b'%', b'.', b'G', b'0', 0x7f, 0xff]);

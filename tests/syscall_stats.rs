@@ -1,4 +1,4 @@
-//! The server's own counters of its system calls, held against strace's.
+//! The server's own counters of system calls agree with strace.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,12 +24,12 @@ struct Traced {
     server: Pid,
     address: SocketAddr,
     counters: &'static Counters,
-    /// When it is closed, the server ends.
+    /// The server ends when it is closed.
     _lifeline: UnixStream,
 }
 
 impl Traced {
-    fn start(folder: &Path, page: &Path, report: &Path, setup: &[&str]) -> Traced {
+    fn start(directory: &Path, page: &Path, report: &Path, setup: &[&str]) -> Traced {
         let file = File::options()
             .read(true)
             .write(true)
@@ -45,7 +45,7 @@ impl Traced {
             .arg(report)
             .arg(env!("CARGO_BIN_EXE_miniweb"))
             .args(setup)
-            .arg(folder)
+            .arg(directory)
             .args(["--port", "0", "--log", "none", "--counters-file"])
             .arg(page)
             .stdin(OwnedFd::from(there))
@@ -58,7 +58,7 @@ impl Traced {
             .expect("a line comes");
         let address =
             line.split("http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
-        // The server is the one child of strace.
+        // The server is the only child of strace.
         let children = format!("/proc/{0}/task/{0}/children", strace.id());
         let server = std::fs::read_to_string(children)
             .expect("strace lives")
@@ -79,7 +79,7 @@ impl Traced {
         Call::ALL.into_iter().map(|call| (call.name(), self.counters.made(call))).collect()
     }
 
-    /// Stops it; what it counted itself until then, and what strace did.
+    /// Stops the server; returns its own counts and those of strace.
     fn stop(mut self, report: &Path) -> (BTreeMap<&'static str, u64>, BTreeMap<String, u64>) {
         kill_process(self.server, Signal::TERM).expect("it lives");
         self.strace.wait().expect("it is a child");
@@ -87,10 +87,10 @@ impl Traced {
         let report = std::fs::read_to_string(report).expect("strace wrote it");
         let lines = report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let counted = lines.filter(|words| words.len() >= 5 && words[0].parse::<f64>().is_ok());
-        let told = counted
+        let traced = counted
             .filter_map(|words| Some((words.last()?.to_string(), words[3].parse().ok()?)))
             .collect();
-        (self.counts(), told)
+        (self.counts(), traced)
     }
 }
 
@@ -107,50 +107,49 @@ fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usi
         slow: None,
         timeout,
     };
-    let mut load = Load::open(plan).expect("the server answers");
+    let mut load = Load::open(plan).expect("the server responses");
     let result = load.run(Duration::from_millis(1000)).expect("it runs");
     assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
     result.responses
 }
 
 #[test]
-fn the_ledger_agrees_with_strace() {
+fn the_counters_agree_with_strace() {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("SKIPPED: there is no strace here, so nothing was held against it");
+        eprintln!("SKIPPED: strace is not installed");
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let site = folder.path().join("site");
-    std::fs::create_dir(&site).expect("a new folder");
+    let directory = tempfile::tempdir().expect("a directory");
+    let site = directory.path().join("site");
+    std::fs::create_dir(&site).expect("a new directory");
     std::fs::write(site.join("small.html"), vec![b'x'; SMALL_BYTES]).expect("a new file");
     std::fs::write(site.join("large.bin"), vec![b'x'; LARGE_BYTES]).expect("a new file");
     // The load holds several connections open.
     for setup in strategies::setups().filter(|setup| setup.serves_concurrently()) {
-        let report = folder.path().join("strace");
-        let server = Traced::start(&site, &folder.path().join("page"), &report, setup.arguments);
+        let report = directory.path().join("strace");
+        let server = Traced::start(&site, &directory.path().join("page"), &report, setup.arguments);
         let start = Instant::now();
-        let mut answered = 0;
-        answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::KeepAlive, 4);
-        answered += load(server.address, "/large.bin", LARGE_BYTES, Reuse::KeepAlive, 2);
-        answered += load(server.address, "/small.html", SMALL_BYTES, Reuse::Never, 4);
+        let mut responses = 0;
+        responses += load(server.address, "/small.html", SMALL_BYTES, Reuse::KeepAlive, 4);
+        responses += load(server.address, "/large.bin", LARGE_BYTES, Reuse::KeepAlive, 2);
+        responses += load(server.address, "/small.html", SMALL_BYTES, Reuse::Never, 4);
         assert!(
-            start.elapsed() < Duration::from_secs(30) && answered > 100,
-            "{setup:?}: {answered} answers"
+            start.elapsed() < Duration::from_secs(30) && responses > 100,
+            "{setup:?}: {responses} responses"
         );
         let (own, strace) = server.stop(&report);
         let children = own[Call::Fork.name()];
         for (name, own) in own {
-            let told = strace.get(name).copied().unwrap_or(0);
-            eprintln!("{setup:?} {name}: stats {own}, strace {told}");
-            // What is made once, at the start and the end, is not for any request and in nobody's
-            // counters.
+            let traced = strace.get(name).copied().unwrap_or(0);
+            eprintln!("{setup:?} {name}: stats {own}, strace {traced}");
+            // Calls at start and end belong to no request and are not counted.
             let once = 200;
-            let apart = told.abs_diff(own).saturating_sub(once.min(answered / 10));
-            // And a call that the end of a child interrupts is made once and begun twice.
-            let is_close = apart as f64 <= 0.02 * told as f64 || apart <= children;
+            let difference = traced.abs_diff(own).saturating_sub(once.min(responses / 10));
+            // A call that SIGCHLD interrupts is counted once and restarted.
+            let is_close = difference as f64 <= 0.02 * traced as f64 || difference <= children;
             assert!(
                 is_close,
-                "{setup:?} {name}: the stats says {own}, strace {told}, for {answered} answers"
+                "{setup:?} {name}: the counters say {own}, strace {traced}, for {responses} responses"
             );
         }
     }

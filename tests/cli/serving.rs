@@ -11,7 +11,7 @@ use crate::support::{Peer, Server, Setup, Site, any_setup, miniweb, setups};
 #[test]
 fn a_root_that_cannot_be_served_is_named() {
     let site = Site::new();
-    let missing = site.beside("no-such-folder").display().to_string();
+    let missing = site.beside("no-such-directory").display().to_string();
     let fifo = site.beside("fifo");
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -92,18 +92,18 @@ fn server_in(directory: &Path, setup: &'static Setup) -> Server {
 #[test]
 fn without_a_root_the_directory_html_is_served() {
     let site = Site::new();
-    site.write("html/index.html", "the folder html");
+    site.write("html/index.html", "the directory html");
     for setup in setups() {
         let server = server_in(&site.root(), setup);
         assert!(server.greeting.contains("html"), "{}", server.greeting);
-        assert_eq!(server.get("/").body, b"the folder html");
+        assert_eq!(server.get("/").body, b"the directory html");
         assert_eq!(server.get("/page.html").status, 404, "what stands beside it is not served");
     }
 }
 
 #[test]
 fn without_a_root_and_a_directory_html_the_sample_site_is_served() {
-    let empty = tempfile::tempdir().expect("a temporary folder");
+    let empty = tempfile::tempdir().expect("a temporary directory");
     for setup in setups() {
         let server = server_in(empty.path(), setup);
         assert!(server.greeting.contains("sample site"), "{}", server.greeting);
@@ -193,7 +193,7 @@ fn connections_beyond_the_descriptor_limit_wait_and_are_all_served() {
 #[test]
 fn a_root_with_a_relative_path_is_served() {
     let site = Site::new();
-    fs::create_dir(site.beside("here")).expect("a folder can be made");
+    fs::create_dir(site.beside("here")).expect("a directory can be created");
     let mut command = miniweb();
     command
         .args([any_command(), "../site/docs/..", "--port=0", "--log=none"])

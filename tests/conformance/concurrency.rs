@@ -1,5 +1,5 @@
-//! Several clients at once, and none in another's way. What `iterative` cannot do by its nature is
-//! not asked of it.
+//! Several clients at the same time, none of which delays another. Set-ups that serve one client at
+//! a time are excluded.
 
 use std::net::Shutdown;
 
@@ -7,13 +7,13 @@ use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
-    let everywhere = cases![many_connections_after_each_other_leave_nothing];
+    let everywhere = cases![many_connections_in_a_row_leave_nothing_behind];
     let at_once = cases![if |setup| setup.serves_concurrently();
-        a_client_that_is_slow_to_ask_stops_nobody,
-        a_client_that_is_slow_to_read_stops_nobody,
-        idle_connections_stop_nobody_and_still_work,
-        each_of_many_clients_gets_its_own_answer,
-        an_answer_under_way_and_requests_of_others_do_not_mix,
+        a_slow_sender_delays_no_other_client,
+        a_slow_reader_delays_no_other_client,
+        idle_connections_delay_no_other_client_and_still_work,
+        each_of_many_clients_gets_its_own_response,
+        a_response_in_progress_does_not_mix_with_requests_of_others,
         connections_in_every_state_can_be_closed_at_once,
     ];
     [everywhere, at_once].concat()
@@ -35,7 +35,7 @@ fn expect_service(server: &Server) {
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn a_client_that_is_slow_to_ask_stops_nobody(setup: &'static Setup) {
+fn a_slow_sender_delays_no_other_client(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut slow = server.connect();
@@ -46,7 +46,7 @@ fn a_client_that_is_slow_to_ask_stops_nobody(setup: &'static Setup) {
     assert_eq!(slow.response().status, 200);
 }
 
-fn a_client_that_is_slow_to_read_stops_nobody(setup: &'static Setup) {
+fn a_slow_reader_delays_no_other_client(setup: &'static Setup) {
     let site = Site::new();
     let size = 1 << 30;
     site.sparse("huge.bin", size);
@@ -59,13 +59,13 @@ fn a_client_that_is_slow_to_read_stops_nobody(setup: &'static Setup) {
         assert_eq!(peer.response_to_head().content_length(), size);
     }
     (0..20).for_each(|_| expect_service(&server));
-    // A process has its own copy of little, and all that it shares is counted again.
+    // Processes share most memory, and shared pages count for each of them.
     let allowed = at_rest * if setup.forks { 6 } else { 1 } + (16 << 20);
     let in_use = server.resident_bytes();
     assert!(in_use < allowed, "{in_use} bytes in use, {at_rest} at rest");
 }
 
-fn idle_connections_stop_nobody_and_still_work(setup: &'static Setup) {
+fn idle_connections_delay_no_other_client_and_still_work(setup: &'static Setup) {
     let site = Site::new();
     let server =
         Server::start(setup, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
@@ -79,7 +79,7 @@ fn idle_connections_stop_nobody_and_still_work(setup: &'static Setup) {
     }
 }
 
-fn each_of_many_clients_gets_its_own_answer(setup: &'static Setup) {
+fn each_of_many_clients_gets_its_own_response(setup: &'static Setup) {
     let site = Site::new();
     let sizes: Vec<usize> = (0..8).map(|n| 1 + n * n * 4000).collect();
     for size in &sizes {
@@ -105,14 +105,14 @@ fn each_of_many_clients_gets_its_own_answer(setup: &'static Setup) {
     });
 }
 
-fn an_answer_under_way_and_requests_of_others_do_not_mix(setup: &'static Setup) {
+fn a_response_in_progress_does_not_mix_with_requests_of_others(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
     let server = Server::start(setup, site.root(), &[]);
     let mut readers: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     readers.iter_mut().for_each(|peer| peer.send(get("/large.bin") + &get("/missing")));
-    // All of them are stuck in the middle of their file by now, or will be.
+    // By now all of them are blocked within their file, or soon will be.
     expect_service(&server);
     for peer in &mut readers {
         assert!(peer.response().body == content);
@@ -152,7 +152,7 @@ fn connections_in_every_state_can_be_closed_at_once(setup: &'static Setup) {
     wait_until("all of them are forgotten", || (server.descriptors() <= descriptors).then_some(()));
 }
 
-fn many_connections_after_each_other_leave_nothing(setup: &'static Setup) {
+fn many_connections_in_a_row_leave_nothing_behind(setup: &'static Setup) {
     let site = Site::new();
     site.write("large.bin", patterned(100_000));
     let server = Server::start(setup, site.root(), &[]);
@@ -168,6 +168,6 @@ fn many_connections_after_each_other_leave_nothing(setup: &'static Setup) {
     wait_until("what they opened is closed", || {
         (server.descriptors() <= descriptors).then_some(())
     });
-    // Processes that ended and were not waited for would stay as zombies.
+    // Processes that have ended and were not reaped would be zombies.
     wait_until("what they started is gone", || (server.processes().len() == 1).then_some(()));
 }

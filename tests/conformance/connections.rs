@@ -1,31 +1,31 @@
-//! When a connection goes on, when it ends, and in which order its requests are answered.
+//! When a connection persists, when it closes, and in which order its requests are answered.
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        http_1_1_goes_on_unless_it_is_told,
-        close_is_echoed_and_done,
-        close_is_heard_in_any_case_and_any_list,
-        http_1_0_closes_unless_it_asks,
-        http_1_0_with_keep_alive_goes_on_and_is_told_so,
+        http_1_1_persists_unless_told_to_close,
+        close_is_echoed_and_the_connection_closes,
+        close_is_parsed_in_any_case_and_any_list,
+        http_1_0_closes_without_keep_alive,
+        http_1_0_persists_with_keep_alive_which_is_echoed,
         pipelined_requests_are_answered_in_order,
         pipelined_requests_in_odd_pieces_are_answered_in_order,
-        a_long_pipeline_that_is_read_late_is_answered_whole,
+        a_long_pipeline_that_is_read_late_is_answered_completely,
         nothing_is_answered_after_close,
-        what_comes_after_close_takes_nothing_of_the_answer_away,
+        input_after_close_does_not_truncate_the_response,
         nothing_is_answered_after_an_error,
         a_request_followed_by_the_end_of_input_is_answered,
         a_pipeline_followed_by_the_end_of_input_is_answered,
-        half_a_request_followed_by_the_end_of_input_ends_the_connection,
-        a_reset_in_the_middle_of_a_request_is_survived,
-        a_reset_in_the_middle_of_an_answer_is_survived,
-        the_last_of_10000_requests_says_close,
+        an_incomplete_request_followed_by_the_end_of_input_closes_the_connection,
+        the_server_survives_a_reset_within_a_request,
+        the_server_survives_a_reset_within_a_response,
+        the_response_to_request_10000_says_close,
     ]
 }
 
-fn http_1_1_goes_on_unless_it_is_told(setup: &'static Setup) {
+fn http_1_1_persists_unless_told_to_close(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -39,7 +39,7 @@ fn http_1_1_goes_on_unless_it_is_told(setup: &'static Setup) {
     assert_eq!(peer.get("/page.html").status, 200, "an answer of 404 is no reason to end");
 }
 
-fn close_is_echoed_and_done(setup: &'static Setup) {
+fn close_is_echoed_and_the_connection_closes(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for path in ["/", "/missing", "/docs"] {
@@ -51,7 +51,7 @@ fn close_is_echoed_and_done(setup: &'static Setup) {
     }
 }
 
-fn close_is_heard_in_any_case_and_any_list(setup: &'static Setup) {
+fn close_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for connection in [
@@ -68,14 +68,14 @@ fn close_is_heard_in_any_case_and_any_list(setup: &'static Setup) {
         assert!(response.status == 200 && response.says_close(), "{connection:?}");
         peer.expect_end();
     }
-    // A word that only looks like it.
+    // A token that only resembles it.
     let mut peer = server.connect();
     let response = peer.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: closed, enclose\r\n\r\n");
     assert!(!response.says_close());
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn http_1_0_closes_unless_it_asks(setup: &'static Setup) {
+fn http_1_0_closes_without_keep_alive(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in ["", "Host: h\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n"]
@@ -87,7 +87,7 @@ fn http_1_0_closes_unless_it_asks(setup: &'static Setup) {
     }
 }
 
-fn http_1_0_with_keep_alive_goes_on_and_is_told_so(setup: &'static Setup) {
+fn http_1_0_persists_with_keep_alive_which_is_echoed(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -103,7 +103,7 @@ fn http_1_0_with_keep_alive_goes_on_and_is_told_so(setup: &'static Setup) {
     peer.expect_end();
 }
 
-/// A file for each way in which an answer can be kept and sent, and one that is not there.
+/// A file for each way in which a body is kept and sent, and one that does not exist.
 fn site_of_all_sizes() -> (Site, Vec<(String, u16, Vec<u8>)>) {
     let site = Site::new();
     let sizes = [0, 10, 20_000, 65_536, 65_537, 500_000];
@@ -113,7 +113,7 @@ fn site_of_all_sizes() -> (Site, Vec<(String, u16, Vec<u8>)>) {
         site.write(&path[1..], content);
     }
     answers.push(("/missing".to_owned(), 404, Vec::new()));
-    // Each after each of the others.
+    // Each file follows each of the others.
     let count = answers.len();
     let order = (1..count).flat_map(|step| (0..count).map(move |n| n * step % count));
     let answers = order.map(|n| answers[n].clone()).collect();
@@ -150,12 +150,12 @@ fn pipelined_requests_in_odd_pieces_are_answered_in_order(setup: &'static Setup)
     expect_in_order(&mut peer, &answers);
 }
 
-fn a_long_pipeline_that_is_read_late_is_answered_whole(setup: &'static Setup) {
+fn a_long_pipeline_that_is_read_late_is_answered_completely(setup: &'static Setup) {
     let site = Site::new();
     site.write("4k.bin", patterned(4096));
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // The answers are far more than the sockets hold: the server has to stop, and to come back
+    // The responses are far larger than the socket buffers, so the server must stop and continue
     // later.
     const REQUESTS: usize = 3000;
     peer.send(get("/4k.bin").repeat(REQUESTS));
@@ -178,10 +178,10 @@ fn nothing_is_answered_after_close(setup: &'static Setup) {
     assert_eq!(statuses, [(200, false), (200, true)]);
 }
 
-fn what_comes_after_close_takes_nothing_of_the_answer_away(setup: &'static Setup) {
+fn input_after_close_does_not_truncate_the_response(setup: &'static Setup) {
     const BYTES: usize = 48 << 20;
     let site = Site::new();
-    // More than the sockets hold: it is still being sent when the rest comes.
+    // Larger than the socket buffers, so it is still being sent when the rest arrives.
     site.sparse("large.bin", BYTES as u64);
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -224,7 +224,7 @@ fn a_pipeline_followed_by_the_end_of_input_is_answered(setup: &'static Setup) {
     peer.expect_end();
 }
 
-fn half_a_request_followed_by_the_end_of_input_ends_the_connection(setup: &'static Setup) {
+fn an_incomplete_request_followed_by_the_end_of_input_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for half in
@@ -233,14 +233,14 @@ fn half_a_request_followed_by_the_end_of_input_ends_the_connection(setup: &'stat
         let mut peer = server.connect();
         peer.send(half);
         peer.finish_sending();
-        // Nobody asked anything: there may be an error to tell, but nothing of the site.
+        // There was no complete request: an error is possible, but no content of the site.
         let answers = peer.responses_to_the_end();
         assert!(answers.iter().all(|answer| answer.status == 400), "{half:?}: {answers:?}");
     }
     assert_eq!(server.get("/").status, 200);
 }
 
-fn a_reset_in_the_middle_of_a_request_is_survived(setup: &'static Setup) {
+fn the_server_survives_a_reset_within_a_request(setup: &'static Setup) {
     let site = Site::new();
     let mut server = Server::start(setup, site.root(), &[]);
     for start in [
@@ -257,7 +257,7 @@ fn a_reset_in_the_middle_of_a_request_is_survived(setup: &'static Setup) {
     assert!(!server.has_ended());
 }
 
-fn a_reset_in_the_middle_of_an_answer_is_survived(setup: &'static Setup) {
+fn the_server_survives_a_reset_within_a_response(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let mut server = Server::start(setup, site.root(), &[]);
@@ -272,13 +272,13 @@ fn a_reset_in_the_middle_of_an_answer_is_survived(setup: &'static Setup) {
         assert_eq!(server.get("/").status, 200);
     }
     assert!(!server.has_ended());
-    // Nothing and nobody is kept busy by a peer that is gone.
+    // No work continues for a disconnected client.
     wait_until("the dead peers are forgotten", || {
         (server.descriptors() <= descriptors).then_some(())
     });
 }
 
-fn the_last_of_10000_requests_says_close(setup: &'static Setup) {
+fn the_response_to_request_10000_says_close(setup: &'static Setup) {
     const REQUESTS_MAX: usize = 10_000;
     const AT_ONCE: usize = 100;
     let site = Site::new();
@@ -292,7 +292,7 @@ fn the_last_of_10000_requests_says_close(setup: &'static Setup) {
             assert!(!peer.response_to_head().says_close(), "in batch {batch}");
         }
     }
-    // One more than it answers, lest the end be that of the input.
+    // One more than the maximum, so that the close is not due to the end of input.
     peer.send(request.repeat(AT_ONCE + 1));
     for _ in 1..AT_ONCE {
         assert!(!peer.response_to_head().says_close());

@@ -1,6 +1,6 @@
-//! Where a request begins and ends. Two programs that disagree about that can be made to answer one
-//! client with what another asked for (RFC 9112 section 11.2): so what a body holds is never taken
-//! for a request.
+//! Where a request begins and ends. If two programs disagree about that, one client can get the
+//! response to another client's request (RFC 9112 section 11.2). So the content of a body is never
+//! parsed as a request.
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, shown};
@@ -12,28 +12,28 @@ pub fn cases() -> Vec<Case> {
         a_head_with_the_next_request_attached_is_the_same_request,
         a_body_of_a_given_length_is_not_a_request,
         a_body_in_chunks_is_not_a_request,
-        a_body_of_no_length_is_none,
-        the_body_of_a_method_that_is_not_offered_is_not_a_request,
+        without_a_length_there_is_no_body,
+        the_body_of_a_method_that_is_not_allowed_is_not_a_request,
         the_body_of_an_unknown_method_is_not_a_request,
-        malformed_chunks_end_the_connection,
+        malformed_chunks_close_the_connection,
         content_length_with_transfer_encoding_is_refused,
         two_different_lengths_are_refused,
-        equal_lengths_are_one_length,
+        equal_lengths_count_as_one,
         a_length_that_is_not_a_number_is_refused,
         transfer_encoding_in_http_1_0_is_refused,
         an_unknown_transfer_coding_is_not_implemented,
         chunked_comes_once_and_last,
-        chunked_is_understood_in_any_case_and_any_list,
+        chunked_is_parsed_in_any_case_and_any_list,
         an_announced_body_that_is_too_long_is_refused,
-        chunks_that_go_on_for_too_long_end_the_connection,
-        a_body_that_is_cut_short_is_not_a_request,
-        expect_100_continue_waits_for_no_body,
+        too_many_chunks_close_the_connection,
+        a_truncated_body_is_not_a_request,
+        expect_100_continue_does_not_wait_for_the_body,
         expect_100_continue_in_http_1_0_is_ignored,
     ]
 }
 
-/// Holds a request to being refused with `status`, in whatever way it arrives: the answer gets
-/// through, says that it is the last, and is the last.
+/// Expects that a request is refused with `status`, whether it arrives whole or in pieces: the
+/// response reaches the client, says that the connection closes, and is the last.
 #[track_caller]
 pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
@@ -53,8 +53,8 @@ pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     }
 }
 
-/// Holds a request to being answered with `status`, in whatever way it arrives, and the connection
-/// to going on after it.
+/// Expects that a request gets `status`, whether it arrives whole or in pieces, and that the
+/// connection persists.
 #[track_caller]
 pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
@@ -98,7 +98,7 @@ fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Set
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let two = get("/page.html") + &get("/missing");
-    // Each time a part of the second comes with the first.
+    // Each time, a part of the second request arrives with the first.
     for at in get("/page.html").len()..two.len() {
         peer.send(&two[..at]);
         assert_eq!(peer.response().status, 200, "split at {at}");
@@ -107,11 +107,11 @@ fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Set
     }
 }
 
-/// What would be answered with 301 if it were taken for a request.
+/// A request that would get a 301 if a body were parsed as a request.
 const SMUGGLED: &str = "GET /docs HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Sends a request and `body` behind it, then another request: the body is read past or the
-/// connection closed, which the answer says. In no case is it answered.
+/// Sends a request with `body`, then another request: either the body is consumed or the connection
+/// closes, as the response says. The body is never answered.
 #[track_caller]
 fn expect_body_unanswered(server: &Server, head: &str, body: &str, status: u16) {
     let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -195,14 +195,14 @@ fn a_body_in_chunks_is_not_a_request(setup: &'static Setup) {
     }
 }
 
-fn a_body_of_no_length_is_none(setup: &'static Setup) {
+fn without_a_length_there_is_no_body(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 200);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000\r\n\r\n", 200);
 }
 
-fn the_body_of_a_method_that_is_not_offered_is_not_a_request(setup: &'static Setup) {
+fn the_body_of_a_method_that_is_not_allowed_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
@@ -217,7 +217,7 @@ fn the_body_of_a_method_that_is_not_offered_is_not_a_request(setup: &'static Set
             assert_eq!(
                 seen,
                 [(405, true)],
-                "{method}: it closes rather than to read what nobody wants"
+                "{method}: the connection closes instead of reading an unwanted body"
             );
         }
     }
@@ -238,7 +238,7 @@ fn the_body_of_an_unknown_method_is_not_a_request(setup: &'static Setup) {
     );
 }
 
-fn malformed_chunks_end_the_connection(setup: &'static Setup) {
+fn malformed_chunks_close_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for body in [
@@ -264,7 +264,7 @@ fn malformed_chunks_end_the_connection(setup: &'static Setup) {
         for piece in [request.len(), 1] {
             let mut peer = server.connect();
             peer.send_in_pieces(&request, piece);
-            // The answer may have been given before the body was looked at.
+            // The response may have been sent before the body was parsed.
             let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
             assert!(seen == [200] || seen == [400], "{seen:?} in pieces of {piece}: {body:?}");
         }
@@ -300,7 +300,7 @@ fn two_different_lengths_are_refused(setup: &'static Setup) {
     }
 }
 
-fn equal_lengths_are_one_length(setup: &'static Setup) {
+fn equal_lengths_count_as_one(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let size = SMUGGLED.len();
@@ -388,7 +388,7 @@ fn chunked_comes_once_and_last(setup: &'static Setup) {
             400,
         );
     }
-    // White space that is not white space (RFC 9112 section 11.2 has a list of such disguises).
+    // Other characters that look like white space (RFC 9112 section 11.2 lists such disguises).
     for disguised in ["\u{b}chunked", "chunked\0", "\rchunked"] {
         let request =
             format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {disguised}\r\n\r\n0\r\n\r\n");
@@ -396,7 +396,7 @@ fn chunked_comes_once_and_last(setup: &'static Setup) {
     }
 }
 
-fn chunked_is_understood_in_any_case_and_any_list(setup: &'static Setup) {
+fn chunked_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in [
@@ -422,7 +422,7 @@ fn an_announced_body_that_is_too_long_is_refused(setup: &'static Setup) {
             format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
         expect_refused(&server, request, 413);
     }
-    // One that is sent all the same: the answer must not be lost to a reset.
+    // The body is sent nevertheless: the response must not be lost to a reset.
     let body = "x".repeat(4 << 20);
     let mut peer = server.connect();
     peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{}{body}", length(&body)));
@@ -430,7 +430,7 @@ fn an_announced_body_that_is_too_long_is_refused(setup: &'static Setup) {
     peer.expect_end();
 }
 
-fn chunks_that_go_on_for_too_long_end_the_connection(setup: &'static Setup) {
+fn too_many_chunks_close_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let endless = [
@@ -448,7 +448,7 @@ fn chunks_that_go_on_for_too_long_end_the_connection(setup: &'static Setup) {
     }
 }
 
-fn a_body_that_is_cut_short_is_not_a_request(setup: &'static Setup) {
+fn a_truncated_body_is_not_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for framing in ["Content-Length: 1000\r\n\r\n".to_owned(), CHUNKED.to_owned() + "3e8\r\n"] {
@@ -461,7 +461,7 @@ fn a_body_that_is_cut_short_is_not_a_request(setup: &'static Setup) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn expect_100_continue_waits_for_no_body(setup: &'static Setup) {
+fn expect_100_continue_does_not_wait_for_the_body(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let ask = |peer: &mut Peer, method: &str, framing: &str| -> Response {
@@ -474,8 +474,8 @@ fn expect_100_continue_waits_for_no_body(setup: &'static Setup) {
             let mut peer = server.connect();
             let response = ask(&mut peer, method, &framing);
             assert_eq!(response.status, status, "{method} {framing}");
-            // A client that was refused may hold the body back. What comes next is then a request,
-            // or else a body: nobody can tell, so the connection must not go on.
+            // A client that was refused may hold the body back. What follows is then either a
+            // request or a body, and the server cannot tell which, so the connection must close.
             assert!(response.says_close(), "{method} {framing}");
             peer.send(SMUGGLED);
             peer.expect_end();

@@ -1,5 +1,5 @@
-//! What a client may ask of the server: bytes, fields, time, connections. Whoever asks for more is
-//! told so, where there is anything to tell, and the rest do not notice.
+//! The limits of bytes, headers, time and connections. A client beyond a limit gets the status that
+//! says so, where a response is possible, and other clients are not affected.
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -12,34 +12,33 @@ use crate::support::{PATIENCE, Peer, Server, Setup, Site, get, patterned, shown,
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
-        a_target_of_8000_bytes_is_read_and_one_more_is_too_long,
-        a_target_of_a_megabyte_is_told_so,
-        a_head_of_32_kib_is_read_and_one_more_byte_is_too_large,
-        a_hundred_fields_are_read_and_one_more_is_too_many,
-        ten_megabytes_of_fields_are_told_so,
-        a_head_that_never_ends_is_told_so_as_it_comes,
-        a_head_that_comes_too_slowly_is_told_so,
-        a_byte_now_and_then_postpones_nothing,
-        a_body_that_never_comes_does_not_hold_a_connection,
-        an_idle_connection_is_closed_without_a_word,
-        a_request_that_came_in_time_is_answered_though_the_server_is_late,
-        a_new_connection_that_says_nothing_is_closed_without_a_word,
-        a_reader_that_takes_nothing_is_reset,
-        a_reader_that_pauses_is_not_held_to_the_other_deadlines,
-        a_pipeline_that_is_never_read_costs_no_memory,
+        a_target_of_8000_bytes_is_accepted_and_one_more_byte_is_too_long,
+        a_target_of_a_megabyte_gets_a_414,
+        a_head_of_32_kib_is_accepted_and_one_more_byte_is_too_large,
+        a_hundred_headers_are_accepted_and_one_more_is_too_many,
+        ten_megabytes_of_headers_get_a_431,
+        an_endless_head_is_refused_while_it_arrives,
+        a_head_that_arrives_too_slowly_gets_a_408,
+        single_bytes_do_not_postpone_the_head_timeout,
+        a_body_that_never_arrives_does_not_keep_the_connection_open,
+        an_idle_connection_is_closed_without_a_response,
+        a_request_that_arrived_in_time_is_answered_although_the_server_is_late,
+        a_silent_new_connection_is_closed_without_a_response,
+        a_client_that_reads_nothing_is_reset,
+        a_pausing_reader_is_not_subject_to_the_receive_timeouts,
+        an_unread_pipeline_uses_bounded_memory,
     ];
     let at_once = cases![if |setup| setup.serves_concurrently();
-        connections_beyond_the_limit_wait_for_a_place,
-        a_request_that_was_sent_is_answered_however_many_want_a_place,
+        connections_beyond_the_limit_wait_until_another_closes,
+        a_sent_request_is_answered_however_many_connections_wait,
     ];
-    let loops =
-        cases![if |setup| setup.event_loops == 1; at_the_limit_the_longest_idle_connection_goes];
+    let loops = cases![if |setup| setup.event_loops == 1; at_the_limit_the_longest_idle_connection_is_evicted];
     let workers = cases![if |setup| setup.event_loops > 1;
-        a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones];
+        a_new_connection_is_admitted_whichever_worker_has_the_idle_ones];
     [everywhere, at_once, loops, workers].concat()
 }
 
-fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(setup: &'static Setup) {
+fn a_target_of_8000_bytes_is_accepted_and_one_more_byte_is_too_long(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let target = |bytes: usize| "/?".to_owned() + &"x".repeat(bytes - 2);
@@ -49,7 +48,7 @@ fn a_target_of_8000_bytes_is_read_and_one_more_is_too_long(setup: &'static Setup
     expect_refused(&server, get(&("http://h".to_owned() + &target(8000))), 414);
 }
 
-fn a_target_of_a_megabyte_is_told_so(setup: &'static Setup) {
+fn a_target_of_a_megabyte_gets_a_414(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -58,13 +57,13 @@ fn a_target_of_a_megabyte_is_told_so(setup: &'static Setup) {
     peer.expect_end();
 }
 
-/// A request whose head has so many bytes.
+/// A request whose head has `head_bytes` bytes.
 fn request_of(head_bytes: usize) -> String {
     let (start, end) = ("GET / HTTP/1.1\r\nHost: h\r\nX: ", "\r\n\r\n");
     start.to_owned() + &"x".repeat(head_bytes - start.len() - end.len()) + end
 }
 
-fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(setup: &'static Setup) {
+fn a_head_of_32_kib_is_accepted_and_one_more_byte_is_too_large(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, request_of(32 * 1024), 200);
@@ -74,7 +73,7 @@ fn a_head_of_32_kib_is_read_and_one_more_byte_is_too_large(setup: &'static Setup
     assert_eq!(peer.response().status, 200);
 }
 
-fn a_hundred_fields_are_read_and_one_more_is_too_many(setup: &'static Setup) {
+fn a_hundred_headers_are_accepted_and_one_more_is_too_many(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let request = |fields: usize| {
@@ -85,24 +84,25 @@ fn a_hundred_fields_are_read_and_one_more_is_too_many(setup: &'static Setup) {
     expect_refused(&server, request(3000), 431);
 }
 
-fn ten_megabytes_of_fields_are_told_so(setup: &'static Setup) {
+fn ten_megabytes_of_headers_get_a_431(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let (one, many) =
         (format!("X: {}\r\n", "x".repeat(10 << 20)), "X: 0123456789\r\n".repeat((10 << 20) / 15));
     for fields in [one, many] {
         let mut peer = server.connect();
-        // Written to its end before anything is read, as most clients do.
+        // Written completely before anything is read, as most clients do.
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
         assert_eq!(peer.response().status, 431);
         peer.expect_end();
     }
 }
 
-fn a_head_that_never_ends_is_told_so_as_it_comes(setup: &'static Setup) {
+fn an_endless_head_is_refused_while_it_arrives(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    // No more is sent, so whoever waits for the end of the line or of the head waits for ever.
+    // Nothing more is sent, so a parser that waits for the end of the line or head would wait for
+    // ever.
     for (start, status) in [(request_of(40_000), 431), (get(&"/x".repeat(10_000)), 414)] {
         let mut peer = server.connect();
         peer.send(start.trim_end());
@@ -111,7 +111,7 @@ fn a_head_that_never_ends_is_told_so_as_it_comes(setup: &'static Setup) {
     }
 }
 
-fn a_head_that_comes_too_slowly_is_told_so(setup: &'static Setup) {
+fn a_head_that_arrives_too_slowly_gets_a_408(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     for start in ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"] {
@@ -120,18 +120,18 @@ fn a_head_that_comes_too_slowly_is_told_so(setup: &'static Setup) {
         assert_eq!((response.status, response.says_close()), (408, true), "{start:?}");
         peer.expect_end();
     }
-    // The time is that of one head, not of the connection.
+    // The timeout is that of one head, not of the connection.
     let mut peer = server.connect();
     assert_eq!(peer.get("/").status, 200);
     assert_eq!(peer.ask("GET / HTTP/1.1\r\n").status, 408);
     peer.expect_end();
 }
 
-fn a_byte_now_and_then_postpones_nothing(setup: &'static Setup) {
+fn single_bytes_do_not_postpone_the_head_timeout(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
-    // Each gap is far shorter than the timeout, and one so short that whoever looks finds something
-    // nearly each time.
+    // Each gap is far shorter than the timeout, and one is so short that almost every read finds
+    // input.
     for gap_ms in [50, 1] {
         let mut peer = server.connect();
         peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
@@ -139,7 +139,7 @@ fn a_byte_now_and_then_postpones_nothing(setup: &'static Setup) {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 let give_up = Instant::now() + Duration::from_secs(60);
-                // The connection ends it.
+                // The server closes the connection.
                 while Instant::now() < give_up && sender.write_all(b"x").is_ok() {
                     std::thread::sleep(Duration::from_millis(gap_ms));
                 }
@@ -150,7 +150,7 @@ fn a_byte_now_and_then_postpones_nothing(setup: &'static Setup) {
     }
 }
 
-fn a_body_that_never_comes_does_not_hold_a_connection(setup: &'static Setup) {
+fn a_body_that_never_arrives_does_not_keep_the_connection_open(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
@@ -162,7 +162,7 @@ fn a_body_that_never_comes_does_not_hold_a_connection(setup: &'static Setup) {
     }
 }
 
-fn an_idle_connection_is_closed_without_a_word(setup: &'static Setup) {
+fn an_idle_connection_is_closed_without_a_response(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
@@ -171,14 +171,14 @@ fn an_idle_connection_is_closed_without_a_word(setup: &'static Setup) {
     peer.expect_end();
 }
 
-fn a_request_that_came_in_time_is_answered_though_the_server_is_late(setup: &'static Setup) {
+fn a_request_that_arrived_in_time_is_answered_although_the_server_is_late(setup: &'static Setup) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
     let since = Instant::now();
     assert_eq!(peer.get("/").status, 200);
-    // As if the machine had no time for it.
+    // As if the machine gave the server no CPU time.
     server.signal_all(Signal::STOP);
     wait_until("it stands still", || {
         server.processes().iter().all(|(_, state)| *state == 'T').then_some(())
@@ -193,22 +193,22 @@ fn a_request_that_came_in_time_is_answered_though_the_server_is_late(setup: &'st
     }
 }
 
-fn a_new_connection_that_says_nothing_is_closed_without_a_word(setup: &'static Setup) {
+fn a_silent_new_connection_is_closed_without_a_response(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--header-timeout", "0.3"]);
     server.connect().expect_end();
 }
 
-fn a_reader_that_takes_nothing_is_reset(setup: &'static Setup) {
+fn a_client_that_reads_nothing_is_reset(setup: &'static Setup) {
     let site = Site::new();
-    // Far more than the sockets hold, from the disk and from memory.
+    // Far more than the socket buffers hold, from the disk and from memory.
     site.sparse("huge.bin", 1 << 30);
     site.write("64k.bin", patterned(64 * 1024));
     let server = Server::start(setup, site.root(), &["--write-timeout", "0.5"]);
     for requests in [get("/huge.bin"), get("/64k.bin").repeat(1000)] {
         let mut peer = server.connect();
         peer.send(requests);
-        // Were it closed in order, the kernel would go on holding what nobody takes.
+        // If it were closed with FIN, the kernel would keep the unread data.
         let error = wait_until("the server gives up", || {
             peer.stream.take_error().expect("a socket has a state")
         });
@@ -217,7 +217,7 @@ fn a_reader_that_takes_nothing_is_reset(setup: &'static Setup) {
     assert_eq!(server.get("/").status, 200);
 }
 
-fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(setup: &'static Setup) {
+fn a_pausing_reader_is_not_subject_to_the_receive_timeouts(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
@@ -225,38 +225,38 @@ fn a_reader_that_pauses_is_not_held_to_the_other_deadlines(setup: &'static Setup
         Server::start(setup, site.root(), &["--header-timeout", "0.2", "--idle-timeout", "0.2"]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
-    // Both have passed by then, and neither is about sending.
+    // Both timeouts have passed by then, and neither concerns sending.
     std::thread::sleep(Duration::from_millis(700));
     assert!(peer.response().body == content);
 }
 
-fn a_pipeline_that_is_never_read_costs_no_memory(setup: &'static Setup) {
+fn an_unread_pipeline_uses_bounded_memory(setup: &'static Setup) {
     let site = Site::new();
     site.write("12k.bin", patterned(12 * 1024));
     let server = Server::start(setup, site.root(), &[]);
     assert_eq!(server.get("/12k.bin").status, 200);
     let mut peer = server.connect();
-    // Answered all at once, they would be more than a gigabyte.
-    send_what_is_taken(&mut peer, &get("/12k.bin").repeat(100_000));
+    // All responses together would be more than a gigabyte.
+    send_until_blocked(&mut peer, &get("/12k.bin").repeat(100_000));
     let in_use = server.resident_bytes();
     assert!(in_use < 60 << 20, "{in_use} bytes in use");
 }
 
-/// Sends until the server takes no more for a while, or all of it.
-fn send_what_is_taken(peer: &mut Peer, bytes: &str) {
+/// Sends until the server accepts no more for a while, or until all is sent.
+fn send_until_blocked(peer: &mut Peer, bytes: &str) {
     peer.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a socket has timeouts");
     if let Err(error) = peer.stream.write_all(bytes.as_bytes()) {
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
     }
-    // What it took it has looked at, or left in the socket.
+    // What it accepted it has parsed, or left in the socket.
     std::thread::sleep(Duration::from_millis(300));
 }
 
-fn connections_beyond_the_limit_wait_for_a_place(setup: &'static Setup) {
+fn connections_beyond_the_limit_wait_until_another_closes(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let server = Server::start(setup, site.root(), &["--max-connections", "2"]);
-    // Both are in the middle of an answer: none of them is idle.
+    // Both receive a response, so neither is idle.
     let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
     for peer in &mut busy {
         peer.send(get("/huge.bin"));
@@ -272,44 +272,48 @@ fn connections_beyond_the_limit_wait_for_a_place(setup: &'static Setup) {
     assert_eq!(third.response().status, 200);
 }
 
-/// Options under which an idle connection does not end by itself.
-const PATIENT: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
+/// Timeouts with which an idle connection stays open.
+const LONG_TIMEOUTS: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
 
-/// A kept connection is a courtesy, a new one is a user. A blocking server can't tell which of its
-/// threads sleeps for which reason, and leaves the newcomer in the backlog until a connection ends.
-fn at_the_limit_the_longest_idle_connection_goes(setup: &'static Setup) {
+/// At the limit, the longest-idle keep-alive connection is closed to admit a new one. A blocking
+/// server cannot tell why a thread sleeps, and leaves the new connection in the backlog until
+/// another closes.
+fn at_the_limit_the_longest_idle_connection_is_evicted(setup: &'static Setup) {
     let site = Site::new();
     let server =
-        Server::start(setup, site.root(), &[&PATIENT[..], &["--max-connections=3"]].concat());
+        Server::start(setup, site.root(), &[&LONG_TIMEOUTS[..], &["--max-connections=3"]].concat());
     let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
-    // No longer the one that has been idle for longest.
+    // It is no longer the longest-idle connection.
     assert_eq!(idle[0].get("/").status, 200);
     assert_eq!(server.get("/page.html").status, 200);
     idle[1].expect_end();
     for kept in [0, 2] {
-        assert_eq!(idle[kept].get("/").status, 200, "connection {kept} was in nobody's way");
+        assert_eq!(idle[kept].get("/").status, 200, "connection {kept} was not in the way");
     }
 }
 
-fn a_new_connection_gets_a_place_whichever_worker_has_the_idle_ones(setup: &'static Setup) {
+fn a_new_connection_is_admitted_whichever_worker_has_the_idle_ones(setup: &'static Setup) {
     let site = Site::new();
-    // Which worker gets a connection is chance, so once proves nothing.
+    // The kernel chooses the worker of a connection, so one attempt proves nothing.
     for _ in 0..6 {
-        let server =
-            Server::start(setup, site.root(), &[&PATIENT[..], &["--max-connections=2"]].concat());
+        let server = Server::start(
+            setup,
+            site.root(),
+            &[&LONG_TIMEOUTS[..], &["--max-connections=2"]].concat(),
+        );
         let mut idle = [server.connect(), server.connect()];
         idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
         assert_eq!(server.get("/page.html").status, 200);
     }
 }
 
-fn a_request_that_was_sent_is_answered_however_many_want_a_place(setup: &'static Setup) {
+fn a_sent_request_is_answered_however_many_connections_wait(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--max-connections=4"]);
     let ask = |_| {
         let mut peer = server.connect();
-        // At once: whoever is to make room for somebody has been silent for longer than this.
+        // Immediately: only a client that was silent for longer can be evicted.
         peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         peer
     };

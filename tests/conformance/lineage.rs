@@ -1,6 +1,5 @@
-//! The known faults of the tutorial servers that this one descends from, each by its name. Most are
-//! held in more detail elsewhere; here they stand together, so that nobody brings one back
-//! unawares.
+//! Regression tests for the known faults of the tutorial servers from which this one descends.
+//! Other files test most of them in more detail.
 
 use rustix::process::Signal;
 
@@ -9,21 +8,21 @@ use crate::support::{Server, Setup, Site, get, patterned};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
-        a_recv_of_1024_bytes_is_not_taken_for_a_whole_request,
-        a_send_is_not_taken_for_a_whole_response,
+        a_recv_of_1024_bytes_is_not_taken_for_a_complete_request,
+        one_send_is_not_taken_for_the_complete_response,
         an_empty_read_does_not_crash_the_parser,
-        a_path_is_not_pasted_to_the_name_of_a_folder,
+        a_path_is_not_appended_to_the_name_of_a_directory,
         the_port_can_be_bound_again_after_a_restart,
     ];
     let at_once =
-        cases![if |setup| setup.serves_concurrently(); one_slow_client_does_not_stop_everybody];
+        cases![if |setup| setup.serves_concurrently(); one_slow_client_does_not_stop_the_others];
     [everywhere, at_once].concat()
 }
 
-fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(setup: &'static Setup) {
+fn a_recv_of_1024_bytes_is_not_taken_for_a_complete_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    // Its method, its end and the field that decides are in three different kilobytes.
+    // The method, the end of the head and the deciding header are in three different kilobytes.
     let filler = format!("X: {}\r\n", "x".repeat(1500));
     let request =
         format!("GET /page.html HTTP/1.1\r\nHost: h\r\n{filler}Connection: close\r\n{filler}\r\n");
@@ -37,14 +36,14 @@ fn a_recv_of_1024_bytes_is_not_taken_for_a_whole_request(setup: &'static Setup) 
     }
 }
 
-fn a_send_is_not_taken_for_a_whole_response(setup: &'static Setup) {
+fn one_send_is_not_taken_for_the_complete_response(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(16 << 20);
     site.write("large.bin", &content);
     site.write("small.bin", &content[..60_000]);
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Far more than both sockets hold, so that sends of either kind are cut somewhere.
+    // Far more than both socket buffers hold, so that every kind of send is partial at some point.
     peer.send(get("/small.bin").repeat(300) + &get("/large.bin"));
     for _ in 0..300 {
         assert!(peer.response().body == content[..60_000]);
@@ -61,7 +60,7 @@ fn an_empty_read_does_not_crash_the_parser(setup: &'static Setup) {
         peer.expect_end();
         drop(server.connect());
         server.connect().reset();
-        // After a request, too.
+        // Also after a request.
         let mut peer = server.connect();
         assert_eq!(peer.get("/").status, 200);
         peer.finish_sending();
@@ -71,7 +70,7 @@ fn an_empty_read_does_not_crash_the_parser(setup: &'static Setup) {
     assert!(!server.has_ended());
 }
 
-fn a_path_is_not_pasted_to_the_name_of_a_folder(setup: &'static Setup) {
+fn a_path_is_not_appended_to_the_name_of_a_directory(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     let server = Server::start(setup, site.root(), &[]);
@@ -87,7 +86,7 @@ fn a_path_is_not_pasted_to_the_name_of_a_folder(setup: &'static Setup) {
     }
 }
 
-fn one_slow_client_does_not_stop_everybody(setup: &'static Setup) {
+fn one_slow_client_does_not_stop_the_others(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let server = Server::start(setup, site.root(), &[]);
@@ -101,7 +100,7 @@ fn one_slow_client_does_not_stop_everybody(setup: &'static Setup) {
 fn the_port_can_be_bound_again_after_a_restart(setup: &'static Setup) {
     let site = Site::new();
     let mut server = Server::start(setup, site.root(), &[]);
-    // The server closes first: the connection's remains stay on its side for a minute.
+    // The server closes first, so the connection stays in TIME_WAIT on its side for a minute.
     let mut peer = server.connect();
     assert_eq!(peer.ask("GET / HTTP/1.0\r\n\r\n").status, 200);
     peer.expect_end();

@@ -1,12 +1,11 @@
-//! What every setup answers: each case is run against the real binary under each of them, so that a
-//! failure names its setup:
-//! `mio::framing::a_head_that_arrives_a_byte_at_a_time_is_the_same_request`.
+//! The responses that every strategy gives: each case runs against the real binary under every
+//! set-up, and the name of a failed case begins with that of its set-up.
 //!
-//! A case starts a server of its own, so that none can hide behind what another left. Most cases
-//! never hold two connections open, since `iterative` serves one at a time; those that need several
-//! are marked.
+//! Each case starts its own server, so that no state of an earlier case is hidden in it. Most cases
+//! never hold two connections open, because one set-up serves one at a time; a file marks those
+//! that need several.
 //!
-//! `cargo test --test conformance -- framing` runs one file, `-- poll-list::` one setup.
+//! `cargo test --test conformance -- framing` runs one file, `-- SET-UP::` one set-up.
 
 mod case;
 mod codings;
@@ -35,15 +34,15 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Setup, setups};
 
 thread_local! {
-    /// Where and why this thread panicked last.
+    /// The location and message of the last panic of this thread.
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Many cases wait for a deadline or for the disk and use no core meanwhile.
+    // Many cases wait for a timeout or for the disk and use no core meanwhile.
     arguments.test_threads.get_or_insert(8);
-    // Kept for the summary, where the trial's name stands beside it.
+    // Kept for the summary, which prints it beside the name of the case.
     set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
     let cases = [
         messages::cases(),

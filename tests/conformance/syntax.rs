@@ -1,6 +1,6 @@
-//! What is a request and what is not. Whatever is refused here is refused in every way it can
-//! arrive: the status gets through, says that it is the last, and the connection ends without a
-//! reset.
+//! Which bytes are a valid request. Each refusal is tested in every way in which the bytes can
+//! arrive: the status reaches the client, the response says that the connection closes, and the
+//! connection closes without a reset.
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
@@ -9,32 +9,32 @@ use crate::support::{Server, Setup, Site, get};
 pub fn cases() -> Vec<Case> {
     cases![
         empty_lines_before_a_request_are_ignored,
-        a_bare_line_feed_ends_nothing,
-        a_bare_carriage_return_ends_nothing,
-        one_space_stands_between_the_parts_of_a_request_line,
+        a_bare_line_feed_is_refused,
+        a_bare_carriage_return_is_refused,
+        exactly_one_space_separates_the_parts_of_a_request_line,
         a_request_line_has_three_parts,
-        white_space_before_the_first_field_is_refused,
+        white_space_before_the_first_header_is_refused,
         white_space_before_a_colon_is_refused,
         folded_lines_are_refused,
         control_characters_in_a_value_are_refused,
-        tabs_and_bytes_beyond_ascii_in_a_value_are_fine,
-        a_field_has_a_name_and_a_colon,
-        host_is_needed_once_in_http_1_1,
-        host_is_a_host,
-        host_is_not_needed_in_http_1_0,
-        the_authority_of_a_target_wins_over_host_but_both_are_valid,
-        a_target_is_a_path_or_an_address,
+        tabs_and_non_ascii_bytes_in_a_value_are_accepted,
+        a_header_has_a_name_and_a_colon,
+        http_1_1_requires_exactly_one_host,
+        an_invalid_host_is_refused,
+        http_1_0_does_not_require_a_host,
+        the_authority_of_a_target_overrides_host_and_both_must_be_valid,
+        a_target_is_a_path_or_a_url,
         control_characters_in_a_target_are_refused,
         another_major_version_is_not_supported,
-        a_later_minor_version_is_1_1,
+        a_later_minor_version_is_treated_as_1_1,
         a_version_is_http_and_two_digits,
         a_method_is_a_token,
-        names_of_fields_are_known_in_any_case,
+        header_names_are_case_insensitive,
         other_protocols_are_refused,
     ]
 }
 
-/// Holds each of `requests` to being refused as bad syntax.
+/// Expects that each of `requests` is refused with 400.
 #[track_caller]
 fn expect_bad<B: AsRef<[u8]>>(setup: &'static Setup, requests: impl IntoIterator<Item = B>) {
     let site = Site::new();
@@ -42,7 +42,7 @@ fn expect_bad<B: AsRef<[u8]>>(setup: &'static Setup, requests: impl IntoIterator
     requests.into_iter().for_each(|request| expect_refused(&server, request, 400));
 }
 
-/// A request with one field line more.
+/// A request with one additional header line.
 fn with_field(line: impl AsRef<[u8]>) -> Vec<u8> {
     [b"GET / HTTP/1.1\r\nHost: h\r\n", line.as_ref(), b"\r\n\r\n"].concat()
 }
@@ -55,7 +55,7 @@ fn empty_lines_before_a_request_are_ignored(setup: &'static Setup) {
     expect_answered(&server, get("/") + "\r\n", 200);
 }
 
-fn a_bare_line_feed_ends_nothing(setup: &'static Setup) {
+fn a_bare_line_feed_is_refused(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -70,7 +70,7 @@ fn a_bare_line_feed_ends_nothing(setup: &'static Setup) {
     );
 }
 
-fn a_bare_carriage_return_ends_nothing(setup: &'static Setup) {
+fn a_bare_carriage_return_is_refused(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -85,7 +85,7 @@ fn a_bare_carriage_return_ends_nothing(setup: &'static Setup) {
     );
 }
 
-fn one_space_stands_between_the_parts_of_a_request_line(setup: &'static Setup) {
+fn exactly_one_space_separates_the_parts_of_a_request_line(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -120,7 +120,7 @@ fn a_request_line_has_three_parts(setup: &'static Setup) {
     expect_bad(setup, lines.map(|line| format!("{line}\r\nHost: h\r\n\r\n")));
 }
 
-fn white_space_before_the_first_field_is_refused(setup: &'static Setup) {
+fn white_space_before_the_first_header_is_refused(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -161,7 +161,7 @@ fn control_characters_in_a_value_are_refused(setup: &'static Setup) {
     );
 }
 
-fn tabs_and_bytes_beyond_ascii_in_a_value_are_fine(setup: &'static Setup) {
+fn tabs_and_non_ascii_bytes_in_a_value_are_accepted(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for line in [
@@ -177,7 +177,7 @@ fn tabs_and_bytes_beyond_ascii_in_a_value_are_fine(setup: &'static Setup) {
     }
 }
 
-fn a_field_has_a_name_and_a_colon(setup: &'static Setup) {
+fn a_header_has_a_name_and_a_colon(setup: &'static Setup) {
     let lines = [
         "no colon",
         "nocolon",
@@ -194,7 +194,7 @@ fn a_field_has_a_name_and_a_colon(setup: &'static Setup) {
     expect_bad(setup, lines.map(with_field));
 }
 
-fn host_is_needed_once_in_http_1_1(setup: &'static Setup) {
+fn http_1_1_requires_exactly_one_host(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -209,7 +209,7 @@ fn host_is_needed_once_in_http_1_1(setup: &'static Setup) {
     );
 }
 
-fn host_is_a_host(setup: &'static Setup) {
+fn an_invalid_host_is_refused(setup: &'static Setup) {
     let invalid = [
         "a b",
         "user@h",
@@ -245,13 +245,13 @@ fn host_is_a_host(setup: &'static Setup) {
     }
 }
 
-fn host_is_not_needed_in_http_1_0(setup: &'static Setup) {
+fn http_1_0_does_not_require_a_host(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200);
 }
 
-fn the_authority_of_a_target_wins_over_host_but_both_are_valid(setup: &'static Setup) {
+fn the_authority_of_a_target_overrides_host_and_both_must_be_valid(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET http://other:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
@@ -270,7 +270,7 @@ fn the_authority_of_a_target_wins_over_host_but_both_are_valid(setup: &'static S
     }
 }
 
-fn a_target_is_a_path_or_an_address(setup: &'static Setup) {
+fn a_target_is_a_path_or_a_url(setup: &'static Setup) {
     let targets = [
         "*",
         "page.html",
@@ -303,7 +303,7 @@ fn another_major_version_is_not_supported(setup: &'static Setup) {
     }
 }
 
-fn a_later_minor_version_is_1_1(setup: &'static Setup) {
+fn a_later_minor_version_is_treated_as_1_1(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 200);
@@ -340,7 +340,7 @@ fn a_method_is_a_token(setup: &'static Setup) {
     expect_bad(setup, methods.map(|method| format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")));
 }
 
-fn names_of_fields_are_known_in_any_case(setup: &'static Setup) {
+fn header_names_are_case_insensitive(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.1\r\nhOSt: h\r\ncONTENT-lENGTH: 5\r\n\r\nhello", 200);
@@ -357,8 +357,8 @@ fn other_protocols_are_refused(setup: &'static Setup) {
     );
     expect_refused(&server, "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400);
     expect_refused(&server, "EHLO mail.example\r\n\r\n", 400);
-    // The beginning of a TLS handshake, to a port that speaks none. Such a client sends no line end
-    // and waits.
+    // The start of a TLS handshake, sent to a plain port. Such a client sends no line end and
+    // waits.
     let mut peer = server.connect();
     peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x0a\x0a\x00");
     peer.finish_sending();

@@ -21,7 +21,7 @@ fn sources_in(directory: &str) -> Vec<Source> {
     sources().into_iter().filter(|source| source.path.starts_with(directory)).collect()
 }
 
-/// The files in which a strategy is told: one per strategy, or the mod.rs of its directory.
+/// Whether a file holds a strategy: one file per strategy, or the mod.rs of its directory.
 fn is_strategy_file(source: &Source) -> bool {
     let Some(name) = source.path.strip_prefix("src/server/strategies/") else { return false };
     let stem = name.trim_end_matches(".rs").trim_end_matches("/mod");

@@ -2,11 +2,11 @@
 //!
 //! | name | what it does |
 //! |---|---|
-//! | `fast-N` | all at once |
+//! | `fast-N` | every call returns at once |
 //! | `slow-open-N` | an open takes [`SLOW`] |
-//! | `held-open-N` | an open takes until [`Hold`] lets it go |
-//! | `held-read-N` | so does a read |
-//! | `held-lookup-N` | so does the look whether it is there; it is forgotten at once |
+//! | `held-open-N` | an open waits until [`Hold`] is dropped |
+//! | `held-read-N` | a read waits likewise |
+//! | `held-lookup-N` | a lookup waits likewise; its result is not cached |
 //! | `eio-open-N` | an open fails |
 //! | `eio-read-N` | a read fails |
 //! | `eio-late-N` | a read beyond [`LATE_BYTES`] fails |
@@ -27,23 +27,23 @@ use fuser::{
 
 use crate::support::patterned;
 
-/// What a slow file takes.
+/// The duration of a slow call.
 pub const SLOW: Duration = Duration::from_millis(300);
-/// The size of a page: the server keeps such a file in memory.
+/// The size of a page, which the server caches.
 pub const SMALL_BYTES: usize = 4000;
-/// The size of a large file: it goes out as it is read.
+/// The size of a large file, which is read while it is sent.
 pub const LARGE_BYTES: usize = 1024 * 1024;
-/// Where the reads begin to fail of a file that fails in the middle.
+/// The offset from which reads of an `eio-late` file fail.
 pub const LATE_BYTES: usize = 512 * 1024;
 
-/// The file system, mounted; unmounted when it is dropped.
+/// The mounted file system; unmounted when it is dropped.
 pub struct Disk {
     at: PathBuf,
     gate: Arc<Gate>,
     session: Option<BackgroundSession>,
 }
 
-/// While it lives, what is held waits.
+/// Held calls wait as long as it exists.
 pub struct Hold(Arc<Gate>);
 
 #[derive(Default)]
@@ -59,8 +59,8 @@ struct GateState {
 }
 
 impl Disk {
-    /// Mounts it at `at`, an empty folder. Where that is not allowed it says so, and that the test
-    /// is skipped.
+    /// Mounts the file system at `at`, an empty directory. Where mounting is not allowed, prints
+    /// that the test is skipped.
     pub fn mount(at: &Path) -> Option<Disk> {
         if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
             eprintln!("skipped: /dev/fuse: {error}");
@@ -83,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// Has what is held wait. Drop it before the server: a process that waits for a file can't be
+    /// Lets held calls wait. Drop it before the server: a process that waits for a file cannot be
     /// killed.
     pub fn hold(&self) -> Hold {
         self.gate.lock().is_closed = true;
@@ -92,22 +92,22 @@ impl Disk {
 }
 
 impl Hold {
-    /// Returns when somebody is held.
+    /// Returns when a call is held.
     pub fn wait_for_one(&self) {
         let state = self.0.lock();
         drop(
             self.0
                 .changed
                 .wait_while(state, |state| state.waiting == 0)
-                .expect("nobody panics with it"),
+                .expect("no thread panics while it holds the lock"),
         );
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Without waiting for a child of the server that is about to end. Who is not root needs the
-        // helper program, which dropping the session calls.
+        // MNT_DETACH does not wait for a child of the server that is about to end. A user other
+        // than root needs the helper program, which dropping the session runs.
         let _ = rustix::mount::unmount(&self.at, rustix::mount::UnmountFlags::DETACH);
         drop(self.session.take());
     }
@@ -125,13 +125,15 @@ impl Gate {
         let mut state = self.lock();
         state.waiting += 1;
         self.changed.notify_all();
-        state =
-            self.changed.wait_while(state, |state| state.is_closed).expect("nobody panics with it");
+        state = self
+            .changed
+            .wait_while(state, |state| state.is_closed)
+            .expect("no thread panics while it holds the lock");
         state.waiting -= 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().expect("nobody panics with it")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 }
 
@@ -163,7 +165,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("eio-late-", Kind::FailsLate),
 ];
 
-/// A file, which its inode number tells all about.
+/// A file, whose properties follow from its inode number.
 #[derive(Clone, Copy)]
 struct File {
     kind: usize,
@@ -216,7 +218,7 @@ impl File {
         if self.is_large { LARGE_BYTES } else { SMALL_BYTES }
     }
 
-    /// How long the kernel may remember what it was told.
+    /// How long the kernel may cache attributes and names.
     fn memory(self) -> Duration {
         if self.kind() == Kind::HeldLookup { Duration::ZERO } else { Duration::from_secs(600) }
     }
@@ -243,14 +245,14 @@ fn facts(inode: INodeNo, kind: FileType, size: usize) -> FileAttr {
     }
 }
 
-/// Answers from a thread of its own: one file that takes its time holds up no other.
+/// Replies from a thread of its own, so that a slow file delays no other.
 fn later(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
 }
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // Otherwise the kernel itself looks up one name of a folder at a time.
+        // Otherwise the kernel looks up one name per directory at a time.
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A disk that is slow or fails: what that does to the answer, and to everybody else.
+//! Slow and failing disks: the response to the client, and the effect on other clients.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -11,16 +11,16 @@ use std::io::ErrorKind;
 use disk::{Disk, LARGE_BYTES, LATE_BYTES, SMALL_BYTES};
 use support::{End, Peer, Response, Server, Site, get, get_with, patterned, setups};
 
-/// A site on a disk of that kind.
-fn site_on_it() -> Option<(Site, Disk)> {
+/// A site on the slow file system.
+fn slow_site() -> Option<(Site, Disk)> {
     let site = Site::new();
-    std::fs::create_dir(site.beside("disk")).expect("a folder can be made");
+    std::fs::create_dir(site.beside("disk")).expect("a directory can be created");
     let disk = Disk::mount(&site.beside("disk"))?;
     Some((site, disk))
 }
 
-/// An ordinary site, and a folder of it on a disk of that kind.
-fn site_with_a_folder_on_it() -> Option<(Site, Disk)> {
+/// An ordinary site with one directory on the slow file system.
+fn site_with_slow_directory() -> Option<(Site, Disk)> {
     let site = Site::new();
     let disk = Disk::mount(&site.path("bare"))?;
     Some((site, disk))
@@ -38,8 +38,8 @@ fn expect_page(response: &Response, what: &str) {
 }
 
 #[test]
-fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
-    let Some((site, _disk)) = site_on_it() else {
+fn a_file_that_cannot_be_opened_is_a_500_and_the_connection_persists() {
+    let Some((site, _disk)) = slow_site() else {
         return;
     };
     for setup in setups() {
@@ -48,7 +48,7 @@ fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
         for path in ["/eio-open-0.html", "/eio-open-0.bin", "/eio-open-0.html"] {
             assert_eq!(peer.get(path).status, 500, "{setup:?} {path}");
         }
-        // A folder that can be opened and not be read.
+        // A directory that can be opened and not read.
         assert_eq!(peer.get("/").status, 500, "{setup:?}");
         expect_page(&peer.get("/fast-0.html"), setup.name);
         assert_eq!(peer.get("/missing.html").status, 404, "{setup:?}");
@@ -56,8 +56,8 @@ fn what_cannot_be_opened_is_a_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
-    let Some((site, _disk)) = site_on_it() else {
+fn a_read_error_before_the_head_is_sent_is_a_500() {
+    let Some((site, _disk)) = slow_site() else {
         return;
     };
     for setup in setups() {
@@ -67,16 +67,16 @@ fn what_cannot_be_read_is_a_500_while_the_head_is_not_out() {
             assert_eq!(peer.get("/eio-read-0.html").status, 500, "{setup:?}");
         }
         expect_page(&peer.get("/fast-0.html"), setup.name);
-        // The compressed form that lies beside the page can't be read; the page can.
+        // The sidecar of the page cannot be read; the page itself can.
         expect_page(&peer.get_with("/fast-0.html", &["Accept-Encoding: gzip"]), setup.name);
     }
 }
 
-/// What fails behind the head ends the connection: the next answer must not land inside of the
+/// A failure after the head closes the connection: the next response must not begin within the
 /// promised length.
 #[test]
-fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
-    let Some((site, _disk)) = site_on_it() else {
+fn a_read_error_in_a_body_closes_the_connection() {
+    let Some((site, _disk)) = slow_site() else {
         return;
     };
     for setup in setups() {
@@ -87,7 +87,7 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
         }
         for (path, bytes_max) in [("/eio-read-0.bin", 0), ("/eio-late-0.bin", LATE_BYTES)] {
             let mut peer = server.connect();
-            // What is asked for behind it is not answered.
+            // The request that follows gets no response.
             peer.send(get(path) + &get("/fast-0.html"));
             let response = peer.response_to_head();
             assert_eq!(
@@ -101,7 +101,7 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
             assert!(patterned(LARGE_BYTES).starts_with(&body), "{setup:?} {path}: other bytes");
             assert!(bytes_max == 0 || !body.is_empty(), "{setup:?} {path}");
         }
-        // A part of it that can be read is sent.
+        // A range that can be read is sent.
         let part = server.ask(get_with("/eio-late-0.bin", &["Range: bytes=1000-69999"]));
         assert_eq!(part.status, 206, "{setup:?}");
         assert!(part.body == patterned(LARGE_BYTES)[1000..70_000], "{setup:?}: other bytes");
@@ -117,13 +117,13 @@ fn a_body_that_fails_on_its_way_ends_short_with_its_connection() {
 fn expect_nothing_yet(peer: &mut Peer, name: &str) {
     peer.stream.set_nonblocking(true).expect("a socket");
     let peeked = peer.stream.peek(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: nobody was held");
+    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: no call was held");
     peer.stream.set_nonblocking(false).expect("a socket");
 }
 
-/// Asks for `path` as often as that, without waiting for the answers, and then for what is at hand.
+/// Requests `path` several times without waiting for the responses, and then a fast file.
 #[track_caller]
-fn expect_no_one_else_waits(
+fn expect_others_are_served(
     server: &Server,
     held: &Disk,
     path: impl Fn(usize) -> String,
@@ -152,26 +152,26 @@ fn expect_no_one_else_waits(
 }
 
 #[test]
-fn a_file_that_takes_its_time_holds_up_nobody_else() {
-    let Some((site, disk)) = site_on_it() else {
+fn a_slow_file_delays_no_other_client() {
+    let Some((site, disk)) = slow_site() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
         let server = Server::start(setup, site.beside("disk"), &[]);
-        // A helper that has had work before must not be taken for two.
+        // An offload thread that has worked before must not be counted as two.
         expect_it_serves(&server, "/fast-0.html");
         for kind in ["open", "lookup", "read"] {
             let (path, name) = (|n| format!("/held-{kind}-{n}.html"), format!("{setup:?}, {kind}"));
-            expect_no_one_else_waits(&server, &disk, path, "/fast-0.html", &name);
+            expect_others_are_served(&server, &disk, path, "/fast-0.html", &name);
         }
     }
 }
 
-/// A body that is larger than what is kept in memory is read while it is sent.
+/// A body larger than the cache's limit is read while it is sent.
 #[test]
-fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
+fn a_large_file_that_is_slow_to_read_delays_no_other_client() {
     const HELD: usize = 8;
-    let Some((site, disk)) = site_on_it() else {
+    let Some((site, disk)) = slow_site() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
@@ -181,7 +181,7 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
         for (number, peer) in waiting.iter_mut().enumerate() {
             peer.send(get(&format!("/held-read-{number}.bin")));
         }
-        // A head waits for the first of its body, a fifth of a second at most.
+        // The head waits for the first bytes of the body, a fifth of a second at most.
         for peer in &mut waiting {
             assert_eq!(peer.response_to_head().content_length(), LARGE_BYTES as u64, "{setup:?}");
         }
@@ -190,16 +190,16 @@ fn a_large_file_that_takes_its_time_to_read_holds_up_nobody_else() {
         drop(hold);
         for peer in &mut waiting {
             assert!(peer.take(LARGE_BYTES) == patterned(LARGE_BYTES), "{setup:?}: other bytes");
-            // And the connection goes on.
+            // The connection persists.
             expect_page(&peer.get("/fast-0.html"), setup.name);
         }
     }
 }
 
-/// A thread that waits for a disk can't be woken. The signal must reach another.
+/// A thread that waits for a disk cannot be woken, so the signal must reach another thread.
 #[test]
-fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
-    let Some((site, disk)) = site_on_it() else {
+fn a_shutdown_begins_while_a_thread_waits_for_the_disk() {
+    let Some((site, disk)) = slow_site() else {
         return;
     };
     for (number, setup) in setups().enumerate() {
@@ -218,14 +218,14 @@ fn a_stop_is_begun_while_a_disk_holds_the_thread_that_serves() {
 }
 
 #[test]
-fn parts_of_a_large_file_are_the_same_under_every_strategy() {
-    let Some((site, _disk)) = site_on_it() else {
+fn ranges_of_a_large_file_are_identical_under_every_strategy() {
+    let Some((site, _disk)) = slow_site() else {
         return;
     };
     let bodies = setups().map(|setup| {
         let server = Server::start(setup, site.beside("disk"), &[]);
         let mut peer = server.connect();
-        // Behind each other: files and what is in memory take turns in the queue.
+        // Pipelined, so that files and cached bodies alternate in the output queue.
         let several = get_with("/fast-1.bin", &["Range: bytes=0-99999,500000-700000,-3"]);
         peer.send(several + &get("/fast-0.html") + &get("/fast-2.bin") + &get("/fast-1.html"));
         let parts = peer.response();
@@ -241,15 +241,15 @@ fn parts_of_a_large_file_are_the_same_under_every_strategy() {
 }
 
 #[test]
-fn a_slow_disk_further_down_holds_up_nobody_else() {
-    let Some((site, disk)) = site_with_a_folder_on_it() else {
+fn a_slow_mount_beneath_the_root_delays_no_other_client() {
+    let Some((site, disk)) = site_with_slow_directory() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
         let server = Server::start(setup, site.root(), &[]);
-        // What lies beyond a mount is served like the rest.
+        // Files beyond a mount point are served like others.
         expect_it_serves(&server, "/bare/fast-0.html");
         let (path, name) = (|n| format!("/bare/held-open-{n}.html"), format!("{setup:?}"));
-        expect_no_one_else_waits(&server, &disk, path, "/page.html", &name);
+        expect_others_are_served(&server, &disk, path, "/page.html", &name);
     }
 }

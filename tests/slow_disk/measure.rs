@@ -1,4 +1,4 @@
-//! What files that take 300 ms to open do to a client that asks for others, in figures.
+//! Measures the latency of a client beside others that request files which take 300 ms to open.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 use crate::disk::Disk;
 use crate::support::{Peer, Server, Setup, Site, setups};
 
-/// How long each figure is measured.
+/// The duration of each measurement.
 const SPAN: Duration = Duration::from_secs(3);
 
 #[test]
-#[ignore = "the long form: it measures, for five minutes, and is told only by its output"]
-fn what_slow_files_do_to_others() {
+#[ignore = "long: measures for five minutes and prints a table"]
+fn the_effect_of_slow_files_on_other_clients() {
     let site = Site::new();
-    std::fs::create_dir(site.beside("disk")).expect("a folder can be made");
+    std::fs::create_dir(site.beside("disk")).expect("a directory can be created");
     let Some(_disk) = Disk::mount(&site.beside("disk")) else {
         return;
     };
     println!("\nthe root is the slow file system:");
     table(|setup| (Server::start(setup, site.beside("disk"), &[]), None), "/fast-", "/slow-open-");
-    println!("\na folder of the root is, mounted before the server starts:");
+    println!("\na directory of the root is, mounted before the server starts:");
     let started = |setup| {
         let disk = Disk::mount(&site.path("bare"));
         (Server::start(setup, site.root(), &[]), disk)
     };
     (0..10).for_each(|n| drop(site.write(format!("fast-{n}.html"), "near")));
     table(started, "/fast-", "/bare/slow-open-");
-    println!("\na folder of the root is, mounted when the server runs:");
+    println!("\na directory of the root is, mounted after the server has started:");
     let started = |setup| {
         let server = Server::start(setup, site.root(), &[]);
         (server, Disk::mount(&site.path("bare")))
@@ -34,10 +34,10 @@ fn what_slow_files_do_to_others() {
     table(started, "/fast-", "/bare/slow-open-");
 }
 
-/// One line a setup. Every request has a connection of its own: a client that keeps its connection
-/// would keep a thread of the pool, too, whatever the disk does.
+/// One line per set-up. Every request has a connection of its own: a keep-alive connection would
+/// occupy a thread of a pool, whatever the disk does.
 fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, slow: &str) {
-    println!("| setup | alone | beside 8 slow | beside 32 slow | slow answers/s of 8, of 32 |");
+    println!("| set-up | alone | beside 8 slow | beside 32 slow | slow responses/s of 8, of 32 |");
     println!("|---|---|---|---|---|");
     for setup in setups() {
         let (server, disk) = start(setup);
@@ -51,8 +51,8 @@ fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, s
     }
 }
 
-/// The honest client's p50, p99 and worst in milliseconds, and how many slow answers came in a
-/// second.
+/// The p50, p99 and maximum latency of the ordinary client in milliseconds, and the slow responses
+/// per second.
 fn measure(server: &Server, slow_clients: usize, fast: &str, slow: &str) -> (String, f64) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -67,13 +67,13 @@ fn measure(server: &Server, slow_clients: usize, fast: &str, slow: &str) -> (Str
         for _ in 0..slow_clients {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    // Each another one, so that no answer comes from memory.
+                    // Each request names another file, so that no response comes from the cache.
                     ask(format!("{slow}{}.html", NUMBER.fetch_add(1, Ordering::Relaxed)));
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        // Until the slow ones are under way.
+        // Until the slow requests are in progress.
         std::thread::sleep(if slow_clients > 0 {
             Duration::from_millis(200)
         } else {

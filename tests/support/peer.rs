@@ -1,5 +1,4 @@
-//! A client of raw bytes: it sends what it is told, in the pieces it is told, and reads exactly
-//! what came.
+//! A client of raw bytes: it sends given bytes in given pieces, and reads exactly what arrives.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -11,14 +10,14 @@ use super::wait::{PATIENCE, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
-    /// The socket, for what only one case does with it.
+    /// The socket, for tests that need more than the methods here.
     pub stream: TcpStream,
-    /// Received and not yet asked for.
+    /// Received bytes that no method has returned yet.
     ahead: Vec<u8>,
     _presence: Presence,
 }
 
-/// That there is a client of this address.
+/// Counts a client of this address while it exists.
 struct Presence(SocketAddr);
 
 static PRESENT: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new());
@@ -26,24 +25,24 @@ static PRESENT: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new())
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server closed its side in order: everything it sent has arrived.
+    /// The server closed its side with FIN: everything that it sent has arrived.
     Clean,
     /// The connection was reset: what the server sent before may be lost.
     Reset,
 }
 
-/// A request that asks for `path` and for nothing else.
+/// A GET request for `path`.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
-/// A request that asks for `path` and says more: each line of `fields` without its end.
+/// A GET request for `path` with more headers: each a line without its CRLF.
 pub fn get_with(path: &str, fields: &[&str]) -> String {
     let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
 }
 
-/// The same request for the head alone.
+/// The same request as HEAD.
 pub fn head(request: &str) -> String {
     request.replacen("GET ", "HEAD ", 1)
 }
@@ -54,41 +53,41 @@ impl Peer {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket has timeouts");
-        // A piece that waits for the one before to be acknowledged would arrive together with the
-        // next.
+        // With Nagle's algorithm, a piece would wait for the acknowledgement of the one before and
+        // arrive together with the next.
         stream.set_nodelay(true).expect("a socket has no delay");
         Peer { stream, ahead: Vec::new(), _presence: Presence::of(address) }
     }
 
-    /// How many there are of this address.
+    /// The number of clients of this address.
     pub fn count(address: SocketAddr) -> usize {
         present().get(&address).copied().unwrap_or(0)
     }
 
-    /// Sends all of it in one call.
+    /// Sends all bytes in one call.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the server takes what it is sent");
     }
 
-    /// Sends it in pieces of `size` bytes.
+    /// Sends the bytes in pieces of `size`.
     #[track_caller]
     pub fn send_in_pieces(&mut self, bytes: impl AsRef<[u8]>, size: usize) {
         bytes.as_ref().chunks(size).for_each(|piece| self.send(piece));
     }
 
-    /// Says that nothing more will come.
+    /// Closes the write side (FIN).
     pub fn finish_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
-    /// Ends the connection with a reset, as a client does that crashes.
+    /// Resets the connection, as a crashed client does.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(std::time::Duration::ZERO)).expect("a socket has a linger time");
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     #[track_caller]
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(&request);
@@ -98,19 +97,19 @@ impl Peer {
         }
     }
 
-    /// Asks for a path.
+    /// Requests a path.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Response {
         self.ask(get(path))
     }
 
-    /// Asks for a path and says more.
+    /// Requests a path with more headers.
     #[track_caller]
     pub fn get_with(&mut self, path: &str, fields: &[&str]) -> Response {
         self.ask(get_with(path, fields))
     }
 
-    /// Asks for a path until its tag is a strong one, which it becomes when the file is old enough.
+    /// Requests a path until its ETag is strong, which happens when the file is old enough.
     #[track_caller]
     pub fn settled(&mut self, path: &str, fields: &[&str]) -> Response {
         wait_until("the tag becomes strong", || {
@@ -119,7 +118,7 @@ impl Peer {
         })
     }
 
-    /// Reads one answer and not a byte more.
+    /// Reads one response and not a byte more.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         let mut response = self.response_to_head();
@@ -129,7 +128,7 @@ impl Peer {
         response
     }
 
-    /// Reads one answer that has no body, whatever its head says.
+    /// Reads one response to a HEAD request, or the head of a response.
     #[track_caller]
     pub fn response_to_head(&mut self) -> Response {
         loop {
@@ -146,7 +145,7 @@ impl Peer {
         }
     }
 
-    /// Reads this many bytes, whatever they are part of.
+    /// Reads `length` bytes, whatever they belong to.
     #[track_caller]
     pub fn take(&mut self, length: usize) -> Vec<u8> {
         while self.ahead.len() < length {
@@ -160,7 +159,7 @@ impl Peer {
         std::mem::replace(&mut self.ahead, rest)
     }
 
-    /// Reads until the connection ends: what came, and how it ended.
+    /// Reads until the connection ends; returns the bytes and how it ended.
     #[track_caller]
     pub fn rest(&mut self) -> (Vec<u8>, End) {
         let end = loop {
@@ -173,7 +172,7 @@ impl Peer {
         (std::mem::take(&mut self.ahead), end)
     }
 
-    /// Fails unless nothing more comes and the connection ends in order.
+    /// Fails unless the connection ends with FIN and without further bytes.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let (rest, end) = self.rest();
@@ -184,7 +183,7 @@ impl Peer {
         );
     }
 
-    /// Reads answers until the connection ends, which has to be in order.
+    /// Reads responses until the connection ends, which must be with FIN.
     #[track_caller]
     pub fn responses_to_the_end(&mut self) -> Vec<Response> {
         let (rest, end) = self.rest();
@@ -197,7 +196,7 @@ impl Peer {
         responses
     }
 
-    /// Waits for bytes. False at the end, which is an error if it is a reset.
+    /// Waits for bytes. Returns false at the end of input; a reset is a failure.
     #[track_caller]
     fn receive(&mut self) -> Result<bool, End> {
         let mut piece = [0; 64 * 1024];
@@ -238,6 +237,6 @@ impl Drop for Presence {
 }
 
 fn present() -> MutexGuard<'static, BTreeMap<SocketAddr, usize>> {
-    // Numbers that went up and down: there is no half of one to see.
+    // The map is changed in one step, so a poisoned lock protects nothing half-made.
     PRESENT.lock().unwrap_or_else(PoisonError::into_inner)
 }

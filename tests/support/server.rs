@@ -1,4 +1,4 @@
-//! The real binary, started and ended.
+//! Starts and ends the real binary.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -29,21 +29,21 @@ pub fn setup_with(property: impl Fn(&Setup) -> bool) -> &'static Setup {
     setups().find(|setup| property(setup)).expect("some strategy has the property")
 }
 
-/// For tests whose subject does not depend on the strategy.
+/// A set-up for tests whose subject does not depend on the strategy.
 pub fn any_setup() -> &'static Setup {
     setup_with(Setup::serves_concurrently)
 }
 
-/// The binary, without arguments and input.
+/// The binary, without arguments and with an empty standard input.
 pub fn miniweb() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
     command.stdin(Stdio::null());
     command
 }
 
-/// The command, started as a supervisor starts a service whose socket it holds (sd_listen_fds(3)):
-/// the socket is descriptor 3, and the process number is that of the program, not of the shell
-/// before it. The shell gets it as its input, because some (dash) can't name a descriptor of two
+/// The command as a supervisor starts it that passes a socket (sd_listen_fds(3)): the socket is
+/// descriptor 3, and LISTEN_PID is the process of the program and not of the shell. The shell gets
+/// the socket as its standard input, because some shells (dash) cannot name descriptors of two
 /// digits.
 pub fn with_socket(command: &Command, socket: &TcpListener) -> Command {
     let mut shell = Command::new("sh");
@@ -53,21 +53,21 @@ pub fn with_socket(command: &Command, socket: &TcpListener) -> Command {
     shell
 }
 
-/// A running server; dead and reaped when it is dropped.
+/// A running server; killed and reaped when it is dropped.
 pub struct Server {
     /// The first line of its output.
     pub greeting: String,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     /// Its output after the first line.
     pub output: Lines,
-    /// What it tells on stderr. Unless it was asked to trace, it has nothing to tell.
+    /// What it prints on stderr: nothing, unless it traces.
     pub errors: Lines,
-    /// Whether it is expected to tell something there.
-    pub may_tell: bool,
+    /// Whether output on stderr is expected.
+    pub may_print_errors: bool,
     process: Child,
     ended: Option<ExitStatus>,
-    /// What it had open when nobody had come yet.
+    /// Its open descriptors before the first connection.
     descriptors_at_first: usize,
 }
 
@@ -82,7 +82,7 @@ impl Server {
     pub fn command(setup: &'static Setup, root: impl AsRef<Path>, options: &[&str]) -> Command {
         let mut command = miniweb();
         command.args(setup.arguments).arg(root.as_ref()).args(options);
-        // An option may stand there once.
+        // An option may be given once.
         for (option, value) in [("--port", "0"), ("--log", "none")] {
             if !options.contains(&option) {
                 command.args([option, value]);
@@ -91,12 +91,12 @@ impl Server {
         command
     }
 
-    /// Runs a command that serves, and waits until it says where.
+    /// Runs a command that serves, and waits until it prints its address.
     #[track_caller]
     pub fn run(mut command: Command) -> Server {
-        let may_tell = command.get_args().any(|argument| argument == "--trace");
-        // A group of its own, so that the children of a server end with it whatever has become of
-        // their parent.
+        let may_print_errors = command.get_args().any(|argument| argument == "--trace");
+        // A process group of its own, so that children end with the server even if their parent has
+        // ended.
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary can be run");
         let output = Lines::of(process.stdout.take().expect("it is piped"));
@@ -110,7 +110,7 @@ impl Server {
             address,
             output,
             errors,
-            may_tell,
+            may_print_errors,
             process,
             ended: None,
             descriptors_at_first: 0,
@@ -123,7 +123,7 @@ impl Server {
         Pid::from_child(&self.process)
     }
 
-    /// Reads its output no more: it gets a broken pipe.
+    /// Stops reading its output: it gets a broken pipe.
     pub fn close_output(&mut self) {
         self.output = Lines::none();
     }
@@ -133,13 +133,13 @@ impl Server {
         Peer::connect(self.address)
     }
 
-    /// Asks for a path on a connection of its own.
+    /// Requests a path on a new connection.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.connect().get(path)
     }
 
-    /// Sends a request on a connection of its own and reads its answer.
+    /// Sends a request on a new connection and reads its response.
     #[track_caller]
     pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         self.connect().ask(request)
@@ -149,12 +149,12 @@ impl Server {
         kill_process(self.pid(), signal).expect("the server runs");
     }
 
-    /// The same to those that it has started, too.
+    /// Sends a signal to the server and its children.
     pub fn signal_all(&self, signal: Signal) {
         kill_process_group(self.pid(), signal).expect("the server runs");
     }
 
-    /// Waits for the end that something else brings about.
+    /// Waits until the server has ended for another reason.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         let what = format!("the end of {:?}", self.greeting);
@@ -163,21 +163,21 @@ impl Server {
         status
     }
 
-    /// Whether it has ended by itself.
+    /// Whether the server has ended without being killed by the test.
     pub fn has_ended(&mut self) -> bool {
         self.ended = self.process.try_wait().expect("it is ours");
         self.ended.is_some()
     }
 
-    /// Its processes, children and zombies included: id and state.
+    /// The ids and states of its processes, including children and zombies.
     pub fn processes(&self) -> Vec<(i32, char)> {
         let ids = fs::read_dir("/proc")
             .expect("there is a /proc")
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let of_group = ids.filter_map(|id| {
-            // A process that ends meanwhile has no such file.
+            // A process that has ended has no such file.
             let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            // The name before them may hold anything, parentheses too.
+            // The name before these fields may contain anything, also parentheses.
             let mut facts = stat.rsplit_once(") ")?.1.split(' ');
             let (state, group) = (facts.next()?.chars().next()?, facts.nth(1)?);
             (group == self.pid().as_raw_pid().to_string()).then_some((id, state))
@@ -185,7 +185,7 @@ impl Server {
         of_group.collect()
     }
 
-    /// Memory that its processes have in use, each counted for itself, in bytes.
+    /// The resident memory of its processes in bytes; shared pages count for each process.
     pub fn resident_bytes(&self) -> u64 {
         let of_one = |id| {
             let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
@@ -196,7 +196,7 @@ impl Server {
         self.processes().into_iter().map(|(id, _)| of_one(id)).sum()
     }
 
-    /// How many descriptors its processes have open.
+    /// The number of open descriptors of its processes.
     pub fn descriptors(&self) -> usize {
         let of_one = |id| fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count);
         self.processes().into_iter().map(|(id, _)| of_one(id)).sum()
@@ -212,16 +212,15 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         let has_leaked = is_judged && !is_done();
-        // A server that has ended may have left children; one that runs is a member of its group
-        // itself.
+        // A server that has ended may have left children; a running one is in the group itself.
         if !self.processes().is_empty() {
-            // They can only fail if all of them have ended meanwhile.
+            // It fails only if all of them have ended.
             let _ = kill_process_group(self.pid(), Signal::KILL);
             let _ = self.process.wait();
         }
         assert!(!has_leaked, "a server without clients had something open");
-        if !std::thread::panicking() && !self.may_tell {
-            assert_eq!(self.errors.rest(), [""; 0], "what the server told on stderr");
+        if !std::thread::panicking() && !self.may_print_errors {
+            assert_eq!(self.errors.rest(), [""; 0], "what the server printed on stderr");
         }
     }
 }
@@ -231,7 +230,7 @@ fn address_in(greeting: &str) -> Option<SocketAddr> {
     url.strip_suffix('/')?.replace("localhost", "127.0.0.1").parse().ok()
 }
 
-/// The lines of a stream, read as they come, so that whoever writes them never waits.
+/// The lines of a stream, read on a thread, so that the writer never blocks.
 pub struct Lines(Receiver<String>);
 
 impl Lines {
@@ -247,7 +246,7 @@ impl Lines {
         Lines(lines)
     }
 
-    /// Nothing, of which there will be no more.
+    /// A stream at its end.
     fn none() -> Lines {
         Lines(channel().1)
     }
@@ -262,7 +261,7 @@ impl Lines {
         }
     }
 
-    /// All lines up to the one that `is_last` wants, which has to come.
+    /// All lines up to the first that `is_last` accepts.
     #[track_caller]
     pub fn until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
         let mut lines = Vec::new();
@@ -272,7 +271,7 @@ impl Lines {
         lines
     }
 
-    /// All lines up to the end, which is when the last process that could write one is gone.
+    /// All lines up to the end, which comes when the last process that has the stream open ends.
     #[track_caller]
     pub fn rest(&self) -> Vec<String> {
         std::iter::from_fn(|| self.next()).collect()

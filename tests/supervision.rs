@@ -1,4 +1,5 @@
-//! The server as a process: what its surroundings may do to it, and what it leaves behind.
+//! The server as a process under supervision: passed sockets, restarts, signals, children, and
+//! dropped privileges.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -26,7 +27,8 @@ fn a_passed_socket_is_served_under_every_strategy() {
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         server.signal(Signal::TERM);
         server.wait();
-        // The socket is not the server's to shut down: whoever connects now waits for the next one.
+        // The socket is not shut down with the server: a client that connects now waits for the
+        // next server.
         let mut early = Peer::connect(address);
         early.send(get("/page.html"));
         let _next = Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
@@ -34,7 +36,7 @@ fn a_passed_socket_is_served_under_every_strategy() {
     }
 }
 
-/// The next server is started and the old one told to stop, again and again, while clients ask
+/// The next server starts and the old one shuts down, repeatedly, while clients send requests
 /// without a pause.
 #[test]
 fn a_server_is_replaced_under_load_without_one_failed_request() {
@@ -75,7 +77,7 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
 }
 
 #[test]
-fn whoever_started_it_is_told_when_it_is_ready() {
+fn the_supervisor_is_notified_when_the_server_is_ready() {
     let site = Site::new();
     let beside = site.beside("notify");
     let notified = UnixDatagram::bind(&beside).expect("a socket beside the site");
@@ -94,7 +96,7 @@ fn whoever_started_it_is_told_when_it_is_ready() {
 }
 
 #[test]
-fn a_hangup_is_outlived_by_a_service() {
+fn a_service_survives_sighup() {
     let site = Site::new();
     for setup in setups() {
         let mut server = Server::start(setup, site.root(), &[]);
@@ -104,20 +106,20 @@ fn a_hangup_is_outlived_by_a_service() {
     }
 }
 
-/// A child that was forked while a signal was being handled once spun for ever: under churn a child
-/// ends all the time.
+/// A regression test: a child forked while a signal was being handled once looped for ever. Under
+/// churn, SIGCHLD arrives all the time.
 #[test]
-fn children_that_come_and_go_are_all_answered_and_leave_nothing() {
-    children_come_and_go(600);
+fn every_child_serves_its_client_and_leaves_nothing_behind() {
+    serve_in_children(600);
 }
 
 #[test]
-#[ignore = "the long form: 10,000 connections, a process each"]
-fn ten_thousand_children_leave_nothing() {
-    children_come_and_go(10_000);
+#[ignore = "long: 10,000 connections with a process each"]
+fn ten_thousand_children_leave_nothing_behind() {
+    serve_in_children(10_000);
 }
 
-fn children_come_and_go(connections: usize) {
+fn serve_in_children(connections: usize) {
     const CLIENTS: usize = 8;
     let site = Site::new();
     let server = Server::start(setup_with(|setup| setup.forks), site.root(), &[]);
@@ -133,9 +135,9 @@ fn children_come_and_go(connections: usize) {
     wait_until("every child is reaped", || (server.processes().len() == 1).then_some(()));
 }
 
-/// A log that nobody reads holds up those who log; it must not hold up the stop.
+/// A log that is not read blocks the threads that log, but must not block the shutdown.
 #[test]
-fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
+fn a_shutdown_is_bounded_even_if_the_log_is_not_read() {
     let site = Site::new();
     for setup in setups().filter(|setup| !setup.forks) {
         let mut command =
@@ -157,7 +159,7 @@ fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
         for _ in 0..200 {
             assert_eq!(peer.get(&line).status, 200);
         }
-        // The pipe holds 64 KiB, the log is longer: its writer sleeps.
+        // The pipe holds 64 KiB and the log is longer, so the log thread is blocked.
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
             .expect("it lives");
         let end = wait_until("the end", || child.try_wait().expect("it is ours"));
@@ -166,13 +168,13 @@ fn a_stop_is_bounded_even_if_nobody_reads_the_log() {
 }
 
 #[test]
-fn rights_are_given_up_where_that_is_asked_for() {
+fn privileges_are_dropped_on_request() {
     if !geteuid().is_root() {
         eprintln!("skipped: only root can become another user");
         return;
     }
     let site = Site::new();
-    // Readable for all: the server is nobody by then.
+    // Readable for all, because the server runs as nobody.
     Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
     for setup in setups() {
         let server = Server::start(setup, site.root(), &["--user", "nobody"]);
@@ -186,20 +188,21 @@ fn rights_are_given_up_where_that_is_asked_for() {
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
     }
-    // Nobody may read it, and the server does not start to say 403 to everyone.
+    // The user nobody may not read it; a server that started would answer every request with 403.
     for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
         Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");
         let output = Server::command(any_setup(), &root, &["--user", "nobody"])
             .output()
             .expect("it can be run");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(told, format!("error: --user nobody: {}: permission denied\n", root.display()));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(error, format!("error: --user nobody: {}: permission denied\n", root.display()));
         Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
     }
 }
 
-/// From within, nothing but the root can be read: not even what takes its place.
+/// After --confine the process can read nothing but the root, not even a directory that replaces
+/// it.
 #[test]
 fn a_confined_server_reads_its_root_and_nothing_else() {
     let site = Site::new();
