@@ -1,5 +1,6 @@
 // The "Watch them wait" section: a small model of the four strategies.
-// One tick is one system call by one thread. The page is complete without it.
+// One tick is one system call by one thread, except that poll takes a tick for every
+// ENTRIES_PER_TICK entries in its list. The page is complete without it.
 "use strict";
 
 (() => {
@@ -38,7 +39,7 @@
   // connections, and tick() returns "work", "vain" or "sleep".
   class Strategy {
     constructor() {
-      Object.assign(this, { backlog: [], open: [], answered: 0, calls: 0, inVain: 0, longest: 0, threads: 1, said: "", now: null, vainNow: false });
+      Object.assign(this, { backlog: [], open: [], answered: 0, calls: 0, inVain: 0, longest: 0, threads: 1, said: "", now: null, vainNow: false, checked: [] });
     }
     connected(conn) { this.backlog.push(conn); }
     sent() {}
@@ -51,7 +52,7 @@
     did(conn, said) { this.calls++; this.now = conn; this.said = said; return "work"; }
     vain(conn, said) { this.calls++; this.inVain++; this.now = conn; this.vainNow = true; this.said = said; return "vain"; }
     sleep(said) { this.said = said; return "sleep"; }
-    step(t) { this.now = null; this.vainNow = false; return this.tick(t); }
+    step(t) { this.now = null; this.vainNow = false; this.checked = []; return this.tick(t); }
     held() { return []; }
     waitNow(t) {
       const late = [...this.backlog, ...this.open].filter((c) => c.sentAt !== null).map((c) => t - c.sentAt);
@@ -119,31 +120,43 @@
     }
   }
 
-  // The kernel's check and the program's scan are drawn as one tick for each eight sockets.
+  const ENTRIES_PER_TICK = 4;
   class Poll extends Strategy {
-    constructor() { super(); this.ready = []; this.scan = 0; this.got = null; }
+    constructor() { super(); this.list = null; this.at = 0; this.todo = []; this.got = false; }
+    isReady(entry) { return entry === "listener" ? this.backlog.length > 0 : entry.sentAt !== null; }
     tick(t) {
-      if (!this.ready.length && !this.scan) {
-        const asked = this.open.filter((c) => c.sentAt !== null);
-        if (!asked.length && !this.backlog.length) {
-          return this.sleep(this.open.length ? `Asleep in poll, with ${names(this.open)} and the listener in the list.` : "Asleep in poll, with the listener in the list.");
+      if (!this.todo.length) {
+        if (!this.list) {
+          const list = ["listener", ...this.open];
+          if (!list.some((entry) => this.isReady(entry))) {
+            return this.sleep(this.open.length ? `Asleep in poll, for ${names(this.open)} and the listener.` : "Asleep in poll, for the listener.");
+          }
+          this.list = list; this.at = 0;
         }
-        this.ready = [...asked, ...(this.backlog.length ? ["listener"] : [])];
-        this.scan = Math.floor(this.open.length / 8);
-        return this.did(null, `poll: ${this.ready.length} of ${this.open.length + 1} ready.`);
+        return this.check();
       }
-      if (this.scan) { this.scan--; this.now = null; this.said = `Scanning a list of ${this.open.length + 1}.`; return "work"; }
-      const e = this.ready[0];
-      if (e === "listener") {
-        this.ready.shift();
-        const c = this.accept();
-        return this.did(c, `accept: ${name(c.slot)} joins the list.`);
+      const entry = this.todo[0];
+      if (entry === "listener") {
+        if (this.backlog.length) { const c = this.accept(); return this.did(c, `accept: ${name(c.slot)} joins the list.`); }
+        this.todo.shift();
+        return this.vain(null, "accept: no one else. WouldBlock.");
       }
-      if (this.got !== e) { this.got = e; return this.did(e, `recv: the request of ${name(e.slot)}.`); }
-      this.got = null;
-      this.ready.shift();
-      this.answer(e, t);
-      return this.did(e, `send: ${name(e.slot)} is answered.`);
+      this.got = !this.got;
+      if (this.got) return this.did(entry, `recv: the request of ${name(entry.slot)}.`);
+      this.todo.shift();
+      this.answer(entry, t);
+      return this.did(entry, `send: ${name(entry.slot)} is answered.`);
+    }
+    // Goes on through the list. The call returns, and counts, at the end of it.
+    check() {
+      const total = this.list.length;
+      this.checked = this.list.slice(this.at, this.at + ENTRIES_PER_TICK);
+      this.at += this.checked.length;
+      if (this.at < total) { this.said = `poll: ${this.at} of ${total} entries checked.`; return "vain"; }
+      this.todo = this.list.filter((entry) => this.isReady(entry));
+      this.list = null;
+      const who = this.todo.map((e) => (e === "listener" ? "the listener" : name(e.slot))).join(", ");
+      return this.did(null, `poll: ${this.todo.length} of ${total} ready: ${who}.`);
     }
   }
 
@@ -217,10 +230,10 @@
     const bars = Array.from({ length: HISTORY }, () => strip.appendChild(make("i")));
     return { el, cells, bars, said, numbers };
   };
-  const lanes = [lane("blk", "blocking"), lane("pol", "poll-list"), lane("sel", "poll"), lane("mio", "mio")];
+  const lanes = [lane("blk", "blocking"), lane("pol", "poll-list"), lane("lvl", "poll"), lane("mio", "mio")];
   const legend = make("ul", { className: "legend" }, ...[
     ["backlog", "in the backlog"], ["open", "accepted, silent"], ["open asked", "request has arrived"],
-    ["open held", "a thread sleeps for it"], ["open now", "visited in this tick"],
+    ["open held", "a thread sleeps for it"], ["open now", "visited in this tick"], ["open now vain", "visited, nothing there"],
   ].map(([cls, text]) => make("li", {}, make("span", { className: `cell ${cls}`, ariaHidden: "true" }), text)));
   root.append(
     make("div", { className: "bar" }, trafficLabel, modelLabel, speedLabel),
@@ -228,7 +241,7 @@
     clientBox,
     make("div", { className: "lanes" }, ...lanes.map((l) => l.el)),
     legend,
-    make("p", { className: "note", textContent: "A toy, so read it for the shape and not for the numbers: in life a system call is far shorter than the gaps between requests, the calls differ in cost, and this model closes each connection after one answer. With a few prompt clients, asking round even looks quick; choose the crowd to see what it comes to." }),
+    make("p", { className: "note", textContent: "A toy, so read it for the shape and not for the numbers: in life a system call is far shorter than the gaps between requests, the calls differ in cost, and this model closes each connection after one answer. With a few prompt clients, asking round even looks quick; choose the crowd to see what it comes to, and what poll’s list costs at each wake-up." }),
   );
 
   let t, plan, slots, history, strategies, timer = null;
@@ -298,6 +311,10 @@
         if (s.now && s.now.slot === i) {
           cls.push("now");
           if (s.vainNow && !cls.includes("asked")) cls.push("vain");
+        }
+        if (conn && s.checked.includes(conn)) {
+          cls.push("now");
+          if (!cls.includes("asked")) cls.push("vain");
         }
         cell.className = cls.join(" ");
       });

@@ -185,3 +185,28 @@ fn register_client(poll: &Poll) -> impl FnMut(&Worker, usize, &Client) -> io::Re
         register(poll, &client.socket, Token(key), Interest::READABLE | Interest::WRITABLE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_workers_is_from_1_to_1024() {
+        for workers in ["1", "2", "1024"] {
+            let mio = (STRATEGY.configure)(&["--workers", workers]).expect("the number is valid");
+            assert_eq!(mio.listeners().to_string(), workers);
+        }
+        for workers in ["0", "1025", "100000000", "-1", "1.5", "two", ""] {
+            let configured = (STRATEGY.configure)(&["--workers", workers]);
+            let error = configured.expect_err("the number is invalid");
+            assert!(error.contains("expected a whole number from 1 to 1024"), "{workers}: {error}");
+        }
+    }
+
+    #[test]
+    fn each_core_has_a_worker_by_default() {
+        let cores = std::thread::available_parallelism().expect("the number of cores is known");
+        let mio = (STRATEGY.configure)(&[]).expect("every option has a default");
+        assert_eq!(mio.listeners(), cores.get());
+    }
+}

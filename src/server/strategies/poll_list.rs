@@ -94,3 +94,29 @@ impl PollList {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn description(arguments: &[&str]) -> String {
+        (STRATEGY.configure)(arguments).expect("the arguments are valid").description()
+    }
+
+    #[test]
+    fn a_pause_is_a_whole_number_of_microseconds() {
+        assert_eq!(description(&["--pause", "200"]), "poll-list, sleeping for 200 µs");
+        for pause in ["-1", "1.5", "4294967296", "x", ""] {
+            let configured = (STRATEGY.configure)(&["--pause", pause]);
+            let error = configured.expect_err("the pause is invalid");
+            assert!(error.contains("expected a whole number of microseconds"), "{pause}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_pause_and_a_pause_of_zero_never_sleep() {
+        assert_eq!(description(&[]), "poll-list, never sleeping");
+        assert_eq!(description(&["--pause", "0"]), "poll-list, never sleeping");
+    }
+}
