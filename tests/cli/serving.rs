@@ -1,7 +1,9 @@
 //! What is served, where, and what the first line says about it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -204,4 +206,17 @@ fn a_root_with_a_relative_path_is_served() {
         .args([any_command(), "../site/page.html", "--port=0", "--log=none"])
         .current_dir(site.beside("here"));
     assert_eq!(Server::run(command).get("/x").status, 200);
+}
+
+#[test]
+fn a_root_whose_name_is_not_utf_8_is_served() {
+    let site = Site::new();
+    let root = site.beside("r").with_file_name(OsStr::from_bytes(b"r\xff"));
+    fs::create_dir(&root).expect("a directory can be created");
+    fs::write(root.join("page.html"), "not UTF-8").expect("a file can be written");
+    for command in commands() {
+        let mut server = miniweb();
+        server.arg(command).arg(&root).args(["--port", "0", "--log", "none"]);
+        assert_eq!(Server::run(server).get("/page.html").body, b"not UTF-8", "{command}");
+    }
 }

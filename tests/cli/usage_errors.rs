@@ -174,6 +174,7 @@ fn a_switch_takes_no_value() {
     for arguments in [
         &[any_command(), "--trace=yes"][..],
         &[any_command(), "--trace=no", "."],
+        &["compare", "--quick=x"],
         &["--version=1"],
         &["--help=x"],
     ] {
