@@ -233,7 +233,7 @@
   const lanes = [lane("blk", "blocking"), lane("pol", "poll-list"), lane("lvl", "poll"), lane("mio", "mio")];
   const legend = make("ul", { className: "legend" }, ...[
     ["backlog", "in the backlog"], ["open", "accepted, silent"], ["open asked", "request has arrived"],
-    ["open held", "a thread sleeps for it"], ["open now", "visited in this tick"], ["open now vain", "visited, nothing there"],
+    ["open held", "a thread sleeps for it"], ["open now", "visited in this tick"], ["open now vain", "visited, not ready"],
   ].map(([cls, text]) => make("li", {}, make("span", { className: `cell ${cls}`, ariaHidden: "true" }), text)));
   root.append(
     make("div", { className: "bar" }, trafficLabel, modelLabel, speedLabel),
