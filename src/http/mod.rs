@@ -4,7 +4,7 @@
 //! for each response, and queues the rendered responses in an [`Output`]. What a target refers to
 //! is decided in [`crate::site`]; sockets are read and written in [`crate::server`].
 //!
-//! Invariants of this folder, checked by `tests/tidy.rs`:
+//! Invariants of this directory, checked by `tests/layout`:
 //! 1. No socket, file, thread, process or clock is used. The caller passes the time in as a
 //!    [`Now`]. An open file is an opaque type parameter, handed back to the caller.
 //! 2. An error is a fault of the client, and has the status of the response. A panic is a bug of

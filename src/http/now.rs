@@ -1,6 +1,6 @@
 //! The current time, as the driver of a connection passes it in.
 //!
-//! This folder reads no clock; `server/clock.rs` does.
+//! `http` reads no clock; `server/clock.rs` does.
 
 use std::time::SystemTime;
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::date::DateText;
 use super::status::Status;
 
-/// A response to be queued on a connection. `F` is an open file, which is opaque to this folder.
+/// A response to be queued on a connection. `F` is an open file, which is opaque to `http`.
 #[derive(Debug)]
 pub struct Response<F> {
     /// The status code.

@@ -50,7 +50,6 @@ struct Buffer {
     has_ended: bool,
 }
 
-/// The log thread.
 #[derive(Debug)]
 pub struct LogWriter {
     sink: Arc<Sink>,

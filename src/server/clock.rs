@@ -32,7 +32,6 @@ impl Clock {
         clock
     }
 
-    /// Reads the clock.
     pub fn tick(&mut self) {
         self.now.moment = read_monotonic();
         if self.now.moment >= self.next_second {

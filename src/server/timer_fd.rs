@@ -19,7 +19,7 @@ use rustix::time::{
 pub struct TimerFd(OwnedFd);
 
 impl TimerFd {
-    /// A disarmed timer.
+    /// Disarmed.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.

@@ -27,7 +27,6 @@ pub struct LiveGuard {
 }
 
 impl LiveConnections {
-    /// Adds a connection.
     pub fn insert(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
         LiveGuard { live: self.clone(), key: lock(&self.0.sockets).insert(socket.clone()) }
     }
