@@ -12,6 +12,7 @@
 //! Invariants:
 //! 1. A client is in the slab from accept to close, under one key.
 //! 2. A client that has a timeout is in the timer queue; one that yielded is in the ready queue.
+//! 3. A turn is bounded: a client gets one turn of `drive`, and a few connections are accepted.
 
 use std::io;
 use std::time::Duration;
@@ -26,6 +27,14 @@ use super::timer_queue::TimerQueue;
 use super::waker::Waker;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
+
+/// The connections accepted per turn. Each is served at once, so an unbounded number would keep all
+/// other clients, the timers and the shutdown signal waiting under a stream of new connections.
+/// nginx accepts one per wake-up; a few share the cost of the wait.
+const ACCEPTS_PER_TURN: usize = 4;
+
+/// How long a shutdown accepts connections that were in the backlog when it began.
+const LAST_ACCEPTS_TIME: Duration = Duration::from_millis(200);
 
 /// The clients of one event loop, and the worker that serves them.
 #[derive(Debug)]
@@ -114,44 +123,31 @@ impl EventLoop {
         }
     }
 
-    /// Accepts the connections in the backlog. Each is served before `register` is called: its
-    /// request has often arrived already, and a connection that is over by then is not registered.
+    /// Accepts at most [`ACCEPTS_PER_TURN`] connections; the rest of the backlog waits for the next
+    /// turn. Each is served before `register` is called: its request has often arrived already, and
+    /// a connection that is over by then is not registered.
     pub fn accept(&mut self, mut register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>) {
-        while let Phase::Serving { acceptor, may_accept: may_accept @ true } = &mut self.phase {
-            match acceptor.accept(&mut self.worker) {
-                AcceptOutcome::Accepted(client) => {
-                    let key = self.insert(client);
-                    self.serve(key);
-                    let Some(client) = self.clients.get(key) else { continue };
-                    if register(&self.worker, key, client).is_err() {
-                        // The kernel's limit of watches: no event would ever arrive.
-                        self.close(key, CloseReason::Failed);
-                    }
-                }
-                AcceptOutcome::WouldBlock => *may_accept = false,
-                AcceptOutcome::AtCapacity if self.evict_idle() => {}
-                AcceptOutcome::AtCapacity => {
-                    let now = self.now();
-                    if let Phase::Serving { acceptor, .. } = &mut self.phase {
-                        acceptor.request_eviction(now);
-                    }
-                }
-                AcceptOutcome::BackingOff => return,
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.accept_one(&mut register) {
+                return;
             }
         }
     }
 
-    /// Accepts what is in the backlog, closes the listener, and lets every client finish.
+    /// Accepts from the backlog for a moment, closes the listener, and lets every client finish.
     /// Does nothing if the shutdown has begun already.
     pub fn begin_shutdown(
         &mut self,
-        register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>,
+        mut register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>,
     ) {
         if matches!(self.phase, Phase::Draining { .. }) {
             return;
         }
         self.set_acceptable();
-        self.accept(register);
+        let accept_until = self.now() + LAST_ACCEPTS_TIME.min(self.shutdown_timeout);
+        while self.now() < accept_until && self.accept_one(&mut register) {
+            self.worker.clock.tick();
+        }
         self.phase = Phase::Draining { until: self.now() + self.shutdown_timeout };
         let now = *self.worker.clock.now();
         for key in self.keys() {
@@ -241,6 +237,39 @@ impl EventLoop {
 
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
+    }
+
+    /// Accepts and serves one connection, or makes room for it. False if there is nothing to accept
+    /// now.
+    fn accept_one(
+        &mut self,
+        register: &mut impl FnMut(&Worker, usize, &Client) -> io::Result<()>,
+    ) -> bool {
+        let Phase::Serving { acceptor, may_accept: may_accept @ true } = &mut self.phase else {
+            return false;
+        };
+        match acceptor.accept(&mut self.worker) {
+            AcceptOutcome::Accepted(client) => {
+                let key = self.insert(client);
+                self.serve(key);
+                if let Some(client) = self.clients.get(key)
+                    && register(&self.worker, key, client).is_err()
+                {
+                    // The kernel's limit of watches: no event would ever arrive.
+                    self.close(key, CloseReason::Failed);
+                }
+            }
+            AcceptOutcome::WouldBlock => *may_accept = false,
+            AcceptOutcome::AtCapacity if self.evict_idle() => {}
+            AcceptOutcome::AtCapacity => {
+                let now = self.now();
+                if let Phase::Serving { acceptor, .. } = &mut self.phase {
+                    acceptor.request_eviction(now);
+                }
+            }
+            AcceptOutcome::BackingOff => return false,
+        }
+        true
     }
 
     fn insert(&mut self, mut client: Client) -> usize {

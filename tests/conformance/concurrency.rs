@@ -1,7 +1,11 @@
 //! Several clients at the same time, none of which delays another. Set-ups that serve one client at
 //! a time are excluded.
 
-use std::net::Shutdown;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::process::Signal;
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
@@ -15,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         each_of_many_clients_gets_its_own_response,
         a_response_in_progress_does_not_mix_with_requests_of_others,
         connections_in_every_state_can_be_closed_at_once,
+        a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown,
     ];
     [everywhere, at_once].concat()
 }
@@ -170,4 +175,54 @@ fn many_connections_in_a_row_leave_nothing_behind(setup: &'static Setup) {
     });
     // Processes that have ended and were not reaped would be zombies.
     wait_until("what they started is gone", || (server.processes().len() == 1).then_some(()));
+}
+
+/// Every new connection costs the server much more (gzip) than the client, so that the backlog is
+/// never empty. How long a client waits is counted in responses to others and not in seconds.
+fn a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown(
+    setup: &'static Setup,
+) {
+    const NEW_CLIENTS: usize = 24;
+    const PAGES: usize = 600;
+    const REQUESTS: usize = 15;
+    let site = Site::new();
+    for n in 0..PAGES {
+        site.write(&format!("{n}.html"), format!("page {n} ").repeat(6_000));
+    }
+    let mut server = Server::start(setup, site.root(), &["--shutdown-timeout", "1"]);
+    let mut other = server.connect();
+    assert_eq!(other.get("/page.html").status, 200);
+    let (is_over, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let address = server.address;
+    let connect_again_and_again = || {
+        while !is_over.load(Ordering::Acquire) {
+            let n = responses.fetch_add(1, Ordering::AcqRel) % PAGES;
+            let Ok(mut socket) = TcpStream::connect(address) else { return };
+            let head = format!("GET /{n}.html HTTP/1.1\r\nHost: h\r\n");
+            let end = "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+            let sent = socket.write_all((head + end).as_bytes());
+            // The shutdown may end it at any point.
+            let _ = sent.and_then(|()| socket.read_to_end(&mut Vec::new()));
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..NEW_CLIENTS).for_each(|_| drop(scope.spawn(connect_again_and_again)));
+        wait_until("there are new connections all the time", || {
+            (responses.load(Ordering::Acquire) > 2 * NEW_CLIENTS).then_some(())
+        });
+        let mut waited: Vec<usize> = (0..REQUESTS)
+            .map(|_| {
+                let before = responses.load(Ordering::Acquire);
+                assert_eq!(other.get("/page.html").status, 200);
+                responses.load(Ordering::Acquire) - before
+            })
+            .collect();
+        server.signal(Signal::TERM);
+        server.wait();
+        is_over.store(true, Ordering::Release);
+        waited.sort_unstable();
+        // Two may be late because this thread was.
+        let third_longest = waited[REQUESTS - 3];
+        assert!(third_longest <= 4 * NEW_CLIENTS, "others got {waited:?} responses meanwhile");
+    });
 }
