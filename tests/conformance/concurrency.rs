@@ -187,7 +187,7 @@ fn a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown(
     const REQUESTS: usize = 15;
     let site = Site::new();
     for n in 0..PAGES {
-        site.write(&format!("{n}.html"), format!("page {n} ").repeat(6_000));
+        site.write(format!("{n}.html"), format!("page {n} ").repeat(6_000));
     }
     let mut server = Server::start(setup, site.root(), &["--shutdown-timeout", "1"]);
     let mut other = server.connect();
