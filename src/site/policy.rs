@@ -72,8 +72,13 @@ impl Policy {
     fn cache_control(&self, relative: &[u8]) -> &str {
         match self.cache_control.iter().find(|rule| rule.paths.matches(relative)) {
             Some(rule) => &rule.value,
-            // The content behind a name that contains its hash never changes.
-            None if is_fingerprinted(relative) => "public, max-age=31536000, immutable",
+            // The content behind a name that contains its hash never changes. What needs a password
+            // is never `public`, so that no shared cache gives it to others (RFC 9111 section 3.5).
+            None if is_fingerprinted(relative) => match self.credentials {
+                None => "max-age=31536000, immutable",
+                Some(_) => "private, max-age=31536000, immutable",
+            },
+            None if self.credentials.is_some() => "private, no-cache",
             // Caches keep the file but revalidate it each time, which costs a 304 thanks to the
             // ETag. So a change is visible at once.
             None => "no-cache",
@@ -89,25 +94,47 @@ impl Policy {
     }
 }
 
-/// Whether the name of an asset contains a hash, as build tools write it: a segment of eight or
-/// more hexadecimal digits, both letters and decimal digits among them (`app.3f2a9c1b.js`, but not
-/// `2024.01.31` or `deadbeef.png`).
+/// Whether `relative` is named as build tools name an asset whose content never changes: a name, a
+/// separator, a hash of eight or more hexadecimal digits, and the extension (`app.3f2a9c1b.js`,
+/// `chunk-0a1b2c3d4e.css`, either with `.map`). A wrong guess pins an outdated file in browsers for
+/// a year, so data (`.json`), pages, UUIDs and names that are nothing but a hash do not count.
 fn is_fingerprinted(relative: &[u8]) -> bool {
-    const ASSETS: [&[u8]; 14] = [
-        b"js", b"mjs", b"css", b"map", b"wasm", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"svg",
-        b"webp", b"avif", b"json",
+    const ASSETS: [&[u8]; 12] = [
+        b"js", b"mjs", b"css", b"wasm", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"svg", b"webp",
+        b"avif",
     ];
-    let name = relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    let mut segments = name.split(|b| matches!(b, b'.' | b'-' | b'_'));
-    let is_asset =
-        name.rsplit(|b| *b == b'.').next().is_some_and(|extension| ASSETS.contains(&extension));
-    is_asset
-        && segments.any(|segment| {
-            segment.len() >= 8
-                && segment.iter().all(u8::is_ascii_hexdigit)
-                && segment.iter().any(u8::is_ascii_digit)
-                && segment.iter().any(u8::is_ascii_alphabetic)
-        })
+    let file_name = relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let file_name = file_name.strip_suffix(b".map").unwrap_or(file_name);
+    let Some((stem, extension)) = rsplit(file_name, b".") else { return false };
+    let Some((name, hash)) = rsplit(stem, b".-_") else { return false };
+    ASSETS.contains(&extension) && !name.is_empty() && is_hash(hash) && !ends_with_uuid(stem)
+}
+
+/// Splits at the last of `separators`.
+fn rsplit<'a>(text: &'a [u8], separators: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = text.iter().rposition(|b| separators.contains(b))?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Dates are only decimal digits, and words such as `deadbeef` only letters.
+fn is_hash(text: &[u8]) -> bool {
+    text.len() >= 8
+        && text.iter().all(u8::is_ascii_hexdigit)
+        && text.iter().any(u8::is_ascii_digit)
+        && text.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// Whether `text` ends with a UUID: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+fn ends_with_uuid(text: &[u8]) -> bool {
+    const GROUPS: [usize; 5] = [12, 4, 4, 4, 8];
+    let mut groups = text.rsplit(|b| *b == b'-');
+    GROUPS.iter().enumerate().all(|(at, length)| {
+        let group = groups.next().unwrap_or_default();
+        // The first group may follow a name: `user_550e8400`.
+        let digits = if at == GROUPS.len() - 1 { group.len().min(*length) } else { group.len() };
+        let group = &group[group.len() - digits..];
+        group.len() == *length && group.iter().all(u8::is_ascii_hexdigit)
+    })
 }
 
 #[cfg(test)]
@@ -116,7 +143,12 @@ mod tests {
 
     #[test]
     fn only_names_that_contain_a_hash_are_fingerprinted() {
-        for name in ["a/app.3f2a9c1b.js", "chunk-0a1b2c3d4e.css", "x_9f8e7d6c5b4a.woff2"] {
+        for name in [
+            "a/app.3f2a9c1b.js",
+            "app.3f2a9c1b.js.map",
+            "chunk-0a1b2c3d4e.css",
+            "x_9f8e7d6c5b4a.woff2",
+        ] {
             assert!(is_fingerprinted(name.as_bytes()), "{name}");
         }
         for name in [
@@ -126,6 +158,11 @@ mod tests {
             "3f2a9c1b.html",
             "3f2a9c1b/app.js",
             "app.3f2a9c1.js",
+            "app.3f2a9c1b.json",
+            "3f2a9c1b4d5e.js",
+            "users/550e8400-e29b-41d4-a716-446655440000.js",
+            "avatar-550e8400-e29b-41d4-a716-446655440000.png",
+            "avatar_550e8400-e29b-41d4-a716-4466554400a0.png",
         ] {
             assert!(!is_fingerprinted(name.as_bytes()), "{name}");
         }

@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         a_header_rule_applies_to_every_status,
         a_pattern_beneath_a_directory_matches_its_listing,
         files_are_revalidated_unless_their_name_contains_a_hash,
+        what_needs_a_password_is_private_to_the_client,
         the_first_matching_cache_rule_applies,
         cors_headers_are_sent_only_with_the_cors_option,
         a_preflight_needs_no_credentials,
@@ -275,7 +276,7 @@ fn a_pattern_beneath_a_directory_matches_its_listing(setup: &'static Setup) {
     }
 }
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const IMMUTABLE: &str = "max-age=31536000, immutable";
 
 fn files_are_revalidated_unless_their_name_contains_a_hash(setup: &'static Setup) {
     let site = Site::new();
@@ -316,6 +317,24 @@ fn files_are_revalidated_unless_their_name_contains_a_hash(setup: &'static Setup
         assert!(
             response.status == 404 && response.field("Cache-Control") != Some(IMMUTABLE),
             "{path}"
+        );
+    }
+}
+
+fn what_needs_a_password_is_private_to_the_client(setup: &'static Setup) {
+    // "me:secret" in Base64.
+    const CREDENTIALS: &str = "Authorization: Basic bWU6c2VjcmV0";
+    let site = Site::new();
+    site.write("app.3f2a9c1b.js", "some content");
+    let server =
+        Server::start(setup, site.root(), &["--auth", &format!("me:{}", sha256("secret"))]);
+    let mut peer = server.connect();
+    for path in ["/app.3f2a9c1b.js", "/page.html", "/"] {
+        let response = peer.get_with(path, &[CREDENTIALS]);
+        let cache_control = response.required("Cache-Control");
+        assert!(
+            response.status == 200 && cache_control.starts_with("private, "),
+            "{path}: {cache_control}"
         );
     }
 }
