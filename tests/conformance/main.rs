@@ -15,16 +15,17 @@ mod connections;
 mod files;
 mod framing;
 mod limits;
-mod lineage;
 mod listings;
 mod messages;
 mod methods;
 mod paths;
 mod policy;
 mod ranges;
+mod regressions;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
+mod transfer_encoding;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -48,13 +49,14 @@ fn main() {
         messages::cases(),
         connections::cases(),
         framing::cases(),
+        transfer_encoding::cases(),
         syntax::cases(),
         limits::cases(),
         paths::cases(),
         methods::cases(),
         files::cases(),
         concurrency::cases(),
-        lineage::cases(),
+        regressions::cases(),
         conditions::cases(),
         ranges::cases(),
         codings::cases(),
