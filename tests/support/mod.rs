@@ -1,12 +1,12 @@
-//! What the black-box suites share: the real binary on a free port, a directory to serve, a client
-//! of raw bytes, and a parser of responses.
+//! Shared by the black-box tests: the real binary on a free port, a directory for it to serve, a
+//! client that sends raw bytes, and parsed responses.
 //!
 //! Invariants:
-//! 1. Everything goes through the public interface: the command line, a socket, a signal.
-//! 2. Nothing waits for ever: an event that takes longer than [`PATIENCE`] is a failure.
-//! 3. Nothing is left behind: a dropped [`Server`] is dead and reaped, and so are its children.
+//! 1. Tests use only public interfaces: the command line, sockets and signals.
+//! 2. No test blocks forever: whatever takes longer than [`PATIENCE`] is a failure.
+//! 3. Dropping a [`Server`] kills and reaps the server and its children.
 
-#![allow(dead_code, unused_imports, reason = "each suite uses its part")]
+#![allow(dead_code, unused_imports, reason = "no test binary uses everything")]
 
 mod peer;
 mod response;

@@ -1,4 +1,4 @@
-//! A client of raw bytes: it sends given bytes in given pieces, and reads exactly what arrives.
+//! A client that sends raw bytes in pieces of any size and reads exactly the bytes of a response.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -10,33 +10,33 @@ use super::wait::{PATIENCE, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
-    /// The socket, for tests that need more than the methods here.
+    /// The socket, for operations that only one test needs.
     pub stream: TcpStream,
-    /// Received bytes that no method has returned yet.
-    ahead: Vec<u8>,
-    _presence: Presence,
+    /// Bytes received and not yet returned.
+    buffer: Vec<u8>,
+    _connected: Connected,
 }
 
 /// Counts a client of this address while it exists.
-struct Presence(SocketAddr);
+struct Connected(SocketAddr);
 
-static PRESENT: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new());
+static CLIENTS: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new());
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server closed its side with FIN: everything that it sent has arrived.
+    /// The server sent FIN: everything that it sent has arrived.
     Clean,
-    /// The connection was reset: what the server sent before may be lost.
+    /// The server sent RST: data that it sent before may be lost.
     Reset,
 }
 
-/// A GET request for `path`.
+/// A GET request for `path` with no header but Host.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
-/// A GET request for `path` with more headers: each a line without its CRLF.
+/// A GET request for `path` with more header lines, each without its CRLF.
 pub fn get_with(path: &str, fields: &[&str]) -> String {
     let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
@@ -50,41 +50,41 @@ pub fn head(request: &str) -> String {
 impl Peer {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Peer {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket has timeouts");
-        // With Nagle's algorithm, a piece would wait for the acknowledgement of the one before and
-        // arrive together with the next.
-        stream.set_nodelay(true).expect("a socket has no delay");
-        Peer { stream, ahead: Vec::new(), _presence: Presence::of(address) }
+        let stream =
+            TcpStream::connect_timeout(&address, PATIENCE).expect("the server is listening");
+        stream.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+        // Nagle's algorithm would merge pieces that must arrive one at a time.
+        stream.set_nodelay(true).expect("TCP sockets support TCP_NODELAY");
+        Peer { stream, buffer: Vec::new(), _connected: Connected::to(address) }
     }
 
-    /// The number of clients of this address.
+    /// The number of clients of this address that have not been dropped.
     pub fn count(address: SocketAddr) -> usize {
-        present().get(&address).copied().unwrap_or(0)
+        clients().get(&address).copied().unwrap_or(0)
     }
 
-    /// Sends all bytes in one call.
+    /// Sends all bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes what it is sent");
+        self.stream.write_all(bytes.as_ref()).expect("the server reads its input");
     }
 
-    /// Sends the bytes in pieces of `size`.
+    /// Sends the bytes in pieces of `size` bytes.
     #[track_caller]
     pub fn send_in_pieces(&mut self, bytes: impl AsRef<[u8]>, size: usize) {
         bytes.as_ref().chunks(size).for_each(|piece| self.send(piece));
     }
 
-    /// Closes the write side (FIN).
+    /// Closes the sending side of the connection (FIN).
     pub fn finish_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
-    /// Resets the connection, as a crashed client does.
+    /// Closes the connection with RST, as the kernel does for a client that crashes.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(std::time::Duration::ZERO)).expect("a socket has a linger time");
+        socket.set_linger(Some(std::time::Duration::ZERO)).expect("TCP sockets support SO_LINGER");
     }
 
     /// Sends a request and reads its response.
@@ -97,28 +97,29 @@ impl Peer {
         }
     }
 
-    /// Requests a path.
+    /// Sends a GET request for `path` and reads its response.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Response {
         self.ask(get(path))
     }
 
-    /// Requests a path with more headers.
+    /// Sends a GET request for `path` with more header lines and reads its response.
     #[track_caller]
     pub fn get_with(&mut self, path: &str, fields: &[&str]) -> Response {
         self.ask(get_with(path, fields))
     }
 
-    /// Requests a path until its ETag is strong, which happens when the file is old enough.
+    /// Repeats a GET request until the ETag of the response is strong. The ETag of a recently
+    /// modified file is weak.
     #[track_caller]
     pub fn settled(&mut self, path: &str, fields: &[&str]) -> Response {
-        wait_until("the tag becomes strong", || {
+        wait_until("a strong ETag", || {
             Some(self.get_with(path, fields))
                 .filter(|response| response.required("ETag").starts_with('"'))
         })
     }
 
-    /// Reads one response and not a byte more.
+    /// Reads one response and no byte after it.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         let mut response = self.response_to_head();
@@ -128,38 +129,38 @@ impl Peer {
         response
     }
 
-    /// Reads one response to a HEAD request, or the head of a response.
+    /// Reads the head of a response and no byte after it.
     #[track_caller]
     pub fn response_to_head(&mut self) -> Response {
         loop {
-            if let Some(end) = memchr::memmem::find(&self.ahead, b"\r\n\r\n") {
-                let rest = self.ahead.split_off(end + 4);
-                return Response::parse(&std::mem::replace(&mut self.ahead, rest));
+            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
+                let rest = self.buffer.split_off(end + 4);
+                return Response::parse(&std::mem::replace(&mut self.buffer, rest));
             }
             let received = self.receive();
             assert!(
                 received == Ok(true),
-                "no answer, but {received:?} after {:?}",
-                shown(&self.ahead)
+                "no response, but {received:?} after {:?}",
+                shown(&self.buffer)
             );
         }
     }
 
-    /// Reads `length` bytes, whatever they belong to.
+    /// Reads exactly `length` bytes.
     #[track_caller]
     pub fn take(&mut self, length: usize) -> Vec<u8> {
-        while self.ahead.len() < length {
+        while self.buffer.len() < length {
             assert!(
                 self.receive() == Ok(true),
-                "it ended after {} of {length} bytes",
-                self.ahead.len()
+                "the connection ended after {} of {length} bytes",
+                self.buffer.len()
             );
         }
-        let rest = self.ahead.split_off(length);
-        std::mem::replace(&mut self.ahead, rest)
+        let rest = self.buffer.split_off(length);
+        std::mem::replace(&mut self.buffer, rest)
     }
 
-    /// Reads until the connection ends; returns the bytes and how it ended.
+    /// Reads until the connection ends. Returns the bytes and how it ended.
     #[track_caller]
     pub fn rest(&mut self) -> (Vec<u8>, End) {
         let end = loop {
@@ -169,17 +170,17 @@ impl Peer {
                 Err(end) => break end,
             }
         };
-        (std::mem::take(&mut self.ahead), end)
+        (std::mem::take(&mut self.buffer), end)
     }
 
-    /// Fails unless the connection ends with FIN and without further bytes.
+    /// Fails unless the server closes the connection with FIN and sends nothing before it.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let (rest, end) = self.rest();
         assert_eq!(
             (shown(&rest), end),
             (String::new(), End::Clean),
-            "what came instead of a clean end"
+            "instead of a clean end without data"
         );
     }
 
@@ -188,22 +189,22 @@ impl Peer {
     pub fn responses_to_the_end(&mut self) -> Vec<Response> {
         let (rest, end) = self.rest();
         assert_eq!(end, End::Clean, "after {}", shown(&rest));
-        self.ahead = rest;
+        self.buffer = rest;
         let mut responses = Vec::new();
-        while !self.ahead.is_empty() {
+        while !self.buffer.is_empty() {
             responses.push(self.response());
         }
         responses
     }
 
-    /// Waits for bytes. Returns false at the end of input; a reset is a failure.
+    /// Receives bytes into the buffer. Returns false at the end of input.
     #[track_caller]
     fn receive(&mut self) -> Result<bool, End> {
         let mut piece = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut piece) {
                 Ok(length) => {
-                    self.ahead.extend_from_slice(&piece[..length]);
+                    self.buffer.extend_from_slice(&piece[..length]);
                     return Ok(length > 0);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -215,28 +216,28 @@ impl Peer {
                 {
                     return Err(End::Reset);
                 }
-                Err(error) => panic!("{error}, having received {:?}", shown(&self.ahead)),
+                Err(error) => panic!("{error}, having received {:?}", shown(&self.buffer)),
             }
         }
     }
 }
 
-impl Presence {
-    fn of(address: SocketAddr) -> Presence {
-        *present().entry(address).or_default() += 1;
-        Presence(address)
+impl Connected {
+    fn to(address: SocketAddr) -> Connected {
+        *clients().entry(address).or_default() += 1;
+        Connected(address)
     }
 }
 
-impl Drop for Presence {
+impl Drop for Connected {
     fn drop(&mut self) {
-        if let Some(count) = present().get_mut(&self.0) {
+        if let Some(count) = clients().get_mut(&self.0) {
             *count -= 1;
         }
     }
 }
 
-fn present() -> MutexGuard<'static, BTreeMap<SocketAddr, usize>> {
-    // The map is changed in one step, so a poisoned lock protects nothing half-made.
-    PRESENT.lock().unwrap_or_else(PoisonError::into_inner)
+fn clients() -> MutexGuard<'static, BTreeMap<SocketAddr, usize>> {
+    // A panic elsewhere cannot leave a count half updated.
+    CLIENTS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,25 +1,25 @@
-//! Waiting for events, with a limit.
+//! Polling with a timeout, and bytes in failure messages.
 
 use std::time::{Duration, Instant};
 
-/// How long any event may take. Far longer than needed, because the machine may be busy with other
-/// work, and a failure for that reason says nothing about the server.
+/// The timeout of every operation. It is generous, because a test must not fail only because the
+/// machine is busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Polls `found` until it returns something, and fails after [`PATIENCE`].
+/// Polls `found` until it returns a value. Fails after [`PATIENCE`].
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        if let Some(it) = found() {
-            return it;
+        if let Some(value) = found() {
+            return value;
         }
         assert!(Instant::now() < give_up, "{what}: not within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// The start of `bytes`, readable, for the message of a failed assertion.
+/// Formats bytes for a failure message: escaped, and truncated to 600 bytes.
 pub fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES: usize = 600;
     let start = bytes[..bytes.len().min(SHOWN_BYTES)]
