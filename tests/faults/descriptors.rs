@@ -9,15 +9,15 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use crate::support::{Server, get, patterned, setups, wait_until};
 use crate::{LARGE_BYTES, settled_descriptors, site};
 
-/// A request whose response needs no descriptor.
+/// A request that the server can serve without opening a file.
 const NEEDS_NO_FILE: &str = "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn without_free_descriptors_the_server_keeps_serving_does_not_spin_and_recovers() {
+fn without_descriptors_the_server_keeps_serving_does_not_spin_and_recovers() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for setup in setups() {
         let server = Server::start(setup, site.root(), &[]);
-        // A download that has begun, and a keep-alive connection.
+        // A download that began before the shortage, and an idle keep-alive connection.
         let mut download = server.connect();
         download.send(get("/large.bin"));
         assert_eq!(download.response_to_head().content_length(), LARGE_BYTES as u64);
@@ -25,7 +25,7 @@ fn without_free_descriptors_the_server_keeps_serving_does_not_spin_and_recovers(
         if let Some(kept) = &mut kept {
             assert_eq!(kept.get("/page.html").status, 200);
         }
-        let shortage = WithoutDescriptors::of(&server);
+        let shortage = DescriptorLimit::exhausted(&server);
         let mut newcomer = server.connect();
         newcomer.send(NEEDS_NO_FILE);
         if let Some(kept) = &mut kept {
@@ -37,19 +37,19 @@ fn without_free_descriptors_the_server_keeps_serving_does_not_spin_and_recovers(
             );
             assert_eq!(kept.ask(NEEDS_NO_FILE).status, 204, "{setup:?}");
         }
-        // A loop that sleeps for a fixed time between passes is always busy.
+        // An event loop that sleeps between its passes uses the processor all the time by design.
         if !setup.strategy.waits_with.contains(&Call::Sleep) {
             let (before, start) = (cpu_time(&server), Instant::now());
             std::thread::sleep(Duration::from_millis(500));
             let (spent, passed) = (cpu_time(&server) - before, start.elapsed());
-            assert!(spent < passed / 5, "{setup:?} spent {spent:?} of {passed:?} on nothing");
+            assert!(spent < passed / 5, "{setup:?} spun: {spent:?} of CPU time in {passed:?}");
         }
         assert!(download.take(LARGE_BYTES) == large, "{setup:?}");
         drop(shortage);
         drop(download);
         assert_eq!(newcomer.response().status, 204, "{setup:?}");
         if let Some(kept) = &mut kept {
-            wait_until("files can be opened again", || {
+            wait_until("the server opens files again", || {
                 (kept.get("/1.txt").status == 200).then_some(())
             });
         }
@@ -57,14 +57,14 @@ fn without_free_descriptors_the_server_keeps_serving_does_not_spin_and_recovers(
 }
 
 #[test]
-fn a_listing_without_a_free_descriptor_is_a_503_with_configured_headers() {
+fn a_listing_without_a_descriptor_is_a_503_with_the_configured_headers() {
     let site = site();
     for setup in setups() {
         let server = Server::start(setup, site.root(), &["--list", "--header", "X-Site: mine"]);
         let mut peer = server.connect();
         assert_eq!(peer.get("/bare/").status, 200, "{setup:?}");
-        // Enough to open the directory, and not to read it.
-        let shortage = WithoutDescriptors::but(&server, 1);
+        // The server can open the directory, but reading its entries needs a second descriptor.
+        let shortage = DescriptorLimit::with_spare(&server, 1);
         let refused = peer.get("/bare/");
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("mine")), "{setup:?}");
         drop(shortage);
@@ -73,7 +73,7 @@ fn a_listing_without_a_free_descriptor_is_a_503_with_configured_headers() {
 }
 
 #[test]
-fn a_fallback_that_cannot_be_opened_now_is_a_503() {
+fn a_fallback_page_without_a_descriptor_is_a_503_and_not_a_404() {
     let site = site();
     // Too large for the cache.
     site.write("app.html", patterned(100_000));
@@ -84,10 +84,10 @@ fn a_fallback_that_cannot_be_opened_now_is_a_503() {
         let navigation = "GET /nowhere HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
         assert_eq!(peer.ask(navigation).status, 200, "{setup:?}");
         settled_descriptors(&server);
-        let shortage = WithoutDescriptors::of(&server);
+        let shortage = DescriptorLimit::exhausted(&server);
         let refused = peer.ask(navigation);
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
-        // A file that was found before and cannot be opened again.
+        // The same file under its own path.
         let refused = peer.get("/app.html");
         assert_eq!((refused.status, refused.field("X-Site")), (503, Some("a")), "{setup:?}");
         drop(shortage);
@@ -95,35 +95,33 @@ fn a_fallback_that_cannot_be_opened_now_is_a_503() {
     }
 }
 
-/// Until it is dropped, the processes of the server can open no descriptor, or only a few.
-struct WithoutDescriptors<'a> {
+/// Lowers RLIMIT_NOFILE of every process of the server until it is dropped.
+struct DescriptorLimit<'a> {
     server: &'a Server,
     limits: Vec<(i32, Rlimit)>,
 }
 
-impl WithoutDescriptors<'_> {
-    fn of(server: &Server) -> WithoutDescriptors<'_> {
-        WithoutDescriptors::but(server, 0)
+impl DescriptorLimit<'_> {
+    /// No process of the server can open a descriptor.
+    fn exhausted(server: &Server) -> DescriptorLimit<'_> {
+        DescriptorLimit::with_spare(server, 0)
     }
 
-    fn but(server: &Server, spare: u64) -> WithoutDescriptors<'_> {
+    /// Each process of the server can open `spare` more descriptors.
+    fn with_spare(server: &Server, spare: u64) -> DescriptorLimit<'_> {
         let lower = |(id, _): (i32, char)| {
-            let is_open = |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("it lives");
-            let first_free = (0..).find(|n| !is_open(n)).expect("not all numbers are taken");
-            // The hard limit is not changed.
-            (
-                id,
-                set_limit(
-                    id,
-                    Rlimit { current: Some(first_free + spare), ..getrlimit(Resource::Nofile) },
-                ),
-            )
+            let is_open =
+                |n: &u64| fs::exists(format!("/proc/{id}/fd/{n}")).expect("/proc is mounted");
+            let first_free = (0..).find(|n| !is_open(n)).expect("a process has a descriptor limit");
+            // The server inherited the hard limit of the test, which must stay the same.
+            let limit = Rlimit { current: Some(first_free + spare), ..getrlimit(Resource::Nofile) };
+            (id, set_limit(id, limit))
         };
-        WithoutDescriptors { server, limits: server.processes().into_iter().map(lower).collect() }
+        DescriptorLimit { server, limits: server.processes().into_iter().map(lower).collect() }
     }
 }
 
-impl Drop for WithoutDescriptors<'_> {
+impl Drop for DescriptorLimit<'_> {
     fn drop(&mut self) {
         let live = self.server.processes();
         for (id, before) in
@@ -134,24 +132,19 @@ impl Drop for WithoutDescriptors<'_> {
     }
 }
 
-/// Returns the previous limit.
+/// Sets the limit and returns the previous one.
 fn set_limit(id: i32, limit: Rlimit) -> Rlimit {
     prlimit(Pid::from_raw(id), Resource::Nofile, limit)
-        .expect("it lives, and its limit is ours to set")
+        .expect("the process runs as the user of the test")
 }
 
-/// The CPU time of its processes.
+/// The user and system time of all processes of the server.
 fn cpu_time(server: &Server) -> Duration {
     let ticks = |(id, _): (i32, char)| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let facts: Vec<_> =
-            stat.rsplit_once(") ").map_or(vec![], |(_, facts)| facts.split(' ').collect());
-        facts
-            .iter()
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().expect("a number"))
-            .sum::<u64>()
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        let times = fields.skip(11).take(2); // utime and stime
+        times.map(|ticks| ticks.parse::<u64>().expect("times are numbers")).sum::<u64>()
     };
     Duration::from_secs_f64(server.processes().into_iter().map(ticks).sum::<u64>() as f64 / 100.0)
 }

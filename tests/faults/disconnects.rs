@@ -3,12 +3,11 @@
 use crate::support::{End, Server, Site, get, patterned, setups, wait_until};
 use crate::{LARGE_BYTES, settled_descriptors, site};
 
-/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
-enum Departure {
+enum Disconnect {
     Reset,
     Close,
-    /// It closes its write side and continues to read.
+    /// The client sends FIN and continues to read.
     HalfClose,
 }
 
@@ -27,26 +26,26 @@ fn a_client_may_disconnect_at_any_point_of_its_requests() {
         assert_eq!(server.get("/page.html").status, 200);
         let descriptors = settled_descriptors(&server);
         for cut in &cuts {
-            for departure in [Departure::Reset, Departure::Close, Departure::HalfClose] {
+            for disconnect in [Disconnect::Reset, Disconnect::Close, Disconnect::HalfClose] {
                 let mut peer = server.connect();
                 peer.send(&text[..*cut]);
-                match departure {
-                    Departure::Reset => peer.reset(),
-                    Departure::Close => drop(peer),
-                    Departure::HalfClose => {
+                match disconnect {
+                    Disconnect::Reset => peer.reset(),
+                    Disconnect::Close => drop(peer),
+                    Disconnect::HalfClose => {
                         peer.finish_sending();
-                        let whole = ends.iter().filter(|end| *end <= cut).count();
-                        let answered = peer.responses_to_the_end();
-                        let good = answered
+                        let complete = ends.iter().filter(|end| *end <= cut).count();
+                        let responses = peer.responses_to_the_end();
+                        let served = responses
                             .iter()
-                            .filter(|answer| [200, 404].contains(&answer.status))
+                            .filter(|response| [200, 404].contains(&response.status))
                             .count();
-                        assert_eq!(good, whole, "{setup:?}: {cut} bytes, then the end of input");
+                        assert_eq!(served, complete, "{setup:?}: FIN after {cut} bytes");
                     }
                 }
             }
         }
-        expect_nothing_left(&server, descriptors);
+        expect_no_leak(&server, descriptors);
     }
 }
 
@@ -70,34 +69,34 @@ fn a_client_may_disconnect_at_any_point_of_a_response() {
             LARGE_BYTES - 1,
             LARGE_BYTES,
         ] {
-            for departure in [Departure::Reset, Departure::Close, Departure::HalfClose] {
+            for disconnect in [Disconnect::Reset, Disconnect::Close, Disconnect::HalfClose] {
                 let mut peer = server.connect();
                 peer.send(get("/large.bin"));
                 assert_eq!(peer.take(read).len(), read);
-                match departure {
-                    Departure::Reset => peer.reset(),
-                    Departure::Close => drop(peer),
-                    Departure::HalfClose => {
+                match disconnect {
+                    Disconnect::Reset => peer.reset(),
+                    Disconnect::Close => drop(peer),
+                    Disconnect::HalfClose => {
                         peer.finish_sending();
                         let (rest, end) = peer.rest();
                         assert_eq!(end, End::Clean, "{setup:?}");
                         assert!(
                             read + rest.len() > LARGE_BYTES,
-                            "{setup:?}: the rest is owed after {read} bytes"
+                            "{setup:?}: the response is truncated after {read} bytes"
                         );
                     }
                 }
             }
         }
-        expect_nothing_left(&server, descriptors);
+        expect_no_leak(&server, descriptors);
     }
 }
 
 #[track_caller]
-fn expect_nothing_left(server: &Server, descriptors: usize) {
+fn expect_no_leak(server: &Server, descriptors: usize) {
     assert_eq!(server.get("/page.html").status, 200);
-    wait_until("what they opened is closed", || {
+    wait_until("the descriptors are closed", || {
         (server.descriptors() <= descriptors).then_some(())
     });
-    wait_until("what they started has ended", || (server.processes().len() == 1).then_some(()));
+    wait_until("the child processes have ended", || (server.processes().len() == 1).then_some(()));
 }

@@ -4,9 +4,9 @@ use crate::settled_descriptors;
 use crate::support::{Peer, Server, Site, get, setups, shown, wait_until};
 
 #[test]
-fn a_panic_closes_only_its_connection() {
+fn a_panic_closes_only_the_connection_that_caused_it() {
     if !cfg!(debug_assertions) {
-        eprintln!("skipped: a release build cannot be made to panic");
+        eprintln!("skipped: release builds have no trigger for a panic");
         return;
     }
     let site = Site::new();
@@ -23,33 +23,33 @@ fn a_panic_closes_only_its_connection() {
         for _ in 0..20 {
             let mut peer = server.connect();
             peer.send(get("/bug"));
-            let (answer, _) = peer.rest();
-            assert_eq!(shown(&answer), "", "{setup:?}");
+            let (response, _) = peer.rest();
+            assert_eq!(shown(&response), "", "{setup:?}");
         }
         server.errors.until(|line| line.contains("a panic was asked for"));
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         if let Some(bystander) = &mut bystander {
             assert_eq!(bystander.get("/page.html").status, 200, "{setup:?}");
         }
-        wait_until("its descriptors are closed", || {
+        wait_until("the descriptors are closed", || {
             (server.descriptors() <= descriptors).then_some(())
         });
     }
 }
 
 #[test]
-fn a_slow_head_frees_its_thread_after_the_head_timeout() {
+fn the_header_timeout_frees_a_strategy_whose_every_slot_has_stalled() {
     let site = Site::new();
     for setup in setups().filter(|setup| setup.concurrency < usize::MAX) {
         let server = Server::start(setup, site.root(), &["--header-timeout", "0.5"]);
-        let mut slow: Vec<Peer> = (0..setup.concurrency).map(|_| server.connect()).collect();
-        slow.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nX: "));
-        // All other clients wait meanwhile, as the strategy implies.
-        let mut ordinary = server.connect();
-        ordinary.send(get("/page.html"));
-        for peer in &mut slow {
+        let mut stalled: Vec<Peer> = (0..setup.concurrency).map(|_| server.connect()).collect();
+        stalled.iter_mut().for_each(|peer| peer.send("GET / HTTP/1.1\r\nX: "));
+        // The strategy serves no other connection until one of these ends.
+        let mut waiting = server.connect();
+        waiting.send(get("/page.html"));
+        for peer in &mut stalled {
             assert_eq!(peer.response().status, 408, "{setup:?}");
         }
-        assert_eq!(ordinary.response().status, 200, "{setup:?}");
+        assert_eq!(waiting.response().status, 200, "{setup:?}");
     }
 }

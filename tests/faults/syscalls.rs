@@ -11,11 +11,11 @@ use crate::support::{
 use crate::{LARGE_BYTES, site};
 
 #[test]
-fn the_server_recovers_from_any_failure_of_accept() {
+fn an_error_of_accept_does_not_stop_the_server() {
     let site = site();
     for setup in setups() {
         for errno in ["ENFILE", "ENOMEM", "ECONNABORTED", "EPROTO", "ENETDOWN", "EINTR"] {
-            // The first call and every third after it.
+            // The first call, and then every third.
             let fault = format!("error={errno}:when=1+3");
             let Some(server) = with_fault(setup, &site, "accept4", &fault, &[]) else {
                 return;
@@ -45,17 +45,16 @@ fn an_interrupted_call_is_repeated() {
 }
 
 #[test]
-fn a_delay_of_the_server_does_not_time_out_its_clients() {
+fn a_client_does_not_time_out_because_of_a_delay_of_the_server() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let site = site();
     for setup in setups() {
-        // The server has responded, and then waking the log thread takes longer than the idle
-        // timeout.
+        // After a response, waking the log's writer takes longer than the idle timeout.
         let options = ["--idle-timeout", "0.5", "--log", "common"];
         let Some(server) = with_fault(setup, &site, "futex", "delay_exit=700000", &options) else {
             return;
         };
-        let mut peer = wait_until("a client is quick enough", || {
+        let mut peer = wait_until("a second request within the timeout", || {
             let (mut peer, since) = (server.connect(), Instant::now());
             assert_eq!(peer.get("/page.html").status, 200, "{setup:?}");
             peer.send(get("/1.txt"));
@@ -66,7 +65,7 @@ fn a_delay_of_the_server_does_not_time_out_its_clients() {
 }
 
 #[test]
-fn a_failed_connection_affects_no_other() {
+fn a_failed_connection_does_not_affect_others() {
     let (site, large) = (site(), patterned(LARGE_BYTES));
     for setup in setups() {
         for (calls, errno) in [
@@ -82,6 +81,7 @@ fn a_failed_connection_affects_no_other() {
             else {
                 return;
             };
+            // Truncated and complete responses.
             let mut outcomes = [0, 0];
             for _ in 0..6 {
                 let mut peer = server.connect();
@@ -89,46 +89,45 @@ fn a_failed_connection_affects_no_other() {
                 let (bytes, _) = peer.rest();
                 let head =
                     memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
-                // The whole body or a prefix, and never other bytes.
                 assert!(large.starts_with(&bytes[head..]), "{setup:?}, {errno}");
                 outcomes[usize::from(bytes.len() - head == LARGE_BYTES)] += 1;
             }
-            // strace counts calls per thread and process, and a thread may never make a second one.
-            let is_sure =
+            // strace counts calls per thread, and a thread may never make its second call.
+            let is_deterministic =
                 (setup.event_loops == 1 || !setup.serves_concurrently()) && calls != "sendfile";
             assert!(
-                !is_sure || outcomes.iter().all(|count| *count > 0),
+                !is_deterministic || outcomes.iter().all(|count| *count > 0),
                 "{setup:?}, {calls}, {errno}: {outcomes:?}"
             );
         }
     }
 }
 
-/// The kernel limits the number of epoll watches.
+/// `epoll_ctl` fails with ENOSPC at the limit of `/proc/sys/fs/epoll/max_user_watches`.
 #[test]
-fn a_response_on_a_connection_that_cannot_be_registered_is_logged_as_incomplete() {
+fn a_response_on_a_connection_that_epoll_rejects_is_logged_as_incomplete() {
     const HUGE: u64 = 1 << 30;
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    // Before it: the listener, the waker, the timer and the signals.
+    // The first four calls register the listener, the waker, the timer and the signals.
     let fault = "error=ENOSPC:when=5+1";
-    let watches = |setup: &Setup| setup.strategy.waits_with.contains(&Call::EpollCtl);
-    let watching = setup_with(|setup| watches(setup) && setup.event_loops == 1);
-    let Some(server) = with_fault(watching, &site, "epoll_ctl", fault, &["--log", "json"]) else {
+    let uses_epoll = |setup: &Setup| setup.strategy.waits_with.contains(&Call::EpollCtl);
+    let setup = setup_with(|setup| uses_epoll(setup) && setup.event_loops == 1);
+    let Some(server) = with_fault(setup, &site, "epoll_ctl", fault, &["--log", "json"]) else {
         return;
     };
     let mut peer = server.connect();
     peer.send(get("/huge.bin"));
     assert!((peer.rest().0.len() as u64) < HUGE);
-    let line = server.output.next().expect("a line");
+    let line = server.output.next().expect("the request is logged");
     assert!(line.contains("/huge.bin") && line.contains("\"complete\":false"), "{line}");
 }
 
 #[test]
-fn the_log_continues_after_a_temporary_write_error() {
+fn the_access_log_continues_after_a_failed_write() {
     let site = site();
-    // A pipe that another program has made non-blocking loses nothing; a full disk loses the lines
-    // that do not fit.
+    // After EAGAIN (a pipe that another program made non-blocking) and EINTR the server repeats the
+    // write. After ENOSPC it drops the line.
     for (errno, next) in [("EAGAIN", "?2"), ("EINTR", "?2"), ("ENOSPC", "?3")] {
         let fault = format!("error={errno}:when=2");
         let Some(server) = with_fault(any_setup(), &site, "write", &fault, &["--log", "common"])
@@ -136,20 +135,21 @@ fn the_log_continues_after_a_temporary_write_error() {
             return;
         };
         let expect_line = |query: &str| {
-            let line = server.output.next().expect("a line");
+            let line = server.output.next().expect("the request is logged");
             assert!(line.contains(query), "{errno}: {line}, not {query}");
         };
         assert_eq!(server.get("/page.html?1").status, 200);
         expect_line("?1");
         assert_eq!(server.get("/page.html?2").status, 200);
-        // Longer than the flush interval of the log.
+        // Longer than the log's writer buffers lines.
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(server.get("/page.html?3").status, 200);
         expect_line(next);
     }
 }
 
-/// The server under strace, which makes `calls` fail as `fault` says; None without strace.
+/// Starts the server under strace, which injects `fault` into `calls`. Returns `None` if strace is
+/// not installed.
 fn with_fault(
     setup: &'static Setup,
     site: &Site,
@@ -162,16 +162,10 @@ fn with_fault(
         return None;
     }
     let mut command = Command::new("strace");
-    command.stdin(Stdio::null()).args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("trace={calls}"),
-        "-e",
-    ]);
-    command.arg(format!("inject={calls}:{fault}")).arg(miniweb().get_program());
+    command.stdin(Stdio::null()).args(["-f", "-qq", "-o", "/dev/null"]);
+    command.arg("-e").arg(format!("trace={calls}"));
+    command.arg("-e").arg(format!("inject={calls}:{fault}"));
+    command.arg(miniweb().get_program());
     command.args(Server::command(setup, site.root(), options).get_args());
     Some(Server::run(command))
 }
