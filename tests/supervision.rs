@@ -1,5 +1,4 @@
-//! The server as a process under supervision: passed sockets, restarts, signals, children, and
-//! dropped privileges.
+//! The server under a supervisor: passed sockets, readiness, signals, privileges, child processes.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -10,13 +9,13 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use support::{
     PATIENCE, Peer, Server, Site, any_setup, get, setup_with, setups, wait_until, with_socket,
 };
 
 #[test]
-fn a_passed_socket_is_served_under_every_strategy() {
+fn every_strategy_serves_a_passed_socket() {
     let site = Site::new();
     for setup in setups() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -27,26 +26,25 @@ fn a_passed_socket_is_served_under_every_strategy() {
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         server.signal(Signal::TERM);
         server.wait();
-        // The socket is not shut down with the server: a client that connects now waits for the
+        // The server does not shut down a passed socket, so new clients wait in its backlog for the
         // next server.
-        let mut early = Peer::connect(address);
-        early.send(get("/page.html"));
+        let mut waiting = Peer::connect(address);
+        waiting.send(get("/page.html"));
         let _next = Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
-        assert_eq!(early.response().status, 200, "{setup:?}");
+        assert_eq!(waiting.response().status, 200, "{setup:?}");
     }
 }
 
-/// The next server starts and the old one shuts down, repeatedly, while clients send requests
-/// without a pause.
+/// Starts a new server and stops the old one, three times, while clients send requests without
+/// pause.
 #[test]
-fn a_server_is_replaced_under_load_without_one_failed_request() {
+fn replacing_the_server_under_load_fails_no_request() {
     let site = Site::new();
     for setup in setups().filter(|setup| setup.concurrency == usize::MAX) {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let start = || Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
-        eprintln!("{setup:?}");
-        let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (is_over, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -57,14 +55,14 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
                             "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
                         );
                         assert_eq!(peer.response().status, 200, "{setup:?}");
-                        answers.fetch_add(1, Ordering::AcqRel);
+                        responses.fetch_add(1, Ordering::AcqRel);
                     }
                 });
             }
             for _ in 0..3 {
-                let before = answers.load(Ordering::Acquire);
-                wait_until("the load goes on", || {
-                    (answers.load(Ordering::Acquire) > before + 20).then_some(())
+                let before = responses.load(Ordering::Acquire);
+                wait_until(&format!("{}: 20 more responses", setup.name), || {
+                    (responses.load(Ordering::Acquire) > before + 20).then_some(())
                 });
                 let next = start();
                 server.signal(Signal::TERM);
@@ -77,16 +75,16 @@ fn a_server_is_replaced_under_load_without_one_failed_request() {
 }
 
 #[test]
-fn the_supervisor_is_notified_when_the_server_is_ready() {
+fn the_server_notifies_its_supervisor_when_it_is_ready() {
     let site = Site::new();
-    let beside = site.beside("notify");
-    let notified = UnixDatagram::bind(&beside).expect("a socket beside the site");
-    notified.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    let path = site.beside("notify");
+    let socket = UnixDatagram::bind(&path).expect("the path is free");
+    socket.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
     let mut command = Server::command(any_setup(), site.root(), &[]);
-    command.env("NOTIFY_SOCKET", &beside);
+    command.env("NOTIFY_SOCKET", &path);
     let server = Server::run(command);
     let mut message = [0; 100];
-    let length = notified.recv(&mut message).expect("a message");
+    let length = socket.recv(&mut message).expect("the server sends a message");
     assert!(
         message[..length].starts_with(b"READY=1"),
         "{:?}",
@@ -96,7 +94,7 @@ fn the_supervisor_is_notified_when_the_server_is_ready() {
 }
 
 #[test]
-fn a_service_survives_sighup() {
+fn sighup_does_not_end_the_server() {
     let site = Site::new();
     for setup in setups() {
         let mut server = Server::start(setup, site.root(), &[]);
@@ -106,20 +104,20 @@ fn a_service_survives_sighup() {
     }
 }
 
-/// A regression test: a child forked while a signal was being handled once looped for ever. Under
-/// churn, SIGCHLD arrives all the time.
+/// Regression test: under churn, a child forked while the parent handled a signal once looped
+/// forever.
 #[test]
-fn every_child_serves_its_client_and_leaves_nothing_behind() {
-    serve_in_children(600);
+fn a_child_per_connection_under_churn_is_served_and_reaped() {
+    serve_from_children(600);
 }
 
 #[test]
-#[ignore = "long: 10,000 connections with a process each"]
-fn ten_thousand_children_leave_nothing_behind() {
-    serve_in_children(10_000);
+#[ignore = "the long form: 10,000 connections, a process each"]
+fn ten_thousand_children_are_served_and_reaped() {
+    serve_from_children(10_000);
 }
 
-fn serve_in_children(connections: usize) {
+fn serve_from_children(connections: usize) {
     const CLIENTS: usize = 8;
     let site = Site::new();
     let server = Server::start(setup_with(|setup| setup.forks), site.root(), &[]);
@@ -135,87 +133,90 @@ fn serve_in_children(connections: usize) {
     wait_until("every child is reaped", || (server.processes().len() == 1).then_some(()));
 }
 
-/// A log that is not read blocks the threads that log, but must not block the shutdown.
+/// A full pipe blocks the log's writer. It must not block shutdown.
 #[test]
-fn a_shutdown_is_bounded_even_if_the_log_is_not_read() {
+fn shutdown_is_bounded_while_the_log_is_not_read() {
     let site = Site::new();
     for setup in setups().filter(|setup| !setup.forks) {
         let mut command =
             Server::command(setup, site.root(), &["--log", "json", "--shutdown-timeout", "0.2"]);
         let mut child =
-            command.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
-        let mut stdout = child.stdout.take().expect("it is piped");
+            command.stdout(std::process::Stdio::piped()).spawn().expect("the binary exists");
+        let mut stdout = child.stdout.take().expect("stdout is piped");
         let mut greeting = Vec::new();
         while !greeting.ends_with(b"\n") {
             let mut byte = [0];
-            stdout.read_exact(&mut byte).expect("the first line");
+            stdout.read_exact(&mut byte).expect("the server writes a first line");
             greeting.push(byte[0]);
         }
-        let greeting = String::from_utf8(greeting).expect("text");
-        let address =
-            greeting.split(['/', ' ']).find(|word| word.starts_with("127.")).expect("an address");
-        let mut peer = Peer::connect(address.parse().expect("an address"));
+        let greeting = String::from_utf8(greeting).expect("output is UTF-8");
+        let mut words = greeting.split(['/', ' ']);
+        let address = words.find(|word| word.starts_with("127.")).expect("the line has an address");
+        let mut peer = Peer::connect(address.parse().expect("the address has a port"));
         let line = format!("/page.html?{}", "x".repeat(2000));
         for _ in 0..200 {
             assert_eq!(peer.get(&line).status, 200);
         }
-        // The pipe holds 64 KiB and the log is longer, so the log thread is blocked.
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
-            .expect("it lives");
-        let end = wait_until("the end", || child.try_wait().expect("it is ours"));
-        assert!(end.success(), "{setup:?}: {end}");
+        // The log is longer than the 64 KiB that a pipe holds, so its writer blocks.
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("the server is running");
+        let status = wait_until("the end of the server", || {
+            child.try_wait().expect("the server is a child of the test")
+        });
+        assert!(status.success(), "{setup:?}: {status}");
     }
 }
 
 #[test]
-fn privileges_are_dropped_on_request() {
+fn the_server_drops_privileges_on_request() {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+        eprintln!("skipped: only root can change its user");
         return;
     }
     let site = Site::new();
-    // Readable for all, because the server runs as nobody.
+    // The user "nobody" must be able to read the site.
     Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
     for setup in setups() {
         let server = Server::start(setup, site.root(), &["--user", "nobody"]);
         assert!(server.greeting.contains("as nobody"), "{}", server.greeting);
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero()))
-                .expect("it lives");
+                .expect("the server is running");
         let ids = |name: &str| {
-            status.lines().find(|line| line.starts_with(name)).expect("a line").to_owned()
+            status.lines().find(|line| line.starts_with(name)).expect("proc(5) lists it").to_owned()
         };
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
     }
-    // The user nobody may not read it; a server that started would answer every request with 403.
+    // A server that cannot read its root must not start, rather than respond 403 to every request.
     for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
         Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");
         let output = Server::command(any_setup(), &root, &["--user", "nobody"])
             .output()
-            .expect("it can be run");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{error}");
-        assert_eq!(error, format!("error: --user nobody: {}: permission denied\n", root.display()));
+            .expect("the binary exists");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(
+            stderr,
+            format!("error: --user nobody: {}: permission denied\n", root.display())
+        );
         Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
     }
 }
 
-/// After --confine the process can read nothing but the root, not even a directory that replaces
-/// it.
+/// Landlock confines the server to the directory that was the root at its start, not to the path.
 #[test]
-fn a_confined_server_reads_its_root_and_nothing_else() {
+fn a_confined_server_reads_only_its_root() {
     let site = Site::new();
     for setup in setups() {
         let server = Server::start(setup, site.root(), &["--confine"]);
         assert!(server.greeting.contains("confined"), "{}", server.greeting);
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
-        std::fs::rename(site.root(), site.beside("moved")).expect("it is ours");
-        site.write("other.html", "outside of what was allowed");
+        std::fs::rename(site.root(), site.beside("moved")).expect("the test owns the directory");
+        site.write("other.html", "outside the confined root");
         assert_eq!(server.get("/other.html").status, 404, "{setup:?}");
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         drop(server);
-        std::fs::remove_dir_all(site.root()).expect("it is ours");
-        std::fs::rename(site.beside("moved"), site.root()).expect("it is ours");
+        std::fs::remove_dir_all(site.root()).expect("the test owns the directory");
+        std::fs::rename(site.beside("moved"), site.root()).expect("the test owns the directory");
     }
 }
