@@ -1,18 +1,18 @@
-//! A file system (FUSE) whose files are as slow and as broken as their names say.
+//! A FUSE file system whose files delay or fail calls. A file's name selects its behaviour:
 //!
-//! | name | what it does |
+//! | name | behaviour |
 //! |---|---|
 //! | `fast-N` | every call returns at once |
-//! | `slow-open-N` | an open takes [`SLOW`] |
-//! | `held-open-N` | an open waits until [`Hold`] is dropped |
-//! | `held-read-N` | a read waits likewise |
-//! | `held-lookup-N` | a lookup waits likewise; its result is not cached |
-//! | `eio-open-N` | an open fails |
-//! | `eio-read-N` | a read fails |
-//! | `eio-late-N` | a read beyond [`LATE_BYTES`] fails |
+//! | `slow-open-N` | open takes [`SLOW`] |
+//! | `held-open-N` | open blocks while a [`Hold`] exists |
+//! | `held-read-N` | read blocks while a [`Hold`] exists |
+//! | `held-lookup-N` | lookup blocks while a [`Hold`] exists; the kernel does not cache it |
+//! | `eio-open-N` | open fails with EIO |
+//! | `eio-read-N` | read fails with EIO |
+//! | `eio-late-N` | read beyond [`LATE_BYTES`] fails with EIO |
 //!
-//! A name that ends with `.bin` is a file of [`LARGE_BYTES`], one that ends with `.html` of
-//! [`SMALL_BYTES`]. Beside a fast page lies `fast-N.html.gz`, which can be opened and not read.
+//! The extension selects the size: [`LARGE_BYTES`] for `.bin`, [`SMALL_BYTES`] for `.html`. Each
+//! `fast-N.html` has a compressed form, `fast-N.html.gz`, of which read fails with EIO.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -27,23 +27,23 @@ use fuser::{
 
 use crate::support::patterned;
 
-/// The duration of a slow call.
+/// The delay of opening a slow file.
 pub const SLOW: Duration = Duration::from_millis(300);
-/// The size of a page, which the server caches.
+/// The size of an HTML file, which the server serves from its cache.
 pub const SMALL_BYTES: usize = 4000;
-/// The size of a large file, which is read while it is sent.
+/// The size of a binary file, which the server reads while it sends it.
 pub const LARGE_BYTES: usize = 1024 * 1024;
-/// The offset from which reads of an `eio-late` file fail.
+/// The offset beyond which reads of an `eio-late` file fail.
 pub const LATE_BYTES: usize = 512 * 1024;
 
-/// The mounted file system; unmounted when it is dropped.
+/// The mounted file system. Dropping it unmounts it.
 pub struct Disk {
     at: PathBuf,
     gate: Arc<Gate>,
     session: Option<BackgroundSession>,
 }
 
-/// Held calls wait as long as it exists.
+/// Blocks calls on `held` files until it is dropped.
 pub struct Hold(Arc<Gate>);
 
 #[derive(Default)]
@@ -59,8 +59,8 @@ struct GateState {
 }
 
 impl Disk {
-    /// Mounts the file system at `at`, an empty directory. Where mounting is not allowed, prints
-    /// that the test is skipped.
+    /// Mounts the file system at `at`, an empty directory. Returns `None` where mounting is not
+    /// permitted.
     pub fn mount(at: &Path) -> Option<Disk> {
         if let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
             eprintln!("skipped: /dev/fuse: {error}");
@@ -77,14 +77,14 @@ impl Disk {
         ) {
             Ok(session) => Some(Disk { at: at.to_owned(), gate, session: Some(session) }),
             Err(error) => {
-                eprintln!("skipped: no file system can be mounted here: {error}");
+                eprintln!("skipped: cannot mount a FUSE file system: {error}");
                 None
             }
         }
     }
 
-    /// Lets held calls wait. Drop it before the server: a process that waits for a file cannot be
-    /// killed.
+    /// Blocks calls on `held` files. Drop the hold before the server, because a process that waits
+    /// for a disk cannot be killed.
     pub fn hold(&self) -> Hold {
         self.gate.lock().is_closed = true;
         Hold(self.gate.clone())
@@ -92,7 +92,7 @@ impl Disk {
 }
 
 impl Hold {
-    /// Returns when a call is held.
+    /// Waits until a call is blocked.
     pub fn wait_for_one(&self) {
         let state = self.0.lock();
         drop(
@@ -106,8 +106,8 @@ impl Hold {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // MNT_DETACH does not wait for a child of the server that is about to end. A user other
-        // than root needs the helper program, which dropping the session runs.
+        // A lazy unmount does not wait for children of the server that are still exiting. Only root
+        // may call it; for other users dropping the session runs fusermount.
         let _ = rustix::mount::unmount(&self.at, rustix::mount::UnmountFlags::DETACH);
         drop(self.session.take());
     }
@@ -165,7 +165,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("eio-late-", Kind::FailsLate),
 ];
 
-/// A file, whose properties follow from its inode number.
+/// A file. Its inode number encodes all of this.
 #[derive(Clone, Copy)]
 struct File {
     kind: usize,
@@ -176,7 +176,7 @@ struct File {
 impl File {
     fn named(name: &OsStr) -> Option<File> {
         let name = name.to_str()?;
-        let (beside, name) = match name.strip_suffix(".gz") {
+        let (is_compressed, name) = match name.strip_suffix(".gz") {
             Some(plain) => {
                 (true, plain.strip_prefix("fast-").map(|number| format!("eio-read-1{number}"))?)
             }
@@ -185,7 +185,7 @@ impl File {
         let (stem, extension) = name.split_once('.')?;
         let is_large = match extension {
             "html" => false,
-            "bin" if !beside => true,
+            "bin" if !is_compressed => true,
             _ => return None,
         };
         KINDS.iter().enumerate().find_map(|(kind, (prefix, _))| {
@@ -218,13 +218,13 @@ impl File {
         if self.is_large { LARGE_BYTES } else { SMALL_BYTES }
     }
 
-    /// How long the kernel may cache attributes and names.
-    fn memory(self) -> Duration {
+    /// How long the kernel may cache the file's entry and attributes.
+    fn cache_duration(self) -> Duration {
         if self.kind() == Kind::HeldLookup { Duration::ZERO } else { Duration::from_secs(600) }
     }
 }
 
-fn facts(inode: INodeNo, kind: FileType, size: usize) -> FileAttr {
+fn attributes(inode: INodeNo, kind: FileType, size: usize) -> FileAttr {
     let long_ago = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     FileAttr {
         ino: inode,
@@ -245,14 +245,14 @@ fn facts(inode: INodeNo, kind: FileType, size: usize) -> FileAttr {
     }
 }
 
-/// Replies from a thread of its own, so that a slow file delays no other.
-fn later(work: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(work);
+/// Replies from a new thread, so that a blocked call does not block calls on other files.
+fn reply_from_thread(reply: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(reply);
 }
 
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // Otherwise the kernel looks up one name per directory at a time.
+        // Without it the kernel serializes lookups in a directory.
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         Ok(())
     }
@@ -261,45 +261,48 @@ impl Filesystem for Files {
         let Some(file) = File::named(name) else {
             return reply.error(Errno::ENOENT);
         };
-        let facts = facts(file.inode(), FileType::RegularFile, file.size());
-        let answer = move || reply.entry(&file.memory(), &facts, Generation(0));
+        let attributes = attributes(file.inode(), FileType::RegularFile, file.size());
+        let succeed = move || reply.entry(&file.cache_duration(), &attributes, Generation(0));
         match file.kind() {
             Kind::HeldLookup => {
                 let gate = self.gate.clone();
-                later(move || {
+                reply_from_thread(move || {
                     gate.pass();
-                    answer();
+                    succeed();
                 });
             }
-            _ => answer(),
+            _ => succeed(),
         }
     }
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match File::of(inode) {
             Some(file) => {
-                reply.attr(&file.memory(), &facts(inode, FileType::RegularFile, file.size()))
+                let attributes = attributes(inode, FileType::RegularFile, file.size());
+                reply.attr(&file.cache_duration(), &attributes);
             }
-            None => reply.attr(&Duration::from_secs(600), &facts(inode, FileType::Directory, 0)),
+            None => {
+                reply.attr(&Duration::from_secs(600), &attributes(inode, FileType::Directory, 0))
+            }
         }
     }
 
     fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let answer = |reply: ReplyOpen| reply.opened(FileHandle(0), FopenFlags::empty());
+        let succeed = |reply: ReplyOpen| reply.opened(FileHandle(0), FopenFlags::empty());
         match File::of(inode).map(File::kind) {
             Some(Kind::FailsOpen) => reply.error(Errno::EIO),
-            Some(Kind::SlowOpen) => later(move || {
+            Some(Kind::SlowOpen) => reply_from_thread(move || {
                 std::thread::sleep(SLOW);
-                answer(reply);
+                succeed(reply);
             }),
             Some(Kind::HeldOpen) => {
                 let gate = self.gate.clone();
-                later(move || {
+                reply_from_thread(move || {
                     gate.pass();
-                    answer(reply);
+                    succeed(reply);
                 });
             }
-            _ => answer(reply),
+            _ => succeed(reply),
         }
     }
 
@@ -324,7 +327,7 @@ impl Filesystem for Files {
             Kind::FailsLate if end > LATE_BYTES => reply.error(Errno::EIO),
             Kind::HeldRead => {
                 let (gate, content) = (self.gate.clone(), self.content.clone());
-                later(move || {
+                reply_from_thread(move || {
                     gate.pass();
                     reply.data(&content[start..end]);
                 });

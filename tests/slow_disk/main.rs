@@ -1,4 +1,4 @@
-//! Slow and failing disks: the response to the client, and the effect on other clients.
+//! Slow and failing disks: the response to the affected request, and the effect on other clients.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -11,15 +11,15 @@ use std::io::ErrorKind;
 use disk::{Disk, LARGE_BYTES, LATE_BYTES, SMALL_BYTES};
 use support::{End, Peer, Response, Server, Site, get, get_with, patterned, setups};
 
-/// A site on the slow file system.
-fn slow_site() -> Option<(Site, Disk)> {
+/// A site and, next to it, a slow disk mounted at `disk`.
+fn site_and_slow_disk() -> Option<(Site, Disk)> {
     let site = Site::new();
-    std::fs::create_dir(site.beside("disk")).expect("a directory can be created");
+    std::fs::create_dir(site.beside("disk")).expect("the test owns the directory");
     let disk = Disk::mount(&site.beside("disk"))?;
     Some((site, disk))
 }
 
-/// An ordinary site with one directory on the slow file system.
+/// A site whose directory `bare` is on a slow disk.
 fn site_with_slow_directory() -> Option<(Site, Disk)> {
     let site = Site::new();
     let disk = Disk::mount(&site.path("bare"))?;
@@ -27,19 +27,19 @@ fn site_with_slow_directory() -> Option<(Site, Disk)> {
 }
 
 #[track_caller]
-fn expect_it_serves(server: &Server, path: &str) {
+fn expect_served(server: &Server, path: &str) {
     expect_page(&server.get(path), &server.greeting);
 }
 
 #[track_caller]
 fn expect_page(response: &Response, what: &str) {
     assert_eq!(response.status, 200, "{what}");
-    assert!(response.body == patterned(SMALL_BYTES), "{what}: another body");
+    assert!(response.body == patterned(SMALL_BYTES), "{what}: wrong body");
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_a_500_and_the_connection_persists() {
-    let Some((site, _disk)) = slow_site() else {
+fn a_failed_open_is_a_500_and_the_connection_stays_open() {
+    let Some((site, _disk)) = site_and_slow_disk() else {
         return;
     };
     for setup in setups() {
@@ -48,7 +48,7 @@ fn a_file_that_cannot_be_opened_is_a_500_and_the_connection_persists() {
         for path in ["/eio-open-0.html", "/eio-open-0.bin", "/eio-open-0.html"] {
             assert_eq!(peer.get(path).status, 500, "{setup:?} {path}");
         }
-        // A directory that can be opened and not read.
+        // Opening this directory succeeds, reading its entries fails.
         assert_eq!(peer.get("/").status, 500, "{setup:?}");
         expect_page(&peer.get("/fast-0.html"), setup.name);
         assert_eq!(peer.get("/missing.html").status, 404, "{setup:?}");
@@ -56,8 +56,8 @@ fn a_file_that_cannot_be_opened_is_a_500_and_the_connection_persists() {
 }
 
 #[test]
-fn a_read_error_before_the_head_is_sent_is_a_500() {
-    let Some((site, _disk)) = slow_site() else {
+fn a_failed_read_before_the_head_is_sent_is_a_500() {
+    let Some((site, _disk)) = site_and_slow_disk() else {
         return;
     };
     for setup in setups() {
@@ -67,16 +67,16 @@ fn a_read_error_before_the_head_is_sent_is_a_500() {
             assert_eq!(peer.get("/eio-read-0.html").status, 500, "{setup:?}");
         }
         expect_page(&peer.get("/fast-0.html"), setup.name);
-        // The sidecar of the page cannot be read; the page itself can.
+        // Reading the compressed form fails, so the server sends the plain one.
         expect_page(&peer.get_with("/fast-0.html", &["Accept-Encoding: gzip"]), setup.name);
     }
 }
 
-/// A failure after the head closes the connection: the next response must not begin within the
-/// promised length.
+/// A failed read after the head closes the connection. Otherwise the client would take the next
+/// response for the rest of the body.
 #[test]
-fn a_read_error_in_a_body_closes_the_connection() {
-    let Some((site, _disk)) = slow_site() else {
+fn a_failed_read_after_the_head_is_sent_truncates_the_body_and_closes_the_connection() {
+    let Some((site, _disk)) = site_and_slow_disk() else {
         return;
     };
     for setup in setups() {
@@ -87,7 +87,7 @@ fn a_read_error_in_a_body_closes_the_connection() {
         }
         for (path, bytes_max) in [("/eio-read-0.bin", 0), ("/eio-late-0.bin", LATE_BYTES)] {
             let mut peer = server.connect();
-            // The request that follows gets no response.
+            // The pipelined second request gets no response.
             peer.send(get(path) + &get("/fast-0.html"));
             let response = peer.response_to_head();
             assert_eq!(
@@ -101,7 +101,7 @@ fn a_read_error_in_a_body_closes_the_connection() {
             assert!(patterned(LARGE_BYTES).starts_with(&body), "{setup:?} {path}: other bytes");
             assert!(bytes_max == 0 || !body.is_empty(), "{setup:?} {path}");
         }
-        // A range that can be read is sent.
+        // A readable range of the same file is served.
         let part = server.ask(get_with("/eio-late-0.bin", &["Range: bytes=1000-69999"]));
         assert_eq!(part.status, 206, "{setup:?}");
         assert!(part.body == patterned(LARGE_BYTES)[1000..70_000], "{setup:?}: other bytes");
@@ -109,29 +109,30 @@ fn a_read_error_in_a_body_closes_the_connection() {
             expect_page(&bystander.get("/fast-0.html"), setup.name);
         }
         drop(bystander);
-        expect_it_serves(&server, "/fast-1.html");
+        expect_served(&server, "/fast-1.html");
     }
 }
 
 #[track_caller]
 fn expect_nothing_yet(peer: &mut Peer, name: &str) {
-    peer.stream.set_nonblocking(true).expect("a socket");
+    peer.stream.set_nonblocking(true).expect("sockets support non-blocking mode");
     let peeked = peer.stream.peek(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: no call was held");
-    peer.stream.set_nonblocking(false).expect("a socket");
+    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{name}: the request was not held");
+    peer.stream.set_nonblocking(false).expect("sockets support blocking mode");
 }
 
-/// Requests `path` several times without waiting for the responses, and then a fast file.
+/// Sends requests for several files that the disk holds, and expects that `other` is served while
+/// they wait.
 #[track_caller]
-fn expect_others_are_served(
+fn expect_others_served(
     server: &Server,
-    held: &Disk,
+    disk: &Disk,
     path: impl Fn(usize) -> String,
-    others: &str,
+    other: &str,
     name: &str,
 ) {
     const HELD: usize = 8;
-    let hold = held.hold();
+    let hold = disk.hold();
     let mut waiting: Vec<Peer> = (0..HELD)
         .map(|number| {
             let mut peer = server.connect();
@@ -140,7 +141,7 @@ fn expect_others_are_served(
         })
         .collect();
     for _ in 0..5 {
-        assert_eq!(server.get(others).status, 200, "{name}");
+        assert_eq!(server.get(other).status, 200, "{name}");
     }
     for peer in &mut waiting {
         expect_nothing_yet(peer, name);
@@ -152,26 +153,26 @@ fn expect_others_are_served(
 }
 
 #[test]
-fn a_slow_file_delays_no_other_client() {
-    let Some((site, disk)) = slow_site() else {
+fn a_slow_file_does_not_delay_other_requests() {
+    let Some((site, disk)) = site_and_slow_disk() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
         let server = Server::start(setup, site.beside("disk"), &[]);
-        // An offload thread that has worked before must not be counted as two.
-        expect_it_serves(&server, "/fast-0.html");
+        // An offload thread that has finished a job must count as one idle thread, not as two.
+        expect_served(&server, "/fast-0.html");
         for kind in ["open", "lookup", "read"] {
             let (path, name) = (|n| format!("/held-{kind}-{n}.html"), format!("{setup:?}, {kind}"));
-            expect_others_are_served(&server, &disk, path, "/fast-0.html", &name);
+            expect_others_served(&server, &disk, path, "/fast-0.html", &name);
         }
     }
 }
 
-/// A body larger than the cache's limit is read while it is sent.
+/// The server reads the body of a file that is too large for its cache while it sends it.
 #[test]
-fn a_large_file_that_is_slow_to_read_delays_no_other_client() {
+fn a_slow_read_of_a_large_file_does_not_delay_other_requests() {
     const HELD: usize = 8;
-    let Some((site, disk)) = slow_site() else {
+    let Some((site, disk)) = site_and_slow_disk() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
@@ -181,25 +182,25 @@ fn a_large_file_that_is_slow_to_read_delays_no_other_client() {
         for (number, peer) in waiting.iter_mut().enumerate() {
             peer.send(get(&format!("/held-read-{number}.bin")));
         }
-        // The head waits for the first bytes of the body, a fifth of a second at most.
+        // The server sends the head after at most 200 ms, even if no byte of the body is read.
         for peer in &mut waiting {
             assert_eq!(peer.response_to_head().content_length(), LARGE_BYTES as u64, "{setup:?}");
         }
-        (0..5).for_each(|number| expect_it_serves(&server, &format!("/fast-{number}.html")));
+        (0..5).for_each(|number| expect_served(&server, &format!("/fast-{number}.html")));
         waiting.iter_mut().for_each(|peer| expect_nothing_yet(peer, setup.name));
         drop(hold);
         for peer in &mut waiting {
             assert!(peer.take(LARGE_BYTES) == patterned(LARGE_BYTES), "{setup:?}: other bytes");
-            // The connection persists.
+            // The connection stays open.
             expect_page(&peer.get("/fast-0.html"), setup.name);
         }
     }
 }
 
-/// A thread that waits for a disk cannot be woken, so the signal must reach another thread.
+/// A signal cannot interrupt a thread that waits for a disk, so another thread must handle it.
 #[test]
-fn a_shutdown_begins_while_a_thread_waits_for_the_disk() {
-    let Some((site, disk)) = slow_site() else {
+fn shutdown_begins_while_a_serving_thread_waits_for_a_disk() {
+    let Some((site, disk)) = site_and_slow_disk() else {
         return;
     };
     for (number, setup) in setups().enumerate() {
@@ -218,14 +219,14 @@ fn a_shutdown_begins_while_a_thread_waits_for_the_disk() {
 }
 
 #[test]
-fn ranges_of_a_large_file_are_identical_under_every_strategy() {
-    let Some((site, _disk)) = slow_site() else {
+fn ranges_of_a_large_file_are_the_same_under_every_strategy() {
+    let Some((site, _disk)) = site_and_slow_disk() else {
         return;
     };
     let bodies = setups().map(|setup| {
         let server = Server::start(setup, site.beside("disk"), &[]);
         let mut peer = server.connect();
-        // Pipelined, so that files and cached bodies alternate in the output queue.
+        // Pipelined, so that file ranges and cached bodies alternate in the output queue.
         let several = get_with("/fast-1.bin", &["Range: bytes=0-99999,500000-700000,-3"]);
         peer.send(several + &get("/fast-0.html") + &get("/fast-2.bin") + &get("/fast-1.html"));
         let parts = peer.response();
@@ -237,19 +238,19 @@ fn ranges_of_a_large_file_are_identical_under_every_strategy() {
     });
     let bodies: Vec<_> = bodies.collect();
     assert!(memchr::memmem::find(&bodies[0], &patterned(LARGE_BYTES)[500_000..=700_000]).is_some());
-    assert!(bodies.iter().all(|body| *body == bodies[0]), "they differ");
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "the bodies differ between strategies");
 }
 
 #[test]
-fn a_slow_mount_beneath_the_root_delays_no_other_client() {
+fn a_slow_disk_mounted_below_the_root_does_not_delay_other_requests() {
     let Some((site, disk)) = site_with_slow_directory() else {
         return;
     };
     for setup in setups().filter(|setup| setup.serves_concurrently()) {
         let server = Server::start(setup, site.root(), &[]);
-        // Files beyond a mount point are served like others.
-        expect_it_serves(&server, "/bare/fast-0.html");
+        // The server serves files of a mounted file system.
+        expect_served(&server, "/bare/fast-0.html");
         let (path, name) = (|n| format!("/bare/held-open-{n}.html"), format!("{setup:?}"));
-        expect_others_are_served(&server, &disk, path, "/page.html", &name);
+        expect_others_served(&server, &disk, path, "/page.html", &name);
     }
 }
