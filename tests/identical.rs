@@ -1,8 +1,9 @@
-//! Hundreds of generated conversations, valid and invalid, get byte-identical responses under every
-//! strategy.
+//! Every set-up responds with the same bytes to generated conversations of valid and invalid
+//! requests.
 //!
-//! The conformance cases define what is right; this test shows that the strategies agree, also
-//! where no case looks. The generator is seeded, so a failure is reproducible.
+//! The conformance tests define which response is correct. This test finds differences between
+//! strategies in cases that they do not cover. The generator has a fixed seed, so failures are
+//! reproducible.
 
 mod support;
 
@@ -13,7 +14,7 @@ use support::{End, Peer, Server, Setup, Site, patterned, setups, shown, wait_unt
 const CONVERSATIONS: usize = 400;
 
 #[test]
-fn generated_conversations_get_identical_responses_under_every_strategy() {
+fn every_strategy_responds_to_generated_conversations_with_the_same_bytes() {
     let site = site();
     let servers: Vec<_> =
         setups().map(|setup| (setup, Server::start(setup, site.root(), &[]))).collect();
@@ -23,41 +24,42 @@ fn generated_conversations_get_identical_responses_under_every_strategy() {
     for n in 0..CONVERSATIONS {
         let conversation = conversation(&mut random);
         let piece = random.pick(&[conversation.len(), conversation.len(), 1 + n % 50]);
-        let talk = |(setup, server): &(&'static Setup, Server)| {
-            (*setup, talk(server, &conversation, piece))
+        let exchange = |(setup, server): &(&'static Setup, Server)| {
+            (*setup, exchange(server, &conversation, piece))
         };
-        let answers: Vec<_> = servers.iter().map(talk).collect();
-        let (first, (bytes, end)) = &answers[0];
+        let outputs: Vec<_> = servers.iter().map(exchange).collect();
+        let (first, (bytes, end)) = &outputs[0];
         statuses.extend(statuses_in(bytes));
-        for (setup, answer) in &answers[1..] {
+        for (setup, (other_bytes, other_end)) in &outputs[1..] {
             assert!(
-                answer == &(bytes.clone(), *end),
-                "conversation {n}, in pieces of {piece}:\n    {}\n{} answers ({end:?}):\n    {}\n{} answers ({:?}):\n    {}",
+                (other_bytes, other_end) == (bytes, end),
+                "conversation {n}, in pieces of {piece}:\n    {}\n\
+                 output of {} ({end:?}):\n    {}\n\
+                 output of {} ({other_end:?}):\n    {}",
                 shown(&conversation),
                 first.name,
                 shown(bytes),
                 setup.name,
-                answer.1,
-                shown(&answer.0),
+                shown(other_bytes),
             );
         }
     }
-    // A generator that made only one kind of request would show nothing.
-    let of_interest = [200, 301, 400, 404, 405, 413, 414, 431, 501, 505];
-    assert!(of_interest.iter().all(|status| statuses.contains(status)), "only {statuses:?}");
+    // The test means little unless the generator provokes each kind of response.
+    let expected = [200, 301, 400, 404, 405, 413, 414, 431, 501, 505];
+    assert!(expected.iter().all(|status| statuses.contains(status)), "only {statuses:?}");
 }
 
 const FILES: [&str; 7] =
     ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
-/// An ETag is weak while the file was modified only a moment ago, and each server checks the disk
-/// at its own time.
+/// Waits until every ETag is strong. The ETag of a recently modified file is weak, and each server
+/// checks the file at a different time.
 fn wait_until_settled(servers: &[(&'static Setup, Server)]) {
     for (_, server) in servers {
         for file in FILES {
-            let is_settled =
-                || !server.get(file).field("ETag").is_some_and(|tag| tag.starts_with("W/"));
-            wait_until("the tag is strong", || is_settled().then_some(()));
+            let is_weak =
+                || server.get(file).field("ETag").is_some_and(|tag| tag.starts_with("W/"));
+            wait_until("a strong ETag", || (!is_weak()).then_some(()));
         }
     }
 }
@@ -74,9 +76,8 @@ fn site() -> Site {
     site
 }
 
-/// All bytes that the server sends to a client that sends this conversation, without the Date
-/// headers.
-fn talk(server: &Server, conversation: &[u8], piece: usize) -> (Vec<u8>, End) {
+/// Sends a conversation and FIN. Returns the server's whole output with the values of Date blanked.
+fn exchange(server: &Server, conversation: &[u8], piece: usize) -> (Vec<u8>, End) {
     let mut peer: Peer = server.connect();
     peer.send_in_pieces(conversation, piece);
     peer.finish_sending();
@@ -94,7 +95,7 @@ fn statuses_in(bytes: &[u8]) -> impl Iterator<Item = u16> {
     starts.filter_map(|at| std::str::from_utf8(bytes.get(at + 9..at + 12)?).ok()?.parse().ok())
 }
 
-/// A pseudo-random generator with the same sequence in every run (xorshift64*).
+/// A deterministic pseudorandom generator (xorshift64*).
 struct Random(u64);
 
 impl Random {
@@ -114,13 +115,13 @@ impl Random {
     }
 }
 
-/// One to four requests. Most are valid, so that the server reads those that follow.
+/// One to four requests. Most are valid, because an invalid one ends the connection.
 fn conversation(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..1 + random.below(4) {
         let mut request = request(random);
         if random.one_in(6) {
-            spoil(&mut request, random);
+            mutate(&mut request, random);
         }
         bytes.extend(request);
     }
@@ -261,9 +262,9 @@ fn framing(random: &mut Random) -> (String, Vec<u8>) {
     }
 }
 
-/// Changes, drops, doubles or inserts a byte.
-fn spoil(request: &mut Vec<u8>, random: &mut Random) {
-    // The beginning of a request is the interesting part.
+/// Changes, removes, repeats or inserts a byte.
+fn mutate(request: &mut Vec<u8>, random: &mut Random) {
+    // The first bytes hold the request line and Host, where a change matters most.
     let at = random.below(request.len().min(120));
     let byte = random
         .pick(&[0, b'\r', b'\n', b' ', b'\t', b':', b'/', b'%', b'.', b'G', b'0', 0x7f, 0xff]);
