@@ -1,79 +1,77 @@
-//! Where a request begins and ends. If two programs disagree about that, one client can get the
-//! response to another client's request (RFC 9112 section 11.2). So the content of a body is never
-//! parsed as a request.
+//! Message framing: where a request begins and ends. The server never parses bytes of a body as a
+//! request, because an intermediary that disagrees about the framing could then be made to send the
+//! response for one client to another (request smuggling, RFC 9112 section 11.2).
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Response, Server, Setup, Site, get, shown};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_head_that_arrives_a_byte_at_a_time_is_the_same_request,
-        a_head_that_is_split_anywhere_is_the_same_request,
-        a_head_with_the_next_request_attached_is_the_same_request,
-        a_body_of_a_given_length_is_not_a_request,
-        without_a_length_there_is_no_body,
-        the_body_of_a_method_that_is_not_allowed_is_not_a_request,
-        the_body_of_an_unknown_method_is_not_a_request,
-        two_different_lengths_are_refused,
-        equal_lengths_count_as_one,
-        a_length_that_is_not_a_number_is_refused,
-        an_announced_body_that_is_too_long_is_refused,
-        a_truncated_body_is_not_a_request,
-        expect_100_continue_does_not_wait_for_the_body,
+        a_head_that_arrives_a_byte_at_a_time_is_one_request,
+        a_head_that_is_split_anywhere_is_one_request,
+        a_head_that_arrives_with_the_next_request_is_one_request,
+        a_body_with_content_length_is_not_parsed_as_a_request,
+        content_length_0_means_no_body,
+        the_body_of_an_unsupported_method_is_not_parsed_as_a_request,
+        the_body_of_an_unknown_method_is_not_parsed_as_a_request,
+        different_content_lengths_are_rejected,
+        equal_content_lengths_count_as_one,
+        an_invalid_content_length_is_rejected,
+        a_body_beyond_the_limit_is_rejected,
+        a_truncated_body_is_not_parsed_as_a_request,
+        expect_100_continue_does_not_wait_for_a_body,
         expect_100_continue_in_http_1_0_is_ignored,
     ]
 }
 
-/// Expects that a request is refused with `status`, whether it arrives whole or in pieces: the
-/// response reaches the client, says that the connection closes, and is the last.
+/// Expects that the server rejects a request with `status` and closes the connection, however the
+/// request arrives: whole, a byte at a time, or with the next request.
 #[track_caller]
 pub fn expect_refused(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
     let with_next = [request, get("/page.html").as_bytes()].concat();
-    let ways: [(&str, &[u8], usize); 3] = [
+    let arrivals: [(&str, &[u8], usize); 3] = [
         ("whole", request, request.len()),
         ("a byte at a time", request, 1),
-        ("with the next request attached", &with_next, with_next.len()),
+        ("with the next request", &with_next, with_next.len()),
     ];
-    for (way, bytes, piece) in ways {
+    for (arrival, bytes, piece) in arrivals {
         let mut peer = server.connect();
         peer.send_in_pieces(bytes, piece);
-        let answers = peer.responses_to_the_end();
-        let seen: Vec<_> =
-            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
-        assert_eq!(seen, [(status, true)], "{way}: {}", shown(request));
+        let responses = statuses_and_closes(&mut peer);
+        assert_eq!(responses, [(status, true)], "{arrival}: {}", shown(request));
     }
 }
 
-/// Expects that a request gets `status`, whether it arrives whole or in pieces, and that the
-/// connection persists.
+/// Expects that the server responds to a request with `status` and keeps the connection open,
+/// however the request arrives.
 #[track_caller]
 pub fn expect_answered(server: &Server, request: impl AsRef<[u8]>, status: u16) {
     let request = request.as_ref();
     let with_next = [request, get("/page.html").as_bytes()].concat();
     let mut peer = server.connect();
-    for (way, piece) in [("whole", request.len()), ("a byte at a time", 1)] {
+    for (arrival, piece) in [("whole", request.len()), ("a byte at a time", 1)] {
         peer.send_in_pieces(request, piece);
-        assert_eq!(peer.response().status, status, "{way}: {}", shown(request));
+        assert_eq!(peer.response().status, status, "{arrival}: {}", shown(request));
     }
     peer.send(with_next);
-    assert_eq!(
-        peer.response().status,
-        status,
-        "with the next request attached: {}",
-        shown(request)
-    );
+    assert_eq!(peer.response().status, status, "with the next request: {}", shown(request));
     assert_eq!(peer.response().status, 200, "the next request after {}", shown(request));
 }
 
-fn a_head_that_arrives_a_byte_at_a_time_is_the_same_request(setup: &'static Setup) {
+/// The status of each response up to the end of the connection, and whether it says `close`.
+fn statuses_and_closes(peer: &mut Peer) -> Vec<(u16, bool)> {
+    peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect()
+}
+
+fn a_head_that_arrives_a_byte_at_a_time_is_one_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, get("/page.html"), 200);
     expect_answered(&server, get("/missing"), 404);
 }
 
-fn a_head_that_is_split_anywhere_is_the_same_request(setup: &'static Setup) {
+fn a_head_that_is_split_anywhere_is_one_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -85,12 +83,12 @@ fn a_head_that_is_split_anywhere_is_the_same_request(setup: &'static Setup) {
     }
 }
 
-fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Setup) {
+fn a_head_that_arrives_with_the_next_request_is_one_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let two = get("/page.html") + &get("/missing");
-    // Each time, a part of the second request arrives with the first.
+    // A part of the second request arrives together with the first.
     for at in get("/page.html").len()..two.len() {
         peer.send(&two[..at]);
         assert_eq!(peer.response().status, 200, "split at {at}");
@@ -99,31 +97,29 @@ fn a_head_with_the_next_request_attached_is_the_same_request(setup: &'static Set
     }
 }
 
-/// A request that would get a 301 if a body were parsed as a request.
+/// A body that gets a 301 if the server parses it as a request.
 pub const SMUGGLED: &str = "GET /docs HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Sends a request with `body`, then another request: either the body is consumed or the connection
-/// closes, as the response says. The body is never answered.
+/// Sends a request with `body`, then another request. Expects that the server either skips the body
+/// or responds with `close`, and does not parse the body as a request.
 #[track_caller]
-pub fn expect_body_unanswered(server: &Server, head: &str, body: &str, status: u16) {
+pub fn expect_body_not_parsed(server: &Server, head: &str, body: &str, status: u16) {
     let last = "GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     let request = format!("{head}{body}{last}");
     for piece in [request.len(), 1, 10, head.len()] {
         let mut peer = server.connect();
         peer.send_in_pieces(&request, piece);
-        let answers = peer.responses_to_the_end();
-        let seen: Vec<_> =
-            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
+        let responses = statuses_and_closes(&mut peer);
         assert!(
-            seen == [(status, true)] || seen == [(status, false), (200, true)],
-            "{seen:?} in pieces of {piece}: {}",
+            responses == [(status, true)] || responses == [(status, false), (200, true)],
+            "{responses:?} in pieces of {piece}: {}",
             shown(request.as_bytes())
         );
     }
 }
 
-fn length(bytes: &str) -> String {
-    format!("Content-Length: {}\r\n\r\n", bytes.len())
+fn content_length(body: &str) -> String {
+    format!("Content-Length: {}\r\n\r\n", body.len())
 }
 
 pub const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
@@ -132,13 +128,13 @@ pub fn chunk(bytes: &str) -> String {
     format!("{:x}\r\n{bytes}\r\n", bytes.len())
 }
 
-fn a_body_of_a_given_length_is_not_a_request(setup: &'static Setup) {
+fn a_body_with_content_length_is_not_parsed_as_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["GET", "HEAD"] {
-        let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n{}", length(SMUGGLED));
+        let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n{}", content_length(SMUGGLED));
         if method == "GET" {
-            expect_body_unanswered(&server, &head, SMUGGLED, 200);
+            expect_body_not_parsed(&server, &head, SMUGGLED, 200);
         } else {
             let mut peer = server.connect();
             peer.send(format!("{head}{SMUGGLED}"));
@@ -148,57 +144,53 @@ fn a_body_of_a_given_length_is_not_a_request(setup: &'static Setup) {
         }
     }
     let large = SMUGGLED.repeat(200);
-    expect_body_unanswered(
+    expect_body_not_parsed(
         &server,
-        &format!("GET / HTTP/1.1\r\nHost: h\r\n{}", length(&large)),
+        &format!("GET / HTTP/1.1\r\nHost: h\r\n{}", content_length(&large)),
         &large,
         200,
     );
     let with_zeros =
         format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000{}\r\n\r\n", SMUGGLED.len());
-    expect_body_unanswered(&server, &with_zeros, SMUGGLED, 200);
-    expect_body_unanswered(
+    expect_body_not_parsed(&server, &with_zeros, SMUGGLED, 200);
+    expect_body_not_parsed(
         &server,
-        &format!("GET /missing HTTP/1.1\r\nHost: h\r\n{}", length(SMUGGLED)),
+        &format!("GET /missing HTTP/1.1\r\nHost: h\r\n{}", content_length(SMUGGLED)),
         SMUGGLED,
         404,
     );
 }
 
-fn without_a_length_there_is_no_body(setup: &'static Setup) {
+fn content_length_0_means_no_body(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 200);
     expect_answered(&server, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 000\r\n\r\n", 200);
 }
 
-fn the_body_of_a_method_that_is_not_allowed_is_not_a_request(setup: &'static Setup) {
+fn the_body_of_an_unsupported_method_is_not_parsed_as_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n");
-        for (framing, body) in
-            [(length(SMUGGLED), SMUGGLED), (CHUNKED.to_owned(), &(chunk(SMUGGLED) + "0\r\n\r\n"))]
-        {
+        for (framing, body) in [
+            (content_length(SMUGGLED), SMUGGLED),
+            (CHUNKED.to_owned(), &(chunk(SMUGGLED) + "0\r\n\r\n")),
+        ] {
             let mut peer = server.connect();
             peer.send(format!("{head}{framing}{body}{}", get("/page.html")));
-            let seen: Vec<_> =
-                peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
-            assert_eq!(
-                seen,
-                [(405, true)],
-                "{method}: the connection closes instead of reading an unwanted body"
-            );
+            // The server closes the connection rather than read an unwanted body.
+            assert_eq!(statuses_and_closes(&mut peer), [(405, true)], "{method}");
         }
     }
 }
 
-fn the_body_of_an_unknown_method_is_not_a_request(setup: &'static Setup) {
+fn the_body_of_an_unknown_method_is_not_parsed_as_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_refused(
         &server,
-        format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", length(SMUGGLED)),
+        format!("BREW / HTTP/1.1\r\nHost: h\r\n{}{SMUGGLED}", content_length(SMUGGLED)),
         501,
     );
     expect_refused(
@@ -208,7 +200,7 @@ fn the_body_of_an_unknown_method_is_not_a_request(setup: &'static Setup) {
     );
 }
 
-fn two_different_lengths_are_refused(setup: &'static Setup) {
+fn different_content_lengths_are_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in [
@@ -221,7 +213,7 @@ fn two_different_lengths_are_refused(setup: &'static Setup) {
     }
 }
 
-fn equal_lengths_count_as_one(setup: &'static Setup) {
+fn equal_content_lengths_count_as_one(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let size = SMUGGLED.len();
@@ -229,7 +221,7 @@ fn equal_lengths_count_as_one(setup: &'static Setup) {
         format!("Content-Length: {size}, {size}"),
         format!("Content-Length: {size}\r\nContent-Length: {size}"),
     ] {
-        expect_body_unanswered(
+        expect_body_not_parsed(
             &server,
             &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"),
             SMUGGLED,
@@ -238,7 +230,7 @@ fn equal_lengths_count_as_one(setup: &'static Setup) {
     }
 }
 
-fn a_length_that_is_not_a_number_is_refused(setup: &'static Setup) {
+fn an_invalid_content_length_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for length in [
@@ -267,7 +259,7 @@ fn a_length_that_is_not_a_number_is_refused(setup: &'static Setup) {
     }
 }
 
-fn an_announced_body_that_is_too_long_is_refused(setup: &'static Setup) {
+fn a_body_beyond_the_limit_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for length in [64 * 1024 + 1, 1 << 40, u64::MAX] {
@@ -275,53 +267,49 @@ fn an_announced_body_that_is_too_long_is_refused(setup: &'static Setup) {
             format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}");
         expect_refused(&server, request, 413);
     }
-    // The body is sent nevertheless: the response must not be lost to a reset.
+    // A client that sends the body anyway must get the response, which a reset would destroy.
     let body = "x".repeat(4 << 20);
     let mut peer = server.connect();
-    peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{}{body}", length(&body)));
+    peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{}{body}", content_length(&body)));
     assert_eq!(peer.response().status, 413);
     peer.expect_end();
 }
 
-fn a_truncated_body_is_not_a_request(setup: &'static Setup) {
+fn a_truncated_body_is_not_parsed_as_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for framing in ["Content-Length: 1000\r\n\r\n".to_owned(), CHUNKED.to_owned() + "3e8\r\n"] {
         let mut peer = server.connect();
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{framing}{SMUGGLED}"));
         peer.finish_sending();
-        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
-        assert!(seen == [200] || seen == [400], "{seen:?}");
+        let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+        assert!(statuses == [200] || statuses == [400], "{statuses:?}");
     }
     assert_eq!(server.get("/").status, 200);
 }
 
-fn expect_100_continue_does_not_wait_for_the_body(setup: &'static Setup) {
+fn expect_100_continue_does_not_wait_for_a_body(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    let ask = |peer: &mut Peer, method: &str, framing: &str| -> Response {
+    let expect = |peer: &mut Peer, method: &str, framing: &str| -> Response {
         let response = peer
             .ask(format!("{method} / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\n{framing}"));
         if response.status == 100 { peer.response() } else { response }
     };
-    for framing in [length(SMUGGLED), CHUNKED.to_owned()] {
+    for framing in [content_length(SMUGGLED), CHUNKED.to_owned()] {
         for (method, status) in [("GET", 200), ("POST", 405)] {
             let mut peer = server.connect();
-            let response = ask(&mut peer, method, &framing);
+            let response = expect(&mut peer, method, &framing);
             assert_eq!(response.status, status, "{method} {framing}");
-            // A client that was refused may hold the body back. What follows is then either a
-            // request or a body, and the server cannot tell which, so the connection must close.
+            // The client may send the body or, because the response is final, omit it. The server
+            // cannot tell a body from the next request, so it must close the connection.
             assert!(response.says_close(), "{method} {framing}");
             peer.send(SMUGGLED);
             peer.expect_end();
         }
     }
     let mut peer = server.connect();
-    assert_eq!(
-        ask(&mut peer, "GET", "\r\n").status,
-        200,
-        "without a body there is nothing to expect"
-    );
+    assert_eq!(expect(&mut peer, "GET", "\r\n").status, 200, "Expect without a body");
     assert_eq!(peer.get("/").status, 200);
 }
 
@@ -329,5 +317,5 @@ fn expect_100_continue_in_http_1_0_is_ignored(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let head = "GET / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n";
-    expect_body_unanswered(&server, &format!("{head}{}", length(SMUGGLED)), SMUGGLED, 200);
+    expect_body_not_parsed(&server, &format!("{head}{}", content_length(SMUGGLED)), SMUGGLED, 200);
 }

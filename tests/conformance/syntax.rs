@@ -1,6 +1,5 @@
-//! Which bytes are a valid request. Each refusal is tested in every way in which the bytes can
-//! arrive: the status reaches the client, the response says that the connection closes, and the
-//! connection closes without a reset.
+//! The syntax of requests (RFC 9112 sections 2 to 5). The server rejects an invalid request however
+//! it arrives: it responds with an error and `Connection: close`, and closes without a reset.
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
@@ -9,32 +8,32 @@ use crate::support::{Server, Setup, Site, get};
 pub fn cases() -> Vec<Case> {
     cases![
         empty_lines_before_a_request_are_ignored,
-        a_bare_line_feed_is_refused,
-        a_bare_carriage_return_is_refused,
-        exactly_one_space_separates_the_parts_of_a_request_line,
+        a_bare_line_feed_is_rejected,
+        a_bare_carriage_return_is_rejected,
+        single_spaces_separate_the_parts_of_a_request_line,
         a_request_line_has_three_parts,
-        white_space_before_the_first_header_is_refused,
-        white_space_before_a_colon_is_refused,
-        folded_lines_are_refused,
-        control_characters_in_a_value_are_refused,
+        white_space_before_the_first_header_is_rejected,
+        white_space_before_a_colon_is_rejected,
+        line_folding_is_rejected,
+        control_characters_in_a_value_are_rejected,
         tabs_and_non_ascii_bytes_in_a_value_are_accepted,
         a_header_has_a_name_and_a_colon,
         http_1_1_requires_exactly_one_host,
-        an_invalid_host_is_refused,
-        http_1_0_does_not_require_a_host,
-        the_authority_of_a_target_overrides_host_and_both_must_be_valid,
-        a_target_is_a_path_or_a_url,
-        control_characters_in_a_target_are_refused,
-        another_major_version_is_not_supported,
-        a_later_minor_version_is_treated_as_1_1,
+        host_must_be_a_valid_host,
+        http_1_0_does_not_require_host,
+        the_authority_of_a_target_overrides_host_but_both_must_be_valid,
+        a_target_is_a_path_or_an_http_uri,
+        control_characters_in_a_target_are_rejected,
+        other_major_versions_are_not_supported,
+        later_minor_versions_are_treated_as_1_1,
         a_version_is_http_and_two_digits,
         a_method_is_a_token,
         header_names_are_case_insensitive,
-        other_protocols_are_refused,
+        other_protocols_are_rejected,
     ]
 }
 
-/// Expects that each of `requests` is refused with 400.
+/// Expects a 400 for each of `requests`.
 #[track_caller]
 fn expect_bad<B: AsRef<[u8]>>(setup: &'static Setup, requests: impl IntoIterator<Item = B>) {
     let site = Site::new();
@@ -42,8 +41,8 @@ fn expect_bad<B: AsRef<[u8]>>(setup: &'static Setup, requests: impl IntoIterator
     requests.into_iter().for_each(|request| expect_refused(&server, request, 400));
 }
 
-/// A request with one additional header line.
-fn with_field(line: impl AsRef<[u8]>) -> Vec<u8> {
+/// A request with one more header line.
+fn with_header(line: impl AsRef<[u8]>) -> Vec<u8> {
     [b"GET / HTTP/1.1\r\nHost: h\r\n", line.as_ref(), b"\r\n\r\n"].concat()
 }
 
@@ -55,7 +54,7 @@ fn empty_lines_before_a_request_are_ignored(setup: &'static Setup) {
     expect_answered(&server, get("/") + "\r\n", 200);
 }
 
-fn a_bare_line_feed_is_refused(setup: &'static Setup) {
+fn a_bare_line_feed_is_rejected(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -70,7 +69,7 @@ fn a_bare_line_feed_is_refused(setup: &'static Setup) {
     );
 }
 
-fn a_bare_carriage_return_is_refused(setup: &'static Setup) {
+fn a_bare_carriage_return_is_rejected(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -85,7 +84,7 @@ fn a_bare_carriage_return_is_refused(setup: &'static Setup) {
     );
 }
 
-fn exactly_one_space_separates_the_parts_of_a_request_line(setup: &'static Setup) {
+fn single_spaces_separate_the_parts_of_a_request_line(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -120,7 +119,7 @@ fn a_request_line_has_three_parts(setup: &'static Setup) {
     expect_bad(setup, lines.map(|line| format!("{line}\r\nHost: h\r\n\r\n")));
 }
 
-fn white_space_before_the_first_header_is_refused(setup: &'static Setup) {
+fn white_space_before_the_first_header_is_rejected(setup: &'static Setup) {
     expect_bad(
         setup,
         [
@@ -132,15 +131,15 @@ fn white_space_before_the_first_header_is_refused(setup: &'static Setup) {
     );
 }
 
-fn white_space_before_a_colon_is_refused(setup: &'static Setup) {
+fn white_space_before_a_colon_is_rejected(setup: &'static Setup) {
     expect_bad(
         setup,
-        ["X : y", "X\t: y", "Content-Length : 5", "Transfer-Encoding : chunked"].map(with_field),
+        ["X : y", "X\t: y", "Content-Length : 5", "Transfer-Encoding : chunked"].map(with_header),
     );
     expect_bad(setup, ["GET / HTTP/1.1\r\nHost : h\r\n\r\n"]);
 }
 
-fn folded_lines_are_refused(setup: &'static Setup) {
+fn line_folding_is_rejected(setup: &'static Setup) {
     let folds = [
         "X: y\r\n z",
         "X: y\r\n\tz",
@@ -149,12 +148,12 @@ fn folded_lines_are_refused(setup: &'static Setup) {
         "X: y\r\n \r\nZ: w",
         "Transfer-Encoding:\r\n chunked",
     ];
-    expect_bad(setup, folds.map(with_field));
+    expect_bad(setup, folds.map(with_header));
 }
 
-fn control_characters_in_a_value_are_refused(setup: &'static Setup) {
+fn control_characters_in_a_value_are_rejected(setup: &'static Setup) {
     let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte));
-    expect_bad(setup, controls.map(|byte: u8| with_field([b"X: a", &[byte][..], b"b"].concat())));
+    expect_bad(setup, controls.map(|byte: u8| with_header([b"X: a", &[byte][..], b"b"].concat())));
     expect_bad(
         setup,
         ["GET / HTTP/1.1\r\nHost: h\0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \x01\r\n\r\n"],
@@ -173,7 +172,7 @@ fn tabs_and_non_ascii_bytes_in_a_value_are_accepted(setup: &'static Setup) {
         b"X: \xff\x80",
         b"X: \"a:b\";c, d",
     ] {
-        expect_answered(&server, with_field(line), 200);
+        expect_answered(&server, with_header(line), 200);
     }
 }
 
@@ -191,7 +190,7 @@ fn a_header_has_a_name_and_a_colon(setup: &'static Setup) {
         "[]: y",
         "a/b: y",
     ];
-    expect_bad(setup, lines.map(with_field));
+    expect_bad(setup, lines.map(with_header));
 }
 
 fn http_1_1_requires_exactly_one_host(setup: &'static Setup) {
@@ -209,7 +208,7 @@ fn http_1_1_requires_exactly_one_host(setup: &'static Setup) {
     );
 }
 
-fn an_invalid_host_is_refused(setup: &'static Setup) {
+fn host_must_be_a_valid_host(setup: &'static Setup) {
     let invalid = [
         "a b",
         "user@h",
@@ -245,13 +244,13 @@ fn an_invalid_host_is_refused(setup: &'static Setup) {
     }
 }
 
-fn http_1_0_does_not_require_a_host(setup: &'static Setup) {
+fn http_1_0_does_not_require_host(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200);
 }
 
-fn the_authority_of_a_target_overrides_host_and_both_must_be_valid(setup: &'static Setup) {
+fn the_authority_of_a_target_overrides_host_but_both_must_be_valid(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET http://other:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
@@ -270,7 +269,7 @@ fn the_authority_of_a_target_overrides_host_and_both_must_be_valid(setup: &'stat
     }
 }
 
-fn a_target_is_a_path_or_a_url(setup: &'static Setup) {
+fn a_target_is_a_path_or_an_http_uri(setup: &'static Setup) {
     let targets = [
         "*",
         "page.html",
@@ -289,13 +288,13 @@ fn a_target_is_a_path_or_a_url(setup: &'static Setup) {
     expect_bad(setup, targets.map(|target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")));
 }
 
-fn control_characters_in_a_target_are_refused(setup: &'static Setup) {
+fn control_characters_in_a_target_are_rejected(setup: &'static Setup) {
     let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\r\n".contains(byte));
     let request = |byte: u8| [b"GET /a", &[byte][..], b"b HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
     expect_bad(setup, controls.map(request));
 }
 
-fn another_major_version_is_not_supported(setup: &'static Setup) {
+fn other_major_versions_are_not_supported(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.0", "HTTP/9.9"] {
@@ -303,7 +302,7 @@ fn another_major_version_is_not_supported(setup: &'static Setup) {
     }
 }
 
-fn a_later_minor_version_is_treated_as_1_1(setup: &'static Setup) {
+fn later_minor_versions_are_treated_as_1_1(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 200);
@@ -346,7 +345,7 @@ fn header_names_are_case_insensitive(setup: &'static Setup) {
     expect_answered(&server, "GET / HTTP/1.1\r\nhOSt: h\r\ncONTENT-lENGTH: 5\r\n\r\nhello", 200);
 }
 
-fn other_protocols_are_refused(setup: &'static Setup) {
+fn other_protocols_are_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     expect_refused(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
@@ -357,11 +356,10 @@ fn other_protocols_are_refused(setup: &'static Setup) {
     );
     expect_refused(&server, "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400);
     expect_refused(&server, "EHLO mail.example\r\n\r\n", 400);
-    // The start of a TLS handshake, sent to a plain port. Such a client sends no line end and
-    // waits.
+    // The beginning of a TLS ClientHello, which has no line end.
     let mut peer = server.connect();
     peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x0a\x0a\x00");
     peer.finish_sending();
-    let answers = peer.responses_to_the_end();
-    assert!(answers.iter().all(|answer| answer.status == 400), "{answers:?}");
+    let responses = peer.responses_to_the_end();
+    assert!(responses.iter().all(|response| response.status == 400), "{responses:?}");
 }

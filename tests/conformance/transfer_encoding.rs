@@ -1,23 +1,23 @@
 //! Transfer codings (RFC 9112 sections 6.1 and 7).
 
 use crate::case::{Case, cases};
-use crate::framing::{CHUNKED, SMUGGLED, chunk, expect_body_unanswered, expect_refused};
+use crate::framing::{CHUNKED, SMUGGLED, chunk, expect_body_not_parsed, expect_refused};
 use crate::support::{Server, Setup, Site};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        a_body_in_chunks_is_not_a_request,
+        a_chunked_body_is_not_parsed_as_a_request,
         malformed_chunks_close_the_connection,
-        content_length_with_transfer_encoding_is_refused,
-        transfer_encoding_in_http_1_0_is_refused,
+        content_length_with_transfer_encoding_is_rejected,
+        transfer_encoding_in_http_1_0_is_rejected,
         an_unknown_transfer_coding_is_not_implemented,
-        chunked_comes_once_and_last,
-        chunked_is_parsed_in_any_case_and_any_list,
-        too_many_chunks_close_the_connection,
+        chunked_must_occur_once_and_last,
+        chunked_is_recognized_in_any_case_and_list,
+        a_chunked_body_beyond_the_limit_closes_the_connection,
     ]
 }
 
-fn a_body_in_chunks_is_not_a_request(setup: &'static Setup) {
+fn a_chunked_body_is_not_parsed_as_a_request(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let size = SMUGGLED.len();
@@ -30,7 +30,7 @@ fn a_body_in_chunks_is_not_a_request(setup: &'static Setup) {
         format!("{}0\r\nGET: /docs HTTP/1.1\r\nHost: h\r\n\r\n", chunk("x")),
         SMUGGLED.chars().map(|byte| chunk(&byte.to_string())).collect::<String>() + "0\r\n\r\n",
     ] {
-        expect_body_unanswered(
+        expect_body_not_parsed(
             &server,
             &format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}"),
             &body,
@@ -65,14 +65,17 @@ fn malformed_chunks_close_the_connection(setup: &'static Setup) {
         for piece in [request.len(), 1] {
             let mut peer = server.connect();
             peer.send_in_pieces(&request, piece);
-            // The response may have been sent before the body was parsed.
-            let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
-            assert!(seen == [200] || seen == [400], "{seen:?} in pieces of {piece}: {body:?}");
+            // The server may respond before it parses the body.
+            let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+            assert!(
+                statuses == [200] || statuses == [400],
+                "{statuses:?} in pieces of {piece}: {body:?}"
+            );
         }
     }
 }
 
-fn content_length_with_transfer_encoding_is_refused(setup: &'static Setup) {
+fn content_length_with_transfer_encoding_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in [
@@ -88,7 +91,7 @@ fn content_length_with_transfer_encoding_is_refused(setup: &'static Setup) {
     }
 }
 
-fn transfer_encoding_in_http_1_0_is_refused(setup: &'static Setup) {
+fn transfer_encoding_in_http_1_0_is_rejected(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in ["", "Connection: keep-alive\r\n"] {
@@ -114,7 +117,7 @@ fn an_unknown_transfer_coding_is_not_implemented(setup: &'static Setup) {
     }
 }
 
-fn chunked_comes_once_and_last(setup: &'static Setup) {
+fn chunked_must_occur_once_and_last(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in [
@@ -130,15 +133,15 @@ fn chunked_comes_once_and_last(setup: &'static Setup) {
             400,
         );
     }
-    // Other characters that look like white space (RFC 9112 section 11.2 lists such disguises).
-    for disguised in ["\u{b}chunked", "chunked\0", "\rchunked"] {
+    // Bytes that lenient parsers take for white space (RFC 9112 section 11.2).
+    for coding in ["\u{b}chunked", "chunked\0", "\rchunked"] {
         let request =
-            format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {disguised}\r\n\r\n0\r\n\r\n");
+            format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
         expect_refused(&server, request, 400);
     }
 }
 
-fn chunked_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
+fn chunked_is_recognized_in_any_case_and_list(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in [
@@ -147,7 +150,7 @@ fn chunked_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
         "Transfer-Encoding: ,\tchunked,,",
     ] {
         let body = chunk(SMUGGLED) + "0\r\n\r\n";
-        expect_body_unanswered(
+        expect_body_not_parsed(
             &server,
             &format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"),
             &body,
@@ -156,7 +159,7 @@ fn chunked_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
     }
 }
 
-fn too_many_chunks_close_the_connection(setup: &'static Setup) {
+fn a_chunked_body_beyond_the_limit_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let endless = [
@@ -169,7 +172,7 @@ fn too_many_chunks_close_the_connection(setup: &'static Setup) {
     for body in endless {
         let mut peer = server.connect();
         peer.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{body}"));
-        let seen: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
-        assert!(seen == [200] || seen == [413], "{seen:?}");
+        let statuses: Vec<_> = peer.responses_to_the_end().iter().map(|r| r.status).collect();
+        assert!(statuses == [200] || statuses == [413], "{statuses:?}");
     }
 }
