@@ -1,31 +1,31 @@
-//! When a connection persists, when it closes, and in which order its requests are answered.
+//! Persistence, pipelining, and the end of connections (RFC 9112 section 9).
 
 use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
     cases![
-        http_1_1_persists_unless_told_to_close,
-        close_is_echoed_and_the_connection_closes,
-        close_is_parsed_in_any_case_and_any_list,
-        http_1_0_closes_without_keep_alive,
-        http_1_0_persists_with_keep_alive_which_is_echoed,
-        pipelined_requests_are_answered_in_order,
-        pipelined_requests_in_odd_pieces_are_answered_in_order,
-        a_long_pipeline_that_is_read_late_is_answered_completely,
-        nothing_is_answered_after_close,
+        http_1_1_connections_persist_by_default,
+        the_close_option_closes_the_connection_and_is_echoed,
+        the_close_option_is_recognized_in_any_case_and_list,
+        http_1_0_connections_close_by_default,
+        http_1_0_connections_with_keep_alive_persist_and_get_keep_alive,
+        pipelined_responses_are_in_order,
+        pipelined_responses_are_in_order_when_requests_arrive_in_pieces,
+        a_long_pipeline_is_served_completely_to_a_late_reader,
+        requests_after_close_get_no_response,
         input_after_close_does_not_truncate_the_response,
-        nothing_is_answered_after_an_error,
-        a_request_followed_by_the_end_of_input_is_answered,
-        a_pipeline_followed_by_the_end_of_input_is_answered,
-        an_incomplete_request_followed_by_the_end_of_input_closes_the_connection,
-        the_server_survives_a_reset_within_a_request,
-        the_server_survives_a_reset_within_a_response,
+        requests_after_an_error_get_no_response,
+        a_request_followed_by_fin_gets_its_response,
+        a_pipeline_followed_by_fin_gets_its_responses,
+        an_incomplete_request_followed_by_fin_closes_the_connection,
+        the_server_survives_a_reset_during_a_request,
+        the_server_survives_a_reset_during_a_response,
         the_response_to_request_10000_says_close,
     ]
 }
 
-fn http_1_1_persists_unless_told_to_close(setup: &'static Setup) {
+fn http_1_1_connections_persist_by_default(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -36,10 +36,10 @@ fn http_1_1_persists_unless_told_to_close(setup: &'static Setup) {
         assert_eq!((response.status, response.says_close()), (200, false), "{connection:?}");
     }
     assert_eq!(peer.get("/missing").status, 404);
-    assert_eq!(peer.get("/page.html").status, 200, "an answer of 404 is no reason to end");
+    assert_eq!(peer.get("/page.html").status, 200, "a 404 closed the connection");
 }
 
-fn close_is_echoed_and_the_connection_closes(setup: &'static Setup) {
+fn the_close_option_closes_the_connection_and_is_echoed(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for path in ["/", "/missing", "/docs"] {
@@ -51,7 +51,7 @@ fn close_is_echoed_and_the_connection_closes(setup: &'static Setup) {
     }
 }
 
-fn close_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
+fn the_close_option_is_recognized_in_any_case_and_list(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for connection in [
@@ -68,14 +68,14 @@ fn close_is_parsed_in_any_case_and_any_list(setup: &'static Setup) {
         assert!(response.status == 200 && response.says_close(), "{connection:?}");
         peer.expect_end();
     }
-    // A token that only resembles it.
+    // These options only contain the word.
     let mut peer = server.connect();
     let response = peer.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: closed, enclose\r\n\r\n");
     assert!(!response.says_close());
     assert_eq!(peer.get("/").status, 200);
 }
 
-fn http_1_0_closes_without_keep_alive(setup: &'static Setup) {
+fn http_1_0_connections_close_by_default(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     for fields in ["", "Host: h\r\n", "Connection: close\r\n", "Connection: keep-alive, close\r\n"]
@@ -87,7 +87,7 @@ fn http_1_0_closes_without_keep_alive(setup: &'static Setup) {
     }
 }
 
-fn http_1_0_persists_with_keep_alive_which_is_echoed(setup: &'static Setup) {
+fn http_1_0_connections_with_keep_alive_persist_and_get_keep_alive(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -103,71 +103,79 @@ fn http_1_0_persists_with_keep_alive_which_is_echoed(setup: &'static Setup) {
     peer.expect_end();
 }
 
-/// A file for each way in which a body is kept and sent, and one that does not exist.
-fn site_of_all_sizes() -> (Site, Vec<(String, u16, Vec<u8>)>) {
-    let site = Site::new();
-    let sizes = [0, 10, 20_000, 65_536, 65_537, 500_000];
-    let mut answers: Vec<_> =
-        sizes.iter().map(|size| (format!("/{size}.bin"), 200, patterned(*size))).collect();
-    for (path, _, content) in &answers {
-        site.write(&path[1..], content);
-    }
-    answers.push(("/missing".to_owned(), 404, Vec::new()));
-    // Each file follows each of the others.
-    let count = answers.len();
-    let order = (1..count).flat_map(|step| (0..count).map(move |n| n * step % count));
-    let answers = order.map(|n| answers[n].clone()).collect();
-    (site, answers)
+/// A request path with the status and, for a 200, the body of its response.
+#[derive(Clone)]
+struct Expected {
+    path: String,
+    status: u16,
+    body: Vec<u8>,
 }
 
-fn expect_in_order(peer: &mut Peer, answers: &[(String, u16, Vec<u8>)]) {
-    for (path, status, content) in answers {
+/// A site with a file for each way to store and send a body, and requests for these files and for a
+/// missing one in such an order that each response follows each other one.
+fn site_of_all_sizes() -> (Site, Vec<Expected>) {
+    let site = Site::new();
+    let mut distinct = Vec::new();
+    for size in [0, 10, 20_000, 65_536, 65_537, 500_000] {
+        let (name, body) = (format!("{size}.bin"), patterned(size));
+        site.write(&name, &body);
+        distinct.push(Expected { path: format!("/{name}"), status: 200, body });
+    }
+    distinct.push(Expected { path: "/missing".to_owned(), status: 404, body: Vec::new() });
+    // The count is prime, so each step visits all.
+    let count = distinct.len();
+    let order = (1..count).flat_map(|step| (0..count).map(move |n| n * step % count));
+    let expected = order.map(|n| distinct[n].clone()).collect();
+    (site, expected)
+}
+
+fn expect_in_order(peer: &mut Peer, expected: &[Expected]) {
+    for Expected { path, status, body } in expected {
         let response = peer.response();
         assert_eq!(response.status, *status, "{path}");
-        assert!(*status != 200 || response.body == *content, "{path} has another content");
+        assert!(*status != 200 || response.body == *body, "wrong body for {path}");
     }
 }
 
-fn pipeline(answers: &[(String, u16, Vec<u8>)]) -> String {
-    answers.iter().map(|(path, ..)| get(path)).collect()
+fn pipeline(expected: &[Expected]) -> String {
+    expected.iter().map(|each| get(&each.path)).collect()
 }
 
-fn pipelined_requests_are_answered_in_order(setup: &'static Setup) {
-    let (site, answers) = site_of_all_sizes();
+fn pipelined_responses_are_in_order(setup: &'static Setup) {
+    let (site, expected) = site_of_all_sizes();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    peer.send(pipeline(&answers));
-    expect_in_order(&mut peer, &answers);
+    peer.send(pipeline(&expected));
+    expect_in_order(&mut peer, &expected);
 }
 
-fn pipelined_requests_in_odd_pieces_are_answered_in_order(setup: &'static Setup) {
-    let (site, answers) = site_of_all_sizes();
+fn pipelined_responses_are_in_order_when_requests_arrive_in_pieces(setup: &'static Setup) {
+    let (site, expected) = site_of_all_sizes();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    peer.send_in_pieces(pipeline(&answers), 7);
-    expect_in_order(&mut peer, &answers);
-    peer.send_in_pieces(pipeline(&answers), 41);
-    expect_in_order(&mut peer, &answers);
+    peer.send_in_pieces(pipeline(&expected), 7);
+    expect_in_order(&mut peer, &expected);
+    peer.send_in_pieces(pipeline(&expected), 41);
+    expect_in_order(&mut peer, &expected);
 }
 
-fn a_long_pipeline_that_is_read_late_is_answered_completely(setup: &'static Setup) {
+fn a_long_pipeline_is_served_completely_to_a_late_reader(setup: &'static Setup) {
     let site = Site::new();
     site.write("4k.bin", patterned(4096));
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // The responses are far larger than the socket buffers, so the server must stop and continue
-    // later.
+    // The responses are far larger than the socket buffers, so the server must pause and resume.
     const REQUESTS: usize = 3000;
     peer.send(get("/4k.bin").repeat(REQUESTS));
     peer.send("GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     for n in 0..REQUESTS {
-        assert_eq!(peer.response().content_length(), 4096, "answer {n}");
+        assert_eq!(peer.response().content_length(), 4096, "response {n}");
     }
     assert!(peer.response().says_close());
     peer.expect_end();
 }
 
-fn nothing_is_answered_after_close(setup: &'static Setup) {
+fn requests_after_close_get_no_response(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -181,7 +189,7 @@ fn nothing_is_answered_after_close(setup: &'static Setup) {
 fn input_after_close_does_not_truncate_the_response(setup: &'static Setup) {
     const BYTES: usize = 48 << 20;
     let site = Site::new();
-    // Larger than the socket buffers, so it is still being sent when the rest arrives.
+    // Larger than the socket buffers, so the server is still sending it when the input arrives.
     site.sparse("large.bin", BYTES as u64);
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -192,7 +200,7 @@ fn input_after_close_does_not_truncate_the_response(setup: &'static Setup) {
     peer.expect_end();
 }
 
-fn nothing_is_answered_after_an_error(setup: &'static Setup) {
+fn requests_after_an_error_get_no_response(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
@@ -202,45 +210,48 @@ fn nothing_is_answered_after_an_error(setup: &'static Setup) {
     assert_eq!(statuses, [(200, false), (400, true)]);
 }
 
-fn a_request_followed_by_the_end_of_input_is_answered(setup: &'static Setup) {
-    let (site, answers) = site_of_all_sizes();
+fn a_request_followed_by_fin_gets_its_response(setup: &'static Setup) {
+    let (site, expected) = site_of_all_sizes();
     let server = Server::start(setup, site.root(), &[]);
-    for answer in &answers[..7] {
+    for each in &expected[..7] {
         let mut peer = server.connect();
-        peer.send(get(&answer.0));
+        peer.send(get(&each.path));
         peer.finish_sending();
-        expect_in_order(&mut peer, std::slice::from_ref(answer));
+        expect_in_order(&mut peer, std::slice::from_ref(each));
         peer.expect_end();
     }
 }
 
-fn a_pipeline_followed_by_the_end_of_input_is_answered(setup: &'static Setup) {
-    let (site, answers) = site_of_all_sizes();
+fn a_pipeline_followed_by_fin_gets_its_responses(setup: &'static Setup) {
+    let (site, expected) = site_of_all_sizes();
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    peer.send(pipeline(&answers));
+    peer.send(pipeline(&expected));
     peer.finish_sending();
-    expect_in_order(&mut peer, &answers);
+    expect_in_order(&mut peer, &expected);
     peer.expect_end();
 }
 
-fn an_incomplete_request_followed_by_the_end_of_input_closes_the_connection(setup: &'static Setup) {
+fn an_incomplete_request_followed_by_fin_closes_the_connection(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    for half in
+    for start in
         ["", "\r\n", "G", "GET / HTTP/1.1\r\nHost: h\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r"]
     {
         let mut peer = server.connect();
-        peer.send(half);
+        peer.send(start);
         peer.finish_sending();
-        // There was no complete request: an error is possible, but no content of the site.
-        let answers = peer.responses_to_the_end();
-        assert!(answers.iter().all(|answer| answer.status == 400), "{half:?}: {answers:?}");
+        // A 400 is allowed, but no content.
+        let responses = peer.responses_to_the_end();
+        assert!(
+            responses.iter().all(|response| response.status == 400),
+            "{start:?}: {responses:?}"
+        );
     }
     assert_eq!(server.get("/").status, 200);
 }
 
-fn the_server_survives_a_reset_within_a_request(setup: &'static Setup) {
+fn the_server_survives_a_reset_during_a_request(setup: &'static Setup) {
     let site = Site::new();
     let mut server = Server::start(setup, site.root(), &[]);
     for start in [
@@ -257,7 +268,7 @@ fn the_server_survives_a_reset_within_a_request(setup: &'static Setup) {
     assert!(!server.has_ended());
 }
 
-fn the_server_survives_a_reset_within_a_response(setup: &'static Setup) {
+fn the_server_survives_a_reset_during_a_response(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let mut server = Server::start(setup, site.root(), &[]);
@@ -272,29 +283,28 @@ fn the_server_survives_a_reset_within_a_response(setup: &'static Setup) {
         assert_eq!(server.get("/").status, 200);
     }
     assert!(!server.has_ended());
-    // No work continues for a disconnected client.
-    wait_until("the dead peers are forgotten", || {
+    wait_until("the descriptors are closed", || {
         (server.descriptors() <= descriptors).then_some(())
     });
 }
 
 fn the_response_to_request_10000_says_close(setup: &'static Setup) {
     const REQUESTS_MAX: usize = 10_000;
-    const AT_ONCE: usize = 100;
+    const BATCH: usize = 100;
     let site = Site::new();
     site.write("x", "");
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     let request = "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n";
-    for batch in 1..REQUESTS_MAX / AT_ONCE {
-        peer.send(request.repeat(AT_ONCE));
-        for _ in 0..AT_ONCE {
+    for batch in 1..REQUESTS_MAX / BATCH {
+        peer.send(request.repeat(BATCH));
+        for _ in 0..BATCH {
             assert!(!peer.response_to_head().says_close(), "in batch {batch}");
         }
     }
-    // One more than the maximum, so that the close is not due to the end of input.
-    peer.send(request.repeat(AT_ONCE + 1));
-    for _ in 1..AT_ONCE {
+    // One request more than the limit, so that the connection does not end for lack of input.
+    peer.send(request.repeat(BATCH + 1));
+    for _ in 1..BATCH {
         assert!(!peer.response_to_head().says_close());
     }
     assert!(peer.response_to_head().says_close());
