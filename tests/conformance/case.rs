@@ -1,18 +1,19 @@
-//! The form of a conformance case.
+//! The type of a conformance case, and the macro that lists the cases of a file.
 
 use crate::support::Setup;
 
-/// A case: a sentence, and the test that shows that it holds under a set-up.
 #[derive(Clone)]
 pub struct Case {
-    /// The file of the case: `conformance::framing`.
+    /// The module path, such as `conformance::framing`.
     pub module: &'static str,
+    /// A sentence that states what holds.
     pub name: &'static str,
     pub run: fn(&'static Setup),
     pub runs_under: fn(&'static Setup) -> bool,
 }
 
-/// Lists the cases of a file. The compiler warns of a case that is not listed.
+/// Lists the cases of a file, optionally with a condition on the set-up. An unlisted case is dead
+/// code, so the compiler warns of it.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => { $crate::case::cases![if |_| true; $($name),*] };
     (if $runs_under:expr; $($name:ident),* $(,)?) => {

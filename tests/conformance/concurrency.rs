@@ -1,5 +1,4 @@
-//! Several clients at the same time, none of which delays another. Set-ups that serve one client at
-//! a time are excluded.
+//! Clients do not block each other. Most cases run only under set-ups that serve concurrently.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,21 +10,21 @@ use crate::case::{Case, cases};
 use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
-    let everywhere = cases![many_connections_in_a_row_leave_nothing_behind];
-    let at_once = cases![if |setup| setup.serves_concurrently();
-        a_slow_sender_delays_no_other_client,
-        a_slow_reader_delays_no_other_client,
-        idle_connections_delay_no_other_client_and_still_work,
+    let everywhere = cases![sequential_connections_leak_nothing];
+    let concurrent = cases![if |setup| setup.serves_concurrently();
+        a_slow_sender_does_not_block_other_clients,
+        a_slow_reader_does_not_block_other_clients,
+        idle_connections_do_not_block_other_clients_and_stay_usable,
         each_of_many_clients_gets_its_own_response,
-        a_response_in_progress_does_not_mix_with_requests_of_others,
+        a_response_in_progress_does_not_mix_with_others,
         connections_in_every_state_can_be_closed_at_once,
-        a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown,
+        a_stream_of_new_connections_delays_neither_other_clients_nor_shutdown,
     ];
-    [everywhere, at_once].concat()
+    [everywhere, concurrent].concat()
 }
 
-/// How many idle connections a test holds open, so that one more is still served. Processes cost
-/// more than threads, and threads more than a slot in an event loop.
+/// The number of connections that a test opens such that the server can serve one more. A process
+/// per connection costs more than a thread, and a thread more than a connection of an event loop.
 fn many(setup: &'static Setup) -> usize {
     let affordable = match setup {
         setup if setup.forks => 40,
@@ -36,41 +35,41 @@ fn many(setup: &'static Setup) -> usize {
 }
 
 #[track_caller]
-fn expect_service(server: &Server) {
+fn expect_served(server: &Server) {
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-fn a_slow_sender_delays_no_other_client(setup: &'static Setup) {
+fn a_slow_sender_does_not_block_other_clients(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
     let mut slow = server.connect();
     for byte in get("/").bytes() {
         slow.send([byte]);
-        expect_service(&server);
+        expect_served(&server);
     }
     assert_eq!(slow.response().status, 200);
 }
 
-fn a_slow_reader_delays_no_other_client(setup: &'static Setup) {
+fn a_slow_reader_does_not_block_other_clients(setup: &'static Setup) {
     let site = Site::new();
     let size = 1 << 30;
     site.sparse("huge.bin", size);
     let server = Server::start(setup, site.root(), &[]);
-    expect_service(&server);
-    let at_rest = server.resident_bytes();
+    expect_served(&server);
+    let idle_bytes = server.resident_bytes();
     let mut slow: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     for peer in &mut slow {
         peer.send(get("/huge.bin"));
         assert_eq!(peer.response_to_head().content_length(), size);
     }
-    (0..20).for_each(|_| expect_service(&server));
-    // Processes share most memory, and shared pages count for each of them.
-    let allowed = at_rest * if setup.forks { 6 } else { 1 } + (16 << 20);
-    let in_use = server.resident_bytes();
-    assert!(in_use < allowed, "{in_use} bytes in use, {at_rest} at rest");
+    (0..20).for_each(|_| expect_served(&server));
+    // The resident size counts pages that a child shares with its parent once per process.
+    let max_bytes = idle_bytes * if setup.forks { 6 } else { 1 } + (16 << 20);
+    let bytes = server.resident_bytes();
+    assert!(bytes < max_bytes, "{bytes} bytes resident, {idle_bytes} before");
 }
 
-fn idle_connections_delay_no_other_client_and_still_work(setup: &'static Setup) {
+fn idle_connections_do_not_block_other_clients_and_stay_usable(setup: &'static Setup) {
     let site = Site::new();
     let server =
         Server::start(setup, site.root(), &["--idle-timeout", "60", "--header-timeout", "60"]);
@@ -78,7 +77,7 @@ fn idle_connections_delay_no_other_client_and_still_work(setup: &'static Setup) 
     for peer in idle.iter_mut().step_by(2) {
         assert_eq!(peer.get("/").status, 200);
     }
-    (0..5).for_each(|_| expect_service(&server));
+    (0..5).for_each(|_| expect_served(&server));
     for peer in idle.iter_mut().rev() {
         assert_eq!(peer.get("/page.html").status, 200);
     }
@@ -99,10 +98,7 @@ fn each_of_many_clients_gets_its_own_response(setup: &'static Setup) {
                 for _ in 0..5 {
                     let mut peer = Peer::connect(address);
                     for _ in 0..5 {
-                        assert!(
-                            peer.get(&path).body == content,
-                            "another answer than that of {path}"
-                        );
+                        assert!(peer.get(&path).body == content, "wrong body for {path}");
                     }
                 }
             });
@@ -110,18 +106,18 @@ fn each_of_many_clients_gets_its_own_response(setup: &'static Setup) {
     });
 }
 
-fn a_response_in_progress_does_not_mix_with_requests_of_others(setup: &'static Setup) {
+fn a_response_in_progress_does_not_mix_with_others(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(12 << 20);
     site.write("large.bin", &content);
     let server = Server::start(setup, site.root(), &[]);
     let mut readers: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     readers.iter_mut().for_each(|peer| peer.send(get("/large.bin") + &get("/missing")));
-    // By now all of them are blocked within their file, or soon will be.
-    expect_service(&server);
+    // The readers do not read, so each response stops in the middle of its body.
+    expect_served(&server);
     for peer in &mut readers {
         assert!(peer.response().body == content);
-        expect_service(&server);
+        expect_served(&server);
         assert_eq!(peer.response().status, 404);
     }
 }
@@ -130,7 +126,7 @@ fn connections_in_every_state_can_be_closed_at_once(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let server = Server::start(setup, site.root(), &[]);
-    expect_service(&server);
+    expect_served(&server);
     let descriptors = server.descriptors();
     for round in 0..3 {
         let starts = [
@@ -152,12 +148,14 @@ fn connections_in_every_state_can_be_closed_at_once(setup: &'static Setup) {
                 _ => peer.stream.shutdown(Shutdown::Both).expect("the connection is open"),
             }
         }
-        expect_service(&server);
+        expect_served(&server);
     }
-    wait_until("all of them are forgotten", || (server.descriptors() <= descriptors).then_some(()));
+    wait_until("the descriptors are closed", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
 }
 
-fn many_connections_in_a_row_leave_nothing_behind(setup: &'static Setup) {
+fn sequential_connections_leak_nothing(setup: &'static Setup) {
     let site = Site::new();
     site.write("large.bin", patterned(100_000));
     let server = Server::start(setup, site.root(), &[]);
@@ -165,23 +163,21 @@ fn many_connections_in_a_row_leave_nothing_behind(setup: &'static Setup) {
         0 => drop(server.connect()),
         1 => assert_eq!(server.get("/large.bin").content_length(), 100_000),
         2 => assert_eq!(server.ask("nonsense\r\n\r\n").status, 400),
-        _ => expect_service(&server),
+        _ => expect_served(&server),
     };
     (0..20).for_each(visit);
     let descriptors = server.descriptors();
     (0..200).for_each(visit);
-    wait_until("what they opened is closed", || {
+    wait_until("the descriptors are closed", || {
         (server.descriptors() <= descriptors).then_some(())
     });
-    // Processes that have ended and were not reaped would be zombies.
-    wait_until("what they started is gone", || (server.processes().len() == 1).then_some(()));
+    // Children that are not reaped remain as zombies.
+    wait_until("the child processes are reaped", || (server.processes().len() == 1).then_some(()));
 }
 
-/// Every new connection costs the server much more (gzip) than the client, so that the backlog is
-/// never empty. How long a client waits is counted in responses to others and not in seconds.
-fn a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown(
-    setup: &'static Setup,
-) {
+/// A new connection costs the server much more time (for gzip) than the client, so the backlog is
+/// never empty. The test measures a client's wait in responses to other clients, not in seconds.
+fn a_stream_of_new_connections_delays_neither_other_clients_nor_shutdown(setup: &'static Setup) {
     const NEW_CLIENTS: usize = 24;
     const PAGES: usize = 600;
     const REQUESTS: usize = 15;
@@ -194,20 +190,20 @@ fn a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown(
     assert_eq!(other.get("/page.html").status, 200);
     let (is_over, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
     let address = server.address;
-    let connect_again_and_again = || {
+    let connect_repeatedly = || {
         while !is_over.load(Ordering::Acquire) {
             let n = responses.fetch_add(1, Ordering::AcqRel) % PAGES;
             let Ok(mut socket) = TcpStream::connect(address) else { return };
             let head = format!("GET /{n}.html HTTP/1.1\r\nHost: h\r\n");
             let end = "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n";
             let sent = socket.write_all((head + end).as_bytes());
-            // The shutdown may end it at any point.
+            // Shutdown may close the connection at any point.
             let _ = sent.and_then(|()| socket.read_to_end(&mut Vec::new()));
         }
     };
     std::thread::scope(|scope| {
-        (0..NEW_CLIENTS).for_each(|_| drop(scope.spawn(connect_again_and_again)));
-        wait_until("there are new connections all the time", || {
+        (0..NEW_CLIENTS).for_each(|_| drop(scope.spawn(connect_repeatedly)));
+        wait_until("a constant stream of new connections", || {
             (responses.load(Ordering::Acquire) > 2 * NEW_CLIENTS).then_some(())
         });
         let mut waited: Vec<usize> = (0..REQUESTS)
@@ -221,8 +217,11 @@ fn a_stream_of_new_connections_delays_neither_other_clients_nor_the_shutdown(
         server.wait();
         is_over.store(true, Ordering::Release);
         waited.sort_unstable();
-        // Two may be late because this thread was.
+        // The scheduler may delay this thread, so the two longest waits do not count.
         let third_longest = waited[REQUESTS - 3];
-        assert!(third_longest <= 4 * NEW_CLIENTS, "others got {waited:?} responses meanwhile");
+        assert!(
+            third_longest <= 4 * NEW_CLIENTS,
+            "responses to others during each wait: {waited:?}"
+        );
     });
 }

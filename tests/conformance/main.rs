@@ -1,11 +1,12 @@
-//! The responses that every strategy gives: each case runs against the real binary under every
-//! set-up, and the name of a failed case begins with that of its set-up.
+//! Runs each conformance case against the real binary under each tested set-up. The name of a test
+//! is `<set-up>::<file>::<case>`.
 //!
-//! Each case starts its own server, so that no state of an earlier case is hidden in it. Most cases
-//! never hold two connections open, because one set-up serves one at a time; a file marks those
-//! that need several.
+//! Invariants:
+//! 1. Each case starts its own server, so that no case depends on the state that another left.
+//! 2. A case that needs several open connections at a time runs only under set-ups that serve them.
 //!
-//! `cargo test --test conformance -- framing` runs one file, `-- SET-UP::` one set-up.
+//! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
+//! one set-up.
 
 mod case;
 mod codings;
@@ -15,6 +16,7 @@ mod connections;
 mod files;
 mod framing;
 mod limits;
+
 mod listings;
 mod messages;
 mod methods;

@@ -1,5 +1,5 @@
-//! Regression tests for the known faults of the tutorial servers from which this one descends.
-//! Other files test most of them in more detail.
+//! Regression tests for the known bugs of the tutorial servers on which this server is based. Other
+//! files test most of these topics in more detail.
 
 use rustix::process::Signal;
 
@@ -8,42 +8,42 @@ use crate::support::{Server, Setup, Site, get, patterned};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
-        a_recv_of_1024_bytes_is_not_taken_for_a_complete_request,
-        one_send_is_not_taken_for_the_complete_response,
+        a_request_may_arrive_in_several_reads,
+        a_response_may_need_several_writes,
         an_empty_read_does_not_crash_the_parser,
-        a_path_is_not_appended_to_the_name_of_a_directory,
+        a_target_cannot_escape_the_root,
         the_port_can_be_bound_again_after_a_restart,
     ];
-    let at_once =
-        cases![if |setup| setup.serves_concurrently(); one_slow_client_does_not_stop_the_others];
-    [everywhere, at_once].concat()
+    let concurrent =
+        cases![if |setup| setup.serves_concurrently(); slow_clients_do_not_block_other_clients];
+    [everywhere, concurrent].concat()
 }
 
-fn a_recv_of_1024_bytes_is_not_taken_for_a_complete_request(setup: &'static Setup) {
+fn a_request_may_arrive_in_several_reads(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    // The method, the end of the head and the deciding header are in three different kilobytes.
+    // The method, the Connection header and the end of the head lie more than 1024 bytes apart.
     let filler = format!("X: {}\r\n", "x".repeat(1500));
     let request =
         format!("GET /page.html HTTP/1.1\r\nHost: h\r\n{filler}Connection: close\r\n{filler}\r\n");
     for piece in [request.len(), 1024, 512, 1023] {
         let mut peer = server.connect();
         peer.send_in_pieces(&request, piece);
-        let answers = peer.responses_to_the_end();
-        let seen: Vec<_> =
-            answers.iter().map(|answer| (answer.status, answer.says_close())).collect();
-        assert_eq!(seen, [(200, true)], "in pieces of {piece}");
+        let responses: Vec<_> =
+            peer.responses_to_the_end().iter().map(|r| (r.status, r.says_close())).collect();
+        assert_eq!(responses, [(200, true)], "in pieces of {piece}");
     }
 }
 
-fn one_send_is_not_taken_for_the_complete_response(setup: &'static Setup) {
+fn a_response_may_need_several_writes(setup: &'static Setup) {
     let site = Site::new();
     let content = patterned(16 << 20);
     site.write("large.bin", &content);
     site.write("small.bin", &content[..60_000]);
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    // Far more than both socket buffers hold, so that every kind of send is partial at some point.
+    // Far more than the socket buffers hold, so that the server's writes from memory and from files
+    // are partial.
     peer.send(get("/small.bin").repeat(300) + &get("/large.bin"));
     for _ in 0..300 {
         assert!(peer.response().body == content[..60_000]);
@@ -60,7 +60,7 @@ fn an_empty_read_does_not_crash_the_parser(setup: &'static Setup) {
         peer.expect_end();
         drop(server.connect());
         server.connect().reset();
-        // Also after a request.
+        // The same after a request.
         let mut peer = server.connect();
         assert_eq!(peer.get("/").status, 200);
         peer.finish_sending();
@@ -70,7 +70,7 @@ fn an_empty_read_does_not_crash_the_parser(setup: &'static Setup) {
     assert!(!server.has_ended());
 }
 
-fn a_path_is_not_appended_to_the_name_of_a_directory(setup: &'static Setup) {
+fn a_target_cannot_escape_the_root(setup: &'static Setup) {
     let site = Site::new();
     site.write_beside("secret.txt", "secret");
     let server = Server::start(setup, site.root(), &[]);
@@ -86,21 +86,20 @@ fn a_path_is_not_appended_to_the_name_of_a_directory(setup: &'static Setup) {
     }
 }
 
-fn one_slow_client_does_not_stop_the_others(setup: &'static Setup) {
+fn slow_clients_do_not_block_other_clients(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let server = Server::start(setup, site.root(), &[]);
-    let (_silent, mut halfway, mut reading) =
-        (server.connect(), server.connect(), server.connect());
-    halfway.send("GET / HTTP/1.1\r\nHost:");
-    reading.send(get("/huge.bin"));
+    let (_silent, mut sender, mut reader) = (server.connect(), server.connect(), server.connect());
+    sender.send("GET / HTTP/1.1\r\nHost:");
+    reader.send(get("/huge.bin"));
     assert_eq!(server.get("/page.html").status, 200);
 }
 
 fn the_port_can_be_bound_again_after_a_restart(setup: &'static Setup) {
     let site = Site::new();
     let mut server = Server::start(setup, site.root(), &[]);
-    // The server closes first, so the connection stays in TIME_WAIT on its side for a minute.
+    // The server closes first, so its side stays in TIME_WAIT for a minute.
     let mut peer = server.connect();
     assert_eq!(peer.ask("GET / HTTP/1.0\r\n\r\n").status, 200);
     peer.expect_end();
