@@ -37,7 +37,7 @@ fn the_effect_of_slow_files_on_other_requests() {
 /// Prints one row per set-up. Every request uses a new connection, because a keep-alive connection
 /// would occupy a thread of a thread pool whatever the disk does.
 fn table(start: impl Fn(&'static Setup) -> (Server, Option<Disk>), fast: &str, slow: &str) {
-    println!("| setup | alone | beside 8 slow | beside 32 slow | slow responses/s of 8, of 32 |");
+    println!("| set-up | alone | beside 8 slow | beside 32 slow | slow responses/s of 8, of 32 |");
     println!("|---|---|---|---|---|");
     for setup in setups() {
         let (server, disk) = start(setup);
