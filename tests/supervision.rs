@@ -220,3 +220,19 @@ fn a_confined_server_reads_only_its_root() {
         std::fs::rename(site.beside("moved"), site.root()).expect("the test owns the directory");
     }
 }
+
+/// The parent of forked children tells them to finish with these signals, and must not obey them.
+#[test]
+fn user_signals_to_a_blocking_server_change_nothing() {
+    let site = Site::new();
+    for setup in setups().filter(|setup| !setup.strategy.is_event_loop) {
+        let server = Server::start(setup, site.root(), &[]);
+        for signal in [Signal::USR1, Signal::USR2] {
+            server.signal(signal);
+            let mut peer = server.connect();
+            for _ in 0..3 {
+                assert_eq!(peer.get("/page.html").status, 200, "{setup:?}, {signal:?}");
+            }
+        }
+    }
+}

@@ -29,14 +29,33 @@ const ABORT_SIGNAL: i32 = SIGUSR2;
 static IS_SHUTDOWN_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static IS_ABORT_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
+/// Only a child acts on the two signals. The parent has the same handlers, and ignores what they set.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
 /// Whether this process is a child that was told to finish.
 pub fn is_shut_down_by_parent() -> bool {
-    IS_SHUTDOWN_REQUESTED.get().is_some_and(|flag| flag.load(Ordering::Acquire))
+    is_child_with(&IS_SHUTDOWN_REQUESTED)
 }
 
 /// Whether this process is a child that has not finished in time.
 pub fn is_aborted_by_parent() -> bool {
-    IS_ABORT_REQUESTED.get().is_some_and(|flag| flag.load(Ordering::Acquire))
+    is_child_with(&IS_ABORT_REQUESTED)
+}
+
+fn is_child_with(request: &OnceLock<Arc<AtomicBool>>) -> bool {
+    let is_requested = || request.get().is_some_and(|flag| flag.load(Ordering::Acquire));
+    IS_CHILD.load(Ordering::Acquire) && is_requested()
+}
+
+/// Turns the forked process into a child. A signal that the parent got earlier is not meant for it;
+/// one that the parent sends to it just now is sent again.
+fn become_child() {
+    for request in [&IS_SHUTDOWN_REQUESTED, &IS_ABORT_REQUESTED] {
+        if let Some(flag) = request.get() {
+            flag.store(false, Ordering::Release);
+        }
+    }
+    IS_CHILD.store(true, Ordering::Release);
 }
 
 /// The living children, each with the permit of its connection.
@@ -93,6 +112,7 @@ impl Children {
                 Ok(())
             }
             Forked::Child => {
+                become_child();
                 // A parent that is killed takes its children with it; one that shuts down waits for
                 // them.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
