@@ -128,11 +128,14 @@ impl<'a> Headers<'a> {
             && self.list(name).any(|other| other.eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// Whether Accept lists `media_type` by name, with any parameters. `*/*` does not count.
+    /// Whether Accept lists `media_type` by name, with any parameters but a weight of zero, which
+    /// means "not acceptable" (RFC 9110 section 12.4.2). `*/*` does not count.
     pub fn accepts(self, media_type: &str) -> bool {
-        let essence =
-            |range: &'a [u8]| range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        self.list("accept").any(|range| essence(range).eq_ignore_ascii_case(media_type.as_bytes()))
+        self.list("accept").any(|range| {
+            let mut parts = range.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+            let essence = parts.next().unwrap_or_default();
+            essence.eq_ignore_ascii_case(media_type.as_bytes()) && !parts.any(is_zero_weight)
+        })
     }
 
     /// False if there is certainly no header called `name`; true if there may be one.
@@ -143,6 +146,12 @@ impl<'a> Headers<'a> {
     pub fn might_contain(self, name: &'static str) -> bool {
         self.name_filter & bloom_bit(name) != 0
     }
+}
+
+/// Whether a parameter is `q=0`, with up to three decimals.
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    let weight = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+    weight.is_some_and(|weight| matches!(weight, b"0" | b"0." | b"0.0" | b"0.00" | b"0.000"))
 }
 
 /// The members of a comma-separated list; empty members are ignored (RFC 9110 section 5.6.1).

@@ -159,6 +159,9 @@ fn accept_selects_html_or_json(setup: &'static Setup) {
         ("text/plain, application/json", true),
         // A client that accepts HTML gets HTML.
         ("text/html, application/json", false),
+        ("application/json, text/html;q=0", true),
+        ("application/json;q=0.5, text/html; q=0.000", true),
+        ("application/json;q=0, */*", false),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
         ("*/*", false),
         ("", false),
