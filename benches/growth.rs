@@ -1,5 +1,5 @@
 //! CPU time per request of `miniweb mio` as connections, files and file sizes grow. Prints the
-//! table of the README.
+//! table of docs/PERFORMANCE.md.
 //!
 //! ```text
 //! cargo bench --bench growth

@@ -29,7 +29,8 @@ const ABORT_SIGNAL: i32 = SIGUSR2;
 static IS_SHUTDOWN_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static IS_ABORT_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Only a child acts on the two signals. The parent has the same handlers, and ignores what they set.
+/// Only a child acts on the two signals. The parent has the same handlers, and ignores what they
+/// set.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
 /// Whether this process is a child that was told to finish.
