@@ -132,7 +132,7 @@ impl Arguments {
                 Ok(())
             }
             Some(root) => Err(format!(
-                "unexpected argument '{}': '{}' is the root already",
+                "unexpected argument '{}': expected at most one ROOT, and '{}' was given",
                 printable(&word.to_string_lossy()),
                 printable(&root.to_string_lossy())
             )),

@@ -46,11 +46,11 @@ pub(super) struct Compare {
     #[argh(option, arg_name = "file")]
     json: Option<PathBuf>,
 
-    /// the seed of the order of measurements (default: from the clock)
+    /// seed for the order of measurements (default: from the clock)
     #[argh(option, arg_name = "number", from_str_fn(seed))]
     seed: Option<u64>,
 
-    /// windows per strategy and workload (default 12)
+    /// rounds; each measures every strategy once per workload (default 12)
     #[argh(option, arg_name = "number", from_str_fn(count))]
     rounds: Option<NonZeroUsize>,
 

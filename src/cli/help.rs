@@ -18,7 +18,7 @@ pub(super) fn overview() -> String {
     let mut help = Help::new();
     let default = strategies::DEFAULT.name;
     help.text(&format!(
-        "Serves a folder on the web, under one of several I/O strategies. Use {default} in production."
+        "Serves a folder over HTTP, using one of several I/O strategies. Use {default} in production."
     ));
     help.heading("Usage");
     help.line("miniweb <command> [<options>] [<ROOT>]");
@@ -59,7 +59,7 @@ pub(super) fn of(command: Command) -> String {
         let contenders = Contender::strategies(false).into_iter();
         let names = contenders.map(|contender| contender.info.name).collect::<Vec<_>>();
         help.heading("Strategies");
-        help.text(&format!("{INDENT}{}", names.join(", ")));
+        help.entry("--strategies", &names.join(", "));
     }
     help.heading("Exit status");
     for (status, meaning) in command.exit_statuses() {
@@ -111,15 +111,15 @@ impl Command {
     fn exit_statuses(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Command::Serve(_) => &[
-                ("0", "a signal has ended the server in order"),
-                ("1", "something that the server needs is not available"),
+                ("0", "a signal has shut the server down"),
+                ("1", "the server could not start (address, file or user not available)"),
                 ("2", "the command line is wrong"),
             ],
             Command::Compare => &[
-                ("0", "there are results"),
+                ("0", "results were produced"),
                 ("1", "a report could not be written"),
                 ("2", "the command line is wrong"),
-                ("3", "nothing valid could be measured"),
+                ("3", "no valid measurement was made"),
             ],
         }
     }
@@ -146,7 +146,7 @@ impl Help {
     }
 
     fn text(&mut self, text: &str) {
-        let wrapped = textwrap::fill(text, self.width);
+        let wrapped = textwrap::fill(text, wrapping(self.width));
         self.push(&wrapped);
     }
 
@@ -163,8 +163,7 @@ impl Help {
     fn entry(&mut self, name: &str, description: &str) {
         const COLUMN: usize = 26;
         let column = " ".repeat(COLUMN);
-        let options =
-            textwrap::Options::new(self.width).initial_indent(&column).subsequent_indent(&column);
+        let options = wrapping(self.width).initial_indent(&column).subsequent_indent(&column);
         let wrapped = textwrap::fill(description, options);
         let name = format!("{INDENT}{name}");
         match name.chars().count() + 2 <= COLUMN {
@@ -185,6 +184,11 @@ impl Help {
     fn finish(self) -> String {
         self.text
     }
+}
+
+/// Lines break at spaces only: an option or a name with a hyphen stays whole.
+fn wrapping<'a>(width: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
 fn terminal_width() -> usize {

@@ -31,15 +31,16 @@ pub(super) struct CommonOptions {
     #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
     host: String,
 
-    /// port to listen on (default 7890; 0 takes a free one)
+    /// port to listen on (default 7890; 0 lets the kernel choose)
     #[argh(option, default = "7890", from_str_fn(port), arg_name = "number")]
     port: u16,
 
-    /// open connections at most (default 8192, fewer if the descriptor limit is low)
+    /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
     #[argh(option, from_str_fn(count), arg_name = "number")]
     max_connections: Option<NonZeroUsize>,
 
-    /// seconds for the head of a request, from its first byte; then 408 (default 10)
+    /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
+    /// 10)
     #[argh(
         option,
         default = "Limits::default().head_timeout",
@@ -48,7 +49,7 @@ pub(super) struct CommonOptions {
     )]
     header_timeout: Duration,
 
-    /// seconds between two requests; then the connection closes (default 15)
+    /// seconds to keep an idle connection open between requests (default 15)
     #[argh(
         option,
         default = "Limits::default().idle_timeout",
@@ -57,7 +58,7 @@ pub(super) struct CommonOptions {
     )]
     idle_timeout: Duration,
 
-    /// seconds in which a client must read some of a response; then a reset (default 30)
+    /// seconds without write progress before the connection is reset (default 30)
     #[argh(
         option,
         default = "Limits::default().write_timeout",
@@ -107,7 +108,7 @@ pub(super) struct CommonOptions {
     #[argh(switch)]
     cors: bool,
 
-    /// require a user name and a password, given as name:SHA-256 of the password
+    /// require HTTP Basic authentication; hash is the SHA-256 of the password in hexadecimal
     #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
     auth: Option<Credentials>,
 
@@ -115,11 +116,11 @@ pub(super) struct CommonOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "ext=type")]
     media_type: Vec<MediaTypeRule>,
 
-    /// become this user once the port is bound
+    /// switch to this user after binding the port
     #[argh(option, from_str_fn(user), arg_name = "name")]
     user: Option<User>,
 
-    /// let the kernel refuse every access to files except reading ROOT (Landlock)
+    /// deny all file access except reading ROOT (Landlock)
     #[argh(switch)]
     confine: bool,
 

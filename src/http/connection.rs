@@ -26,13 +26,13 @@
 //! Invariants:
 //! 1. Responses leave in the order of their requests. After a response with `Connection: close`,
 //!    no further request is processed.
-//! 2. [`Connection::step`] asks for input only when all output has been sent. A client that does
-//!    not read its responses is not read from.
+//! 2. [`Connection::step`] asks for input only when all output has been sent. The server stops
+//!    reading from a client that does not read its responses (backpressure).
 //! 3. An idle connection owns no buffer. The connection keeps a copy of only three things: an
 //!    incomplete head (or a CR that may begin an empty line), input behind a full queue or a
 //!    deferred reply, and an unsent remainder of the output.
-//! 4. A deadline is an absolute moment, fixed on entry to a state. Receiving bytes does not extend
-//!    it.
+//! 4. A read deadline is set when a state is entered, and again when the output has been sent.
+//!    Receiving bytes never extends it. The write deadline moves with write progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,8 +148,9 @@ impl<F> Connection<F> {
         };
     }
 
-    /// Records that the client sends no more. Call this only when [`Connection::step`] asks for
-    /// input; then every complete request has been processed.
+    /// Records the end of input: the client has closed its sending side, or `Step::CheckInput`
+    /// found no input. Call this only when [`Connection::step`] asks for input; then every complete
+    /// request has been processed.
     pub fn end_of_input(&mut self) {
         self.state.end_of_input();
     }
@@ -427,7 +428,8 @@ impl<F> Connection<F> {
         self.state = State::keep_alive(now.moment, &self.limits);
     }
 
-    /// Queues an error response to a malformed request, and processes no further input.
+    /// Rejects a request: queues an error response, after which the connection closes, and
+    /// processes no further input.
     fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
         let response = error_response(error.status(), error.message());
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));

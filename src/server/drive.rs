@@ -1,4 +1,5 @@
-//! One I/O step of one client: reads, lets the connection parse and respond, writes.
+//! One turn of one client: read, let the connection parse and respond, write, and so on for at most
+//! [`STEPS_MAX`] steps.
 //!
 //! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
 //! read and to write, and a comparison measures nothing but the way of waiting. It works on
@@ -43,8 +44,7 @@ pub enum DriveOutcome {
 /// Serves `client` until its socket would block or its turn is over.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     client.connection.lend_buffers(&mut worker.spare_output);
-    // A panic is a bug of ours. It costs the connection that ran into it, and no other of this
-    // worker.
+    // A panic is a bug of ours. It closes the connection that triggered it; the worker continues.
     match catch_unwind(AssertUnwindSafe(|| run_steps(client, worker))) {
         Ok(outcome) => {
             client.connection.reclaim_buffers(&mut worker.spare_output);
@@ -221,8 +221,8 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
     }
 }
 
-/// What a failed call means for the turn. EINTR says nothing about the socket: the strategy handles
-/// the signal and calls again.
+/// What a failed call means for the turn. After EINTR the turn ends, so that the strategy can
+/// handle the signal and call again.
 fn handle_error(client: &mut Client, errno: Errno) -> ControlFlow<DriveOutcome> {
     match errno {
         Errno::AGAIN => ControlFlow::Break(DriveOutcome::Blocked),

@@ -102,7 +102,7 @@ impl EventLoop {
         }
     }
 
-    /// When the loop has to wake up without an event. A moment in the past means at once.
+    /// When the loop must wake up even if no event arrives. A past moment means immediately.
     pub fn next_timeout(&mut self) -> Option<Moment> {
         let now = self.now();
         let phase_changes = match &self.phase {
@@ -156,7 +156,7 @@ impl EventLoop {
         }
     }
 
-    /// Closes the clients that have not finished in time.
+    /// Closes every client that is left, without waiting for its responses.
     pub fn abort(&mut self) {
         for key in self.keys() {
             self.close(key, CloseReason::Stopping);
@@ -255,7 +255,7 @@ impl EventLoop {
                 if let Some(client) = self.clients.get(key)
                     && register(&self.worker, key, client).is_err()
                 {
-                    // The kernel's limit of watches: no event would ever arrive.
+                    // ENOSPC, the kernel's limit of watches: no event would ever arrive.
                     self.close(key, CloseReason::Failed);
                 }
             }
@@ -307,7 +307,7 @@ impl EventLoop {
         !idle.is_empty()
     }
 
-    /// Closes a client; what it was sent of a response is logged.
+    /// Closes a client and logs a partly sent response.
     fn close(&mut self, key: usize, reason: CloseReason) {
         if let Some(client) = self.clients.get_mut(key) {
             client.connection.fail(reason);

@@ -154,7 +154,7 @@ impl FileCache {
         };
         let mut with_slash = Vec::new();
         let key = key_of(path, &mut with_slash);
-        // Compressing did not look at the disk, so it does not prolong the entry.
+        // Compressing does not look for sidecars again, so it does not prolong the entry.
         if let Some(Entry { fresh_until, .. }) = self.entries.peek(key).cloned() {
             let lookup = Lookup::File(Arc::new(LoadedFile { gzip, ..file.clone() }));
             self.entries.insert(key.into(), Entry { lookup, fresh_until });

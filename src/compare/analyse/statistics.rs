@@ -1,13 +1,13 @@
 //! Medians and their confidence intervals. No distribution is assumed.
 //!
 //! Noise on a real machine has steps, bursts and drift, so a normal distribution would be a bad
-//! model. The confidence interval is that of the sign test. Of n independent rounds, each lies
-//! above the true median with probability 1/2, whatever the distribution. So the true median lies
-//! between the k-th smallest and the k-th largest value, unless fewer than k of n fair coins fall
-//! on one side.
+//! model. The confidence interval is that of the sign test. Each of n independent rounds lies above
+//! the true median with probability 1/2, whatever the distribution. So the true median lies between
+//! the k-th smallest and the k-th largest value, unless fewer than k values lie on one of its
+//! sides; n fair coin tosses give the probability of that.
 //!
-//! The price is rounds: five reach a confidence level of 93.75 %, eight reach 99.2 %, fewer than
-//! five cannot reach 90 %. With twelve or more, one outlier at each end has no influence.
+//! The cost is more rounds: five reach a confidence level of 93.75 %, eight reach 99.2 %, fewer
+//! than five cannot reach 90 %. With twelve or more, one outlier at each end has no influence.
 //!
 //! Invariants:
 //! - Contenders are compared within a round only, by the ratio of their values: what slows down a
@@ -20,7 +20,7 @@ use crate::compare::analyse::metric::Metric;
 use crate::compare::results::Cell;
 
 /// The confidence level of every interval with enough rounds. A report makes about a hundred
-/// statements; at 95 %, five of them would be wrong.
+/// statements; at 95 %, about five intervals would miss the true value.
 pub const CONFIDENCE_LEVEL: f64 = 0.99;
 
 /// A median and its confidence interval.

@@ -53,7 +53,7 @@ pub static STRATEGY: Strategy = Strategy {
     ],
 };
 
-/// Readiness: one event loop per core sleeps until the kernel says which sockets are ready.
+/// Edge-triggered readiness: one event loop per core sleeps in epoll until sockets become ready.
 #[derive(FromArgs, ArgsInfo, Debug)]
 struct Mio {
     /// event loops, each with its own thread and listener (default one per core)

@@ -38,7 +38,7 @@ pub static STRATEGY: Strategy = Strategy {
     setups: &[Setup::event_loop(&STRATEGY, "poll", &["poll"])],
 };
 
-/// Readiness, asked anew: one loop hands the kernel its whole list of sockets at each wait.
+/// Level-triggered readiness: one loop passes its whole list of sockets to poll(2) at every wait.
 #[derive(FromArgs, ArgsInfo, Debug)]
 struct Poll {}
 

@@ -41,7 +41,7 @@ pub static STRATEGY: Strategy = Strategy {
 /// Busy polling: one loop tries every non-blocking socket, over and over.
 #[derive(FromArgs, ArgsInfo, Debug)]
 struct PollList {
-    /// microseconds to sleep after a pass that moved no byte (default 0: never sleep)
+    /// microseconds to sleep after a pass that transferred no data (default 0: never sleep)
     #[argh(
         option,
         default = "Duration::ZERO",

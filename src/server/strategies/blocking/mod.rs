@@ -76,7 +76,7 @@ const fn blocking(name: &'static str, arguments: &'static [&'static str]) -> Set
     }
 }
 
-/// Blocking calls: one connection at a time, a process or thread each, or a thread pool.
+/// Blocking I/O: one connection at a time, one process or thread per connection, or a thread pool.
 #[derive(FromArgs, ArgsInfo, Debug)]
 struct Arguments {
     /// what serves a connection: iterative, process, thread or pool (default thread)
