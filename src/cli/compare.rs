@@ -136,10 +136,13 @@ fn contenders(
     let mut contenders = match names {
         None => Contender::strategies(is_quick),
         Some(names) => {
-            let contenders = names.split(',').map(Contender::strategy);
-            let invalid =
-                |reason| Failure::Usage(format!("invalid value for '--strategies': {reason}"));
-            contenders.collect::<Result<Vec<_>, String>>().map_err(invalid)?
+            let contender = |name| {
+                let invalid =
+                    |reason| format!("invalid value '{name}' for '--strategies': {reason}");
+                Contender::strategy(name).map_err(invalid)
+            };
+            let contenders: Result<Vec<_>, String> = names.split(',').map(contender).collect();
+            contenders.map_err(Failure::Usage)?
         }
     };
     contenders.extend(against);

@@ -257,14 +257,14 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
     if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
         return Err(Failure::Unavailable(format!(
-            "--fallback {file}: files whose name begins with a dot are not served"
+            "invalid value '{file}' for '--fallback': expected a name that does not begin with a dot"
         )));
     }
     match root.has_file(relative.as_bytes()) {
         true => Ok(relative.as_bytes().into()),
-        false => {
-            Err(Failure::Unavailable(format!("--fallback {file}: no such file beneath the root")))
-        }
+        false => Err(Failure::Unavailable(format!(
+            "invalid value '{file}' for '--fallback': expected a file beneath ROOT"
+        ))),
     }
 }
 
@@ -279,9 +279,17 @@ fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let unknown = |_| Failure::Usage(format!("--host {host}: not an address of this machine"));
+    let unknown = |_| {
+        Failure::Usage(format!(
+            "invalid value '{host}' for '--host': expected an address of this machine"
+        ))
+    };
     let mut addresses = (bare, port).to_socket_addrs().map_err(unknown)?;
-    addresses.next().ok_or_else(|| Failure::Usage(format!("--host {host}: it has no address")))
+    addresses.next().ok_or_else(|| {
+        Failure::Usage(format!(
+            "invalid value '{host}' for '--host': expected an address of this machine"
+        ))
+    })
 }
 
 fn default_log() -> LogFormat {

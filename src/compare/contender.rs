@@ -50,7 +50,7 @@ impl Contender {
             Some((strategy, handicap)) => {
                 let number = handicap.strip_suffix("us").and_then(|number| number.parse().ok());
                 let number: u32 = number.ok_or_else(|| {
-                    format!("{name}: expected microseconds after '+slow:', such as '+slow:5us'")
+                    "expected microseconds after '+slow:', such as '+slow:5us'".to_owned()
                 })?;
                 (strategy, Some(number))
             }
@@ -61,7 +61,7 @@ impl Contender {
         };
         let setup = setups().find(is_named).ok_or_else(|| {
             let names: Vec<&str> = setups().map(|setup| setup.name).collect();
-            format!("{name}: expected one of {}", names.join(", "))
+            format!("expected one of {}", names.join(", "))
         })?;
         Ok(Contender::of(setup, handicap_us))
     }
