@@ -187,7 +187,8 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
     client.connection.sent(sent as u64, now, record);
     match offered {
         Offered::Memory { bytes } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
-        // sendfile may stop early for other reasons than a full socket; the next call shows which.
+        // sendfile may stop early for reasons other than a full send buffer; the next call shows
+        // which.
         Offered::Memory { .. } | Offered::File => ControlFlow::Continue(()),
     }
 }

@@ -163,8 +163,8 @@ impl EventLoop {
         }
     }
 
-    /// Records what the kernel has reported about a client's input. An event may be left over from
-    /// a closed client with the same key; it costs its successor one call that would block.
+    /// Records what the kernel has reported about a client's input. A stale event may name a key
+    /// that a new client reuses; it costs that client one `recv` that returns EAGAIN.
     pub fn set_read_state(&mut self, key: usize, read_state: ReadState) {
         if let Some(client) = self.clients.get_mut(key) {
             client.set_read_state(read_state);

@@ -81,8 +81,8 @@ impl FileCache {
         }
     }
 
-    /// The representation of `file` that the client prefers. Compresses the file if that is a gzip
-    /// which does not exist yet.
+    /// The representation of `file` that the client prefers. If that is gzip and there is none yet,
+    /// compresses the file first.
     pub fn choose(
         &mut self,
         path: &SitePath<'_>,
