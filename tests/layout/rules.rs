@@ -13,27 +13,37 @@ pub fn words(source: &Source, words: &[&str]) -> Vec<String> {
     source.code().filter_map(in_line).collect()
 }
 
-/// Where a strategy is named: its command or one of its set-ups as a quoted string, one of its own
-/// options, or an identifier made of its name. Names are common words, so only whole strings count.
+/// Where a strategy is named: its command or one of its set-ups as a quoted string or at the start
+/// of one, one of its own options, or an identifier that contains its name of several words. Names
+/// of one word are common English and names of crates, so their identifiers do not count.
 pub fn names(source: &Source, strategy: &Strategy) -> Vec<String> {
     let camel_case: String = strategy.name.split('-').map(capitalized).collect();
     let is_compound = strategy.name.contains('-');
     let setups = strategy.setups.iter().map(|setup| setup.name);
-    let options = (strategy.options)().flags.iter().map(|flag| flag.long);
-    let quoted: Vec<String> = [strategy.name]
-        .into_iter()
-        .chain(setups)
-        .chain(options.filter(|option| *option != "--help"))
-        .map(|name| format!("\"{name}\""))
-        .collect();
+    let names = || std::iter::once(strategy.name).chain(setups.clone());
+    let flags = (strategy.options)().flags;
+    let options: Vec<&str> =
+        flags.iter().map(|flag| flag.long).filter(|option| *option != "--help").collect();
     let in_line = |(number, line): (usize, &str)| {
-        let named = quoted.iter().any(|name| line.contains(name.as_str()));
-        let has_identifier = is_compound && has_word(line, &camel_case);
-        let is_violation = named || has_identifier;
+        let has_name = names().any(|name| {
+            // `"poll "` followed by an option, because `"poll the socket"` names no strategy.
+            let quoted = [format!("\"{name}\""), format!("'{name}'"), format!("\"{name} --")];
+            quoted.iter().any(|quoted| line.contains(quoted.as_str()))
+        });
+        let has_option = options.iter().any(|option| has_option(line, option));
+        let has_identifier = is_compound && line.contains(&camel_case);
+        let is_violation = has_name || has_option || has_identifier;
         is_violation.then(|| format!("{}:{number} names {}: {line}", source.path, strategy.name))
     };
     let text = source.text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     text.filter(|(_, line)| !line.starts_with("//")).filter_map(in_line).collect()
+}
+
+/// Whether a line has `option` as a whole: `--work` is not in `--work-list`.
+fn has_option(line: &str, option: &str) -> bool {
+    let is_part = |char: char| char.is_alphanumeric() || char == '-';
+    line.match_indices(option)
+        .any(|(at, _)| !line[at + option.len()..].chars().next().is_some_and(is_part))
 }
 
 fn capitalized(word: &str) -> String {
@@ -76,6 +86,8 @@ pub fn has_word(line: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use miniweb::server::strategies;
+
     use super::*;
 
     #[test]
@@ -93,16 +105,37 @@ mod tests {
 
     #[test]
     fn names_of_strategies_are_found() {
-        use miniweb::server::strategies;
         for strategy in strategies::ALL {
-            let quoted = format!("run(&[\"{}\"]);\n// \"{}\"\n", strategy.name, strategy.name);
-            assert_eq!(names(&Source::new("x.rs", &quoted), strategy).len(), 1, "{quoted}");
-            let prose = format!("assert!(ok, \"the {} thing\");\n", strategy.name);
-            assert!(names(&Source::new("x.rs", &prose), strategy).is_empty(), "{prose}");
-            for setup in strategy.setups {
-                let quoted = format!("let setup = \"{}\";\n", setup.name);
-                assert_eq!(names(&Source::new("x.rs", &quoted), strategy).len(), 1, "{quoted}");
+            let setups = strategy.setups.iter().map(|setup| setup.name);
+            for name in std::iter::once(strategy.name).chain(setups) {
+                let found = [
+                    format!("run(&[\"{name}\"]);\n// \"{name}\"\n"),
+                    format!("let line = \"{name} --port 0\";\n"),
+                    format!("let error = \"expected '{name}'\";\n"),
+                ];
+                for text in found {
+                    assert_eq!(names(&Source::new("x.rs", &text), strategy).len(), 1, "{text}");
+                }
+                let prose = format!("assert!(ok, \"the {name} thing\");\n");
+                assert!(names(&Source::new("x.rs", &prose), strategy).is_empty(), "{prose}");
             }
+            for flag in (strategy.options)().flags.iter().filter(|flag| flag.long != "--help") {
+                for end in ["\"", "=1\"", " 1\""] {
+                    let text = format!("let option = \"{}{end};\n", flag.long);
+                    assert_eq!(names(&Source::new("x.rs", &text), strategy).len(), 1, "{text}");
+                }
+                let longer = format!("let option = \"{}-else\";\n", flag.long);
+                assert!(names(&Source::new("x.rs", &longer), strategy).is_empty(), "{longer}");
+            }
+        }
+    }
+
+    #[test]
+    fn identifiers_made_of_a_name_of_several_words_are_found() {
+        for strategy in strategies::ALL.iter().filter(|strategy| strategy.name.contains('-')) {
+            let type_name: String = strategy.name.split('-').map(capitalized).collect();
+            let text = format!("struct {type_name}Client;\n");
+            assert_eq!(names(&Source::new("x.rs", &text), strategy).len(), 1, "{text}");
         }
     }
 
