@@ -51,15 +51,48 @@ fn capitalized(word: &str) -> String {
     first.to_uppercase() + rest
 }
 
-/// Comments that are longer than 100 columns. A URL or a table cannot be wrapped.
+/// Lines with a comment that are longer than 100 columns. A URL or a table cannot be wrapped.
 pub fn long_comments(source: &Source) -> Vec<String> {
-    let is_comment = |line: &str| line.trim_start().starts_with("//");
+    let has_comment = |line: &str| {
+        // Behind an odd number of quotes, the slashes are part of a string.
+        let is_code = |at: usize| line[..at].matches('"').count().is_multiple_of(2);
+        line.trim_start().starts_with("//") || line.match_indices(" // ").any(|(at, _)| is_code(at))
+    };
     let is_breakable = |line: &str| !line.contains("://") && !line.contains("| ");
-    let long =
-        source.text.lines().enumerate().filter(|(_, line)| {
-            line.chars().count() > 100 && is_comment(line) && is_breakable(line)
-        });
+    let is_long =
+        |line: &str| line.chars().count() > 100 && has_comment(line) && is_breakable(line);
+    let long = source.text.lines().enumerate().filter(|(_, line)| is_long(line));
     long.map(|(at, line)| format!("{}:{}: {line}", source.path, at + 1)).collect()
+}
+
+/// A file with more than `lines_max` lines of code.
+pub fn too_long(source: &Source, lines_max: usize) -> Option<String> {
+    let lines = source.code().count();
+    let violation = || format!("{}: {lines} lines of code, at most {lines_max}", source.path);
+    (lines > lines_max).then(violation)
+}
+
+/// A file that does not start with a module doc.
+pub fn missing_responsibility(source: &Source) -> Option<String> {
+    (!source.text.starts_with("//! ")).then(|| source.path.clone())
+}
+
+/// Unsafe code without a SAFETY comment directly above its statement.
+pub fn unexplained_unsafe(source: &Source) -> Vec<String> {
+    let mut violations = Vec::new();
+    let mut is_explained = false;
+    for (at, line) in source.text.lines().map(str::trim).enumerate() {
+        match line.starts_with("//") {
+            true => is_explained |= line.starts_with("// SAFETY: "),
+            false => {
+                if has_word(line, "unsafe") && !is_explained {
+                    violations.push(format!("{}:{} has no reason: {line}", source.path, at + 1));
+                }
+                is_explained = false;
+            }
+        }
+    }
+    violations
 }
 
 /// Code that follows the unit tests.
@@ -141,11 +174,46 @@ mod tests {
 
     #[test]
     fn long_comments_and_code_after_tests_are_found() {
-        let long = format!("// {}\nlet x = \"{}\";\n", "word ".repeat(20), "x".repeat(200));
+        let words = "word ".repeat(20);
+        let long = format!("// {words}\nlet x = \"{}\";\n", "x".repeat(200));
         assert_eq!(long_comments(&Source::new("x.rs", &long)).len(), 1);
+        let trailing = format!("let x = 1; // {words}\nlet x = \"a // {words}\";\n");
+        assert_eq!(long_comments(&Source::new("x.rs", &trailing)).len(), 1);
         let after = "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n\nfn b() {\n}\n";
         assert_eq!(code_after_tests(&Source::new("x.rs", after)).len(), 1);
         let last = "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
         assert!(code_after_tests(&Source::new("x.rs", last)).is_empty());
+    }
+
+    #[test]
+    fn long_files_and_files_without_a_responsibility_are_found() {
+        let source = Source::new("x.rs", "//! Doc.\n\n// Comment\nfn a() {}\nfn b() {}\n");
+        assert_eq!(too_long(&source, 2), None);
+        let violation = "x.rs: 2 lines of code, at most 1";
+        assert_eq!(too_long(&source, 1).as_deref(), Some(violation));
+        assert_eq!(missing_responsibility(&source), None);
+        let without = Source::new("x.rs", "fn a() {}\n");
+        assert_eq!(missing_responsibility(&without).as_deref(), Some("x.rs"));
+    }
+
+    #[test]
+    fn each_use_of_unsafe_needs_its_own_reason() {
+        let text = "\
+// SAFETY: it is sound.
+// This is why.
+let a = unsafe { f() };
+unsafe { g() }
+// SAFETY: this is about the next line only.
+let b = 1;
+unsafe impl Send for B {}
+";
+        let found = unexplained_unsafe(&Source::new("x.rs", text));
+        assert_eq!(
+            found,
+            [
+                "x.rs:4 has no reason: unsafe { g() }",
+                "x.rs:7 has no reason: unsafe impl Send for B {}"
+            ]
+        );
     }
 }
