@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use miniweb::server::strategies;
+use argh::{FlagInfo, FlagInfoKind};
+use miniweb::server::strategies::{self, Strategy};
 
 use crate::command::{any_command, commands, expect_failure, run};
 use crate::support::{Server, Site, miniweb};
@@ -41,22 +42,44 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
 }
 
 #[test]
-fn an_option_of_one_strategy_needs_a_valid_value_and_is_unknown_to_the_others() {
-    for strategy in strategies::ALL {
-        for option in (strategy.options)().flags.iter().filter(|flag| flag.long != "--help") {
-            expect_failure(&[strategy.name, option.long], 2, &[option.long, "missing value"]);
-            for value in ["", "?", "-1", "100000000000000000000"] {
-                let arguments = [strategy.name, option.long, value, "--port", "0"];
-                expect_failure(&arguments, 2, &[option.long, "invalid value", "expected"]);
+fn an_option_of_one_strategy_with_an_invalid_value_is_a_usage_error_that_names_it() {
+    for (strategy, flag) in own_flags() {
+        match flag.kind {
+            FlagInfoKind::Switch => {
+                let with_value = format!("{}=x", flag.long);
+                let words = [flag.long, "takes no value"];
+                expect_failure(&[strategy.name, &with_value], 2, &words);
             }
-            for other in strategies::ALL {
-                let others = (other.options)().flags;
-                if !others.iter().any(|flag| flag.long == option.long) {
-                    expect_failure(&[other.name, option.long], 2, &[option.long, "unknown"]);
+            FlagInfoKind::Option { .. } => {
+                let words = [flag.long, "missing value"];
+                expect_failure(&[strategy.name, flag.long], 2, &words);
+                for value in ["", "?", "-1", "100000000000000000000"] {
+                    let arguments = [strategy.name, flag.long, value, "--port", "0"];
+                    expect_failure(&arguments, 2, &[flag.long, "invalid value", "expected"]);
                 }
             }
         }
     }
+}
+
+#[test]
+fn an_option_of_one_strategy_is_unknown_to_strategies_without_it() {
+    for (_, flag) in own_flags() {
+        for other in strategies::ALL {
+            let others = (other.options)().flags;
+            if !others.iter().any(|other| other.long == flag.long) {
+                expect_failure(&[other.name, flag.long], 2, &[flag.long, "unknown"]);
+            }
+        }
+    }
+}
+
+/// Each strategy with each of its own options.
+fn own_flags() -> impl Iterator<Item = (&'static Strategy, &'static FlagInfo<'static>)> {
+    strategies::ALL.iter().flat_map(|strategy| {
+        let flags = (strategy.options)().flags.iter();
+        flags.filter(|flag| flag.long != "--help").map(|flag| (*strategy, flag))
+    })
 }
 
 #[test]
