@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Peer, Server, Site, any_setup, get, setups, wait_until};
+use support::{Peer, Server, Site, TIMEOUT, any_setup, get, setups, wait_until};
 
 /// The time between two actions of a slow client.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ impl SlowClients {
 impl SlowClient {
     fn connect(address: SocketAddr, role: Role) -> SlowClient {
         let mut stream =
-            TcpStream::connect_timeout(&address, PATIENCE).expect("the server is listening");
+            TcpStream::connect_timeout(&address, TIMEOUT).expect("the server is listening");
         let start = match role {
             Role::Sender => "GET / HTTP/1.1\r\nHost: h\r\nX: ",
             Role::Reader => &get("/huge.bin"),

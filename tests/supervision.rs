@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use support::{
-    PATIENCE, Peer, Server, Site, any_setup, get, setup_with, setups, wait_until, with_socket,
+    Peer, Server, Site, TIMEOUT, any_setup, get, setup_with, setups, wait_until, with_socket,
 };
 
 #[test]
@@ -79,7 +79,7 @@ fn the_server_notifies_its_supervisor_when_it_is_ready() {
     let site = Site::new();
     let path = site.beside("notify");
     let socket = UnixDatagram::bind(&path).expect("the path is free");
-    socket.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
     let mut command = Server::command(any_setup(), site.root(), &[]);
     command.env("NOTIFY_SOCKET", &path);
     let server = Server::run(command);

@@ -16,7 +16,7 @@ pub fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) ->
         .spawn()
         .expect("the binary can be run");
     // A server that starts by mistake must not be left behind.
-    let give_up = std::time::Instant::now() + crate::support::PATIENCE;
+    let give_up = std::time::Instant::now() + crate::support::TIMEOUT;
     while process.try_wait().expect("it is ours").is_none() {
         if std::time::Instant::now() > give_up {
             process.kill().expect("it is ours");

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{PATIENCE, Peer, Server, Setup, Site, get, patterned, shown, wait_until};
+use crate::support::{Peer, Server, Setup, Site, TIMEOUT, get, patterned, shown, wait_until};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
@@ -271,7 +271,7 @@ fn connections_beyond_the_limit_wait_in_the_backlog(setup: &'static Setup) {
     let peeked = third.stream.peek(&mut [0]).map_err(|error| error.kind());
     assert_eq!(peeked, Err(ErrorKind::WouldBlock), "served beyond the limit");
     busy.pop();
-    third.stream.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+    third.stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
     assert_eq!(third.response().status, 200);
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! 1. Tests use only public interfaces: the command line, sockets and signals.
-//! 2. No test blocks forever: whatever takes longer than [`PATIENCE`] is a failure.
+//! 2. No test blocks forever: whatever takes longer than [`TIMEOUT`] is a failure.
 //! 3. Dropping a [`Server`] kills and reaps the server and its children.
 
 #![allow(dead_code, unused_imports, reason = "no test binary uses everything")]
@@ -19,4 +19,4 @@ pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
 pub use server::{Lines, Server, any_setup, miniweb, setup_with, setups, with_socket};
 pub use site::{Site, patterned};
-pub use wait::{PATIENCE, shown, wait_until};
+pub use wait::{TIMEOUT, shown, wait_until};

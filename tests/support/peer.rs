@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::response::Response;
-use super::wait::{PATIENCE, shown, wait_until};
+use super::wait::{TIMEOUT, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
@@ -51,9 +51,9 @@ impl Peer {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Peer {
         let stream =
-            TcpStream::connect_timeout(&address, PATIENCE).expect("the server is listening");
-        stream.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
-        stream.set_write_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+            TcpStream::connect_timeout(&address, TIMEOUT).expect("the server is listening");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         // Nagle's algorithm would merge pieces that must arrive one at a time.
         stream.set_nodelay(true).expect("TCP sockets support TCP_NODELAY");
         Peer { stream, buffer: Vec::new(), _connected: Connected::to(address) }

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::peer::Peer;
 use super::response::Response;
-use super::wait::{PATIENCE, wait_until};
+use super::wait::{TIMEOUT, wait_until};
 
 /// The set-ups of the registry that the tests run.
 pub fn setups() -> impl Iterator<Item = &'static Setup> {
@@ -201,7 +201,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let has_closed_all = || self.descriptors() <= self.descriptors_at_start;
         let is_checked = !std::thread::panicking() && Peer::count(self.address) == 0;
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + TIMEOUT;
         while is_checked && !has_closed_all() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -247,10 +247,10 @@ impl Lines {
     /// The next line, or `None` at the end of the stream.
     #[track_caller]
     pub fn next(&self) -> Option<String> {
-        match self.0.recv_timeout(PATIENCE) {
+        match self.0.recv_timeout(TIMEOUT) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("no line within {TIMEOUT:?}"),
         }
     }
 

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 /// The timeout of every operation. It is generous, because a test must not fail only because the
 /// machine is busy.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Polls `found` until it returns a value. Fails after [`PATIENCE`].
+/// Polls `found` until it returns a value. Fails after [`TIMEOUT`].
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = found() {
             return value;
         }
-        assert!(Instant::now() < give_up, "{what}: not within {PATIENCE:?}");
+        assert!(Instant::now() < give_up, "{what}: not within {TIMEOUT:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
