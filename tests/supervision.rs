@@ -221,9 +221,9 @@ fn a_confined_server_reads_only_its_root() {
     }
 }
 
-/// The parent of forked children tells them to finish with these signals, and must not obey them.
+/// A parent shuts its forked children down with these signals, and must not act on them itself.
 #[test]
-fn user_signals_to_a_blocking_server_change_nothing() {
+fn user_signals_do_not_affect_a_server_without_an_event_loop() {
     let site = Site::new();
     for setup in setups().filter(|setup| !setup.strategy.is_event_loop) {
         let server = Server::start(setup, site.root(), &[]);

@@ -1,10 +1,11 @@
-//! Runs the binary with arguments that make it end by itself.
+//! Runs the binary to its end and checks its output.
 
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use miniweb::server::strategies;
 
-use crate::support::miniweb;
+use crate::support::{TIMEOUT, miniweb};
 
 /// Runs the binary with arguments that make it end by itself.
 #[track_caller]
@@ -14,16 +15,16 @@ pub fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) ->
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the binary can be run");
-    // A server that starts by mistake must not be left behind.
-    let give_up = std::time::Instant::now() + crate::support::TIMEOUT;
-    while process.try_wait().expect("it is ours").is_none() {
-        if std::time::Instant::now() > give_up {
-            process.kill().expect("it is ours");
+        .expect("the binary exists");
+    // A server that starts by mistake is killed.
+    let give_up = Instant::now() + TIMEOUT;
+    while process.try_wait().expect("the process is a child of the test").is_none() {
+        if Instant::now() > give_up {
+            process.kill().expect("the process is a child of the test");
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
-    process.wait_with_output().expect("it is ours")
+    process.wait_with_output().expect("the process is a child of the test")
 }
 
 /// Expects that `arguments` are refused with `status`, and with one line on stderr that contains

@@ -68,15 +68,15 @@ fn the_version_is_that_of_the_package() {
 #[test]
 fn help_into_a_closed_pipe_succeeds() {
     for arguments in [&["--help"][..], &[any_command(), "--help"], &["--version"]] {
-        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        let (reader, writer) = std::io::pipe().expect("the test has free descriptors");
         drop(reader);
         let process = miniweb()
             .args(arguments)
             .stdout(writer)
             .stderr(Stdio::piped())
             .spawn()
-            .expect("it can be run");
-        let output = process.wait_with_output().expect("it is ours");
+            .expect("the binary exists");
+        let output = process.wait_with_output().expect("the server is a child of the test");
         assert_eq!(
             (output.status.code(), &*String::from_utf8_lossy(&output.stderr)),
             (Some(0), ""),

@@ -29,7 +29,7 @@ fn a_common_log_has_the_common_format() {
     for setup in setups() {
         let server = logging(setup, &site, "common");
         server.get("/page.html?x");
-        let line = server.output.next().expect("a line");
+        let line = server.output.next().expect("the request is logged");
         let (date, rest) = line
             .strip_prefix("127.0.0.1 - - [")
             .and_then(|rest| rest.split_once("] "))
@@ -54,7 +54,7 @@ fn without_a_terminal_the_log_format_is_common() {
     command.args([any_command(), "--port", "0"]).arg(site.root());
     let server = Server::run(command);
     server.get("/missing");
-    let line = server.output.next().expect("a line");
+    let line = server.output.next().expect("the request is logged");
     assert!(
         line.starts_with("127.0.0.1 - - [") && line.contains("\"GET /missing HTTP/1.1\" 404 "),
         "{line}"
@@ -66,13 +66,13 @@ fn the_short_log_has_status_request_size_and_time() {
     let site = Site::new();
     let server = logging(any_setup(), &site, "short");
     server.get("/page.html");
-    let line = server.output.next().expect("a line");
+    let line = server.output.next().expect("the request is logged");
     assert!(
         ["200", "GET /page.html", "35 B", "ms"].iter().all(|part| line.contains(part)),
         "{line}"
     );
     server.ask("GET /missing HTTP/1.1\r\nHost: h\r\n\r\n");
-    let line = server.output.next().expect("a line");
+    let line = server.output.next().expect("the request is logged");
     assert!(["404", "GET /missing"].iter().all(|part| line.contains(part)), "{line}");
 }
 
@@ -82,7 +82,7 @@ fn the_json_log_has_one_object_per_line() {
     for setup in setups() {
         let server = logging(setup, &site, "json");
         server.ask("GET /page.html HTTP/1.1\r\nHost: h\r\nUser-Agent: a \"b\" \\ \t\r\nReferer: /x\r\n\r\n");
-        let line = server.output.next().expect("a line");
+        let line = server.output.next().expect("the request is logged");
         let object: serde_json::Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(object["status"], 200);
@@ -161,10 +161,10 @@ fn a_truncated_response_is_logged_as_incomplete() {
         peer.send(get("/huge.bin"));
         peer.response_to_head();
         peer.reset();
-        let line = server.output.next().expect("a line");
+        let line = server.output.next().expect("the request is logged");
         let object: serde_json::Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let bytes = object["body_bytes"].as_u64().expect("a number");
+        let bytes = object["body_bytes"].as_u64().expect("body_bytes is a number");
         assert!(object["complete"] == false && bytes < HUGE, "{setup:?}: {line}");
     }
 }

@@ -1,4 +1,4 @@
-//! The command line, the output and the signals: what a person or a script at a terminal sees.
+//! The command line: options, help, output, exit codes and signals of the binary.
 
 mod command;
 mod help;

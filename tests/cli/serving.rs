@@ -22,7 +22,7 @@ fn a_root_that_cannot_be_served_is_named() {
         rustix::fs::Mode::RWXU,
         0,
     )
-    .expect("a fifo");
+    .expect("the directory is writable");
     for command in commands() {
         expect_failure(&[command, &missing], 1, &[&missing]);
         expect_failure(&[command, "/dev/null"], 1, &["/dev/null"]);
@@ -50,7 +50,7 @@ fn a_port_in_use_is_named() {
             let arguments = [second.arguments, &[&root, "--port", &port]].concat();
             expect_failure(&arguments, 1, &[&port, "in use"]);
         }
-        assert_eq!(server.get("/").status, 200, "{first:?} goes on");
+        assert_eq!(server.get("/").status, 200, "{first:?} still serves");
     }
 }
 
@@ -99,7 +99,7 @@ fn without_a_root_the_directory_html_is_served() {
         let server = server_in(&site.root(), setup);
         assert!(server.greeting.contains("html"), "{}", server.greeting);
         assert_eq!(server.get("/").body, b"the directory html");
-        assert_eq!(server.get("/page.html").status, 404, "what stands beside it is not served");
+        assert_eq!(server.get("/page.html").status, 404, "a file next to the root is not served");
     }
 }
 
@@ -179,12 +179,12 @@ fn connections_beyond_the_descriptor_limit_wait_and_are_all_served() {
             .arg(serving.get_program())
             .args(serving.get_args());
         let server = Server::run(command);
-        let ask = |_| {
+        let send_request = |_| {
             let mut peer = server.connect();
             peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
             peer
         };
-        let peers: Vec<_> = (0..60).map(ask).collect();
+        let peers: Vec<_> = (0..60).map(send_request).collect();
         // Each permit passes on when its connection closes, in any order.
         for mut peer in peers {
             assert_eq!(peer.response().status, 200, "{setup:?}");

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, restarts, and what is left behind.
+//! SIGINT, SIGTERM and SIGKILL, restarts, and child processes after the end.
 
 use std::net::TcpStream;
 use std::process::ExitStatus;
@@ -50,7 +50,7 @@ fn a_signal_ends_a_server_without_connections() {
         let mut server = start_with_long_timeouts(setup, &site);
         let _silent = server.connect();
         server.signal(Signal::INT);
-        assert!(server.wait().success(), "{setup:?} with a connection that says nothing");
+        assert!(server.wait().success(), "{setup:?} with a silent connection");
     }
 }
 
@@ -68,7 +68,7 @@ fn a_signal_lets_responses_in_progress_finish() {
         assert_eq!(reading.response_to_head().content_length(), HUGE);
         server.signal(Signal::TERM);
         wait_until_it_stops_accepting(&server);
-        assert!(!server.has_ended(), "{setup:?} has ended before it was read");
+        assert!(!server.has_ended(), "{setup:?} ended before the response was read");
         let (body, end) = reading.rest();
         assert_eq!((body.len() as u64, end), (HUGE, End::Clean), "{setup:?}");
         assert!(server.wait().success(), "{setup:?}");
@@ -77,7 +77,9 @@ fn a_signal_lets_responses_in_progress_finish() {
 
 #[track_caller]
 fn wait_until_it_stops_accepting(server: &Server) {
-    wait_until("the door is closed", || TcpStream::connect(server.address).is_err().then_some(()));
+    wait_until("new connections are refused", || {
+        TcpStream::connect(server.address).is_err().then_some(())
+    });
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn a_shutdown_waits_no_longer_than_its_timeout() {
         paused.response_to_head();
         server.signal(Signal::TERM);
         assert!(server.wait().success(), "{setup:?}");
-        wait_until("all its processes are gone", || server.processes().is_empty().then_some(()));
+        wait_until("its processes have ended", || server.processes().is_empty().then_some(()));
     }
 }
 
@@ -111,7 +113,7 @@ fn a_second_signal_ends_the_server_at_once() {
             paused.response_to_head();
             server.signal(Signal::TERM);
             wait_until_it_stops_accepting(&server);
-            assert!(!server.has_ended(), "{setup:?} waits for what is under way");
+            assert!(!server.has_ended(), "{setup:?} waits for the response in progress");
             server.signal(signal);
             assert_eq!(shell_status(server.wait()), status, "{setup:?}");
         }
@@ -124,7 +126,7 @@ fn shell_status(status: ExitStatus) -> i32 {
     status
         .code()
         .or(status.signal().map(|signal| 128 + signal))
-        .expect("it ended in one of two ways")
+        .expect("a process ends with a code or by a signal")
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn a_second_signal_leaves_no_child_behind() {
     wait_until_it_stops_accepting(&server);
     server.signal(Signal::TERM);
     server.wait();
-    wait_until("its child is gone", || server.processes().is_empty().then_some(()));
+    wait_until("its child has ended", || server.processes().is_empty().then_some(()));
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn a_killed_server_leaves_no_child_behind() {
     server.signal(Signal::KILL);
     server.wait();
     idle.expect_end();
-    wait_until("its child is gone", || server.processes().is_empty().then_some(()));
+    wait_until("its child has ended", || server.processes().is_empty().then_some(()));
 }
 
 #[test]

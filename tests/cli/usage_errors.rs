@@ -1,4 +1,4 @@
-//! Arguments that are refused, and the one line that says why.
+//! Arguments that the command line rejects: one line on stderr names the argument.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -171,7 +171,7 @@ fn an_idle_connection_is_closed_without_a_response(setup: &'static Setup) {
 }
 
 fn a_request_in_time_is_served_even_if_the_server_is_late(setup: &'static Setup) {
-    const TIMEOUT: Duration = Duration::from_secs(1);
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--idle-timeout", "1"]);
     let mut peer = server.connect();
@@ -183,8 +183,8 @@ fn a_request_in_time_is_served_even_if_the_server_is_late(setup: &'static Setup)
         server.processes().iter().all(|(_, state)| *state == 'T').then_some(())
     });
     peer.send(get("/page.html"));
-    let is_in_time = since.elapsed() < TIMEOUT;
-    std::thread::sleep(TIMEOUT);
+    let is_in_time = since.elapsed() < IDLE_TIMEOUT;
+    std::thread::sleep(IDLE_TIMEOUT);
     server.signal_all(Signal::CONT);
     if is_in_time {
         assert_eq!(peer.response().status, 200);

@@ -26,8 +26,8 @@ fn without_descriptors_the_server_keeps_serving_does_not_spin_and_recovers() {
             assert_eq!(kept.get("/page.html").status, 200);
         }
         let shortage = DescriptorLimit::exhausted(&server);
-        let mut newcomer = server.connect();
-        newcomer.send(NEEDS_NO_FILE);
+        let mut new_client = server.connect();
+        new_client.send(NEEDS_NO_FILE);
         if let Some(kept) = &mut kept {
             let refused = kept.get("/1.txt");
             assert_eq!(
@@ -47,7 +47,7 @@ fn without_descriptors_the_server_keeps_serving_does_not_spin_and_recovers() {
         assert!(download.take(LARGE_BYTES) == large, "{setup:?}");
         drop(shortage);
         drop(download);
-        assert_eq!(newcomer.response().status, 204, "{setup:?}");
+        assert_eq!(new_client.response().status, 204, "{setup:?}");
         if let Some(kept) = &mut kept {
             wait_until("the server opens files again", || {
                 (kept.get("/1.txt").status == 200).then_some(())

@@ -50,7 +50,7 @@ fn an_interrupted_call_is_repeated() {
 
 #[test]
 fn a_client_does_not_time_out_because_of_a_delay_of_the_server() {
-    const TIMEOUT: Duration = Duration::from_millis(500);
+    const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
     let site = site();
     for setup in setups() {
         // After a response, waking the log's writer takes longer than the idle timeout.
@@ -62,7 +62,7 @@ fn a_client_does_not_time_out_because_of_a_delay_of_the_server() {
             let (mut peer, since) = (server.connect(), Instant::now());
             assert_eq!(peer.get("/page.html").status, 200, "{setup:?}");
             peer.send(get("/1.txt"));
-            (since.elapsed() < TIMEOUT).then_some(peer)
+            (since.elapsed() < IDLE_TIMEOUT).then_some(peer)
         });
         assert_eq!(peer.response().status, 200, "{setup:?}");
     }

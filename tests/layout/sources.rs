@@ -16,8 +16,8 @@ pub fn sources() -> Vec<Source> {
     let mut directories: Vec<_> = ["src", "tests", "benches"].map(|name| root.join(name)).into();
     let mut sources = Vec::new();
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("a directory of the source") {
-            let path = entry.expect("a directory entry").path();
+        for entry in fs::read_dir(directory).expect("the directory is readable") {
+            let path = entry.expect("the directory is readable").path();
             if path.is_dir() {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
