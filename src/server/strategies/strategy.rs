@@ -22,7 +22,8 @@ pub struct Strategy {
     /// Whether it serves its clients in one or more loops over non-blocking sockets. Event loops
     /// share `event_loop.rs` and use the offload pool.
     pub is_event_loop: bool,
-    /// The system calls that it makes to wait, and that other strategies do not need.
+    /// The system calls that it makes to wait, and that other strategies do not need. For an event
+    /// loop, the first is the one that it sleeps in.
     pub waits_with: &'static [Call],
     /// The set-ups in which tests and comparisons run it.
     pub setups: &'static [Setup],
