@@ -1,5 +1,5 @@
-//! One turn of one client: read, let the connection parse and respond, write, and so on for at most
-//! [`STEPS_MAX`] steps.
+//! One turn of one client: at most [`STEPS_MAX`] steps, each of which reads once, writes once, or
+//! does what else the connection asks for.
 //!
 //! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
 //! read and to write, and a comparison measures nothing but the way of waiting. It works on
@@ -22,8 +22,8 @@ use super::worker::Worker;
 use crate::http::{CloseReason, Closing, Now, Output, Step, Transmit};
 use crate::syscall_stats::Call;
 
-/// The steps of one turn: enough for an ordinary exchange, few enough that a fast reader of a large
-/// file does not delay the other clients for long.
+/// The steps of one turn: enough for an ordinary exchange, few enough that the other clients do
+/// not wait for the end of a large file.
 const STEPS_MAX: usize = 16;
 /// The most bytes of a file that one step sends.
 const SENDFILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -41,7 +41,8 @@ pub enum DriveOutcome {
     Closed,
 }
 
-/// Serves `client` until its socket would block or its turn is over.
+/// Gives `client` one turn: serves it until it has to wait, for its socket or for an offloaded job,
+/// until it is closed, or for [`STEPS_MAX`] steps.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     client.connection.lend_buffers(&mut worker.spare_output);
     // A panic is a bug of ours. It closes the connection that triggered it; the worker continues.
@@ -60,7 +61,8 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
 
 /// Serves a client whose deadline may have passed at `now`. A client times out only if its deadline
 /// is still in the past after one more attempt to read and write: input that arrived in time
-/// counts, even if the server is late to read it.
+/// counts, even if the server is late to read it. The caller has set [`ReadState::MaybeReadable`];
+/// otherwise a drained client is not read again.
 pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -> DriveOutcome {
     let outcome = drive(client, worker);
     let is_late = client.connection.deadline().is_some_and(|deadline| deadline <= now.moment);
@@ -82,8 +84,11 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
             Step::Receive if client.read_state != ReadState::Drained => {
                 receive(client, worker, RecvFlags::empty())
             }
+            // A drained socket, or a response that the offload pool makes.
             Step::Receive | Step::Wait => ControlFlow::Break(DriveOutcome::Blocked),
-            // Input may never arrive, so not even a blocking socket waits for it here.
+            // Before it closes, a connection asks whether unread input has arrived, which an
+            // ordinary close would answer with a reset. None may ever arrive, so not even a
+            // blocking socket waits for it.
             Step::CheckInput => {
                 if receive(client, worker, RecvFlags::DONTWAIT).is_break() {
                     client.connection.end_of_input();
@@ -136,7 +141,8 @@ fn receive(
 }
 
 /// Hands the first `length` bytes of the receive buffer to the connection. A response that takes
-/// long goes to the offload pool, if the worker has one.
+/// long goes to the offload pool; if the worker has none, or the pool is full and refuses it, the
+/// reply is there at once.
 fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let input = &worker.receive_buffer[..length];
     let deferred = client.connection.receive(input, worker.clock.now(), &mut worker.site);
@@ -222,8 +228,8 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
     }
 }
 
-/// What a failed call means for the turn. After EINTR the turn ends, so that the strategy can
-/// handle the signal and call again.
+/// What a failed call means for the turn. After EINTR the turn ends, so that the strategy sees the
+/// signal before the client's next turn.
 fn handle_error(client: &mut Client, errno: Errno) -> ControlFlow<DriveOutcome> {
     match errno {
         Errno::AGAIN => ControlFlow::Break(DriveOutcome::Blocked),

@@ -12,7 +12,8 @@
 //! Invariants:
 //! 1. A client is in the slab from accept to close, under one key.
 //! 2. A client that has a timeout is in the timer queue; one that yielded is in the ready queue.
-//! 3. A turn is bounded: a client gets one turn of `drive`, and a few connections are accepted.
+//! 3. What this module does for one client is bounded by a turn of `drive`, and so is the number of
+//!    connections that it accepts at a time.
 
 use std::io;
 use std::time::Duration;
@@ -44,7 +45,8 @@ pub struct EventLoop {
     /// [`EventLoop::handle_wake_up`].
     pub waker: Waker,
     clients: Slab<Client>,
-    /// Keys of the clients that yielded, in the order in which they get their next turn.
+    /// Keys of the clients that yielded, in the order in which they get their next turn. A client
+    /// that yields more than once in a pass is in it more than once.
     ready: Vec<usize>,
     timers: TimerQueue,
     phase: Phase,

@@ -1,9 +1,8 @@
 //! Sockets, readiness and scheduling.
 //!
 //! This module opens a server and hands it to a strategy (`strategies/`, one file each). All
-//! strategies share the I/O step of one client (`drive.rs`); event loops also share the order in
-//! which clients are served and the life cycle (`event_loop.rs`). HTTP is not known here: a client
-//! has a
+//! strategies share a client's turn (`drive.rs`); event loops also share the order in which clients
+//! are served and the life cycle (`event_loop.rs`). HTTP is not known here: a client has a
 //! [`Connection`](crate::http::Connection), which says what it needs next.
 
 mod acceptor;

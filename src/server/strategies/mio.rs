@@ -1,12 +1,14 @@
 //! Readiness: ask the kernel once which sockets are ready, then serve only those.
 //!
 //! ```text
-//!   ┌─> epoll_wait: sleep until a socket is ready, a timer expires, or a signal arrives
-//!   │     ├─ clients that yielded ─────────> serve ──> Blocked: wait for the next event ──┐
-//!   │     ├─ a client's socket is ready ───> serve ──> Yielded: to the ready queue ───────┤
-//!   │     ├─ timeouts that have passed ────> serve ──> Closed: out of the slab ───────────┤
-//!   │     └─ the listener is ready ────────> accept, serve at once, register ─────────────┤
-//!   └─────────────────────────────────────────────────────────────────────────────────────┘
+//!   ┌─> epoll_wait: sleep until something is ready
+//!   │     ├─ clients that yielded ───────────┐
+//!   │     ├─ clients whose socket is ready ──┤          ┌─> Blocked: wait for the next event
+//!   │     ├─ clients whose file was read ────┼─> serve ─┼─> Yielded: to the ready queue
+//!   │     ├─ clients that have timed out ────┘          └─> Closed: out of the slab
+//!   │     ├─ a signal ───────> shut down
+//!   │     └─ the listener ───> accept a few connections, serve each at once, register it
+//!   └──────── and again, until every client has been served after a signal
 //! ```
 //!
 //! Each socket is registered once, edge-triggered, for both directions. The kernel reports changes
@@ -139,9 +141,11 @@ impl Reactor {
 
     fn handle(&mut self, event: &Event) {
         match event.token() {
+            // Accepted at the end of the pass: open connections come before new ones.
             LISTENER => self.event_loop.set_acceptable(),
             SHUTDOWN => self.event_loop.begin_shutdown(register_client(&self.poll)),
             WAKER => self.event_loop.handle_wake_up(),
+            // Edge-triggered, the expired timer need not be read.
             TIMER => self.armed = None,
             Token(key) => {
                 if event.is_error() {
@@ -165,6 +169,8 @@ impl Reactor {
         if next <= worker.clock.now().moment {
             return Ok(Some(Duration::ZERO));
         }
+        // A timer that expires earlier stays armed: it costs one wake-up without work, and arming
+        // it anew would cost a system call per request.
         if self.armed.is_none_or(|armed| armed > next) {
             worker.stats.count(Call::SetTimer);
             self.timer.arm_at(next.since(Moment::default()))?;
