@@ -106,10 +106,7 @@ impl DirectoryRoot {
     ) -> bool {
         // The directories of the path were resolved beneath the root a moment ago, when the
         // original was opened. A symbolic link as the last segment is left to the open.
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        stats.count(Call::StatPath);
-        statat(self.descriptor(), &*path.file_path_in(Some(coding)), flags)
-            .is_ok_and(|stat| may_be_file(&stat))
+        may_be_file(self.descriptor(), &path.file_path_in(Some(coding)), stats)
     }
 
     /// See [`Root::is_special_file`](super::root::Root::is_special_file).

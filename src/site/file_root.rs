@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, open, statat, statfs};
+use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, open, statfs};
 
 use super::path::sidecar_name;
 use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
@@ -49,8 +49,6 @@ impl FileRoot {
     /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).
     pub fn may_have_sidecar(&self, coding: Coding, stats: &SyscallStats) -> bool {
         let path = sidecar_name(self.path.as_os_str().as_bytes(), coding);
-        stats.count(Call::StatPath);
-        statat(CWD, &*path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
-            .is_ok_and(|stat| may_be_file(&stat))
+        may_be_file(CWD, &path, stats)
     }
 }

@@ -1,15 +1,15 @@
 //! What the root has at a path.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, OFlags, statat};
 
 use super::errors::status_of_open;
 use super::file_version::FileVersion;
 use super::open_file::{File, OpenFile};
 use super::sample::EmbeddedFile;
 use crate::http::Status;
-use crate::syscall_stats::SyscallStats;
+use crate::syscall_stats::{Call, SyscallStats};
 
 /// How files are opened for reading. `O_NONBLOCK`: the open of a FIFO must not block the worker.
 pub const OPEN_FLAGS: OFlags =
@@ -48,8 +48,12 @@ impl Resolved {
     }
 }
 
-/// Whether the file of a name may be opened, by the lstat of the name: it is a regular file, or a
-/// symbolic link, whose target [`Resolved::from_open`] classifies.
-pub fn may_be_file(stat: &Stat) -> bool {
-    matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Symlink)
+/// Whether a name may be that of a file to open: a regular file, or a symbolic link, whose target
+/// [`Resolved::from_open`] classifies.
+pub fn may_be_file(directory: impl AsFd, name: &[u8], stats: &SyscallStats) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    stats.count(Call::StatPath);
+    statat(directory, name, flags).is_ok_and(|stat| {
+        matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Symlink)
+    })
 }
