@@ -2,7 +2,7 @@
 //! open.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -48,7 +48,7 @@ impl Privileges {
 }
 
 /// From here on the kernel refuses every open except reading beneath `root` (Landlock, Linux 5.13).
-fn confine(root: Option<PathBuf>) -> Result<(), String> {
+fn confine(root: Option<&Path>) -> Result<(), String> {
     // ABI 1 covers every access except renaming across directories and truncating. Both need write
     // access, and every kernel that has Landlock has ABI 1.
     const HANDLED: ABI = ABI::V1;
@@ -64,7 +64,7 @@ fn confine(root: Option<PathBuf>) -> Result<(), String> {
         } else {
             AccessFs::ReadFile.into()
         };
-        let beneath = PathFd::new(&root).map_err(|error| format!("--confine: {error}"))?;
+        let beneath = PathFd::new(root).map_err(|error| format!("--confine: {error}"))?;
         rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(refused)?;
     }
     match rules.restrict_self().map_err(refused)?.ruleset {

@@ -1,9 +1,9 @@
 //! The root of the site: a directory, a single file, or the embedded sample site.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, open, statat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use super::directory_root::{DirectoryRoot, OpenDirectory};
 use super::file_root::FileRoot;
@@ -54,10 +54,10 @@ impl Root {
     }
 
     /// The absolute path, unless the site is embedded.
-    pub fn path(&self) -> Option<PathBuf> {
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Root::Directory(directory) => Some(directory.path().to_owned()),
-            Root::File(file) => Some(file.path().to_owned()),
+            Root::Directory(directory) => Some(directory.path()),
+            Root::File(file) => Some(file.path()),
             Root::Sample => None,
         }
     }
@@ -110,7 +110,7 @@ impl Root {
         matches!(found, Resolved::File { .. } | Resolved::Embedded(_))
     }
 
-    /// Whether a sidecar in `coding` may exist, by a stat of its name. There mostly is none, and a
+    /// Whether a sidecar in `coding` may exist, by a stat of its name. Usually there is none, and a
     /// stat costs a third of a failed open. Names of FIFOs and devices are ruled out, as by
     /// [`is_special_file`](Root::is_special_file).
     pub fn may_have_sidecar(
@@ -170,7 +170,5 @@ fn find_in_sample(path: &SitePath<'_>, coding: Option<Coding>) -> Resolved {
 /// The directory served by default: `./html`, if it exists.
 pub fn default_directory() -> Option<&'static Path> {
     let directory = Path::new("./html");
-    statat(CWD, directory, AtFlags::empty())
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-        .then_some(directory)
+    directory.is_dir().then_some(directory)
 }
