@@ -1,4 +1,4 @@
-//! One worker's cache of files and of what is not there.
+//! One worker's cache of files, and of paths where there is none.
 //!
 //! ```text
 //!   lookup ──┬─> fresh entry ─────────> its result
@@ -11,6 +11,7 @@
 //! 2. The size of each entry and the sum of all entries are bounded.
 //! 3. The cache belongs to one worker, so it has no lock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub struct FileCache {
     root_followed_at: Option<Moment>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     lookup: Lookup,
     fresh_until: Moment,
@@ -69,9 +70,8 @@ impl FileCache {
 
     /// What `path` leads to.
     pub fn look_up(&mut self, path: &SitePath<'_>, now: &Now) -> Lookup {
-        let mut with_slash = Vec::new();
-        let key = key_of(path, &mut with_slash);
-        match self.entries.get(key) {
+        let key = key_of(path);
+        match self.entries.get(&*key) {
             Some(entry) if now.moment < entry.fresh_until => entry.lookup.clone(),
             Some(entry) => {
                 let stale = entry.lookup.clone();
@@ -108,7 +108,7 @@ impl FileCache {
         version: &FileVersion,
     ) -> Result<File, Status> {
         self.loader.open(path, representation, version)?.ok_or_else(|| {
-            self.entries.remove(key_of(path, &mut Vec::new()));
+            self.entries.remove(&*key_of(path));
             Status::NotFound
         })
     }
@@ -152,10 +152,9 @@ impl FileCache {
             Gzip::Ready(representation) => representation.clone(),
             Gzip::NotOffered | Gzip::Pending => file.identity.clone(),
         };
-        let mut with_slash = Vec::new();
-        let key = key_of(path, &mut with_slash);
+        let key = key_of(path);
         // Compressing does not look for sidecars again, so it does not prolong the entry.
-        if let Some(Entry { fresh_until, .. }) = self.entries.peek(key).cloned() {
+        if let Some(fresh_until) = self.entries.peek(&*key).map(|entry| entry.fresh_until) {
             let lookup = Lookup::File(Arc::new(LoadedFile { gzip, ..file.clone() }));
             self.entries.insert(key.into(), Entry { lookup, fresh_until });
         }
@@ -164,11 +163,9 @@ impl FileCache {
 }
 
 /// The key of `path`. `docs` (a directory, to be redirected) and `docs/` (its index page) differ.
-fn key_of<'a>(path: &'a SitePath<'_>, with_slash: &'a mut Vec<u8>) -> &'a [u8] {
-    if !path.is_directory {
-        return &path.relative;
+fn key_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
+    match path.is_directory {
+        true => [&path.relative[..], b"/"].concat().into(),
+        false => Cow::Borrowed(&path.relative),
     }
-    with_slash.extend_from_slice(&path.relative);
-    with_slash.push(b'/');
-    with_slash
 }
