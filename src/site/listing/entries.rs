@@ -56,7 +56,7 @@ impl Listing {
                 Column::Date => a.modified.cmp(&b.modified),
             };
             let ascending = by_column
-                .then_with(|| a.name.to_ascii_lowercase().cmp(&b.name.to_ascii_lowercase()))
+                .then_with(|| lower_case(&a.name).cmp(lower_case(&b.name)))
                 .then_with(|| a.name.cmp(&b.name));
             let ordering = match options.order {
                 Order::Ascending => ascending,
@@ -106,6 +106,10 @@ impl Entry {
         let slash = if self.is_directory { "/" } else { "" };
         format!("./{}{slash}", escape_segment(&self.name)).replace('&', "%26").replace('\'', "%27")
     }
+}
+
+fn lower_case(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(u8::to_ascii_lowercase)
 }
 
 fn join(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
