@@ -33,6 +33,11 @@ impl Status {
         self as u16
     }
 
+    /// Whether the failure is the server's (5xx).
+    pub fn is_server_error(self) -> bool {
+        self.code() >= 500
+    }
+
     /// The status code as text.
     pub(super) fn digits(self) -> &'static str {
         self.status_line().get(9..12).unwrap_or_default()

@@ -22,8 +22,8 @@ use super::ranges;
 use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
-    AcceptEncoding, Body, ErrorPage, HeaderBlock, Now, PreconditionResult, Reply, Request,
-    Response, Status, Target, error_response, evaluate_preconditions,
+    AcceptEncoding, Body, ErrorPage, Now, PreconditionResult, Reply, Request, Response, Status,
+    Target, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
 
@@ -136,11 +136,9 @@ impl FileResponder {
         query: Option<&[u8]>,
     ) -> Reply<File> {
         let options = ListingOptions::parse(request, query);
-        let mut policy_lines = HeaderBlock::default();
         // A rule for the paths beneath a directory applies to its listing as to its index page.
-        self.policy.push_headers(&mut policy_lines, &path.file_path());
-        let (path, policy_lines, policy) =
-            (path.into_owned(), policy_lines.freeze(), self.policy.clone());
+        let policy_lines = self.policy.header_lines(&path.file_path());
+        let (path, policy) = (path.into_owned(), self.policy.clone());
         Reply::Deferred(Box::new(move || {
             listing::respond(&directory, &path, options, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
@@ -200,7 +198,7 @@ impl FileResponder {
             Lookup::Directory => return None,
         };
         // A page that can't be read now is a 5xx: a 404 would say that it does not exist.
-        (status.code() >= 500).then(|| failure(&self.policy, status, path))
+        status.is_server_error().then(|| failure(&self.policy, status, path))
     }
 
     /// A 404 with the site's own error page, or the built-in one.
@@ -214,7 +212,7 @@ impl FileResponder {
         self.policy.apply_to(response, &path.relative)
     }
 
-    /// The response has no validators: those of `page` would not be about the path that is missing.
+    /// The response has no validators: those of `page` describe the page, not the missing path.
     fn site_error_page(
         &mut self,
         page: &Representation,
@@ -233,8 +231,8 @@ impl FileResponder {
 
 /// Whether `path` could be the address of a page: it has no extension, or that of a page.
 fn is_page(path: &SitePath<'_>) -> bool {
-    let name = path.relative.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    !path.is_hidden && (path.is_directory || !name.contains(&b'.') || name.ends_with(b".html"))
+    let name = path.file_name();
+    !path.is_hidden && (!name.contains(&b'.') || name.ends_with(b".html"))
 }
 
 fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {

@@ -1,7 +1,7 @@
 //! Opens and reads files, and builds their representations.
 //!
 //! ```text
-//!   path ──> stat by name: FIFO, socket, device ──────────────────> not found
+//!   path ──> O_PATH, fstat: FIFO, socket, device ─────────────────> not found
 //!     └────> open, fstat ──┬─> directory, embedded file, nothing ─> that
 //!                          └─> file ──> sidecars ──┬─> unchanged ─> the stale entry
 //!                                                  └─> changed ───> read, render
@@ -10,7 +10,6 @@
 //! Invariant: a file whose version changes while it is read is [racy](Revision::is_racy). So its
 //! tags are weak, and the next load reads it again.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,7 +26,7 @@ use super::representation::{Encoding, Representation, RepresentationBuilder, Rev
 use super::resolved::Resolved;
 use super::root::Root;
 use super::sample::EmbeddedFile;
-use crate::http::{Coding, HeaderBlock, Now, Status};
+use crate::http::{Coding, Now, Status};
 use crate::syscall_stats::SyscallStats;
 
 /// Larger files are sent with sendfile, from the kernel's page cache.
@@ -53,7 +52,7 @@ pub struct Loader {
 /// The facts of one load. Each is looked up once, for all representations of the file.
 struct FileLoad<'a> {
     path: &'a SitePath<'a>,
-    media_type: Cow<'a, str>,
+    media_type: &'a str,
     now: &'a Now,
 }
 
@@ -84,7 +83,7 @@ impl Loader {
             Some(Lookup::File(file)) => Some(file),
             Some(Lookup::Directory | Lookup::NotFound(_)) | None => None,
         };
-        // What was a regular file a second ago is opened without looking at its name first.
+        // A path that was a regular file at the previous load is opened without this check.
         if stale.is_none() && self.root.is_special_file(path, &self.stats) {
             return Err(Status::NotFound);
         }
@@ -103,7 +102,7 @@ impl Loader {
                 None => Arc::new(self.load_embedded(&facts(), file)),
             })),
             Resolved::Directory => Ok(Lookup::Directory),
-            Resolved::NotFound(status) if status.code() >= 500 => Err(status),
+            Resolved::NotFound(status) if status.is_server_error() => Err(status),
             Resolved::NotFound(status) => Ok(Lookup::NotFound(status)),
         }
     }
@@ -120,7 +119,7 @@ impl Loader {
     ) -> Result<Option<File>, Status> {
         match self.root.find(path, representation.coding, &self.stats) {
             Resolved::File { file, version: found } if found == *version => Ok(Some(file)),
-            Resolved::NotFound(status) if status.code() >= 500 => Err(status),
+            Resolved::NotFound(status) if status.is_server_error() => Err(status),
             _ => Ok(None),
         }
     }
@@ -153,7 +152,7 @@ impl Loader {
         };
         let builder = RepresentationBuilder {
             media_type: &identity.media_type,
-            policy_lines: &self.policy_lines(path),
+            policy_lines: &self.policy.header_lines(&path.file_path()),
             varies: true,
             now,
         };
@@ -176,8 +175,8 @@ impl Loader {
         }
         let content = self.read(file, version)?;
         let builder = RepresentationBuilder {
-            media_type: &facts.media_type,
-            policy_lines: &self.policy_lines(facts.path),
+            media_type: facts.media_type,
+            policy_lines: &self.policy.header_lines(&facts.path.file_path()),
             varies: true,
             now: facts.now,
         };
@@ -186,12 +185,12 @@ impl Loader {
             // A sidecar that can't be read is left out: the file itself can still be served.
             .filter_map(|sidecar| self.load_sidecar(builder, sidecar).ok())
             .collect();
-        let gzip = self.gzip_offer(&facts.media_type, content.source.size_bytes(), &sidecars);
+        let size_bytes = content.source.size_bytes();
+        let gzip = self.gzip_offer(facts.media_type, size_bytes, &sidecars);
         let builder = RepresentationBuilder {
             varies: !sidecars.is_empty() || matches!(gzip, Gzip::Pending),
             ..builder
         };
-        let size_bytes = content.source.size_bytes();
         let revision = content.revision(size_bytes, facts.now);
         let identity = builder.build(&revision, Encoding::Identity, content.source);
         Ok(Arc::new(LoadedFile {
@@ -204,10 +203,10 @@ impl Loader {
     }
 
     fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
-        let gzip = self.gzip_offer(&facts.media_type, file.content.len() as u64, &[]);
+        let gzip = self.gzip_offer(facts.media_type, file.content.len() as u64, &[]);
         let builder = RepresentationBuilder {
-            media_type: &facts.media_type,
-            policy_lines: &self.policy_lines(facts.path),
+            media_type: facts.media_type,
+            policy_lines: &self.policy.header_lines(&facts.path.file_path()),
             varies: matches!(gzip, Gzip::Pending),
             now: facts.now,
         };
@@ -219,7 +218,7 @@ impl Loader {
 
     /// Opens the sidecars of a file, except those older than the file, whose content is outdated.
     fn find_sidecars(&self, facts: &FileLoad<'_>, original: &FileVersion) -> Vec<SidecarFile> {
-        if self.policy.compress == Compress::Off || !compress::is_compressible(&facts.media_type) {
+        if self.policy.compress == Compress::Off || !compress::is_compressible(facts.media_type) {
             return Vec::new();
         }
         let open = |coding| match self.root.find(facts.path, Some(coding), &self.stats) {
@@ -279,12 +278,6 @@ impl Loader {
             }
             Compress::On | Compress::Sidecar | Compress::Off => Gzip::NotOffered,
         }
-    }
-
-    fn policy_lines(&self, path: &SitePath<'_>) -> Bytes {
-        let mut lines = HeaderBlock::default();
-        self.policy.push_headers(&mut lines, &path.file_path());
-        lines.freeze()
     }
 }
 

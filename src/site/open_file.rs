@@ -1,4 +1,4 @@
-//! An open file or directory of the site. Every system call on it is counted, its close included.
+//! An open file or directory of the site. Its fstat, its reads and its close are counted.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

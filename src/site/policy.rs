@@ -1,7 +1,8 @@
 //! What the options of the command line change about the responses of a site.
 
-use std::borrow::Cow;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::auth::Credentials;
 use super::media_type;
@@ -44,10 +45,12 @@ pub enum Compress {
 }
 
 impl Policy {
-    /// Adds the headers of a response that sends, or refers to, the file at `relative`.
-    pub fn push_headers(&self, headers: &mut HeaderBlock, relative: &[u8]) {
+    /// The header lines of a response that sends, or refers to, the file at `relative`.
+    pub fn header_lines(&self, relative: &[u8]) -> Bytes {
+        let mut headers = HeaderBlock::default();
         headers.push("Cache-Control", self.cache_control(relative));
-        self.push_common_headers(headers, relative);
+        self.push_common_headers(&mut headers, relative);
+        headers.freeze()
     }
 
     /// Adds the headers of any other response about `relative`, such as an error or a redirect.
@@ -72,8 +75,8 @@ impl Policy {
     fn cache_control(&self, relative: &[u8]) -> &str {
         match self.cache_control.iter().find(|rule| rule.paths.matches(relative)) {
             Some(rule) => &rule.value,
-            // The content behind a name that contains its hash never changes. What needs a password
-            // is never `public`, so that no shared cache gives it to others (RFC 9111 section 3.5).
+            // The content behind a name that contains its hash never changes. A response that needs
+            // a password is `private`: no shared cache gives it to others (RFC 9111 section 3.5).
             None if is_fingerprinted(relative) => match self.credentials {
                 None => "max-age=31536000, immutable",
                 Some(_) => "private, max-age=31536000, immutable",
@@ -86,10 +89,10 @@ impl Policy {
     }
 
     /// The media type of a file called `name`.
-    pub fn media_type(&self, name: &[u8]) -> Cow<'_, str> {
+    pub fn media_type(&self, name: &[u8]) -> &str {
         match self.media_types.iter().find(|rule| rule.matches(name)) {
-            Some(rule) => Cow::Borrowed(&rule.media_type),
-            None => Cow::Borrowed(media_type::of_name(name)),
+            Some(rule) => &rule.media_type,
+            None => media_type::of_name(name),
         }
     }
 }
@@ -124,16 +127,14 @@ fn is_hash(text: &[u8]) -> bool {
         && text.iter().any(u8::is_ascii_alphabetic)
 }
 
-/// Whether `text` ends with a UUID: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+/// Whether `text` ends with a UUID: hexadecimal digits in groups of 8, 4, 4, 4 and 12. A name may
+/// precede it: `user_550e8400-…`.
 fn ends_with_uuid(text: &[u8]) -> bool {
-    const GROUPS: [usize; 5] = [12, 4, 4, 4, 8];
-    let mut groups = text.rsplit(|b| *b == b'-');
-    GROUPS.iter().enumerate().all(|(at, length)| {
-        let group = groups.next().unwrap_or_default();
-        // The first group may follow a name: `user_550e8400`.
-        let digits = if at == GROUPS.len() - 1 { group.len().min(*length) } else { group.len() };
-        let group = &group[group.len() - digits..];
-        group.len() == *length && group.iter().all(u8::is_ascii_hexdigit)
+    const UUID_BYTES: usize = 36;
+    text.last_chunk::<UUID_BYTES>().is_some_and(|uuid| {
+        let is_hex = |group: &[u8]| group.iter().all(u8::is_ascii_hexdigit);
+        let mut groups = uuid.split(|b| *b == b'-');
+        groups.clone().map(<[u8]>::len).eq([8, 4, 4, 4, 12]) && groups.all(is_hex)
     })
 }
 
