@@ -1,13 +1,12 @@
 //! Failing and interrupted system calls, injected with strace.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::syscall_stats::Call;
 
-use crate::support::{
-    Server, Setup, Site, any_setup, get, miniweb, patterned, setup_with, setups, wait_until,
-};
+use crate::support::{Server, Setup, Site, any_setup, get, miniweb, patterned, setups, wait_until};
 use crate::{LARGE_BYTES, site};
 
 #[test]
@@ -113,18 +112,23 @@ fn a_response_on_a_connection_that_epoll_rejects_is_logged_as_incomplete() {
     const HUGE: u64 = 1 << 30;
     let site = Site::new();
     site.sparse("huge.bin", HUGE);
-    // The first four calls register the listener, the waker, the timer and the signals.
-    let fault = "error=ENOSPC:when=5+1";
-    let uses_epoll = |setup: &Setup| setup.strategy.waits_with.contains(&Call::EpollCtl);
-    let setup = setup_with(|setup| uses_epoll(setup) && setup.event_loops == 1);
-    let Some(server) = with_fault(setup, &site, "epoll_ctl", fault, &["--log", "json"]) else {
-        return;
-    };
-    let mut peer = server.connect();
-    peer.send(get("/huge.bin"));
-    assert!((peer.rest().0.len() as u64) < HUGE);
-    let line = server.output.next().expect("the request is logged");
-    assert!(line.contains("/huge.bin") && line.contains("\"complete\":false"), "{line}");
+    let uses_epoll = |setup: &&Setup| setup.strategy.waits_with.contains(&Call::EpollCtl);
+    for setup in setups().filter(uses_epoll).filter(|setup| setup.event_loops == 1) {
+        let Some(at_start) = calls_at_start(setup, &site, Call::EpollCtl) else { return };
+        let fault = format!("error=ENOSPC:when={}+1", at_start + 1);
+        let options = ["--log", "json"];
+        let Some(server) = with_fault(setup, &site, Call::EpollCtl.name(), &fault, &options) else {
+            return;
+        };
+        let mut peer = server.connect();
+        peer.send(get("/huge.bin"));
+        assert!((peer.rest().0.len() as u64) < HUGE, "{setup:?}");
+        let line = server.output.next().expect("the request is logged");
+        assert!(
+            line.contains("/huge.bin") && line.contains("\"complete\":false"),
+            "{setup:?}: {line}"
+        );
+    }
 }
 
 #[test]
@@ -161,14 +165,34 @@ fn with_fault(
     fault: &str,
     options: &[&str],
 ) -> Option<Server> {
+    let inject = ["-e".to_owned(), format!("inject={calls}:{fault}")];
+    under_strace(setup, site, calls, Path::new("/dev/null"), &inject, options)
+}
+
+/// The number of times that a server without clients makes `call` before it is ready. Returns `None`
+/// if strace is not installed.
+fn calls_at_start(setup: &'static Setup, site: &Site, call: Call) -> Option<usize> {
+    let trace = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+    drop(under_strace(setup, site, call.name(), trace.path(), &[], &[])?);
+    let trace = std::fs::read_to_string(trace.path()).expect("strace has written its trace");
+    Some(trace.lines().filter(|line| line.contains(call.name())).count())
+}
+
+fn under_strace(
+    setup: &'static Setup,
+    site: &Site,
+    calls: &str,
+    trace: &Path,
+    arguments: &[String],
+    options: &[&str],
+) -> Option<Server> {
     if Command::new("strace").arg("-V").output().is_err() {
         eprintln!("skipped: strace is not installed");
         return None;
     }
     let mut command = Command::new("strace");
-    command.stdin(Stdio::null()).args(["-f", "-qq", "-o", "/dev/null"]);
-    command.arg("-e").arg(format!("trace={calls}"));
-    command.arg("-e").arg(format!("inject={calls}:{fault}"));
+    command.stdin(Stdio::null()).args(["-f", "-qq", "-o"]).arg(trace);
+    command.arg("-e").arg(format!("trace={calls}")).args(arguments);
     command.arg(miniweb().get_program());
     command.args(Server::command(setup, site.root(), options).get_args());
     Some(Server::run(command))
