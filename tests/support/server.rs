@@ -202,10 +202,11 @@ impl Drop for Server {
         let has_closed_all = || self.descriptors() <= self.descriptors_at_start;
         let is_checked = !std::thread::panicking() && Peer::count(self.address) == 0;
         let give_up = Instant::now() + TIMEOUT;
-        while is_checked && !has_closed_all() && Instant::now() < give_up {
+        let mut has_leaked = is_checked && !has_closed_all();
+        while has_leaked && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
+            has_leaked = !has_closed_all();
         }
-        let has_leaked = is_checked && !has_closed_all();
         // Even a server that has exited may have left children in its group.
         if !self.processes().is_empty() {
             // These fail only if every process of the group has ended since.
