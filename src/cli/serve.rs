@@ -39,6 +39,11 @@ pub(super) struct CommonOptions {
     #[argh(option, from_str_fn(count), arg_name = "number")]
     max_connections: Option<NonZeroUsize>,
 
+    /// maximum number of open connections of one client, which is an IPv4 address or an IPv6 /64;
+    /// more are closed at once (default: no limit)
+    #[argh(option, from_str_fn(count), arg_name = "number")]
+    max_connections_per_client: Option<NonZeroUsize>,
+
     /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
     /// 10)
     #[argh(
@@ -210,6 +215,7 @@ pub(super) fn settings(
         address: resolve(&options.host, options.port)?,
         limits,
         connections_max: options.max_connections,
+        per_client_max: options.max_connections_per_client,
         log: options.log.unwrap_or_else(default_log),
         trace: options.trace,
         shutdown_timeout: options.shutdown_timeout,

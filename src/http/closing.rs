@@ -17,8 +17,8 @@ pub struct Closing {
 /// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client closed its sending side.
-    PeerClosed,
+    /// The client closed its sending side, or the server has ended the input.
+    InputEnded,
     /// A request said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
     ClientRequested,
     /// No request arrived within the idle timeout.
@@ -31,7 +31,7 @@ pub enum CloseReason {
     RequestsMax,
     /// The server is shutting down.
     Stopping,
-    /// The connection was idle, and the server was at its connection limit.
+    /// No response was in progress, and the server was at its connection limit.
     Evicted,
     /// The client read nothing for too long, or too slowly.
     WriteStalled,
@@ -44,7 +44,7 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::PeerClosed => f.write_str("the client closed its side"),
+            CloseReason::InputEnded => f.write_str("the input has ended"),
             CloseReason::ClientRequested => f.write_str("the client requested it"),
             CloseReason::IdleTimeout => f.write_str("no request arrived in time"),
             CloseReason::Refused(error) => {

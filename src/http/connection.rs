@@ -55,7 +55,7 @@ use super::request_error::RequestError;
 use super::respond::Respond;
 use super::response::{Body, Persistence, Response};
 use super::response_plan::ResponsePlan;
-use super::state::{IdleState, State};
+use super::state::{Awaits, EvictionCandidate, State};
 use super::step::Step;
 use super::write_progress::WriteProgress;
 
@@ -182,8 +182,7 @@ impl<F> Connection<F> {
     /// response and to close (RFC 9112 section 9.6).
     pub fn half_closed(&mut self, now: &Now) {
         if let State::Closing { reason, .. } = self.state {
-            let until = now.moment + self.limits.linger_timeout;
-            self.state = State::Lingering { reason, until, dropped_bytes: 0 };
+            self.state = State::Lingering { reason, since: now.moment, dropped_bytes: 0 };
         }
     }
 
@@ -192,42 +191,53 @@ impl<F> Connection<F> {
         self.state = State::Closed { reason };
     }
 
-    /// Begins a graceful shutdown: at most one more request is processed, and its response says
-    /// `Connection: close`.
+    /// Begins a graceful shutdown for `reason`: at most one more request is processed, and its
+    /// response says `Connection: close`.
     ///
     /// The first request of a new connection is probably on its way, so it has a short time to
     /// arrive.
-    pub fn graceful_shutdown(&mut self, now: &Now) {
+    pub fn graceful_shutdown(&mut self, reason: CloseReason, now: &Now) {
         const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
         let is_new = self.awaits_first_request();
         if let (State::Idle { until, .. }, true) = (&mut self.state, is_new) {
             *until = (*until).min(now.moment + FIRST_REQUEST_GRACE);
         }
-        self.exhausted_reason = CloseReason::Stopping;
+        self.exhausted_reason = reason;
         self.requests_left = match self.state {
             State::Body { .. } => 0,
             _ => self.requests_left.min(1),
         };
     }
 
-    /// Whether, and since when, the connection is idle.
-    pub fn idle_state(&self) -> Option<IdleState> {
+    /// What the connection waits for from its client, and since when. None while a response is in
+    /// progress.
+    pub fn eviction_candidate(&self) -> Option<EvictionCandidate> {
         match self.state {
-            State::Idle { idle, .. } if self.output.is_empty() && self.input.is_empty() => {
-                Some(idle)
+            _ if !self.output.is_empty() => None,
+            State::Idle { is_served: true, since, .. } if self.input.is_empty() => {
+                Some(EvictionCandidate { awaits: Awaits::NextRequest, since })
             }
-            _ => None,
+            State::Idle { since, .. }
+            | State::Head { since, .. }
+            | State::Body { since, .. }
+            | State::Lingering { since, .. } => {
+                Some(EvictionCandidate { awaits: Awaits::Rest, since })
+            }
+            State::Paused
+            | State::AwaitingReply { .. }
+            | State::Closing { .. }
+            | State::Closed { .. } => None,
         }
     }
 
     /// Whether the client has sent nothing since it connected, except perhaps empty lines.
     pub fn awaits_first_request(&self) -> bool {
-        self.idle_state().is_some_and(|idle| !idle.is_served)
+        matches!(self.state, State::Idle { is_served: false, .. })
     }
 
-    /// Closes the connection, if it is idle, to make room for another.
-    pub fn evict_idle(&mut self) {
-        if self.idle_state().is_some() {
+    /// Closes the connection to make room for another, unless a response is in progress.
+    pub fn evict(&mut self) {
+        if self.eviction_candidate().is_some() {
             self.state = State::Closed { reason: CloseReason::Evicted };
         }
     }
@@ -236,7 +246,7 @@ impl<F> Connection<F> {
     pub fn deadline(&self) -> Option<Moment> {
         match &self.write_progress {
             Some(progress) => Some(progress.deadline(&self.limits)),
-            None => self.state.read_deadline(),
+            None => self.state.read_deadline(&self.limits),
         }
     }
 
@@ -362,10 +372,7 @@ impl<F> Connection<F> {
                 None
             }
             _ => {
-                self.state = State::Head {
-                    until: now.moment + self.limits.head_timeout,
-                    scan: HeadScan::default(),
-                };
+                self.state = State::Head { since: now.moment, scan: HeadScan::default() };
                 Some(0)
             }
         }
@@ -405,9 +412,7 @@ impl<F> Connection<F> {
         }
         match (plan.close, drain) {
             (Some((reason, linger)), _) => self.state = State::Closing { reason, linger },
-            (None, Some(drain)) => {
-                self.state = State::Body { until: now.moment + self.limits.body_timeout, drain }
-            }
+            (None, Some(drain)) => self.state = State::Body { since: now.moment, drain },
             (None, None) => self.finish_request(now),
         }
         None

@@ -69,7 +69,7 @@ pub use request::Request;
 pub use request_error::RequestError;
 pub use respond::Respond;
 pub use response::{Body, HeaderBlock, Response};
-pub use state::IdleState;
+pub use state::{Awaits, EvictionCandidate};
 pub use status::Status;
 pub use step::Step;
 pub use target::Target;

@@ -10,12 +10,14 @@ use super::response_plan::ResponsePlan;
 
 #[derive(Debug)]
 pub(super) enum State {
+    /// No request has begun.
     Idle {
-        idle: IdleState,
+        is_served: bool,
+        since: Moment,
         until: Moment,
     },
     Head {
-        until: Moment,
+        since: Moment,
         scan: HeadScan,
     },
     /// Parsing is paused until all output has been sent. Then buffered input, which may contain
@@ -25,7 +27,7 @@ pub(super) enum State {
         plan: ResponsePlan,
     },
     Body {
-        until: Moment,
+        since: Moment,
         drain: BodyDrain,
     },
     Closing {
@@ -34,7 +36,7 @@ pub(super) enum State {
     },
     Lingering {
         reason: CloseReason,
-        until: Moment,
+        since: Moment,
         dropped_bytes: u64,
     },
     Closed {
@@ -42,37 +44,45 @@ pub(super) enum State {
     },
 }
 
-/// An idle connection: no request has begun, and no response is unsent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdleState {
-    /// Whether a request has been processed before, so that this is a keep-alive connection.
-    pub is_served: bool,
-    /// When it became idle.
+/// A connection that can be closed to make room for another, because no response is in progress.
+/// The order is that of eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvictionCandidate {
+    /// What it waits for.
+    pub awaits: Awaits,
+    /// When it began to wait.
     pub since: Moment,
+}
+
+/// What a connection waits for from its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaits {
+    /// Another request: the client has had its responses, and connects again if it needs to.
+    NextRequest,
+    /// The first request, the rest of a request, or the client's close after a response.
+    Rest,
 }
 
 impl State {
     /// A connection that was just accepted.
     pub(super) fn new(now: Moment, limits: &Limits) -> State {
-        let idle = IdleState { is_served: false, since: now };
-        State::Idle { idle, until: now + limits.first_request_timeout }
+        State::Idle { is_served: false, since: now, until: now + limits.first_request_timeout }
     }
 
     /// A connection that waits for its next request.
     #[inline]
     pub(super) fn keep_alive(now: Moment, limits: &Limits) -> State {
-        let idle = IdleState { is_served: true, since: now };
-        State::Idle { idle, until: now + limits.idle_timeout }
+        State::Idle { is_served: true, since: now, until: now + limits.idle_timeout }
     }
 
     /// When the client has taken too long to send what this state waits for.
     #[inline]
-    pub(super) fn read_deadline(&self) -> Option<Moment> {
+    pub(super) fn read_deadline(&self, limits: &Limits) -> Option<Moment> {
         match self {
-            State::Idle { until, .. }
-            | State::Head { until, .. }
-            | State::Body { until, .. }
-            | State::Lingering { until, .. } => Some(*until),
+            State::Idle { until, .. } => Some(*until),
+            State::Head { since, .. } => Some(*since + limits.head_timeout),
+            State::Body { since, .. } => Some(*since + limits.body_timeout),
+            State::Lingering { since, .. } => Some(*since + limits.linger_timeout),
             State::Paused
             | State::AwaitingReply { .. }
             | State::Closing { .. }
@@ -84,12 +94,11 @@ impl State {
     #[inline]
     pub(super) fn restart_read_timeout(&mut self, now: Moment, limits: &Limits) {
         match self {
-            State::Idle { idle, until } => {
-                idle.since = now;
+            State::Idle { since, until, .. } => {
+                *since = now;
                 *until = now + limits.idle_timeout;
             }
-            State::Head { until, .. } => *until = now + limits.head_timeout,
-            State::Body { until, .. } => *until = now + limits.body_timeout,
+            State::Head { since, .. } | State::Body { since, .. } => *since = now,
             State::Paused
             | State::AwaitingReply { .. }
             | State::Closing { .. }
@@ -110,7 +119,7 @@ impl State {
             | State::Paused
             | State::AwaitingReply { .. }
             | State::Body { .. } => {
-                State::Closing { reason: CloseReason::PeerClosed, linger: LingeringClose::Never }
+                State::Closing { reason: CloseReason::InputEnded, linger: LingeringClose::Never }
             }
         };
     }

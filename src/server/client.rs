@@ -96,12 +96,12 @@ impl Client {
         }
     }
 
-    /// Prepares for the end of the server: requests that have arrived are answered, and then the
-    /// input ends. A client that has not sent anything yet keeps its read side open, because its
-    /// first request may be in flight.
-    pub fn graceful_shutdown(&mut self, now: &Now) {
+    /// Prepares for the end of the connection: requests that have arrived are answered, and then
+    /// the input ends. A client that has not sent anything yet keeps its read side open, because
+    /// its first request may be in flight.
+    pub fn graceful_shutdown(&mut self, reason: CloseReason, now: &Now) {
         let is_new = self.connection.awaits_first_request();
-        self.connection.graceful_shutdown(now);
+        self.connection.graceful_shutdown(reason, now);
         if is_new {
             return;
         }

@@ -1,34 +1,101 @@
-//! The number of connections that a server may have open at once, over all its workers.
+//! The number of connections that a server may have open at once: in all, over all its workers, and
+//! for each client address.
+//!
+//! Invariants:
+//! 1. Each open connection has one permit, and as many permits exist as connections are open or
+//!    about to be accepted.
+//! 2. A count of a client exists as long as one of its connections is open, so there are no more
+//!    counts than connections.
+//! 3. A forked child drops the permit that it inherits. No other thread may hold a lock of this
+//!    module during a fork; see `Children::fork`.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use super::offload::CompletionQueue;
-use crate::sync::lock;
+use crate::sync::{lock, wait_timeout_while};
 
 /// The connections that a server may still accept.
 #[derive(Debug)]
 pub struct ConnectionLimit {
     available: AtomicUsize,
+    /// Notified when a permit is returned after all were taken.
+    returned: Condvar,
+    /// Orders the notifications against the checks of the threads that wait.
+    returning: Mutex<()>,
+    /// How many threads wait. Without one, to return a permit costs no system call.
+    waiting: AtomicUsize,
+    per_client: Option<PerClient>,
     /// One queue for each event loop that shares the limit.
     event_loops: Mutex<Vec<Arc<CompletionQueue>>>,
 }
 
+#[derive(Debug)]
+struct PerClient {
+    connections_max: NonZeroUsize,
+    open: Mutex<HashMap<IpAddr, NonZeroUsize>>,
+}
+
 /// Permission to have one connection open; returned to the limit when it is dropped.
 #[derive(Debug)]
-pub struct ConnectionPermit(Arc<ConnectionLimit>);
+pub struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
+    /// The client that the connection is counted for.
+    client: Option<IpAddr>,
+}
 
 impl ConnectionLimit {
-    pub fn new(connections_max: usize) -> Arc<ConnectionLimit> {
-        let available = AtomicUsize::new(connections_max);
-        Arc::new(ConnectionLimit { available, event_loops: Mutex::default() })
+    /// A limit of `connections_max` connections, and of `per_client_max` for each client.
+    pub fn new(
+        connections_max: usize,
+        per_client_max: Option<NonZeroUsize>,
+    ) -> Arc<ConnectionLimit> {
+        let per_client = per_client_max
+            .map(|connections_max| PerClient { connections_max, open: Mutex::default() });
+        Arc::new(ConnectionLimit {
+            available: AtomicUsize::new(connections_max),
+            returned: Condvar::new(),
+            returning: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            per_client,
+            event_loops: Mutex::default(),
+        })
     }
 
     /// Takes a permit if one is available.
     pub fn try_acquire(self: &Arc<ConnectionLimit>) -> Option<ConnectionPermit> {
         let take_one = |available: usize| available.checked_sub(1);
-        self.available.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one).ok()?;
-        Some(ConnectionPermit(self.clone()))
+        self.available.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).ok()?;
+        Some(ConnectionPermit { limit: self.clone(), client: None })
+    }
+
+    /// The number of connections that may still be accepted.
+    pub fn available(&self) -> usize {
+        self.available.load(Ordering::SeqCst)
+    }
+
+    /// Whether every permit is taken.
+    pub fn is_exhausted(&self) -> bool {
+        self.available() == 0
+    }
+
+    /// Waits until a permit is available, at most for `timeout`.
+    pub fn wait_until_available(&self, timeout: Duration) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let is_exhausted = |_: &mut ()| self.is_exhausted();
+        drop(wait_timeout_while(&self.returned, lock(&self.returning), timeout, is_exhausted));
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A limit of its own that is no higher, in all and for each client.
+    pub fn narrowed_to(&self, connections_max: usize) -> Arc<ConnectionLimit> {
+        let per_client_max = self.per_client.as_ref().map(|client| client.connections_max);
+        ConnectionLimit::new(self.available().min(connections_max), per_client_max)
     }
 
     /// Adds an event loop to those that [`ConnectionLimit::request_eviction`] reaches.
@@ -42,8 +109,76 @@ impl ConnectionLimit {
     }
 }
 
+impl ConnectionPermit {
+    /// Counts the connection for the client at `address`. False if that client has as many
+    /// connections as a client may have; then close this one.
+    pub fn assign_to(&mut self, address: SocketAddr) -> bool {
+        let Some(per_client) = &self.limit.per_client else { return true };
+        let client = client_of(address.ip());
+        match lock(&per_client.open).entry(client) {
+            Entry::Occupied(open) if *open.get() >= per_client.connections_max => return false,
+            Entry::Occupied(mut open) => *open.get_mut() = open.get().saturating_add(1),
+            Entry::Vacant(none) => drop(none.insert(NonZeroUsize::MIN)),
+        }
+        self.client = Some(client);
+        true
+    }
+}
+
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.0.available.fetch_add(1, Ordering::AcqRel);
+        if let (Some(client), Some(per_client)) = (self.client, &self.limit.per_client)
+            && let Entry::Occupied(mut open) = lock(&per_client.open).entry(client)
+        {
+            match NonZeroUsize::new(open.get().get() - 1) {
+                Some(left) => *open.get_mut() = left,
+                None => drop(open.remove()),
+            }
+        }
+        let was_exhausted = self.limit.available.fetch_add(1, Ordering::SeqCst) == 0;
+        if was_exhausted && self.limit.waiting.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.limit.returning));
+            self.limit.returned.notify_all();
+        }
+    }
+}
+
+/// What is counted as one client: an IPv4 address, or the first 64 bits of an IPv6 address, because
+/// a single host mostly has a whole /64 to choose from.
+fn client_of(address: IpAddr) -> IpAddr {
+    const PREFIX: u128 = !0 << 64;
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & PREFIX).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connections_of_each_client_are_counted_until_they_close() {
+        let limit = ConnectionLimit::new(10, NonZeroUsize::new(2));
+        let connect = |address: &str| {
+            let mut permit = limit.try_acquire().expect("ten connections are allowed");
+            let address = SocketAddr::new(address.parse().expect("the address is valid"), 1);
+            permit.assign_to(address).then_some(permit)
+        };
+        let first = connect("192.0.2.1").expect("it is the first");
+        // The same client, on a listener for both families.
+        let second = connect("::ffff:192.0.2.1").expect("two are allowed");
+        assert!(connect("192.0.2.1").is_none());
+        assert!(connect("192.0.2.2").is_some());
+        let same_network = ["2001:db8::1", "2001:db8::2"].map(connect);
+        assert!(same_network.iter().all(Option::is_some));
+        assert!(connect("2001:db8::3").is_none());
+        assert!(connect("2001:db8:0:1::3").is_some());
+        drop(first);
+        assert!(connect("192.0.2.1").is_some());
+        drop((second, same_network));
+        let per_client = limit.per_client.as_ref().expect("there is a limit for each client");
+        assert!(lock(&per_client.open).is_empty());
+        assert_eq!(limit.available.load(Ordering::Relaxed), 10);
     }
 }

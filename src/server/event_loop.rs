@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::acceptor::{AcceptOutcome, Acceptor, longest_idle};
+use super::acceptor::{AcceptOutcome, Acceptor};
 use super::client::{Client, ReadState};
 use super::drive::{DriveOutcome, drive, drive_with_timeout};
+use super::eviction;
 use super::listener::Listener;
 use super::timer_queue::TimerQueue;
 use super::waker::Waker;
@@ -153,7 +154,7 @@ impl EventLoop {
         self.phase = Phase::Draining { until: self.now() + self.shutdown_timeout };
         let now = *self.worker.clock.now();
         for key in self.keys() {
-            self.clients[key].graceful_shutdown(&now);
+            self.clients[key].graceful_shutdown(CloseReason::Stopping, &now);
             self.serve(key);
         }
     }
@@ -201,11 +202,11 @@ impl EventLoop {
         }
     }
 
-    /// Does what other threads have asked for: evicts idle connections for another worker, and
-    /// delivers completed jobs. A completion whose client has been closed is dropped.
+    /// Does what other threads have asked for: evicts connections for another worker, and delivers
+    /// completed jobs. A completion whose client has been closed is dropped.
     pub fn handle_wake_up(&mut self) {
         if self.worker.take_eviction_request() {
-            self.evict_idle();
+            self.evict();
         }
         for (client_key, completion) in self.worker.take_completions() {
             let key = client_key.slab_key;
@@ -261,8 +262,9 @@ impl EventLoop {
                     self.close(key, CloseReason::Failed);
                 }
             }
+            AcceptOutcome::Rejected => {}
             AcceptOutcome::WouldBlock => *may_accept = false,
-            AcceptOutcome::AtCapacity if self.evict_idle() => {}
+            AcceptOutcome::AtCapacity if self.evict() => {}
             AcceptOutcome::AtCapacity => {
                 let now = self.now();
                 if let Phase::Serving { acceptor, .. } = &mut self.phase {
@@ -298,15 +300,17 @@ impl EventLoop {
         }
     }
 
-    /// Closes some idle connections; false if none is idle.
-    fn evict_idle(&mut self) -> bool {
+    /// Closes some connections to make room for others; false if none can be closed.
+    fn evict(&mut self) -> bool {
         let now = self.now();
-        let idle = longest_idle(self.clients.iter(), now);
-        for key in &idle {
-            self.clients[*key].connection.evict_idle();
+        let candidate =
+            |(key, client): (usize, &Client)| (key, client.connection.eviction_candidate());
+        let chosen = eviction::choose(self.clients.iter().map(candidate), now);
+        for key in &chosen {
+            self.clients[*key].connection.evict();
             self.serve(*key);
         }
-        !idle.is_empty()
+        !chosen.is_empty()
     }
 
     /// Closes a client and logs a partly sent response.

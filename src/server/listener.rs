@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::libc;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -175,6 +176,22 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Waits until one of the listeners has a connection, at most for `timeout`. False if none has, or
+/// if the listeners were shut down.
+pub fn wait_for_connection(
+    listeners: &[Listener],
+    timeout: Option<Duration>,
+    stats: &SyscallStats,
+) -> bool {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let mut polled: Vec<_> =
+        listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
+    stats.count(Call::Poll);
+    // If poll fails, there is nothing better to assume than empty backlogs.
+    poll(&mut polled, timeout.as_ref()).is_ok()
+        && polled.iter().any(|polled| polled.revents() == PollFlags::IN)
 }
 
 /// Whether the error belongs to the connection and not to the listener, so that the next connection

@@ -13,6 +13,7 @@ mod connection_limit;
 mod context;
 mod drive;
 mod event_loop;
+mod eviction;
 mod listener;
 mod log_line;
 mod offload;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The most open connections; None for what the descriptor limit allows, at most 8,192.
     pub connections_max: Option<NonZeroUsize>,
+    /// The most open connections of one client; None for no limit of its own.
+    pub per_client_max: Option<NonZeroUsize>,
     /// The format of the access log.
     pub log: LogFormat,
     /// Whether each step is printed on stderr.
@@ -89,7 +92,8 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> i
     let counters = settings.counters_file.map(sys::map_shared_counters).transpose()?;
     // Before the port is bound: a signal ends the server in order from the first connection on.
     let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
-    let connection_limit = ConnectionLimit::new(connections_max(settings.connections_max));
+    let connections_max = connections_max(settings.connections_max)?;
+    let connection_limit = ConnectionLimit::new(connections_max, settings.per_client_max);
     limits.record_exchanges = log != LogFormat::None;
 
     let (socket_mode, count) = (strategy.socket_mode(&limits), strategy.listeners());
@@ -118,14 +122,20 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> i
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft
-/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor
-/// for the file that it is sent; some are reserved for the program itself.
-fn connections_max(wanted: Option<NonZeroUsize>) -> usize {
+/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor,
+/// for the file that it is sent.
+///
+/// # Errors
+/// The descriptor limit is too low for a server.
+fn connections_max(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const DEFAULT: usize = 8192;
-    const RESERVED: u64 = 64;
+    /// For the program itself: standard streams, listeners, the descriptors of event loops, the
+    /// pipes of signal handlers, directories that are listed, files that the offload pool reads.
+    const RESERVED: u64 = 32;
+    const PER_CONNECTION: u64 = 2;
     let connections = wanted.map_or(DEFAULT, NonZeroUsize::get);
-    let needed = (connections as u64).saturating_mul(2).saturating_add(RESERVED);
+    let needed = (connections as u64).saturating_mul(PER_CONNECTION).saturating_add(RESERVED);
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
@@ -133,8 +143,15 @@ fn connections_max(wanted: Option<NonZeroUsize>) -> usize {
         let _ =
             setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
-    match getrlimit(Resource::Nofile).current {
-        Some(descriptors) => connections.min(descriptors.saturating_sub(RESERVED).max(1) as usize),
-        None => connections,
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return Ok(connections) };
+    match descriptors.saturating_sub(RESERVED) / PER_CONNECTION {
+        0 => {
+            let least = RESERVED + PER_CONNECTION;
+            let message = format!(
+                "the limit of {descriptors} open files is too low: expected at least {least}"
+            );
+            Err(io::Error::other(message))
+        }
+        possible => Ok(connections.min(possible as usize)),
     }
 }

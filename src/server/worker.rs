@@ -121,18 +121,25 @@ impl Worker {
         }
     }
 
-    /// Wraps an accepted socket into a client.
+    /// Wraps an accepted socket into a client. None if its address has as many connections as it
+    /// may have: then the socket is closed without a response, so that such connections cost
+    /// nothing.
     pub fn new_client(
         &mut self,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
-        permit: ConnectionPermit,
-    ) -> Client {
+        mut permit: ConnectionPermit,
+    ) -> Option<Client> {
         self.accepted += 1;
         self.progress += 1;
         let id = ConnectionId(self.accepted);
         self.tracer.trace_accept(id, peer);
-        Client {
+        if peer.is_some_and(|peer| !permit.assign_to(peer)) {
+            self.stats.count(Call::Close);
+            self.tracer.trace(id, format_args!("close: the client has too many connections"));
+            return None;
+        }
+        Some(Client {
             id,
             slab_key: 0,
             // The first request has often arrived together with the last packet of the handshake.
@@ -142,7 +149,7 @@ impl Worker {
             address: peer.map(|peer| peer.ip().to_canonical()),
             permit,
             pending_job: PendingJob::None,
-        }
+        })
     }
 
     /// Counts and traces a call that transfers bytes.

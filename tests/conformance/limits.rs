@@ -1,5 +1,5 @@
-//! Limits on the size of a head, on time and on connections. A client that exceeds a limit gets an
-//! error response or loses its connection; other clients are served as before.
+//! Limits on the size of a head and on time. A client that exceeds a limit gets an error response
+//! or loses its connection; other clients are served as before.
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use rustix::process::Signal;
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{Peer, Server, Setup, Site, TIMEOUT, get, patterned, shown, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
-    let everywhere = cases![
+    cases![
         a_target_of_8000_bytes_is_accepted_and_one_more_is_a_414,
         a_target_of_a_megabyte_is_a_414,
         a_head_of_32_kib_is_accepted_and_one_more_byte_is_a_431,
@@ -27,16 +27,7 @@ pub fn cases() -> Vec<Case> {
         a_client_that_reads_nothing_is_reset,
         other_timeouts_do_not_apply_while_a_reader_pauses,
         an_unread_pipeline_does_not_grow_memory,
-    ];
-    let concurrent = cases![if |setup| setup.serves_concurrently();
-        connections_beyond_the_limit_wait_in_the_backlog,
-        every_request_is_served_when_clients_exceed_the_limit,
-    ];
-    let one_loop = cases![if |setup| setup.event_loops == 1;
-        at_the_limit_the_longest_idle_connection_is_closed];
-    let several_loops = cases![if |setup| setup.event_loops > 1;
-        a_new_connection_evicts_idle_connections_of_any_event_loop];
-    [everywhere, concurrent, one_loop, several_loops].concat()
+    ]
 }
 
 fn a_target_of_8000_bytes_is_accepted_and_one_more_is_a_414(setup: &'static Setup) {
@@ -250,91 +241,4 @@ fn send_until_blocked(peer: &mut Peer, bytes: &str) {
     }
     // Let the server process what it has received.
     std::thread::sleep(Duration::from_millis(300));
-}
-
-fn connections_beyond_the_limit_wait_in_the_backlog(setup: &'static Setup) {
-    let site = Site::new();
-    site.sparse("huge.bin", 1 << 30);
-    let server = Server::start(setup, site.root(), &["--max-connections", "2"]);
-    // Responses to both are in progress, so neither is idle.
-    let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
-    for peer in &mut busy {
-        peer.send(get("/huge.bin"));
-        peer.response_to_head();
-    }
-    let mut third = server.connect();
-    third.send(get("/page.html"));
-    third
-        .stream
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .expect("the timeout is not zero");
-    let peeked = third.stream.peek(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "served beyond the limit");
-    busy.pop();
-    third.stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
-    assert_eq!(third.response().status, 200);
-}
-
-/// Options under which an idle connection never times out during a test.
-const NO_IDLE_TIMEOUTS: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
-
-/// At the limit, an event loop closes the keep-alive connection that has been idle for longest to
-/// admit a new client. Without event loops the server does not know which connections are idle, and
-/// the new client waits in the backlog.
-fn at_the_limit_the_longest_idle_connection_is_closed(setup: &'static Setup) {
-    let site = Site::new();
-    let server = Server::start(
-        setup,
-        site.root(),
-        &[&NO_IDLE_TIMEOUTS[..], &["--max-connections=3"]].concat(),
-    );
-    let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
-    let dates = idle.iter_mut().map(|peer| peer.get("/").required("Date").to_owned());
-    let last_date = dates.last().expect("there are three connections");
-    // An event loop reads the clock once per pass, and connections that are served in one pass have
-    // been idle for equally long. A later date shows a later pass: then connection 1 has been idle
-    // for longest.
-    wait_until("a response with a later date", || {
-        (idle[0].get("/").required("Date") != last_date).then_some(())
-    });
-    assert_eq!(server.get("/page.html").status, 200);
-    idle[1].expect_end();
-    for open in [0, 2] {
-        assert_eq!(idle[open].get("/").status, 200, "connection {open} was closed");
-    }
-}
-
-fn a_new_connection_evicts_idle_connections_of_any_event_loop(setup: &'static Setup) {
-    let site = Site::new();
-    // The kernel distributes connections at random, so one attempt proves nothing.
-    for _ in 0..6 {
-        let server = Server::start(
-            setup,
-            site.root(),
-            &[&NO_IDLE_TIMEOUTS[..], &["--max-connections=2"]].concat(),
-        );
-        let mut idle = [server.connect(), server.connect()];
-        idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
-        assert_eq!(server.get("/page.html").status, 200);
-    }
-}
-
-fn every_request_is_served_when_clients_exceed_the_limit(setup: &'static Setup) {
-    let site = Site::new();
-    let server = Server::start(setup, site.root(), &["--max-connections=4"]);
-    let send_request = |_| {
-        let mut peer = server.connect();
-        // Sent at once: the server evicts only connections that have been silent for longer.
-        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        peer
-    };
-    let mut peers: Vec<Peer> = (0..100).map(send_request).collect();
-    for (n, peer) in peers.iter_mut().enumerate() {
-        let (response, end) = peer.rest();
-        assert!(
-            response.starts_with(b"HTTP/1.1 200"),
-            "request {n} got {end:?} and {:?}",
-            shown(&response)
-        );
-    }
 }

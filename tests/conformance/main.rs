@@ -12,6 +12,7 @@ mod case;
 mod codings;
 mod concurrency;
 mod conditions;
+mod connection_limit;
 mod connections;
 mod files;
 mod framing;
@@ -54,6 +55,7 @@ fn main() {
         transfer_encoding::cases(),
         syntax::cases(),
         limits::cases(),
+        connection_limit::cases(),
         paths::cases(),
         methods::cases(),
         files::cases(),

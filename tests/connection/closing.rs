@@ -94,7 +94,7 @@ fn requests_received_before_the_end_of_input_are_answered() {
     peer.send(get("/file").repeat(10) + "GET /sm");
     peer.settle_in_writes_of(100);
     peer.connection.end_of_input();
-    assert_eq!(peer.settle(), close(CloseReason::PeerClosed));
+    assert_eq!(peer.settle(), close(CloseReason::InputEnded));
     assert_eq!(peer.responses().len(), 10);
 }
 
@@ -116,7 +116,7 @@ fn a_graceful_shutdown_processes_one_more_request_and_says_close() {
         peer.send(get("/part"));
         peer.settle();
         peer.send(sent_before_shutdown);
-        peer.connection.graceful_shutdown(&peer.now);
+        peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
         peer.send((get("/small") + &get("/part")).trim_start_matches(sent_before_shutdown));
         peer.settle();
         assert_eq!(
@@ -135,7 +135,7 @@ fn a_graceful_shutdown_processes_one_more_of_the_requests_behind_a_full_queue() 
     peer.send(get("/large").repeat(20));
     let queued = peer.site.requests;
     assert!(queued < 20);
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.settle();
     peer.finish();
     let responses = peer.responses();
@@ -147,7 +147,7 @@ fn a_graceful_shutdown_processes_one_more_of_the_requests_behind_a_full_queue() 
 fn a_graceful_shutdown_during_a_request_body_closes_after_the_body() {
     let mut peer = Peer::new(Limits::default());
     peer.send("GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.settle();
     peer.send("lo".to_owned() + &get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
@@ -159,15 +159,15 @@ fn a_graceful_shutdown_does_not_change_how_long_a_connection_has_been_idle() {
     let mut peer = Peer::new(Limits::default());
     let accepted = peer.now.moment;
     peer.wait(std::time::Duration::from_secs(3));
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     assert!(peer.connection.awaits_first_request());
-    assert_eq!(peer.connection.idle_state().map(|idle| idle.since), Some(accepted));
+    assert_eq!(peer.connection.eviction_candidate().map(|idle| idle.since), Some(accepted));
 }
 
 #[test]
 fn a_graceful_shutdown_is_the_close_reason() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.send(get("/small"));
     assert_eq!(peer.finish().reason, CloseReason::Stopping);
 }
@@ -175,10 +175,10 @@ fn a_graceful_shutdown_is_the_close_reason() {
 #[test]
 fn graceful_shutdown_is_idempotent() {
     let mut peer = Peer::new(Limits::default());
-    peer.connection.graceful_shutdown(&peer.now);
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.send(get("/small"));
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.settle();
     assert_eq!(persistence(&peer.responses()), [Some("close")]);
 }
@@ -187,11 +187,11 @@ fn graceful_shutdown_is_idempotent() {
 fn a_closed_connection_ignores_every_event() {
     let mut peer = Peer::new(Limits::default());
     peer.connection.end_of_input();
-    assert_eq!(peer.settle(), close(CloseReason::PeerClosed));
+    assert_eq!(peer.settle(), close(CloseReason::InputEnded));
     peer.send_unrequested(get("/small").as_bytes());
     peer.connection.handle_timeout(&peer.now);
     peer.connection.half_closed(&peer.now);
     peer.connection.end_of_input();
-    assert_eq!(peer.connection.step(), close(CloseReason::PeerClosed));
+    assert_eq!(peer.connection.step(), close(CloseReason::InputEnded));
     assert_eq!(peer.site.requests, 0);
 }

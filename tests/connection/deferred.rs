@@ -72,7 +72,7 @@ fn a_deferred_response_is_dropped_if_the_connection_failed() {
 fn a_graceful_shutdown_during_a_deferred_reply_processes_one_more_request() {
     let mut peer = Peer::new(Limits::default());
     peer.send(get("/deferred") + &get("/small").repeat(3));
-    peer.connection.graceful_shutdown(&peer.now);
+    peer.connection.graceful_shutdown(CloseReason::Stopping, &peer.now);
     peer.settle();
     peer.finish();
     let said: Vec<_> = peer.responses().into_iter().map(|response| response.connection).collect();

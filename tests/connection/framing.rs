@@ -11,8 +11,8 @@ use super::peer::{Peer, Transcript, converse, get, responses};
 type Case = (&'static str, &'static [u8], &'static [u16], CloseReason);
 
 const CASES: &[Case] = &[
-    ("one request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", &[200], CloseReason::PeerClosed),
-    ("nothing", b"", &[], CloseReason::PeerClosed),
+    ("one request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", &[200], CloseReason::InputEnded),
+    ("nothing", b"", &[], CloseReason::InputEnded),
     (
         "deferred replies among others",
         b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /deferred HTTP/1.1\r\nHost: a\r\n\r\nHEAD /deferred HTTP/1.1\r\nHost: a\r\n\r\n\
@@ -26,12 +26,12 @@ const CASES: &[Case] = &[
         &[200],
         CloseReason::BodyUnread,
     ),
-    ("an incomplete head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::PeerClosed),
+    ("an incomplete head", b"GET /small HTTP/1.1\r\nHost:", &[], CloseReason::InputEnded),
     (
         "empty lines before a request, and a lone CR after it",
         b"\r\n\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r",
         &[200],
-        CloseReason::PeerClosed,
+        CloseReason::InputEnded,
     ),
     (
         "a pipeline of every kind of body",
@@ -40,13 +40,13 @@ const CASES: &[Case] = &[
           GET /empty HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n\
           HEAD /file HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 200, 200, 404, 200, 200, 200, 200],
-        CloseReason::PeerClosed,
+        CloseReason::InputEnded,
     ),
     (
         "a body that looks like a request",
         b"GET /small HTTP/1.1\r\nContent-Length: 18\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\n\nGET /part HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 200],
-        CloseReason::PeerClosed,
+        CloseReason::InputEnded,
     ),
     (
         "chunks with extensions and trailers",
@@ -54,7 +54,7 @@ const CASES: &[Case] = &[
           5;name=\"value\"\r\nGET /\r\nA\r\n\r\n0\r\n\r\n123\r\n000\r\nTrailer: GET\r\nOther: x\r\n\r\n\
           GET /part HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 200],
-        CloseReason::PeerClosed,
+        CloseReason::InputEnded,
     ),
     (
         "HTTP/1.0, first with keep-alive",

@@ -169,8 +169,8 @@ fn with_fault(
     under_strace(setup, site, calls, Path::new("/dev/null"), &inject, options)
 }
 
-/// The number of times that a server without clients makes `call` before it is ready. Returns `None`
-/// if strace is not installed.
+/// The number of times that a server without clients makes `call` before it is ready. Returns
+/// `None` if strace is not installed.
 fn calls_at_start(setup: &'static Setup, site: &Site, call: Call) -> Option<usize> {
     let trace = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
     drop(under_strace(setup, site, call.name(), trace.path(), &[], &[])?);

@@ -311,7 +311,9 @@ impl Simulation<'_> {
                     self.now.moment = self.now.moment.max(deadline);
                 }
             }
-            Disruption::Shutdown => self.connection.graceful_shutdown(&self.now),
+            Disruption::Shutdown => {
+                self.connection.graceful_shutdown(CloseReason::Stopping, &self.now)
+            }
             Disruption::PeerClose if self.connection.step() == Step::Receive => {
                 self.connection.end_of_input()
             }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use socket2::{Domain, Socket, Type};
 
 use super::response::Response;
 use super::wait::{TIMEOUT, shown, wait_until};
@@ -52,6 +54,19 @@ impl Peer {
     pub fn connect(address: SocketAddr) -> Peer {
         let stream =
             TcpStream::connect_timeout(&address, TIMEOUT).expect("the server is listening");
+        Peer::new(stream, address)
+    }
+
+    /// Connects from another address of the loopback network, as another client.
+    #[track_caller]
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Peer {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("IPv4 is available");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("it is a loopback address");
+        socket.connect_timeout(&address.into(), TIMEOUT).expect("the server is listening");
+        Peer::new(socket.into(), address)
+    }
+
+    fn new(stream: TcpStream, address: SocketAddr) -> Peer {
         stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         // Nagle's algorithm would merge pieces that must arrive one at a time.

@@ -1,4 +1,5 @@
-//! The sockets that blocking threads sleep in, so that a shutdown can wake the threads.
+//! The connections that blocking threads serve, so that another thread can wake those that sleep in
+//! `recv`: to shut down, or to make room for a new connection.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::net::Shutdown;
 use slab::Slab;
 
+use crate::http::{EvictionCandidate, Moment};
+use crate::server::eviction;
 use crate::sync::{lock, wait, wait_timeout};
 
 /// The connections being served.
@@ -15,8 +18,14 @@ pub struct LiveConnections(Arc<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    sockets: Mutex<Slab<Arc<OwnedFd>>>,
+    connections: Mutex<Slab<Arc<LiveConnection>>>,
     one_closed: Condvar,
+}
+
+#[derive(Debug)]
+struct LiveConnection {
+    socket: Arc<OwnedFd>,
+    candidate: Mutex<Option<EvictionCandidate>>,
 }
 
 /// Keeps a connection in the table until it is dropped.
@@ -24,11 +33,28 @@ struct Table {
 pub struct LiveGuard {
     live: LiveConnections,
     key: usize,
+    connection: Arc<LiveConnection>,
 }
 
 impl LiveConnections {
     pub fn insert(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
-        LiveGuard { live: self.clone(), key: lock(&self.0.sockets).insert(socket.clone()) }
+        let (socket, candidate) = (socket.clone(), Mutex::default());
+        let connection = Arc::new(LiveConnection { socket, candidate });
+        let key = lock(&self.0.connections).insert(connection.clone());
+        LiveGuard { live: self.clone(), key, connection }
+    }
+
+    /// Ends the input of the connections that have waited for longest: their threads wake and close
+    /// them. False if none can be closed. A request that arrives just now is still answered.
+    pub fn evict(&self, now: Moment) -> bool {
+        let connections = lock(&self.0.connections);
+        let candidate =
+            |(key, connection): (usize, &Arc<LiveConnection>)| (key, *lock(&connection.candidate));
+        let chosen = eviction::choose(connections.iter().map(candidate), now);
+        for key in &chosen {
+            connections[*key].shut_down(Shutdown::Read);
+        }
+        !chosen.is_empty()
     }
 
     /// Ends the input of every connection: its thread wakes, answers the requests it has, and reads
@@ -38,40 +64,51 @@ impl LiveConnections {
         // thread would read the end before the request.
         const GRACE: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + timeout;
-        if !lock(&self.0.sockets).is_empty() {
+        if !lock(&self.0.connections).is_empty() {
             std::thread::sleep(GRACE.min(timeout));
         }
         self.shut_down_all(Shutdown::Read);
-        let mut sockets = lock(&self.0.sockets);
-        while !sockets.is_empty() {
+        let mut connections = lock(&self.0.connections);
+        while !connections.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                drop(sockets);
+                drop(connections);
                 return self.shut_down_all(Shutdown::Both);
             }
-            sockets = wait_timeout(&self.0.one_closed, sockets, left);
+            connections = wait_timeout(&self.0.one_closed, connections, left);
         }
     }
 
     /// Waits until no connection is left.
     pub fn wait_until_empty(&self) {
-        let mut sockets = lock(&self.0.sockets);
-        while !sockets.is_empty() {
-            sockets = wait(&self.0.one_closed, sockets);
+        let mut connections = lock(&self.0.connections);
+        while !connections.is_empty() {
+            connections = wait(&self.0.one_closed, connections);
         }
     }
 
     fn shut_down_all(&self, how: Shutdown) {
-        for (_, socket) in lock(&self.0.sockets).iter() {
-            // It fails only if the peer has disconnected, and then the thread has woken already.
-            let _ = rustix::net::shutdown(socket, how);
-        }
+        lock(&self.0.connections).iter().for_each(|(_, connection)| connection.shut_down(how));
+    }
+}
+
+impl LiveConnection {
+    fn shut_down(&self, how: Shutdown) {
+        // It fails only if the peer has disconnected, and then the thread has woken already.
+        let _ = rustix::net::shutdown(&self.socket, how);
+    }
+}
+
+impl LiveGuard {
+    /// Records whether the connection can be closed while its thread sleeps.
+    pub fn set_eviction_candidate(&self, candidate: Option<EvictionCandidate>) {
+        *lock(&self.connection.candidate) = candidate;
     }
 }
 
 impl Drop for LiveGuard {
     fn drop(&mut self) {
-        lock(&self.live.0.sockets).remove(self.key);
+        lock(&self.live.0.connections).remove(self.key);
         self.live.0.one_closed.notify_all();
     }
 }

@@ -91,7 +91,7 @@ struct Arguments {
 /// What serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Model {
-    /// The main thread, one connection after the other.
+    /// A single thread, one connection after the other.
     Iterative,
     /// A forked process for each connection.
     Process,
@@ -134,13 +134,18 @@ impl ConfiguredStrategy for Model {
     }
 
     fn run(self: Box<Self>, mut server: ServerContext) -> io::Result<()> {
-        let blocking = BlockingServer::start(&mut server)?;
+        let connections_max = match *self {
+            Model::Iterative => 1,
+            Model::Process | Model::Thread => usize::MAX,
+            Model::Pool(threads) => threads.get(),
+        };
+        let blocking = BlockingServer::start(&mut server, connections_max)?;
         server.announce_ready();
         match *self {
-            Model::Iterative => blocking.accept_and_serve(),
+            Model::Iterative => blocking.accept_in_pool("iterative")?,
             Model::Process => blocking.accept_and_fork(),
             Model::Thread => blocking.accept_and_spawn(),
-            Model::Pool(threads) => blocking.accept_in_pool(threads)?,
+            Model::Pool(_) => blocking.accept_in_pool("pool")?,
         }
         blocking.wait_for_clients();
         Ok(())

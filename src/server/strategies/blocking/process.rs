@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use signal_hook::consts::{SIGCHLD, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGCHLD, SIGURG, SIGUSR1, SIGUSR2};
 
 use crate::server::client::Client;
 use crate::server::connection_limit::ConnectionPermit;
@@ -23,13 +23,16 @@ use crate::syscall_stats::{Call, SyscallStats};
 const SHUTDOWN_SIGNAL: i32 = SIGUSR1;
 /// Tells a child that has not finished in time to close its connection and log it.
 const ABORT_SIGNAL: i32 = SIGUSR2;
+/// Tells a child to finish, because another client waits for its place.
+const EVICTION_SIGNAL: i32 = SIGURG;
 
 // The handlers are registered before the first fork and never removed: a child could inherit a lock
 // of signal-hook's registry that another thread held at that moment.
 static IS_SHUTDOWN_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static IS_ABORT_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static IS_EVICTION_REQUESTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Only a child acts on the two signals. The parent has the same handlers, and ignores what they
+/// Only a child acts on these signals. The parent has the same handlers, and ignores what they
 /// set.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
@@ -43,6 +46,11 @@ pub fn is_aborted_by_parent() -> bool {
     is_child_with(&IS_ABORT_REQUESTED)
 }
 
+/// Whether this process is a child that was told to make room for another client.
+pub fn is_evicted_by_parent() -> bool {
+    is_child_with(&IS_EVICTION_REQUESTED)
+}
+
 fn is_child_with(request: &OnceLock<Arc<AtomicBool>>) -> bool {
     let is_requested = || request.get().is_some_and(|flag| flag.load(Ordering::Acquire));
     IS_CHILD.load(Ordering::Acquire) && is_requested()
@@ -51,7 +59,7 @@ fn is_child_with(request: &OnceLock<Arc<AtomicBool>>) -> bool {
 /// Turns the forked process into a child. A signal that the parent got earlier is not meant for it;
 /// one that the parent sends to it just now is sent again.
 fn become_child() {
-    for request in [&IS_SHUTDOWN_REQUESTED, &IS_ABORT_REQUESTED] {
+    for request in [&IS_SHUTDOWN_REQUESTED, &IS_ABORT_REQUESTED, &IS_EVICTION_REQUESTED] {
         if let Some(flag) = request.get() {
             flag.store(false, Ordering::Release);
         }
@@ -59,14 +67,22 @@ fn become_child() {
     IS_CHILD.store(true, Ordering::Release);
 }
 
-/// The living children, each with the permit of its connection.
+/// The living children.
 #[derive(Clone, Debug)]
 pub struct Children(Arc<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    living: Mutex<HashMap<Pid, ConnectionPermit>>,
+    living: Mutex<HashMap<Pid, Child>>,
     one_ended: Condvar,
+}
+
+#[derive(Debug)]
+struct Child {
+    /// Held for the connection until the child is reaped.
+    _permit: ConnectionPermit,
+    started_at: Instant,
+    is_evicted: bool,
 }
 
 impl Children {
@@ -78,9 +94,11 @@ impl Children {
         let table = Arc::new(Table::default());
         let (signal_pipe, reaper_pipe) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, signal_pipe)?;
-        for (signal, flag) in
-            [(SHUTDOWN_SIGNAL, &IS_SHUTDOWN_REQUESTED), (ABORT_SIGNAL, &IS_ABORT_REQUESTED)]
-        {
+        for (signal, flag) in [
+            (SHUTDOWN_SIGNAL, &IS_SHUTDOWN_REQUESTED),
+            (ABORT_SIGNAL, &IS_ABORT_REQUESTED),
+            (EVICTION_SIGNAL, &IS_EVICTION_REQUESTED),
+        ] {
             signal_hook::flag::register(signal, flag.get_or_init(Arc::default).clone())?;
         }
         std::thread::spawn({
@@ -102,14 +120,17 @@ impl Children {
         stats: &SyscallStats,
         serve: impl FnOnce(Client),
     ) -> io::Result<()> {
-        // Locked until the child is in the table: it may end before fork returns in the parent.
+        // Locked until the child is in the table: it may end before fork returns in the parent. The
+        // lock also keeps the thread that reaps from dropping permits during the fork, so that the
+        // child does not inherit a lock of the connection limit that is held.
         let mut living = lock(&self.0.living);
         let forked = sys::fork(listener.as_fd())?;
         // The parent closes its copy of the connection, the child its copy of the listener.
         stats.count(Call::Close);
         match forked {
             Forked::Parent(child) => {
-                living.insert(child, client.permit);
+                let (permit, started_at) = (client.permit, Instant::now());
+                living.insert(child, Child { _permit: permit, started_at, is_evicted: false });
                 Ok(())
             }
             Forked::Child => {
@@ -121,6 +142,20 @@ impl Children {
                 // _exit: exit handlers and buffered streams belong to the parent.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
             }
+        }
+    }
+
+    /// Tells the oldest child to finish its request, if it has one, and to close its connection.
+    /// The parent does not know which children are idle. Children that were told before are told
+    /// again: a signal just before the child's recv does not interrupt it.
+    pub fn evict_oldest(&self) {
+        let mut living = lock(&self.0.living);
+        let candidates = living.values_mut().filter(|child| !child.is_evicted);
+        if let Some(oldest) = candidates.min_by_key(|child| child.started_at) {
+            oldest.is_evicted = true;
+        }
+        for (child, _) in living.iter().filter(|(_, child)| child.is_evicted) {
+            let _ = kill_process(*child, Signal::URG);
         }
     }
 

@@ -1,21 +1,23 @@
-//! The four loops that accept and serve on blocking sockets, and how they end.
+//! The loops that accept and serve on blocking sockets, and how they end.
 
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::live_connections::LiveConnections;
-use super::process::{Children, is_aborted_by_parent, is_shut_down_by_parent};
+use super::live_connections::{LiveConnections, LiveGuard};
+use super::process::{self, Children};
 use super::recv_timeout::RecvTimeout;
-use crate::http::CloseReason;
+use crate::http::{Awaits, CloseReason};
 use crate::server::acceptor::ACCEPT_BACKOFF;
 use crate::server::client::{Client, ReadState};
+use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
 use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
-use crate::server::listener::{Accepted, Listener};
+use crate::server::listener::{Accepted, Listener, wait_for_connection};
 use crate::server::worker::{Shared, Worker};
 use crate::sync::lock;
 use crate::syscall_stats::Call;
@@ -23,31 +25,48 @@ use crate::syscall_stats::Call;
 /// What a thread that serves one connection may cache, in bytes. There may be thousands of them.
 const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
 
+/// The workers without a thread that are kept, of threads that have ended. A worker has a receive
+/// buffer of 64 KiB and a cache.
+const IDLE_WORKERS_MAX: usize = 16;
+
+/// How often connections are closed while clients wait at the limit. None may be one that can be
+/// closed yet, and a signal to a child is lost if it arrives just before the child sleeps.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
+
 /// What the threads of a blocking server share.
 pub struct BlockingServer {
     listener: Listener,
     shared: Shared,
+    connection_limit: Arc<ConnectionLimit>,
     live: LiveConnections,
     children: Children,
     /// Workers of threads that have ended. Their caches serve the next connections.
     idle_workers: Mutex<Vec<Worker>>,
+    /// Whether a client waits for a connection to become idle.
+    is_room_needed: AtomicBool,
     is_stopping: Arc<AtomicBool>,
 }
 
 impl BlockingServer {
-    /// Starts the thread that waits for the shutdown signal.
+    /// Starts the thread that waits for the shutdown signal. The server has at most
+    /// `connections_max` connections.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.
-    pub fn start(server: &mut ServerContext) -> io::Result<Arc<BlockingServer>> {
+    pub fn start(
+        server: &mut ServerContext,
+        connections_max: usize,
+    ) -> io::Result<Arc<BlockingServer>> {
         let signal = server.shutdown.stream()?;
         let timeout = server.shutdown.timeout();
         let blocking = Arc::new(BlockingServer {
             listener: server.listeners.remove(0),
             children: Children::new(server.shared.syscall_stats())?,
             shared: server.shared.clone(),
+            connection_limit: server.shared.connection_limit.narrowed_to(connections_max),
             live: LiveConnections::default(),
             idle_workers: Mutex::default(),
+            is_room_needed: AtomicBool::new(false),
             is_stopping: server.shutdown.flag(),
         });
         std::thread::spawn({
@@ -57,26 +76,26 @@ impl BlockingServer {
         Ok(blocking)
     }
 
-    /// One connection after the other, on this thread.
-    pub fn accept_and_serve(&self) {
-        self.serve_each(self.worker("iterative", CACHE_BYTES_MAX));
-    }
-
-    /// A fixed number of threads, each of which serves one connection after the other.
+    /// As many threads as there may be connections, each of which serves one after the other. This
+    /// thread makes room once all of them have a connection.
     ///
     /// # Errors
     /// EAGAIN if the system cannot start that many threads. Those that did start end again.
-    pub fn accept_in_pool(&self, threads: NonZeroUsize) -> io::Result<()> {
-        let cache_bytes_max = CACHE_BYTES_MAX / threads.get() as u64;
+    pub fn accept_in_pool(&self, name: &str) -> io::Result<()> {
+        let threads = self.connection_limit.available();
+        let cache_bytes_max = CACHE_BYTES_MAX / threads as u64;
         std::thread::scope(|scope| {
-            let started = (0..threads.get()).try_for_each(|number| {
-                let worker = self.worker(&format!("pool {number}"), cache_bytes_max);
+            let started = (0..threads).try_for_each(|number| {
+                let worker = self.worker(&format!("{name} {number}"), cache_bytes_max);
                 let thread = std::thread::Builder::new();
                 thread.spawn_scoped(scope, move || self.serve_each(worker)).map(drop)
             });
-            if started.is_err() {
-                self.is_stopping.store(true, Ordering::Release);
-                self.listener.shut_down();
+            match started {
+                Ok(()) => self.evict_while_full(self.worker("acceptor", 0)),
+                Err(_) => {
+                    self.is_stopping.store(true, Ordering::Release);
+                    self.listener.shut_down();
+                }
             }
             started
         })
@@ -85,7 +104,7 @@ impl BlockingServer {
     /// A thread for each connection.
     pub fn accept_and_spawn(self: &Arc<Self>) {
         let mut acceptor = self.worker("acceptor", 0);
-        while let Some(client) = self.accept(&mut acceptor) {
+        while let Some(client) = self.next_client(&mut acceptor) {
             let guard = self.live.insert(&client.socket);
             let server = self.clone();
             acceptor.stats.count(Call::Spawn);
@@ -94,8 +113,8 @@ impl BlockingServer {
                 let idle = lock(&server.idle_workers).pop();
                 let new_worker = || server.worker("thread", THREAD_CACHE_BYTES_MAX);
                 let mut worker = idle.unwrap_or_else(new_worker);
-                server.serve(client, &mut worker);
-                lock(&server.idle_workers).push(worker);
+                server.serve(client, &mut worker, Some(&guard));
+                server.retire(worker);
                 drop(guard);
             });
             if let Err(error) = spawned {
@@ -109,13 +128,13 @@ impl BlockingServer {
     /// A forked process for each connection.
     pub fn accept_and_fork(&self) {
         let mut worker = self.worker("process", CACHE_BYTES_MAX);
-        while let Some(client) = self.accept(&mut worker) {
+        while let Some(client) = self.next_client(&mut worker) {
             worker.stats.count(Call::Fork);
             worker.tracer.trace(client.id, format_args!("fork"));
             let stats = worker.stats.clone();
             let forked = self.children.fork(client, &self.listener, &stats, |client| {
                 let log_writer = worker.start_child_log();
-                self.serve(client, &mut worker);
+                self.serve(client, &mut worker, None);
                 log_writer.finish();
             });
             if let Err(error) = forked {
@@ -133,30 +152,77 @@ impl BlockingServer {
 
     fn wait_for_shutdown(&self, mut signal: UnixStream, timeout: Duration) {
         // A forked child inherits the stream, so a signal to a child alone is read here, too.
-        while !self.is_stopping.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
+        while !self.is_stopping() && signal.read_exact(&mut [0]).is_ok() {}
         self.listener.shut_down();
         self.live.shut_down(timeout);
         self.children.shut_down(timeout);
     }
 
     fn serve_each(&self, mut worker: Worker) {
-        while let Some(client) = self.accept(&mut worker) {
-            let _guard = self.live.insert(&client.socket);
-            self.serve(client, &mut worker);
+        while let Some((socket, peer)) = self.accept(&mut worker) {
+            let permit = self.connection_limit.try_acquire();
+            let permit = permit.expect("there are as many permits as threads");
+            if let Some(client) = worker.new_client(socket, peer, permit) {
+                let guard = self.live.insert(&client.socket);
+                self.serve(client, &mut worker, Some(&guard));
+            }
         }
     }
 
     /// Waits for a permit and a connection; None once the server is shutting down.
-    fn accept(&self, worker: &mut Worker) -> Option<Client> {
-        while !self.is_stopping.load(Ordering::Acquire) {
-            let Some(permit) = self.shared.connection_limit.try_acquire() else {
-                std::thread::sleep(ACCEPT_BACKOFF);
-                continue;
-            };
+    fn next_client(&self, worker: &mut Worker) -> Option<Client> {
+        loop {
+            let permit = self.wait_for_permit(worker)?;
+            let (socket, peer) = self.accept(worker)?;
+            if let Some(client) = worker.new_client(socket, peer, permit) {
+                return Some(client);
+            }
+        }
+    }
+
+    fn wait_for_permit(&self, worker: &mut Worker) -> Option<ConnectionPermit> {
+        while !self.is_stopping() {
+            if let Some(permit) = self.connection_limit.try_acquire() {
+                return Some(permit);
+            }
+            if self.evict_for_waiting_client(worker) {
+                self.connection_limit.wait_until_available(EVICTION_INTERVAL);
+            }
+        }
+        None
+    }
+
+    /// Makes room for the threads of a pool, which accept by themselves. The interval limits what
+    /// this costs: the thread wakes for each connection that another thread accepts, too.
+    fn evict_while_full(&self, mut worker: Worker) {
+        while !self.is_stopping() {
+            self.evict_for_waiting_client(&mut worker);
+            std::thread::sleep(EVICTION_INTERVAL);
+        }
+    }
+
+    /// Waits for a client that cannot be accepted, and closes connections to make room for it.
+    /// False if none came.
+    fn evict_for_waiting_client(&self, worker: &mut Worker) -> bool {
+        let is_needed = self.has_waiting_client(self.listener.recv_timeout(), worker)
+            && self.connection_limit.is_exhausted();
+        if is_needed {
+            let is_evicting = self.live.evict(worker.clock.now().moment);
+            self.children.evict_oldest();
+            self.is_room_needed.store(!is_evicting, Ordering::Release);
+        }
+        is_needed
+    }
+
+    fn has_waiting_client(&self, timeout: Duration, worker: &Worker) -> bool {
+        wait_for_connection(std::slice::from_ref(&self.listener), Some(timeout), &worker.stats)
+    }
+
+    /// Waits for a connection; None once the server is shutting down.
+    fn accept(&self, worker: &mut Worker) -> Option<(OwnedFd, Option<SocketAddr>)> {
+        while !self.is_stopping() {
             match self.listener.accept(&worker.stats) {
-                Accepted::Connection(socket, peer) => {
-                    return Some(worker.new_client(socket, peer, permit));
-                }
+                Accepted::Connection(socket, peer) => return Some((socket, peer)),
                 Accepted::WouldBlock => {}
                 Accepted::Exhausted(errno) => {
                     worker.tracer.trace_worker(format_args!("accept: {errno}; backing off"));
@@ -167,22 +233,57 @@ impl BlockingServer {
         None
     }
 
-    /// Serves one connection until it closes.
-    fn serve(&self, mut client: Client, worker: &mut Worker) {
+    /// Serves one connection until it closes. A child has no `guard`: its parent evicts it.
+    fn serve(&self, mut client: Client, worker: &mut Worker, guard: Option<&LiveGuard>) {
         let mut recv_timeout = RecvTimeout::new(self.listener.recv_timeout());
         let mut outcome = DriveOutcome::Yielded;
         while outcome != DriveOutcome::Closed {
             let now = *worker.clock.now();
-            if self.is_stopping.load(Ordering::Acquire) || is_shut_down_by_parent() {
-                client.graceful_shutdown(&now);
+            if self.is_stopping() || process::is_shut_down_by_parent() {
+                client.graceful_shutdown(CloseReason::Stopping, &now);
+            } else if process::is_evicted_by_parent() {
+                client.graceful_shutdown(CloseReason::Evicted, &now);
             }
-            if is_aborted_by_parent() {
+            if process::is_aborted_by_parent() {
                 client.connection.fail(CloseReason::Stopping);
+            }
+            if let Some(guard) = guard {
+                self.offer_eviction(&mut client, worker, guard);
             }
             recv_timeout.update(&client, worker, &now);
             client.read_state = ReadState::MaybeReadable;
             outcome = drive_with_timeout(&mut client, worker, &now);
         }
+    }
+
+    /// Closes a connection that has just become idle if another client waits for that. Otherwise
+    /// [`BlockingServer::evict_for_waiting_client`] can close it later.
+    fn offer_eviction(&self, client: &mut Client, worker: &Worker, guard: &LiveGuard) {
+        let candidate = client.connection.eviction_candidate();
+        let is_idle = candidate.is_some_and(|candidate| candidate.awaits == Awaits::NextRequest);
+        // One connection is enough, so only one thread may see the request; and the client may have
+        // been accepted since.
+        if is_idle
+            && self.is_room_needed.load(Ordering::Acquire)
+            && self.is_room_needed.swap(false, Ordering::AcqRel)
+            && self.has_waiting_client(Duration::ZERO, worker)
+        {
+            client.connection.evict();
+        }
+        guard.set_eviction_candidate(client.connection.eviction_candidate());
+    }
+
+    /// Keeps the worker of a thread that ends for the thread of a later connection, unless there
+    /// are enough: after a peak, memory is not held for a load that may never come back.
+    fn retire(&self, worker: Worker) {
+        let mut idle_workers = lock(&self.idle_workers);
+        if idle_workers.len() < IDLE_WORKERS_MAX {
+            idle_workers.push(worker);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     fn worker(&self, name: &str, cache_bytes_max: u64) -> Worker {

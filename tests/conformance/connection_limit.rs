@@ -1,0 +1,243 @@
+//! The limits on open connections: who is closed, who waits, and who is served.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::case::{Case, cases};
+use crate::support::{Peer, Server, Setup, Site, TIMEOUT, get, shown, wait_until};
+
+pub fn cases() -> Vec<Case> {
+    let everywhere = cases![
+        an_idle_connection_is_closed_for_a_new_client,
+        clients_that_keep_the_server_waiting_do_not_keep_others_out,
+        connections_follow_each_other_without_a_pause_at_the_limit,
+        a_low_descriptor_limit_leaves_room_for_several_clients,
+        a_descriptor_limit_that_is_too_low_is_an_error,
+    ];
+    let concurrent = cases![if |setup| setup.serves_concurrently();
+        connections_beyond_the_limit_wait_in_the_backlog,
+        every_request_is_served_when_clients_exceed_the_limit,
+        a_busy_keep_alive_connection_makes_room_after_a_response,
+        connections_beyond_those_of_one_client_are_closed,
+    ];
+    // A parent does not know which of its children are idle, and a thread tells the others shortly
+    // after the client has its response.
+    let one_loop = cases![if |setup| setup.event_loops == 1;
+        at_the_limit_the_longest_idle_connection_is_closed];
+    let several_loops = cases![if |setup| setup.event_loops > 1;
+        a_new_connection_evicts_idle_connections_of_any_event_loop];
+    [everywhere, concurrent, one_loop, several_loops].concat()
+}
+
+/// Options under which no connection times out during a test.
+const NO_TIMEOUTS: [&str; 2] = ["--idle-timeout=3600", "--header-timeout=3600"];
+
+fn with_limit(limit: &str) -> Vec<&str> {
+    [&NO_TIMEOUTS[..], &[limit]].concat()
+}
+
+fn an_idle_connection_is_closed_for_a_new_client(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/page.html").status, 200);
+    let mut new = server.connect();
+    assert_eq!(new.get("/page.html").status, 200);
+    idle.expect_end();
+}
+
+/// Whatever a client has sent, and however often it connects again.
+fn clients_that_keep_the_server_waiting_do_not_keep_others_out(setup: &'static Setup) {
+    // Each of them may keep the server waiting for a second.
+    let clients = if setup.serves_concurrently() { 12 } else { 2 };
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=4"));
+    for sent in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\nHost: h\r\nX: ",
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n\r",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        "bad\r\n\r\n",
+    ] {
+        let slow: Vec<Peer> = (0..clients)
+            .map(|_| {
+                let mut peer = server.connect();
+                peer.send(sent);
+                peer
+            })
+            .collect();
+        assert_eq!(server.get("/page.html").status, 200, "after {sent:?}");
+        drop(slow);
+    }
+}
+
+/// A pause of a tenth of a second before each accept would add up to half a minute.
+fn connections_follow_each_other_without_a_pause_at_the_limit(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &["--max-connections=1"]);
+    let send_request = |_| {
+        let mut peer = server.connect();
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        peer
+    };
+    let mut peers: Vec<Peer> = (0..300).map(send_request).collect();
+    let last = peers.last_mut().expect("there are 300");
+    assert_eq!(last.response().status, 200);
+}
+
+/// 64 descriptors are fewer than the two of each connection and those of the server together.
+fn a_low_descriptor_limit_leaves_room_for_several_clients(setup: &'static Setup) {
+    let site = Site::new();
+    let server =
+        Server::run(with_descriptors(64, &Server::command(setup, site.root(), &NO_TIMEOUTS)));
+    let silent: Vec<Peer> = (0..100).map(|_| server.connect()).collect();
+    assert_eq!(server.get("/page.html").status, 200);
+    if setup.concurrency >= 8 {
+        let mut peers: Vec<Peer> = (0..8).map(|_| server.connect()).collect();
+        peers.iter_mut().for_each(|peer| peer.send(get("/page.html")));
+        for peer in &mut peers {
+            assert_eq!(peer.response().status, 200);
+        }
+    }
+    drop(silent);
+}
+
+fn a_descriptor_limit_that_is_too_low_is_an_error(setup: &'static Setup) {
+    let site = Site::new();
+    let mut command = with_descriptors(24, &Server::command(setup, site.root(), &[]));
+    let output = command.output().expect("sh is installed");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr, "error: the limit of 24 open files is too low: expected at least 34\n");
+}
+
+/// `command` with a limit on open descriptors.
+fn with_descriptors(descriptors: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited
+}
+
+/// A client that sends one request after the other is idle only for moments.
+fn a_busy_keep_alive_connection_makes_room_after_a_response(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
+    let mut busy = server.connect();
+    assert_eq!(busy.get("/page.html").status, 200);
+    let mut new = server.connect();
+    new.send(get("/page.html"));
+    std::thread::scope(|scope| {
+        // Until the server closes the connection.
+        scope.spawn(|| {
+            let mut response = [0; 4096];
+            while busy.stream.write_all(get("/page.html").as_bytes()).is_ok()
+                && matches!(busy.stream.read(&mut response), Ok(1..))
+            {}
+        });
+        assert_eq!(new.response().status, 200);
+    });
+}
+
+fn connections_beyond_those_of_one_client_are_closed(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections-per-client=2"));
+    let mut open = [server.connect(), server.connect()];
+    open.iter_mut().for_each(|peer| assert_eq!(peer.get("/page.html").status, 200));
+    let mut third = server.connect();
+    third.send(get("/page.html"));
+    let (bytes, _) = third.rest();
+    assert_eq!(shown(&bytes), "");
+    let mut other = Peer::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    assert_eq!(other.get("/page.html").status, 200);
+    open.iter_mut().for_each(|peer| assert_eq!(peer.get("/page.html").status, 200));
+    let [_, closed] = open;
+    drop(closed);
+    wait_until("a connection in place of the closed one", || {
+        let mut peer = server.connect();
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        (!peer.rest().0.is_empty()).then_some(())
+    });
+}
+
+fn connections_beyond_the_limit_wait_in_the_backlog(setup: &'static Setup) {
+    let site = Site::new();
+    site.sparse("huge.bin", 1 << 30);
+    let server = Server::start(setup, site.root(), &["--max-connections", "2"]);
+    // Responses to both are in progress, so neither is idle.
+    let mut busy: Vec<Peer> = (0..2).map(|_| server.connect()).collect();
+    for peer in &mut busy {
+        peer.send(get("/huge.bin"));
+        peer.response_to_head();
+    }
+    let mut third = server.connect();
+    third.send(get("/page.html"));
+    third
+        .stream
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("the timeout is not zero");
+    let peeked = third.stream.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(peeked, Err(ErrorKind::WouldBlock), "served beyond the limit");
+    busy.pop();
+    third.stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+    assert_eq!(third.response().status, 200);
+}
+
+fn at_the_limit_the_longest_idle_connection_is_closed(setup: &'static Setup) {
+    let site = Site::new();
+    let server =
+        Server::start(setup, site.root(), &[&NO_TIMEOUTS[..], &["--max-connections=3"]].concat());
+    let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
+    let dates = idle.iter_mut().map(|peer| peer.get("/").required("Date").to_owned());
+    let last_date = dates.last().expect("there are three connections");
+    // An event loop reads the clock once per pass, and connections that are served in one pass have
+    // been idle for equally long. A later date shows a later pass: then connection 1 has been idle
+    // for longest.
+    wait_until("a response with a later date", || {
+        (idle[0].get("/").required("Date") != last_date).then_some(())
+    });
+    assert_eq!(server.get("/page.html").status, 200);
+    idle[1].expect_end();
+    for open in [0, 2] {
+        assert_eq!(idle[open].get("/").status, 200, "connection {open} was closed");
+    }
+}
+
+fn a_new_connection_evicts_idle_connections_of_any_event_loop(setup: &'static Setup) {
+    let site = Site::new();
+    // The kernel distributes connections at random, so one attempt proves nothing.
+    for _ in 0..6 {
+        let server = Server::start(
+            setup,
+            site.root(),
+            &[&NO_TIMEOUTS[..], &["--max-connections=2"]].concat(),
+        );
+        let mut idle = [server.connect(), server.connect()];
+        idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
+        assert_eq!(server.get("/page.html").status, 200);
+    }
+}
+
+fn every_request_is_served_when_clients_exceed_the_limit(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &["--max-connections=4"]);
+    let send_request = |_| {
+        let mut peer = server.connect();
+        // Sent at once: the server evicts only connections that have been silent for longer.
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        peer
+    };
+    let mut peers: Vec<Peer> = (0..100).map(send_request).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let (response, end) = peer.rest();
+        assert!(
+            response.starts_with(b"HTTP/1.1 200"),
+            "request {n} got {end:?} and {:?}",
+            shown(&response)
+        );
+    }
+}
