@@ -41,8 +41,12 @@ fn is_ip_literal(inside: &[u8]) -> bool {
     }
 }
 
+/// Whether `port` is empty, which means the default port, or a number of 16 bits. RFC 3986 section
+/// 3.2.3 allows any number of digits; a greater number names no TCP port.
 fn is_port(port: &[u8]) -> bool {
-    port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+    let fits = || std::str::from_utf8(port).is_ok_and(|text| text.parse::<u16>().is_ok());
+    // `u16::from_str` accepts a plus sign. Four digits always fit.
+    port.iter().all(u8::is_ascii_digit) && (port.len() <= 4 || fits())
 }
 
 /// The rest of `text` after a registered name or an IPv4 address. None if a percent sign is not
@@ -76,6 +80,10 @@ mod tests {
             "[v1.a:b]",
             "a%41b",
             "h:",
+            "h:0",
+            "h:65535",
+            "h:000080",
+            "[::1]:65535",
             "x_y",
         ] {
             assert!(is_valid(host.as_bytes()), "{host}");
@@ -98,7 +106,12 @@ mod tests {
             "[v.a]",
             "[::1]x",
             "h:80x",
+            "h:65536",
+            "h:98777",
             "h:123456",
+            "h:18446744073709551696",
+            "h:+80",
+            "[::1]:65536",
             "a,b:1:2",
             "%4",
             "h\u{e9}",

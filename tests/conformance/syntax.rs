@@ -215,7 +215,10 @@ fn host_must_be_a_valid_host(setup: &'static Setup) {
         "a/b",
         "h:80x",
         "h:-1",
+        "h:65536",
+        "h:98777",
         "h:123456",
+        "[::1]:98777",
         "[::1",
         "[::1]x",
         "[]",
@@ -233,6 +236,9 @@ fn host_must_be_a_valid_host(setup: &'static Setup) {
         "localhost",
         "h:80",
         "h:",
+        "h:0",
+        "h:65535",
+        "h:000080",
         "",
         "127.0.0.1:7890",
         "[::1]",
@@ -255,12 +261,15 @@ fn the_authority_of_a_target_overrides_host_but_both_must_be_valid(setup: &'stat
     let server = Server::start(setup, site.root(), &[]);
     expect_answered(&server, "GET http://other:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
     expect_answered(&server, "GET http://[::1]:80/page.html HTTP/1.1\r\nHost: h\r\n\r\n", 200);
+    expect_answered(&server, "GET http://other:/page.html HTTP/1.1\r\nHost: h:\r\n\r\n", 200);
     for (target, host) in [
         ("http://other/", "a b"),
         ("http://other/", "user@h"),
         ("http://user@other/", "h"),
         ("http://user:password@other/", "h"),
         ("http://other:80x/", "h"),
+        ("http://other:98777/", "h"),
+        ("http://other/", "h:98777"),
         ("http://[::1/", "h"),
         ("http:///page.html", "h"),
         ("http://?", "h"),

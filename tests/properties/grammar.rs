@@ -282,7 +282,7 @@ fn check_host(head: &Head<'_>) -> Parsed<()> {
     }
 }
 
-/// RFC 3986 section 3.2: `host [ ":" port ]`.
+/// RFC 3986 section 3.2: `host [ ":" port ]`. Narrower than the RFC: a port has at most 16 bits.
 fn is_host_and_port(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else {
         return false;
@@ -295,7 +295,10 @@ fn is_host_and_port(text: &[u8]) -> bool {
         Some(inside) => inside.strip_suffix(']').is_some_and(is_ip_literal),
         None => is_registered_name(host.as_bytes()),
     };
-    is_host && port.bytes().all(|byte| byte.is_ascii_digit())
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let significant = port.trim_start_matches('0');
+    let is_small = significant.len() < 5 || significant.len() == 5 && significant <= "65535";
+    is_host && is_number && is_small
 }
 
 fn is_ip_literal(text: &str) -> bool {
