@@ -105,11 +105,24 @@ fn split_request_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
         return Err(RequestError::InvalidMethod);
     }
-    // A space in the target is either a doubled separator or one that the client failed to encode.
-    if target.is_empty() || target.iter().any(|b| *b <= b' ' || *b == 0x7f || *b == b'#') {
+    if target.is_empty() || !target.iter().all(|b| is_target_ascii(*b)) && !is_target_utf8(target) {
         return Err(RequestError::InvalidTarget);
     }
     Ok([method, target, version])
+}
+
+/// Visible ASCII but `#`, as a target has no fragment. A space in the target is either a doubled
+/// separator or one that the client failed to encode.
+fn is_target_ascii(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && byte != b'#'
+}
+
+/// Whether `target` is valid although it is not ASCII. RFC 3986 has every other byte encoded, but
+/// curl and scripts send what their user typed, and nginx serves it. Valid UTF-8 has one meaning,
+/// that of the same bytes percent-encoded; other bytes have none.
+fn is_target_utf8(target: &[u8]) -> bool {
+    target.iter().all(|b| is_target_ascii(*b) || !b.is_ascii())
+        && std::str::from_utf8(target).is_ok()
 }
 
 /// HTTP/1.1 requires exactly one Host, HTTP/1.0 allows at most one. Host must be valid even if an

@@ -18,7 +18,7 @@ pub enum RequestError {
     InvalidMethod,
     /// The method is a token that this server does not know.
     UnknownMethod,
-    /// The request target contains a space, a control character or a `#`.
+    /// The request target contains a space, a control character or a `#`, or is not UTF-8.
     InvalidTarget,
     /// The request target has none of the four forms of RFC 9112 section 3.2.
     UnknownTargetForm,

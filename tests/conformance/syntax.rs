@@ -24,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         the_authority_of_a_target_overrides_host_but_both_must_be_valid,
         a_target_is_a_path_or_an_http_uri,
         control_characters_in_a_target_are_rejected,
+        a_target_beyond_ascii_must_be_utf_8,
         other_major_versions_are_not_supported,
         later_minor_versions_are_treated_as_1_1,
         a_version_is_http_and_two_digits,
@@ -301,6 +302,32 @@ fn control_characters_in_a_target_are_rejected(setup: &'static Setup) {
     let controls = (0..0x20).chain([0x7f]).filter(|byte| !b"\r\n".contains(byte));
     let request = |byte: u8| [b"GET /a", &[byte][..], b"b HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
     expect_bad(setup, controls.map(request));
+}
+
+fn a_target_beyond_ascii_must_be_utf_8(setup: &'static Setup) {
+    let request = |target: &[u8]| [b"GET /", target, b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+    let invalid = [
+        &b"\xff"[..],
+        b"caf\xe9",
+        b"\x80",
+        // Overlong forms of a slash and a NUL, a surrogate, and a character cut in two.
+        b"a\xc0\xafb",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f\xa6",
+        b"?q=\xff",
+        b"gr\xc3\xbcn\xff",
+        b"gr\xc3\xbcn\x01",
+        b"gr\xc3\xbcn#x",
+    ];
+    expect_bad(setup, invalid.map(request));
+    let site = Site::new();
+    site.write("gr\u{fc}n \u{1f980}.html", "in UTF-8");
+    let server = Server::start(setup, site.root(), &[]);
+    for target in ["gr\u{fc}n%20\u{1f980}.html", "gr%C3%BCn%20%F0%9F%A6%80.html?\u{1f980}"] {
+        expect_answered(&server, request(target.as_bytes()), 200);
+        assert_eq!(server.ask(request(target.as_bytes())).body, b"in UTF-8", "{target}");
+    }
 }
 
 fn other_major_versions_are_not_supported(setup: &'static Setup) {

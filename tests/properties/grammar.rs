@@ -244,6 +244,9 @@ impl<'a> Head<'a> {
 
 /// Section 3.2.
 fn check_target(head: &Head<'_>) -> Parsed<()> {
+    if std::str::from_utf8(head.target).is_err() {
+        return Err(Stop::Malformed("a target that is not UTF-8"));
+    }
     let is_valid = match head.target {
         // Wider than the RFC: the authority is not checked, because CONNECT is always refused.
         _ if head.method == b"CONNECT" => true,
@@ -332,8 +335,9 @@ fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Wider than the RFC: all visible ASCII except `#`, and all bytes beyond ASCII. Browsers leave
-/// some of them unencoded, and they are unambiguous. A target has no fragment.
+/// Wider than the RFC: all visible ASCII except `#`, and all bytes beyond ASCII, of which
+/// `check_target` accepts UTF-8. Browsers and curl leave some of them unencoded, and they are
+/// unambiguous. A target has no fragment.
 fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && byte != b'#'
 }
