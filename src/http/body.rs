@@ -11,7 +11,8 @@
 //! length:  Length ──all data read──> Complete
 //! ```
 
-use super::characters::is_token;
+use super::characters::{is_field_text, is_token};
+use super::chunk_extension::ChunkExtension;
 use super::framing::Framing;
 use super::request_error::RequestError;
 
@@ -38,7 +39,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SizeLine {
     Digits,
-    Extension,
+    Extension(ChunkExtension),
     LineFeed,
 }
 
@@ -112,18 +113,15 @@ impl BodyDrain {
                         1,
                     ),
                     None if digits == 0 => return Err(MALFORMED),
-                    None => match byte {
-                        b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
-                        b';' => (State::Size { size, digits, line: SizeLine::Extension }, 1),
-                        _ => return Err(MALFORMED),
-                    },
+                    None => {
+                        let line = SizeLine::after(ChunkExtension::Complete, byte)?;
+                        (State::Size { size, digits, line }, 1)
+                    }
                 }
             }
-            State::Size { size, digits, line: SizeLine::Extension } => match byte {
-                b'\r' => (State::Size { size, digits, line: SizeLine::LineFeed }, 1),
-                byte if is_control(byte) => return Err(MALFORMED),
-                _ => (self.state, 1),
-            },
+            State::Size { size, digits, line: SizeLine::Extension(extension) } => {
+                (State::Size { size, digits, line: SizeLine::after(extension, byte)? }, 1)
+            }
             State::Size { size, line: SizeLine::LineFeed, .. } => match (byte, size) {
                 (b'\n', 0) => (State::Trailer { line: TrailerLine::Start }, 1),
                 (b'\n', size) if size > self.allowance_bytes => {
@@ -152,7 +150,7 @@ impl BodyDrain {
                 (TrailerLine::Value, b'\r') => {
                     (State::Trailer { line: TrailerLine::LineFeed { is_last: false } }, 1)
                 }
-                (TrailerLine::Value, byte) if !is_control(byte) => (self.state, 1),
+                (TrailerLine::Value, byte) if is_field_text(byte) => (self.state, 1),
                 (TrailerLine::LineFeed { is_last: true }, b'\n') => (State::Complete, 1),
                 (TrailerLine::LineFeed { is_last: false }, b'\n') => {
                     (State::Trailer { line: TrailerLine::Start }, 1)
@@ -168,9 +166,14 @@ impl BodyDrain {
 
 const FIRST_SIZE: State = State::Size { size: 0, digits: 0, line: SizeLine::Digits };
 
-/// Whether `byte` is forbidden in trailer values and chunk extensions (RFC 9110 section 5.5).
-fn is_control(byte: u8) -> bool {
-    byte.is_ascii_control() && byte != b'\t'
+impl SizeLine {
+    /// The position behind `byte`, which follows the size or is within an extension.
+    fn after(extension: ChunkExtension, byte: u8) -> Result<SizeLine, RequestError> {
+        if byte == b'\r' && extension.may_end() {
+            return Ok(SizeLine::LineFeed);
+        }
+        extension.advance(byte).map(SizeLine::Extension).ok_or(RequestError::MalformedChunk)
+    }
 }
 
 /// Of `remaining` bytes, how many are in `bytes`, and how many remain after them.
@@ -202,7 +205,9 @@ mod tests {
 
     #[test]
     fn a_body_ends_at_the_same_byte_however_its_bytes_are_split() {
-        let chunked = b"5\r\nhello\r\nA;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
+        let chunked = b"5\r\nhello\r\nA;name=value\r\n0123456789\r\n\
+                        1 ; a\t= \"b;\\\"\\\\\xff\" ;c;d = e\r\nx\r\n\
+                        0;last\r\nTrailer: x\r\n\r\n";
         for piece_bytes in [1, 2, 3, 7, 1000] {
             let with_next = [&chunked[..], b"GET / HTTP/1.1\r\n"].concat();
             assert_eq!(drain(Framing::Chunked, &with_next, piece_bytes), Ok(Some(chunked.len())));
@@ -229,6 +234,27 @@ mod tests {
             b"0\r\n: y\r\n\r\n",
             b"0\r\n x: y\r\n\r\n",
             b"5;a\x0bb\r\nhello\r\n",
+            b"5;\r\nhello\r\n",
+            b"5; \r\nhello\r\n",
+            b"5 ;\r\nhello\r\n",
+            b"5;a;\r\nhello\r\n",
+            b"5;;a\r\nhello\r\n",
+            b"5;a \r\nhello\r\n",
+            b"5;a=b \r\nhello\r\n",
+            b"5;a=\"b\" \r\nhello\r\n",
+            b"5;a b\r\nhello\r\n",
+            b"5;a=b c\r\nhello\r\n",
+            b"5;=b\r\nhello\r\n",
+            b"5;a=\r\nhello\r\n",
+            b"5;a==b\r\nhello\r\n",
+            b"5;bad[=x\r\nhello\r\n",
+            b"5;a=b]\r\nhello\r\n",
+            b"5;a=b\"c\"\r\nhello\r\n",
+            b"5;a=\"b\"c\r\nhello\r\n",
+            b"5;a=\"b\r\nhello\r\n",
+            b"5;a=\"b\\\r\n\"\r\nhello\r\n",
+            b"5;a=\"\x7f\"\r\nhello\r\n",
+            b"5;gr\xc3\xbcn\r\nhello\r\n",
         ] {
             assert_eq!(
                 drain(Framing::Chunked, body, 1),

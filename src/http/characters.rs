@@ -14,6 +14,12 @@ pub(super) fn is_host(byte: u8) -> bool {
     HOST[byte as usize]
 }
 
+/// What a field value or a quoted string may contain: a tab, a space, visible ASCII, and bytes
+/// beyond ASCII (RFC 9110 sections 5.5 and 5.6.4).
+pub(super) fn is_field_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
+}
+
 type Table = [bool; 256];
 
 const fn alphanumeric_and(others: &[u8]) -> Table {

@@ -13,6 +13,7 @@
 
 mod body;
 mod characters;
+mod chunk_extension;
 mod closing;
 mod conditional;
 mod connection;

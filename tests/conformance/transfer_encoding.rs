@@ -26,6 +26,7 @@ fn a_chunked_body_is_not_parsed_as_a_request(setup: &'static Setup) {
         chunk(SMUGGLED) + "0\r\n\r\n",
         chunk(SMUGGLED) + &chunk(SMUGGLED) + "0\r\n\r\n",
         format!("{size:X};name=\"value\"\r\n{SMUGGLED}\r\n000\r\n\r\n"),
+        format!("{size:x} ; a\t= \"b;\\\"\" ;c;d = e\r\n{SMUGGLED}\r\n0\r\n\r\n"),
         format!("0000{size:x}\r\n{SMUGGLED}\r\n0;last\r\nTrailer: x\r\nAnother: y\r\n\r\n"),
         format!("{}0\r\nGET: /docs HTTP/1.1\r\nHost: h\r\n\r\n", chunk("x")),
         SMUGGLED.chars().map(|byte| chunk(&byte.to_string())).collect::<String>() + "0\r\n\r\n",
@@ -60,6 +61,15 @@ fn malformed_chunks_close_the_connection(setup: &'static Setup) {
         "0\r\nX: 1\n\r\n",
         "0\r\n\n",
         "1;x\ny\r\nx\r\n0\r\n\r\n",
+        "1;\r\nx\r\n0\r\n\r\n",
+        "1;x;\r\nx\r\n0\r\n\r\n",
+        "1;x=\r\nx\r\n0\r\n\r\n",
+        "1;bad[=x\r\nx\r\n0\r\n\r\n",
+        "1;x y\r\nx\r\n0\r\n\r\n",
+        "1;x \r\nx\r\n0\r\n\r\n",
+        "1 \r\nx\r\n0\r\n\r\n",
+        "1;x=\"y\r\nx\r\n0\r\n\r\n",
+        "1;x=\"y\"z\r\nx\r\n0\r\n\r\n",
     ] {
         let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{CHUNKED}{body}{SMUGGLED}{SMUGGLED}");
         for piece in [request.len(), 1] {

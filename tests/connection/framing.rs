@@ -111,6 +111,12 @@ const CASES: &[Case] = &[
         CloseReason::Refused(RequestError::MalformedChunk),
     ),
     (
+        "a chunk extension without a name, after the response was sent",
+        b"GET /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n3;\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
+        &[200],
+        CloseReason::Refused(RequestError::MalformedChunk),
+    ),
+    (
         "Content-Length and Transfer-Encoding",
         b"GET / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n",
         &[400],
@@ -353,7 +359,7 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     prop_oneof![
         4 => Just((String::new(), Vec::new())),
         2 => content().prop_map(|content| (format!("Content-Length: {}\r\n", content.len()), content)),
-        2 => (vec(content(), 0..4), select(vec!["", ";x", ";x=\"y\""]), select(vec!["", "T: x\r\n"])).prop_map(
+        2 => (vec(content(), 0..4), select(vec!["", ";x", ";x=\"y\"", " ; x = y", ";", ";x y", ";x=\"y"]), select(vec!["", "T: x\r\n"])).prop_map(
             |(chunks, extension, trailer)| {
                 let mut body = Vec::new();
                 for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {

@@ -131,7 +131,7 @@ fn field_lines<'a>(cursor: &mut Cursor<'a>) -> Parsed<Vec<(&'a [u8], &'a [u8])>>
     while cursor.rest().first() != Some(&b'\r') {
         let name = cursor.some(is_tchar, "no field name")?;
         cursor.literal(b":")?;
-        let value = cursor.many(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+        let value = cursor.many(is_text);
         cursor.literal(b"\r\n")?;
         headers.push((name, without_white_space(value)));
     }
@@ -148,11 +148,7 @@ pub fn chunked_body(bytes: &[u8]) -> Parsed<usize> {
             size.saturating_mul(16)
                 .saturating_add(u128::from((*digit as char).to_digit(16).unwrap_or(0)))
         });
-        if cursor.rest().first() == Some(&b';') {
-            // Wider than the RFC: the syntax of an extension is not checked ("a recipient MUST
-            // ignore unrecognized chunk extensions"), as long as it contains no line end.
-            cursor.many(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-        }
+        chunk_extensions(&mut cursor)?;
         cursor.literal(b"\r\n")?;
         if size == 0 {
             field_lines(&mut cursor)?;
@@ -163,6 +159,51 @@ pub fn chunked_body(bytes: &[u8]) -> Parsed<usize> {
         }
         cursor.at += size as usize;
         cursor.literal(b"\r\n")?;
+    }
+}
+
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (section 7.1.1).
+fn chunk_extensions(cursor: &mut Cursor<'_>) -> Parsed<()> {
+    loop {
+        let white_space = cursor.many(is_white_space);
+        match cursor.rest().first() {
+            Some(b';') => cursor.at += 1,
+            Some(_) if white_space.is_empty() => return Ok(()),
+            Some(_) => return Err(Stop::Malformed("white space that no extension follows")),
+            None => return Err(Stop::Incomplete),
+        }
+        cursor.many(is_white_space);
+        cursor.some(is_tchar, "no name of a chunk extension")?;
+        let after_name = cursor.at;
+        cursor.many(is_white_space);
+        if cursor.rest().first() != Some(&b'=') {
+            // The white space belongs to the next extension.
+            cursor.at = after_name;
+            continue;
+        }
+        cursor.at += 1;
+        cursor.many(is_white_space);
+        match cursor.rest().first() {
+            Some(b'"') => quoted_string(cursor)?,
+            _ => drop(cursor.some(is_tchar, "no value of a chunk extension")?),
+        }
+    }
+}
+
+/// `DQUOTE *( qdtext / quoted-pair ) DQUOTE` (RFC 9110 section 5.6.4).
+fn quoted_string(cursor: &mut Cursor<'_>) -> Parsed<()> {
+    cursor.literal(b"\"")?;
+    loop {
+        cursor.many(|byte| is_text(byte) && !b"\"\\".contains(&byte));
+        match cursor.rest() {
+            [b'"', ..] => {
+                cursor.at += 1;
+                return Ok(());
+            }
+            [b'\\', escaped, ..] if is_text(*escaped) => cursor.at += 2,
+            [] | [b'\\'] => return Err(Stop::Incomplete),
+            _ => return Err(Stop::Malformed("a control character in a quoted string")),
+        }
     }
 }
 
@@ -333,6 +374,15 @@ fn is_name_byte(byte: u8) -> bool {
 /// RFC 9110 section 5.6.2.
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `HTAB / SP / VCHAR / obs-text`
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Wider than the RFC: all visible ASCII except `#`, and all bytes beyond ASCII, of which
