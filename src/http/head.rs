@@ -1,6 +1,8 @@
 //! The head of a request, and the search for its end in a byte stream.
 
+use super::characters::is_token;
 use super::limits::Limits;
+use super::method::Method;
 use super::request_error::RequestError;
 
 /// A complete head, found by a [`HeadScan`]: every line ends in CRLF, and the last line is empty.
@@ -53,8 +55,9 @@ impl HeadScan {
     /// must pass the same bytes followed by new ones; it continues where this call stopped.
     ///
     /// # Errors
-    /// `BareLineFeed` at the first LF without CR; `TargetTooLong` or `HeadTooLarge` as soon as the
-    /// limit is exceeded, even if the head is incomplete.
+    /// `BareLineFeed` at the first LF without CR; `HeadTooLarge`, or an error about the part of the
+    /// request line that is too long, as soon as a limit is exceeded, even if the head is
+    /// incomplete.
     pub fn head<'a>(
         &mut self,
         bytes: &'a [u8],
@@ -63,7 +66,7 @@ impl HeadScan {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.scanned_bytes..]) {
             let line_feed = self.scanned_bytes + offset;
             self.scanned_bytes = line_feed + 1;
-            self.check_limits(limits)?;
+            self.check_limits(bytes, limits)?;
             if line_feed == 0 || bytes[line_feed - 1] != b'\r' {
                 return Err(RequestError::BareLineFeed);
             }
@@ -81,20 +84,36 @@ impl HeadScan {
             self.lines += 1;
         }
         self.scanned_bytes = bytes.len();
-        self.check_limits(limits)?;
+        self.check_limits(bytes, limits)?;
         Ok(None)
     }
 
-    fn check_limits(&self, limits: &Limits) -> Result<(), RequestError> {
-        // The longest method, two spaces and the version fit into this, so that a request line
-        // beyond the sum has a target beyond its limit (or no valid method).
+    fn check_limits(&self, bytes: &[u8], limits: &Limits) -> Result<(), RequestError> {
+        // The longest method, two spaces and the version fit into this.
         const METHOD_AND_VERSION_BYTES_MAX: usize = 64;
+        let request_line_bytes_max = limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX;
         match self.lines {
-            0 if self.scanned_bytes > limits.target_bytes_max + METHOD_AND_VERSION_BYTES_MAX => {
-                Err(RequestError::TargetTooLong)
+            0 if self.scanned_bytes > request_line_bytes_max => {
+                Err(overlong_part(&bytes[..=request_line_bytes_max], limits))
             }
             _ if self.scanned_bytes > limits.head_bytes_max => Err(RequestError::HeadTooLarge),
             _ => Ok(()),
         }
     }
+}
+
+/// Which part makes a request line too long. `start` is the line up to the first byte beyond the
+/// limit, however many have arrived, so that the result does not depend on how they were split.
+#[cold]
+fn overlong_part(start: &[u8], limits: &Limits) -> RequestError {
+    let mut parts = start.splitn(3, |byte| *byte == b' ');
+    let [method, target] = [(); 2].map(|()| parts.next().unwrap_or_default());
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return RequestError::InvalidMethod;
+    }
+    if target.len() > limits.target_bytes_max {
+        return RequestError::TargetTooLong;
+    }
+    // A method that is longer than any known one is a 501 (RFC 9112 section 3).
+    Method::parse(method).err().unwrap_or(RequestError::InvalidVersion)
 }

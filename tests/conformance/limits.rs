@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
     cases![
         a_target_of_8000_bytes_is_accepted_and_one_more_is_a_414,
         a_target_of_a_megabyte_is_a_414,
+        a_method_of_any_length_is_a_501_and_a_version_a_400,
         a_head_of_32_kib_is_accepted_and_one_more_byte_is_a_431,
         a_hundred_headers_are_accepted_and_one_more_is_a_431,
         ten_megabytes_of_headers_are_a_431,
@@ -47,6 +48,26 @@ fn a_target_of_a_megabyte_is_a_414(setup: &'static Setup) {
     peer.send(get(&("/".to_owned() + &"x".repeat(1 << 20))));
     assert_eq!(peer.response().status, 414);
     peer.expect_end();
+}
+
+fn a_method_of_any_length_is_a_501_and_a_version_a_400(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &[]);
+    let line = |line: String| format!("{line}\r\nHost: h\r\n\r\n");
+    let long = |bytes: usize| "B".repeat(bytes);
+    for bytes in [8, 100, 7_990, 9_000, 40_000] {
+        expect_refused(&server, line(format!("{} / HTTP/1.1", long(bytes))), 501);
+        expect_refused(&server, line(format!("GET / HTTP/1.1{}", long(bytes))), 400);
+        expect_refused(&server, line(format!("@{} / HTTP/1.1", long(bytes))), 400);
+    }
+    expect_refused(&server, line(format!("BREW /{} HTTP/1.1", long(8_000))), 414);
+    // The client sends no more, so the server must not wait for the end of the line.
+    for (start, status) in [(long(9_000), 501), ("GET / ".to_owned() + &long(9_000), 400)] {
+        let mut peer = server.connect();
+        peer.send(start);
+        assert_eq!(peer.response().status, status);
+        peer.expect_end();
+    }
 }
 
 /// A request whose head is `head_bytes` long.

@@ -51,18 +51,7 @@ pub fn check(input: &[u8]) {
     let head = match scanned {
         Ok(Some(length)) => &input[..length],
         Ok(None) => return,
-        Err(error) => {
-            assert!(
-                matches!(
-                    error,
-                    RequestError::BareLineFeed
-                        | RequestError::TargetTooLong
-                        | RequestError::HeadTooLarge
-                ),
-                "{error:?}"
-            );
-            return;
-        }
+        Err(error) => return check_scan_refusal(error, input),
     };
     let empty_line = input.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     assert_eq!(
@@ -83,6 +72,28 @@ pub fn check(input: &[u8]) {
         }
         Err(error) => check_refusal(error, head),
     }
+}
+
+/// An incomplete head is refused for the first line feed without a carriage return, for its length,
+/// or for the part of the request line that is too long.
+fn check_scan_refusal(error: RequestError, input: &[u8]) {
+    let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let [method, target, version] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    let is_token = !method.is_empty() && method.iter().all(|byte| grammar::is_tchar(*byte));
+    let is_explained = match error {
+        RequestError::BareLineFeed => true,
+        RequestError::HeadTooLarge => input.len() > limits().head_bytes_max,
+        RequestError::TargetTooLong => is_token && target.len() > limits().target_bytes_max,
+        RequestError::InvalidMethod => !is_token,
+        // The method may continue with other characters beyond the limit.
+        RequestError::UnknownMethod => !METHODS.contains(&method),
+        RequestError::InvalidVersion => METHODS.contains(&method) && version.len() > 8,
+        _ => false,
+    };
+    let is_long = line.len() > limits().target_bytes_max;
+    let is_about_line = !matches!(error, RequestError::BareLineFeed | RequestError::HeadTooLarge);
+    assert!(is_explained && (is_long || !is_about_line), "{error:?}");
 }
 
 fn length(head: Option<miniweb::http::Head<'_>>) -> Option<usize> {
