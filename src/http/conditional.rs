@@ -16,11 +16,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::etag::{self, EntityTag};
 use super::headers::Headers;
 
-/// The validators of the selected representation (RFC 9110 section 8.8).
-#[derive(Clone, Copy, Debug)]
+/// The validators of the selected representation (RFC 9110 section 8.8). Without any, it exists all
+/// the same, so `*` matches it and no tag does.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Validators<'a> {
-    /// The ETag of the response.
-    pub etag: &'a EntityTag,
+    /// The ETag of the response, if it has one.
+    pub etag: Option<&'a EntityTag>,
     /// The Last-Modified of the response, if it has one.
     pub modified: Option<SystemTime>,
 }
@@ -47,7 +48,7 @@ pub fn evaluate_preconditions(
         return PreconditionResult::Proceed;
     }
     if is_present(headers, "if-match") {
-        if !any_tag(headers, "if-match", |tag| validators.etag.matches_strongly(tag)) {
+        if !any_tag(headers, "if-match", |tag| validators.matches_strongly(tag)) {
             return PreconditionResult::Failed;
         }
     } else if let (Some(date), Some(modified)) =
@@ -57,7 +58,8 @@ pub fn evaluate_preconditions(
         return PreconditionResult::Failed;
     }
     if is_present(headers, "if-none-match") {
-        if any_tag(headers, "if-none-match", |tag| validators.etag.matches_weakly(tag)) {
+        let matches = |tag: &_| validators.etag.is_some_and(|etag| etag.matches_weakly(tag));
+        if any_tag(headers, "if-none-match", matches) {
             return PreconditionResult::NotModified;
         }
     } else if let (Some(date), Some(modified)) =
@@ -79,15 +81,22 @@ pub fn evaluate_if_range(headers: Headers<'_>, validators: Validators<'_>) -> bo
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
-            validators.etag.matches_strongly(tag)
+            validators.matches_strongly(tag)
         }
         (Some(_), None) => match (date(headers, "if-range"), validators.modified) {
             (Some(date), Some(modified)) => {
-                validators.etag.is_strong() && seconds(date) == seconds(modified)
+                validators.etag.is_some_and(EntityTag::is_strong)
+                    && seconds(date) == seconds(modified)
             }
             _ => false,
         },
         (Some(_), Some(_)) => false,
+    }
+}
+
+impl Validators<'_> {
+    fn matches_strongly(&self, tag: &[u8]) -> bool {
+        self.etag.is_some_and(|etag| etag.matches_strongly(tag))
     }
 }
 

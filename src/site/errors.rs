@@ -34,6 +34,7 @@ pub fn reason(status: Status) -> &'static str {
     match status {
         Status::Forbidden => "This server may not read what is here.",
         Status::NotFound => "There is nothing at this address.",
+        Status::PreconditionFailed => "What is here is not the version that the request expects.",
         Status::ServiceUnavailable => {
             "This server is short of something it needs. It may work in a moment."
         }

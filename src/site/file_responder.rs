@@ -23,7 +23,7 @@ use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
     AcceptEncoding, Body, ErrorPage, Now, PreconditionResult, Reply, Request, Response, Status,
-    Target, error_response, evaluate_preconditions,
+    Target, Validators, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
 
@@ -97,11 +97,7 @@ impl FileResponder {
                 return Ok(Response { status: Status::NotModified, headers, body: Body::Empty });
             }
             PreconditionResult::Failed => {
-                let response = error_response(
-                    Status::PreconditionFailed,
-                    "The file has changed since the version that the request expects.",
-                );
-                return Ok(self.policy.apply_to(response, &path.relative));
+                return Ok(failure(&self.policy, Status::PreconditionFailed, path));
             }
         }
         let opened = match &representation.source {
@@ -136,11 +132,14 @@ impl FileResponder {
         query: Option<&[u8]>,
     ) -> Reply<File> {
         let options = ListingOptions::parse(request, query);
+        // A listing has no validators, because nothing cheaper than reading all of the directory
+        // shows that it is unchanged.
+        let preconditions = evaluate_preconditions(request.headers, Validators::default());
         // A rule for the paths beneath a directory applies to its listing as to its index page.
         let policy_lines = self.policy.header_lines(&path.file_path());
         let (path, policy) = (path.into_owned(), self.policy.clone());
         Reply::Deferred(Box::new(move || {
-            listing::respond(&directory, &path, options, &policy_lines)
+            listing::respond(&directory, &path, options, preconditions, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
         }))
     }

@@ -115,7 +115,7 @@ impl RepresentationBuilder<'_> {
 
 impl Representation {
     pub fn validators(&self) -> Validators<'_> {
-        Validators { etag: &self.etag, modified: self.modified }
+        Validators { etag: Some(&self.etag), modified: self.modified }
     }
 
     pub fn etag(&self) -> &EntityTag {

@@ -22,6 +22,8 @@ pub fn cases() -> Vec<Case> {
         a_304_repeats_the_headers_that_a_cache_needs,
         a_failed_precondition_is_a_412_with_an_error_page,
         preconditions_are_ignored_without_a_file,
+        an_asterisk_matches_whatever_exists,
+        no_etag_matches_a_listing,
         preconditions_are_evaluated_in_the_order_of_the_rfc,
     ]
 }
@@ -385,6 +387,56 @@ fn preconditions_are_ignored_without_a_file(setup: &'static Setup) {
     }
     let post = format!("POST /page.html HTTP/1.1\r\nHost: h\r\n{}\r\n\r\n", conditions[0]);
     assert_eq!(server.ask(post).status, 405);
+}
+
+fn an_asterisk_matches_whatever_exists(setup: &'static Setup) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let options = ["--list", "--fallback", "page.html", "--header", "X-Own: 1", "--cors"];
+    let server = Server::start(setup, site.root(), &options);
+    let mut peer = server.connect();
+    for (path, accept) in [
+        ("/page.html", "Accept: */*"),
+        ("/docs/", "Accept: */*"),
+        ("/settings", "Accept: text/html"),
+        ("/bare/", "Accept: text/html"),
+        ("/bare/?sort=size", "Accept: application/json"),
+    ] {
+        let request = get_with(path, &[accept, "If-None-Match: *"]);
+        let whole = peer.get_with(path, &[accept]);
+        // `Response::parse` checks that a 304 has no headers of a body.
+        for request in [head(&request), request] {
+            let not_modified = peer.ask(request);
+            assert_eq!(not_modified.status, 304, "{path}");
+            for name in ["Cache-Control", "Vary", "X-Own", "Access-Control-Allow-Origin"] {
+                assert_eq!(not_modified.field(name), whole.field(name), "{path}: {name}");
+            }
+        }
+        let existing = peer.get_with(path, &[accept, "If-Match: *"]);
+        assert_eq!((existing.status, existing.body), (200, whole.body), "{path}");
+    }
+    assert_eq!(peer.get("/page.html").status, 200, "the next response starts right after the 304");
+}
+
+fn no_etag_matches_a_listing(setup: &'static Setup) {
+    let site = Site::new();
+    site.write("bare/a.txt", "a");
+    let server = Server::start(setup, site.root(), &["--list"]);
+    let mut peer = server.connect();
+    // A listing has no validators: no tag matches it, and conditions on its date are ignored.
+    for (condition, status) in [
+        ("If-None-Match: \"x\"", 200),
+        ("If-None-Match: W/\"x\", \"\"", 200),
+        ("If-Match: \"x\"", 412),
+        ("If-Match: \"\"", 412),
+        ("If-Match:", 412),
+        (&format!("If-Modified-Since: {AFTER}"), 200),
+        (&format!("If-Unmodified-Since: {BEFORE}"), 200),
+    ] {
+        let request = get_with("/bare/", &[condition]);
+        assert_eq!(peer.ask(head(&request)).status, status, "{condition}");
+        assert_eq!(peer.ask(request).status, status, "{condition}");
+    }
 }
 
 /// The preconditions of one request: None if absent, else whether it holds.

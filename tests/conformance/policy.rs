@@ -99,6 +99,7 @@ fn other_requests_for_a_missing_path_get_a_404(setup: &'static Setup) {
             &[][..],
             &["Accept: */*"],
             &["Accept: application/json"],
+            &["Accept: text/html;q=0, */*"],
             &["Accept: text/htmlx, text/*"],
         ] {
             let response = peer.get_with(path, fields);

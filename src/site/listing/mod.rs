@@ -21,7 +21,7 @@ use super::directory_root::OpenDirectory;
 use super::errors::status_of_read;
 use super::open_file::File;
 use super::path::SitePath;
-use crate::http::{Body, HeaderBlock, Response, Status};
+use crate::http::{Body, HeaderBlock, PreconditionResult, Response, Status};
 use entries::Listing;
 use options::Format;
 pub use options::ListingOptions;
@@ -29,23 +29,33 @@ pub use options::ListingOptions;
 /// Reads the open directory and lists it. `policy_lines` are the rendered headers of the policy.
 ///
 /// # Errors
-/// 500 if reading the directory fails; 503 if descriptors or memory are exhausted.
+/// 412 if `preconditions` failed; 500 if reading the directory fails; 503 if descriptors or memory
+/// are exhausted.
 pub fn respond(
     directory: &OpenDirectory,
     path: &SitePath<'_>,
     options: ListingOptions,
+    preconditions: PreconditionResult,
     policy_lines: &[u8],
 ) -> Result<Response<File>, Status> {
+    let mut headers = HeaderBlock::default();
+    headers.push("Vary", "Accept");
+    headers.push_lines(policy_lines);
+    // Preconditions count only if the directory can be read (RFC 9110 section 13.2.1).
     let mut listing = Listing::read(directory, path).map_err(status_of_read)?;
+    match preconditions {
+        PreconditionResult::Proceed => {}
+        PreconditionResult::NotModified => {
+            return Ok(Response { status: Status::NotModified, headers, body: Body::Empty });
+        }
+        PreconditionResult::Failed => return Err(Status::PreconditionFailed),
+    }
     listing.sort(options);
     let (body, media_type) = match options.format {
         Format::Html => (html::page(path, &listing, options), "text/html; charset=utf-8"),
         Format::Json => (json::document(path, &listing), "application/json; charset=utf-8"),
     };
     let body = ListingBody::new(body).ok_or(Status::ServiceUnavailable)?;
-    let mut headers = HeaderBlock::default();
-    headers.push("Vary", "Accept");
-    headers.push_lines(policy_lines);
     headers.push_content_type(media_type);
     headers.push_number("Content-Length", body.0.len() as u64);
     Ok(Response { status: Status::Ok, headers, body: Body::Bytes(Bytes::from_owner(body)) })
