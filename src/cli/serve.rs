@@ -100,12 +100,14 @@ pub(super) struct CommonOptions {
     #[argh(option, arg_name = "file")]
     fallback: Option<String>,
 
-    /// a header for every response, or for matching paths: 'X-A: b', '/fonts/** X-A: b'
+    /// a header for every response, or for request paths that match a pattern: 'X-A: b',
+    /// '/fonts/** X-A: b' (* matches no slash; a folder's path matches also as that of its
+    /// index.html)
     #[argh(option, from_str_fn(parsed), arg_name = "header")]
     header: Vec<HeaderRule>,
 
-    /// value of Cache-Control for every response, or for matching paths: 'no-store',
-    /// '/assets/** max-age=86400'
+    /// value of Cache-Control for every file and listing, or for request paths that match a
+    /// pattern: 'no-store', '/assets/** max-age=86400'
     #[argh(option, from_str_fn(parsed), arg_name = "rule")]
     cache_control: Vec<CacheRule>,
 

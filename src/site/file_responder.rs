@@ -58,7 +58,7 @@ impl FileResponder {
             Ok(path) => path,
             Err(reason) => {
                 let response = error_response(Status::BadRequest, reason);
-                return Reply::Ready(self.policy.apply_to(response, b""));
+                return Reply::Ready(self.policy.apply_to(response, None));
             }
         };
         Reply::Ready(match self.cache.look_up(&path, now) {
@@ -117,7 +117,7 @@ impl FileResponder {
         let response = ranges::respond(request, &representation, opened);
         Ok(match response.status {
             // An error page; the other statuses have the policy's headers in the representation.
-            Status::RangeNotSatisfiable => self.policy.apply_to(response, &path.relative),
+            Status::RangeNotSatisfiable => self.policy.apply_to(response, Some(path)),
             _ => response,
         })
     }
@@ -135,8 +135,7 @@ impl FileResponder {
         // A listing has no validators, because nothing cheaper than reading all of the directory
         // shows that it is unchanged.
         let preconditions = evaluate_preconditions(request.headers, Validators::default());
-        // A rule for the paths beneath a directory applies to its listing as to its index page.
-        let policy_lines = self.policy.header_lines(&path.file_path());
+        let policy_lines = self.policy.header_lines(&path);
         let (path, policy) = (path.into_owned(), self.policy.clone());
         Reply::Deferred(Box::new(move || {
             listing::respond(&directory, &path, options, preconditions, &policy_lines)
@@ -156,7 +155,7 @@ impl FileResponder {
         let mut response =
             error_response(Status::MovedPermanently, "The directory's address ends with a slash.");
         response.headers.push("Location", location);
-        self.policy.apply_to(response, &path.relative)
+        self.policy.apply_to(response, Some(path))
     }
 
     /// Nothing is at `path`: the fallback page for a navigation, else a 404.
@@ -208,7 +207,7 @@ impl FileResponder {
             Lookup::Directory | Lookup::NotFound(_) => None,
         };
         let response = own.unwrap_or_else(|| self.not_found_page.response());
-        self.policy.apply_to(response, &path.relative)
+        self.policy.apply_to(response, Some(path))
     }
 
     /// The response has no validators: those of `page` describe the page, not the missing path.
@@ -235,5 +234,5 @@ fn is_page(path: &SitePath<'_>) -> bool {
 }
 
 fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
-    policy.apply_to(error_response(status, reason(status)), &path.relative)
+    policy.apply_to(error_response(status, reason(status)), Some(path))
 }

@@ -152,7 +152,7 @@ impl Loader {
         };
         let builder = RepresentationBuilder {
             media_type: &identity.media_type,
-            policy_lines: &self.policy.header_lines(&path.file_path()),
+            policy_lines: &self.policy.header_lines(path),
             varies: true,
             now,
         };
@@ -176,7 +176,7 @@ impl Loader {
         let content = self.read(file, version)?;
         let builder = RepresentationBuilder {
             media_type: facts.media_type,
-            policy_lines: &self.policy.header_lines(&facts.path.file_path()),
+            policy_lines: &self.policy.header_lines(facts.path),
             varies: true,
             now: facts.now,
         };
@@ -206,7 +206,7 @@ impl Loader {
         let gzip = self.gzip_offer(facts.media_type, file.content.len() as u64, &[]);
         let builder = RepresentationBuilder {
             media_type: facts.media_type,
-            policy_lines: &self.policy.header_lines(&facts.path.file_path()),
+            policy_lines: &self.policy.header_lines(facts.path),
             varies: matches!(gzip, Gzip::Pending),
             now: facts.now,
         };

@@ -143,14 +143,14 @@ impl Site {
         let mut response =
             error_response(Status::Unauthorized, "A name and a password are needed here.");
         response.headers.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
-        self.policy.apply_to(response, &relative_path(request))
+        self.policy.apply_to(response, valid_path(request).as_ref())
     }
 
     fn method_not_allowed(&self, request: &Request<'_>) -> Response<File> {
         let mut response =
             error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
         response.headers.push("Allow", ALLOWED_METHODS);
-        self.policy.apply_to(response, &relative_path(request))
+        self.policy.apply_to(response, valid_path(request).as_ref())
     }
 
     /// OPTIONS of a path or of `*` (RFC 9110 section 9.3.7). With `--cors` it grants a preflight.
@@ -164,7 +164,7 @@ impl Site {
             headers.push("Access-Control-Max-Age", "86400");
         }
         let response = Response { status: Status::NoContent, headers, body: Body::Empty };
-        self.policy.apply_to(response, &relative_path(request))
+        self.policy.apply_to(response, valid_path(request).as_ref())
     }
 }
 
@@ -218,12 +218,10 @@ fn panic_if_requested(request: &Request<'_>) {
     }
 }
 
-/// The request's path beneath the root, for the rules of the policy. Empty if it has none.
-fn relative_path(request: &Request<'_>) -> Vec<u8> {
+/// The path of the target, for the rules of the policy. None if it is malformed or there is none.
+fn valid_path<'a>(request: &Request<'a>) -> Option<SitePath<'a>> {
     match request.target {
-        Target::Path { path, .. } => {
-            SitePath::parse(path).map(|path| path.relative.into_owned()).unwrap_or_default()
-        }
-        Target::Server | Target::Authority => Vec::new(),
+        Target::Path { path, .. } => SitePath::parse(path).ok(),
+        Target::Server | Target::Authority => None,
     }
 }

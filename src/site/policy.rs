@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::auth::Credentials;
 use super::media_type;
+use super::path::SitePath;
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use crate::http::{HeaderBlock, Response};
 
@@ -45,21 +46,26 @@ pub enum Compress {
 }
 
 impl Policy {
-    /// The header lines of a response that sends, or refers to, the file at `relative`.
-    pub fn header_lines(&self, relative: &[u8]) -> Bytes {
+    /// The header lines of a response that sends, or refers to, the file or listing at `path`.
+    pub fn header_lines(&self, path: &SitePath<'_>) -> Bytes {
         let mut headers = HeaderBlock::default();
-        headers.push("Cache-Control", self.cache_control(relative));
-        self.push_common_headers(&mut headers, relative);
+        headers.push("Cache-Control", self.cache_control(path));
+        self.push_common_headers(&mut headers, Some(path));
         headers.freeze()
     }
 
-    /// Adds the headers of any other response about `relative`, such as an error or a redirect.
-    pub fn apply_to<F>(&self, mut response: Response<F>, relative: &[u8]) -> Response<F> {
-        self.push_common_headers(&mut response.headers, relative);
+    /// Adds the headers of any other response, such as an error or a redirect. `path` is None if
+    /// the request has no valid path.
+    pub fn apply_to<F>(
+        &self,
+        mut response: Response<F>,
+        path: Option<&SitePath<'_>>,
+    ) -> Response<F> {
+        self.push_common_headers(&mut response.headers, path);
         response
     }
 
-    fn push_common_headers(&self, headers: &mut HeaderBlock, relative: &[u8]) {
+    fn push_common_headers(&self, headers: &mut HeaderBlock, path: Option<&SitePath<'_>>) {
         if self.cors {
             headers.push("Access-Control-Allow-Origin", "*");
             headers.push(
@@ -67,17 +73,17 @@ impl Policy {
                 "Accept-Ranges, Content-Encoding, Content-Range, ETag",
             );
         }
-        for rule in self.headers.iter().filter(|rule| rule.paths.matches(relative)) {
+        for rule in self.headers.iter().filter(|rule| rule.paths.matches(path)) {
             headers.push(&rule.name, &rule.value);
         }
     }
 
-    fn cache_control(&self, relative: &[u8]) -> &str {
-        match self.cache_control.iter().find(|rule| rule.paths.matches(relative)) {
+    fn cache_control(&self, path: &SitePath<'_>) -> &str {
+        match self.cache_control.iter().find(|rule| rule.paths.matches(Some(path))) {
             Some(rule) => &rule.value,
             // The content behind a name that contains its hash never changes. A response that needs
             // a password is `private`: no shared cache gives it to others (RFC 9111 section 3.5).
-            None if is_fingerprinted(relative) => match self.credentials {
+            None if is_fingerprinted(&path.file_path()) => match self.credentials {
                 None => "max-age=31536000, immutable",
                 Some(_) => "private, max-age=31536000, immutable",
             },

@@ -1,5 +1,11 @@
 //! The rules that options of the command line add to the policy, parsed from their text.
 //!
+//! A pattern is compared with the path of the request, decoded and normalised: `/docs/a.txt`. For a
+//! path that ends with a slash it is compared with that of the index page, too, whether or not
+//! there is one: `/docs/` and `/docs/index.html`. So `/` is the front page, `/**/*.html` includes
+//! the pages that are requested by their directory, and `/docs/**` includes the listing of `docs`.
+//! A request without a valid path gets what has no pattern.
+//!
 //! Invariant: a rule holds no control character, so that no value can end a header line.
 
 use std::ffi::OsStr;
@@ -8,6 +14,7 @@ use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::path::SitePath;
 use crate::http::is_token;
 
 /// `[GLOB ]Name: value`
@@ -144,12 +151,18 @@ impl PathPattern {
         Ok((PathPattern::Glob(matcher.compile_matcher()), rest.trim_start()))
     }
 
-    /// Whether the pattern matches `relative`, a path beneath the root.
-    pub(super) fn matches(&self, relative: &[u8]) -> bool {
-        match self {
-            PathPattern::All => true,
-            PathPattern::Glob(glob) => glob.is_match(OsStr::from_bytes(&[b"/", relative].concat())),
-        }
+    /// Whether the pattern matches `path`, which is None for a request without a valid path.
+    pub(super) fn matches(&self, path: Option<&SitePath<'_>>) -> bool {
+        let PathPattern::Glob(glob) = self else { return true };
+        let matches = |parts: &[&[u8]]| glob.is_match(OsStr::from_bytes(&parts.concat()));
+        path.is_some_and(|path| {
+            matches(&[b"/", &path.file_path()])
+                || match &path.relative[..] {
+                    _ if !path.is_directory => false,
+                    b"" => matches(&[b"/"]),
+                    relative => matches(&[b"/", relative, b"/"]),
+                }
+        })
     }
 }
 
@@ -168,14 +181,25 @@ mod tests {
     fn a_rule_applies_to_all_paths_or_to_those_of_its_pattern() {
         let rule: HeaderRule = "/assets/**/*.js X-A: b: c".parse().expect("a rule");
         assert_eq!((rule.name.as_str(), rule.value.as_str()), ("X-A", "b: c"));
-        assert!(
-            rule.paths.matches(b"assets/a.js")
-                && rule.paths.matches(b"assets/x/y/a.js")
-                && !rule.paths.matches(b"a.js")
-        );
-        let star: CacheRule = "/a/* no-store".parse().expect("a rule");
-        assert!(star.paths.matches(b"a/b") && !star.paths.matches(b"a/b/c"));
-        assert!("X-A: b".parse::<HeaderRule>().expect("a rule").paths.matches(b"anything"));
+        for (pattern, matching, others) in [
+            ("/assets/**/*.js", &["/assets/a.js", "/assets/x/y/a.js"][..], &["/a.js"][..]),
+            ("/a/*", &["/a/b", "/a/"], &["/a/b/c", "/a", "/a/b/c/"]),
+            ("/", &["/", "/."], &["/index.html", "/a", "/a/"]),
+            ("/a/", &["/a/", "/x/../a/", "/%61/"], &["/", "/a", "/a/index.html", "/a/b"]),
+            ("/a", &["/a"], &["/a/", "/"]),
+            ("/a/**", &["/a/", "/a/b", "/a/b/"], &["/a", "/", "/ab"]),
+            ("/**/*.html", &["/", "/a/", "/a.html"], &["/a", "/a.txt"]),
+            ("/**", &["/", "/a", "/a/", "/a/b"], &[]),
+        ] {
+            let rule: CacheRule = format!("{pattern} no-store").parse().expect("a rule");
+            let matches = |path: &&str| {
+                rule.paths.matches(Some(&SitePath::parse(path.as_bytes()).expect("a valid path")))
+            };
+            assert_eq!(matching.iter().find(|path| !matches(path)), None, "{pattern}");
+            assert_eq!(others.iter().find(|path| matches(path)), None, "{pattern}");
+            assert!(!rule.paths.matches(None), "{pattern}");
+        }
+        assert!("X-A: b".parse::<HeaderRule>().expect("a rule").paths.matches(None));
     }
 
     #[test]

@@ -16,8 +16,8 @@ mod connection_limit;
 mod connections;
 mod files;
 mod framing;
+mod header_rules;
 mod limits;
-
 mod listings;
 mod messages;
 mod methods;
@@ -66,6 +66,7 @@ fn main() {
         codings::cases(),
         listings::cases(),
         policy::cases(),
+        header_rules::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));
