@@ -42,7 +42,6 @@ use bytes::Bytes;
 use super::body::BodyDrain;
 use super::closing::{CloseReason, Closing, LingeringClose};
 use super::deferred::{CompletedReply, DeferredReply, Reply};
-use super::error_page::error_response;
 use super::exchange::Exchange;
 use super::head::{Head, HeadScan};
 use super::headers::HeaderStorage;
@@ -251,7 +250,7 @@ impl<F> Connection<F> {
     }
 
     /// Reacts to a deadline that has passed.
-    pub fn handle_timeout(&mut self, now: &Now) {
+    pub fn handle_timeout<R: Respond<File = F>>(&mut self, now: &Now, site: &R) {
         if self.write_progress.is_some() {
             self.state = State::Closed { reason: CloseReason::WriteStalled };
             return;
@@ -260,7 +259,7 @@ impl<F> Connection<F> {
             State::Idle { .. } => self.state = State::Closed { reason: CloseReason::IdleTimeout },
             State::Head { .. } => {
                 let head = std::mem::take(&mut self.input);
-                self.refuse(RequestError::HeadTimeout, &head, now);
+                self.refuse(RequestError::HeadTimeout, &head, now, site);
             }
             // The response has been sent, so a 408 would be read as the response to another
             // request.
@@ -319,7 +318,7 @@ impl<F> Connection<F> {
                         }
                     }
                     Ok(None) => return (used, None),
-                    Err(error) => self.refuse(error, rest, now),
+                    Err(error) => self.refuse(error, rest, now, site),
                 },
                 State::Body { drain, .. } => match drain.consume(rest) {
                     Ok(drained) => {
@@ -392,7 +391,7 @@ impl<F> Connection<F> {
         {
             Ok((drain, request)) => (request, drain),
             Err(error) => {
-                self.refuse(error, head.bytes(), now);
+                self.refuse(error, head.bytes(), now, site);
                 return None;
             }
         };
@@ -435,8 +434,14 @@ impl<F> Connection<F> {
 
     /// Rejects a request: queues an error response, after which the connection closes, and
     /// processes no further input.
-    fn refuse(&mut self, error: RequestError, head: &[u8], now: &Now) {
-        let response = error_response(error.status(), error.message());
+    fn refuse<R: Respond<File = F>>(
+        &mut self,
+        error: RequestError,
+        head: &[u8],
+        now: &Now,
+        site: &R,
+    ) {
+        let response = site.refuse(error);
         let exchange = self.limits.record_exchanges.then(|| Exchange::refused(head, now));
         self.queue_response(
             response,

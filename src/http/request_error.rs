@@ -1,5 +1,7 @@
 //! The faults for which a request is refused.
 
+use super::error_page::error_response;
+use super::response::Response;
 use super::status::Status;
 
 /// A fault of the client in a request, one variant per rule that the request breaks.
@@ -101,6 +103,11 @@ impl RequestError {
             }
             RequestError::UnsupportedVersion => Status::VersionNotSupported,
         }
+    }
+
+    /// The response, with an error page.
+    pub fn response<F>(self) -> Response<F> {
+        error_response(self.status(), self.message())
     }
 
     /// A sentence for the error page.

@@ -3,6 +3,8 @@
 use super::deferred::Reply;
 use super::now::Now;
 use super::request::Request;
+use super::request_error::RequestError;
+use super::response::Response;
 
 /// A source of responses for the requests of a connection.
 pub trait Respond {
@@ -11,4 +13,8 @@ pub trait Respond {
 
     /// Replies to a well-formed request.
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<Self::File>;
+
+    /// Makes the response to a request that is refused before it is understood:
+    /// [`RequestError::response`], with the headers that every response of the site has.
+    fn refuse(&self, error: RequestError) -> Response<Self::File>;
 }

@@ -69,7 +69,7 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
     if outcome == DriveOutcome::Closed || !is_late {
         return outcome;
     }
-    client.connection.handle_timeout(now);
+    client.connection.handle_timeout(now, &worker.site);
     drive(client, worker)
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::http::{Now, Reply, Request, Respond};
+use crate::http::{Now, Reply, Request, RequestError, Respond, Response};
 
 /// Responds like `S`, after `delay` of busy waiting. (A sleep would leave the CPU to others.)
 #[derive(Debug)]
@@ -31,5 +31,9 @@ impl<S: Respond> Respond for Delayed<S> {
             std::hint::spin_loop();
         }
         self.inner.respond(request, now)
+    }
+
+    fn refuse(&self, error: RequestError) -> Response<S::File> {
+        self.inner.refuse(error)
     }
 }

@@ -23,7 +23,7 @@ use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
     AcceptEncoding, Body, ErrorPage, Now, PreconditionResult, Reply, Request, Response, Status,
-    Target, Validators, error_response, evaluate_preconditions,
+    Target, Validators, Work, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
 
@@ -136,8 +136,9 @@ impl FileResponder {
         // shows that it is unchanged.
         let preconditions = evaluate_preconditions(request.headers, Validators::default());
         let policy_lines = self.policy.header_lines(&path);
+        let error_headers = self.policy.error_lines(Some(&path));
         let (path, policy) = (path.into_owned(), self.policy.clone());
-        Reply::Deferred(Box::new(move || {
+        Reply::Deferred(Work::new(error_headers, move || {
             listing::respond(&directory, &path, options, preconditions, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
         }))

@@ -44,8 +44,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{
-    Body, HeaderBlock, Method, Now, Reply, Request, Respond, Response, Status, Target,
-    error_response,
+    Body, HeaderBlock, Method, Now, Reply, Request, RequestError, Respond, Response, Status,
+    Target, error_response,
 };
 use crate::syscall_stats::SyscallStats;
 use delayed::Delayed;
@@ -180,11 +180,16 @@ impl Respond for Site {
         match (request.method, &mut self.files) {
             (Method::Get | Method::Head, Files::Inline(files)) => files.respond(request, now),
             (Method::Get | Method::Head, Files::Offloaded(files)) => {
-                Reply::Deferred(files.defer(request, now))
+                let error_headers = self.policy.error_lines(valid_path(request).as_ref());
+                Reply::Deferred(files.defer(error_headers, request, now))
             }
             (Method::Options, _) => Reply::Ready(self.options(request)),
             _ => Reply::Ready(self.method_not_allowed(request)),
         }
+    }
+
+    fn refuse(&self, error: RequestError) -> Response<File> {
+        self.policy.apply_to(error.response(), None)
     }
 }
 
@@ -205,6 +210,13 @@ impl Respond for WorkerSite {
         match self {
             WorkerSite::Plain(site) => site.respond(request, now),
             WorkerSite::Delayed(delayed) => delayed.respond(request, now),
+        }
+    }
+
+    fn refuse(&self, error: RequestError) -> Response<File> {
+        match self {
+            WorkerSite::Plain(site) => site.refuse(error),
+            WorkerSite::Delayed(delayed) => delayed.refuse(error),
         }
     }
 }

@@ -8,6 +8,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use super::file_responder::FileResponder;
 use super::open_file::File;
 use super::policy::Policy;
@@ -43,10 +45,15 @@ impl OffloadedSite {
         OffloadedSite { root, policy, stats, idle_responders: Mutex::default(), cache_bytes_max }
     }
 
-    /// The work of answering `request`, a GET or HEAD.
-    pub fn defer(self: &Arc<Self>, request: &Request<'_>, now: &Now) -> Work<File> {
+    /// The work of answering `request`, a GET or HEAD. See [`Work::new`] for `error_headers`.
+    pub fn defer(
+        self: &Arc<Self>,
+        error_headers: Bytes,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Work<File> {
         let (site, request, now) = (self.clone(), OwnedRequest::from(request), *now);
-        Box::new(move || request.with(|request| site.respond(request, &now)))
+        Work::new(error_headers, move || request.with(|request| site.respond(request, &now)))
     }
 
     fn respond(&self, request: &Request<'_>, now: &Now) -> Response<File> {
@@ -54,7 +61,7 @@ impl OffloadedSite {
         let mut responder = idle.unwrap_or_else(|| self.new_responder());
         let response = match responder.respond(request, now) {
             Reply::Ready(response) => response,
-            Reply::Deferred(work) => work(),
+            Reply::Deferred(work) => work.run(),
         };
         let mut idle_responders = lock(&self.idle_responders);
         if idle_responders.len() < IDLE_RESPONDERS_MAX {

@@ -65,6 +65,13 @@ impl Policy {
         response
     }
 
+    /// The same headers as lines, for an error that is made elsewhere.
+    pub fn error_lines(&self, path: Option<&SitePath<'_>>) -> Bytes {
+        let mut headers = HeaderBlock::default();
+        self.push_common_headers(&mut headers, path);
+        headers.freeze()
+    }
+
     fn push_common_headers(&self, headers: &mut HeaderBlock, path: Option<&SitePath<'_>>) {
         if self.cors {
             headers.push("Access-Control-Allow-Origin", "*");

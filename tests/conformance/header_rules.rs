@@ -1,13 +1,14 @@
 //! Which responses the rules of `--header` and `--cache-control` apply to.
 
 use crate::case::{Case, cases};
-use crate::support::{Server, Setup, Site, get_with};
+use crate::support::{Server, Setup, Site, get, get_with};
 
 pub fn cases() -> Vec<Case> {
     cases![
         a_pattern_is_compared_with_the_path_of_the_request,
         a_pattern_matches_a_directory_also_by_its_index_page,
         the_fallback_page_has_the_headers_of_its_own_path,
+        errors_of_the_parser_have_the_headers_of_every_response,
     ]
 }
 
@@ -93,4 +94,33 @@ fn the_fallback_page_has_the_headers_of_its_own_path(setup: &'static Setup) {
     assert_eq!(page.field("Cache-Control"), Some("no-cache"));
     let missing = server.ask(get_with("/users/7", &["Accept: application/json"]));
     assert_eq!((missing.status, missing.field("X-Users")), (404, Some("1")));
+}
+
+fn errors_of_the_parser_have_the_headers_of_every_response(setup: &'static Setup) {
+    let site = Site::new();
+    let options = ["--cors", "--header=X-A: b", "--header=/** X-B: c", "--header-timeout=0.3"];
+    let server = Server::start(setup, site.root(), &options);
+    let long = "x".repeat(40_000);
+    for (status, request) in [
+        (400, "nonsense\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\n\n".to_owned()),
+        (400, get_with("/", &["Content-Length: 1", "Transfer-Encoding: chunked"])),
+        (408, "GET / HTTP/1.1\r\nHost:".to_owned()),
+        (413, get_with("/", &["Content-Length: 100000000"])),
+        (414, get(&format!("/{long}"))),
+        (431, get_with("/", &[&format!("X: {long}")])),
+        (501, get("/").replacen("GET", "BREW", 1)),
+        (501, get_with("/", &["Transfer-Encoding: gzip"])),
+        (505, get("/").replacen("HTTP/1.1", "HTTP/2.0", 1)),
+    ] {
+        for request in [request.replacen("GET", "HEAD", 1), request] {
+            let response = server.ask(&request);
+            assert_eq!(response.status, status, "{request:.60}");
+            assert_eq!(response.field("X-A"), Some("b"), "{status}");
+            assert_eq!(response.field("Access-Control-Allow-Origin"), Some("*"), "{status}");
+            // The parser stops before the path is known, so no pattern matches it.
+            assert_eq!(response.field("X-B"), None, "{status}");
+        }
+    }
 }

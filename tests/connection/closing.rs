@@ -189,7 +189,7 @@ fn a_closed_connection_ignores_every_event() {
     peer.connection.end_of_input();
     assert_eq!(peer.settle(), close(CloseReason::InputEnded));
     peer.send_unrequested(get("/small").as_bytes());
-    peer.connection.handle_timeout(&peer.now);
+    peer.connection.handle_timeout(&peer.now, &peer.site);
     peer.connection.half_closed(&peer.now);
     peer.connection.end_of_input();
     assert_eq!(peer.connection.step(), close(CloseReason::InputEnded));

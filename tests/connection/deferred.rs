@@ -2,7 +2,7 @@
 
 use miniweb::http::{CloseReason, Limits, Step};
 
-use super::peer::{Peer, get};
+use super::peer::{ERROR_HEADER, Peer, get};
 
 #[test]
 fn a_connection_processes_no_request_while_a_reply_is_deferred() {
@@ -54,6 +54,18 @@ fn refused_work_becomes_a_503_and_the_connection_persists() {
     assert_eq!(peer.settle(), Step::Receive);
     let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
     assert_eq!(statuses, [503, 200]);
+}
+
+#[test]
+fn an_error_that_is_made_without_the_site_has_the_headers_of_the_site() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(get("/deferred") + &get("/panic") + "BREW / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let deferred = peer.deferred.take().expect("the first reply is deferred");
+    peer.connection.complete(deferred.refuse(), &peer.now);
+    peer.settle();
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [503, 500, 501]);
+    assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 3);
 }
 
 #[test]

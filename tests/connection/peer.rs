@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
+use bytes::Bytes;
 use miniweb::http::{
     Body, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method, Moment, Now,
-    Reply, Request, Respond, Response, Status, Step, Target, Transmit, error_response,
+    Reply, Request, RequestError, Respond, Response, Status, Step, Target, Transmit, Work,
+    error_response,
 };
 
 /// A file that exists nowhere. Each byte is a function of its offset.
@@ -31,7 +33,7 @@ pub const FILE_BYTES: u64 = 3_000;
 /// Responds to each known path with a different kind of body, and copies the path into a header.
 #[derive(Debug)]
 pub struct FakeSite {
-    large: bytes::Bytes,
+    large: Bytes,
     /// The number of requests so far.
     pub requests: usize,
 }
@@ -49,13 +51,24 @@ impl Respond for FakeSite {
         self.requests += 1;
         let response = self.response(request);
         match request.target {
-            Target::Path { path: b"/deferred", .. } => Reply::Deferred(Box::new(|| response)),
-            Target::Path { path: b"/panic", .. } => {
-                Reply::Deferred(Box::new(|| panic!("this test wants a panic")))
-            }
+            Target::Path { path: b"/deferred", .. } => deferred(|| response),
+            Target::Path { path: b"/panic", .. } => deferred(|| panic!("this test wants a panic")),
             _ => Reply::Ready(response),
         }
     }
+
+    fn refuse(&self, error: RequestError) -> Response<FakeFile> {
+        let mut response = error.response();
+        response.headers.push_lines(ERROR_HEADER);
+        response
+    }
+}
+
+/// What the site adds to errors that are made without it.
+pub const ERROR_HEADER: &[u8] = b"Site: fake\r\n";
+
+fn deferred(run: impl FnOnce() -> Response<FakeFile> + Send + 'static) -> Reply<FakeFile> {
+    Reply::Deferred(Work::new(Bytes::from_static(ERROR_HEADER), run))
 }
 
 impl FakeSite {
@@ -89,7 +102,7 @@ impl FakeSite {
 }
 
 fn text(text: &'static [u8]) -> Body<FakeFile> {
-    Body::Bytes(bytes::Bytes::from_static(text))
+    Body::Bytes(Bytes::from_static(text))
 }
 
 /// A GET of `path` that leaves the connection open.
@@ -145,7 +158,7 @@ impl Peer {
             .connection
             .deadline()
             .expect("a connection that waits for its peer has a deadline");
-        self.connection.handle_timeout(&self.now);
+        self.connection.handle_timeout(&self.now, &self.site);
     }
 
     /// Sends `bytes`. The connection must ask for input.

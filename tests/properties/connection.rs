@@ -115,6 +115,11 @@ fn read(outcome: &Outcome, strict: &Strict<'_>, wire: &[u8]) -> Vec<Response> {
 /// The responses of the site are in the order of the requests. Any other response is a refusal, and
 /// is the last.
 fn check_response(n: usize, response: &Response, outcome: &Outcome, is_last: bool) {
+    let is_by_site = response.values("response-number").len() == 1;
+    assert!(
+        is_by_site || response.status == 0 || response.values("site") == ["fake"],
+        "an error without the headers of the site: {response:?}"
+    );
     match response.values("response-number")[..] {
         [number] => {
             assert_eq!(number, n.to_string());

@@ -249,7 +249,7 @@ fn create_tree(base: &Path, root: &Path) -> std::io::Result<()> {
 fn response(reply: Reply<File>) -> Response<File> {
     match reply {
         Reply::Ready(response) => response,
-        Reply::Deferred(work) => work(),
+        Reply::Deferred(work) => work.run(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use arrayvec::ArrayVec;
 use miniweb::http::{
     Body, CloseReason, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method,
-    Moment, Now, Output, Reply, Request, Respond, Response, Status, Step, Target, Transmit,
-    error_response,
+    Moment, Now, Output, Reply, Request, RequestError, Respond, Response, Status, Step, Target,
+    Transmit, Work, error_response,
 };
 
 /// What a schedule may change.
@@ -52,6 +52,9 @@ type FakeFile = u8;
 struct FakeSite {
     requests: Vec<SeenRequest>,
 }
+
+/// What the site adds to errors that are made without it.
+const ERROR_HEADER: &[u8] = b"Site: fake\r\n";
 
 /// The letter of the n-th response.
 pub fn letter(n: usize) -> u8 {
@@ -104,10 +107,16 @@ impl Respond for FakeSite {
             Response { status: Status::Ok, headers, body }
         };
         if path.starts_with(b"/later") {
-            Reply::Deferred(Box::new(response))
+            Reply::Deferred(Work::new(ERROR_HEADER.into(), response))
         } else {
             Reply::Ready(response())
         }
+    }
+
+    fn refuse(&self, error: RequestError) -> Response<FakeFile> {
+        let mut response = error.response();
+        response.headers.push_lines(ERROR_HEADER);
+        response
     }
 }
 
@@ -326,7 +335,7 @@ impl Simulation<'_> {
             }
         }
         if self.connection.deadline().is_some_and(|deadline| deadline <= self.now.moment) {
-            self.connection.handle_timeout(&self.now);
+            self.connection.handle_timeout(&self.now, &self.site);
             self.check_deadline();
         }
     }

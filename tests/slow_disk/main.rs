@@ -7,6 +7,7 @@ mod disk;
 mod measure;
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use disk::{Disk, LARGE_BYTES, LATE_BYTES, SMALL_BYTES};
 use support::{End, Peer, Response, Server, Site, get, get_with, patterned, setups};
@@ -194,6 +195,54 @@ fn a_slow_read_of_a_large_file_does_not_delay_other_requests() {
             // The connection stays open.
             expect_page(&peer.get("/fast-0.html"), setup.name);
         }
+    }
+}
+
+#[test]
+fn a_full_offload_pool_is_a_503_with_the_headers_of_its_path() {
+    // The limits of the pool that docs/RELIABILITY.md names.
+    const THREADS_MAX: usize = 64;
+    const QUEUED_JOBS_MAX: usize = 1024;
+    let Some((site, disk)) = site_and_slow_disk() else {
+        return;
+    };
+    let options =
+        ["--cors", "--header=X-A: b", "--header=/held-* X-B: c", "--header=/fast-* X-D: e"];
+    for setup in setups().filter(|setup| setup.event_loops > 0) {
+        let server = Server::start(setup, site.beside("disk"), &options);
+        let hold = disk.hold();
+        let send = |number| {
+            let mut peer = server.connect();
+            peer.send(get(&format!("/held-open-{number}.html")));
+            peer
+        };
+        let mut waiting: Vec<Peer> = (0..THREADS_MAX + QUEUED_JOBS_MAX).map(send).collect();
+        // The last of these requests may not have reached the pool yet.
+        let refusal = support::wait_until("a refusal", || {
+            let mut peer = send(waiting.len());
+            let set_timeout = |peer: &Peer, timeout| {
+                peer.stream.set_read_timeout(Some(timeout)).expect("the timeout is not zero")
+            };
+            set_timeout(&peer, Duration::from_millis(100));
+            let is_refused = peer.stream.peek(&mut [0]).is_ok();
+            set_timeout(&peer, support::TIMEOUT);
+            if is_refused {
+                return Some(peer.response());
+            }
+            waiting.push(peer);
+            None
+        });
+        assert_eq!((refusal.status, refusal.field("Retry-After")), (503, Some("1")), "{setup:?}");
+        assert_eq!(refusal.field("Access-Control-Allow-Origin"), Some("*"), "{setup:?}");
+        let found = ["X-A", "X-B", "X-D"].map(|name| refusal.field(name));
+        assert_eq!(found, [Some("b"), Some("c"), None], "{setup:?}");
+        drop(hold);
+        // Several loops submit in any order, and a thread may be slow to take its first job.
+        let statuses = waiting.iter_mut().map(|peer| peer.response().status);
+        let (accepted, refused): (Vec<u16>, _) = statuses.partition(|status| *status == 200);
+        assert!(refused.iter().all(|status| *status == 503), "{setup:?}: {refused:?}");
+        let expected = QUEUED_JOBS_MAX..=THREADS_MAX + QUEUED_JOBS_MAX;
+        assert!(expected.contains(&accepted.len()), "{setup:?}: {} jobs", accepted.len());
     }
 }
 
