@@ -82,6 +82,12 @@ impl FromStr for HeaderRule {
         if RESERVED_HEADERS.contains(&lower_name.as_str()) {
             return Err(format!("{name} is set by the server itself"));
         }
+        let last_word = value.rsplit(' ').next().unwrap_or_default();
+        if last_word.starts_with('/') && last_word.contains('*') {
+            return Err(format!(
+                "expected the path pattern before the name: '{last_word} {name}: …'"
+            ));
+        }
         match lower_name.as_str() {
             "cache-control" => Err("use --cache-control for that header".to_owned()),
             "content-type" => Err("use --media-type for that header".to_owned()),
@@ -99,9 +105,12 @@ impl FromStr for CacheRule {
 
     fn from_str(text: &str) -> Result<CacheRule, String> {
         let (paths, value) = PathPattern::split_from(text)?;
-        match value.trim() {
-            "" => Err("expected a value, such as 'no-store' or 'max-age=3600'".to_owned()),
-            value => Ok(CacheRule { paths, value: without_control_characters(value)?.to_owned() }),
+        let value = without_control_characters(value.trim())?;
+        match is_cache_control(value) {
+            true => Ok(CacheRule { paths, value: value.to_owned() }),
+            false => Err("expected directives, after a path pattern if there is one, such as \
+                          'no-store' or '/assets/** max-age=3600'"
+                .to_owned()),
         }
     }
 }
@@ -116,7 +125,7 @@ impl FromStr for MediaTypeRule {
         let is_media_type = media_type
             .split_once('/')
             .is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty());
-        if extension.is_empty() || extension.contains('/') || !is_media_type {
+        if extension.is_empty() || extension.contains(['/', '*']) || !is_media_type {
             return Err(EXPECTED.to_owned());
         }
         let media_type = without_control_characters(media_type)?.to_owned();
@@ -143,6 +152,7 @@ impl PathPattern {
         }
         let (glob, rest) =
             rule.split_once(' ').ok_or("expected a space and a value after the path pattern")?;
+        check_pattern(glob)?;
         // As in a shell, * does not match a slash; ** does.
         let matcher = GlobBuilder::new(glob)
             .literal_separator(true)
@@ -164,6 +174,52 @@ impl PathPattern {
                 }
         })
     }
+}
+
+/// Refuses a pattern that matches no path: once it is normalised, a segment of a path is never
+/// empty, `.` or `..`. Only the last segment of a pattern may be empty, for a directory.
+fn check_pattern(glob: &str) -> Result<(), String> {
+    let mut segments = glob.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if matches!(segment, "." | "..") || segment.is_empty() && !is_last {
+            let expected = "expected a path pattern without empty segments, '.' and '..'";
+            return Err(format!("{expected}: '{glob}' can match no request path"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `value` is a list of directives (RFC 9111 section 5.2). One with a pattern behind it, or
+/// behind a pattern without its slash, is not.
+fn is_cache_control(value: &str) -> bool {
+    let mut rest = Some(value);
+    while let Some(text) = rest {
+        match after_directive(text.trim_start()) {
+            Some("") => return true,
+            Some(after) => rest = after.strip_prefix(','),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// What follows `token [ "=" ( token / quoted-string ) ]` and white space.
+fn after_directive(text: &str) -> Option<&str> {
+    let after_name = after_token(text)?;
+    let after = match after_name.strip_prefix('=') {
+        None => after_name,
+        Some(argument) => match argument.strip_prefix('"') {
+            None => after_token(argument)?,
+            Some(quoted) => quoted.split_once('"')?.1,
+        },
+    };
+    Some(after.trim_start())
+}
+
+fn after_token(text: &str) -> Option<&str> {
+    let end = text.bytes().position(|byte| !is_token(byte)).unwrap_or(text.len());
+    (end > 0).then(|| &text[end..])
 }
 
 fn without_control_characters(value: &str) -> Result<&str, String> {
@@ -203,6 +259,20 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_rule_holds_any_list_of_directives() {
+        for value in [
+            "no-store",
+            "max-age=60, stale-while-revalidate=30",
+            "private=\"Set-Cookie, X-A\" , max-age=0",
+            "public,max-age=1",
+        ] {
+            let rule: CacheRule = format!("/a/* {value}").parse().expect(value);
+            assert_eq!(rule.value, value);
+            assert_eq!(value.parse::<CacheRule>().expect(value).value, value);
+        }
+    }
+
+    #[test]
     fn malformed_rules_and_reserved_headers_are_rejected() {
         for text in [
             "",
@@ -214,14 +284,34 @@ mod tests {
             "X: a\r\nY: b",
             "/[ X: y",
             "/a",
+            "/a//b X: y",
+            "//a X: y",
+            "/a/../b X: y",
+            "/a/. X: y",
+            "/.. X: y",
+            "X: y /a/**",
             "Cache-Control: x",
         ] {
             assert!(text.parse::<HeaderRule>().is_err(), "{text:?}");
         }
-        for text in ["", "/a", "/a ", "a\nb"] {
+        for text in [
+            "",
+            "/a",
+            "/a ",
+            "a\nb",
+            "max-age=1 /a/**",
+            "a/** max-age=1",
+            "/a b/** max-age=1",
+            "/a//b max-age=1",
+            "max-age=",
+            "max-age=1,",
+            ", max-age=1",
+            "max-age=1 no-cache",
+            "private=\"a",
+        ] {
             assert!(text.parse::<CacheRule>().is_err(), "{text:?}");
         }
-        for text in ["", "a", "a=b", "=a/b", "a=/b", "a=b/c\r\nX: y"] {
+        for text in ["", "a", "a=b", "=a/b", "*.a=b/c", "a=/b", "a=b/c\r\nX: y"] {
             assert!(text.parse::<MediaTypeRule>().is_err(), "{text:?}");
         }
     }

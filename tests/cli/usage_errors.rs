@@ -99,6 +99,13 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
                 "X-A: a\nb",
                 "/docs/**",
                 "/[ X-A: b",
+                // Patterns that can match no path, and one that is no pattern.
+                "/docs//* X-A: b",
+                "//docs/* X-A: b",
+                "/docs/../* X-A: b",
+                "/docs/./* X-A: b",
+                "X-A: b /docs/**",
+                "docs/** X-A: b",
                 // Headers that the server sets itself.
                 "Content-Length: 3",
                 "date: now",
@@ -110,7 +117,20 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
         ),
         (
             "--cache-control",
-            &["", " ", "/docs/**", "/docs/** ", "/[ no-store", "no-store\r\nX-A: b"],
+            &[
+                "",
+                " ",
+                "/docs/**",
+                "/docs/** ",
+                "/[ no-store",
+                "no-store\r\nX-A: b",
+                "/docs//* no-store",
+                "/docs/.. no-store",
+                "max-age=86400 /docs/**",
+                "docs/** max-age=86400",
+                "max-age=86400 no-store",
+                "max-age=",
+            ],
         ),
         ("--auth", &["", "me", "me:", "me:secret", &no_hash, &long_hash]),
         (
