@@ -9,7 +9,7 @@ use miniweb::compare::measure::{control_socket, floor};
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
-use miniweb::format::reason;
+use miniweb::format::{printable, reason};
 use miniweb::server;
 
 fn main() -> ExitCode {
@@ -103,7 +103,14 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(status: u8, message: &str) -> ExitCode {
-    // A closed stderr leaves the exit status.
-    let _ = writeln!(std::io::stderr(), "error: {message}");
+    print_error(message);
     ExitCode::from(status)
+}
+
+/// Prints one line with one write. The message may quote a file name, an argument or another
+/// server.
+fn print_error(message: &str) {
+    let line = format!("error: {}\n", printable(message));
+    // A closed stderr leaves the exit status.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

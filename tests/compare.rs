@@ -3,7 +3,8 @@
 //! The machine that runs the tests is busy, so no test depends on which strategy is faster, except
 //! where a large difference is added on purpose.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -84,6 +85,28 @@ fn impossible_requests_are_rejected_before_measuring() {
         );
         assert!(stderr.contains(words) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn what_a_foreign_server_sends_is_escaped() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        let mut client = listener.accept().expect("the comparison connects").0;
+        let mut request = BufReader::new(client.try_clone().expect("descriptors are free"));
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            request.read_line(&mut line).expect("the comparison sends a request");
+        }
+        let _ = client.write_all("HTTP/1.1 2\x1b[2J\u{9b}\u{202e} OK\r\n\r\n".as_bytes());
+    });
+    let against = format!("other=http://{address}/,{}", std::process::id());
+    let output = compare(&["--strategies", &first_strategy(), "--against", &against]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let escaped = r"other: status 2\u{1b}[2J\u{9b}\u{202e} for GET /";
+    assert!(stderr.ends_with(&format!("{escaped}\n")), "{stderr:?}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Arguments {
         };
         let mut flags = descriptions.iter().flat_map(|description| description.flags);
         let flag = flags.find(|flag| flag.long == name);
-        let flag = flag.ok_or_else(|| format!("unknown option '{}'", printable(name)))?;
+        let flag = flag.ok_or_else(|| format!("unknown option '{name}'"))?;
         let is_repeatable = matches!(flag.optionality, Optionality::Repeating);
         if !is_repeatable && self.options.iter().any(|(given, _)| given.long == flag.long) {
             return Err(format!("option '{name}' is given twice"));
@@ -133,8 +133,8 @@ impl Arguments {
             }
             Some(root) => Err(format!(
                 "unexpected argument '{}': expected at most one ROOT, and '{}' was given",
-                printable(&word.to_string_lossy()),
-                printable(&root.to_string_lossy())
+                word.to_string_lossy(),
+                root.to_string_lossy()
             )),
         }
     }
@@ -143,7 +143,7 @@ impl Arguments {
 /// A value that may contain a password is not repeated: errors end up in logs.
 fn invalid_value(name: &str, value: Option<&str>, reason: &str) -> String {
     match value.filter(|_| name != "--auth") {
-        Some(value) => format!("invalid value '{}' for '{name}': {reason}", printable(value)),
+        Some(value) => format!("invalid value '{value}' for '{name}': {reason}"),
         None => format!("invalid value for '{name}': {reason}"),
     }
 }
@@ -151,13 +151,4 @@ fn invalid_value(name: &str, value: Option<&str>, reason: &str) -> String {
 fn utf8(name: &str, value: &[u8]) -> Result<String, String> {
     let error = |_| invalid_value(name, Some(&String::from_utf8_lossy(value)), "expected UTF-8");
     String::from_utf8(value.to_vec()).map_err(error)
-}
-
-/// The text on one line: control characters are escaped.
-pub(super) fn printable(text: &str) -> String {
-    let escaped = |char: char| match char.is_control() {
-        true => char.escape_default().to_string(),
-        false => char.to_string(),
-    };
-    text.chars().map(escaped).collect()
 }

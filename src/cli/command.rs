@@ -4,7 +4,6 @@ use std::ffi::OsString;
 
 use argh::{ArgsInfo, CommandInfoWithArgs};
 
-use super::arguments::printable;
 use super::compare::Compare;
 use super::failure::Failure;
 use super::serve::CommonOptions;
@@ -28,7 +27,7 @@ impl Command {
                 let expected = names.collect::<Vec<_>>().join(", ");
                 let given = match name.is_empty() {
                     true => "missing command".to_owned(),
-                    false => format!("unknown command '{}'", printable(&name.to_string_lossy())),
+                    false => format!("unknown command '{}'", name.to_string_lossy()),
                 };
                 let message = format!("{given}: expected one of {expected} (see miniweb --help)");
                 Err(Failure::Usage(message))

@@ -14,7 +14,7 @@ use nix::unistd::User;
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::values::{compress, log_format, port, user};
-use crate::format::error_with;
+use crate::format::{error_with, printable};
 use crate::http::Limits;
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
@@ -161,7 +161,7 @@ impl Banner {
     /// The line for a server that listens at `address`.
     pub fn line(&self, address: SocketAddr) -> String {
         let Banner { served, description } = self;
-        format!("Serving {served} on {} ({description})\n", url(address))
+        format!("{}\n", printable(&format!("Serving {served} on {} ({description})", url(address))))
     }
 }
 

@@ -84,6 +84,16 @@ fn the_first_line_names_the_root_the_url_and_the_strategy() {
     assert!(file.greeting.contains("page.html for every path"), "{}", file.greeting);
 }
 
+#[test]
+fn the_first_line_escapes_the_name_of_the_root() {
+    let site = Site::new();
+    let name = "\x1b[2J\n\u{9b}\u{2028}\u{202e}";
+    site.directory(name);
+    let server = Server::start(any_setup(), site.path(name), &[]);
+    let hidden = |char: char| char.is_control() || name.contains(char) && !char.is_ascii();
+    assert!(!server.greeting.contains(hidden), "{:?}", server.greeting);
+}
+
 /// Runs a server in `directory` without a ROOT.
 fn server_in(directory: &Path, setup: &'static Setup) -> Server {
     let mut command = miniweb();

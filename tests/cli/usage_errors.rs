@@ -42,6 +42,27 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
 }
 
 #[test]
+fn what_an_error_quotes_is_escaped() {
+    let quoted = "a\x1b[2J\n\u{85}\u{9b}\u{2028}\u{202e}\u{2066}b";
+    let escaped = r"a\u{1b}[2J\n\u{85}\u{9b}\u{2028}\u{202e}\u{2066}b";
+    let command = any_command();
+    for (arguments, status) in [
+        (&[quoted][..], 2),
+        (&[command, &format!("--{quoted}")], 2),
+        (&[command, "--port", quoted], 2),
+        (&[command, "--host", quoted], 2),
+        (&[command, ".", quoted], 2),
+        (&[command, quoted], 1),
+        (&[command, "--fallback", quoted], 1),
+        (&["compare", quoted], 1),
+        (&["compare", "--strategies", quoted], 2),
+        (&["compare", "--json", &format!("/{quoted}/x")], 1),
+    ] {
+        expect_failure(arguments, status, &[escaped]);
+    }
+}
+
+#[test]
 fn an_option_of_one_strategy_with_an_invalid_value_is_a_usage_error_that_names_it() {
     for (strategy, flag) in own_flags() {
         match flag.kind {

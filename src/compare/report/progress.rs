@@ -9,6 +9,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::format::printable;
+
 /// One column less than the narrowest terminal: some wrap when the last column is filled.
 const WIDTH: usize = 79;
 const BAR_WIDTH: usize = 20;
@@ -58,8 +60,8 @@ fn line(done: usize, measurements: usize, elapsed: Duration, label: &str) -> Str
     let share = done as f64 / measurements.max(1) as f64;
     let filled = (share.min(1.0) * BAR_WIDTH as f64) as usize;
     let bar = "█".repeat(filled) + &"░".repeat(BAR_WIDTH - filled);
-    // A label comes from the command line; no control character in it may move the cursor.
-    let label: String = label.chars().filter(|char| !char.is_control()).collect();
+    // A label comes from the command line.
+    let label = printable(label);
     format!("{bar} {:3.0} %  {}  {label}", share * 100.0, left(done, measurements, elapsed))
 }
 
@@ -100,7 +102,10 @@ mod tests {
             .and_then(|text| text.strip_suffix("\x1b[K"))
             .expect("the line overwrites the previous one");
         assert_eq!(line.chars().count(), WIDTH);
-        assert!(line.starts_with("█████░░░░░░░░░░░░░░░  25 %   6 s left  round 1[2Jxxx"), "{line}");
+        assert!(
+            line.starts_with("█████░░░░░░░░░░░░░░░  25 %   6 s left  round 1\\u{1b}[2J\\nxxx"),
+            "{line}"
+        );
     }
 
     #[test]

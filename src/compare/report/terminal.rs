@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - Nothing is expressed by color alone.
-//! - Names come from the command line and are untrusted: no control character reaches the terminal.
+//! - Names come from the command line and are untrusted: what is unprintable in them is escaped.
 
 use std::io::{self, Write};
 
@@ -13,9 +13,9 @@ use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
-use crate::compare::report::text::{WIDTH, printable, truncated, wrapped};
+use crate::compare::report::text::{WIDTH, truncated, wrapped};
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
-use crate::format::counted;
+use crate::format::{counted, printable};
 
 const NAME_WIDTH: usize = 18;
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn escape_sequences_in_names_are_removed() {
+    fn escape_sequences_in_names_are_escaped() {
         let mut results = synthetic::results(2);
         results.workloads[0].title = "bad \x1b[2J title".into();
         assert!(!printed(&results, false).contains('\x1b'));

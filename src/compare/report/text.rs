@@ -1,10 +1,13 @@
-//! Text for terminals and charts: wrapping, truncating, and removing control characters.
+//! Text for terminals and charts: wrapping and truncating.
+
+use crate::format::printable;
 
 /// Columns of a report on a terminal.
 pub(super) const WIDTH: usize = 80;
 
 /// `text` wrapped at spaces into lines of at most `width` columns. The first line is indented by
-/// `indent` columns, the others by two more.
+/// `indent` columns, the others by two more. Names in it come from the command line, so it is
+/// escaped.
 pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
     let mut lines = vec![" ".repeat(indent)];
     let mut filled = indent;
@@ -22,12 +25,6 @@ pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> Vec<String> {
         filled += length;
     }
     lines
-}
-
-/// `text` with U+FFFD for every control character. Names come from the command line and are
-/// untrusted: an escape sequence in one must not reach the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// `text`, with an ellipsis instead of its end if it has more than `chars_max` characters.
