@@ -1,6 +1,8 @@
 //! Arguments → settings → run → exit status. Errors go to stderr as one line.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +15,7 @@ use miniweb::format::{printable, reason};
 use miniweb::server;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(print_panic));
     let (settings, banner) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Serve(settings, banner)) => (settings, banner),
         Ok(Invocation::Print(text)) => return print(&text),
@@ -113,4 +116,14 @@ fn print_error(message: &str) {
     let line = format!("error: {}\n", printable(message));
     // A closed stderr leaves the exit status.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Prints a panic as one line, because its message may quote what a client sent. The backtrace
+/// that RUST_BACKTRACE asks for follows.
+fn print_panic(panic: &PanicHookInfo<'_>) {
+    print_error(&format!("bug: {}", panic.to_string().replacen('\n', " ", 1)));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let _ = write!(std::io::stderr(), "{backtrace}");
+    }
 }

@@ -226,7 +226,8 @@ impl Respond for WorkerSite {
 fn panic_if_requested(request: &Request<'_>) {
     let panic_path = std::env::var_os("MINIWEB_PANIC_AT");
     if let (Target::Path { path, .. }, Some(panic_path)) = (request.target, panic_path) {
-        assert!(path != panic_path.as_encoded_bytes(), "a panic was asked for");
+        let is_requested = path == panic_path.as_encoded_bytes();
+        assert!(!is_requested, "a panic was asked for at {}", String::from_utf8_lossy(path));
     }
 }
 
