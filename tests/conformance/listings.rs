@@ -40,7 +40,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Names with a special meaning in HTML, URLs, headers or JSON. None starts with a dot.
-const HOSTILE: [&[u8]; 27] = [
+const HOSTILE: [&[u8]; 29] = [
     b"<script>alert(1)<",
     b"<img src=x onerror=alert(1)>",
     b"\"double\" quotes",
@@ -62,6 +62,8 @@ const HOSTILE: [&[u8]; 27] = [
     b"a&amp;b",
     b"&lt;b&gt;",
     "txt.\u{202e}gnp.exe".as_bytes(),
+    "lines\u{2028}and\u{2029}marks\u{61c}".as_bytes(),
+    "\u{5d0}\u{5d1}".as_bytes(),
     b" spaces  within and around ",
     b"what?is=this#one",
     b"back\\slash",
@@ -276,10 +278,20 @@ fn names_are_escaped_in_the_page(setup: &'static Setup) {
             );
             assert!(tag.matches('"').count() % 2 == 0, "{path}: <{tag}>");
         }
-        for invisible in ['\u{202e}', '\u{1}', '\u{1b}', '\u{7f}'] {
+        for invisible in
+            ['\u{202e}', '\u{1}', '\u{1b}', '\u{7f}', '\u{2028}', '\u{2029}', '\u{61c}']
+        {
             assert!(!text.contains(invisible), "{path}: {invisible:?} can disguise a name");
         }
         assert!(text.contains("&lt;script&gt;") || path != "/", "the name is shown");
+        let hebrew = "\u{5d0}\u{5d1}";
+        let isolated = text.matches(&format!("<bdi>{hebrew}")).count();
+        let title = text.matches(&format!("<title>/{hebrew}")).count();
+        assert_eq!(
+            isolated + title,
+            text.matches(hebrew).count(),
+            "{path}: a name is not isolated"
+        );
         let listing = peer.get_with(&path, &[JSON]);
         let json_path = json(&listing)["path"].as_str().expect("text").to_owned();
         assert_eq!(

@@ -52,7 +52,7 @@ fn title(path: &SitePath<'_>) -> String {
 }
 
 fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let mut name = escape_html(&entry.name);
+    let mut name = isolated(&entry.name);
     let mut size = String::new();
     match entry.is_directory {
         true => name.push('/'),
@@ -109,10 +109,16 @@ fn breadcrumbs(path: &SitePath<'_>) -> String {
         crumbs.push_str(&format!(
             " <a href=\"{}\">{}</a> /",
             href.replace('&', "&amp;").replace('\'', "%27"),
-            escape_html(segment)
+            isolated(segment)
         ));
     }
     crumbs
+}
+
+/// The name as an element whose direction does not depend on its neighbours: two Hebrew names with
+/// a slash between them would trade places.
+fn isolated(name: &[u8]) -> String {
+    format!("<bdi>{}</bdi>", escape_html(name))
 }
 
 /// The name as text. Invalid UTF-8 becomes a replacement character; the link has the exact bytes.
