@@ -1,24 +1,38 @@
 //! The access log: one line per response on stdout, written by a thread of its own.
 //!
-//! Workers append lines to a buffer; the log thread writes the buffer at most 20 times a second. So
-//! a busy server makes 20 writes a second instead of one per request, and a slow terminal or pipe
-//! does not delay responses until the buffer is full.
+//! Workers append lines to a buffer; the log thread empties the buffer at most 20 times a second,
+//! many lines per write. So a slow terminal or pipe does not delay responses until the buffer is
+//! full.
+//!
+//! A forked process sends its lines to the process that forked it, where another thread appends
+//! them to the buffer:
+//!
+//! ```text
+//!   child ──┐ one message per line   ┌───────────────┐ append   ┌────────┐ take   ┌────────────┐
+//!   child ──┴── SOCK_SEQPACKET ────> │ relay thread  │ ───────> │ buffer │ ─────> │ log thread │
+//!                                    └───────────────┘          └────────┘        └────────────┘
+//! ```
 //!
 //! Invariants:
 //! 1. No line is lost while the server runs or shuts down in order. The buffer is bounded: when
 //!    [`BUFFER_BYTES_MAX`] are waiting, workers wait for the log thread.
 //! 2. A closed stdout ends the log, and the server continues. A full disk loses the lines that do
 //!    not fit, and no others.
+//! 3. One thread of one process writes to stdout. Several would tear each other's lines where the
+//!    kernel takes only a part of a write, as a full disk or a full socket does.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Shutdown};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::{Domain, Socket, Type};
 
-use super::log_line::{LogFormat, write_line};
+use super::line_writer::write_lines;
+use super::log_line::{LINE_BYTES_MAX, LogFormat, write_line};
 use crate::http::{Exchange, Now};
 use crate::sync::{lock, wait, wait_timeout_while};
 use crate::syscall_stats::{Call, SyscallStats};
@@ -27,7 +41,16 @@ use crate::syscall_stats::{Call, SyscallStats};
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     format: LogFormat,
-    sink: Arc<Sink>,
+    destination: Destination,
+}
+
+/// Where the lines of a worker go.
+#[derive(Clone, Debug)]
+enum Destination {
+    /// To the log thread of this process, which receives the lines of its children from `relay`.
+    Sink { sink: Arc<Sink>, relay: Option<Arc<Socket>> },
+    /// To the process that forked this one.
+    Relay(Arc<Socket>, SyscallStats),
 }
 
 /// About 8,000 lines.
@@ -50,70 +73,133 @@ struct Buffer {
     has_ended: bool,
 }
 
+/// The threads of the log.
 #[derive(Debug)]
 pub struct LogWriter {
     sink: Arc<Sink>,
     thread: Option<JoinHandle<()>>,
+    relay: Option<(Arc<Socket>, JoinHandle<()>)>,
 }
 
 impl AccessLog {
-    /// Creates the log and starts its thread, which counts its writes in `stats`.
-    pub fn start(format: LogFormat, stats: &SyscallStats) -> (AccessLog, LogWriter) {
+    /// Creates the log and starts its threads, which count their calls in `stats`. `has_children`:
+    /// whether the server forks processes that write to it.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if no descriptor is left.
+    pub fn start(
+        format: LogFormat,
+        has_children: bool,
+        stats: &SyscallStats,
+    ) -> io::Result<(AccessLog, LogWriter)> {
         let sink = Arc::new(Sink::default());
-        let thread = (format != LogFormat::None).then(|| {
+        let mut writer = LogWriter { sink: sink.clone(), thread: None, relay: None };
+        if format != LogFormat::None {
+            if has_children {
+                let (sender, receiver) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
+                let (sink, stats) = (sink.clone(), stats.clone());
+                let thread = std::thread::spawn(move || sink.receive_to_end(&receiver, &stats));
+                writer.relay = Some((Arc::new(sender), thread));
+            }
             let (sink, stats) = (sink.clone(), stats.clone());
-            std::thread::spawn(move || sink.write_to_end(&stats))
-        });
-        (AccessLog { format, sink: sink.clone() }, LogWriter { sink, thread })
+            writer.thread = Some(std::thread::spawn(move || sink.write_to_end(&stats)));
+        }
+        let relay = writer.relay.as_ref().map(|(sender, _)| sender.clone());
+        Ok((AccessLog { format, destination: Destination::Sink { sink, relay } }, writer))
     }
 
-    pub fn format(&self) -> LogFormat {
-        self.format
+    /// The log for a process that this one has forked. The threads of the log do not exist there.
+    pub fn in_child(&self, stats: &SyscallStats) -> AccessLog {
+        let destination = match &self.destination {
+            Destination::Sink { relay: Some(relay), .. } => {
+                Destination::Relay(relay.clone(), stats.clone())
+            }
+            other => other.clone(),
+        };
+        AccessLog { format: self.format, destination }
     }
 
-    /// Appends the line of one response. Waits while the buffer is full.
+    /// Writes the line of one response. Waits while the buffer is full.
     pub fn record(&self, exchange: &Exchange, client: Option<IpAddr>, now: &Now) {
-        let mut buffer = lock(&self.sink.buffer);
-        while buffer.lines.len() >= BUFFER_BYTES_MAX && !buffer.has_ended {
-            self.sink.filled.notify_one();
-            buffer = wait(&self.sink.drained, buffer);
+        match &self.destination {
+            Destination::Sink { sink, .. } => {
+                sink.append(|lines| write_line(self.format, lines, exchange, client, now));
+            }
+            Destination::Relay(socket, stats) => {
+                let mut line = Vec::with_capacity(LINE_BYTES_MAX);
+                write_line(self.format, &mut line, exchange, client, now);
+                stats.count(Call::Send);
+                // EPIPE: the log has ended.
+                let _ = retry_on_intr(|| send(socket, &line, SendFlags::NOSIGNAL));
+            }
         }
-        if buffer.has_ended {
-            return;
-        }
-        if buffer.lines.is_empty() {
-            self.sink.filled.notify_one();
-        }
-        write_line(self.format, &mut buffer.lines, exchange, client, now);
     }
 }
 
 impl LogWriter {
-    /// Writes the lines that are left, and ends the thread.
-    pub fn finish(mut self) {
+    /// Writes the lines that are left, and ends the threads. Children have ended before.
+    pub fn finish(self) {
+        // The threads only receive, append, write and wait, so they do not panic.
+        if let Some((sender, thread)) = self.relay {
+            // The thread receives what was sent before, and then the end.
+            let _ = sender.shutdown(Shutdown::Write);
+            let _ = thread.join();
+        }
         lock(&self.sink.buffer).has_ended = true;
         self.sink.filled.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // The thread only writes and waits, so it does not panic.
+        if let Some(thread) = self.thread {
             let _ = thread.join();
         }
     }
 }
 
 impl Sink {
+    /// Has `write` append lines to the buffer, unless the log has ended. Waits while the buffer is
+    /// full. Returns whether the log goes on.
+    fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut buffer = lock(&self.buffer);
+        while buffer.lines.len() >= BUFFER_BYTES_MAX && !buffer.has_ended {
+            self.filled.notify_one();
+            buffer = wait(&self.drained, buffer);
+        }
+        if buffer.has_ended {
+            return false;
+        }
+        if buffer.lines.is_empty() {
+            self.filled.notify_one();
+        }
+        write(&mut buffer.lines);
+        true
+    }
+
+    /// Appends the lines of forked processes, each of which is one message.
+    fn receive_to_end(&self, receiver: &Socket, stats: &SyscallStats) {
+        let mut line = [0; LINE_BYTES_MAX];
+        loop {
+            stats.count(Call::Recv);
+            let received = retry_on_intr(|| recv(receiver, &mut line[..], RecvFlags::empty()));
+            let goes_on = match received {
+                Ok((length @ 1.., _)) => self.append(|lines| lines.extend(&line[..length])),
+                Ok((0, _)) | Err(_) => false,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        // Forked processes hold copies of the receiver. Without this they would wait for space.
+        let _ = receiver.shutdown(Shutdown::Both);
+    }
+
     fn write_to_end(&self, stats: &SyscallStats) {
         let mut lines = Vec::new();
         // Whether the last write ended within a line, because the disk was full.
         let mut is_torn = false;
         loop {
             let has_ended = self.take_lines(&mut lines);
-            if !lines.is_empty() {
-                stats.count(Call::WriteLog);
-                if is_torn {
-                    lines.insert(0, b'\n');
-                }
+            if is_torn && !lines.is_empty() {
+                lines.insert(0, b'\n');
             }
-            let written = write_to_stdout(&lines);
+            let written = write_lines(io::stdout(), &lines, || stats.count(Call::WriteLog));
             if let Ok(length @ 1..) = written {
                 is_torn = lines[length - 1] != b'\n';
             }
@@ -140,29 +226,4 @@ impl Sink {
         self.drained.notify_all();
         buffer.has_ended
     }
-}
-
-/// Writes `lines` and returns how many bytes the disk had space for.
-///
-/// # Errors
-/// Stdout is closed, or fails in another way that does not pass.
-fn write_to_stdout(lines: &[u8]) -> rustix::io::Result<usize> {
-    let stdout = std::io::stdout();
-    let mut written = 0;
-    while written < lines.len() {
-        match rustix::io::write(&stdout, &lines[written..]) {
-            Ok(length) => written += length,
-            Err(Errno::INTR) => {}
-            // O_NONBLOCK is a property of the pipe or terminal, and another program that has it
-            // open may have set it.
-            Err(Errno::AGAIN) => {
-                // If poll fails, the next write shows why.
-                let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
-            }
-            // Waiting for space on the disk would stop the server.
-            Err(Errno::NOSPC | Errno::DQUOT) => break,
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(written)
 }

@@ -1,13 +1,26 @@
 //! The formats of the access log: one response → one line.
 //!
-//! Invariant: a line is one line. Bytes that a client chooses (the request line, Referer,
-//! User-Agent) are escaped, so no client can forge a line or move a terminal's cursor.
+//! Invariants:
+//! 1. A line is one line. Bytes that a client chooses (the request line, Referer, User-Agent) are
+//!    escaped, so no client can forge a line or move a terminal's cursor.
+//! 2. A line is at most [`LINE_BYTES_MAX`] long, whatever the strategy: longer values are cut, and
+//!    end in an ellipsis.
 
 use std::io::Write;
 use std::net::IpAddr;
 
+use super::line_writer::WRITE_BYTES_MAX;
 use crate::format;
 use crate::http::{Exchange, Now};
+
+/// The longest line, including its line feed: what is written as a whole, so that no line is torn
+/// even where several programs write to one pipe.
+pub const LINE_BYTES_MAX: usize = WRITE_BYTES_MAX;
+/// The longest request line, escaped. Of a longer one the target is cut, and the version is kept.
+const REQUEST_BYTES_MAX: usize = 2048;
+/// The longest value of Referer and of User-Agent, escaped. All other fields together take less
+/// than the 512 bytes that are left.
+const HEADER_BYTES_MAX: usize = 768;
 
 /// The format of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +62,7 @@ fn short_line(
     // Almost every request is HTTP/1.1.
     let line = &exchange.request_line;
     let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
-    escape(out, if line.is_empty() { b"-" } else { line }, b"");
+    request(out, if line.is_empty() { b"-" } else { line }, escape);
     write!(
         out,
         "  {}  {}",
@@ -80,7 +93,7 @@ fn common_line(
     {
         out.extend_from_slice(part);
     }
-    escape(out, &exchange.request_line, b"\"\\");
+    request(out, &exchange.request_line, escape);
     write!(out, "\" {} {}", exchange.status.code(), exchange.body_bytes)?;
     out.push(b'\n');
     Ok(())
@@ -93,12 +106,12 @@ fn json_line(
     now: &Now,
 ) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":", exchange.status.code())?;
-    format::json_string(out, &exchange.request_line);
+    write!(out, "{{\"time\":{seconds},\"status\":{},\"request\":\"", exchange.status.code())?;
+    request(out, &exchange.request_line, format::json_escaped);
     let micros = now.moment.since(exchange.started).as_micros();
     write!(
         out,
-        ",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}",
+        "\",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}",
         exchange.body_bytes, exchange.complete
     )?;
     if let Some(peer) = peer {
@@ -106,20 +119,100 @@ fn json_line(
     }
     for (name, value) in [("referer", &exchange.referer), ("user_agent", &exchange.user_agent)] {
         if let Some(value) = value {
-            write!(out, ",\"{name}\":")?;
-            format::json_string(out, value);
+            write!(out, ",\"{name}\":\"")?;
+            format::json_escaped(out, value, HEADER_BYTES_MAX);
+            out.push(b'"');
         }
     }
     out.extend_from_slice(b"}\n");
     Ok(())
 }
 
-/// Writes control characters, bytes that are not ASCII and those in `also` as `\xHH`.
-fn escape(out: &mut Vec<u8>, text: &[u8], also: &[u8]) {
-    for byte in text {
-        match byte {
-            b' '..=b'~' if !also.contains(byte) => out.push(*byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
+/// Appends the request line, escaped by `escape`, which takes the most bytes to append.
+fn request(out: &mut Vec<u8>, line: &[u8], escape: fn(&mut Vec<u8>, &[u8], usize)) {
+    let (start, version) = match line.split_last_chunk() {
+        Some((start, version @ [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]))
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            (start, &version[..])
         }
+        _ => (line, &b""[..]),
+    };
+    escape(out, start, REQUEST_BYTES_MAX - version.len());
+    out.extend_from_slice(version);
+}
+
+/// Appends control characters, bytes that are not ASCII, quotes and backslashes as `\xHH`.
+fn escape(out: &mut Vec<u8>, text: &[u8], bytes_max: usize) {
+    format::push_within(out, text.iter(), bytes_max, "...", |out, byte| match byte {
+        b' ' | b'!' | b'#'..=b'[' | b']'..=b'~' => out.push(*byte),
+        _ => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+    use crate::http::{Moment, Status};
+
+    const FORMATS: [LogFormat; 3] = [LogFormat::Short, LogFormat::Common, LogFormat::Json];
+
+    fn line(format: LogFormat, request_line: &[u8], header: &[u8]) -> String {
+        let exchange = Exchange {
+            request_line: request_line.into(),
+            referer: Some(header.into()),
+            user_agent: Some(header.into()),
+            status: Status::RequestHeaderFieldsTooLarge,
+            body_bytes: u64::MAX,
+            complete: false,
+            started: Moment::default(),
+        };
+        let wall: SystemTime = UNIX_EPOCH + Duration::from_secs(u32::MAX.into());
+        let now = Now::new(Moment::new(Duration::MAX), wall);
+        let mut out = Vec::new();
+        write_line(format, &mut out, &exchange, Some(Ipv6Addr::from([0xff; 16]).into()), &now);
+        String::from_utf8(out).expect("a line is UTF-8")
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_limit() {
+        let texts = ["a", "\"", "\x1b", "ü", "\u{9b}", "\u{2028}", "€", "\u{e0001}"];
+        let inputs = texts.iter().map(|text| text.as_bytes()).chain([&b"\xff"[..], b"\xe2\x82"]);
+        for text in inputs.map(|text| text.repeat(32 * 1024)) {
+            for format in FORMATS {
+                let line = line(format, &text, &text);
+                assert!(line.len() <= LINE_BYTES_MAX, "{format:?}: {} bytes", line.len());
+                assert!(line.find('\n') == Some(line.len() - 1), "{format:?}: {line}");
+                if format == LogFormat::Json {
+                    serde_json::from_str::<serde_json::Value>(&line)
+                        .unwrap_or_else(|error| panic!("{error}: {line}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_target_is_cut_before_the_version() {
+        let request = format!("GET /{} HTTP/1.0", "x".repeat(8000));
+        for (format, cut) in FORMATS.into_iter().zip(["...", "...", "…"]) {
+            let line = line(format, request.as_bytes(), b"");
+            assert!(line.contains(&format!("xxx{cut} HTTP/1.0")), "{format:?}: {line}");
+        }
+    }
+
+    #[test]
+    fn values_up_to_their_limit_are_whole() {
+        let request = format!("GET /{} HTTP/1.1", "x".repeat(REQUEST_BYTES_MAX - 14));
+        let header = "y".repeat(HEADER_BYTES_MAX);
+        let line = line(LogFormat::Json, request.as_bytes(), header.as_bytes());
+        let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(object["request"], request);
+        assert_eq!(
+            (&object["referer"], &object["user_agent"]),
+            (&header.clone().into(), &header.into())
+        );
     }
 }

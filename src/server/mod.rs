@@ -14,6 +14,7 @@ mod context;
 mod drive;
 mod event_loop;
 mod eviction;
+mod line_writer;
 mod listener;
 mod log_line;
 mod offload;
@@ -105,7 +106,7 @@ pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> i
     privileges.drop(&root)?;
     let address = listeners[0].address();
 
-    let (log, log_writer) = AccessLog::start(log, &SyscallStats::new(counters));
+    let (log, log_writer) = AccessLog::start(log, strategy.forks(), &SyscallStats::new(counters))?;
     let shared = Shared {
         offload_pool: OffloadPool::default(),
         root: Arc::new(root),

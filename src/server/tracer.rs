@@ -1,11 +1,11 @@
-//! `--trace`: one line on stderr for each step of a worker.
+//! `--trace`: one line on stderr for each step of a worker. No line has bytes that a peer chose.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use rustix::io::{Errno, Result};
 
+use super::line_writer::write_lines;
 use crate::syscall_stats::Call;
 
 /// The number of a connection among those that its worker has accepted. It is never reused, so it
@@ -85,5 +85,5 @@ impl Tracer {
 fn print_line(line: fmt::Arguments<'_>) {
     let mut text = String::with_capacity(80);
     let _ = writeln!(text, "{line}");
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = write_lines(std::io::stderr(), text.as_bytes(), || ());
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::io::Result;
 
-use super::access_log::{AccessLog, LogWriter};
+use super::access_log::AccessLog;
 use super::client::{Client, PendingJob, ReadState};
 use super::clock::{Clock, ClockMode};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
@@ -222,14 +222,6 @@ impl Worker {
             }
             _ => Vec::new(),
         }
-    }
-
-    /// Gives a forked child a log writer of its own: the thread that writes the parent's log does
-    /// not exist in the child.
-    pub fn start_child_log(&mut self) -> LogWriter {
-        let (log, writer) = AccessLog::start(self.log.format(), &self.stats);
-        self.log = log;
-        writer
     }
 }
 

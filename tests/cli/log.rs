@@ -3,10 +3,13 @@
 use rustix::process::Signal;
 
 use crate::command::any_command;
-use crate::support::{Server, Setup, Site, any_setup, get, miniweb, setups};
+use crate::support::{Peer, Server, Setup, Site, any_setup, get, get_with, miniweb, setups};
 
 /// More than the sockets hold, so that the response is in progress until it is read.
 const HUGE: u64 = 64 << 20;
+
+/// The longest line, including its line feed.
+const LINE_BYTES_MAX: usize = 4096;
 
 /// Starts a server with an access log.
 fn logging(setup: &'static Setup, site: &Site, format: &str) -> Server {
@@ -97,34 +100,106 @@ fn the_json_log_has_one_object_per_line() {
     }
 }
 
+/// Controls of ASCII (which no valid request contains), of Unicode (C1), line and paragraph
+/// separators, and characters that change the direction of text or are invisible.
+const ASCII_CONTROLS: &str = "\x01\x08\t\x0b\x0c\x1b[2J\x7f";
+const UNPRINTABLE: &str = "\u{80}\u{85}\u{9b}31m\u{9f}\u{2028}\u{2029}\u{61c}\u{200b}\u{200e}\
+    \u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{e0041}";
+
 #[test]
-fn whatever_a_client_sends_fills_one_line_of_the_log() {
+fn whatever_a_client_sends_fills_one_line_of_the_log_and_none_of_the_trace() {
     let site = Site::new();
-    let nasty: [&[u8]; 5] = [
+    let is_hidden = |char: char| char.is_control() || UNPRINTABLE.contains(char) && char > '~';
+    let unprintable = get_with(
+        &format!("/{UNPRINTABLE}"),
+        &[&format!("User-Agent: {UNPRINTABLE}"), &format!("Referer: {UNPRINTABLE}")],
+    );
+    let refused = format!("GET /{ASCII_CONTROLS}{UNPRINTABLE} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let nasty: [&[u8]; 7] = [
         b"GET /\"quoted\"\\ HTTP/1.1\r\nHost: h\r\nUser-Agent: \xff\xfe \"\\\r\n\r\n",
         b"GET /\x1b[31mred\x07 HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /\xff\xc3\xbc HTTP/1.1\r\nHost: h\r\n\r\n",
         b"\x16\x03\x01\x00\x00 \n\r\n",
         b"GET /\r127.0.0.1 - - forged HTTP/1.1\r\n\r\n",
+        refused.as_bytes(),
+        unprintable.as_bytes(),
     ];
-    for format in ["short", "common", "json"] {
-        let mut server = logging(any_setup(), &site, format);
-        nasty.iter().for_each(|request| drop(server.ask(request)));
-        server.signal(Signal::TERM);
-        server.wait();
-        let lines = server.output.rest();
-        assert_eq!(lines.len(), nasty.len(), "{format}: {lines:#?}");
-        for line in &lines {
-            if format == "json" {
-                serde_json::from_str::<serde_json::Value>(line)
-                    .unwrap_or_else(|error| panic!("{error}: {line}"));
-                assert!(!line.contains(char::is_control), "{line:?}");
-            } else {
-                assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+    for setup in setups() {
+        for format in ["short", "common", "json"] {
+            let options = ["--log", format, "--trace"];
+            let mut server = Server::start(setup, site.root(), &options);
+            nasty.iter().for_each(|request| drop(server.ask(request)));
+            server.signal(Signal::TERM);
+            server.wait();
+            for line in server.errors.rest() {
+                assert!(!line.contains(is_hidden), "{setup:?}: {line:?}");
             }
-            assert_eq!(line.matches("\" ").count(), usize::from(format == "common"), "{line}");
+            let lines = server.output.rest();
+            assert_eq!(lines.len(), nasty.len(), "{setup:?}, {format}: {lines:#?}");
+            for line in &lines {
+                if format == "json" {
+                    assert!(!line.contains(is_hidden), "{setup:?}: {line:?}");
+                    logged(line);
+                } else {
+                    assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+                }
+                assert_eq!(line.matches("\" ").count(), usize::from(format == "common"), "{line}");
+            }
+            if format == "json" {
+                let whole = |entry: &serde_json::Value| {
+                    entry["request"] == format!("GET /{UNPRINTABLE} HTTP/1.1")
+                        && entry["user_agent"] == UNPRINTABLE
+                        && entry["referer"] == UNPRINTABLE
+                };
+                let is_logged = lines.iter().any(|line| whole(&logged(line)));
+                assert!(is_logged, "{setup:?}: an escape loses nothing: {lines:#?}");
+            }
         }
     }
+}
+
+#[test]
+fn lines_of_many_connections_are_not_torn() {
+    const CLIENTS: usize = 16;
+    const REQUESTS: usize = 20;
+    let site = Site::new();
+    // Longer than a write to a pipe that the kernel does not divide, and more than a pipe holds.
+    let target = "t".repeat(7_900);
+    let headers = ["Referer", "User-Agent"].map(|name| format!("{name}: {}", "x".repeat(11_000)));
+    for setup in setups() {
+        for run in [Server::run, Server::run_on_socket] {
+            let mut server = run(Server::command(setup, site.root(), &["--log", "json"]));
+            let (address, target, headers) = (server.address, &target, &headers);
+            std::thread::scope(|scope| {
+                for client in 0..CLIENTS {
+                    scope.spawn(move || {
+                        let mut peer = Peer::connect(address);
+                        for request in 0..REQUESTS {
+                            let path = format!("/{client}/{request}/{target}");
+                            peer.send(get_with(&path, &headers.each_ref().map(String::as_str)));
+                        }
+                        (0..REQUESTS).for_each(|_| assert_eq!(peer.response().status, 404));
+                    });
+                }
+            });
+            server.signal(Signal::TERM);
+            assert!(server.wait().success(), "{setup:?}");
+            let lines = server.output.rest();
+            let mut requests: Vec<String> =
+                lines.iter().map(|line| logged(line)["request"].to_string()).collect();
+            requests.sort();
+            requests.dedup();
+            assert_eq!(requests.len(), CLIENTS * REQUESTS, "{setup:?}");
+            assert_eq!(lines.len(), CLIENTS * REQUESTS, "{setup:?}");
+        }
+    }
+}
+
+/// The line of a JSON log.
+#[track_caller]
+fn logged(line: &str) -> serde_json::Value {
+    assert!(line.len() < LINE_BYTES_MAX, "{} bytes: {line}", line.len());
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 #[test]
@@ -198,6 +273,10 @@ fn a_closed_stdout_does_not_stop_the_server() {
         for _ in 0..5 {
             assert_eq!(server.get("/").status, 200, "{setup:?}");
         }
+        // More lines than the buffers of the kernel take.
+        let mut peer = server.connect();
+        (0..1000).for_each(|_| assert_eq!(peer.get("/").status, 200, "{setup:?}"));
+        drop(peer);
         server.signal(Signal::TERM);
         assert!(server.wait().success(), "{setup:?}");
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -93,11 +94,26 @@ impl Server {
     /// Runs a command that starts a server, and waits for the line with its address.
     #[track_caller]
     pub fn run(mut command: Command) -> Server {
+        command.stdout(Stdio::piped());
+        Server::spawn(command, |process| Lines::of(process.stdout.take().expect("stdout is piped")))
+    }
+
+    /// Runs a command that starts a server whose stdout is a stream socket, as systemd gives its
+    /// services one for the journal.
+    #[track_caller]
+    pub fn run_on_socket(mut command: Command) -> Server {
+        let (output, stdout) = UnixStream::pair().expect("the test has free descriptors");
+        command.stdout(OwnedFd::from(stdout));
+        Server::spawn(command, |_| Lines::of(output))
+    }
+
+    #[track_caller]
+    fn spawn(mut command: Command, output: impl FnOnce(&mut Child) -> Lines) -> Server {
         let may_print_errors = command.get_args().any(|argument| argument == "--trace");
         // A process group of its own, so that `drop` can kill children whose parent has ended.
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary exists");
-        let output = Lines::of(process.stdout.take().expect("stdout is piped"));
+        let output = output(&mut process);
         let errors = Lines::of(process.stderr.take().expect("stderr is piped"));
         let greeting = output
             .next()

@@ -54,6 +54,11 @@ pub trait ConfiguredStrategy: fmt::Debug {
         SocketMode::NonBlocking
     }
 
+    /// Whether it forks processes that write to the access log.
+    fn forks(&self) -> bool {
+        false
+    }
+
     /// Serves until a signal ends the server and every client has been served.
     ///
     /// # Errors

@@ -133,6 +133,10 @@ impl ConfiguredStrategy for Model {
         }
     }
 
+    fn forks(&self) -> bool {
+        *self == Model::Process
+    }
+
     fn run(self: Box<Self>, mut server: ServerContext) -> io::Result<()> {
         let connections_max = match *self {
             Model::Iterative => 1,

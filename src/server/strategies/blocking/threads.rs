@@ -133,9 +133,8 @@ impl BlockingServer {
             worker.tracer.trace(client.id, format_args!("fork"));
             let stats = worker.stats.clone();
             let forked = self.children.fork(client, &self.listener, &stats, |client| {
-                let log_writer = worker.start_child_log();
+                worker.log = worker.log.in_child(&stats);
                 self.serve(client, &mut worker, None);
-                log_writer.finish();
             });
             if let Err(error) = forked {
                 worker.tracer.trace_worker(format_args!("fork: {error}; backing off"));
