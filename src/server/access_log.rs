@@ -31,6 +31,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Socket, Type};
 
+use super::clock::read_monotonic;
 use super::line_writer::write_lines;
 use super::log_line::{LINE_BYTES_MAX, LogFormat, write_line};
 use crate::http::{Exchange, Now};
@@ -121,6 +122,8 @@ impl AccessLog {
 
     /// Writes the line of one response. Waits while the buffer is full.
     pub fn record(&self, exchange: &Exchange, client: Option<IpAddr>, now: &Now) {
+        // An event loop reads its clock once per pass, and most responses take less than a pass.
+        let now = &Now { moment: read_monotonic(), ..*now };
         match &self.destination {
             Destination::Sink { sink, .. } => {
                 sink.append(|lines| write_line(self.format, lines, exchange, client, now));

@@ -53,7 +53,7 @@ impl Clock {
 }
 
 /// The clock that [`TimerFd`](super::timer_fd::TimerFd) uses, too.
-fn read_monotonic() -> Moment {
+pub fn read_monotonic() -> Moment {
     let time = clock_gettime(ClockId::Monotonic);
     // The kernel never reports a negative time or more than 999,999,999 ns.
     Moment::new(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))

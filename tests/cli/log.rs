@@ -100,6 +100,20 @@ fn the_json_log_has_one_object_per_line() {
     }
 }
 
+#[test]
+fn the_duration_includes_the_work_for_the_response() {
+    const WORK_US: u64 = 3000;
+    let site = Site::new();
+    for setup in setups() {
+        let options = ["--log", "json", "--handicap", &WORK_US.to_string()];
+        let server = Server::start(setup, site.root(), &options);
+        server.get("/page.html");
+        let line = server.output.next().expect("the request is logged");
+        let duration_us = logged(&line)["duration_us"].as_u64();
+        assert!(duration_us.is_some_and(|us| us >= WORK_US), "{setup:?}: {line}");
+    }
+}
+
 /// Controls of ASCII (which no valid request contains), of Unicode (C1), line and paragraph
 /// separators, and characters that change the direction of text or are invisible.
 const ASCII_CONTROLS: &str = "\x01\x08\t\x0b\x0c\x1b[2J\x7f";
