@@ -14,7 +14,7 @@ use nix::unistd::User;
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::values::{compress, log_format, port, user};
-use crate::format::{error_with, printable};
+use crate::format::{error_with, json_string, printable};
 use crate::http::Limits;
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
@@ -155,14 +155,34 @@ pub(super) struct CommonOptions {
 pub struct Banner {
     served: String,
     description: String,
+    log: LogFormat,
 }
 
 impl Banner {
-    /// The line for a server that listens at `address`.
+    /// The line for a server that listens at `address`: JSON if the lines of the access log, which
+    /// follow on the same stream, are.
     pub fn line(&self, address: SocketAddr) -> String {
-        let Banner { served, description } = self;
-        format!("{}\n", printable(&format!("Serving {served} on {} ({description})", url(address))))
+        let Banner { served, description, log } = self;
+        let url = url(address);
+        match log {
+            LogFormat::Json => {
+                let [url, served, description] = [&url, served, description].map(|text| json(text));
+                format!(
+                    "{{\"event\":\"listening\",\"url\":{url},\"serving\":{served},\
+                     \"strategy\":{description}}}\n"
+                )
+            }
+            LogFormat::None | LogFormat::Short | LogFormat::Common => {
+                format!("{}\n", printable(&format!("Serving {served} on {url} ({description})")))
+            }
+        }
     }
+}
+
+fn json(text: &str) -> String {
+    let mut out = Vec::new();
+    json_string(&mut out, text.as_bytes());
+    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 /// The URL at which a person on this machine opens what listens at `address`.
@@ -209,6 +229,7 @@ pub(super) fn settings(
         ..Limits::default()
     };
     let privileges = Privileges { user: options.user, confine: options.confine };
+    let log = options.log.unwrap_or_else(default_log);
     let description = describe(&configured.description(), &privileges);
     let settings = Settings {
         strategy: configured,
@@ -218,13 +239,13 @@ pub(super) fn settings(
         limits,
         connections_max: options.max_connections,
         per_client_max: options.max_connections_per_client,
-        log: options.log.unwrap_or_else(default_log),
+        log,
         trace: options.trace,
         shutdown_timeout: options.shutdown_timeout,
         privileges,
         counters_file: options.counters_file.map(|file| counters_file(&file)).transpose()?,
     };
-    Ok((settings, Banner { served, description }))
+    Ok((settings, Banner { served, description, log }))
 }
 
 /// The strategy, and what the process has given up.

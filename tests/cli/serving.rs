@@ -85,13 +85,29 @@ fn the_first_line_names_the_root_the_url_and_the_strategy() {
 }
 
 #[test]
+fn the_first_line_of_a_json_log_is_json() {
+    let site = Site::new();
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--log", "json"]);
+        let line: serde_json::Value = serde_json::from_str(&server.greeting)
+            .unwrap_or_else(|error| panic!("{error}: {}", server.greeting));
+        assert_eq!(line["event"], "listening");
+        assert_eq!(line["url"], format!("http://{}/", server.address));
+        assert_eq!(line["serving"], site.root().display().to_string());
+        assert_eq!(line["strategy"], setup.description());
+    }
+}
+
+#[test]
 fn the_first_line_escapes_the_name_of_the_root() {
     let site = Site::new();
     let name = "\x1b[2J\n\u{9b}\u{2028}\u{202e}";
     site.directory(name);
-    let server = Server::start(any_setup(), site.path(name), &[]);
-    let hidden = |char: char| char.is_control() || name.contains(char) && !char.is_ascii();
-    assert!(!server.greeting.contains(hidden), "{:?}", server.greeting);
+    for log in ["none", "json"] {
+        let server = Server::start(any_setup(), site.path(name), &["--log", log]);
+        let hidden = |char: char| char.is_control() || name.contains(char) && !char.is_ascii();
+        assert!(!server.greeting.contains(hidden), "{:?}", server.greeting);
+    }
 }
 
 /// Runs a server in `directory` without a ROOT.

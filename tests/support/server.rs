@@ -237,8 +237,8 @@ impl Drop for Server {
 }
 
 fn address_in(greeting: &str) -> Option<SocketAddr> {
-    let url = greeting.split_whitespace().find_map(|word| word.strip_prefix("http://"))?;
-    url.strip_suffix('/')?.replace("localhost", "127.0.0.1").parse().ok()
+    let (authority, _) = greeting.split_once("http://")?.1.split_once('/')?;
+    authority.replace("localhost", "127.0.0.1").parse().ok()
 }
 
 /// The lines of a stream. A thread reads them continuously, so that the writer never blocks.
