@@ -1,9 +1,13 @@
 //! The access log.
 
+use std::process::{Command, Stdio};
+
 use rustix::process::Signal;
 
 use crate::command::any_command;
-use crate::support::{Peer, Server, Setup, Site, any_setup, get, get_with, miniweb, setups};
+use crate::support::{
+    Peer, Server, Setup, Site, address_in, any_setup, get, get_with, miniweb, setups,
+};
 
 /// More than the sockets hold, so that the response is in progress until it is read.
 const HUGE: u64 = 64 << 20;
@@ -209,6 +213,37 @@ fn lines_of_many_connections_are_not_torn() {
     }
 }
 
+#[test]
+fn lines_of_two_servers_with_one_stdout_are_not_torn() {
+    const REQUESTS: usize = 200;
+    let site = Site::new();
+    let path = format!("/{}", "t".repeat(3000));
+    for setup in setups() {
+        let server = Server::command(setup, site.root(), &["--log", "json"]);
+        let mut both = Command::new("sh");
+        both.args(["-c", "\"$0\" \"$@\" & \"$0\" \"$@\" & wait"]);
+        both.arg(server.get_program()).args(server.get_args()).stdin(Stdio::null());
+        let mut first = Server::run(both);
+        let second = address_in(&first.output.next().expect("the second server starts"));
+        let addresses = [first.address, second.expect("the line has an address")];
+        std::thread::scope(|scope| {
+            for address in addresses {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut peer = Peer::connect(address);
+                    peer.send(get(path).repeat(REQUESTS));
+                    (0..REQUESTS).for_each(|_| assert_eq!(peer.response().status, 404));
+                });
+            }
+        });
+        first.signal_all(Signal::TERM);
+        first.wait();
+        let lines = first.output.rest();
+        lines.iter().for_each(|line| drop(logged(line)));
+        assert_eq!(lines.len(), 2 * REQUESTS, "{setup:?}");
+    }
+}
+
 /// The line of a JSON log.
 #[track_caller]
 fn logged(line: &str) -> serde_json::Value {
@@ -283,14 +318,16 @@ fn a_closed_stdout_does_not_stop_the_server() {
     let site = Site::new();
     for setup in setups() {
         let mut server = logging(setup, &site, "common");
+        // Whatever serves this client has started when stdout closes.
+        let mut peer = server.connect();
+        peer.get("/");
         server.close_output();
+        // More lines than the buffers of the kernel take.
+        (0..1000).for_each(|_| assert_eq!(peer.get("/").status, 200, "{setup:?}"));
+        drop(peer);
         for _ in 0..5 {
             assert_eq!(server.get("/").status, 200, "{setup:?}");
         }
-        // More lines than the buffers of the kernel take.
-        let mut peer = server.connect();
-        (0..1000).for_each(|_| assert_eq!(peer.get("/").status, 200, "{setup:?}"));
-        drop(peer);
         server.signal(Signal::TERM);
         assert!(server.wait().success(), "{setup:?}");
     }

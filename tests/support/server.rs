@@ -236,7 +236,8 @@ impl Drop for Server {
     }
 }
 
-fn address_in(greeting: &str) -> Option<SocketAddr> {
+/// The address in the first line of a server's output.
+pub fn address_in(greeting: &str) -> Option<SocketAddr> {
     let (authority, _) = greeting.split_once("http://")?.1.split_once('/')?;
     authority.replace("localhost", "127.0.0.1").parse().ok()
 }
