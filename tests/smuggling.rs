@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{End, Peer, Server, Site, setups, shown, with_socket};
+use support::{End, Peer, Server, Site, setups, shown, with_sockets};
 
 /// The request that an attacker tries to smuggle.
 const MARKER: &str = "GET /smuggled-marker.html HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -351,7 +351,7 @@ impl Proxy {
         std::fs::write(&configuration, text).expect("the temporary directory is writable");
         let mut command = Command::new(program);
         command.arg("-db").arg("-f").arg(&configuration);
-        let mut command = with_socket(&command, &socket);
+        let mut command = with_sockets(&command, &[&socket]);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().expect("a shell can be started");
         let output = process.stdout.take().expect("stdout is piped");

@@ -4,14 +4,15 @@
 mod support;
 
 use std::io::Read;
-use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use support::{
-    Peer, Server, Site, TIMEOUT, any_setup, get, setup_with, setups, wait_until, with_socket,
+    Peer, Server, Site, TIMEOUT, any_setup, get, setup_with, setups, wait_until, with_sockets,
 };
 
 #[test]
@@ -21,7 +22,7 @@ fn every_strategy_serves_a_passed_socket() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let mut server =
-            Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+            Server::run(with_sockets(&Server::command(setup, site.root(), &[]), &[&socket]));
         assert_eq!(server.address, address, "{setup:?}");
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
         server.signal(Signal::TERM);
@@ -30,8 +31,58 @@ fn every_strategy_serves_a_passed_socket() {
         // next server.
         let mut waiting = Peer::connect(address);
         waiting.send(get("/page.html"));
-        let _next = Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+        let _next =
+            Server::run(with_sockets(&Server::command(setup, site.root(), &[]), &[&socket]));
         assert_eq!(waiting.response().status, 200, "{setup:?}");
+    }
+}
+
+/// A pair as systemd passes it for an IPv4 and an IPv6 address.
+#[test]
+fn every_strategy_serves_all_passed_sockets_and_shuts_down_in_order() {
+    let site = Site::new();
+    for setup in setups() {
+        let sockets = ["127.0.0.1:0", "[::1]:0"].map(|address| {
+            TcpListener::bind(address).expect("the loopback device has both addresses")
+        });
+        let addresses = sockets.each_ref().map(|socket| socket.local_addr().expect("it is bound"));
+        let mut server =
+            Server::run(with_sockets(&Server::command(setup, site.root(), &[]), &sockets));
+        for address in [addresses, addresses].concat() {
+            let mut peer = Peer::connect(address);
+            assert_eq!(peer.get("/page.html").status, 200, "{setup:?}, {address}");
+        }
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{setup:?}");
+        // Neither socket was shut down.
+        let mut waiting = addresses.map(Peer::connect);
+        let next = Server::run(with_sockets(&Server::command(setup, site.root(), &[]), &sockets));
+        for peer in &mut waiting {
+            peer.send("GET /page.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            assert_eq!(peer.response().status, 200, "{setup:?}");
+        }
+        drop(next);
+    }
+}
+
+#[test]
+fn a_passed_descriptor_that_is_not_a_listening_tcp_socket_is_an_error() {
+    let site = Site::new();
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("it is bound");
+    let connected = TcpStream::connect(address).expect("the socket listens");
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let path = site.beside("unix");
+    let unix = UnixListener::bind(&path).expect("the path is free");
+    for wrong in [connected.as_fd(), datagrams.as_fd(), unix.as_fd()] {
+        let command = Server::command(any_setup(), site.root(), &[]);
+        let output = with_sockets(&command, &[socket.as_fd(), wrong]).output();
+        let output = output.expect("the shell and the binary exist");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "error: LISTEN_FDS: descriptor 2 of 2 is not a listening TCP socket\n"
+        );
     }
 }
 
@@ -43,7 +94,8 @@ fn replacing_the_server_under_load_fails_no_request() {
     for setup in setups().filter(|setup| setup.concurrency == usize::MAX) {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        let start = || Server::run(with_socket(&Server::command(setup, site.root(), &[]), &socket));
+        let start =
+            || Server::run(with_sockets(&Server::command(setup, site.root(), &[]), &[&socket]));
         let (is_over, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
         let mut server = start();
         std::thread::scope(|scope| {

@@ -111,6 +111,6 @@ impl Acceptor {
     }
 
     fn has_pending_connection(&self, worker: &Worker) -> bool {
-        wait_for_connection(&self.listeners, Some(Duration::ZERO), &worker.stats)
+        wait_for_connection(&self.listeners, Duration::ZERO, &worker.stats)
     }
 }

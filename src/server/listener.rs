@@ -27,7 +27,8 @@ pub struct Listener {
     ownership: Ownership,
 }
 
-/// How calls on a listener and on its accepted sockets wait.
+/// How calls on an owned listener and on accepted sockets wait. Accept on an inherited listener
+/// never waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketMode {
     /// They fail with EAGAIN instead of waiting.
@@ -91,9 +92,17 @@ impl Listener {
     pub fn passed(mode: SocketMode, count: usize) -> io::Result<Option<Vec<Listener>>> {
         let mut passed = listenfd::ListenFd::from_env();
         let count_passed = passed.len();
-        let take = |number| passed.take_tcp_listener(number).map(|socket| socket.map(Socket::from));
-        let sockets: io::Result<Option<Vec<Socket>>> = (0..count_passed).map(take).collect();
-        let sockets = sockets?.unwrap_or_default();
+        let take = |number| {
+            let socket = passed.take_tcp_listener(number).ok().flatten().map(Socket::from);
+            let is_listening = |socket: &Socket| socket.is_listener().unwrap_or(false);
+            socket.filter(is_listening).ok_or_else(|| {
+                let number = number + 1;
+                io::Error::other(format!(
+                    "LISTEN_FDS: descriptor {number} of {count_passed} is not a listening TCP socket"
+                ))
+            })
+        };
+        let sockets = (0..count_passed).map(take).collect::<io::Result<Vec<Socket>>>()?;
         if sockets.is_empty() {
             return Ok(None);
         }
@@ -104,17 +113,12 @@ impl Listener {
     }
 
     fn open(socket: Socket, mode: SocketMode, ownership: Ownership) -> io::Result<Listener> {
-        // A thread that sleeps in accept on an owned listener is woken by shutting the listener
-        // down. An inherited one must not be shut down, so accept returns now and then.
-        const INHERITED_ACCEPT_TIMEOUT: Duration = Duration::from_millis(500);
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let mode = match (mode, ownership) {
-            (SocketMode::Blocking { receive, send }, Ownership::Inherited) => {
-                SocketMode::Blocking { receive: receive.min(INHERITED_ACCEPT_TIMEOUT), send }
-            }
-            (mode, _) => mode,
-        };
-        socket.set_nonblocking(mode == SocketMode::NonBlocking)?;
+        // O_NONBLOCK belongs to the socket and not to the descriptor. So every server that shares
+        // an inherited socket sets it, whatever its strategy: the server before it may be an event
+        // loop that still accepts.
+        let is_nonblocking = mode == SocketMode::NonBlocking || ownership == Ownership::Inherited;
+        socket.set_nonblocking(is_nonblocking)?;
         if let SocketMode::Blocking { receive, send } = mode {
             // Accepted sockets inherit both.
             socket.set_read_timeout(Some(receive))?;
@@ -124,6 +128,11 @@ impl Listener {
             socket.listen(BACKLOG)?;
         }
         Ok(Listener { fd: socket.into(), address, mode, ownership })
+    }
+
+    /// Whether [`Listener::accept`] waits for a connection, until [`Listener::shut_down`] wakes it.
+    pub fn waits_in_accept(&self) -> bool {
+        self.mode != SocketMode::NonBlocking && self.ownership == Ownership::Owned
     }
 
     /// The receive timeout that accepted sockets inherit; zero if they are non-blocking.
@@ -139,7 +148,7 @@ impl Listener {
         self.address
     }
 
-    /// Accepts one connection. The socket waits like the listener does.
+    /// Accepts one connection, whose socket waits according to the mode.
     pub fn accept(&self, stats: &SyscallStats) -> Accepted {
         let flags = match self.mode {
             SocketMode::NonBlocking => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
@@ -182,10 +191,10 @@ impl AsFd for Listener {
 /// if the listeners were shut down.
 pub fn wait_for_connection(
     listeners: &[Listener],
-    timeout: Option<Duration>,
+    timeout: Duration,
     stats: &SyscallStats,
 ) -> bool {
-    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let timeout = Timespec::try_from(timeout).ok();
     let mut polled: Vec<_> =
         listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
     stats.count(Call::Poll);

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
@@ -19,11 +19,11 @@ pub enum Forked {
     Child,
 }
 
-/// Forks. The child closes its copy of `listener`, so that the port does not outlive the parent.
+/// Forks. The child closes its copies of `listeners`, so that no port outlives the parent.
 ///
 /// # Errors
 /// EAGAIN or ENOMEM: no process can be created now.
-pub fn fork(listener: BorrowedFd<'_>) -> io::Result<Forked> {
+pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
     // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
     // of the parent held at that moment. The parent's other threads wait for signals or move log
     // lines: they sleep in read, recv, futex or write. None of them uses std's streams, the child
@@ -32,9 +32,11 @@ pub fn fork(listener: BorrowedFd<'_>) -> io::Result<Forked> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            // SAFETY: the child never uses the listener, and it ends with _exit, so no destructor
-            // closes the descriptor again.
-            unsafe { libc::close(listener.as_raw_fd()) };
+            for listener in listeners {
+                // SAFETY: the child never uses the listener, and it ends with _exit, so no
+                // destructor closes the descriptor again.
+                unsafe { libc::close(listener.as_fd().as_raw_fd()) };
+            }
             Ok(Forked::Child)
         }
         child => Ok(Pid::from_raw(child).map_or(Forked::Child, Forked::Parent)),

@@ -17,6 +17,6 @@ mod wait;
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
-pub use server::{Lines, Server, address_in, any_setup, miniweb, setup_with, setups, with_socket};
+pub use server::{Lines, Server, address_in, any_setup, miniweb, setup_with, setups, with_sockets};
 pub use site::{Site, patterned};
 pub use wait::{TIMEOUT, shown, wait_until};

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use miniweb::server::strategies::{self, Setup};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -41,16 +42,19 @@ pub fn miniweb() -> Command {
     command
 }
 
-/// Wraps a command so that it receives a listening socket as systemd passes one (sd_listen_fds(3)):
-/// as descriptor 3, with `LISTEN_PID` set to the process ID of the program.
-///
-/// A shell sets up both and then becomes the program with `exec`. It receives the socket as its
-/// standard input, because some shells (dash) cannot redirect descriptors of two digits.
-pub fn with_socket(command: &Command, socket: &TcpListener) -> Command {
+/// Wraps a command so that it receives sockets as systemd passes them (sd_listen_fds(3)): from
+/// descriptor 3 on, with `LISTEN_PID` set to the process ID of the program. A shell sets that and
+/// then becomes the program with `exec`.
+pub fn with_sockets(command: &Command, sockets: &[impl AsFd]) -> Command {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null");
+    shell.arg("-c").arg("LISTEN_PID=$$ exec \"$0\" \"$@\"");
     shell.arg(command.get_program()).args(command.get_args());
-    shell.stdin(OwnedFd::from(socket.try_clone().expect("the test has free descriptors")));
+    shell.stdin(Stdio::null()).env("LISTEN_FDS", sockets.len().to_string());
+    let passed = sockets.iter().zip(3..).map(|(socket, child_fd)| FdMapping {
+        parent_fd: socket.as_fd().try_clone_to_owned().expect("the test has free descriptors"),
+        child_fd,
+    });
+    shell.fd_mappings(passed.collect()).expect("each number is used once");
     shell
 }
 

@@ -11,6 +11,7 @@
 //! a thread or process per connection, busy or idle, or a wait for a free one. Timeouts are socket
 //! timeouts.
 
+mod listeners;
 mod live_connections;
 mod process;
 mod recv_timeout;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGURG, SIGUSR1, SIGUSR2};
 
 use crate::server::client::Client;
 use crate::server::connection_limit::ConnectionPermit;
+use crate::server::listener::Listener;
 use crate::server::sys::{self, Forked};
 use crate::sync::{lock, wait, wait_timeout};
 use crate::syscall_stats::{Call, SyscallStats};
@@ -108,15 +108,15 @@ impl Children {
         Ok(Children(table))
     }
 
-    /// Serves `client` in a child, which ends with it and closes its copy of `listener`. The parent
-    /// keeps only the permit.
+    /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. The
+    /// parent keeps only the permit.
     ///
     /// # Errors
     /// EAGAIN or ENOMEM: no process can be created now. The connection is closed.
     pub fn fork(
         &self,
         client: Client,
-        listener: impl AsFd,
+        listeners: &[Listener],
         stats: &SyscallStats,
         serve: impl FnOnce(Client),
     ) -> io::Result<()> {
@@ -124,16 +124,17 @@ impl Children {
         // lock also keeps the thread that reaps from dropping permits during the fork, so that the
         // child does not inherit a lock of the connection limit that is held.
         let mut living = lock(&self.0.living);
-        let forked = sys::fork(listener.as_fd())?;
-        // The parent closes its copy of the connection, the child its copy of the listener.
-        stats.count(Call::Close);
+        let forked = sys::fork(listeners)?;
         match forked {
             Forked::Parent(child) => {
+                // Its copy of the connection.
+                stats.count(Call::Close);
                 let (permit, started_at) = (client.permit, Instant::now());
                 living.insert(child, Child { _permit: permit, started_at, is_evicted: false });
                 Ok(())
             }
             Forked::Child => {
+                listeners.iter().for_each(|_| stats.count(Call::Close));
                 become_child();
                 // A parent that is killed takes its children with it; one that shuts down waits for
                 // them.

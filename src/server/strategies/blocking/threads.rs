@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::listeners::Listeners;
 use super::live_connections::{LiveConnections, LiveGuard};
 use super::process::{self, Children};
 use super::recv_timeout::RecvTimeout;
@@ -17,7 +18,7 @@ use crate::server::client::{Client, ReadState};
 use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
 use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
-use crate::server::listener::{Accepted, Listener, wait_for_connection};
+use crate::server::listener::Accepted;
 use crate::server::worker::{Shared, Worker};
 use crate::sync::lock;
 use crate::syscall_stats::Call;
@@ -35,7 +36,7 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the threads of a blocking server share.
 pub struct BlockingServer {
-    listener: Listener,
+    listeners: Listeners,
     shared: Shared,
     connection_limit: Arc<ConnectionLimit>,
     live: LiveConnections,
@@ -60,7 +61,7 @@ impl BlockingServer {
         let signal = server.shutdown.stream()?;
         let timeout = server.shutdown.timeout();
         let blocking = Arc::new(BlockingServer {
-            listener: server.listeners.remove(0),
+            listeners: Listeners::new(std::mem::take(&mut server.listeners)),
             children: Children::new(server.shared.syscall_stats())?,
             shared: server.shared.clone(),
             connection_limit: server.shared.connection_limit.narrowed_to(connections_max),
@@ -94,7 +95,7 @@ impl BlockingServer {
                 Ok(()) => self.evict_while_full(self.worker("acceptor", 0)),
                 Err(_) => {
                     self.is_stopping.store(true, Ordering::Release);
-                    self.listener.shut_down();
+                    self.listeners.shut_down();
                 }
             }
             started
@@ -132,7 +133,7 @@ impl BlockingServer {
             worker.stats.count(Call::Fork);
             worker.tracer.trace(client.id, format_args!("fork"));
             let stats = worker.stats.clone();
-            let forked = self.children.fork(client, &self.listener, &stats, |client| {
+            let forked = self.children.fork(client, self.listeners.as_slice(), &stats, |client| {
                 worker.log = worker.log.in_child(&stats);
                 self.serve(client, &mut worker, None);
             });
@@ -152,7 +153,7 @@ impl BlockingServer {
     fn wait_for_shutdown(&self, mut signal: UnixStream, timeout: Duration) {
         // A forked child inherits the stream, so a signal to a child alone is read here, too.
         while !self.is_stopping() && signal.read_exact(&mut [0]).is_ok() {}
-        self.listener.shut_down();
+        self.listeners.shut_down();
         self.live.shut_down(timeout);
         self.children.shut_down(timeout);
     }
@@ -203,7 +204,7 @@ impl BlockingServer {
     /// Waits for a client that cannot be accepted, and closes connections to make room for it.
     /// False if none came.
     fn evict_for_waiting_client(&self, worker: &mut Worker) -> bool {
-        let is_needed = self.has_waiting_client(self.listener.recv_timeout(), worker)
+        let is_needed = self.listeners.wait_for_connection(&worker.stats)
             && self.connection_limit.is_exhausted();
         if is_needed {
             let is_evicting = self.live.evict(worker.clock.now().moment);
@@ -213,14 +214,10 @@ impl BlockingServer {
         is_needed
     }
 
-    fn has_waiting_client(&self, timeout: Duration, worker: &Worker) -> bool {
-        wait_for_connection(std::slice::from_ref(&self.listener), Some(timeout), &worker.stats)
-    }
-
     /// Waits for a connection; None once the server is shutting down.
     fn accept(&self, worker: &mut Worker) -> Option<(OwnedFd, Option<SocketAddr>)> {
         while !self.is_stopping() {
-            match self.listener.accept(&worker.stats) {
+            match self.listeners.accept(&self.is_stopping, &worker.stats) {
                 Accepted::Connection(socket, peer) => return Some((socket, peer)),
                 Accepted::WouldBlock => {}
                 Accepted::Exhausted(errno) => {
@@ -234,7 +231,7 @@ impl BlockingServer {
 
     /// Serves one connection until it closes. A child has no `guard`: its parent evicts it.
     fn serve(&self, mut client: Client, worker: &mut Worker, guard: Option<&LiveGuard>) {
-        let mut recv_timeout = RecvTimeout::new(self.listener.recv_timeout());
+        let mut recv_timeout = RecvTimeout::new(self.listeners.recv_timeout());
         let mut outcome = DriveOutcome::Yielded;
         while outcome != DriveOutcome::Closed {
             let now = *worker.clock.now();
@@ -265,7 +262,7 @@ impl BlockingServer {
         if is_idle
             && self.is_room_needed.load(Ordering::Acquire)
             && self.is_room_needed.swap(false, Ordering::AcqRel)
-            && self.has_waiting_client(Duration::ZERO, worker)
+            && self.listeners.has_connection(&worker.stats)
         {
             client.connection.evict();
         }

@@ -1,0 +1,95 @@
+//! The listeners of a blocking server, and accepting from them.
+//!
+//! A server that opened its port has one listener, and its threads sleep in accept. Sockets that a
+//! supervisor has passed may be several, and accept can wait for only one of them. So one thread at
+//! a time waits in poll(2) for all of them and accepts, while the others wait for their turn, as
+//! with Apache's accept mutex. If all of them polled, each connection would wake every thread.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::server::listener::{Accepted, Listener, wait_for_connection};
+use crate::sync::lock;
+use crate::syscall_stats::{Call, SyscallStats};
+
+/// A passed listener cannot be shut down to wake the thread that waits for it, because other
+/// processes accept from it. So that thread looks now and then whether the server is stopping.
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub struct Listeners {
+    /// At least one, all with the same mode and owner.
+    listeners: Vec<Listener>,
+    /// The passed listener that is the first to be accepted from. They take turns, so that a busy
+    /// one does not keep the others waiting. Held by the thread that polls.
+    first: Mutex<usize>,
+}
+
+impl Listeners {
+    pub fn new(listeners: Vec<Listener>) -> Listeners {
+        Listeners { listeners, first: Mutex::default() }
+    }
+
+    pub fn as_slice(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// The receive timeout that accepted sockets inherit.
+    pub fn recv_timeout(&self) -> Duration {
+        self.listeners[0].recv_timeout()
+    }
+
+    /// Waits for a connection on any listener and accepts it. `WouldBlock` means that the caller
+    /// has to look whether the server is stopping.
+    pub fn accept(&self, is_stopping: &AtomicBool, stats: &SyscallStats) -> Accepted {
+        if let [listener] = &self.listeners[..]
+            && listener.waits_in_accept()
+        {
+            return listener.accept(stats);
+        }
+        let mut first = lock(&self.first);
+        if is_stopping.load(Ordering::Acquire) {
+            return Accepted::WouldBlock;
+        }
+        match self.poll(*first, stats) {
+            Some(ready) => {
+                *first = (ready + 1) % self.listeners.len();
+                self.listeners[ready].accept(stats)
+            }
+            None => Accepted::WouldBlock,
+        }
+    }
+
+    /// Waits until a client has connected. False means that the caller has to check whether the
+    /// server is stopping.
+    pub fn wait_for_connection(&self, stats: &SyscallStats) -> bool {
+        let is_woken = self.listeners.iter().all(Listener::waits_in_accept);
+        let timeout = if is_woken { self.recv_timeout() } else { POLL_TIMEOUT };
+        wait_for_connection(&self.listeners, timeout, stats)
+    }
+
+    /// Whether a client has connected.
+    pub fn has_connection(&self, stats: &SyscallStats) -> bool {
+        wait_for_connection(&self.listeners, Duration::ZERO, stats)
+    }
+
+    /// Wakes the threads that wait in accept.
+    pub fn shut_down(&self) {
+        self.listeners.iter().for_each(Listener::shut_down);
+    }
+
+    /// Waits until a listener has a connection. Returns the first that has, counted from `first`.
+    fn poll(&self, first: usize, stats: &SyscallStats) -> Option<usize> {
+        stats.count(Call::Poll);
+        let readable = |listener| PollFd::new(listener, PollFlags::IN);
+        let mut polled: Vec<_> = self.listeners.iter().map(readable).collect();
+        // A signal interrupts the wait (EINTR), and the caller looks whether it ends the server.
+        let timeout = Timespec::try_from(POLL_TIMEOUT).ok();
+        poll(&mut polled, timeout.as_ref()).ok()?;
+        let from_first = (first..polled.len()).chain(0..first);
+        from_first.into_iter().find(|number| !polled[*number].revents().is_empty())
+    }
+}
