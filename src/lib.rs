@@ -10,7 +10,7 @@
 //! | `blocking` | nothing: each thread sleeps in `recv` | `server/strategies/blocking/` |
 //!
 //! # For users of the library
-//! [`server::run`] starts a server from [`server::Settings`]; [`server::strategies`] lists the
+//! [`server::Server`] is started from [`server::Settings`]; [`server::strategies`] lists the
 //! strategies; [`site::Root`] and [`site::Policy`] say what is served and how.
 //!
 //! # Internals

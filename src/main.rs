@@ -12,7 +12,7 @@ use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
 use miniweb::format::{printable, reason};
-use miniweb::server;
+use miniweb::server::Server;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(print_panic));
@@ -24,14 +24,16 @@ fn main() -> ExitCode {
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),
     };
-    // A server started by a comparison reports its resource usage.
-    if settings.counters_file.is_some()
-        && let Err(error) = control_socket::serve()
-    {
-        return fail(1, &reason(&error));
-    }
-    let ran = server::run(*settings, move |address| {
-        print(&banner.line(address));
+    let is_compared = settings.counters_file.is_some();
+    let ran = Server::open(*settings).and_then(|server| {
+        // A server started by a comparison reports its resource usage, from a thread that must not
+        // start earlier.
+        if is_compared {
+            control_socket::serve()?;
+        }
+        server.run(move |address| {
+            print(&banner.line(address));
+        })
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,

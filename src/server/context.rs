@@ -9,6 +9,7 @@ use super::acceptor::Acceptor;
 use super::event_loop::EventLoop;
 use super::listener::Listener;
 use super::shutdown_signal::ShutdownSignal;
+use super::supervisor::Supervisor;
 use super::waker::Waker;
 use super::worker::{Shared, Worker};
 
@@ -21,6 +22,7 @@ pub struct ServerContext {
     pub listeners: Vec<Listener>,
     pub shared: Shared,
     pub shutdown: ShutdownSignal,
+    supervisor: Supervisor,
     announce: Box<dyn FnOnce()>,
 }
 
@@ -30,9 +32,10 @@ impl ServerContext {
         listeners: Vec<Listener>,
         shared: Shared,
         shutdown: ShutdownSignal,
+        supervisor: Supervisor,
         announce: impl FnOnce() + 'static,
     ) -> ServerContext {
-        ServerContext { listeners, shared, shutdown, announce: Box::new(announce) }
+        ServerContext { listeners, shared, shutdown, supervisor, announce: Box::new(announce) }
     }
 
     /// One event loop that accepts from all listeners. `name` appears in the trace.
@@ -58,12 +61,10 @@ impl ServerContext {
         event_loops.collect()
     }
 
-    /// Announces that the server is ready: on stdout, and to a supervisor that waits for it
-    /// (sd_notify(3)).
+    /// Announces that the server is ready: on stdout, and to a supervisor that waits for it.
     pub fn announce_ready(&mut self) {
         std::mem::replace(&mut self.announce, Box::new(|| ()))();
-        // Without a supervisor this does nothing.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.supervisor.notify_ready();
     }
 
     fn new_event_loop(

@@ -21,6 +21,7 @@ mod offload;
 mod privileges;
 mod shutdown_signal;
 pub mod strategies;
+mod supervisor;
 mod sys;
 mod timer_fd;
 mod timer_queue;
@@ -44,7 +45,7 @@ pub(crate) use timer_fd::TimerFd;
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::site::{Policy, Root};
-use crate::syscall_stats::SyscallStats;
+use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
 use context::ServerContext;
@@ -52,6 +53,7 @@ use listener::Listener;
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
 use strategies::ConfiguredStrategy;
+use supervisor::Supervisor;
 use worker::Shared;
 
 /// Everything that a server is started with.
@@ -83,43 +85,73 @@ pub struct Settings {
     pub counters_file: Option<File>,
 }
 
-/// Opens a server, calls `announce` with its address, and serves until a signal ends it.
-///
-/// # Errors
-/// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to start
-/// is missing. What happens to one connection is not an error of the server.
-pub fn run(settings: Settings, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
-    let Settings { strategy, root, policy, address, mut limits, log, privileges, .. } = settings;
-    let counters = settings.counters_file.map(sys::map_shared_counters).transpose()?;
-    // Before the port is bound: a signal ends the server in order from the first connection on.
-    let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
-    let connections_max = connections_max(settings.connections_max)?;
-    let connection_limit = ConnectionLimit::new(connections_max, settings.per_client_max);
-    limits.record_exchanges = log != LogFormat::None;
+/// A server whose port is bound and whose privileges are dropped.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    listeners: Vec<Listener>,
+    shutdown: ShutdownSignal,
+    supervisor: Supervisor,
+    counters: Option<&'static Counters>,
+}
 
-    let (socket_mode, count) = (strategy.socket_mode(&limits), strategy.listeners());
-    let listeners = match Listener::passed(socket_mode, count)? {
-        Some(passed) => passed,
-        None => Listener::bind(address, socket_mode, count)
-            .map_err(|error| error_with(address, &error))?,
-    };
-    privileges.drop(&root)?;
-    let address = listeners[0].address();
+impl Server {
+    /// Binds the port and drops privileges. It starts no thread, and the process must not have
+    /// started one: privileges are dropped for this thread and for those that it starts afterwards.
+    ///
+    /// # Errors
+    /// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to
+    /// start is missing.
+    pub fn open(mut settings: Settings) -> io::Result<Server> {
+        let counters = settings.counters_file.take().map(sys::map_shared_counters).transpose()?;
+        // Before the port is bound: a signal ends the server in order from the first connection on.
+        let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
+        let listeners = open_listeners(&settings)?;
+        let supervisor = Supervisor::connect();
+        settings.privileges.drop(&settings.root)?;
+        Ok(Server { settings, listeners, shutdown, supervisor, counters })
+    }
 
-    let (log, log_writer) = AccessLog::start(log, strategy.forks(), &SyscallStats::new(counters))?;
-    let shared = Shared {
-        offload_pool: OffloadPool::default(),
-        root: Arc::new(root),
-        policy: Arc::new(policy),
-        limits: Arc::new(limits),
-        connection_limit,
-        log,
-        trace: settings.trace,
-        counters,
-    };
-    strategy.run(ServerContext::new(listeners, shared, shutdown, move || announce(address)))?;
-    log_writer.finish();
-    Ok(())
+    /// Calls `announce` with the address when the server is ready, and serves until a signal ends
+    /// it.
+    ///
+    /// # Errors
+    /// A resource that is needed to start is missing. What happens to one connection is not an
+    /// error of the server.
+    pub fn run(self, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
+        let Server { settings, listeners, shutdown, supervisor, counters } = self;
+        shutdown.start_watchdog()?;
+        let Settings { strategy, root, policy, mut limits, log, .. } = settings;
+        limits.record_exchanges = log != LogFormat::None;
+        let stats = SyscallStats::new(counters);
+        let (log, log_writer) = AccessLog::start(log, strategy.forks(), &stats)?;
+        let connections_max = connections_max(settings.connections_max)?;
+        let shared = Shared {
+            offload_pool: OffloadPool::default(),
+            root: Arc::new(root),
+            policy: Arc::new(policy),
+            limits: Arc::new(limits),
+            connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
+            log,
+            trace: settings.trace,
+            counters,
+        };
+        let address = listeners[0].address();
+        let announce = move || announce(address);
+        strategy.run(ServerContext::new(listeners, shared, shutdown, supervisor, announce))?;
+        log_writer.finish();
+        Ok(())
+    }
+}
+
+fn open_listeners(settings: &Settings) -> io::Result<Vec<Listener>> {
+    let Settings { strategy, limits, address, .. } = settings;
+    let (socket_mode, count) = (strategy.socket_mode(limits), strategy.listeners());
+    match Listener::passed(socket_mode, count)? {
+        Some(passed) => Ok(passed),
+        None => Listener::bind(*address, socket_mode, count)
+            .map_err(|error| error_with(*address, &error)),
+    }
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft

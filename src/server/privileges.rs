@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
 use nix::unistd::{User, setgid, setgroups, setuid};
 
@@ -23,7 +23,8 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Drops the privileges of this thread, and of all threads that it starts, for good.
+    /// Drops the privileges of this thread, and of all threads that it starts, for good. Threads
+    /// that run already would keep theirs.
     ///
     /// # Errors
     /// A privilege cannot be dropped, or the new user may not read `root`: then the server must not
@@ -47,17 +48,27 @@ impl Privileges {
     }
 }
 
-/// From here on the kernel refuses every open except reading beneath `root` (Landlock, Linux 5.13).
-fn confine(root: Option<&Path>) -> Result<(), String> {
-    // ABI 1 covers every access except renaming across directories and truncating. Both need write
-    // access, and every kernel that has Landlock has ABI 1.
-    const HANDLED: ABI = ABI::V1;
-    let refused = |error: landlock::RulesetError| format!("--confine: {error}");
+const UNSUPPORTED: &str = "--confine: this kernel does not support Landlock";
+
+/// From here on the kernel refuses every open except reading beneath `root` (Landlock), and what
+/// else it can refuse that a server does not need once it listens: to bind, to connect, and to
+/// signal other processes. It restricts the calling thread and its descendants.
+fn confine(root: Option<&Path>) -> Result<RestrictionStatus, String> {
+    /// Linux 5.13. Without it, a confined server does not start.
+    const REQUIRED: ABI = ABI::V1;
+    /// The newest that the crate knows. A kernel that is older restricts what it knows of it.
+    const WANTED: ABI = ABI::V10;
+    let failed = |error: RulesetError| format!("--confine: {error}");
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(HANDLED))
+        .handle_access(AccessFs::from_all(REQUIRED))
+        .map_err(|_| UNSUPPORTED.to_owned())?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(WANTED))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(WANTED)))
+        .and_then(|rules| rules.scope(Scope::from_all(WANTED)))
         .and_then(Ruleset::create)
-        .map_err(refused)?;
+        .map_err(failed)?;
     if let Some(root) = root {
         let readable = if root.is_dir() {
             AccessFs::ReadFile | AccessFs::ReadDir
@@ -65,10 +76,72 @@ fn confine(root: Option<&Path>) -> Result<(), String> {
             AccessFs::ReadFile.into()
         };
         let beneath = PathFd::new(root).map_err(|error| format!("--confine: {error}"))?;
-        rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(refused)?;
+        rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(failed)?;
     }
-    match rules.restrict_self().map_err(refused)?.ruleset {
-        RulesetStatus::FullyEnforced => Ok(()),
-        _ => Err("--confine: this kernel does not support Landlock".to_owned()),
+    rules.restrict_self().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+    use landlock::LandlockStatus;
+    use rustix::io::Errno;
+    use rustix::process::{getppid, test_kill_process};
+
+    use super::*;
+
+    #[test]
+    fn a_confined_thread_reads_its_root_and_has_no_other_access() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path().join("root");
+        fs::create_dir(&root).expect("the directory is new");
+        let (inside, outside) = (root.join("inside"), directory.path().join("outside"));
+        for file in [&inside, &outside] {
+            fs::write(file, "text").expect("the directory is writable");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let name = format!("miniweb test {}", std::process::id());
+        let name = SocketAddr::from_abstract_name(name).expect("the name is short");
+        let _listener = UnixListener::bind_addr(&name).expect("the name is free");
+        // Only this thread is confined, and it ends with the test.
+        let confined = std::thread::spawn(move || {
+            let status = confine(Some(&root))?;
+            let LandlockStatus::Available { effective_abi: abi, .. } = status.landlock else {
+                return Err(UNSUPPORTED.to_owned());
+            };
+            assert_eq!(fs::read(&inside).map_err(|e| e.kind()), Ok(b"text".to_vec()));
+            assert_eq!(fs::read_dir(&root).map(Iterator::count).map_err(|e| e.kind()), Ok(1));
+            let refused = |what: &str, since, result: io::Result<()>, with: Errno| {
+                let error = result.err().and_then(|error| Errno::from_io_error(&error));
+                assert!(abi < since || error == Some(with), "{what}, {abi:?}: {error:?}");
+            };
+            for path in [&inside, &outside] {
+                let opened = File::options().write(true).open(path).map(drop);
+                refused("open to write", ABI::V1, opened, Errno::ACCESS);
+                refused("unlink", ABI::V1, fs::remove_file(path), Errno::ACCESS);
+                let truncated = nix::unistd::truncate(path, 0).map_err(io::Error::from);
+                refused("truncate", ABI::V3, truncated, Errno::ACCESS);
+            }
+            refused("open", ABI::V1, File::open(&outside).map(drop), Errno::ACCESS);
+            refused("connect", ABI::V4, TcpStream::connect(address).map(drop), Errno::ACCESS);
+            let bound = TcpListener::bind("127.0.0.1:0").map(drop);
+            refused("bind", ABI::V4, bound, Errno::ACCESS);
+            let connected = UnixStream::connect_addr(&name).map(drop);
+            refused("connect to an abstract socket", ABI::V6, connected, Errno::PERM);
+            let parent = getppid().expect("the test has a parent");
+            let signalled = test_kill_process(parent).map_err(io::Error::from);
+            refused("signal", ABI::V6, signalled, Errno::PERM);
+            Ok(())
+        });
+        match confined.join().expect("all accesses have the expected result") {
+            Ok(()) => {}
+            Err(reason) if reason == UNSUPPORTED => eprintln!("skipped: {reason}"),
+            Err(reason) => panic!("{reason}"),
+        }
     }
 }

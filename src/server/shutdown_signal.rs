@@ -22,7 +22,7 @@ impl ShutdownSignal {
     /// Installs the signal handlers. Responses in progress get `timeout` to complete.
     ///
     /// # Errors
-    /// EMFILE or ENFILE if no descriptor is left, EAGAIN if no thread can be started.
+    /// EINVAL if the kernel refuses a handler.
     pub fn install(timeout: Duration) -> io::Result<ShutdownSignal> {
         let is_requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -32,18 +32,18 @@ impl ShutdownSignal {
             flag::register(signal, is_requested.clone())?;
         }
         ignore_hangup()?;
-        let shutdown = ShutdownSignal { timeout, is_requested };
-        shutdown.start_watchdog()?;
-        // The kernel prefers to deliver signals to the main thread, which may be blocked by a disk
-        // that does not respond. This thread and all that it starts from here on leave both signals
-        // to the watchdog, which was started before.
-        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
-        Ok(shutdown)
+        Ok(ShutdownSignal { timeout, is_requested })
     }
 
-    /// Ends the process if it still runs a second after the shutdown timeout: something blocks it,
-    /// such as a log that is not read or a disk that does not respond.
-    fn start_watchdog(&self) -> io::Result<()> {
+    /// Starts a thread that ends the process if it still runs a second after the shutdown timeout:
+    /// something blocks it, such as a log that is not read or a disk that does not respond.
+    ///
+    /// The kernel prefers to deliver signals to the main thread, which may be blocked as well. So
+    /// this thread and all that it starts from here on leave both signals to the watchdog.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if no descriptor is left, EAGAIN if no thread can be started.
+    pub fn start_watchdog(&self) -> io::Result<()> {
         const GRACE: Duration = Duration::from_secs(1);
         let (is_requested, mut signal, timeout) = (self.flag(), self.stream()?, self.timeout);
         let watch = move || {
@@ -51,7 +51,9 @@ impl ShutdownSignal {
             std::thread::sleep(timeout + GRACE);
             low_level::exit(0);
         };
-        std::thread::Builder::new().spawn(watch).map(drop)
+        std::thread::Builder::new().spawn(watch)?;
+        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
+        Ok(())
     }
 
     /// How long a shutdown waits for responses in progress.
