@@ -4,18 +4,20 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use miniweb::syscall_stats::PAGE_BYTES;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::fs::fchown;
+use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
+use socket2::{Domain, Socket, Type};
 use support::{
     Peer, Server, Site, TIMEOUT, any_setup, get, miniweb, setup_with, setups, shown, wait_until,
     with_sockets,
@@ -261,6 +263,32 @@ fn the_server_drops_privileges_on_request() {
             format!("error: --user nobody: {}: permission denied\n", root.display())
         );
         Command::new("chmod").arg("a+rX").arg(&root).status().expect("chmod runs");
+    }
+}
+
+/// Sockets share a port by SO_REUSEPORT only if the same user has opened them.
+#[test]
+fn a_server_started_by_root_does_not_share_its_port_with_the_user_that_it_becomes() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can change its user");
+        return;
+    }
+    let site = Site::new();
+    Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
+    for setup in setups().filter(|setup| setup.event_loops > 1) {
+        let server = Server::start(setup, site.root(), &["--user", "nobody"]);
+        let status = fs::metadata(format!("/proc/{}", server.pid().as_raw_nonzero()));
+        let nobody = status.expect("the server is running").uid();
+        let bind_as = |user| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            // The owner of a socket is the user that counts.
+            fchown(&socket, Some(Uid::from_raw(user)), None)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&server.address.into())
+        };
+        let refused = bind_as(nobody).expect_err("the port is in use");
+        assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{setup:?}");
+        bind_as(0).expect("the server was started by root");
     }
 }
 
