@@ -1,4 +1,5 @@
-//! Counters of the system calls that a server makes for its connections and responses.
+//! Counters of the system calls that a server makes for its connections and responses, and of its
+//! panics.
 //!
 //! Every call into the kernel for a socket or a served file is counted where it is made, so that
 //! the cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be
@@ -107,6 +108,7 @@ impl Call {
 pub struct Counters {
     made: [AtomicU64; CALLS],
     would_block: AtomicU64,
+    panics: AtomicU64,
 }
 
 /// The size in bytes of a file that holds shared [`Counters`].
@@ -122,6 +124,11 @@ impl Counters {
     /// How often a transfer failed with EAGAIN.
     pub fn would_block(&self) -> u64 {
         self.would_block.load(Ordering::Relaxed)
+    }
+
+    /// How often the server panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     fn count(&self, call: Call) {
@@ -170,6 +177,11 @@ impl SyscallStats {
     /// Counts one call.
     pub fn count(&self, call: Call) {
         self.counters().count(call);
+    }
+
+    /// Counts one panic.
+    pub fn count_panic(&self) {
+        self.counters().panics.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one call that transfers bytes, and whether it failed with EAGAIN.

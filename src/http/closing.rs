@@ -39,6 +39,8 @@ pub enum CloseReason {
     FileTruncated,
     /// The socket or a file failed.
     Failed,
+    /// The server panicked, which is a bug.
+    Panicked,
 }
 
 impl fmt::Display for CloseReason {
@@ -57,6 +59,7 @@ impl fmt::Display for CloseReason {
             CloseReason::WriteStalled => f.write_str("the client reads too slowly"),
             CloseReason::FileTruncated => f.write_str("the file shrank while it was sent"),
             CloseReason::Failed => f.write_str("an I/O error"),
+            CloseReason::Panicked => f.write_str("the server panicked"),
         }
     }
 }

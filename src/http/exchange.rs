@@ -3,9 +3,8 @@
 //! An exchange is queued behind the response in the output, and is handed out when the socket has
 //! accepted the last byte of the response, or when the connection is closed before that.
 //!
-//! Three kinds of exchange are never handed out, and so never logged: those of a connection whose
-//! processing panics, because its output is dropped with it; one whose reply is still deferred when
-//! the connection closes; and all of them if `Limits::record_exchanges` is off.
+//! Two kinds of exchange are never handed out, and so never logged: one whose reply is still
+//! deferred when the connection closes; and all of them if `Limits::record_exchanges` is off.
 
 use super::moment::Moment;
 use super::now::Now;

@@ -244,7 +244,7 @@ impl<F> Output<F> {
                 Segment::Shared(bytes) => unsent += bytes.len() as u64,
                 Segment::File { range, .. } => unsent += range.end - range.start,
                 Segment::End(mut exchange) => {
-                    exchange.complete = unsent == 0;
+                    exchange.complete &= unsent == 0;
                     // More bytes than the body has are unsent if the head is unsent, too.
                     exchange.body_bytes = exchange.body_bytes.saturating_sub(unsent);
                     unsent = 0;

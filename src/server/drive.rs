@@ -52,8 +52,10 @@ pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
             outcome
         }
         Err(_) => {
-            worker.tracer.trace(client.id, format_args!("close: the server panicked"));
             worker.spare_output = Output::default();
+            let closing = Closing { reason: CloseReason::Panicked, reset: false };
+            // It logs the responses that are lost, and that may have been what panicked.
+            let _ = catch_unwind(AssertUnwindSafe(|| close(client, worker, closing)));
             DriveOutcome::Closed
         }
     }

@@ -120,6 +120,7 @@ impl Server {
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
         let Server { settings, listeners, shutdown, supervisor, counters } = self;
+        count_panics(SyscallStats::new(counters));
         shutdown.start_watchdog()?;
         let Settings { strategy, root, policy, mut limits, log, .. } = settings;
         limits.record_exchanges = log != LogFormat::None;
@@ -142,6 +143,17 @@ impl Server {
         log_writer.finish();
         Ok(())
     }
+}
+
+/// Counts each panic, on whatever thread and in whatever child it happens, before the hook that the
+/// program has set reports it. The code that contains a panic (`drive.rs`, `offload.rs`) does
+/// neither.
+fn count_panics(stats: SyscallStats) {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        stats.count_panic();
+        report(panic);
+    }));
 }
 
 fn open_listeners(settings: &Settings) -> io::Result<Vec<Listener>> {

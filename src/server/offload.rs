@@ -10,6 +10,7 @@
 //! 2. Every job that was accepted yields exactly one completion, also when its client is gone.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 
@@ -136,7 +137,11 @@ impl Job {
     fn run(self) -> Completion {
         match self {
             Job::Response(deferred) => Completion::Response(deferred.finish()),
-            Job::FileChunk(chunk) => Completion::FileChunk(chunk.read().map(Bytes::from)),
+            Job::FileChunk(chunk) => {
+                // A panic is a bug of ours, and costs one connection and not a thread of the pool.
+                let read = catch_unwind(AssertUnwindSafe(|| chunk.read()));
+                Completion::FileChunk(read.unwrap_or(Err(Errno::IO)).map(Bytes::from))
+            }
         }
     }
 

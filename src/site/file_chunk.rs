@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::loader::CONTENT_BYTES_MAX;
 use super::open_file::File;
+use super::panic_trigger::panic_if_requested;
 use crate::syscall_stats::SyscallStats;
 
 /// The next bytes of a file that is being sent: as many as a cached file may have.
@@ -24,6 +25,7 @@ impl FileChunk {
 
     /// Reads the chunk; the result is shorter if the file has been truncated.
     pub fn read(&self) -> rustix::io::Result<Vec<u8>> {
+        panic_if_requested(b"file chunk");
         self.file.read(&self.range, &self.stats)
     }
 }

@@ -16,6 +16,7 @@ use super::listing::{self, ListingOptions};
 use super::loaded_file::LoadedFile;
 use super::loader::{Loader, Lookup};
 use super::open_file::File;
+use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
 use super::policy::Policy;
 use super::ranges;
@@ -54,6 +55,7 @@ impl FileResponder {
         let Target::Path { path: target, query } = request.target else {
             unreachable!("the target of a GET or HEAD request is a path");
         };
+        panic_if_requested(target);
         let path = match SitePath::parse(target) {
             Ok(path) => path,
             Err(reason) => {
@@ -139,6 +141,7 @@ impl FileResponder {
         let error_headers = self.policy.error_lines(Some(&path));
         let (path, policy) = (path.into_owned(), self.policy.clone());
         Reply::Deferred(Work::new(error_headers, move || {
+            panic_if_requested(&path.relative);
             listing::respond(&directory, &path, options, preconditions, &policy_lines)
                 .unwrap_or_else(|status| failure(&policy, status, &path))
         }))

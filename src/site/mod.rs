@@ -30,6 +30,7 @@ mod loader;
 mod media_type;
 mod offloaded;
 mod open_file;
+mod panic_trigger;
 mod path;
 mod policy;
 mod ranges;
@@ -172,8 +173,6 @@ impl Respond for Site {
     type File = File;
 
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
-        #[cfg(debug_assertions)]
-        panic_if_requested(request);
         if !self.is_authorized(request) {
             return Reply::Ready(self.unauthorized(request));
         }
@@ -218,16 +217,6 @@ impl Respond for WorkerSite {
             WorkerSite::Plain(site) => site.refuse(error),
             WorkerSite::Delayed(delayed) => delayed.refuse(error),
         }
-    }
-}
-
-/// Panics for one path, in debug builds only: a test checks that a panic costs only its connection.
-#[cfg(debug_assertions)]
-fn panic_if_requested(request: &Request<'_>) {
-    let panic_path = std::env::var_os("MINIWEB_PANIC_AT");
-    if let (Target::Path { path, .. }, Some(panic_path)) = (request.target, panic_path) {
-        let is_requested = path == panic_path.as_encoded_bytes();
-        assert!(!is_requested, "a panic was asked for at {}", String::from_utf8_lossy(path));
     }
 }
 

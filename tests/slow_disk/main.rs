@@ -246,6 +246,34 @@ fn a_full_offload_pool_is_a_503_with_the_headers_of_its_path() {
     }
 }
 
+/// More panics than the offload pool has threads. A response to the last requests needs one.
+#[test]
+fn a_panic_while_a_large_file_is_read_costs_one_connection() {
+    if !cfg!(debug_assertions) {
+        eprintln!("skipped: release builds have no trigger for a panic");
+        return;
+    }
+    let Some((site, _disk)) = site_and_slow_disk() else {
+        return;
+    };
+    // The others send it by sendfile.
+    for setup in setups().filter(|setup| setup.event_loops > 0) {
+        let mut command = Server::command(setup, site.beside("disk"), &["--log", "json"]);
+        command.env("MINIWEB_PANIC_AT", "file chunk");
+        let mut server = Server::run(command);
+        server.may_print_errors = true;
+        for _ in 0..70 {
+            let mut peer = server.connect();
+            peer.send(get("/fast-0.bin"));
+            assert!(peer.rest().0.len() < LARGE_BYTES, "{setup:?}");
+        }
+        let line = server.output.next().expect("the request is logged");
+        assert!(line.contains("/fast-0.bin") && line.contains("\"complete\":false"), "{line}");
+        expect_served(&server, "/fast-0.html");
+        server.errors.until(|line| line.starts_with("error: bug: panicked at src/"));
+    }
+}
+
 /// A signal cannot interrupt a thread that waits for a disk, so another thread must handle it.
 #[test]
 fn shutdown_begins_while_a_serving_thread_waits_for_a_disk() {

@@ -16,6 +16,7 @@ use crate::compare::measure::server::Server;
 use crate::compare::results::{ErrorKind, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
 use crate::compare::workloads::{self, WorkloadParameters};
+use crate::format::counted;
 use crate::load::{Load, LoadError, LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
 use crate::syscall_stats::{Call, Counters};
 
@@ -97,6 +98,12 @@ impl Bench {
         let used = self.cores.pinned.map(|(server, client)| {
             [(server, Duration::from_micros(cpu.total_us())), (client, result.client_cpu)]
         });
+        if let Some(panics @ 1..) = server.syscall_counters.map(Counters::panics) {
+            return Err(io::Error::other(format!(
+                "the server panicked {}",
+                counted(panics, "time")
+            )));
+        }
         let calls = calls_before.zip(calls);
         Ok(Round {
             number,
