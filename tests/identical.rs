@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::{End, Peer, Server, Setup, Site, patterned, setups, shown, wait_until};
+use support::{End, Peer, Server, Setup, Site, patterned, setups, shown};
 
 const CONVERSATIONS: usize = 400;
 
@@ -52,14 +52,12 @@ fn every_strategy_responds_to_generated_conversations_with_the_same_bytes() {
 const FILES: [&str; 7] =
     ["/", "/page.html", "/docs/", "/empty.txt", "/60k.bin", "/200k.bin", "/gr%C3%BC%C3%9Fe.txt"];
 
-/// Waits until every ETag is strong. The ETag of a recently modified file is weak, and each server
+/// Waits until every file has its validators. A recently modified one lacks some, and each server
 /// checks the file at a different time.
 fn wait_until_settled(servers: &[(&'static Setup, Server)]) {
     for (_, server) in servers {
         for file in FILES {
-            let is_weak =
-                || server.get(file).field("ETag").is_some_and(|tag| tag.starts_with("W/"));
-            wait_until("a strong ETag", || (!is_weak()).then_some(()));
+            server.connect().settled(file, &[]);
         }
     }
 }

@@ -22,8 +22,29 @@ use super::headers::Headers;
 pub struct Validators<'a> {
     /// The ETag of the response, if it has one.
     pub etag: Option<&'a EntityTag>,
-    /// The Last-Modified of the response, if it has one.
-    pub modified: Option<SystemTime>,
+    /// When the content was last modified, if that is known.
+    pub modified: Option<LastModified>,
+}
+
+/// When a content was last modified (RFC 9110 section 8.8.2). HTTP compares the seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastModified {
+    /// The time.
+    pub time: SystemTime,
+    /// How far it identifies the content.
+    pub strength: DateStrength,
+}
+
+/// How far a date identifies a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateStrength {
+    /// Later contents may have the same date, so the response has no Last-Modified. The content was
+    /// certainly not modified after the date, but maybe within the same second.
+    Withheld,
+    /// Other contents are not expected to have it.
+    Weak,
+    /// No other content has it (section 8.8.2.2).
+    Strong,
 }
 
 /// The result of evaluating the preconditions of a request.
@@ -48,23 +69,25 @@ pub fn evaluate_preconditions(
         return PreconditionResult::Proceed;
     }
     if is_present(headers, "if-match") {
-        if !any_tag(headers, "if-match", |tag| validators.matches_strongly(tag)) {
+        let matches = |etag: &EntityTag, tag: &[u8]| etag.matches_strongly(tag);
+        if !any_tag(headers, "if-match", validators.etag, matches) {
             return PreconditionResult::Failed;
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, "if-unmodified-since"), validators.modified)
-        && seconds(modified) > seconds(date)
+        && modified.is_later_than(date)
     {
         return PreconditionResult::Failed;
     }
     if is_present(headers, "if-none-match") {
-        let matches = |tag: &_| validators.etag.is_some_and(|etag| etag.matches_weakly(tag));
-        if any_tag(headers, "if-none-match", matches) {
+        let matches = |etag: &EntityTag, tag: &[u8]| etag.matches_weakly(tag);
+        if any_tag(headers, "if-none-match", validators.etag, matches) {
             return PreconditionResult::NotModified;
         }
     } else if let (Some(date), Some(modified)) =
         (date(headers, "if-modified-since"), validators.modified)
-        && seconds(modified) <= seconds(date)
+        && modified.strength != DateStrength::Withheld
+        && !modified.is_later_than(date)
     {
         return PreconditionResult::NotModified;
     }
@@ -74,19 +97,18 @@ pub fn evaluate_preconditions(
 /// Whether to apply the Range of a request: it has no If-Range, or If-Range names this
 /// representation.
 ///
-/// A date matches only if it is equal, and only if the tag is strong. A weak tag means that the
-/// file may change again within the same second, so that one date could name two contents.
+/// A date matches only if it is equal and [strong](DateStrength::Strong): if one date could name
+/// two contents, the client might join parts of both.
 pub fn evaluate_if_range(headers: Headers<'_>, validators: Validators<'_>) -> bool {
     let mut values = headers.values("if-range");
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
-            validators.matches_strongly(tag)
+            validators.etag.is_some_and(|etag| etag.matches_strongly(tag))
         }
         (Some(_), None) => match (date(headers, "if-range"), validators.modified) {
             (Some(date), Some(modified)) => {
-                validators.etag.is_some_and(EntityTag::is_strong)
-                    && seconds(date) == seconds(modified)
+                modified.strength == DateStrength::Strong && seconds(date) == seconds(modified.time)
             }
             _ => false,
         },
@@ -94,9 +116,13 @@ pub fn evaluate_if_range(headers: Headers<'_>, validators: Validators<'_>) -> bo
     }
 }
 
-impl Validators<'_> {
-    fn matches_strongly(&self, tag: &[u8]) -> bool {
-        self.etag.is_some_and(|etag| etag.matches_strongly(tag))
+impl LastModified {
+    /// Whether the content may have been modified after `date`.
+    fn is_later_than(&self, date: SystemTime) -> bool {
+        match self.strength {
+            DateStrength::Withheld => seconds(self.time) >= seconds(date),
+            DateStrength::Weak | DateStrength::Strong => seconds(self.time) > seconds(date),
+        }
     }
 }
 
@@ -104,10 +130,17 @@ fn is_present(headers: Headers<'_>, name: &'static str) -> bool {
     headers.values(name).next().is_some()
 }
 
-/// Whether any listed tag matches. `*` matches every existing representation, and one exists if
-/// this is called.
-fn any_tag(headers: Headers<'_>, name: &'static str, matches: impl Fn(&[u8]) -> bool) -> bool {
-    headers.values(name).any(|value| value == b"*" || etag::list(value).any(&matches))
+/// Whether any listed tag matches `etag`. `*` matches every existing representation, and one exists
+/// if this is called.
+fn any_tag(
+    headers: Headers<'_>,
+    name: &'static str,
+    etag: Option<&EntityTag>,
+    matches: impl Fn(&EntityTag, &[u8]) -> bool,
+) -> bool {
+    headers.values(name).any(|value| {
+        value == b"*" || etag.is_some_and(|etag| etag::list(value).any(|tag| matches(etag, tag)))
+    })
 }
 
 /// The date of a header that occurs exactly once and is well-formed, in any of the three formats.

@@ -1,42 +1,33 @@
 //! Entity tags (RFC 9110 section 8.8.3).
 
-/// An entity tag, as it appears in an ETag header.
+/// An entity tag, as it appears in an ETag header. This server sends none that is weak: it would
+/// have to identify bodies that are equivalent but differ, and a file has no such.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityTag {
     text: Box<str>,
 }
 
 impl EntityTag {
-    /// A tag with the opaque part `opaque`, which must be visible ASCII without quotes. A strong
-    /// tag promises that all responses that carry it have identical bodies.
-    pub fn new(opaque: &str, is_strong: bool) -> EntityTag {
+    /// The strong tag with the opaque part `opaque`, which must be visible ASCII without quotes. It
+    /// promises that all responses that carry it have identical bodies.
+    pub fn new(opaque: &str) -> EntityTag {
         debug_assert!(opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"'));
-        EntityTag {
-            text: if is_strong { format!("\"{opaque}\"") } else { format!("W/\"{opaque}\"") }
-                .into(),
-        }
+        EntityTag { text: format!("\"{opaque}\"").into() }
     }
 
-    /// The value of the ETag header: `"x"` if strong, `W/"x"` if weak.
+    /// The value of the ETag header: `"x"`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the tag is strong.
-    pub fn is_strong(&self) -> bool {
-        !self.text.starts_with("W/")
-    }
-
     /// Strong comparison: both tags are strong and equal.
     pub(super) fn matches_strongly(&self, other: &[u8]) -> bool {
-        self.is_strong() && self.text.as_bytes() == other
+        self.text.as_bytes() == other
     }
 
     /// Weak comparison: the opaque parts are equal.
     pub(super) fn matches_weakly(&self, other: &[u8]) -> bool {
-        let opaque = |tag: &'_ [u8]| tag.strip_prefix(b"W/").map_or(tag.len(), <[u8]>::len);
-        let (own, other_len) = (self.text.as_bytes(), opaque(other));
-        own[own.len() - opaque(own)..] == other[other.len() - other_len..]
+        self.text.as_bytes() == other.strip_prefix(b"W/").unwrap_or(other)
     }
 }
 
@@ -83,17 +74,10 @@ mod tests {
 
     #[test]
     fn a_weak_tag_matches_in_weak_comparison_only() {
-        let (strong, weak) = (EntityTag::new("x", true), EntityTag::new("x", false));
-        assert!(
-            strong.matches_strongly(b"\"x\"")
-                && !strong.matches_strongly(b"W/\"x\"")
-                && !weak.matches_strongly(b"W/\"x\"")
-        );
-        assert!(
-            strong.matches_weakly(b"W/\"x\"")
-                && weak.matches_weakly(b"\"x\"")
-                && !weak.matches_weakly(b"\"y\"")
-        );
-        assert!(!strong.matches_weakly(b"") && !strong.matches_weakly(b"W/"));
+        let tag = EntityTag::new("x");
+        assert!(tag.matches_strongly(b"\"x\"") && !tag.matches_strongly(b"W/\"x\""));
+        assert!(tag.matches_weakly(b"\"x\"") && tag.matches_weakly(b"W/\"x\""));
+        assert!(!tag.matches_weakly(b"\"y\"") && !tag.matches_weakly(b"W/\"y\""));
+        assert!(!tag.matches_weakly(b"") && !tag.matches_weakly(b"W/"));
     }
 }

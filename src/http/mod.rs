@@ -48,7 +48,10 @@ mod write_progress;
 
 pub(crate) use characters::is_token;
 pub use closing::{CloseReason, Closing};
-pub use conditional::{PreconditionResult, Validators, evaluate_if_range, evaluate_preconditions};
+pub use conditional::{
+    DateStrength, LastModified, PreconditionResult, Validators, evaluate_if_range,
+    evaluate_preconditions,
+};
 pub use connection::Connection;
 pub use date::DateText;
 pub use deferred::{CompletedReply, DeferredReply, Reply, Work};

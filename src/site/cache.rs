@@ -18,6 +18,7 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
+use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::file_version::FileVersion;
 use super::loaded_file::{Choice, Gzip, LoadedFile};
@@ -88,11 +89,10 @@ impl FileCache {
         path: &SitePath<'_>,
         file: &LoadedFile,
         accept_encoding: &AcceptEncoding,
-        now: &Now,
     ) -> Arc<Representation> {
         match file.choose(accept_encoding) {
             Choice::Ready(representation) => representation,
-            Choice::Compress => self.compress(path, file, now),
+            Choice::Compress => self.compress(path, file),
         }
     }
 
@@ -111,6 +111,22 @@ impl FileCache {
             self.entries.remove(&*key_of(path));
             Status::NotFound
         })
+    }
+
+    /// Hashes the file that `representation` is to be read from. True if the hash is known now;
+    /// then its entry is evicted, and the next lookup loads it with its ETag.
+    pub fn hash(
+        &mut self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        version: &FileVersion,
+        asking: Asking,
+    ) -> bool {
+        let is_known = self.loader.hash(path, representation, version, asking).is_some();
+        if is_known {
+            self.entries.remove(&*key_of(path));
+        }
+        is_known
     }
 
     /// Opens the directory at `path`, to be listed.
@@ -139,13 +155,8 @@ impl FileCache {
         }
     }
 
-    fn compress(
-        &mut self,
-        path: &SitePath<'_>,
-        file: &LoadedFile,
-        now: &Now,
-    ) -> Arc<Representation> {
-        let Some(gzip) = self.loader.compress(path, file, now) else {
+    fn compress(&mut self, path: &SitePath<'_>, file: &LoadedFile) -> Arc<Representation> {
+        let Some(gzip) = self.loader.compress(path, file) else {
             return file.identity.clone();
         };
         let representation = match &gzip {

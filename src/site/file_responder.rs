@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use super::cache::FileCache;
+use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
 use super::listing::{self, ListingOptions};
@@ -33,6 +34,7 @@ use crate::syscall_stats::SyscallStats;
 pub struct FileResponder {
     cache: FileCache,
     policy: Arc<Policy>,
+    asking: Asking,
     /// Rendered once, because scanners for vulnerabilities request more missing paths than clients
     /// request files.
     not_found_page: ErrorPage,
@@ -44,10 +46,11 @@ impl FileResponder {
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
         cache_bytes_max: u64,
+        asking: Asking,
     ) -> FileResponder {
         let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache_bytes_max);
         let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
-        FileResponder { cache, policy, not_found_page }
+        FileResponder { cache, policy, asking, not_found_page }
     }
 
     /// Responds to a GET or HEAD request.
@@ -87,11 +90,7 @@ impl FileResponder {
         file: &LoadedFile,
         now: &Now,
     ) -> Result<Response<File>, Status> {
-        let representation =
-            match file.has_choice() && request.headers.might_contain("accept-encoding") {
-                true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers), now),
-                false => file.identity.clone(),
-            };
+        let representation = self.select(request, path, file, now);
         match evaluate_preconditions(request.headers, representation.validators()) {
             PreconditionResult::Proceed => {}
             PreconditionResult::NotModified => {
@@ -122,6 +121,39 @@ impl FileResponder {
             Status::RangeNotSatisfiable => self.policy.apply_to(response, Some(path)),
             _ => response,
         })
+    }
+
+    /// The representation that the client prefers. If its ETag is the hash of a large file that is
+    /// not known yet, it has none.
+    fn select(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &LoadedFile,
+        now: &Now,
+    ) -> Arc<Representation> {
+        let representation = self.prefer(request, path, file);
+        match representation.version_to_hash() {
+            Some(version) if self.cache.hash(path, &representation, version, self.asking) => {
+                match self.cache.look_up(path, now) {
+                    Lookup::File(hashed) => self.prefer(request, path, &hashed),
+                    Lookup::Directory | Lookup::NotFound(_) => representation,
+                }
+            }
+            Some(_) | None => representation,
+        }
+    }
+
+    fn prefer(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &LoadedFile,
+    ) -> Arc<Representation> {
+        match file.has_choice() && request.headers.might_contain("accept-encoding") {
+            true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers)),
+            false => file.identity.clone(),
+        }
     }
 
     /// Lists a directory that has no index page. A directory may hold tens of thousands of names,

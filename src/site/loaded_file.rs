@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file_version::FileVersion;
 use super::open_file::File;
-use super::representation::{Representation, Revision};
+use super::representation::Representation;
 use crate::http::{AcceptEncoding, Coding};
 
 /// A file and the codings it is offered in.
@@ -14,7 +14,6 @@ pub struct LoadedFile {
     pub identity: Arc<Representation>,
     pub sidecars: Vec<Sidecar>,
     pub gzip: Gzip,
-    pub revision: Revision,
     /// None for an embedded file, which never changes.
     pub version: Option<FileVersion>,
 }
@@ -74,14 +73,15 @@ impl LoadedFile {
     }
 
     /// Whether the disk certainly holds what was loaded: no version has changed, and none is racy.
+    /// False as well if an ETag is missing, which may have been found since.
     pub fn is_current(&self, version: &FileVersion, sidecar_files: &[SidecarFile]) -> bool {
         let is_sidecar_current = |(sidecar, file): (&Sidecar, &SidecarFile)| {
             let representation = &sidecar.representation;
-            representation.etag().is_strong()
+            representation.is_settled()
                 && representation.coding == Some(file.coding)
                 && sidecar.version == file.version
         };
-        !self.revision.is_racy
+        self.identity.is_settled()
             && self.version == Some(*version)
             && self.sidecars.len() == sidecar_files.len()
             && self.sidecars.iter().zip(sidecar_files).all(is_sidecar_current)

@@ -7,22 +7,23 @@
 //!                                                  └─> changed ───> read, render
 //! ```
 //!
-//! Invariant: a file whose version changes while it is read is [racy](Revision::is_racy). So its
-//! tags are weak, and the next load reads it again.
+//! Invariant: a file whose version changes while it is read is [racy](Mtime::Racy). So its ETag is
+//! the hash of the bytes that were read, and the next load reads it again.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::compress;
+use super::content_hash::{Asking, ContentHash};
 use super::directory_root::OpenDirectory;
 use super::errors::status_of_read;
-use super::file_version::FileVersion;
+use super::file_version::{FileVersion, Mtime};
 use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
 use super::open_file::{File, OpenFile};
 use super::path::SitePath;
 use super::policy::{Compress, Policy};
-use super::representation::{Encoding, Representation, RepresentationBuilder, Revision, Source};
+use super::representation::{Encoding, Representation, RepresentationBuilder, Source};
 use super::resolved::Resolved;
 use super::root::Root;
 use super::sample::EmbeddedFile;
@@ -60,8 +61,7 @@ struct FileLoad<'a> {
 struct Content {
     source: Source,
     version: FileVersion,
-    /// Whether the file changed while it was read, so that `source` may mix two of its states.
-    is_torn: bool,
+    mtime: Mtime,
 }
 
 impl Loader {
@@ -124,6 +124,21 @@ impl Loader {
         }
     }
 
+    /// The hash of the file that `representation` is to be read from. None if it is not known in
+    /// time, which depends on who is asking, or the file no longer has `version`.
+    pub fn hash(
+        &self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        version: &FileVersion,
+        asking: Asking,
+    ) -> Option<ContentHash> {
+        ContentHash::known_of(version).or_else(|| {
+            let file = self.open(path, representation, version).ok()??;
+            ContentHash::of_file(file, *version, asking, &self.stats)
+        })
+    }
+
     /// Opens the directory at `path`, to be listed.
     pub fn open_directory(&self, path: &SitePath<'_>) -> Result<OpenDirectory, Status> {
         self.root.open_directory(path, &self.stats)
@@ -135,7 +150,7 @@ impl Loader {
     }
 
     /// Compresses a file whose gzip is pending. None if the file can't be read now, or has changed.
-    pub fn compress(&self, path: &SitePath<'_>, file: &LoadedFile, now: &Now) -> Option<Gzip> {
+    pub fn compress(&self, path: &SitePath<'_>, file: &LoadedFile) -> Option<Gzip> {
         let identity = &file.identity;
         let content = match &identity.source {
             Source::Memory(bytes) => bytes.clone(),
@@ -154,10 +169,9 @@ impl Loader {
             media_type: &identity.media_type,
             policy_lines: &self.policy.header_lines(path),
             varies: true,
-            now,
         };
         let source = Source::Memory(compressed.into());
-        Some(Gzip::Ready(Arc::new(builder.build(&file.revision, Encoding::Gzip, source))))
+        Some(Gzip::Ready(Arc::new(builder.build(Encoding::Gzip, source, identity.mtime))))
     }
 
     fn load_file(
@@ -173,17 +187,16 @@ impl Loader {
         {
             return Ok(stale.clone());
         }
-        let content = self.read(file, version)?;
+        let content = self.read(file, version, facts.now)?;
         let builder = RepresentationBuilder {
             media_type: facts.media_type,
             policy_lines: &self.policy.header_lines(facts.path),
             varies: true,
-            now: facts.now,
         };
         let sidecars: Vec<Sidecar> = sidecar_files
             .into_iter()
             // A sidecar that can't be read is left out: the file itself can still be served.
-            .filter_map(|sidecar| self.load_sidecar(builder, sidecar).ok())
+            .filter_map(|sidecar| self.load_sidecar(builder, sidecar, facts.now).ok())
             .collect();
         let size_bytes = content.source.size_bytes();
         let gzip = self.gzip_offer(facts.media_type, size_bytes, &sidecars);
@@ -191,13 +204,11 @@ impl Loader {
             varies: !sidecars.is_empty() || matches!(gzip, Gzip::Pending),
             ..builder
         };
-        let revision = content.revision(size_bytes, facts.now);
-        let identity = builder.build(&revision, Encoding::Identity, content.source);
+        let identity = builder.build(Encoding::Identity, content.source, content.mtime);
         Ok(Arc::new(LoadedFile {
             identity: Arc::new(identity),
             sidecars,
             gzip,
-            revision,
             version: Some(content.version),
         }))
     }
@@ -208,12 +219,10 @@ impl Loader {
             media_type: facts.media_type,
             policy_lines: &self.policy.header_lines(facts.path),
             varies: matches!(gzip, Gzip::Pending),
-            now: facts.now,
         };
-        let revision = Revision::of_embedded(file);
         let source = Source::Memory(Bytes::from_static(file.content));
-        let identity = Arc::new(builder.build(&revision, Encoding::Identity, source));
-        LoadedFile { identity, sidecars: Vec::new(), gzip, revision, version: None }
+        let identity = Arc::new(builder.build(Encoding::Identity, source, Mtime::Absent));
+        LoadedFile { identity, sidecars: Vec::new(), gzip, version: None }
     }
 
     /// Opens the sidecars of a file, except those older than the file, whose content is outdated.
@@ -238,33 +247,40 @@ impl Loader {
         &self,
         builder: RepresentationBuilder<'_>,
         sidecar: SidecarFile,
+        now: &Now,
     ) -> rustix::io::Result<Sidecar> {
-        let content = self.read(&sidecar.file, sidecar.version)?;
-        let revision = content.revision(content.version.size_bytes, builder.now);
+        let content = self.read(&sidecar.file, sidecar.version, now)?;
         let encoding = Encoding::Sidecar(sidecar.coding);
         Ok(Sidecar {
             version: content.version,
-            representation: Arc::new(builder.build(&revision, encoding, content.source)),
+            representation: Arc::new(builder.build(encoding, content.source, content.mtime)),
         })
     }
 
     /// Reads a small file into memory; a large one stays on the disk.
-    fn read(&self, file: &OpenFile, mut version: FileVersion) -> rustix::io::Result<Content> {
+    fn read(
+        &self,
+        file: &OpenFile,
+        mut version: FileVersion,
+        now: &Now,
+    ) -> rustix::io::Result<Content> {
         /// A file that changes while it is read is read again.
         const TRIES: u32 = 3;
         let mut content = Bytes::new();
         for _ in 0..TRIES {
+            let mtime = version.mtime(now.wall);
             if version.size_bytes > CONTENT_BYTES_MAX {
-                return Ok(Content { source: Source::Disk(version), version, is_torn: false });
+                return Ok(Content { source: Source::Disk(version), version, mtime });
             }
             content = file.read(&(0..version.size_bytes), &self.stats)?.into();
             let version_after = file.version(&self.stats)?;
             if version_after == version && content.len() as u64 == version.size_bytes {
-                return Ok(Content { source: Source::Memory(content), version, is_torn: false });
+                return Ok(Content { source: Source::Memory(content), version, mtime });
             }
             version = version_after;
         }
-        Ok(Content { source: Source::Memory(content), version, is_torn: true })
+        // It may mix two states of the file.
+        Ok(Content { source: Source::Memory(content), version, mtime: Mtime::Racy(now.wall) })
     }
 
     fn gzip_offer(&self, media_type: &str, size_bytes: u64, sidecars: &[Sidecar]) -> Gzip {
@@ -278,12 +294,5 @@ impl Loader {
             }
             Compress::On | Compress::Sidecar | Compress::Off => Gzip::NotOffered,
         }
-    }
-}
-
-impl Content {
-    fn revision(&self, size_bytes: u64, now: &Now) -> Revision {
-        let is_racy = self.is_torn || self.version.is_racy(now.wall);
-        Revision::of_file(size_bytes, self.version.modified(), is_racy)
     }
 }

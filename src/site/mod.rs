@@ -9,6 +9,7 @@
 //! | `path` | decode and normalise a path |
 //! | `cache`, `loader`, `compress` | find, read, compress and remember files |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
+//! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `file_root`, `sample` | where files come from |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `auth`, `media_type` | what the options of the command line change |
@@ -17,6 +18,7 @@
 mod auth;
 mod cache;
 mod compress;
+mod content_hash;
 mod delayed;
 mod directory_root;
 mod errors;
@@ -49,6 +51,7 @@ use crate::http::{
     Target, error_response,
 };
 use crate::syscall_stats::SyscallStats;
+use content_hash::Asking;
 use delayed::Delayed;
 use file_responder::FileResponder;
 use offloaded::OffloadedSite;
@@ -92,15 +95,15 @@ pub enum WorkerSite {
 }
 
 impl Site {
-    /// The site beneath `root`, which caches at most `cache_bytes_max`.
+    /// The site beneath `root`, which caches at most `cache_bytes_max`, for a thread that delays no
+    /// other client.
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
         cache_bytes_max: u64,
     ) -> Site {
-        let files = FileResponder::new(root, policy.clone(), stats, cache_bytes_max);
-        Site { policy, files: Files::Inline(files) }
+        Site::inline(root, policy, stats, cache_bytes_max, Asking::ClientThread)
     }
 
     /// The same, for an event loop with an offload pool: if `root` is on a slow file system,
@@ -112,10 +115,21 @@ impl Site {
         cache_bytes_max: u64,
     ) -> Site {
         if !root.is_slow() {
-            return Site::new(root, policy, stats, cache_bytes_max);
+            return Site::inline(root, policy, stats, cache_bytes_max, Asking::EventLoop);
         }
         let files = OffloadedSite::new(root, policy.clone(), stats, cache_bytes_max);
         Site { policy, files: Files::Offloaded(Arc::new(files)) }
+    }
+
+    fn inline(
+        root: Arc<Root>,
+        policy: Arc<Policy>,
+        stats: Arc<SyscallStats>,
+        cache_bytes_max: u64,
+        asking: Asking,
+    ) -> Site {
+        let files = FileResponder::new(root, policy.clone(), stats, cache_bytes_max, asking);
+        Site { policy, files: Files::Inline(files) }
     }
 
     /// Whether files must be opened and read in the offload pool.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::content_hash::Asking;
 use super::file_responder::FileResponder;
 use super::open_file::File;
 use super::policy::Policy;
@@ -72,6 +73,6 @@ impl OffloadedSite {
 
     fn new_responder(&self) -> FileResponder {
         let (root, policy, stats) = (self.root.clone(), self.policy.clone(), self.stats.clone());
-        FileResponder::new(root, policy, stats, self.cache_bytes_max)
+        FileResponder::new(root, policy, stats, self.cache_bytes_max, Asking::ClientThread)
     }
 }

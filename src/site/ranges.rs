@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::open_file::File;
 use super::representation::{Representation, Source};
 use crate::http::{
-    Body, Method, Request, ResolvedRange, Response, Status, error_response, evaluate_if_range,
-    resolve_range,
+    Body, EntityTag, Method, Request, ResolvedRange, Response, Status, error_response,
+    evaluate_if_range, resolve_range,
 };
 
 /// A 200, 206 or 416. `opened` is the file with the content, unless that is in memory.
@@ -96,6 +96,6 @@ fn content_range(range: &Range<u64>, size_bytes: u64) -> String {
 /// using the part lengths rely on 64 bits of hash not to occur in the content.
 fn boundary(representation: &Representation, ranges: &[Range<u64>]) -> String {
     let mut hasher = DefaultHasher::new();
-    (representation.etag().as_str(), ranges).hash(&mut hasher);
+    (representation.validators().etag.map(EntityTag::as_str), ranges).hash(&mut hasher);
     format!("miniweb-{:016x}", hasher.finish())
 }

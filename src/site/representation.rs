@@ -3,19 +3,18 @@
 //! Invariants:
 //! 1. Headers are rendered once, when the file is loaded. A response only takes a prefix or suffix
 //!    of them, so that 200, 206 and 304 can't disagree.
-//! 2. Representations that differ in a byte differ in their strong ETag. The tag consists of the
-//!    size and mtime of the file, or the hash of an embedded file, and a suffix for the coding. So
-//!    replicas whose files were copied with their times send equal tags. Inodes would differ.
-
-use std::time::SystemTime;
+//! 2. Representations that differ in a byte differ in their ETag. The tag of bytes in memory is
+//!    their hash; that of a large file is its size and mtime if the mtime is [exact](Mtime::Exact),
+//!    otherwise its hash as well. A suffix names the coding. So replicas send equal tags.
+//! 3. While a file may still be changing, no validator comes from its metadata.
 
 use bytes::Bytes;
 
-use super::file_version::FileVersion;
-use super::sample::EmbeddedFile;
-use crate::http::{Coding, DateText, EntityTag, HeaderBlock, Now, Validators};
+use super::content_hash::ContentHash;
+use super::file_version::{FileVersion, Mtime};
+use crate::http::{Coding, DateText, EntityTag, HeaderBlock, Validators};
 
-/// One coding of one revision of a file.
+/// One coding of one version of a file.
 #[derive(Debug)]
 pub struct Representation {
     /// The header lines of a 200. Up to `not_modified_end` they are also those of a 304, up to
@@ -23,8 +22,10 @@ pub struct Representation {
     headers: Bytes,
     not_modified_end: usize,
     partial_end: usize,
-    etag: EntityTag,
-    modified: Option<SystemTime>,
+    /// None for a large file that has to be hashed first, or may still be changing.
+    etag: Option<EntityTag>,
+    /// That of the file that the bytes were read from.
+    pub mtime: Mtime,
     pub media_type: Box<str>,
     pub coding: Option<Coding>,
     pub size_bytes: u64,
@@ -50,15 +51,6 @@ pub enum Encoding {
     Gzip,
 }
 
-/// One state of a file's content, as its validators identify it.
-#[derive(Clone, Debug)]
-pub struct Revision {
-    opaque_tag: String,
-    modified: Option<SystemTime>,
-    /// Whether the content may change without a new revision; then its tags are weak.
-    pub is_racy: bool,
-}
-
 /// Builds the representations of one file, from what they have in common.
 #[derive(Clone, Copy)]
 pub struct RepresentationBuilder<'a> {
@@ -68,22 +60,21 @@ pub struct RepresentationBuilder<'a> {
     pub policy_lines: &'a [u8],
     /// Whether there is more than one coding to choose from.
     pub varies: bool,
-    pub now: &'a Now,
 }
 
 impl RepresentationBuilder<'_> {
-    /// Renders the headers of `source`.
-    pub fn build(&self, revision: &Revision, encoding: Encoding, source: Source) -> Representation {
-        let opaque_tag = format!("{}{}", revision.opaque_tag, encoding.tag_suffix());
-        let etag = EntityTag::new(&opaque_tag, !revision.is_racy);
-        // Last-Modified must not be later than Date (RFC 9110 section 8.8.2.1).
-        let modified = revision.modified.map(|modified| modified.min(self.now.wall));
-        let modified_text = modified.and_then(DateText::new);
+    /// Renders the headers of `source`, which was read from a file with `mtime`.
+    pub fn build(&self, encoding: Encoding, source: Source, mtime: Mtime) -> Representation {
+        let etag = source
+            .opaque_tag(mtime)
+            .map(|opaque_tag| EntityTag::new(&format!("{opaque_tag}{}", encoding.tag_suffix())));
         let size_bytes = source.size_bytes();
 
         let mut headers = HeaderBlock::default();
-        headers.push("ETag", etag.as_str());
-        if let Some(text) = modified_text {
+        if let Some(etag) = &etag {
+            headers.push("ETag", etag.as_str());
+        }
+        if let Some(text) = mtime.date().and_then(DateText::new) {
             headers.push("Last-Modified", text.as_bytes());
         }
         if self.varies {
@@ -103,8 +94,7 @@ impl RepresentationBuilder<'_> {
             not_modified_end,
             partial_end,
             etag,
-            // A time that Last-Modified can't express is not a validator either.
-            modified: modified.filter(|_| modified_text.is_some()),
+            mtime,
             media_type: self.media_type.into(),
             coding: encoding.coding(),
             size_bytes,
@@ -115,11 +105,20 @@ impl RepresentationBuilder<'_> {
 
 impl Representation {
     pub fn validators(&self) -> Validators<'_> {
-        Validators { etag: Some(&self.etag), modified: self.modified }
+        Validators { etag: self.etag.as_ref(), modified: self.mtime.last_modified() }
     }
 
-    pub fn etag(&self) -> &EntityTag {
-        &self.etag
+    /// Whether it is still valid as long as the version of its file is the same.
+    pub fn is_settled(&self) -> bool {
+        self.etag.is_some() && !self.mtime.is_racy()
+    }
+
+    /// The version of the file that has to be hashed, so that the representation gets an ETag.
+    pub fn version_to_hash(&self) -> Option<&FileVersion> {
+        match &self.source {
+            Source::Disk(version) if self.etag.is_none() && !self.mtime.is_racy() => Some(version),
+            Source::Disk(_) | Source::Memory(_) => None,
+        }
     }
 
     /// The headers of a 200.
@@ -159,6 +158,18 @@ impl Source {
             Source::Disk(version) => version.size_bytes,
         }
     }
+
+    /// Identifies the bytes. None if nothing does yet.
+    fn opaque_tag(&self, mtime: Mtime) -> Option<String> {
+        match (self, mtime) {
+            (Source::Memory(bytes), _) => Some(ContentHash::of(bytes).to_string()),
+            (Source::Disk(_), Mtime::Racy(_)) => None,
+            (Source::Disk(version), Mtime::Exact(_)) => Some(version.opaque_tag()),
+            (Source::Disk(version), Mtime::Absent | Mtime::Pinned(_) | Mtime::Dated(_)) => {
+                ContentHash::known_of(version).map(|hash| hash.to_string())
+            }
+        }
+    }
 }
 
 impl Encoding {
@@ -177,20 +188,5 @@ impl Encoding {
             Encoding::Sidecar(coding) => coding.extension(),
             Encoding::Gzip => "-gzip",
         }
-    }
-}
-
-impl Revision {
-    pub fn of_file(size_bytes: u64, modified: SystemTime, is_racy: bool) -> Revision {
-        let nanoseconds = match modified.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => since.as_nanos() as i128,
-            Err(before) => -(before.duration().as_nanos() as i128),
-        };
-        let opaque_tag = format!("{size_bytes:x}-{nanoseconds:x}");
-        Revision { opaque_tag, modified: Some(modified), is_racy }
-    }
-
-    pub fn of_embedded(file: &EmbeddedFile) -> Revision {
-        Revision { opaque_tag: file.content_hash(), modified: None, is_racy: false }
     }
 }

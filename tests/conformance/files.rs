@@ -319,16 +319,16 @@ fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
     let directory = directory.expect("a temporary directory");
     let day = Duration::from_secs(86_400);
     let times = [
-        ("epoch", UNIX_EPOCH, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
-        ("before-1970", UNIX_EPOCH - day, None),
-        ("half-a-second-before-1970", UNIX_EPOCH - Duration::from_millis(500), None),
-        ("long-before", UNIX_EPOCH - day * 366 * 1000, None),
-        ("tomorrow", SystemTime::now() + day, None),
-        ("in-a-century", SystemTime::now() + day * 36_525, None),
-        ("year-10000", UNIX_EPOCH + Duration::from_secs(253_402_300_800), None),
-        ("year-300000", UNIX_EPOCH + day * 366 * 300_000, None),
+        ("epoch", UNIX_EPOCH),
+        ("before-1970", UNIX_EPOCH - day),
+        ("half-a-second-before-1970", UNIX_EPOCH - Duration::from_millis(500)),
+        ("long-before", UNIX_EPOCH - day * 366 * 1000),
+        ("tomorrow", SystemTime::now() + day),
+        ("in-a-century", SystemTime::now() + day * 36_525),
+        ("year-10000", UNIX_EPOCH + Duration::from_secs(253_402_300_800)),
+        ("year-300000", UNIX_EPOCH + day * 366 * 300_000),
     ];
-    for (name, time, _) in times {
+    for (name, time) in times {
         let path = directory.path().join(name);
         fs::write(&path, "x").expect("a file can be written");
         let file = fs::File::options().write(true).open(&path).expect("the file exists");
@@ -336,12 +336,9 @@ fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
     }
     let server = Server::start(setup, directory.path(), &[]);
     let mut peer = server.connect();
-    for (name, _, last_modified) in times {
-        // `Response::parse` checks that every Last-Modified is a date and not later than Date.
+    for (name, _) in times {
         let response = peer.get(&format!("/{name}"));
         assert_eq!((response.status, &*response.body), (200, &b"x"[..]), "{name}");
-        if last_modified.is_some() {
-            assert_eq!(response.field("Last-Modified"), last_modified, "{name}");
-        }
+        assert_eq!(response.field("Last-Modified"), None, "{name} is no date of a content");
     }
 }

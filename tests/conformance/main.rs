@@ -29,6 +29,7 @@ mod regressions;
 mod support;
 mod syntax;
 mod transfer_encoding;
+mod validators;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -61,6 +62,7 @@ fn main() {
         files::cases(),
         concurrency::cases(),
         regressions::cases(),
+        validators::cases(),
         conditions::cases(),
         ranges::cases(),
         codings::cases(),

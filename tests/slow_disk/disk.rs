@@ -10,14 +10,16 @@
 //! | `eio-open-N` | open fails with EIO |
 //! | `eio-read-N` | read fails with EIO |
 //! | `eio-late-N` | read beyond [`LATE_BYTES`] fails with EIO |
+//! | `torn-N` | the first read of all returns [`TORN`] as its first bytes; the mtime and ctime are the time of the first lookup |
 //!
 //! The extension selects the size: [`LARGE_BYTES`] for `.bin`, [`SMALL_BYTES`] for `.html`. Each
 //! `fast-N.html` has a compressed form, `fast-N.html.gz`, of which read fails with EIO.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
@@ -35,6 +37,9 @@ pub const SMALL_BYTES: usize = 4000;
 pub const LARGE_BYTES: usize = 1024 * 1024;
 /// The offset beyond which reads of an `eio-late` file fail.
 pub const LATE_BYTES: usize = 512 * 1024;
+
+/// What a file begins with while it is being overwritten. Nothing else about it differs.
+pub const TORN: &[u8] = b"half";
 
 /// The mounted file system. Dropping it unmounts it.
 pub struct Disk {
@@ -71,7 +76,11 @@ impl Disk {
             vec![MountOption::RO, MountOption::FSName("miniweb-tests".to_owned())];
         let gate = Arc::new(Gate::default());
         match fuser::spawn_mount(
-            Files { gate: gate.clone(), content: patterned(LARGE_BYTES).into() },
+            Files {
+                gate: gate.clone(),
+                content: patterned(LARGE_BYTES).into(),
+                torn: Mutex::default(),
+            },
             at,
             &config,
         ) {
@@ -140,6 +149,14 @@ impl Gate {
 struct Files {
     gate: Arc<Gate>,
     content: Arc<[u8]>,
+    /// The torn files that have been looked up, by their number.
+    torn: Mutex<HashMap<u64, Torn>>,
+}
+
+#[derive(Clone, Copy)]
+struct Torn {
+    written: SystemTime,
+    is_read: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -152,9 +169,10 @@ enum Kind {
     FailsOpen,
     FailsRead,
     FailsLate,
+    Torn,
 }
 
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 9] = [
     ("fast-", Kind::Fast),
     ("slow-open-", Kind::SlowOpen),
     ("held-open-", Kind::HeldOpen),
@@ -163,6 +181,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("eio-open-", Kind::FailsOpen),
     ("eio-read-", Kind::FailsRead),
     ("eio-late-", Kind::FailsLate),
+    ("torn-", Kind::Torn),
 ];
 
 /// A file. Its inode number encodes all of this.
@@ -198,7 +217,7 @@ impl File {
         let inode = u64::from(inode).checked_sub(2)?;
         Some(File {
             kind: (inode / 2) as usize % KINDS.len(),
-            number: inode / 16,
+            number: inode / (2 * KINDS.len() as u64),
             is_large: inode % 2 == 1,
         })
     }
@@ -250,6 +269,25 @@ fn reply_from_thread(reply: impl FnOnce() + Send + 'static) {
     std::thread::spawn(reply);
 }
 
+impl Files {
+    fn attributes_of(&self, file: File) -> FileAttr {
+        let attributes = attributes(file.inode(), FileType::RegularFile, file.size());
+        match file.kind() {
+            Kind::Torn => {
+                let written = self.torn(file, |torn| torn.written);
+                FileAttr { mtime: written, ctime: written, ..attributes }
+            }
+            _ => attributes,
+        }
+    }
+
+    fn torn<T>(&self, file: File, use_it: impl FnOnce(&mut Torn) -> T) -> T {
+        let mut torn = self.torn.lock().expect("no thread panics while it holds the lock");
+        let new = || Torn { written: SystemTime::now(), is_read: false };
+        use_it(torn.entry(file.number).or_insert_with(new))
+    }
+}
+
 impl Filesystem for Files {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // Without it the kernel serializes lookups in a directory.
@@ -261,7 +299,7 @@ impl Filesystem for Files {
         let Some(file) = File::named(name) else {
             return reply.error(Errno::ENOENT);
         };
-        let attributes = attributes(file.inode(), FileType::RegularFile, file.size());
+        let attributes = self.attributes_of(file);
         let succeed = move || reply.entry(&file.cache_duration(), &attributes, Generation(0));
         match file.kind() {
             Kind::HeldLookup => {
@@ -278,8 +316,7 @@ impl Filesystem for Files {
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match File::of(inode) {
             Some(file) => {
-                let attributes = attributes(inode, FileType::RegularFile, file.size());
-                reply.attr(&file.cache_duration(), &attributes);
+                reply.attr(&file.cache_duration(), &self.attributes_of(file));
             }
             None => {
                 reply.attr(&Duration::from_secs(600), &attributes(inode, FileType::Directory, 0))
@@ -331,6 +368,9 @@ impl Filesystem for Files {
                     gate.pass();
                     reply.data(&content[start..end]);
                 });
+            }
+            Kind::Torn if !self.torn(file, |torn| std::mem::replace(&mut torn.is_read, true)) => {
+                reply.data(&[TORN, &self.content[start + TORN.len()..end]].concat());
             }
             _ => reply.data(&self.content[start..end]),
         }

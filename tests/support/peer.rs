@@ -124,13 +124,12 @@ impl Peer {
         self.ask(get_with(path, fields))
     }
 
-    /// Repeats a GET request until the ETag of the response is strong. The ETag of a recently
-    /// modified file is weak.
+    /// Repeats a GET request until the response has both validators. A recently modified file has
+    /// no Last-Modified, and a large one no ETag either.
     #[track_caller]
     pub fn settled(&mut self, path: &str, fields: &[&str]) -> Response {
-        wait_until("a strong ETag", || {
-            Some(self.get_with(path, fields))
-                .filter(|response| response.required("ETag").starts_with('"'))
+        wait_until("both validators", || {
+            Some(self.get_with(path, fields)).filter(Response::has_validators)
         })
     }
 

@@ -101,11 +101,9 @@ impl Response {
         self.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The headers without what changes with time: Date, and the weakness of a new file's ETag.
-    pub fn stable_headers(&self) -> Vec<(&str, &str)> {
-        let fields =
-            self.fields.iter().map(|(name, value)| (&**name, value.trim_start_matches("W/")));
-        fields.filter(|(name, _)| *name != "Date").collect()
+    /// Whether it has both validators, ETag and Last-Modified.
+    pub fn has_validators(&self) -> bool {
+        self.field("ETag").is_some() && self.field("Last-Modified").is_some()
     }
 
     /// Whether a body follows this head, unless the request was a HEAD.
