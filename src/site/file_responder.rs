@@ -35,6 +35,8 @@ pub struct FileResponder {
     cache: FileCache,
     policy: Arc<Policy>,
     asking: Asking,
+    /// The path that every request is for, if the root is a file.
+    only_path: Option<SitePath<'static>>,
     /// Rendered once, because scanners for vulnerabilities request more missing paths than clients
     /// request files.
     not_found_page: ErrorPage,
@@ -48,9 +50,10 @@ impl FileResponder {
         cache_bytes_max: u64,
         asking: Asking,
     ) -> FileResponder {
+        let only_path = root.only_path();
         let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache_bytes_max);
         let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
-        FileResponder { cache, policy, asking, not_found_page }
+        FileResponder { cache, policy, asking, only_path, not_found_page }
     }
 
     /// Responds to a GET or HEAD request.
@@ -60,7 +63,7 @@ impl FileResponder {
         };
         panic_if_requested(target);
         let path = match SitePath::parse(target) {
-            Ok(path) => path,
+            Ok(path) => self.only_path.clone().unwrap_or(path),
             Err(reason) => {
                 let response = error_response(Status::BadRequest, reason);
                 return Reply::Ready(self.policy.apply_to(response, None));
@@ -271,4 +274,45 @@ fn is_page(path: &SitePath<'_>) -> bool {
 
 fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
     policy.apply_to(error_response(status, reason(status)), Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::http::{HeaderStorage, Limits, Moment};
+    use crate::syscall_stats::Call;
+
+    #[test]
+    fn a_root_that_is_a_file_is_read_and_compressed_once_for_all_paths() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("page.html");
+        std::fs::write(&path, "<p>much of the same</p>".repeat(1000)).expect("it is writable");
+        let root = Root::open(&path).expect("the file exists");
+        let stats = Arc::new(SyscallStats::default());
+        let mut responder = FileResponder::new(
+            Arc::new(root),
+            Arc::default(),
+            stats.clone(),
+            1 << 20,
+            Asking::ClientThread,
+        );
+        let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
+        let mut body = |path: String| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+            let mut storage = HeaderStorage::default();
+            let request = Request::parse(head.as_bytes(), &mut storage, &Limits::default())
+                .expect("a valid request");
+            match responder.respond(&request, &now) {
+                Reply::Ready(Response { body: Body::Bytes(bytes), .. }) => bytes,
+                _ => panic!("a small file is sent from memory"),
+            }
+        };
+        let first = body("/".to_owned());
+        let reads = stats.counters().made(Call::Read);
+        // The same bytes in memory, not equal ones.
+        assert!((0..100).all(|n| body(format!("/{n}/page-{n}")).as_ptr() == first.as_ptr()));
+        assert_eq!(stats.counters().made(Call::Read), reads);
+    }
 }

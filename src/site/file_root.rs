@@ -1,14 +1,14 @@
-//! A root that is a single file: it is the response to every path.
+//! A root that is a single file: it is the response to every path, under its own name.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, open, statfs};
 
-use super::path::sidecar_name;
+use super::path::{SitePath, sidecar_name};
 use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
-use crate::http::Coding;
+use crate::http::{Coding, Status};
 use crate::syscall_stats::{Call, SyscallStats};
 
 /// The file, by its absolute path: it is opened anew for each lookup, so a replaced file is served.
@@ -24,6 +24,12 @@ impl FileRoot {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The path that stands for the file, whichever path is requested.
+    pub fn site_path(&self) -> SitePath<'static> {
+        let name = self.path.file_name().unwrap_or_default();
+        SitePath::to_file(name.as_bytes()).into_owned()
     }
 
     pub fn is_slow(&self) -> bool {
@@ -43,7 +49,11 @@ impl FileRoot {
                 open(&*path, OPEN_FLAGS, Mode::empty())
             }
         };
-        Resolved::from_open(opened, stats)
+        match Resolved::from_open(opened, stats) {
+            // It has taken the place of the file. There is no address to redirect to.
+            Resolved::Directory => Resolved::NotFound(Status::NotFound),
+            found => found,
+        }
     }
 
     /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).

@@ -87,11 +87,7 @@ impl Loader {
         if stale.is_none() && self.root.is_special_file(path, &self.stats) {
             return Err(Status::NotFound);
         }
-        let facts = || FileLoad {
-            path,
-            media_type: self.policy.media_type(self.root.file_name(path)),
-            now,
-        };
+        let facts = || FileLoad { path, media_type: self.policy.media_type(path.file_name()), now };
         match self.root.find(path, None, &self.stats) {
             Resolved::File { file, version } => self
                 .load_file(&facts(), &file, version, stale)

@@ -1,6 +1,5 @@
 //! The root of the site: a directory, a single file, or the embedded sample site.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -150,11 +149,12 @@ impl Root {
         }
     }
 
-    /// The file name that determines the media type of `path`.
-    pub fn file_name<'a>(&'a self, path: &'a SitePath<'_>) -> &'a [u8] {
+    /// The path of the file that is the response to every path, if the root is a file. Name, media
+    /// type and policy are those of the file, and it is loaded once.
+    pub fn only_path(&self) -> Option<SitePath<'static>> {
         match self {
-            Root::File(file) => file.path().as_os_str().as_bytes(),
-            Root::Directory(_) | Root::Sample => path.file_name(),
+            Root::File(file) => Some(file.site_path()),
+            Root::Directory(_) | Root::Sample => None,
         }
     }
 }

@@ -26,6 +26,8 @@ pub fn cases() -> Vec<Case> {
         a_change_of_permissions_takes_effect,
         a_truncated_file_does_not_hang_a_connection,
         files_with_extreme_mtimes_are_served,
+        a_root_that_is_a_file_is_served_under_its_own_name,
+        a_directory_that_replaces_the_root_file_is_not_found,
     ]
 }
 
@@ -341,4 +343,40 @@ fn files_with_extreme_mtimes_are_served(setup: &'static Setup) {
         assert_eq!((response.status, &*response.body), (200, &b"x"[..]), "{name}");
         assert_eq!(response.field("Last-Modified"), None, "{name} is no date of a content");
     }
+}
+
+fn a_root_that_is_a_file_is_served_under_its_own_name(setup: &'static Setup) {
+    const IMMUTABLE: &str = "max-age=31536000, immutable";
+    let site = Site::new();
+    site.write("app.3f2a9c1b.js", "a script");
+    let paths = ["/", "/page.html", "/app.3f2a9c1b.js", "/a/b/style.0a1b2c3d.css", "/dir/", "/.x"];
+    for (name, media_type, cache_control) in [
+        ("page.html", "text/html; charset=utf-8", "no-cache"),
+        ("app.3f2a9c1b.js", "text/javascript; charset=utf-8", IMMUTABLE),
+    ] {
+        let header = format!("/{name} X-Own: 1");
+        let server = Server::start(setup, site.path(name), &["--header", &header]);
+        let mut peer = server.connect();
+        for path in paths {
+            let response = peer.get(path);
+            assert_eq!(response.required("Content-Type"), media_type, "{name} at {path}");
+            assert_eq!(response.required("Cache-Control"), cache_control, "{name} at {path}");
+            assert_eq!(response.field("X-Own"), Some("1"), "{name} at {path}");
+        }
+        assert_eq!(peer.get("/%zz").status, 400);
+    }
+}
+
+fn a_directory_that_replaces_the_root_file_is_not_found(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.path("page.html"), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/x").status, 200);
+    fs::remove_file(site.path("page.html")).expect("the test owns the file");
+    site.directory("page.html");
+    wait_until("the change becomes visible", || {
+        let status = peer.get("/x").status;
+        assert!([200, 404].contains(&status), "{status}");
+        (status == 404).then_some(())
+    });
 }
