@@ -1,24 +1,23 @@
 //! A root that is a directory.
 //!
 //! Invariants:
-//! 1. The kernel enforces containment: every path is opened by openat2 with `RESOLVE_BENEATH`,
-//!    relative to the root's descriptor. No strings are compared, so neither a symbolic link, a
-//!    concurrent rename nor a sibling such as `/srv/site-evil` can lead out of the root.
+//! 1. The kernel enforces containment: every path is opened through [`OpenRoot`], so neither a
+//!    symbolic link, a concurrent rename nor a sibling such as `/srv/site-evil` can lead out of the
+//!    root.
 //! 2. A file is classified after the open, by fstat of its descriptor.
 //! 3. Every open has `O_NONBLOCK`, so that a FIFO can't block a worker.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, fstatfs,
-    open, openat2, statat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatfs, open, statat,
 };
-use rustix::io::Errno;
 
 use super::errors::status_of_open;
 use super::open_file::OpenFile;
+use super::open_root::OpenRoot;
 use super::path::SitePath;
 use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
@@ -31,7 +30,7 @@ use crate::syscall_stats::{Call, SyscallStats};
 #[derive(Debug)]
 pub struct DirectoryRoot {
     path: PathBuf,
-    descriptor: RwLock<Arc<OwnedFd>>,
+    opened: RwLock<Arc<OpenRoot>>,
     has_slow_mount: bool,
 }
 
@@ -39,11 +38,13 @@ impl DirectoryRoot {
     /// # Errors
     /// Those of openat2(2) and getcwd(2); `ENOSYS` from a kernel older than 5.6.
     pub fn new(path: &Path, descriptor: OwnedFd) -> std::io::Result<DirectoryRoot> {
-        open_beneath(descriptor.as_fd(), b".", OPEN_FLAGS, &SyscallStats::default())?;
+        let path = std::path::absolute(path)?;
+        let opened = OpenRoot::new(&path, descriptor);
+        opened.open(b".", OPEN_FLAGS, &SyscallStats::default())?;
         Ok(DirectoryRoot {
-            path: std::path::absolute(path)?,
-            descriptor: RwLock::new(Arc::new(descriptor)),
-            has_slow_mount: slow_mounts::exist_beneath(path),
+            opened: RwLock::new(Arc::new(opened)),
+            has_slow_mount: slow_mounts::exist_beneath(&path),
+            path,
         })
     }
 
@@ -53,11 +54,11 @@ impl DirectoryRoot {
 
     pub fn is_slow(&self) -> bool {
         self.has_slow_mount
-            || fstatfs(self.descriptor()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
+            || fstatfs(self.opened()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
     }
 
     pub fn check_access(&self) -> rustix::io::Result<()> {
-        accessat(self.descriptor(), ".", Access::EXEC_OK, AtFlags::empty())
+        accessat(self.opened(), ".", Access::EXEC_OK, AtFlags::empty())
     }
 
     /// Compares the directory at the root's path with the open one, and switches to it if they
@@ -68,7 +69,7 @@ impl DirectoryRoot {
         stats.count(Call::StatPath);
         stats.count(Call::Stat);
         let (Ok(at_path), Ok(opened)) =
-            (statat(CWD, &self.path, AtFlags::empty()), fstat(self.descriptor()))
+            (statat(CWD, &self.path, AtFlags::empty()), fstat(self.opened()))
         else {
             return;
         };
@@ -78,7 +79,7 @@ impl DirectoryRoot {
         stats.count(Call::Openat);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         if let Ok(replacement) = open(&self.path, flags, Mode::empty()) {
-            *write(&self.descriptor) = Arc::new(replacement);
+            *write(&self.opened) = Arc::new(OpenRoot::new(&self.path, replacement));
         }
     }
 
@@ -93,7 +94,7 @@ impl DirectoryRoot {
             return Resolved::NotFound(Status::NotFound);
         }
         let name = path.file_path_in(coding);
-        let opened = open_beneath(self.descriptor().as_fd(), &name, OPEN_FLAGS, stats);
+        let opened = self.opened().open(&name, OPEN_FLAGS, stats);
         Resolved::from_open(opened, stats)
     }
 
@@ -106,7 +107,7 @@ impl DirectoryRoot {
     ) -> bool {
         // The directories of the path were resolved beneath the root a moment ago, when the
         // original was opened. A symbolic link as the last segment is left to the open.
-        may_be_file(self.descriptor(), &path.file_path_in(Some(coding)), stats)
+        may_be_file(self.opened(), &path.file_path_in(Some(coding)), stats)
     }
 
     /// See [`Root::is_special_file`](super::root::Root::is_special_file).
@@ -115,9 +116,7 @@ impl DirectoryRoot {
             return false;
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let Ok(descriptor) =
-            open_beneath(self.descriptor().as_fd(), &path.file_path(), flags, stats)
-        else {
+        let Ok(descriptor) = self.opened().open(&path.file_path(), flags, stats) else {
             return false;
         };
         let kind = OpenFile::new(descriptor, stats)
@@ -138,8 +137,8 @@ impl DirectoryRoot {
         if !path.is_directory || path.is_hidden {
             return Err(Status::NotFound);
         }
-        let root = self.descriptor();
-        let opened = open_beneath(root.as_fd(), &path.relative, OPEN_FLAGS, stats);
+        let root = self.opened();
+        let opened = root.open(&path.relative, OPEN_FLAGS, stats);
         let directory = OpenFile::new(opened.map_err(status_of_open)?, stats);
         let stat = directory.stat(stats).map_err(status_of_open)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -148,15 +147,15 @@ impl DirectoryRoot {
         }
     }
 
-    fn descriptor(&self) -> Arc<OwnedFd> {
-        read(&self.descriptor).clone()
+    fn opened(&self) -> Arc<OpenRoot> {
+        read(&self.opened).clone()
     }
 }
 
 /// An open directory beneath the root.
 #[derive(Debug)]
 pub struct OpenDirectory {
-    root: Arc<OwnedFd>,
+    root: Arc<OpenRoot>,
     pub directory: OpenFile,
 }
 
@@ -164,27 +163,6 @@ impl OpenDirectory {
     /// The stat of the target of the symbolic link at `relative`, which must lie beneath the root.
     pub fn stat_link(&self, relative: &[u8]) -> rustix::io::Result<Stat> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        fstat(open_beneath(self.root.as_fd(), relative, flags, &SyscallStats::default())?)
+        fstat(self.root.open(relative, flags, &SyscallStats::default())?)
     }
-}
-
-fn open_beneath(
-    root: BorrowedFd<'_>,
-    relative: &[u8],
-    flags: OFlags,
-    stats: &SyscallStats,
-) -> rustix::io::Result<OwnedFd> {
-    const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
-    /// While a segment of the path is being renamed, the kernel can't prove containment: `EAGAIN`.
-    const TRIES: u32 = 16;
-    let relative = if relative.is_empty() { b"." } else { relative };
-    let mut opened = Err(Errno::AGAIN);
-    for _ in 0..TRIES {
-        stats.count(Call::Openat2);
-        opened = openat2(root, relative, flags, Mode::empty(), RESOLVE);
-        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
-            break;
-        }
-    }
-    opened
 }

@@ -10,7 +10,7 @@
 //! | `cache`, `loader`, `compress` | find, read, compress and remember files |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
-//! | `root`, `directory_root`, `file_root`, `sample` | where files come from |
+//! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `auth`, `media_type` | what the options of the command line change |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
@@ -32,6 +32,7 @@ mod loader;
 mod media_type;
 mod offloaded;
 mod open_file;
+mod open_root;
 mod panic_trigger;
 mod path;
 mod policy;

@@ -18,6 +18,7 @@ mod files;
 mod framing;
 mod header_rules;
 mod limits;
+mod links;
 mod listings;
 mod messages;
 mod methods;
@@ -58,6 +59,7 @@ fn main() {
         limits::cases(),
         connection_limit::cases(),
         paths::cases(),
+        links::cases(),
         methods::cases(),
         files::cases(),
         concurrency::cases(),

@@ -357,3 +357,25 @@ fn a_slow_disk_mounted_below_the_root_does_not_delay_other_requests() {
         expect_others_served(&server, &disk, path, "/page.html", &name);
     }
 }
+
+/// To find out that it leads out of the root, the server must not follow a link: event loops would
+/// wait for what is there.
+#[test]
+fn a_link_to_a_slow_disk_outside_the_root_delays_nobody() {
+    let Some((site, disk)) = site_and_slow_disk() else {
+        return;
+    };
+    site.link("page", site.beside("disk/held-lookup-0.html"));
+    site.link("directory", site.beside("disk/held-lookup-1.html"));
+    site.link("bare/listed", site.beside("disk/held-lookup-2.html"));
+    site.link("chain", site.path("page"));
+    for setup in setups() {
+        let server = Server::start(setup, site.root(), &["--list"]);
+        let hold = disk.hold();
+        for path in ["/page", "/directory/", "/directory/page.html", "/chain"] {
+            assert_eq!(server.get(path).status, 404, "{setup:?} {path}");
+        }
+        assert_eq!(server.get("/bare/").status, 200, "{setup:?}");
+        drop(hold);
+    }
+}
