@@ -292,6 +292,51 @@ fn a_server_started_by_root_does_not_share_its_port_with_the_user_that_it_become
     }
 }
 
+/// Such a server could serve the directory that it has open, but not the one that replaces it.
+#[test]
+fn a_user_who_cannot_reach_the_root_by_its_path_is_refused() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can change its user");
+        return;
+    }
+    let site = Site::new();
+    Command::new("chmod").args(["-R", "a+rX"]).arg(site.beside("")).status().expect("chmod runs");
+    site.write("closed/inner/site/page.html", "inner");
+    Command::new("chmod").arg("go-x").arg(site.path("closed")).status().expect("chmod runs");
+    site.link("link", "closed/inner/site");
+    for setup in setups() {
+        for (root, named) in [
+            ("closed/inner/site", "closed"),
+            ("closed/inner/site/page.html", "closed"),
+            // What the link leads through is not a parent in the text of the path.
+            ("link", "link"),
+        ] {
+            let output = Server::command(setup, site.path(root), &["--user", "nobody"])
+                .output()
+                .expect("the binary exists");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let named = site.path(named);
+            assert_eq!(
+                stderr,
+                format!("error: --user nobody: {}: permission denied\n", named.display())
+            );
+            assert_eq!(output.status.code(), Some(1), "{setup:?} {root}");
+        }
+    }
+    Command::new("chmod").arg("go+x").arg(site.path("closed")).status().expect("chmod runs");
+    let root = site.path("closed/inner/site");
+    for setup in setups() {
+        let server = Server::start(setup, &root, &["--user", "nobody"]);
+        std::fs::rename(&root, site.path("old")).expect("the test owns the directory");
+        site.write("closed/inner/site/page.html", "rebuilt");
+        wait_until("the replaced root is served", || {
+            (server.get("/page.html").body == b"rebuilt").then_some(())
+        });
+        drop(server);
+        std::fs::remove_dir_all(site.path("old")).expect("the test owns the directory");
+    }
+}
+
 /// Landlock confines the server to the directory that was the root at its start, not to the path.
 #[test]
 fn a_confined_server_reads_only_its_root() {

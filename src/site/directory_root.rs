@@ -25,6 +25,10 @@ use crate::http::{Coding, Status};
 use crate::sync::{read, write};
 use crate::syscall_stats::{Call, SyscallStats};
 
+/// How the root's path is opened again. `O_PATH` would need fewer rights, but Landlock does not
+/// restrict it, so a confined server would switch to a directory that it can't read.
+const REOPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// A directory, held open. If another directory takes its path, as when a site generator replaces
 /// its output, [`follow_path`](DirectoryRoot::follow_path) switches to that one.
 #[derive(Debug)]
@@ -57,8 +61,11 @@ impl DirectoryRoot {
             || fstatfs(self.opened()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
     }
 
+    /// Opens the root's path anew, as [`follow_path`](DirectoryRoot::follow_path) will: a user who
+    /// can't search a parent would be served the open directory even after it has been replaced.
     pub fn check_access(&self) -> rustix::io::Result<()> {
-        accessat(self.opened(), ".", Access::EXEC_OK, AtFlags::empty())
+        let reopened = open(&self.path, REOPEN_FLAGS, Mode::empty())?;
+        accessat(reopened, ".", Access::EXEC_OK, AtFlags::empty())
     }
 
     /// Compares the directory at the root's path with the open one, and switches to it if they
@@ -77,8 +84,7 @@ impl DirectoryRoot {
             return;
         }
         stats.count(Call::Openat);
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        if let Ok(replacement) = open(&self.path, flags, Mode::empty()) {
+        if let Ok(replacement) = open(&self.path, REOPEN_FLAGS, Mode::empty()) {
             *write(&self.opened) = Arc::new(OpenRoot::new(&self.path, replacement));
         }
     }

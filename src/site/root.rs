@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, open};
+use rustix::io::Errno;
 
 use super::directory_root::{DirectoryRoot, OpenDirectory};
 use super::file_root::FileRoot;
@@ -61,18 +62,26 @@ impl Root {
         }
     }
 
-    /// Checks that the process can open files of the root with the user it has now; the root itself
-    /// may have been opened by another user.
+    /// Checks that the process can open the root by its path, and files of it, with the user that it
+    /// has now; the root itself may have been opened by another user.
     ///
     /// # Errors
-    /// The error of access(2), with the root's path.
+    /// The error of the failed system call, with the root's path or that of a parent which the user
+    /// may not search.
     pub fn check_access(&self) -> std::io::Result<()> {
         let (path, checked) = match self {
             Root::Directory(directory) => (directory.path(), directory.check_access()),
             Root::File(file) => (file.path(), file.check_access()),
             Root::Sample => return Ok(()),
         };
-        checked.map_err(|errno| error_with(path.display(), &errno.into()))
+        let is_closed = |parent: &&Path| {
+            accessat(CWD, *parent, Access::EXEC_OK, AtFlags::empty()) == Err(Errno::ACCESS)
+        };
+        checked.map_err(|errno| {
+            // The first from the top: beneath it, access(2) fails for every directory.
+            let closed = path.ancestors().skip(1).filter(is_closed).last();
+            error_with(closed.unwrap_or(path).display(), &errno.into())
+        })
     }
 
     /// Switches to the directory that has the root's path now.
