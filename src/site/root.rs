@@ -62,8 +62,8 @@ impl Root {
         }
     }
 
-    /// Checks that the process can open the root by its path, and files of it, with the user that it
-    /// has now; the root itself may have been opened by another user.
+    /// Checks that the process can open the root by its path, and files of it, with the user that
+    /// it has now; the root itself may have been opened by another user.
     ///
     /// # Errors
     /// The error of the failed system call, with the root's path or that of a parent which the user
