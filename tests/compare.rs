@@ -157,9 +157,11 @@ fn a_known_handicap_is_measured() {
                     .workload(&cell.workload)
                     .is_some_and(|workload| workload.kind == WorkloadKind::KeepAlive)
             {
-                let difference = calls["sendto"].abs_diff(round.requests + round.errors_total());
+                // On a busy machine, requests may get no response before the window ends.
+                let least = round.requests.saturating_sub(1);
+                let most = round.requests + round.errors_total() + 1;
                 assert!(
-                    difference <= 1,
+                    (least..=most).contains(&calls["sendto"]),
                     "{} {}: {calls:?} for {}",
                     cell.contender,
                     cell.workload,
