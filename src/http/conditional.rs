@@ -23,7 +23,7 @@ pub struct Validators<'a> {
     /// The ETag of the response, if it has one.
     pub etag: Option<&'a EntityTag>,
     /// When the content was last modified, if that is known.
-    pub modified: Option<LastModified>,
+    pub modified: Option<&'a LastModified>,
 }
 
 /// When a content was last modified (RFC 9110 section 8.8.2). HTTP compares the seconds.

@@ -24,8 +24,8 @@ use crate::syscall_stats::SyscallStats;
 const HASHING_MAX: usize = 2;
 /// About 100 bytes each.
 const KNOWN_MAX: usize = 16_384;
-/// How long a thread with one client waits for a hash, counted from the start of hashing: about as
-/// long as it takes to hash 1 GB from the page cache.
+/// How long a thread with one client waits for a hash, counted from the start of hashing: long
+/// enough for several hundred megabytes in the page cache.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The hash of a content: 128 bits of BLAKE3.

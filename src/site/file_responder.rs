@@ -13,6 +13,7 @@ use super::cache::FileCache;
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
+use super::file_version::FileVersion;
 use super::listing::{self, ListingOptions};
 use super::loaded_file::LoadedFile;
 use super::loader::{Loader, Lookup};
@@ -62,13 +63,16 @@ impl FileResponder {
             unreachable!("the target of a GET or HEAD request is a path");
         };
         panic_if_requested(target);
-        let path = match SitePath::parse(target) {
-            Ok(path) => self.only_path.clone().unwrap_or(path),
+        let mut path = match SitePath::parse(target) {
+            Ok(path) => path,
             Err(reason) => {
                 let response = error_response(Status::BadRequest, reason);
                 return Reply::Ready(self.policy.apply_to(response, None));
             }
         };
+        if let Some(only_path) = &self.only_path {
+            path = only_path.clone();
+        }
         Reply::Ready(match self.cache.look_up(&path, now) {
             Lookup::File(file) => self
                 .send_file(request, &path, &file, now)
@@ -93,7 +97,10 @@ impl FileResponder {
         file: &LoadedFile,
         now: &Now,
     ) -> Result<Response<File>, Status> {
-        let representation = self.select(request, path, file, now);
+        let mut representation = self.prefer(request, path, file);
+        if let Some(version) = representation.version_to_hash() {
+            representation = self.hash(request, path, representation, version, now);
+        }
         match evaluate_preconditions(request.headers, representation.validators()) {
             PreconditionResult::Proceed => {}
             PreconditionResult::NotModified => {
@@ -126,27 +133,27 @@ impl FileResponder {
         })
     }
 
-    /// The representation that the client prefers. If its ETag is the hash of a large file that is
-    /// not known yet, it has none.
-    fn select(
+    /// Hashes the large file that `representation` sends, and returns the representation with that
+    /// hash as its ETag. If the hash is not known yet, that has none.
+    #[cold]
+    fn hash(
         &mut self,
         request: &Request<'_>,
         path: &SitePath<'_>,
-        file: &LoadedFile,
+        representation: Arc<Representation>,
+        version: FileVersion,
         now: &Now,
     ) -> Arc<Representation> {
-        let representation = self.prefer(request, path, file);
-        match representation.version_to_hash() {
-            Some(version) if self.cache.hash(path, &representation, version, self.asking) => {
-                match self.cache.look_up(path, now) {
-                    Lookup::File(hashed) => self.prefer(request, path, &hashed),
-                    Lookup::Directory | Lookup::NotFound(_) => representation,
-                }
-            }
-            Some(_) | None => representation,
+        if !self.cache.hash(path, &representation, &version, self.asking) {
+            return representation;
+        }
+        match self.cache.look_up(path, now) {
+            Lookup::File(hashed) => self.prefer(request, path, &hashed),
+            Lookup::Directory | Lookup::NotFound(_) => representation,
         }
     }
 
+    /// The representation of `file` that the client prefers.
     fn prefer(
         &mut self,
         request: &Request<'_>,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::content_hash::ContentHash;
 use super::file_version::{FileVersion, Mtime};
-use crate::http::{Coding, DateText, EntityTag, HeaderBlock, Validators};
+use crate::http::{Coding, DateText, EntityTag, HeaderBlock, LastModified, Validators};
 
 /// One coding of one version of a file.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Representation {
     etag: Option<EntityTag>,
     /// That of the file that the bytes were read from.
     pub mtime: Mtime,
+    /// What the mtime means to preconditions.
+    modified: Option<LastModified>,
     pub media_type: Box<str>,
     pub coding: Option<Coding>,
     pub size_bytes: u64,
@@ -95,6 +97,7 @@ impl RepresentationBuilder<'_> {
             partial_end,
             etag,
             mtime,
+            modified: mtime.last_modified(),
             media_type: self.media_type.into(),
             coding: encoding.coding(),
             size_bytes,
@@ -105,7 +108,7 @@ impl RepresentationBuilder<'_> {
 
 impl Representation {
     pub fn validators(&self) -> Validators<'_> {
-        Validators { etag: self.etag.as_ref(), modified: self.mtime.last_modified() }
+        Validators { etag: self.etag.as_ref(), modified: self.modified.as_ref() }
     }
 
     /// Whether it is still valid as long as the version of its file is the same.
@@ -114,9 +117,9 @@ impl Representation {
     }
 
     /// The version of the file that has to be hashed, so that the representation gets an ETag.
-    pub fn version_to_hash(&self) -> Option<&FileVersion> {
+    pub fn version_to_hash(&self) -> Option<FileVersion> {
         match &self.source {
-            Source::Disk(version) if self.etag.is_none() && !self.mtime.is_racy() => Some(version),
+            Source::Disk(version) if self.etag.is_none() && !self.mtime.is_racy() => Some(*version),
             Source::Disk(_) | Source::Memory(_) => None,
         }
     }
