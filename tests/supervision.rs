@@ -311,9 +311,12 @@ fn a_user_who_cannot_reach_the_root_by_its_path_is_refused() {
             // What the link leads through is not a parent in the text of the path.
             ("link", "link"),
         ] {
-            let output = Server::command(setup, site.path(root), &["--user", "nobody"])
-                .output()
-                .expect("the binary exists");
+            let command = Server::command(setup, site.path(root), &["--user", "nobody"]);
+            // A server that starts after all must not hold up the test.
+            let mut bounded = Command::new("timeout");
+            bounded.arg(TIMEOUT.as_secs().to_string()).arg(command.get_program());
+            let output =
+                bounded.args(command.get_args()).output().expect("timeout(1) is installed");
             let stderr = String::from_utf8_lossy(&output.stderr);
             let named = site.path(named);
             assert_eq!(

@@ -126,8 +126,7 @@ fn a_body_that_was_read_while_the_file_was_written_is_never_confirmed() {
         let path = format!("/torn-{number}.html");
         let torn = server.get(&path);
         assert!(torn.body.starts_with(TORN), "{setup:?}");
-        assert_eq!(torn.field("Last-Modified"), None, "{setup:?}");
-        let tag = torn.required("ETag").to_owned();
+        let tag = torn.required("ETag").trim_start_matches("W/").to_owned();
         for tag in [format!("W/{tag}"), tag] {
             let whole = wait_until("the whole content", || {
                 let response = server.ask(get_with(&path, &[&format!("If-None-Match: {tag}")]));
@@ -137,6 +136,7 @@ fn a_body_that_was_read_while_the_file_was_written_is_never_confirmed() {
             assert!(whole.body == patterned(SMALL_BYTES), "{setup:?}");
             assert_ne!(whole.required("ETag"), torn.required("ETag"), "{setup:?}");
         }
+        assert_eq!(torn.field("Last-Modified"), None, "{setup:?}");
     }
 }
 
