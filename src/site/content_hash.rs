@@ -47,14 +47,15 @@ static HASHES: LazyLock<Hashes> = LazyLock::new(Hashes::default);
 
 #[derive(Default)]
 struct Hashes {
-    by_version: Mutex<HashMap<FileVersion, Progress>>,
+    files: Mutex<Files>,
     completed: Condvar,
 }
 
-#[derive(Clone, Copy)]
-enum Progress {
-    Hashing { since: Instant },
-    Known(ContentHash),
+#[derive(Default)]
+struct Files {
+    known: HashMap<FileVersion, ContentHash>,
+    /// Those being hashed, each with the time at which that began.
+    hashing: Vec<(FileVersion, Instant)>,
 }
 
 impl ContentHash {
@@ -67,18 +68,22 @@ impl ContentHash {
         HASHES.known(version)
     }
 
-    /// The hash of `file`, an open file that has `version` and is not racy. Begins to hash it if
-    /// that is not done yet. None if the hash is not known in time, or can't be made now.
+    /// The hash of the file with `version`, which is not racy. Begins to hash the file that `open`
+    /// returns, if that is not done yet. None if the hash is not known in time, or can't be made
+    /// now.
     pub fn of_file(
-        file: File,
         version: FileVersion,
         asking: Asking,
         stats: &SyscallStats,
+        open: impl FnOnce() -> Option<File>,
     ) -> Option<ContentHash> {
         if HASHES.begin(version) {
             let stats = stats.clone();
-            let hash = move || HASHES.complete(version, hash_file(&file, &version, &stats));
-            if std::thread::Builder::new().spawn(hash).is_err() {
+            let hash_opened = |file: File| {
+                let hash = move || HASHES.complete(version, hash_file(&file, &version, &stats));
+                std::thread::Builder::new().spawn(hash).ok()
+            };
+            if open().and_then(hash_opened).is_none() {
                 HASHES.complete(version, None);
             }
         }
@@ -104,51 +109,46 @@ impl fmt::Display for ContentHash {
 impl Hashes {
     /// Whether the caller is to hash the file with `version`.
     fn begin(&self, version: FileVersion) -> bool {
-        let mut by_version = lock(&self.by_version);
-        let is_hashing = |progress: &Progress| matches!(progress, Progress::Hashing { .. });
-        let hashing = by_version.values().filter(|progress| is_hashing(progress)).count();
-        if by_version.contains_key(&version) || hashing >= HASHING_MAX {
+        let mut files = lock(&self.files);
+        if files.known.contains_key(&version)
+            || files.is_hashing(&version)
+            || files.hashing.len() >= HASHING_MAX
+        {
             return false;
         }
-        if by_version.len() >= KNOWN_MAX {
-            by_version.retain(|_, progress| is_hashing(progress));
+        if files.known.len() + files.hashing.len() >= KNOWN_MAX {
+            files.known.clear();
         }
-        by_version.insert(version, Progress::Hashing { since: Instant::now() });
+        files.hashing.push((version, Instant::now()));
         true
     }
 
     /// Remembers a hash. None if there is none: the next request for the file tries again.
     fn complete(&self, version: FileVersion, hash: Option<ContentHash>) {
-        let mut by_version = lock(&self.by_version);
-        match hash {
-            Some(hash) => by_version.insert(version, Progress::Known(hash)),
-            None => by_version.remove(&version),
-        };
+        let mut files = lock(&self.files);
+        files.hashing.retain(|(hashing, _)| *hashing != version);
+        files.known.extend(hash.map(|hash| (version, hash)));
         self.completed.notify_all();
     }
 
     fn known(&self, version: &FileVersion) -> Option<ContentHash> {
-        lock(&self.by_version).get(version)?.known()
+        lock(&self.files).known.get(version).copied()
     }
 
     fn wait_for(&self, version: &FileVersion) -> Option<ContentHash> {
-        let mut by_version = lock(&self.by_version);
-        if let Some(Progress::Hashing { since }) = by_version.get(version) {
+        let mut files = lock(&self.files);
+        if let Some((_, since)) = files.hashing.iter().find(|(hashing, _)| hashing == version) {
             let timeout = WAIT_MAX.saturating_sub(since.elapsed());
-            by_version = wait_timeout_while(&self.completed, by_version, timeout, |by_version| {
-                matches!(by_version.get(version), Some(Progress::Hashing { .. }))
-            });
+            let is_hashing = |files: &mut Files| files.is_hashing(version);
+            files = wait_timeout_while(&self.completed, files, timeout, is_hashing);
         }
-        by_version.get(version)?.known()
+        files.known.get(version).copied()
     }
 }
 
-impl Progress {
-    fn known(self) -> Option<ContentHash> {
-        match self {
-            Progress::Known(hash) => Some(hash),
-            Progress::Hashing { .. } => None,
-        }
+impl Files {
+    fn is_hashing(&self, version: &FileVersion) -> bool {
+        self.hashing.iter().any(|(hashing, _)| hashing == version)
     }
 }
 

@@ -129,10 +129,8 @@ impl Loader {
         version: &FileVersion,
         asking: Asking,
     ) -> Option<ContentHash> {
-        ContentHash::known_of(version).or_else(|| {
-            let file = self.open(path, representation, version).ok()??;
-            ContentHash::of_file(file, *version, asking, &self.stats)
-        })
+        let open = || self.open(path, representation, version).ok()?;
+        ContentHash::of_file(*version, asking, &self.stats, open)
     }
 
     /// Opens the directory at `path`, to be listed.
