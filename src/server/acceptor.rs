@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::connection_limit::ConnectionLimit;
-use super::listener::{Accepted, Listener, wait_for_connection};
+use super::listener::{Accepted, Listener, wait_for_connections};
 use super::worker::Worker;
 use crate::http::Moment;
 
@@ -111,6 +111,6 @@ impl Acceptor {
     }
 
     fn has_pending_connection(&self, worker: &Worker) -> bool {
-        wait_for_connection(&self.listeners, Duration::ZERO, &worker.stats)
+        !wait_for_connections(&self.listeners, Duration::ZERO, &worker.stats).is_empty()
     }
 }

@@ -187,20 +187,23 @@ impl AsFd for Listener {
     }
 }
 
-/// Waits until one of the listeners has a connection, at most for `timeout`. False if none has, or
-/// if the listeners were shut down.
-pub fn wait_for_connection(
+/// Waits until listeners have connections, at most for `timeout`, and returns their numbers. None
+/// has one if the wait was interrupted, or the listeners were shut down.
+pub fn wait_for_connections(
     listeners: &[Listener],
     timeout: Duration,
     stats: &SyscallStats,
-) -> bool {
+) -> Vec<usize> {
     let timeout = Timespec::try_from(timeout).ok();
     let mut polled: Vec<_> =
         listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
     stats.count(Call::Poll);
     // If poll fails, there is nothing better to assume than empty backlogs.
-    poll(&mut polled, timeout.as_ref()).is_ok()
-        && polled.iter().any(|polled| polled.revents() == PollFlags::IN)
+    if poll(&mut polled, timeout.as_ref()).is_err() {
+        return Vec::new();
+    }
+    let is_readable = |number: &usize| polled[*number].revents() == PollFlags::IN;
+    (0..polled.len()).filter(is_readable).collect()
 }
 
 /// Whether the error belongs to the connection and not to the listener, so that the next connection

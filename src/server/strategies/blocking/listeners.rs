@@ -9,14 +9,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::server::listener::{Accepted, Listener, wait_for_connection};
+use crate::server::listener::{Accepted, Listener, wait_for_connections};
 use crate::sync::lock;
-use crate::syscall_stats::{Call, SyscallStats};
+use crate::syscall_stats::SyscallStats;
 
 /// A passed listener cannot be shut down to wake the thread that waits for it, because other
-/// processes accept from it. So that thread looks now and then whether the server is stopping.
+/// processes accept from it. So that thread checks twice a second whether the server is stopping.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -43,7 +41,7 @@ impl Listeners {
     }
 
     /// Waits for a connection on any listener and accepts it. `WouldBlock` means that the caller
-    /// has to look whether the server is stopping.
+    /// has to check whether the server is stopping.
     pub fn accept(&self, is_stopping: &AtomicBool, stats: &SyscallStats) -> Accepted {
         if let [listener] = &self.listeners[..]
             && listener.waits_in_accept()
@@ -54,10 +52,11 @@ impl Listeners {
         if is_stopping.load(Ordering::Acquire) {
             return Accepted::WouldBlock;
         }
-        match self.poll(*first, stats) {
-            Some(ready) => {
-                *first = (ready + 1) % self.listeners.len();
-                self.listeners[ready].accept(stats)
+        let ready = wait_for_connections(&self.listeners, POLL_TIMEOUT, stats);
+        match ready.iter().find(|number| **number >= *first).or(ready.first()) {
+            Some(number) => {
+                *first = (number + 1) % self.listeners.len();
+                self.listeners[*number].accept(stats)
             }
             None => Accepted::WouldBlock,
         }
@@ -66,30 +65,18 @@ impl Listeners {
     /// Waits until a client has connected. False means that the caller has to check whether the
     /// server is stopping.
     pub fn wait_for_connection(&self, stats: &SyscallStats) -> bool {
-        let is_woken = self.listeners.iter().all(Listener::waits_in_accept);
-        let timeout = if is_woken { self.recv_timeout() } else { POLL_TIMEOUT };
-        wait_for_connection(&self.listeners, timeout, stats)
+        let is_shut_down_to_wake = self.listeners.iter().all(Listener::waits_in_accept);
+        let timeout = if is_shut_down_to_wake { self.recv_timeout() } else { POLL_TIMEOUT };
+        !wait_for_connections(&self.listeners, timeout, stats).is_empty()
     }
 
     /// Whether a client has connected.
     pub fn has_connection(&self, stats: &SyscallStats) -> bool {
-        wait_for_connection(&self.listeners, Duration::ZERO, stats)
+        !wait_for_connections(&self.listeners, Duration::ZERO, stats).is_empty()
     }
 
     /// Wakes the threads that wait in accept.
     pub fn shut_down(&self) {
         self.listeners.iter().for_each(Listener::shut_down);
-    }
-
-    /// Waits until a listener has a connection. Returns the first that has, counted from `first`.
-    fn poll(&self, first: usize, stats: &SyscallStats) -> Option<usize> {
-        stats.count(Call::Poll);
-        let readable = |listener| PollFd::new(listener, PollFlags::IN);
-        let mut polled: Vec<_> = self.listeners.iter().map(readable).collect();
-        // A signal interrupts the wait (EINTR), and the caller looks whether it ends the server.
-        let timeout = Timespec::try_from(POLL_TIMEOUT).ok();
-        poll(&mut polled, timeout.as_ref()).ok()?;
-        let from_first = (first..polled.len()).chain(0..first);
-        from_first.into_iter().find(|number| !polled[*number].revents().is_empty())
     }
 }
