@@ -38,6 +38,13 @@ fn with_limit(limit: &str) -> Vec<&str> {
     [&NO_TIMEOUTS[..], &[limit]].concat()
 }
 
+/// Connects and sends a request at once, because a connection that is silent for longer is evicted.
+fn send_only_request(server: &Server) -> Peer {
+    let mut peer = server.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    peer
+}
+
 fn an_idle_connection_is_closed_for_a_new_client(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
@@ -79,12 +86,7 @@ fn clients_that_keep_the_server_waiting_do_not_keep_others_out(setup: &'static S
 fn connections_follow_each_other_without_a_pause_at_the_limit(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--max-connections=1"]);
-    let send_request = |_| {
-        let mut peer = server.connect();
-        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        peer
-    };
-    let mut peers: Vec<Peer> = (0..300).map(send_request).collect();
+    let mut peers: Vec<Peer> = (0..300).map(|_| send_only_request(&server)).collect();
     let last = peers.last_mut().expect("there are 300");
     assert_eq!(last.response().status, 200);
 }
@@ -158,9 +160,7 @@ fn connections_beyond_those_of_one_client_are_closed(setup: &'static Setup) {
     let [_, closed] = open;
     drop(closed);
     wait_until("a connection in place of the closed one", || {
-        let mut peer = server.connect();
-        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        (!peer.rest().0.is_empty()).then_some(())
+        (!send_only_request(&server).rest().0.is_empty()).then_some(())
     });
 }
 
@@ -189,8 +189,7 @@ fn connections_beyond_the_limit_wait_in_the_backlog(setup: &'static Setup) {
 
 fn at_the_limit_the_longest_idle_connection_is_closed(setup: &'static Setup) {
     let site = Site::new();
-    let server =
-        Server::start(setup, site.root(), &[&NO_TIMEOUTS[..], &["--max-connections=3"]].concat());
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=3"));
     let mut idle: Vec<Peer> = (0..3).map(|_| server.connect()).collect();
     let dates = idle.iter_mut().map(|peer| peer.get("/").required("Date").to_owned());
     let last_date = dates.last().expect("there are three connections");
@@ -211,11 +210,7 @@ fn a_new_connection_evicts_idle_connections_of_any_event_loop(setup: &'static Se
     let site = Site::new();
     // The kernel distributes connections at random, so one attempt proves nothing.
     for _ in 0..6 {
-        let server = Server::start(
-            setup,
-            site.root(),
-            &[&NO_TIMEOUTS[..], &["--max-connections=2"]].concat(),
-        );
+        let server = Server::start(setup, site.root(), &with_limit("--max-connections=2"));
         let mut idle = [server.connect(), server.connect()];
         idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
         assert_eq!(server.get("/page.html").status, 200);
@@ -225,13 +220,7 @@ fn a_new_connection_evicts_idle_connections_of_any_event_loop(setup: &'static Se
 fn every_request_is_served_when_clients_exceed_the_limit(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &["--max-connections=4"]);
-    let send_request = |_| {
-        let mut peer = server.connect();
-        // Sent at once: the server evicts only connections that have been silent for longer.
-        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        peer
-    };
-    let mut peers: Vec<Peer> = (0..100).map(send_request).collect();
+    let mut peers: Vec<Peer> = (0..100).map(|_| send_only_request(&server)).collect();
     for (n, peer) in peers.iter_mut().enumerate() {
         let (response, end) = peer.rest();
         assert!(
