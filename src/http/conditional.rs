@@ -69,8 +69,7 @@ pub fn evaluate_preconditions(
         return PreconditionResult::Proceed;
     }
     if is_present(headers, "if-match") {
-        let matches = |etag: &EntityTag, tag: &[u8]| etag.matches_strongly(tag);
-        if !any_tag(headers, "if-match", validators.etag, matches) {
+        if !any_tag(headers, "if-match", validators.etag, EntityTag::matches_strongly) {
             return PreconditionResult::Failed;
         }
     } else if let (Some(date), Some(modified)) =
@@ -80,8 +79,7 @@ pub fn evaluate_preconditions(
         return PreconditionResult::Failed;
     }
     if is_present(headers, "if-none-match") {
-        let matches = |etag: &EntityTag, tag: &[u8]| etag.matches_weakly(tag);
-        if any_tag(headers, "if-none-match", validators.etag, matches) {
+        if any_tag(headers, "if-none-match", validators.etag, EntityTag::matches_weakly) {
             return PreconditionResult::NotModified;
         }
     } else if let (Some(date), Some(modified)) =

@@ -120,11 +120,11 @@ impl Server {
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
         let Server { settings, listeners, shutdown, supervisor, counters } = self;
-        count_panics(SyscallStats::new(counters));
+        let stats = SyscallStats::new(counters);
+        count_panics(stats.clone());
         shutdown.start_watchdog()?;
         let Settings { strategy, root, policy, mut limits, log, .. } = settings;
         limits.record_exchanges = log != LogFormat::None;
-        let stats = SyscallStats::new(counters);
         let (log, log_writer) = AccessLog::start(log, strategy.forks(), &stats)?;
         let connections_max = connections_max(settings.connections_max)?;
         let shared = Shared {
