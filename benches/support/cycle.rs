@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use arrayvec::ArrayVec;
 use miniweb::http::{Connection, Limits, Moment, Now, Output, Step, Transmit};
-use miniweb::site::{File, Root, Site};
+use miniweb::site::{File, MemoryBudget, Root, Site};
 use miniweb::syscall_stats::SyscallStats;
 
 /// A request of a load generator.
@@ -95,7 +95,7 @@ pub fn sample_site() -> Site {
         Arc::new(Root::Sample),
         Arc::default(),
         Arc::new(SyscallStats::default()),
-        1024 * 1024,
+        MemoryBudget::new(1024 * 1024).take_up_to(u64::MAX),
     )
 }
 

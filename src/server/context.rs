@@ -74,7 +74,8 @@ impl ServerContext {
         cache_bytes_max: u64,
     ) -> io::Result<EventLoop> {
         let waker = Waker::new()?;
-        let worker = Worker::event_loop(&self.shared, name, cache_bytes_max, waker.clone());
+        let cache = self.shared.cache_budget.take_up_to(cache_bytes_max);
+        let worker = Worker::event_loop(&self.shared, name, cache, waker.clone());
         let acceptor = Acceptor::new(listeners, self.shared.connection_limit.clone());
         Ok(EventLoop::new(worker, acceptor, waker, self.shutdown.timeout()))
     }

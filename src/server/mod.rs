@@ -44,11 +44,11 @@ pub(crate) use timer_fd::TimerFd;
 
 use crate::format::error_with;
 use crate::http::Limits;
-use crate::site::{Policy, Root};
+use crate::site::{MemoryBudget, Policy, Root};
 use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
-use context::ServerContext;
+use context::{CACHE_BYTES_MAX, ServerContext};
 use listener::Listener;
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
@@ -129,6 +129,7 @@ impl Server {
         let connections_max = connections_max(settings.connections_max)?;
         let shared = Shared {
             offload_pool: OffloadPool::default(),
+            cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
             root: Arc::new(root),
             policy: Arc::new(policy),
             limits: Arc::new(limits),

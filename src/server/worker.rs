@@ -19,7 +19,7 @@ use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::tracer::{ConnectionId, Tracer};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output};
-use crate::site::{self, FileChunk, Policy, Root, Site, WorkerSite};
+use crate::site::{self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Site, WorkerSite};
 use crate::syscall_stats::{Call, Counters, SyscallStats};
 
 /// The size of the receive buffer in bytes: twice the longest head, or several hundred pipelined
@@ -63,6 +63,8 @@ pub struct Shared {
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
+    /// For the caches of the workers.
+    pub cache_budget: MemoryBudget,
     pub trace: bool,
     /// Counters in a page shared with the process that started the server.
     pub counters: Option<&'static Counters>,
@@ -76,21 +78,21 @@ impl Shared {
 }
 
 impl Worker {
-    /// A worker that does long work in place. `name` appears in the trace; `cache_bytes_max` bounds
-    /// its cache of the site.
-    pub fn blocking(shared: &Shared, name: &str, cache_bytes_max: u64) -> Worker {
+    /// A worker that does long work in place, and caches files of the site within `cache`. `name`
+    /// appears in the trace.
+    pub fn blocking(shared: &Shared, name: &str, cache: MemoryShare) -> Worker {
         let stats = Arc::new(shared.syscall_stats());
         let (root, policy) = (shared.root.clone(), shared.policy.clone());
-        let site = Site::new(root, policy, stats.clone(), cache_bytes_max);
+        let site = Site::new(root, policy, stats.clone(), cache);
         Worker::new(shared, name, ClockMode::Live, stats, site, Offload::Inline)
     }
 
     /// A worker for an event loop: long work goes to the offload pool, and `waker` wakes the loop
     /// when a job is complete.
-    pub fn event_loop(shared: &Shared, name: &str, cache_bytes_max: u64, waker: Waker) -> Worker {
+    pub fn event_loop(shared: &Shared, name: &str, cache: MemoryShare, waker: Waker) -> Worker {
         let stats = Arc::new(shared.syscall_stats());
         let (root, policy) = (shared.root.clone(), shared.policy.clone());
-        let site = Site::with_offload(root, policy, stats.clone(), cache_bytes_max);
+        let site = Site::with_offload(root, policy, stats.clone(), cache);
         let completions = Arc::new(CompletionQueue::new(waker));
         shared.connection_limit.share_with(completions.clone());
         let pool = shared.offload_pool.clone();

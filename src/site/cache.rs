@@ -23,6 +23,7 @@ use super::directory_root::OpenDirectory;
 use super::file_version::FileVersion;
 use super::loaded_file::{Choice, Gzip, LoadedFile};
 use super::loader::{Loader, Lookup};
+use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
 use super::representation::Representation;
@@ -37,6 +38,8 @@ pub struct FileCache {
     loader: Loader,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
     root_followed_at: Option<Moment>,
+    /// The right to the memory of `entries`.
+    _share: MemoryShare,
 }
 
 #[derive(Debug)]
@@ -61,12 +64,12 @@ impl Weighter<Box<[u8]>, Entry> for EntryWeighter {
 }
 
 impl FileCache {
-    /// An empty cache that holds at most `bytes_max`.
-    pub fn new(loader: Loader, bytes_max: u64) -> FileCache {
+    /// An empty cache that holds at most `share`.
+    pub fn new(loader: Loader, share: MemoryShare) -> FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
-        let entries_estimate = (bytes_max / TYPICAL_ENTRY_BYTES) as usize;
-        let entries = Cache::with_weighter(entries_estimate, bytes_max, EntryWeighter);
-        FileCache { loader, entries, root_followed_at: None }
+        let entries_estimate = (share.bytes() / TYPICAL_ENTRY_BYTES) as usize;
+        let entries = Cache::with_weighter(entries_estimate, share.bytes(), EntryWeighter);
+        FileCache { loader, entries, root_followed_at: None, _share: share }
     }
 
     /// What `path` leads to.

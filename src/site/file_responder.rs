@@ -17,6 +17,7 @@ use super::file_version::FileVersion;
 use super::listing::{self, ListingOptions};
 use super::loaded_file::LoadedFile;
 use super::loader::{Loader, Lookup};
+use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
@@ -48,11 +49,11 @@ impl FileResponder {
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
-        cache_bytes_max: u64,
+        cache: MemoryShare,
         asking: Asking,
     ) -> FileResponder {
         let only_path = root.only_path();
-        let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache_bytes_max);
+        let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache);
         let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
         FileResponder { cache, policy, asking, only_path, not_found_page }
     }
@@ -289,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::http::{HeaderStorage, Limits, Moment};
+    use crate::site::memory_budget::MemoryBudget;
     use crate::syscall_stats::Call;
 
     #[test]
@@ -302,7 +304,7 @@ mod tests {
             Arc::new(root),
             Arc::default(),
             stats.clone(),
-            1 << 20,
+            MemoryBudget::new(1 << 20).take_up_to(1 << 20),
             Asking::ClientThread,
         );
         let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));

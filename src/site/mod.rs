@@ -8,6 +8,7 @@
 //! | `file_responder` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
 //! | `cache`, `loader`, `compress` | find, read, compress and remember files |
+//! | `memory_budget` | how much may be remembered |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
@@ -30,6 +31,7 @@ mod listing;
 mod loaded_file;
 mod loader;
 mod media_type;
+mod memory_budget;
 mod offloaded;
 mod open_file;
 mod open_root;
@@ -59,6 +61,7 @@ use offloaded::OffloadedSite;
 
 pub use auth::Credentials;
 pub use file_chunk::FileChunk;
+pub use memory_budget::{MemoryBudget, MemoryShare};
 pub use open_file::File;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.
 pub use path::SitePath;
@@ -96,15 +99,15 @@ pub enum WorkerSite {
 }
 
 impl Site {
-    /// The site beneath `root`, which caches at most `cache_bytes_max`, for a thread that delays no
-    /// other client.
+    /// The site beneath `root`, which caches files within `cache`, for a thread that delays no other
+    /// client.
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
-        cache_bytes_max: u64,
+        cache: MemoryShare,
     ) -> Site {
-        Site::inline(root, policy, stats, cache_bytes_max, Asking::ClientThread)
+        Site::inline(root, policy, stats, cache, Asking::ClientThread)
     }
 
     /// The same, for an event loop with an offload pool: if `root` is on a slow file system,
@@ -113,12 +116,12 @@ impl Site {
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
-        cache_bytes_max: u64,
+        cache: MemoryShare,
     ) -> Site {
         if !root.is_slow() {
-            return Site::inline(root, policy, stats, cache_bytes_max, Asking::EventLoop);
+            return Site::inline(root, policy, stats, cache, Asking::EventLoop);
         }
-        let files = OffloadedSite::new(root, policy.clone(), stats, cache_bytes_max);
+        let files = OffloadedSite::new(root, policy.clone(), stats, cache);
         Site { policy, files: Files::Offloaded(Arc::new(files)) }
     }
 
@@ -126,10 +129,10 @@ impl Site {
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
-        cache_bytes_max: u64,
+        cache: MemoryShare,
         asking: Asking,
     ) -> Site {
-        let files = FileResponder::new(root, policy.clone(), stats, cache_bytes_max, asking);
+        let files = FileResponder::new(root, policy.clone(), stats, cache, asking);
         Site { policy, files: Files::Inline(files) }
     }
 

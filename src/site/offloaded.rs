@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::content_hash::Asking;
 use super::file_responder::FileResponder;
+use super::memory_budget::{MemoryBudget, MemoryShare};
 use super::open_file::File;
 use super::policy::Policy;
 use super::root::Root;
@@ -30,20 +31,30 @@ pub struct OffloadedSite {
     policy: Arc<Policy>,
     stats: Arc<SyscallStats>,
     idle_responders: Mutex<Vec<FileResponder>>,
-    /// The size of each responder's cache.
+    /// What the caches of all responders may hold, the busy ones included.
+    cache_budget: MemoryBudget,
+    /// What one responder takes of it, as long as there is enough.
     cache_bytes_max: u64,
+    _cache: MemoryShare,
 }
 
 impl OffloadedSite {
-    /// The idle responders together cache at most `cache_bytes_max`.
+    /// The responders divide `cache`.
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
         stats: Arc<SyscallStats>,
-        cache_bytes_max: u64,
+        cache: MemoryShare,
     ) -> OffloadedSite {
-        let cache_bytes_max = cache_bytes_max / IDLE_RESPONDERS_MAX as u64;
-        OffloadedSite { root, policy, stats, idle_responders: Mutex::default(), cache_bytes_max }
+        OffloadedSite {
+            root,
+            policy,
+            stats,
+            idle_responders: Mutex::default(),
+            cache_budget: MemoryBudget::new(cache.bytes()),
+            cache_bytes_max: cache.bytes() / IDLE_RESPONDERS_MAX as u64,
+            _cache: cache,
+        }
     }
 
     /// The work of answering `request`, a GET or HEAD. See [`Work::new`] for `error_headers`.
@@ -73,6 +84,7 @@ impl OffloadedSite {
 
     fn new_responder(&self) -> FileResponder {
         let (root, policy, stats) = (self.root.clone(), self.policy.clone(), self.stats.clone());
-        FileResponder::new(root, policy, stats, self.cache_bytes_max, Asking::ClientThread)
+        let cache = self.cache_budget.take_up_to(self.cache_bytes_max);
+        FileResponder::new(root, policy, stats, cache, Asking::ClientThread)
     }
 }

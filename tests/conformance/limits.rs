@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
+use crate::support::{Peer, Server, Setup, Site, get, head, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         a_client_that_reads_nothing_is_reset,
         other_timeouts_do_not_apply_while_a_reader_pauses,
         an_unread_pipeline_does_not_grow_memory,
+        the_caches_of_all_connections_together_are_bounded,
     ]
 }
 
@@ -250,6 +251,27 @@ fn an_unread_pipeline_does_not_grow_memory(setup: &'static Setup) {
     send_until_blocked(&mut peer, &get("/12k.bin").repeat(100_000));
     let bytes = server.resident_bytes();
     assert!(bytes < 60 << 20, "{bytes} bytes resident");
+}
+
+/// If each thread or process cached the whole site, they would hold three times as much.
+fn the_caches_of_all_connections_together_are_bounded(setup: &'static Setup) {
+    /// The limit of the server, and what else 32 threads or processes need.
+    const GROWTH_BYTES_MAX: u64 = (64 + 32) << 20;
+    const FILES: usize = 150;
+    let site = Site::new();
+    (0..FILES).for_each(|n| drop(site.write(format!("{n}.bin"), patterned(60_000))));
+    let server = Server::start(setup, site.root(), &[]);
+    let connections = setup.concurrency.min(32);
+    let mut peers: Vec<Peer> = (0..connections).map(|_| server.connect()).collect();
+    peers.iter_mut().for_each(|peer| assert_eq!(peer.get("/page.html").status, 200));
+    let before = server.resident_bytes();
+    let pipeline: String = (0..FILES).map(|n| head(&get(&format!("/{n}.bin")))).collect();
+    for peer in &mut peers {
+        peer.send(&pipeline);
+        (0..FILES).for_each(|_| assert_eq!(peer.response_to_head().status, 200));
+    }
+    let grown = server.resident_bytes() - before;
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes for {connections} connections");
 }
 
 /// Sends until everything is sent or a write blocks for half a second.

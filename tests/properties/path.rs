@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use miniweb::http::{
     Body, HeaderStorage, Limits, Moment, Now, Reply, Request, Respond, Response, Status,
 };
-use miniweb::site::{File, Policy, Root, Site, SitePath};
+use miniweb::site::{File, MemoryBudget, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
 /// Occurs in the names and contents of all files outside the root. No response may contain it.
@@ -119,7 +119,8 @@ impl Tree {
         let site = |list| {
             let opened = Root::open(&root).expect("the kernel supports openat2");
             let policy = Policy { list, ..Policy::default() };
-            Site::new(Arc::new(opened), Arc::new(policy), Arc::default(), 1 << 20)
+            let cache = MemoryBudget::new(1 << 20).take_up_to(1 << 20);
+            Site::new(Arc::new(opened), Arc::new(policy), Arc::default(), cache)
         };
         let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
         Tree { site: site(false), listed: site(true), now, root, _directory: directory }

@@ -15,6 +15,7 @@ use crate::server::client::Client;
 use crate::server::connection_limit::ConnectionPermit;
 use crate::server::listener::Listener;
 use crate::server::sys::{self, Forked};
+use crate::site::MemoryShare;
 use crate::sync::{lock, wait, wait_timeout};
 use crate::syscall_stats::{Call, SyscallStats};
 
@@ -79,8 +80,9 @@ struct Table {
 
 #[derive(Debug)]
 struct Child {
-    /// Held for the connection until the child is reaped.
+    /// Held for the connection until the child is reaped, as is its share of the cache.
     _permit: ConnectionPermit,
+    _cache: MemoryShare,
     started_at: Instant,
     is_evicted: bool,
 }
@@ -108,17 +110,18 @@ impl Children {
         Ok(Children(table))
     }
 
-    /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. The
-    /// parent keeps only the permit.
+    /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. Of the
+    /// child's resources, the parent keeps account: the permit and the share of the cache.
     ///
     /// # Errors
     /// EAGAIN or ENOMEM: no process can be created now. The connection is closed.
     pub fn fork(
         &self,
         client: Client,
+        cache: MemoryShare,
         listeners: &[Listener],
         stats: &SyscallStats,
-        serve: impl FnOnce(Client),
+        serve: impl FnOnce(Client, MemoryShare),
     ) -> io::Result<()> {
         // Locked until the child is in the table: it may end before fork returns in the parent. The
         // lock also keeps the thread that reaps from dropping permits during the fork, so that the
@@ -130,7 +133,9 @@ impl Children {
                 // Its copy of the connection.
                 stats.count(Call::Close);
                 let (permit, started_at) = (client.permit, Instant::now());
-                living.insert(child, Child { _permit: permit, started_at, is_evicted: false });
+                let resources =
+                    Child { _permit: permit, _cache: cache, started_at, is_evicted: false };
+                living.insert(child, resources);
                 Ok(())
             }
             Forked::Child => {
@@ -139,7 +144,7 @@ impl Children {
                 // A parent that is killed takes its children with it; one that shuts down waits for
                 // them.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-                let served = catch_unwind(AssertUnwindSafe(|| serve(client)));
+                let served = catch_unwind(AssertUnwindSafe(|| serve(client, cache)));
                 // _exit: exit handlers and buffered streams belong to the parent.
                 signal_hook::low_level::exit(if served.is_ok() { 0 } else { 101 })
             }

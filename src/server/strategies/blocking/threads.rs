@@ -23,8 +23,9 @@ use crate::server::worker::{Shared, Worker};
 use crate::sync::lock;
 use crate::syscall_stats::Call;
 
-/// What a thread that serves one connection may cache, in bytes. There may be thousands of them.
-const THREAD_CACHE_BYTES_MAX: u64 = 256 * 1024;
+/// What a thread or process that serves one connection may cache, in bytes. There may be thousands
+/// of them: when they have used up the budget of the server, further ones cache nothing.
+const CONNECTION_CACHE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The workers without a thread that are kept, of threads that have ended. A worker has a receive
 /// buffer of 64 KiB and a cache.
@@ -112,7 +113,7 @@ impl BlockingServer {
             acceptor.tracer.trace(client.id, format_args!("thread started"));
             let spawned = std::thread::Builder::new().spawn(move || {
                 let idle = lock(&server.idle_workers).pop();
-                let new_worker = || server.worker("thread", THREAD_CACHE_BYTES_MAX);
+                let new_worker = || server.worker("thread", CONNECTION_CACHE_BYTES_MAX);
                 let mut worker = idle.unwrap_or_else(new_worker);
                 server.serve(client, &mut worker, Some(&guard));
                 server.retire(worker);
@@ -128,17 +129,19 @@ impl BlockingServer {
 
     /// A forked process for each connection.
     pub fn accept_and_fork(&self) {
-        let mut worker = self.worker("process", CACHE_BYTES_MAX);
-        while let Some(client) = self.next_client(&mut worker) {
-            worker.stats.count(Call::Fork);
-            worker.tracer.trace(client.id, format_args!("fork"));
-            let stats = worker.stats.clone();
-            let forked = self.children.fork(client, self.listeners.as_slice(), &stats, |client| {
-                worker.log = worker.log.in_child(&stats);
+        let mut acceptor = self.worker("acceptor", 0);
+        while let Some(client) = self.next_client(&mut acceptor) {
+            acceptor.stats.count(Call::Fork);
+            acceptor.tracer.trace(client.id, format_args!("fork"));
+            let cache = self.shared.cache_budget.take_up_to(CONNECTION_CACHE_BYTES_MAX);
+            let (listeners, stats) = (self.listeners.as_slice(), &acceptor.stats);
+            let forked = self.children.fork(client, cache, listeners, stats, |client, cache| {
+                let mut worker = Worker::blocking(&self.shared, "process", cache);
+                worker.log = worker.log.in_child(&worker.stats);
                 self.serve(client, &mut worker, None);
             });
             if let Err(error) = forked {
-                worker.tracer.trace_worker(format_args!("fork: {error}; backing off"));
+                acceptor.tracer.trace_worker(format_args!("fork: {error}; backing off"));
                 std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
@@ -283,6 +286,7 @@ impl BlockingServer {
     }
 
     fn worker(&self, name: &str, cache_bytes_max: u64) -> Worker {
-        Worker::blocking(&self.shared, name, cache_bytes_max)
+        let cache = self.shared.cache_budget.take_up_to(cache_bytes_max);
+        Worker::blocking(&self.shared, name, cache)
     }
 }

@@ -1,0 +1,63 @@
+//! A bound on memory that several owners use, each of which takes its share before it allocates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Memory that is left to be shared.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    available_bytes: Arc<AtomicU64>,
+}
+
+/// The right to a part of a budget. Dropping it returns that part.
+#[derive(Debug)]
+pub struct MemoryShare {
+    bytes: u64,
+    budget: MemoryBudget,
+}
+
+impl MemoryBudget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: u64) -> MemoryBudget {
+        MemoryBudget { available_bytes: Arc::new(AtomicU64::new(bytes)) }
+    }
+
+    /// Takes `bytes`, or what is left if that is less.
+    pub fn take_up_to(&self, bytes: u64) -> MemoryShare {
+        let take = |available: u64| Some(available.saturating_sub(bytes));
+        let available = self
+            .available_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .unwrap_or_else(|available| available);
+        MemoryShare { bytes: available.min(bytes), budget: self.clone() }
+    }
+}
+
+impl MemoryShare {
+    /// The size of the share.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for MemoryShare {
+    fn drop(&mut self) {
+        self.budget.available_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_together_never_exceed_the_budget_and_are_returned() {
+        let budget = MemoryBudget::new(10);
+        let (first, second) = (budget.take_up_to(7), budget.take_up_to(7));
+        assert_eq!((first.bytes(), second.bytes(), budget.take_up_to(7).bytes()), (7, 3, 0));
+        drop(first);
+        assert_eq!(budget.take_up_to(u64::MAX).bytes(), 7);
+        drop(second);
+        assert_eq!(budget.take_up_to(u64::MAX).bytes(), 10);
+    }
+}
