@@ -25,6 +25,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
     pub permit: ConnectionPermit,
     pub pending_job: PendingJob,
+    /// Whether an event loop has it in its turn queue.
+    pub is_queued: bool,
 }
 
 /// What is known about unread input of a socket.

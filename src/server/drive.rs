@@ -1,5 +1,5 @@
 //! One turn of one client: at most [`STEPS_MAX`] steps, each of which reads once, writes once, or
-//! does what else the connection asks for.
+//! does what else the connection asks for, and about [`TURN_BYTES_MAX`].
 //!
 //! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
 //! read and to write, and a comparison measures nothing but the way of waiting. It works on
@@ -22,11 +22,12 @@ use super::worker::Worker;
 use crate::http::{CloseReason, Closing, Now, Output, Step, Transmit};
 use crate::syscall_stats::Call;
 
-/// The steps of one turn: enough for an ordinary exchange, few enough that the other clients do
-/// not wait for the end of a large file.
+/// The steps of one turn: enough for an ordinary exchange.
 const STEPS_MAX: usize = 16;
-/// The most bytes of a file that one step sends.
-const SENDFILE_BYTES_MAX: u64 = 1024 * 1024;
+/// A turn ends with the step that reaches this many bytes, received and sent together: few enough
+/// that the other clients do not wait for the end of a large file, and enough that a turn costs
+/// little more than its `sendfile`.
+pub const TURN_BYTES_MAX: u64 = 512 * 1024;
 /// The most slices of one gathered write.
 const SLICES_MAX: usize = 16;
 
@@ -42,7 +43,7 @@ pub enum DriveOutcome {
 }
 
 /// Gives `client` one turn: serves it until it has to wait, for its socket or for an offloaded job,
-/// until it is closed, or for [`STEPS_MAX`] steps.
+/// until it is closed, or until its turn is over.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     client.connection.lend_buffers(&mut worker.spare_output);
     // A panic is a bug of ours. It closes the connection that triggered it; the worker continues.
@@ -76,6 +77,7 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
 }
 
 fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
+    let progress_max = worker.progress + TURN_BYTES_MAX;
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
             Step::Send => send_or_await_file(client, worker),
@@ -108,6 +110,9 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
         };
         if let ControlFlow::Break(outcome) = flow {
             return outcome;
+        }
+        if worker.progress >= progress_max {
+            break;
         }
     }
     DriveOutcome::Yielded
@@ -221,7 +226,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
             (sent, Offered::Memory { bytes: slices.iter().map(|slice| slice.len()).sum() })
         }
         Transmit::File { file, range } => {
-            let count = (range.end - range.start).min(SENDFILE_BYTES_MAX) as usize;
+            let count = (range.end - range.start).min(TURN_BYTES_MAX) as usize;
             let mut offset = range.start;
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);
             worker.record_transfer(client.id, Call::Sendfile, sent);

@@ -11,7 +11,8 @@
 //!
 //! Invariants:
 //! 1. A client is in the slab from accept to close, under one key.
-//! 2. A client that has a timeout is in the timer queue; one that yielded is in the ready queue.
+//! 2. A client that has a timeout is in the timer queue; one that can continue is in the turn
+//!    queue.
 //! 3. What this module does for one client is bounded by a turn of `drive`, and so is the number of
 //!    connections that it accepts at a time.
 
@@ -22,10 +23,11 @@ use slab::Slab;
 
 use super::acceptor::{AcceptOutcome, Acceptor};
 use super::client::{Client, ReadState};
-use super::drive::{DriveOutcome, drive, drive_with_timeout};
+use super::drive::{DriveOutcome, TURN_BYTES_MAX, drive, drive_with_timeout};
 use super::eviction;
 use super::listener::Listener;
 use super::timer_queue::TimerQueue;
+use super::turn_queue::TurnQueue;
 use super::waker::Waker;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
@@ -46,9 +48,7 @@ pub struct EventLoop {
     /// [`EventLoop::handle_wake_up`].
     pub waker: Waker,
     clients: Slab<Client>,
-    /// Keys of the clients that yielded, in the order in which they get their next turn. A client
-    /// that yields more than once in a pass is in it more than once.
-    ready: Vec<usize>,
+    turns: TurnQueue,
     timers: TimerQueue,
     phase: Phase,
     shutdown_timeout: Duration,
@@ -78,7 +78,7 @@ impl EventLoop {
             worker,
             waker,
             clients: Slab::new(),
-            ready: Vec::new(),
+            turns: TurnQueue::default(),
             timers: TimerQueue::default(),
             phase: Phase::Serving { acceptor, may_accept: false },
             shutdown_timeout,
@@ -115,7 +115,7 @@ impl EventLoop {
             Phase::Serving { may_accept: false, .. } => None,
             Phase::Draining { until } => Some(*until),
         };
-        let client_due = if self.ready.is_empty() { self.timers.next_timeout() } else { Some(now) };
+        let client_due = if self.turns.is_empty() { self.timers.next_timeout() } else { Some(now) };
         [phase_changes, client_due].into_iter().flatten().min()
     }
 
@@ -181,21 +181,34 @@ impl EventLoop {
         }
     }
 
-    /// Gives a client one turn.
-    pub fn serve(&mut self, key: usize) {
-        self.serve_with(key, drive);
+    /// Records that a client's socket is ready; [`EventLoop::serve_ready`] serves it.
+    pub fn set_ready(&mut self, key: usize) {
+        if let Some(client) = self.clients.get_mut(key) {
+            self.turns.add_woken(client);
+        }
     }
 
-    /// Gives every client that yielded its next turn.
+    /// Serves the clients that are ready. Those that wait for input get one turn each. Of those
+    /// that continue a response, as many get one as move [`TURN_BYTES_MAX`] together: then it is
+    /// time to look for new requests.
     pub fn serve_ready(&mut self) {
-        for key in std::mem::take(&mut self.ready) {
-            self.serve(key);
+        while let Some(key) = self.turns.next_awaiting_input() {
+            self.serve_if_queued(key);
+        }
+        let progress_max = self.worker.progress + TURN_BYTES_MAX;
+        let mut left = self.turns.continuing();
+        while left > 0
+            && self.worker.progress < progress_max
+            && let Some(key) = self.turns.next_continuing()
+        {
+            self.serve_if_queued(key);
+            left -= 1;
         }
     }
 
     /// Gives every client one turn, as if each were readable.
     pub fn serve_all(&mut self) {
-        self.ready.clear();
+        self.turns.clear();
         for key in 0..self.clients.capacity() {
             self.set_read_state(key, ReadState::MaybeReadable);
             self.serve(key);
@@ -214,7 +227,7 @@ impl EventLoop {
                 && client.id == client_key.id
             {
                 client.complete(completion, self.worker.clock.now());
-                self.serve(key);
+                self.turns.add_completed(client);
             }
         }
     }
@@ -284,15 +297,28 @@ impl EventLoop {
         key
     }
 
+    /// Gives a client one turn.
+    fn serve(&mut self, key: usize) {
+        self.serve_with(key, drive);
+    }
+
+    /// The same, unless the client has had its turn since it was queued, or has gone.
+    fn serve_if_queued(&mut self, key: usize) {
+        if self.clients.get(key).is_some_and(|client| client.is_queued) {
+            self.serve(key);
+        }
+    }
+
     fn serve_with(
         &mut self,
         key: usize,
         drive: impl FnOnce(&mut Client, &mut Worker) -> DriveOutcome,
     ) {
         let Some(client) = self.clients.get_mut(key) else { return };
+        client.is_queued = false;
         match drive(client, &mut self.worker) {
             DriveOutcome::Closed => return self.remove(key),
-            DriveOutcome::Yielded => self.ready.push(key),
+            DriveOutcome::Yielded => self.turns.add_yielded(client),
             DriveOutcome::Blocked => {}
         }
         if let Some(deadline) = client.connection.deadline() {

@@ -26,6 +26,7 @@ mod sys;
 mod timer_fd;
 mod timer_queue;
 mod tracer;
+mod turn_queue;
 mod waker;
 mod worker;
 

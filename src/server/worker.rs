@@ -151,6 +151,7 @@ impl Worker {
             address: peer.map(|peer| peer.ip().to_canonical()),
             permit,
             pending_job: PendingJob::None,
+            is_queued: false,
         })
     }
 

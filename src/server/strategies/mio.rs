@@ -4,7 +4,7 @@
 //!   ┌─> epoll_wait: sleep until something is ready
 //!   │     ├─ clients that yielded ───────────┐
 //!   │     ├─ clients whose socket is ready ──┤          ┌─> Blocked: wait for the next event
-//!   │     ├─ clients whose file was read ────┼─> serve ─┼─> Yielded: to the ready queue
+//!   │     ├─ clients whose file was read ────┼─> serve ─┼─> Yielded: to the turn queue
 //!   │     ├─ clients that have timed out ────┘          └─> Closed: out of the slab
 //!   │     ├─ a signal ───────> shut down
 //!   │     └─ the listener ───> accept a few connections, serve each at once, register it
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each socket is registered once, edge-triggered, for both directions. The kernel reports changes
-//! only: a client that stops before its socket is drained or full goes to the ready queue, because
+//! only: a client that stops before its socket is drained or full goes to the turn queue, because
 //! no event will bring it back. Workers share nothing: each has its own listener (SO_REUSEPORT),
 //! epoll instance and slab.
 
@@ -128,10 +128,10 @@ impl Reactor {
             let tracer = &self.event_loop.worker.tracer;
             let (call, ready) = (Call::Wait.name(), events.iter().count());
             tracer.trace_worker(format_args!("{call}: {ready} ready"));
-            self.event_loop.serve_ready();
             for event in &events {
                 self.handle(event);
             }
+            self.event_loop.serve_ready();
             self.event_loop.expire_timers();
             self.event_loop.accept(register_client(&self.poll));
         }
@@ -156,7 +156,7 @@ impl Reactor {
                 } else if event.is_readable() {
                     self.event_loop.set_read_state(key, ReadState::MaybeReadable);
                 }
-                self.event_loop.serve(key);
+                self.event_loop.set_ready(key);
             }
         }
     }

@@ -63,10 +63,10 @@ impl ConfiguredStrategy for Poll {
             let shutdown = (!is_shutting_down).then_some(shutdown.as_fd());
             let ready = wait(&mut event_loop, shutdown)?;
             event_loop.worker.clock.tick();
-            event_loop.serve_ready();
             for (source, events) in ready {
                 handle(&mut event_loop, source, events);
             }
+            event_loop.serve_ready();
             event_loop.expire_timers();
             event_loop.accept(|_, _, _| Ok(()));
         }
@@ -146,7 +146,7 @@ fn handle(event_loop: &mut EventLoop, source: Source, events: PollFlags) {
                 event_loop.socket_error(key);
             }
             event_loop.set_read_state(key, ReadState::MaybeReadable);
-            event_loop.serve(key);
+            event_loop.set_ready(key);
         }
     }
 }

@@ -1,0 +1,127 @@
+//! The order in which an event loop serves its clients.
+//!
+//! ```text
+//!   a client that waits for input is ready, ─────> awaiting input: all get a turn in this pass
+//!   or its offloaded job is complete
+//!
+//!   a client is ready for more of a response, ───> continuing: in order of arrival, as long as the
+//!   or its turn was over before it was done        pass has moved few bytes
+//! ```
+//!
+//! So a short response does not wait behind any number of long ones: the loop looks for new
+//! requests after each few hundred kilobytes of those.
+//!
+//! Invariants:
+//! 1. A client is in the queue once, as [`Client::is_queued`] says, however many events it gets.
+//! 2. A key in the queue whose client is not queued, because the client was served otherwise or its
+//!    key belongs to a new one, means nothing.
+
+use std::collections::VecDeque;
+
+use super::client::Client;
+use crate::http::Step;
+
+/// The keys of the clients that can continue.
+#[derive(Debug, Default)]
+pub struct TurnQueue {
+    awaiting_input: VecDeque<usize>,
+    continuing: VecDeque<usize>,
+}
+
+impl TurnQueue {
+    /// Adds a client whose socket is ready.
+    pub fn add_woken(&mut self, client: &mut Client) {
+        match client.connection.step() {
+            Step::Send => add(&mut self.continuing, client),
+            _ => add(&mut self.awaiting_input, client),
+        }
+    }
+
+    /// Adds a client that has the result of its offloaded job.
+    pub fn add_completed(&mut self, client: &mut Client) {
+        add(&mut self.awaiting_input, client);
+    }
+
+    /// Adds a client whose turn was over before it had to wait.
+    pub fn add_yielded(&mut self, client: &mut Client) {
+        add(&mut self.continuing, client);
+    }
+
+    /// Takes the next client that waits for input.
+    pub fn next_awaiting_input(&mut self) -> Option<usize> {
+        self.awaiting_input.pop_front()
+    }
+
+    /// Takes the next client that continues a response.
+    pub fn next_continuing(&mut self) -> Option<usize> {
+        self.continuing.pop_front()
+    }
+
+    /// How many clients continue a response.
+    pub fn continuing(&self) -> usize {
+        self.continuing.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.awaiting_input.is_empty() && self.continuing.is_empty()
+    }
+
+    /// Removes all clients, because each gets a turn now.
+    pub fn clear(&mut self) {
+        self.awaiting_input.clear();
+        self.continuing.clear();
+    }
+}
+
+fn add(queue: &mut VecDeque<usize>, client: &mut Client) {
+    if !client.is_queued {
+        client.is_queued = true;
+        queue.push_back(client.slab_key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::http::{Connection, Moment, Now};
+    use crate::server::client::{PendingJob, ReadState};
+    use crate::server::connection_limit::ConnectionLimit;
+    use crate::server::tracer::ConnectionId;
+
+    fn client(slab_key: usize) -> Client {
+        let (socket, _) = UnixStream::pair().expect("descriptors are free");
+        Client {
+            id: ConnectionId(1),
+            slab_key,
+            read_state: ReadState::Drained,
+            connection: Connection::new(Arc::default(), &Now::new(Moment::default(), UNIX_EPOCH)),
+            socket: Arc::new(socket.into()),
+            address: None,
+            permit: ConnectionLimit::new(1, None).try_acquire().expect("it is the first"),
+            pending_job: PendingJob::None,
+            is_queued: false,
+        }
+    }
+
+    #[test]
+    fn a_client_is_queued_once_however_many_events_it_gets() {
+        let (mut long, mut short) = (client(7), client(8));
+        let mut turns = TurnQueue::default();
+        turns.add_yielded(&mut long);
+        turns.add_woken(&mut long);
+        turns.add_woken(&mut short);
+        turns.add_completed(&mut short);
+        assert_eq!(turns.next_awaiting_input(), Some(8));
+        assert_eq!(turns.next_awaiting_input(), None);
+        assert_eq!((turns.continuing(), turns.next_continuing()), (1, Some(7)));
+        assert!(turns.is_empty());
+        // It had its turn.
+        long.is_queued = false;
+        turns.add_yielded(&mut long);
+        assert_eq!(turns.next_continuing(), Some(7));
+    }
+}
