@@ -110,8 +110,8 @@ impl<F> Connection<F> {
         }
     }
 
-    /// Processes input and queues the responses. A returned [`DeferredReply`] must be finished,
-    /// here or on another thread, and passed to [`Connection::complete`].
+    /// Processes input and queues the responses. The work of a returned [`DeferredReply`]
+    /// must be done, here or on another thread, and its reply passed to [`Connection::complete`].
     pub fn receive<R: Respond<File = F>>(
         &mut self,
         bytes: &[u8],

@@ -54,7 +54,7 @@ pub use conditional::{
 };
 pub use connection::Connection;
 pub use date::DateText;
-pub use deferred::{CompletedReply, DeferredReply, Reply, Work};
+pub use deferred::{CompletedReply, DeferredReply, Reply, ReplyReceiver, ReplySender, Work};
 pub use encoding::{AcceptEncoding, Coding};
 pub use error_page::{ErrorPage, error_response};
 pub use etag::EntityTag;

@@ -8,6 +8,8 @@
 //! 1. At most [`THREADS_MAX`] threads and [`QUEUED_JOBS_MAX`] queued jobs. A job beyond that is
 //!    refused, and its client gets a 503.
 //! 2. Every job that was accepted yields exactly one completion, also when its client is gone.
+//! 3. A job may leave its response to another thread (see [`Work`](crate::http::Work)). It does not
+//!    occupy a thread of the pool while it waits.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +21,7 @@ use rustix::io::Errno;
 
 use super::tracer::ConnectionId;
 use super::waker::Waker;
-use crate::http::{CompletedReply, DeferredReply};
+use crate::http::{CompletedReply, DeferredReply, ReplyReceiver};
 use crate::site::{File, FileChunk};
 use crate::sync::{lock, wait};
 
@@ -81,6 +83,13 @@ struct Task {
     guard: Weak<()>,
 }
 
+/// The client that waits for a job.
+struct JobReceiver {
+    client: ClientKey,
+    completions: Arc<CompletionQueue>,
+    guard: Weak<()>,
+}
+
 impl OffloadPool {
     /// Queues a job; its result goes to `completions`.
     ///
@@ -119,11 +128,9 @@ impl Pool {
     fn run(&self) {
         let mut state = lock(&self.state);
         loop {
-            while let Some(Task { client, job, completions, guard }) = state.queued.pop_front() {
+            while let Some(task) = state.queued.pop_front() {
                 drop(state);
-                let is_wanted = guard.strong_count() > 0;
-                let completion = if is_wanted { job.run() } else { job.refuse() };
-                completions.push(client, completion);
+                task.run();
                 state = lock(&self.state);
             }
             state.idle_threads += 1;
@@ -133,18 +140,40 @@ impl Pool {
     }
 }
 
-impl Job {
-    fn run(self) -> Completion {
-        match self {
-            Job::Response(deferred) => Completion::Response(deferred.finish()),
+impl Task {
+    fn run(self) {
+        let Task { client, job, completions, guard } = self;
+        let receiver = JobReceiver { client, completions, guard };
+        match job {
+            job if receiver.is_closed() => receiver.complete(job.refuse()),
+            Job::Response(deferred) => deferred.start(receiver),
             Job::FileChunk(chunk) => {
                 // A panic is a bug of ours, and costs one connection and not a thread of the pool.
                 let read = catch_unwind(AssertUnwindSafe(|| chunk.read()));
-                Completion::FileChunk(read.unwrap_or(Err(Errno::IO)).map(Bytes::from))
+                let read = read.unwrap_or(Err(Errno::IO));
+                receiver.complete(Completion::FileChunk(read.map(Bytes::from)))
             }
         }
     }
+}
 
+impl JobReceiver {
+    fn complete(&self, completion: Completion) {
+        self.completions.push(self.client, completion);
+    }
+}
+
+impl ReplyReceiver<File> for JobReceiver {
+    fn is_closed(&self) -> bool {
+        self.guard.strong_count() == 0
+    }
+
+    fn receive(&self, reply: CompletedReply<File>) {
+        self.complete(Completion::Response(reply));
+    }
+}
+
+impl Job {
     /// The completion of a job that is not run: a 503, or a failed read.
     pub fn refuse(self) -> Completion {
         match self {

@@ -170,7 +170,7 @@ impl Worker {
         deferred: DeferredReply<site::File>,
     ) -> Option<CompletedReply<site::File>> {
         let Offload::Pool { pool, completions, outstanding } = &mut self.offload else {
-            return Some(deferred.finish());
+            return Some(deferred.wait());
         };
         self.tracer.trace(client.id, format_args!("response offloaded to the pool"));
         match pool.submit(client_key(client), Job::Response(deferred), completions) {

@@ -183,10 +183,10 @@ impl FileResponder {
         let policy_lines = self.policy.header_lines(&path);
         let error_headers = self.policy.error_lines(Some(&path));
         let (path, policy) = (path.into_owned(), self.policy.clone());
-        Reply::Deferred(Work::new(error_headers, move || {
+        Reply::Deferred(Work::new(error_headers, move |reply| {
             panic_if_requested(&path.relative);
-            listing::respond(&directory, &path, options, preconditions, &policy_lines)
-                .unwrap_or_else(|status| failure(&policy, status, &path))
+            let listed = listing::respond(&directory, &path, options, preconditions, &policy_lines);
+            reply.send(listed.unwrap_or_else(|status| failure(&policy, status, &path)));
         }))
     }
 

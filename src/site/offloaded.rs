@@ -16,7 +16,7 @@ use super::memory_budget::{MemoryBudget, MemoryShare};
 use super::open_file::File;
 use super::policy::Policy;
 use super::root::Root;
-use crate::http::{Now, OwnedRequest, Reply, Request, Response, Work};
+use crate::http::{Now, OwnedRequest, Reply, ReplySender, Request, Work};
 use crate::sync::lock;
 use crate::syscall_stats::SyscallStats;
 
@@ -65,21 +65,24 @@ impl OffloadedSite {
         now: &Now,
     ) -> Work<File> {
         let (site, request, now) = (self.clone(), OwnedRequest::from(request), *now);
-        Work::new(error_headers, move || request.with(|request| site.respond(request, &now)))
+        Work::new(error_headers, move |reply| {
+            request.with(|request| site.respond(request, &now, reply))
+        })
     }
 
-    fn respond(&self, request: &Request<'_>, now: &Now) -> Response<File> {
+    fn respond(&self, request: &Request<'_>, now: &Now, sender: ReplySender<File>) {
         let idle = lock(&self.idle_responders).pop();
         let mut responder = idle.unwrap_or_else(|| self.new_responder());
-        let response = match responder.respond(request, now) {
-            Reply::Ready(response) => response,
-            Reply::Deferred(work) => work.run(),
-        };
+        let reply = responder.respond(request, now);
         let mut idle_responders = lock(&self.idle_responders);
         if idle_responders.len() < IDLE_RESPONDERS_MAX {
             idle_responders.push(responder);
         }
-        response
+        drop(idle_responders);
+        match reply {
+            Reply::Ready(response) => sender.send(response),
+            Reply::Deferred(work) => work.run(sender),
+        }
     }
 
     fn new_responder(&self) -> FileResponder {

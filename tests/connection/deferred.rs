@@ -30,10 +30,28 @@ fn a_deferred_response_is_queued_behind_unsent_responses() {
     peer.send(get("/large") + &get("/deferred") + &get("/small"));
     peer.read(10);
     let deferred = peer.deferred.take().expect("the second reply is deferred");
-    peer.connection.complete(deferred.finish(), &peer.now);
+    peer.connection.complete(deferred.wait(), &peer.now);
     peer.settle_in_writes_of(100);
     let paths: Vec<_> = peer.responses().into_iter().filter_map(|response| response.path).collect();
     assert_eq!(paths, ["/large", "/deferred", "/small"]);
+}
+
+#[test]
+fn deferred_work_may_leave_the_reply_to_another_thread() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(get("/elsewhere") + &get("/small"));
+    peer.settle();
+    let paths: Vec<_> = peer.responses().into_iter().filter_map(|response| response.path).collect();
+    assert_eq!(paths, ["/elsewhere", "/small"]);
+}
+
+#[test]
+fn deferred_work_that_never_replies_becomes_a_500_and_the_connection_persists() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(get("/dropped") + &get("/small"));
+    assert_eq!(peer.settle(), Step::Receive);
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [500, 200]);
 }
 
 #[test]
@@ -59,13 +77,14 @@ fn refused_work_becomes_a_503_and_the_connection_persists() {
 #[test]
 fn an_error_that_is_made_without_the_site_has_the_headers_of_the_site() {
     let mut peer = Peer::new(Limits::default());
-    peer.send(get("/deferred") + &get("/panic") + "BREW / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let refused = "BREW / HTTP/1.1\r\nHost: a\r\n\r\n";
+    peer.send(get("/deferred") + &get("/panic") + &get("/dropped") + refused);
     let deferred = peer.deferred.take().expect("the first reply is deferred");
     peer.connection.complete(deferred.refuse(), &peer.now);
     peer.settle();
     let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [503, 500, 501]);
-    assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 3);
+    assert_eq!(statuses, [503, 500, 500, 501]);
+    assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 4);
 }
 
 #[test]
@@ -74,7 +93,7 @@ fn a_deferred_response_is_dropped_if_the_connection_failed() {
     peer.send(get("/deferred"));
     peer.connection.fail(CloseReason::Failed);
     let deferred = peer.deferred.take().expect("the reply is deferred");
-    peer.connection.complete(deferred.finish(), &peer.now);
+    peer.connection.complete(deferred.wait(), &peer.now);
     assert!(
         matches!(peer.connection.step(), Step::Close(closing) if closing.reason == CloseReason::Failed)
     );

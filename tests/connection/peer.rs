@@ -8,8 +8,8 @@ use arrayvec::ArrayVec;
 use bytes::Bytes;
 use miniweb::http::{
     Body, Closing, Connection, DeferredReply, Exchange, HeaderBlock, Limits, Method, Moment, Now,
-    Reply, Request, RequestError, Respond, Response, Status, Step, Target, Transmit, Work,
-    error_response,
+    Reply, ReplySender, Request, RequestError, Respond, Response, Status, Step, Target, Transmit,
+    Work, error_response,
 };
 
 /// A file that exists nowhere. Each byte is a function of its offset.
@@ -51,8 +51,12 @@ impl Respond for FakeSite {
         self.requests += 1;
         let response = self.response(request);
         match request.target {
-            Target::Path { path: b"/deferred", .. } => deferred(|| response),
-            Target::Path { path: b"/panic", .. } => deferred(|| panic!("this test wants a panic")),
+            Target::Path { path: b"/deferred", .. } => deferred(|reply| reply.send(response)),
+            Target::Path { path: b"/elsewhere", .. } => deferred(|reply| {
+                std::thread::spawn(|| reply.send(response));
+            }),
+            Target::Path { path: b"/dropped", .. } => deferred(drop),
+            Target::Path { path: b"/panic", .. } => deferred(|_| panic!("this test wants a panic")),
             _ => Reply::Ready(response),
         }
     }
@@ -67,7 +71,7 @@ impl Respond for FakeSite {
 /// What the site adds to errors that are made without it.
 pub const ERROR_HEADER: &[u8] = b"Site: fake\r\n";
 
-fn deferred(run: impl FnOnce() -> Response<FakeFile> + Send + 'static) -> Reply<FakeFile> {
+fn deferred(run: impl FnOnce(ReplySender<FakeFile>) + Send + 'static) -> Reply<FakeFile> {
     Reply::Deferred(Work::new(Bytes::from_static(ERROR_HEADER), run))
 }
 
@@ -90,7 +94,7 @@ impl FakeSite {
                 Body::File { file: FakeFile, range: PART },
                 text(b"after"),
             ]),
-            b"/deferred" => text(b"late"),
+            b"/deferred" | b"/elsewhere" => text(b"late"),
             small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
         };
@@ -213,7 +217,7 @@ impl Peer {
                 Step::Wait => {
                     let deferred =
                         self.deferred.take().expect("Step::Wait follows a deferred reply");
-                    self.connection.complete(deferred.finish(), &self.now);
+                    self.connection.complete(deferred.wait(), &self.now);
                 }
                 Step::CheckInput => self.connection.end_of_input(),
                 Step::HalfClose => self.connection.half_closed(&self.now),

@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use miniweb::http::{
-    Body, HeaderStorage, Limits, Moment, Now, Reply, Request, Respond, Response, Status,
-};
+use miniweb::http::{Body, HeaderStorage, Limits, Moment, Now, Request, Respond, Response, Status};
 use miniweb::site::{File, MemoryBudget, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
@@ -138,9 +136,9 @@ impl Tree {
         // `input` may contain a query, which is not part of the path.
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
 
-        let listed = response(self.listed.respond(&request, &self.now));
+        let listed = self.listed.respond(&request, &self.now).wait();
         assert_no_outside(&listed);
-        let response = response(self.site.respond(&request, &self.now));
+        let response = self.site.respond(&request, &self.now).wait();
         assert_no_outside(&response);
         let Some((names, is_directory)) = naive(path) else {
             assert_eq!(response.status, Status::BadRequest);
@@ -245,13 +243,6 @@ fn create_tree(base: &Path, root: &Path) -> std::io::Result<()> {
         symlink(target, root.join(link))?;
     }
     symlink(root.join("a"), root.join("absolute"))
-}
-
-fn response(reply: Reply<File>) -> Response<File> {
-    match reply {
-        Reply::Ready(response) => response,
-        Reply::Deferred(work) => work.run(),
-    }
 }
 
 fn content(response: &Response<File>) -> Vec<u8> {

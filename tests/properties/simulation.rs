@@ -107,7 +107,7 @@ impl Respond for FakeSite {
             Response { status: Status::Ok, headers, body }
         };
         if path.starts_with(b"/later") {
-            Reply::Deferred(Work::new(ERROR_HEADER.into(), response))
+            Reply::Deferred(Work::new(ERROR_HEADER.into(), move |reply| reply.send(response())))
         } else {
             Reply::Ready(response())
         }
@@ -235,7 +235,7 @@ impl Simulation<'_> {
         if !turn.delays_reply
             && let Some(deferred) = self.deferred.take()
         {
-            self.connection.complete(deferred.finish(), &self.now);
+            self.connection.complete(deferred.wait(), &self.now);
         }
         if self.mode != Mode::Whole {
             self.connection.lend_buffers(&mut self.spare);
@@ -363,7 +363,7 @@ impl Simulation<'_> {
     fn end(mut self, closing: Closing) -> Outcome {
         let is_reply_pending = self.deferred.is_some();
         if let Some(deferred) = self.deferred.take() {
-            self.connection.complete(deferred.finish(), &self.now);
+            self.connection.complete(deferred.wait(), &self.now);
         }
         let exchanges = &mut self.exchanges;
         self.connection.abandon(|exchange| exchanges.push(exchange));
