@@ -20,7 +20,7 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
 use crate::site::{
-    CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, Policy, Root, SitePath,
+    CacheRule, Compress, Credentials, HeaderRule, Listings, MediaTypeRule, Policy, Root, SitePath,
     default_directory,
 };
 
@@ -211,7 +211,7 @@ pub(super) fn settings(
     let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
     let policy = Policy {
         compress: options.compress,
-        list: options.list,
+        listings: options.list.then(Listings::new),
         fallback,
         headers: options.header,
         cache_control: options.cache_control,

@@ -14,7 +14,7 @@ use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
 use super::file_version::FileVersion;
-use super::listing::{self, ListingOptions};
+use super::listing::{ListingOptions, ListingRequest, Listings};
 use super::loaded_file::LoadedFile;
 use super::loader::{Loader, Lookup};
 use super::memory_budget::MemoryShare;
@@ -80,10 +80,13 @@ impl FileResponder {
                 .unwrap_or_else(|status| failure(&self.policy, status, &path)),
             Lookup::Directory => self.redirect_to_directory(&path, query),
             Lookup::NotFound(Status::NotFound) => {
-                match self.policy.list.then(|| self.cache.open_directory(&path)) {
-                    Some(Ok(directory)) => return self.list(request, directory, path, query),
-                    None | Some(Err(Status::NotFound)) => self.not_found(request, &path, now),
-                    Some(Err(status)) => failure(&self.policy, status, &path),
+                let Some(listings) = self.policy.listings.clone() else {
+                    return Reply::Ready(self.not_found(request, &path, now));
+                };
+                match self.cache.open_directory(&path) {
+                    Ok(directory) => return self.list(request, listings, directory, path, query),
+                    Err(Status::NotFound) => self.not_found(request, &path, now),
+                    Err(status) => failure(&self.policy, status, &path),
                 }
             }
             Lookup::NotFound(status) => failure(&self.policy, status, &path),
@@ -172,6 +175,7 @@ impl FileResponder {
     fn list(
         &self,
         request: &Request<'_>,
+        listings: Arc<Listings>,
         directory: OpenDirectory,
         path: SitePath<'_>,
         query: Option<&[u8]>,
@@ -184,9 +188,10 @@ impl FileResponder {
         let error_headers = self.policy.error_lines(Some(&path));
         let (path, policy) = (path.into_owned(), self.policy.clone());
         Reply::Deferred(Work::new(error_headers, move |reply| {
-            panic_if_requested(&path.relative);
-            let listed = listing::respond(&directory, &path, options, preconditions, &policy_lines);
-            reply.send(listed.unwrap_or_else(|status| failure(&policy, status, &path)));
+            let failed_path = path.clone();
+            let failure = Box::new(move |status| failure(&policy, status, &failed_path));
+            let request = ListingRequest { options, preconditions, policy_lines, failure, reply };
+            listings.list(directory, path, request);
         }))
     }
 

@@ -61,6 +61,7 @@ use offloaded::OffloadedSite;
 
 pub use auth::Credentials;
 pub use file_chunk::FileChunk;
+pub use listing::Listings;
 pub use memory_budget::{MemoryBudget, MemoryShare};
 pub use open_file::File;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.

@@ -1,10 +1,12 @@
 //! What the options of the command line change about the responses of a site.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::auth::Credentials;
+use super::listing::Listings;
 use super::media_type;
 use super::path::SitePath;
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
@@ -15,8 +17,8 @@ use crate::http::{HeaderBlock, Response};
 pub struct Policy {
     /// Which content codings are offered.
     pub compress: Compress,
-    /// Whether directories without an index page are listed.
-    pub list: bool,
+    /// The listings of directories without an index page, if they are listed.
+    pub listings: Option<Arc<Listings>>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.
     pub fallback: Option<Box<[u8]>>,
     /// Additional headers.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::time::{Duration, UNIX_EPOCH};
 
 use percent_encoding::percent_decode_str;
@@ -11,10 +10,10 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 use crate::case::{Case, cases};
-use crate::support::{Peer, Server, Setup, Site, get, get_with, head, shown, wait_until};
+use crate::support::{Server, Setup, Site, get, get_with, head, shown};
 
 pub fn cases() -> Vec<Case> {
-    let everywhere = cases![
+    cases![
         a_directory_is_listed_only_with_the_list_option,
         a_directory_without_its_slash_is_redirected_to_its_listing,
         accept_selects_html_or_json,
@@ -30,13 +29,7 @@ pub fn cases() -> Vec<Case> {
         a_listing_is_sent_before_the_connection_closes,
         a_listing_requested_with_a_body_closes_the_connection,
         an_empty_directory_has_an_empty_listing,
-    ];
-    // Event loops only: with a thread or process per connection these hold by construction.
-    let in_a_loop = cases![if |setup| setup.event_loops == 1;
-        other_clients_are_served_while_a_large_directory_is_read,
-        the_memory_of_unread_listings_is_bounded,
-    ];
-    [everywhere, in_a_loop].concat()
+    ]
 }
 
 /// Names with a special meaning in HTML, URLs, headers or JSON. None starts with a dot.
@@ -551,69 +544,4 @@ fn an_empty_directory_has_an_empty_listing(setup: &'static Setup) {
     assert_eq!((page.status, entries(&page.body)), (200, Vec::new()));
     let listing = json(&peer.get_with("/bare/", &[JSON]));
     assert_eq!((json_hrefs(&listing), &listing["complete"]), (Vec::new(), &true.into()));
-}
-
-/// Whether no byte of a response has arrived yet.
-fn is_waiting(peer: &Peer) -> bool {
-    peer.stream.set_nonblocking(true).expect("a socket has modes");
-    let nothing =
-        peer.stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-    peer.stream.set_nonblocking(false).expect("a socket has modes");
-    nothing
-}
-
-fn other_clients_are_served_while_a_large_directory_is_read(setup: &'static Setup) {
-    const FILES: usize = 50_000;
-    let site = Site::new();
-    for n in 0..FILES {
-        fs::File::create(site.path(format!("bare/{n}"))).expect("a file can be created");
-    }
-    let server = Server::start(setup, site.root(), &["--list"]);
-    let (mut reader, mut other) = (server.connect(), server.connect());
-    assert_eq!((reader.get("/page.html").status, other.get("/page.html").status), (200, 200));
-    let is_answered = (0..10).any(|_| {
-        reader.send(get("/bare/"));
-        // A loop that reads the directory itself may answer the first of these requests before it
-        // starts, but not the third. With offloading, a busy machine may finish the listing first:
-        // then try again.
-        let meanwhile =
-            (0..3).all(|_| other.get("/page.html").status == 200 && is_waiting(&reader));
-        assert_eq!(entries(&reader.response().body).len(), FILES);
-        meanwhile
-    });
-    assert!(is_answered, "other clients waited for the listing every time");
-}
-
-fn the_memory_of_unread_listings_is_bounded(setup: &'static Setup) {
-    /// The server's limit for all listings together.
-    const HELD_BYTES_MAX: u64 = 128 * 1024 * 1024;
-    let site = Site::new();
-    // Each of these bytes takes five in the text of a page, and three in a link.
-    let long = "&".repeat(200);
-    (0..10_000).for_each(|n| drop(site.write(format!("large/{long}{n}"), "")));
-    // A long timeout, so that no client is disconnected for not reading.
-    let server = Server::start(setup, site.root(), &["--list", "--write-timeout", "3600"]);
-    let (mut held, mut held_bytes) = (Vec::new(), 0);
-    let refused = loop {
-        let mut peer = server.connect();
-        peer.send(get("/large/"));
-        let response = peer.response_to_head();
-        if response.status != 200 {
-            break response;
-        }
-        held_bytes += response.content_length();
-        assert!(held_bytes <= HELD_BYTES_MAX, "{} listings have {held_bytes} bytes", held.len());
-        held.push(peer);
-    };
-    let one_bytes = held_bytes / held.len() as u64;
-    assert!(
-        held_bytes + one_bytes > HELD_BYTES_MAX,
-        "another listing of {one_bytes} bytes would have fitted"
-    );
-    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
-    assert_eq!(server.get("/page.html").status, 200, "other requests are not affected");
-    drop(held);
-    wait_until("the memory has been released", || {
-        (server.get("/large/").status == 200).then_some(())
-    });
 }

@@ -17,6 +17,7 @@ mod connections;
 mod files;
 mod framing;
 mod header_rules;
+mod large_listings;
 mod limits;
 mod links;
 mod listings;
@@ -69,6 +70,7 @@ fn main() {
         ranges::cases(),
         codings::cases(),
         listings::cases(),
+        large_listings::cases(),
         policy::cases(),
         header_rules::cases(),
     ];

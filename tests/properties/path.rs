@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use miniweb::http::{Body, HeaderStorage, Limits, Moment, Now, Request, Respond, Response, Status};
-use miniweb::site::{File, MemoryBudget, Policy, Root, Site, SitePath};
+use miniweb::site::{File, Listings, MemoryBudget, Policy, Root, Site, SitePath};
 use tempfile::TempDir;
 
 /// Occurs in the names and contents of all files outside the root. No response may contain it.
@@ -114,9 +114,10 @@ impl Tree {
         let base = directory.path().canonicalize().expect("the temporary directory exists");
         let root = base.join("site");
         create_tree(&base, &root).expect("the temporary directory is writable");
-        let site = |list| {
+        let site = |list: bool| {
             let opened = Root::open(&root).expect("the kernel supports openat2");
-            let policy = Policy { list, ..Policy::default() };
+            let listings = list.then(Listings::new);
+            let policy = Policy { listings, ..Policy::default() };
             let cache = MemoryBudget::new(1 << 20).take_up_to(1 << 20);
             Site::new(Arc::new(opened), Arc::new(policy), Arc::default(), cache)
         };

@@ -1,9 +1,11 @@
 //! Runs the real binary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -200,14 +202,17 @@ impl Server {
 
     /// The sum of the resident set sizes of its processes. Shared pages count once per process.
     pub fn resident_bytes(&self) -> u64 {
-        let of_one = |id| {
-            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-            let line =
-                status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-            line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is a number of kB")
-                * 1024
-        };
-        self.processes().into_iter().map(|(id, _)| of_one(id)).sum()
+        self.processes().into_iter().map(|(id, _)| status_bytes(id, "VmRSS:")).sum()
+    }
+
+    /// The memory that its processes have taken at most, and that of the anonymous files
+    /// (memfd_create(2)) that they have open now.
+    pub fn memory_bytes(&self) -> u64 {
+        let files = self.processes().into_iter().flat_map(|(id, _)| anonymous_files(id));
+        // Several processes may have the same file open.
+        let files: BTreeMap<u64, u64> = files.collect();
+        let peaks = self.processes().into_iter().map(|(id, _)| status_bytes(id, "VmHWM:"));
+        peaks.sum::<u64>() + files.into_values().sum::<u64>()
     }
 
     /// The number of descriptors that its processes have open.
@@ -238,6 +243,26 @@ impl Drop for Server {
             assert_eq!(self.errors.rest(), [""; 0], "the server wrote to stderr");
         }
     }
+}
+
+/// A size in /proc/PID/status; 0 if the process has ended.
+fn status_bytes(id: i32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a size is a number of kB") * 1024
+}
+
+/// The inode and the allocated bytes of each anonymous file that a process has open.
+fn anonymous_files(id: i32) -> Vec<(u64, u64)> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{id}/fd")) else { return Vec::new() };
+    let file = |entry: fs::DirEntry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        // The link shows the name; the metadata is that of the open file.
+        let metadata = fs::metadata(entry.path()).ok()?;
+        let is_anonymous = target.to_str()?.starts_with("/memfd:");
+        is_anonymous.then_some((metadata.ino(), metadata.blocks() * 512))
+    };
+    descriptors.filter_map(|entry| file(entry.ok()?)).collect()
 }
 
 /// The address in the first line of a server's output.

@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 use std::ffi::CStr;
+use std::ops::Range;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 
 use super::options::{Column, ListingOptions, Order};
 use crate::site::directory_root::OpenDirectory;
@@ -12,52 +13,86 @@ use crate::site::errors::is_shortage;
 use crate::site::file_version::FileVersion;
 use crate::site::path::{SitePath, escape_segment};
 
-/// Further entries are left out, and the page says so. At 200 bytes each this is a page of 20 MB.
-const ENTRIES_MAX: usize = 100_000;
+/// The most bytes of all names of a listing: a hundred thousand names of 160 bytes.
+const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most bytes of an entry in any form, in addition to its name.
+const ENTRY_BYTES: u64 = 256;
+/// The most bytes that one byte of a name becomes: three in the link, and six in the text (`&quot;`
+/// in HTML, `\u0001` in JSON).
+pub(super) const BYTES_PER_NAME_BYTE: u64 = 9;
 
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: Vec<u8>,
+/// What would be served of a directory.
+pub(super) struct Listing {
+    /// All names, one after the other: a hundred thousand small allocations would take more memory,
+    /// and leave it fragmented.
+    names: Vec<u8>,
+    records: Vec<Record>,
+    /// Whether all names of the directory were read.
+    pub(super) is_complete: bool,
+}
+
+/// An entry as it is stored.
+struct Record {
+    /// Where its name is in [`Listing::names`].
+    name_start: u32,
+    name_bytes: u16,
+    is_directory: bool,
+    size_bytes: u64,
+    modified: SystemTime,
+}
+
+/// An entry of a listing.
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a [u8],
     pub(super) is_directory: bool,
     pub(super) size_bytes: u64,
     pub(super) modified: SystemTime,
 }
 
-/// What would be served of a directory.
-pub(super) struct Listing {
-    pub(super) entries: Vec<Entry>,
-    /// Whether the directory has no more than [`ENTRIES_MAX`] entries.
-    pub(super) is_complete: bool,
-}
-
 impl Listing {
-    pub(super) fn read(open: &OpenDirectory, path: &SitePath<'_>) -> rustix::io::Result<Listing> {
-        let mut entries = Vec::new();
+    /// Reads at most `names_max` names and [`NAMES_BYTES_MAX`]. Names that are not listed count,
+    /// because each costs a system call, whatever it names. The kernel returns names in no useful
+    /// order, so no others would be a better choice.
+    pub(super) fn read(
+        open: &OpenDirectory,
+        path: &SitePath<'_>,
+        names_max: usize,
+    ) -> rustix::io::Result<Listing> {
+        let mut listing = Listing { names: Vec::new(), records: Vec::new(), is_complete: true };
+        let mut names = 0;
         for entry in Dir::read_from(&open.directory)? {
             let entry = entry?;
-            // Hidden names, `.` and `..`.
-            if entry.file_name().to_bytes().starts_with(b".") {
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if entries.len() == ENTRIES_MAX {
-                return Ok(Listing { entries, is_complete: false });
+            let names_bytes = listing.names.len() + name.to_bytes().len();
+            if names == names_max || names_bytes > NAMES_BYTES_MAX {
+                listing.is_complete = false;
+                break;
             }
-            entries.extend(Entry::read(open, path, entry.file_name())?);
+            names += 1;
+            let is_hidden = name.to_bytes().starts_with(b".");
+            if !is_hidden && let Some(stat) = stat(open, path, name)? {
+                listing.push(name.to_bytes(), &stat);
+            }
         }
-        Ok(Listing { entries, is_complete: true })
+        Ok(listing)
     }
 
     /// Directories come first in any order. Entries equal in the column are sorted by name.
     pub(super) fn sort(&mut self, options: ListingOptions) {
-        self.entries.sort_by(|a, b| {
+        let names = &self.names;
+        self.records.sort_unstable_by(|a, b| {
             let by_column = match options.sort_by {
                 Column::Name => Ordering::Equal,
                 Column::Size => a.size_bytes.cmp(&b.size_bytes),
                 Column::Date => a.modified.cmp(&b.modified),
             };
+            let (a_name, b_name) = (&names[a.name()], &names[b.name()]);
             let ascending = by_column
-                .then_with(|| lower_case(&a.name).cmp(lower_case(&b.name)))
-                .then_with(|| a.name.cmp(&b.name));
+                .then_with(|| lower_case(a_name).cmp(lower_case(b_name)))
+                .then_with(|| a_name.cmp(b_name));
             let ordering = match options.order {
                 Order::Ascending => ascending,
                 Order::Descending => ascending.reverse(),
@@ -65,46 +100,81 @@ impl Listing {
             b.is_directory.cmp(&a.is_directory).then(ordering)
         });
     }
-}
 
-impl Entry {
-    /// The entry called `name`. None if it would not be served.
-    fn read(
-        open: &OpenDirectory,
-        path: &SitePath<'_>,
-        name: &CStr,
-    ) -> rustix::io::Result<Option<Entry>> {
-        let stat = match statat(&open.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                open.stat_link(&join(path, name.to_bytes()))
-            }
-            result => result,
-        };
-        let stat = match stat {
-            Ok(stat) => stat,
-            Err(errno) if is_shortage(errno) => return Err(errno),
-            // The file has been deleted since, or a link leads nowhere or out of the root.
-            Err(_) => return Ok(None),
-        };
-        let is_directory = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => true,
-            FileType::RegularFile => false,
-            _ => return Ok(None),
-        };
-        let version = FileVersion::from_stat(&stat);
-        Ok(Some(Entry {
-            name: name.to_bytes().to_vec(),
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.records.iter().map(|record| Entry {
+            name: &self.names[record.name()],
+            is_directory: record.is_directory,
+            size_bytes: record.size_bytes,
+            modified: record.modified,
+        })
+    }
+
+    /// The most bytes that the entries take, in any form.
+    pub(super) fn page_bytes_max(&self) -> u64 {
+        let (names, entries) = (self.names.len() as u64, self.records.len() as u64);
+        BYTES_PER_NAME_BYTE * names + ENTRY_BYTES * entries
+    }
+
+    fn push(&mut self, name: &[u8], stat: &Stat) {
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let version = FileVersion::from_stat(stat);
+        // They fit: all names together are bounded, and one is shorter than PATH_MAX (4,096).
+        self.records.push(Record {
+            name_start: self.names.len() as u32,
+            name_bytes: name.len() as u16,
             is_directory,
             // The st_size of a directory says nothing about its contents.
             size_bytes: if is_directory { 0 } else { version.size_bytes },
             modified: version.modified(),
-        }))
+        });
+        self.names.extend_from_slice(name);
+    }
+}
+
+impl Record {
+    fn name(&self) -> Range<usize> {
+        let start = self.name_start as usize;
+        start..start + usize::from(self.name_bytes)
+    }
+}
+
+impl Entry<'_> {
+    /// The most bytes that the entry takes, in any form.
+    pub(super) fn page_bytes_max(&self) -> u64 {
+        BYTES_PER_NAME_BYTE * self.name.len() as u64 + ENTRY_BYTES
     }
 
     /// A relative link to the entry. It starts with `./`, so that a colon in the name is no scheme.
     pub(super) fn href(&self) -> String {
         let slash = if self.is_directory { "/" } else { "" };
-        format!("./{}{slash}", escape_segment(&self.name)).replace('&', "%26").replace('\'', "%27")
+        format!("./{}{slash}", escape_segment(self.name)).replace('&', "%26").replace('\'', "%27")
+    }
+}
+
+/// The stat of what `name` leads to. None if it would not be served.
+fn stat(
+    open: &OpenDirectory,
+    path: &SitePath<'_>,
+    name: &CStr,
+) -> rustix::io::Result<Option<Stat>> {
+    let stat = match statat(&open.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+            open.stat_link(&join(path, name.to_bytes()))
+        }
+        result => result,
+    };
+    match stat {
+        Ok(stat) => {
+            let is_served = matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::Directory | FileType::RegularFile
+            );
+            Ok(is_served.then_some(stat))
+        }
+        Err(errno) if is_shortage(errno) => Err(errno),
+        // The file has been deleted since, or a link leads nowhere or out of the root.
+        Err(_) => Ok(None),
     }
 }
 

@@ -1,17 +1,21 @@
 //! A listing as an HTML page.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::entries::{Entry, Listing};
 use super::options::{Column, ListingOptions, Order};
-use crate::format;
+use super::page::PageWriter;
+use crate::format::{self, counted};
 use crate::http::DateText;
 use crate::site::path::{SitePath, escape_segment};
 
-pub(super) fn page(path: &SitePath<'_>, listing: &Listing, options: ListingOptions) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096 + 160 * listing.entries.len());
-    // Writing to a Vec can't fail, here and below.
-    let _ = write!(
+pub(super) fn write_page(
+    out: &mut PageWriter,
+    path: &SitePath<'_>,
+    listing: &Listing,
+    options: ListingOptions,
+) -> io::Result<()> {
+    write!(
         out,
         r#"<!doctype html>
 <html lang="en">
@@ -29,19 +33,29 @@ pub(super) fn page(path: &SitePath<'_>, listing: &Listing, options: ListingOptio
         heading(Column::Name, options),
         heading(Column::Size, options),
         heading(Column::Date, options),
-    );
+    )?;
     if !path.relative.is_empty() {
-        write_row(&mut out, "../", "..", "", "");
+        write_row(out, "../", "..", "", "")?;
     }
-    for entry in &listing.entries {
-        write_entry(&mut out, entry);
+    let (mut directories, mut files) = (0_usize, 0_usize);
+    for entry in listing.entries() {
+        if !out.has_room_for(&entry) {
+            break;
+        }
+        write_entry(out, &entry)?;
+        match entry.is_directory {
+            true => directories += 1,
+            false => files += 1,
+        }
     }
-    let _ = write!(
+    let (directories, files) = (counted(directories, "folder"), counted(files, "file"));
+    let is_complete = listing.is_complete && !out.is_truncated();
+    let rest = if is_complete { "" } else { ", and more that are not listed" };
+    write!(
         out,
-        "</tbody>\n</table>\n<footer>{}. Times are in UTC.</footer>\n</html>\n",
-        summary(listing)
-    );
-    out
+        "</tbody>\n</table>\n\
+         <footer>{directories}, {files}{rest}. Times are in UTC.</footer>\n</html>\n",
+    )
 }
 
 fn title(path: &SitePath<'_>) -> String {
@@ -51,8 +65,8 @@ fn title(path: &SitePath<'_>) -> String {
     }
 }
 
-fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let mut name = isolated(&entry.name);
+fn write_entry(out: &mut PageWriter, entry: &Entry<'_>) -> io::Result<()> {
+    let mut name = isolated(entry.name);
     let mut size = String::new();
     match entry.is_directory {
         true => name.push('/'),
@@ -62,23 +76,21 @@ fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
         // "Sun, 06 Nov 1994 08:49:37 GMT" → "06 Nov 1994 08:49"
         String::from_utf8_lossy(&date.as_bytes()[5..22]).into_owned()
     });
-    write_row(out, &entry.href(), &name, &size, &date);
+    write_row(out, &entry.href(), &name, &size, &date)
 }
 
-fn write_row(out: &mut Vec<u8>, href: &str, name: &str, size: &str, date: &str) {
-    let _ = writeln!(
+fn write_row(
+    out: &mut PageWriter,
+    href: &str,
+    name: &str,
+    size: &str,
+    date: &str,
+) -> io::Result<()> {
+    writeln!(
         out,
         "<tr><td class=\"name\"><a href=\"{href}\">{name}</a></td>\
          <td class=\"size\">{size}</td><td class=\"date\">{date}</td></tr>"
-    );
-}
-
-/// `2 folders, 1 file`
-fn summary(listing: &Listing) -> String {
-    let directories = listing.entries.iter().filter(|entry| entry.is_directory).count();
-    let files = listing.entries.len() - directories;
-    let rest = if listing.is_complete { "" } else { ", and more that are not listed" };
-    format!("{}, {}{rest}", format::counted(directories, "folder"), format::counted(files, "file"))
+    )
 }
 
 /// A column heading. Its link sorts by the column; if that is the order already, it reverses it.

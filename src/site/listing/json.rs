@@ -1,33 +1,50 @@
 //! A listing as JSON.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::SystemTime;
 
-use super::entries::Listing;
+use super::entries::{Entry, Listing};
+use super::page::PageWriter;
 use crate::format::json_string;
 use crate::site::path::SitePath;
 
-pub(super) fn document(path: &SitePath<'_>, listing: &Listing) -> Vec<u8> {
-    let mut out = b"{\"path\":".to_vec();
-    json_string(&mut out, path.to_directory_target().as_bytes());
-    out.extend_from_slice(b",\"entries\":[");
-    for (n, entry) in listing.entries.iter().enumerate() {
-        out.extend_from_slice(if n == 0 { b"\n{\"name\":" } else { b",\n{\"name\":" });
-        json_string(&mut out, &entry.name);
-        out.extend_from_slice(b",\"href\":");
-        json_string(&mut out, entry.href().as_bytes());
-        let kind = if entry.is_directory { "folder" } else { "file" };
-        // Writing to a Vec can't fail.
-        let _ = write!(out, ",\"type\":\"{kind}\"");
-        if !entry.is_directory {
-            let _ = write!(out, ",\"size\":{}", entry.size_bytes);
+pub(super) fn write_document(
+    out: &mut PageWriter,
+    path: &SitePath<'_>,
+    listing: &Listing,
+) -> io::Result<()> {
+    let mut text = b"{\"path\":".to_vec();
+    json_string(&mut text, path.to_directory_target().as_bytes());
+    text.extend_from_slice(b",\"entries\":[");
+    out.write_all(&text)?;
+    let mut separator = "\n";
+    for entry in listing.entries() {
+        if !out.has_room_for(&entry) {
+            break;
         }
-        let seconds = match entry.modified.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => since.as_secs() as i128,
-            Err(before) => -(before.duration().as_secs() as i128),
-        };
-        let _ = write!(out, ",\"modified\":{seconds}}}");
+        text.clear();
+        text.extend_from_slice(separator.as_bytes());
+        push_entry(&mut text, &entry)?;
+        out.write_all(&text)?;
+        separator = ",\n";
     }
-    let _ = write!(out, "\n],\"complete\":{}}}\n", listing.is_complete);
-    out
+    let is_complete = listing.is_complete && !out.is_truncated();
+    writeln!(out, "\n],\"complete\":{is_complete}}}")
+}
+
+fn push_entry(text: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
+    text.extend_from_slice(b"{\"name\":");
+    json_string(text, entry.name);
+    text.extend_from_slice(b",\"href\":");
+    json_string(text, entry.href().as_bytes());
+    let kind = if entry.is_directory { "folder" } else { "file" };
+    write!(text, ",\"type\":\"{kind}\"")?;
+    if !entry.is_directory {
+        write!(text, ",\"size\":{}", entry.size_bytes)?;
+    }
+    let seconds = match entry.modified.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i128,
+        Err(before) => -(before.duration().as_secs() as i128),
+    };
+    write!(text, ",\"modified\":{seconds}}}")
 }

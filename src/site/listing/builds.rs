@@ -1,0 +1,310 @@
+//! Who makes the pages of large directories, and who waits for them.
+//!
+//! Invariants:
+//! 1. A directory is in `waiting` while it is queued or being built. So one builder at a time reads
+//!    it, and the other builders are free for other directories.
+//! 2. At most [`BUILDERS_MAX`] builders, and not more than cores. A request that waits occupies no
+//!    thread.
+//! 3. A request gets a page whose directory was read at most [`FRESH`] before it arrived.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use super::build_locks::BuildLocks;
+use super::entries::Listing;
+use super::options::ListingOptions;
+use super::page::{Page, PageWriter, page_bytes_max};
+use super::page_memory::PageMemory;
+use super::render::{render, small_page};
+use super::request::ListingRequest;
+use crate::http::Status;
+use crate::site::directory_root::OpenDirectory;
+use crate::site::errors::status_of_read;
+use crate::site::panic_trigger::panic_if_requested;
+use crate::site::path::SitePath;
+use crate::sync::{lock, wait_timeout};
+
+/// Further names are not read, and the page says so.
+const NAMES_MAX: usize = 100_000;
+/// Each builder may hold [`NAMES_MAX`] names, about 20 MB.
+const BUILDERS_MAX: usize = 4;
+/// How long a page is used again, as long as a file in the cache.
+const FRESH: Duration = Duration::from_millis(900);
+
+/// The listings of a site.
+#[derive(Debug)]
+pub struct Listings {
+    state: Mutex<State>,
+    directory_queued: Condvar,
+    builders_max: usize,
+    build_locks: BuildLocks,
+    page_memory: PageMemory,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By path.
+    waiting: HashMap<Box<[u8]>, Waiting>,
+    /// The paths that are to be read next.
+    queue: VecDeque<SitePath<'static>>,
+    fresh_pages: Vec<FreshPage>,
+    builders: usize,
+    idle_builders: usize,
+}
+
+/// The requests for one directory.
+struct Waiting {
+    /// As the latest request found it: another directory may have taken the path.
+    directory: Arc<OpenDirectory>,
+    requests: Vec<(Instant, ListingRequest)>,
+}
+
+/// A page that is used again.
+#[derive(Debug)]
+struct FreshPage {
+    path: SitePath<'static>,
+    options: ListingOptions,
+    page: Page,
+    until: Instant,
+}
+
+impl Listings {
+    /// Call it before processes are forked: they share the bound on builds.
+    pub fn new() -> Arc<Listings> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let builders_max = cores.min(BUILDERS_MAX);
+        Arc::new(Listings {
+            state: Mutex::default(),
+            directory_queued: Condvar::new(),
+            builders_max,
+            build_locks: BuildLocks::new(builders_max),
+            page_memory: PageMemory::default(),
+        })
+    }
+
+    /// Answers `request` with the listing of `directory`, now or from another thread.
+    pub fn list(
+        self: &Arc<Self>,
+        directory: OpenDirectory,
+        path: SitePath<'static>,
+        request: ListingRequest,
+    ) {
+        panic_if_requested(&path.relative);
+        if request.needs_no_page() {
+            let readable = Listing::read(&directory, &path, 0).map(drop).map_err(status_of_read);
+            return request.finish_without_page(readable);
+        }
+        // A directory that is known to be large is not read in vain.
+        let is_large = lock(&self.state).knows(&path);
+        let page = if is_large { Ok(None) } else { small_page(&directory, &path, request.options) };
+        match page {
+            Ok(Some(page)) => request.finish(Ok(page)),
+            Ok(None) => self.enqueue(Arc::new(directory), path, request),
+            Err(status) => request.finish(Err(status)),
+        }
+    }
+
+    fn enqueue(
+        self: &Arc<Self>,
+        directory: Arc<OpenDirectory>,
+        path: SitePath<'static>,
+        request: ListingRequest,
+    ) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        if let Some(page) = state.fresh_page(&path, request.options, now) {
+            drop(state);
+            return request.finish(Ok(page));
+        }
+        if let Some(waiting) = state.waiting.get_mut(&*path.relative) {
+            return waiting.push(directory, now, request);
+        }
+        let waiting = Waiting { directory, requests: vec![(now, request)] };
+        state.waiting.insert((&*path.relative).into(), waiting);
+        state.queue.push_back(path);
+        if state.queue.len() > state.idle_builders && state.builders < self.builders_max {
+            let listings = self.clone();
+            if std::thread::Builder::new().spawn(move || listings.run_builder()).is_ok() {
+                state.builders += 1;
+            } else if state.builders == 0 {
+                // Without a builder, this was the only directory in the queue.
+                state.queue.clear();
+                let refused = std::mem::take(&mut state.waiting);
+                drop(state);
+                return refused.into_values().for_each(|w| w.refuse(Status::ServiceUnavailable));
+            }
+        }
+        self.directory_queued.notify_one();
+    }
+
+    /// Builds what is queued. Ends when there is nothing left to build or to use again, so that an
+    /// unused server keeps neither threads nor pages.
+    fn run_builder(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            let stale = state.take_stale_pages(Instant::now());
+            if let Some(path) = state.queue.pop_front() {
+                // Freeing pages takes time, too.
+                drop((state, stale));
+                self.build_directory(&path);
+                state = lock(&self.state);
+            } else if !stale.is_empty() {
+                drop((state, stale));
+                state = lock(&self.state);
+            } else if let Some(until) = state.fresh_pages.iter().map(|page| page.until).min() {
+                let left = until.saturating_duration_since(Instant::now());
+                state.idle_builders += 1;
+                state = wait_timeout(&self.directory_queued, state, left);
+                state.idle_builders -= 1;
+            } else {
+                state.builders -= 1;
+                return;
+            }
+        }
+    }
+
+    /// Answers the requests that wait for the directory at `path`.
+    fn build_directory(&self, path: &SitePath<'static>) {
+        let built = catch_unwind(AssertUnwindSafe(|| self.build_pages(path)));
+        let failure = match built {
+            Ok(Ok(())) => return,
+            Ok(Err(status)) => status,
+            // A bug of ours. The panic was reported on stderr.
+            Err(_) => Status::InternalServerError,
+        };
+        let refused = lock(&self.state).waiting.remove(&*path.relative);
+        refused.into_iter().for_each(|waiting| waiting.refuse(failure));
+    }
+
+    fn build_pages(&self, path: &SitePath<'static>) -> Result<(), Status> {
+        let Some(directory) = lock(&self.state).wanted_directory(path) else { return Ok(()) };
+        let _build_lock = self.build_locks.acquire(&path.relative);
+        let until = Instant::now() + FRESH;
+        let mut listing = Listing::read(&directory, path, NAMES_MAX).map_err(status_of_read)?;
+        drop(directory);
+        loop {
+            let Some(options) = lock(&self.state).next_options(path, until) else { return Ok(()) };
+            let page = self.build_page(path, &mut listing, options)?;
+            let fresh_page = FreshPage { path: path.clone(), options, page: page.clone(), until };
+            let requests = lock(&self.state).add_page(fresh_page);
+            requests.into_iter().for_each(|request| request.finish(Ok(page.clone())));
+            if lock(&self.state).yield_to_others(path) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn build_page(
+        &self,
+        path: &SitePath<'_>,
+        listing: &mut Listing,
+        options: ListingOptions,
+    ) -> Result<Page, Status> {
+        let reservation = self.page_memory.reserve(page_bytes_max(path, listing));
+        let mut out = PageWriter::large().map_err(status_of_read)?;
+        // Writing fails only for want of memory.
+        render(&mut out, path, listing, options).map_err(|_| Status::ServiceUnavailable)?;
+        let page = out.finish().map_err(|_| Status::ServiceUnavailable)?;
+        reservation.keep(&page);
+        Ok(page)
+    }
+}
+
+impl State {
+    fn knows(&self, path: &SitePath<'_>) -> bool {
+        self.waiting.contains_key(&*path.relative)
+            || self.fresh_pages.iter().any(|fresh| fresh.path == *path)
+    }
+
+    fn fresh_page(
+        &self,
+        path: &SitePath<'_>,
+        options: ListingOptions,
+        now: Instant,
+    ) -> Option<Page> {
+        let is_match = |fresh: &&FreshPage| {
+            now < fresh.until && fresh.options == options && fresh.path == *path
+        };
+        self.fresh_pages.iter().find(is_match).map(|fresh| fresh.page.clone())
+    }
+
+    fn take_stale_pages(&mut self, now: Instant) -> Vec<FreshPage> {
+        self.fresh_pages.extract_if(.., |page| page.until <= now).collect()
+    }
+
+    /// The directory at `path`, unless every client that has asked for it is gone.
+    fn wanted_directory(&mut self, path: &SitePath<'_>) -> Option<Arc<OpenDirectory>> {
+        let waiting = self.waiting.get_mut(&*path.relative)?;
+        waiting.forget_closed();
+        if waiting.requests.is_empty() {
+            self.waiting.remove(&*path.relative);
+            return None;
+        }
+        Some(waiting.directory.clone())
+    }
+
+    /// What is to be rendered next of a directory that was read for requests until `until`. Later
+    /// requests need another reading.
+    fn next_options(&mut self, path: &SitePath<'static>, until: Instant) -> Option<ListingOptions> {
+        self.wanted_directory(path)?;
+        let waiting = self.waiting.get(&*path.relative)?;
+        let next = waiting.requests.iter().find(|(asked_at, _)| *asked_at < until);
+        let options = next.map(|(_, request)| request.options);
+        if options.is_none() {
+            self.queue.push_back(path.clone());
+        }
+        options
+    }
+
+    /// Whether another directory is to be read before this one is rendered once more. Its requests
+    /// wait for one page of each directory, not for all pages of one.
+    fn yield_to_others(&mut self, path: &SitePath<'static>) -> bool {
+        let others_wait = !self.queue.is_empty();
+        if others_wait {
+            self.queue.push_back(path.clone());
+        }
+        others_wait
+    }
+
+    /// Keeps a page, and returns the requests that wait for it.
+    fn add_page(&mut self, fresh: FreshPage) -> Vec<ListingRequest> {
+        let is_match = |(asked_at, request): &mut (Instant, ListingRequest)| {
+            *asked_at < fresh.until && request.options == fresh.options
+        };
+        let requests = match self.waiting.get_mut(&*fresh.path.relative) {
+            Some(waiting) => {
+                waiting.requests.extract_if(.., is_match).map(|(_, request)| request).collect()
+            }
+            None => Vec::new(),
+        };
+        self.fresh_pages.push(fresh);
+        requests
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, directory: Arc<OpenDirectory>, now: Instant, request: ListingRequest) {
+        // Before it grows, so that clients that ask and leave do not make it grow.
+        if self.requests.len() == self.requests.capacity() {
+            self.forget_closed();
+        }
+        self.directory = directory;
+        self.requests.push((now, request));
+    }
+
+    fn forget_closed(&mut self) {
+        self.requests.retain(|(_, request)| !request.reply.is_closed());
+    }
+
+    fn refuse(self, status: Status) {
+        self.requests.into_iter().for_each(|(_, request)| request.finish(Err(status)));
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiting").field("requests", &self.requests.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! A listing in one form and order, as bytes.
+//!
+//! A small page is on the heap. A large one is in an anonymous file (memfd_create(2)). That is
+//! memory, too, with three properties that the heap lacks: it is returned to the system after its
+//! last use, whatever the allocator does; the socket takes it without a copy (sendfile); and it can
+//! be [reclaimed](super::page_memory) from clients that do not read.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+
+use super::entries::{BYTES_PER_NAME_BYTE, Entry, Listing};
+use crate::http::Body;
+use crate::site::open_file::{File, OpenFile};
+use crate::site::path::SitePath;
+use crate::syscall_stats::SyscallStats;
+
+/// The most bytes of a page in memory; as for a file.
+const SMALL_PAGE_BYTES_MAX: u64 = 64 * 1024;
+/// The most bytes of any page. Further entries are left out, and the page says so. A hundred
+/// thousand names of 100 bytes fit.
+const PAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The most bytes of a page beside its path and its entries.
+const FRAME_BYTES: u64 = 4096;
+
+/// The bytes are collected up to this number before they are written to the file.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A complete page. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) enum Page {
+    Memory(Bytes),
+    File { file: File, bytes: u64 },
+}
+
+/// The most bytes that the page of `listing` takes, in any form.
+pub(super) fn page_bytes_max(path: &SitePath<'_>, listing: &Listing) -> u64 {
+    // The path is in the title, and in the breadcrumbs each link repeats it up to there.
+    let segments = path.relative.split(|b| *b == b'/').count() as u64;
+    let path_bytes = BYTES_PER_NAME_BYTE * path.relative.len() as u64 * (segments + 2);
+    (FRAME_BYTES + path_bytes + listing.page_bytes_max()).min(PAGE_BYTES_MAX)
+}
+
+impl Page {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Page::Memory(bytes) => bytes.len() as u64,
+            Page::File { bytes, .. } => *bytes,
+        }
+    }
+
+    pub(super) fn into_body(self) -> Body<File> {
+        match self {
+            Page::Memory(bytes) => Body::Bytes(bytes),
+            Page::File { file, bytes } => Body::File { file, range: 0..bytes },
+        }
+    }
+}
+
+/// A page that is being written, within a bound.
+pub(super) struct PageWriter {
+    buffer: Vec<u8>,
+    /// None for a page in memory.
+    file: Option<OpenFile>,
+    /// What was written to the file.
+    flushed_bytes: u64,
+    bytes_max: u64,
+    is_truncated: bool,
+}
+
+impl PageWriter {
+    /// A page in memory.
+    pub(super) fn small() -> PageWriter {
+        PageWriter {
+            buffer: Vec::new(),
+            file: None,
+            flushed_bytes: 0,
+            bytes_max: SMALL_PAGE_BYTES_MAX,
+            is_truncated: false,
+        }
+    }
+
+    /// A page in a file.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE or ENOMEM.
+    pub(super) fn large() -> rustix::io::Result<PageWriter> {
+        let file = memfd_create("miniweb listing", MemfdFlags::CLOEXEC)?;
+        let file = Some(OpenFile::new(file, &SyscallStats::default()));
+        let buffer = Vec::with_capacity(WRITE_BYTES);
+        Ok(PageWriter { buffer, file, bytes_max: PAGE_BYTES_MAX, ..PageWriter::small() })
+    }
+
+    /// Whether `entry` still fits. If it does not, the page is truncated.
+    pub(super) fn has_room_for(&mut self, entry: &Entry<'_>) -> bool {
+        self.is_truncated |= self.bytes() + entry.page_bytes_max() + FRAME_BYTES > self.bytes_max;
+        !self.is_truncated
+    }
+
+    /// Whether entries were left out.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// Whether the page is as large as it may be, or larger because its path is long.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.is_truncated || self.bytes() > self.bytes_max
+    }
+
+    fn bytes(&self) -> u64 {
+        self.flushed_bytes + self.buffer.len() as u64
+    }
+
+    /// The complete page.
+    ///
+    /// # Errors
+    /// ENOMEM or ENOSPC if the system has no memory for the file.
+    pub(super) fn finish(mut self) -> rustix::io::Result<Page> {
+        self.write_buffer()?;
+        Ok(match self.file {
+            None => Page::Memory(self.buffer.into()),
+            Some(file) => Page::File { file: Arc::new(file), bytes: self.flushed_bytes },
+        })
+    }
+
+    fn write_buffer(&mut self) -> rustix::io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut unwritten = &self.buffer[..];
+        while !unwritten.is_empty() {
+            match rustix::io::write(file, unwritten) {
+                Ok(written) => {
+                    self.flushed_bytes += written as u64;
+                    unwritten = &unwritten[written..];
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Write for PageWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write_buffer()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
