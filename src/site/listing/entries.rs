@@ -185,3 +185,30 @@ fn lower_case(name: &[u8]) -> impl Iterator<Item = u8> {
 fn join(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
     if path.relative.is_empty() { name.to_vec() } else { [&path.relative[..], b"/", name].concat() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::directory_root::DirectoryRoot;
+    use crate::syscall_stats::SyscallStats;
+
+    #[test]
+    fn names_beyond_the_limit_are_left_out_and_hidden_names_count() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in ["a", ".hidden", "b", "c"] {
+            std::fs::write(directory.path().join(name), "").expect("a file can be created");
+        }
+        let opened = std::fs::File::open(directory.path()).expect("the directory exists");
+        let root = DirectoryRoot::new(directory.path(), opened.into()).expect("openat2 works");
+        let path = SitePath::parse(b"/").expect("a valid path");
+        let stats = SyscallStats::default();
+        let open = root.open_directory(&path, &stats).expect("the directory exists");
+        for (names_max, is_complete) in [(5, true), (4, true), (3, false), (0, false)] {
+            let listing = Listing::read(&open, &path, names_max).expect("it can be read");
+            assert_eq!(listing.is_complete, is_complete, "{names_max}");
+            let listed = listing.entries().count();
+            // The kernel may return the hidden name among the first ones.
+            assert!(listed <= names_max.min(3) && listed + 1 >= names_max.min(4), "{names_max}");
+        }
+    }
+}
