@@ -80,13 +80,14 @@ impl FileResponder {
                 .unwrap_or_else(|status| failure(&self.policy, status, &path)),
             Lookup::Directory => self.redirect_to_directory(&path, query),
             Lookup::NotFound(Status::NotFound) => {
-                let Some(listings) = self.policy.listings.clone() else {
-                    return Reply::Ready(self.not_found(request, &path, now));
-                };
-                match self.cache.open_directory(&path) {
-                    Ok(directory) => return self.list(request, listings, directory, path, query),
-                    Err(Status::NotFound) => self.not_found(request, &path, now),
-                    Err(status) => failure(&self.policy, status, &path),
+                let open =
+                    |listings: &Arc<Listings>| (listings.clone(), self.cache.open_directory(&path));
+                match self.policy.listings.as_ref().map(open) {
+                    Some((listings, Ok(directory))) => {
+                        return self.list(request, listings, directory, path, query);
+                    }
+                    None | Some((_, Err(Status::NotFound))) => self.not_found(request, &path, now),
+                    Some((_, Err(status))) => failure(&self.policy, status, &path),
                 }
             }
             Lookup::NotFound(status) => failure(&self.policy, status, &path),
