@@ -103,6 +103,30 @@ fn a_panic_in_offloaded_work_is_a_500_and_the_connection_stays_open() {
     }
 }
 
+#[test]
+fn a_panic_while_a_large_directory_is_listed_is_a_500_for_each_client_that_waits() {
+    const CLIENTS: usize = 8;
+    let site = Site::new();
+    (0..1_000).for_each(|n| drop(site.write(format!("large/{n}"), "")));
+    for setup in setups().filter(|setup| setup.serves_concurrently()) {
+        let started = PanickingServer::start(setup, &site, "build of a listing", &["--list"]);
+        let Some(PanickingServer { server, counters, _input }) = started else {
+            return;
+        };
+        let mut peers: Vec<Peer> = (0..CLIENTS).map(|_| server.connect()).collect();
+        for _ in 0..2 {
+            peers.iter_mut().for_each(|peer| peer.send(get("/large/")));
+            for peer in &mut peers {
+                assert_eq!(peer.response().status, 500, "{setup:?}");
+            }
+        }
+        for peer in &mut peers {
+            assert_eq!(peer.get("/bare/").status, 200, "{setup:?}");
+        }
+        assert!(counters.panics() >= 2, "{setup:?}");
+    }
+}
+
 /// A server that panics at one place, and its counters.
 struct PanickingServer {
     server: Server,

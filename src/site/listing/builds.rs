@@ -1,10 +1,10 @@
-//! Who makes the pages of large directories, and who waits for them.
+//! The queue of large directories, and the threads that build their pages: the builders.
 //!
 //! Invariants:
 //! 1. A directory is in `waiting` while it is queued or being built. So one builder at a time reads
 //!    it, and the other builders are free for other directories.
-//! 2. At most [`BUILDERS_MAX`] builders, and not more than cores. A request that waits occupies no
-//!    thread.
+//! 2. At most [`BUILDERS_MAX`] builders, and at most one per core. A request that waits occupies no
+//!    thread of an event loop or its pool.
 //! 3. A request gets a page whose directory was read at most [`FRESH`] before it arrived.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,9 +16,10 @@ use super::build_locks::BuildLocks;
 use super::entries::Listing;
 use super::options::ListingOptions;
 use super::page::{Page, PageWriter, page_bytes_max};
-use super::page_memory::PageMemory;
+use super::page_memory::{NUMBERS, PageMemory};
 use super::render::{render, small_page};
 use super::request::ListingRequest;
+use super::shared_file::SharedFile;
 use crate::http::Status;
 use crate::site::directory_root::OpenDirectory;
 use crate::site::errors::status_of_read;
@@ -30,7 +31,7 @@ use crate::sync::{lock, wait_timeout};
 const NAMES_MAX: usize = 100_000;
 /// Each builder may hold [`NAMES_MAX`] names, about 20 MB.
 const BUILDERS_MAX: usize = 4;
-/// How long a page is used again, as long as a file in the cache.
+/// How long a page is reused: as long as a file in the cache.
 const FRESH: Duration = Duration::from_millis(900);
 
 /// The listings of a site.
@@ -39,13 +40,20 @@ pub struct Listings {
     state: Mutex<State>,
     directory_queued: Condvar,
     builders_max: usize,
+    /// None if the system has refused an anonymous file: then large directories are not listed.
+    bounds: Option<Bounds>,
+}
+
+/// What bounds the builds of all processes of the server.
+#[derive(Debug)]
+struct Bounds {
     build_locks: BuildLocks,
-    page_memory: PageMemory,
+    page_memory: Arc<PageMemory>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// By path.
+    /// The requests for each directory, by path.
     waiting: HashMap<Box<[u8]>, Waiting>,
     /// The paths that are to be read next.
     queue: VecDeque<SitePath<'static>>,
@@ -56,12 +64,12 @@ struct State {
 
 /// The requests for one directory.
 struct Waiting {
-    /// As the latest request found it: another directory may have taken the path.
+    /// As the latest request found it: another directory may have been moved to the path.
     directory: Arc<OpenDirectory>,
     requests: Vec<(Instant, ListingRequest)>,
 }
 
-/// A page that is used again.
+/// A page that is kept for reuse.
 #[derive(Debug)]
 struct FreshPage {
     path: SitePath<'static>,
@@ -71,17 +79,17 @@ struct FreshPage {
 }
 
 impl Listings {
-    /// Call it before processes are forked: they share the bound on builds.
+    /// Call it before processes are forked: they share the bounds.
     pub fn new() -> Arc<Listings> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let builders_max = cores.min(BUILDERS_MAX);
-        Arc::new(Listings {
-            state: Mutex::default(),
-            directory_queued: Condvar::new(),
-            builders_max,
-            build_locks: BuildLocks::new(builders_max),
-            page_memory: PageMemory::default(),
-        })
+        let bounds = SharedFile::new(NUMBERS).ok().map(|file| Bounds::new(file, builders_max));
+        Listings::with_bounds(builders_max, bounds)
+    }
+
+    fn with_bounds(builders_max: usize, bounds: Option<Bounds>) -> Arc<Listings> {
+        let (state, directory_queued) = (Mutex::default(), Condvar::new());
+        Arc::new(Listings { state, directory_queued, builders_max, bounds })
     }
 
     /// Answers `request` with the listing of `directory`, now or from another thread.
@@ -96,7 +104,7 @@ impl Listings {
             let readable = Listing::read(&directory, &path, 0).map(drop).map_err(status_of_read);
             return request.finish_without_page(readable);
         }
-        // A directory that is known to be large is not read in vain.
+        // A directory that is known to be large is read by a builder only.
         let is_large = lock(&self.state).knows(&path);
         let page = if is_large { Ok(None) } else { small_page(&directory, &path, request.options) };
         match page {
@@ -139,8 +147,8 @@ impl Listings {
         self.directory_queued.notify_one();
     }
 
-    /// Builds what is queued. Ends when there is nothing left to build or to use again, so that an
-    /// unused server keeps neither threads nor pages.
+    /// Builds the queued directories. Ends when the queue is empty and no page is kept for reuse,
+    /// so that an idle server keeps neither threads nor pages.
     fn run_builder(&self) {
         let mut state = lock(&self.state);
         loop {
@@ -171,7 +179,7 @@ impl Listings {
         let failure = match built {
             Ok(Ok(())) => return,
             Ok(Err(status)) => status,
-            // A bug of ours. The panic was reported on stderr.
+            // A bug of ours, which the panic hook has reported.
             Err(_) => Status::InternalServerError,
         };
         let refused = lock(&self.state).waiting.remove(&*path.relative);
@@ -180,13 +188,15 @@ impl Listings {
 
     fn build_pages(&self, path: &SitePath<'static>) -> Result<(), Status> {
         let Some(directory) = lock(&self.state).wanted_directory(path) else { return Ok(()) };
-        let _build_lock = self.build_locks.acquire(&path.relative);
+        let Some(bounds) = &self.bounds else { return Err(Status::ServiceUnavailable) };
+        let _build_locks = bounds.build_locks.acquire(&path.relative).map_err(no_memory)?;
+        panic_if_requested(b"build of a listing");
         let until = Instant::now() + FRESH;
         let mut listing = Listing::read(&directory, path, NAMES_MAX).map_err(status_of_read)?;
         drop(directory);
         loop {
             let Some(options) = lock(&self.state).next_options(path, until) else { return Ok(()) };
-            let page = self.build_page(path, &mut listing, options)?;
+            let page = bounds.build_page(path, &mut listing, options)?;
             let fresh_page = FreshPage { path: path.clone(), options, page: page.clone(), until };
             let requests = lock(&self.state).add_page(fresh_page);
             requests.into_iter().for_each(|request| request.finish(Ok(page.clone())));
@@ -195,6 +205,14 @@ impl Listings {
             }
         }
     }
+}
+
+impl Bounds {
+    fn new(file: SharedFile, builders_max: usize) -> Bounds {
+        let file = Arc::new(file);
+        let page_memory = Arc::new(PageMemory::new(file.clone()));
+        Bounds { build_locks: BuildLocks::new(file, builders_max), page_memory }
+    }
 
     fn build_page(
         &self,
@@ -202,14 +220,19 @@ impl Listings {
         listing: &mut Listing,
         options: ListingOptions,
     ) -> Result<Page, Status> {
-        let reservation = self.page_memory.reserve(page_bytes_max(path, listing));
+        let bytes_max = page_bytes_max(path, listing);
+        let reservation = self.page_memory.reserve(bytes_max).map_err(no_memory)?;
         let mut out = PageWriter::large().map_err(status_of_read)?;
-        // Writing fails only for want of memory.
-        render(&mut out, path, listing, options).map_err(|_| Status::ServiceUnavailable)?;
-        let page = out.finish().map_err(|_| Status::ServiceUnavailable)?;
+        // Writing fails only if the system has no memory for the file.
+        render(&mut out, path, listing, options).map_err(no_memory)?;
+        let page = out.finish().map_err(no_memory)?;
         reservation.keep(&page);
         Ok(page)
     }
+}
+
+fn no_memory<E>(_: E) -> Status {
+    Status::ServiceUnavailable
 }
 
 impl State {
@@ -245,8 +268,8 @@ impl State {
         Some(waiting.directory.clone())
     }
 
-    /// What is to be rendered next of a directory that was read for requests until `until`. Later
-    /// requests need another reading.
+    /// The options of the next page of a directory that was read. The read counts for requests
+    /// that arrived before `until`; for later ones the directory is queued again.
     fn next_options(&mut self, path: &SitePath<'static>, until: Instant) -> Option<ListingOptions> {
         self.wanted_directory(path)?;
         let waiting = self.waiting.get(&*path.relative)?;
@@ -258,8 +281,8 @@ impl State {
         options
     }
 
-    /// Whether another directory is to be read before this one is rendered once more. Its requests
-    /// wait for one page of each directory, not for all pages of one.
+    /// Whether another directory is queued. Then the one at `path` is queued behind it, so that the
+    /// other one waits for one page of this directory, not for a page with each set of options.
     fn yield_to_others(&mut self, path: &SitePath<'static>) -> bool {
         let others_wait = !self.queue.is_empty();
         if others_wait {
@@ -268,7 +291,7 @@ impl State {
         others_wait
     }
 
-    /// Keeps a page, and returns the requests that wait for it.
+    /// Keeps a page for reuse, and returns the requests that wait for it.
     fn add_page(&mut self, fresh: FreshPage) -> Vec<ListingRequest> {
         let is_match = |(asked_at, request): &mut (Instant, ListingRequest)| {
             *asked_at < fresh.until && request.options == fresh.options
@@ -286,7 +309,7 @@ impl State {
 
 impl Waiting {
     fn push(&mut self, directory: Arc<OpenDirectory>, now: Instant, request: ListingRequest) {
-        // Before it grows, so that clients that ask and leave do not make it grow.
+        // Clients that send a request and disconnect do not make the list grow.
         if self.requests.len() == self.requests.capacity() {
             self.forget_closed();
         }
@@ -306,5 +329,53 @@ impl Waiting {
 impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Waiting").field("requests", &self.requests.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{PreconditionResult, Reply, Work, error_response};
+    use crate::site::directory_root::DirectoryRoot;
+    use crate::site::listing::options::{Column, Format, Order};
+    use crate::syscall_stats::SyscallStats;
+
+    #[test]
+    fn without_an_anonymous_file_large_directories_are_refused_and_small_ones_listed() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        for (name, files) in [("small", 3), ("large", 600)] {
+            let directory = temporary.path().join(name);
+            std::fs::create_dir(&directory).expect("it is writable");
+            for n in 0..files {
+                std::fs::write(directory.join(n.to_string()), "").expect("it is writable");
+            }
+        }
+        let opened = std::fs::File::open(temporary.path()).expect("the directory exists");
+        let root = DirectoryRoot::new(temporary.path(), opened.into()).expect("openat2 works");
+        let listings = Listings::with_bounds(1, None);
+        let options =
+            ListingOptions { format: Format::Html, sort_by: Column::Name, order: Order::Ascending };
+        for (target, status) in [
+            ("/small/", Status::Ok),
+            ("/large/", Status::ServiceUnavailable),
+            ("/large/", Status::ServiceUnavailable),
+            ("/small/", Status::Ok),
+        ] {
+            let path = SitePath::parse(target.as_bytes()).expect("a valid path").into_owned();
+            let directory = root.open_directory(&path, &SyscallStats::default());
+            let directory = directory.expect("the directory exists");
+            let listings = listings.clone();
+            let work = Work::new(Default::default(), move |reply| {
+                let request = ListingRequest {
+                    options,
+                    preconditions: PreconditionResult::Proceed,
+                    policy_lines: Default::default(),
+                    failure: Box::new(|status| error_response(status, "")),
+                    reply,
+                };
+                listings.list(directory, path, request);
+            });
+            assert_eq!(Reply::Deferred(work).wait().status, status, "{target}");
+        }
     }
 }

@@ -32,6 +32,7 @@ mod page;
 mod page_memory;
 mod render;
 mod request;
+mod shared_file;
 
 pub use builds::Listings;
 pub use options::ListingOptions;
