@@ -23,12 +23,16 @@ use super::shared_file::SharedFile;
 use crate::http::Status;
 use crate::site::directory_root::OpenDirectory;
 use crate::site::errors::status_of_read;
+use crate::site::memory_budget::MemoryBudget;
 use crate::site::panic_trigger::panic_if_requested;
 use crate::site::path::SitePath;
 use crate::sync::{lock, wait_timeout};
 
 /// Further names are not read, and the page says so.
 const NAMES_MAX: usize = 100_000;
+/// The memory of the pages in memory. While clients hold it, further pages are made in files, from
+/// which memory can be reclaimed.
+const SMALL_PAGES_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Each builder may hold [`NAMES_MAX`] names, about 20 MB.
 const BUILDERS_MAX: usize = 4;
 /// How long a page is reused: as long as a file in the cache.
@@ -40,6 +44,7 @@ pub struct Listings {
     state: Mutex<State>,
     directory_queued: Condvar,
     builders_max: usize,
+    small_pages: MemoryBudget,
     /// None if the system has refused an anonymous file: then large directories are not listed.
     bounds: Option<Bounds>,
 }
@@ -84,12 +89,17 @@ impl Listings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let builders_max = cores.min(BUILDERS_MAX);
         let bounds = SharedFile::new(NUMBERS).ok().map(|file| Bounds::new(file, builders_max));
-        Listings::with_bounds(builders_max, bounds)
+        Listings::with_bounds(builders_max, SMALL_PAGES_BYTES_MAX, bounds)
     }
 
-    fn with_bounds(builders_max: usize, bounds: Option<Bounds>) -> Arc<Listings> {
+    fn with_bounds(
+        builders_max: usize,
+        small_pages_bytes_max: u64,
+        bounds: Option<Bounds>,
+    ) -> Arc<Listings> {
+        let small_pages = MemoryBudget::new(small_pages_bytes_max);
         let (state, directory_queued) = (Mutex::default(), Condvar::new());
-        Arc::new(Listings { state, directory_queued, builders_max, bounds })
+        Arc::new(Listings { state, directory_queued, builders_max, small_pages, bounds })
     }
 
     /// Answers `request` with the listing of `directory`, now or from another thread.
@@ -106,7 +116,10 @@ impl Listings {
         }
         // A directory that is known to be large is read by a builder only.
         let is_large = lock(&self.state).knows(&path);
-        let page = if is_large { Ok(None) } else { small_page(&directory, &path, request.options) };
+        let page = match is_large {
+            true => Ok(None),
+            false => small_page(&directory, &path, request.options, &self.small_pages),
+        };
         match page {
             Ok(Some(page)) => request.finish(Ok(page)),
             Ok(None) => self.enqueue(Arc::new(directory), path, request),
@@ -340,8 +353,8 @@ mod tests {
     use crate::site::listing::options::{Column, Format, Order};
     use crate::syscall_stats::SyscallStats;
 
-    #[test]
-    fn without_an_anonymous_file_large_directories_are_refused_and_small_ones_listed() {
+    /// The statuses of requests for targets of which `large` has 600 files and `small` three.
+    fn statuses(listings: &Arc<Listings>, targets: &[&str]) -> Vec<Status> {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         for (name, files) in [("small", 3), ("large", 600)] {
             let directory = temporary.path().join(name);
@@ -352,22 +365,18 @@ mod tests {
         }
         let opened = std::fs::File::open(temporary.path()).expect("the directory exists");
         let root = DirectoryRoot::new(temporary.path(), opened.into()).expect("openat2 works");
-        let listings = Listings::with_bounds(1, None);
-        let options =
-            ListingOptions { format: Format::Html, sort_by: Column::Name, order: Order::Ascending };
-        for (target, status) in [
-            ("/small/", Status::Ok),
-            ("/large/", Status::ServiceUnavailable),
-            ("/large/", Status::ServiceUnavailable),
-            ("/small/", Status::Ok),
-        ] {
+        let request = |target: &&str| {
             let path = SitePath::parse(target.as_bytes()).expect("a valid path").into_owned();
             let directory = root.open_directory(&path, &SyscallStats::default());
             let directory = directory.expect("the directory exists");
             let listings = listings.clone();
             let work = Work::new(Default::default(), move |reply| {
                 let request = ListingRequest {
-                    options,
+                    options: ListingOptions {
+                        format: Format::Html,
+                        sort_by: Column::Name,
+                        order: Order::Ascending,
+                    },
                     preconditions: PreconditionResult::Proceed,
                     policy_lines: Default::default(),
                     failure: Box::new(|status| error_response(status, "")),
@@ -375,7 +384,24 @@ mod tests {
                 };
                 listings.list(directory, path, request);
             });
-            assert_eq!(Reply::Deferred(work).wait().status, status, "{target}");
-        }
+            Reply::Deferred(work).wait().status
+        };
+        targets.iter().map(request).collect()
+    }
+
+    #[test]
+    fn without_an_anonymous_file_large_directories_are_refused_and_small_ones_listed() {
+        let listings = Listings::with_bounds(1, SMALL_PAGES_BYTES_MAX, None);
+        let (ok, refused) = (Status::Ok, Status::ServiceUnavailable);
+        let targets = ["/small/", "/large/", "/large/", "/small/"];
+        assert_eq!(statuses(&listings, &targets), [ok, refused, refused, ok]);
+    }
+
+    #[test]
+    fn small_pages_that_exceed_their_budget_are_made_in_files() {
+        let file = SharedFile::new(NUMBERS).expect("a descriptor is free");
+        let listings = Listings::with_bounds(1, 10, Some(Bounds::new(file, 1)));
+        assert_eq!(statuses(&listings, &["/small/", "/large/"]), [Status::Ok; 2]);
+        assert_eq!(lock(&listings.state).fresh_pages.len(), 2);
     }
 }

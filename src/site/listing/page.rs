@@ -14,11 +14,12 @@ use rustix::io::Errno;
 
 use super::entries::{BYTES_PER_NAME_BYTE, Entry, Listing};
 use crate::http::Body;
+use crate::site::memory_budget::{MemoryBudget, MemoryShare};
 use crate::site::open_file::{File, OpenFile};
 use crate::site::path::SitePath;
 use crate::syscall_stats::SyscallStats;
 
-/// The most bytes of a page in memory; as for a file.
+/// The most bytes of a page in memory: as many as of a file in the cache.
 const SMALL_PAGE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of any page. Further entries are left out, and the page says so. A hundred
 /// thousand names of 100 bytes fit.
@@ -26,7 +27,7 @@ const PAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The most bytes of a page beside its path and its entries.
 const FRAME_BYTES: u64 = 4096;
 
-/// The bytes are collected up to this number before they are written to the file.
+/// The bytes that are collected before they are written to the file.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// A complete page. Clones share it.
@@ -60,12 +61,24 @@ impl Page {
     }
 }
 
+/// The bytes of a page in memory.
+struct SmallPage {
+    bytes: Vec<u8>,
+    _share: MemoryShare,
+}
+
+impl AsRef<[u8]> for SmallPage {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A page that is being written, within a bound.
 pub(super) struct PageWriter {
     buffer: Vec<u8>,
     /// None for a page in memory.
     file: Option<OpenFile>,
-    /// What was written to the file.
+    /// The bytes that have been written to the file.
     flushed_bytes: u64,
     bytes_max: u64,
     is_truncated: bool,
@@ -105,25 +118,30 @@ impl PageWriter {
         self.is_truncated
     }
 
-    /// Whether the page is as large as it may be, or larger because its path is long.
-    pub(super) fn is_too_large(&self) -> bool {
-        self.is_truncated || self.bytes() > self.bytes_max
-    }
-
     fn bytes(&self) -> u64 {
         self.flushed_bytes + self.buffer.len() as u64
     }
 
-    /// The complete page.
+    /// The complete page in memory, which counts towards `budget` until its last byte has been
+    /// sent. None if it is too large for that.
+    pub(super) fn finish_in(self, budget: &MemoryBudget) -> Option<Page> {
+        // A long path may exceed the bound without any entry.
+        let is_small = !self.is_truncated && self.bytes() <= self.bytes_max;
+        let share = is_small.then(|| budget.take_up_to(self.bytes()))?;
+        let is_in_budget = share.bytes() == self.bytes();
+        let page = SmallPage { bytes: self.buffer, _share: share };
+        is_in_budget.then(|| Page::Memory(Bytes::from_owner(page)))
+    }
+
+    /// The complete page in its file.
     ///
     /// # Errors
     /// ENOMEM or ENOSPC if the system has no memory for the file.
     pub(super) fn finish(mut self) -> rustix::io::Result<Page> {
         self.write_buffer()?;
-        Ok(match self.file {
-            None => Page::Memory(self.buffer.into()),
-            Some(file) => Page::File { file: Arc::new(file), bytes: self.flushed_bytes },
-        })
+        let file =
+            Arc::new(self.file.expect("a page that is finished without a budget has a file"));
+        Ok(Page::File { file, bytes: self.flushed_bytes })
     }
 
     fn write_buffer(&mut self) -> rustix::io::Result<()> {

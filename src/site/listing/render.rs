@@ -9,13 +9,14 @@ use super::{html, json};
 use crate::http::Status;
 use crate::site::directory_root::OpenDirectory;
 use crate::site::errors::status_of_read;
+use crate::site::memory_budget::MemoryBudget;
 use crate::site::path::SitePath;
 
 /// The most names of a directory that is read where the request is handled. Most directories are
 /// that small, and cost less than handing them to another thread.
 const SMALL_NAMES_MAX: usize = 512;
 
-/// The page of a small directory; None if it is large.
+/// The page of a small directory. None if the directory is large, or `budget` is used up.
 ///
 /// # Errors
 /// 500 if reading the directory fails; 503 if descriptors or memory are exhausted.
@@ -23,6 +24,7 @@ pub(super) fn small_page(
     directory: &OpenDirectory,
     path: &SitePath<'_>,
     options: ListingOptions,
+    budget: &MemoryBudget,
 ) -> Result<Option<Page>, Status> {
     let mut listing = Listing::read(directory, path, SMALL_NAMES_MAX).map_err(status_of_read)?;
     if !listing.is_complete {
@@ -30,8 +32,7 @@ pub(super) fn small_page(
     }
     let mut out = PageWriter::small();
     let rendered = render(&mut out, path, &mut listing, options);
-    let is_small = rendered.is_ok() && !out.is_too_large();
-    is_small.then(|| out.finish().map_err(status_of_read)).transpose()
+    Ok(rendered.ok().and_then(|()| out.finish_in(budget)))
 }
 
 /// Sorts the listing and writes it.
