@@ -1,4 +1,4 @@
-//! The queue of large directories, and the threads that build their pages: the builders.
+//! Requests for listings, and the builders: the threads that make the pages of large directories.
 //!
 //! Invariants:
 //! 1. A directory is in `waiting` while it is queued or being built. So one builder at a time reads
@@ -7,7 +7,6 @@
 //!    thread of an event loop or its pool.
 //! 3. A request gets a page whose directory was read at most [`FRESH`] before it arrived.
 
-use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::entries::Listing;
 use super::options::ListingOptions;
 use super::page::{Page, PageWriter, page_bytes_max};
 use super::page_memory::{NUMBERS, PageMemory};
+use super::queue::{FreshPage, Queue, Waiting};
 use super::render::{render, small_page};
 use super::request::ListingRequest;
 use super::shared_file::SharedFile;
@@ -41,7 +41,7 @@ const FRESH: Duration = Duration::from_millis(900);
 /// The listings of a site.
 #[derive(Debug)]
 pub struct Listings {
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
     directory_queued: Condvar,
     builders_max: usize,
     small_pages: MemoryBudget,
@@ -54,33 +54,6 @@ pub struct Listings {
 struct Bounds {
     build_locks: BuildLocks,
     page_memory: Arc<PageMemory>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The requests for each directory, by path.
-    waiting: HashMap<Box<[u8]>, Waiting>,
-    /// The paths that are to be read next.
-    queue: VecDeque<SitePath<'static>>,
-    fresh_pages: Vec<FreshPage>,
-    builders: usize,
-    idle_builders: usize,
-}
-
-/// The requests for one directory.
-struct Waiting {
-    /// As the latest request found it: another directory may have been moved to the path.
-    directory: Arc<OpenDirectory>,
-    requests: Vec<(Instant, ListingRequest)>,
-}
-
-/// A page that is kept for reuse.
-#[derive(Debug)]
-struct FreshPage {
-    path: SitePath<'static>,
-    options: ListingOptions,
-    page: Page,
-    until: Instant,
 }
 
 impl Listings {
@@ -98,8 +71,8 @@ impl Listings {
         bounds: Option<Bounds>,
     ) -> Arc<Listings> {
         let small_pages = MemoryBudget::new(small_pages_bytes_max);
-        let (state, directory_queued) = (Mutex::default(), Condvar::new());
-        Arc::new(Listings { state, directory_queued, builders_max, small_pages, bounds })
+        let (queue, directory_queued) = (Mutex::default(), Condvar::new());
+        Arc::new(Listings { queue, directory_queued, builders_max, small_pages, bounds })
     }
 
     /// Answers `request` with the listing of `directory`, now or from another thread.
@@ -115,7 +88,7 @@ impl Listings {
             return request.finish_without_page(readable);
         }
         // A directory that is known to be large is read by a builder only.
-        let is_large = lock(&self.state).knows(&path);
+        let is_large = lock(&self.queue).knows(&path);
         let page = match is_large {
             true => Ok(None),
             false => small_page(&directory, &path, request.options, &self.small_pages),
@@ -134,26 +107,26 @@ impl Listings {
         request: ListingRequest,
     ) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
-        if let Some(page) = state.fresh_page(&path, request.options, now) {
-            drop(state);
+        let mut queue = lock(&self.queue);
+        if let Some(page) = queue.fresh_page(&path, request.options, now) {
+            drop(queue);
             return request.finish(Ok(page));
         }
-        if let Some(waiting) = state.waiting.get_mut(&*path.relative) {
+        if let Some(waiting) = queue.waiting.get_mut(&*path.relative) {
             return waiting.push(directory, now, request);
         }
         let waiting = Waiting { directory, requests: vec![(now, request)] };
-        state.waiting.insert((&*path.relative).into(), waiting);
-        state.queue.push_back(path);
-        if state.queue.len() > state.idle_builders && state.builders < self.builders_max {
+        queue.waiting.insert((&*path.relative).into(), waiting);
+        queue.directories.push_back(path);
+        if queue.directories.len() > queue.idle_builders && queue.builders < self.builders_max {
             let listings = self.clone();
             if std::thread::Builder::new().spawn(move || listings.run_builder()).is_ok() {
-                state.builders += 1;
-            } else if state.builders == 0 {
+                queue.builders += 1;
+            } else if queue.builders == 0 {
                 // Without a builder, this was the only directory in the queue.
-                state.queue.clear();
-                let refused = std::mem::take(&mut state.waiting);
-                drop(state);
+                queue.directories.clear();
+                let refused = std::mem::take(&mut queue.waiting);
+                drop(queue);
                 return refused.into_values().for_each(|w| w.refuse(Status::ServiceUnavailable));
             }
         }
@@ -163,24 +136,24 @@ impl Listings {
     /// Builds the queued directories. Ends when the queue is empty and no page is kept for reuse,
     /// so that an idle server keeps neither threads nor pages.
     fn run_builder(&self) {
-        let mut state = lock(&self.state);
+        let mut queue = lock(&self.queue);
         loop {
-            let stale = state.take_stale_pages(Instant::now());
-            if let Some(path) = state.queue.pop_front() {
+            let stale = queue.take_stale_pages(Instant::now());
+            if let Some(path) = queue.directories.pop_front() {
                 // Freeing pages takes time, too.
-                drop((state, stale));
+                drop((queue, stale));
                 self.build_directory(&path);
-                state = lock(&self.state);
+                queue = lock(&self.queue);
             } else if !stale.is_empty() {
-                drop((state, stale));
-                state = lock(&self.state);
-            } else if let Some(until) = state.fresh_pages.iter().map(|page| page.until).min() {
+                drop((queue, stale));
+                queue = lock(&self.queue);
+            } else if let Some(until) = queue.fresh_pages.iter().map(|page| page.until).min() {
                 let left = until.saturating_duration_since(Instant::now());
-                state.idle_builders += 1;
-                state = wait_timeout(&self.directory_queued, state, left);
-                state.idle_builders -= 1;
+                queue.idle_builders += 1;
+                queue = wait_timeout(&self.directory_queued, queue, left);
+                queue.idle_builders -= 1;
             } else {
-                state.builders -= 1;
+                queue.builders -= 1;
                 return;
             }
         }
@@ -195,12 +168,12 @@ impl Listings {
             // A bug of ours, which the panic hook has reported.
             Err(_) => Status::InternalServerError,
         };
-        let refused = lock(&self.state).waiting.remove(&*path.relative);
+        let refused = lock(&self.queue).waiting.remove(&*path.relative);
         refused.into_iter().for_each(|waiting| waiting.refuse(failure));
     }
 
     fn build_pages(&self, path: &SitePath<'static>) -> Result<(), Status> {
-        let Some(directory) = lock(&self.state).wanted_directory(path) else { return Ok(()) };
+        let Some(directory) = lock(&self.queue).wanted_directory(path) else { return Ok(()) };
         let Some(bounds) = &self.bounds else { return Err(Status::ServiceUnavailable) };
         let _build_locks = bounds.build_locks.acquire(&path.relative).map_err(no_memory)?;
         panic_if_requested(b"build of a listing");
@@ -208,12 +181,12 @@ impl Listings {
         let mut listing = Listing::read(&directory, path, NAMES_MAX).map_err(status_of_read)?;
         drop(directory);
         loop {
-            let Some(options) = lock(&self.state).next_options(path, until) else { return Ok(()) };
+            let Some(options) = lock(&self.queue).next_options(path, until) else { return Ok(()) };
             let page = bounds.build_page(path, &mut listing, options)?;
             let fresh_page = FreshPage { path: path.clone(), options, page: page.clone(), until };
-            let requests = lock(&self.state).add_page(fresh_page);
+            let requests = lock(&self.queue).add_page(fresh_page);
             requests.into_iter().for_each(|request| request.finish(Ok(page.clone())));
-            if lock(&self.state).yield_to_others(path) {
+            if lock(&self.queue).yield_to_others(path) {
                 return Ok(());
             }
         }
@@ -246,103 +219,6 @@ impl Bounds {
 
 fn no_memory<E>(_: E) -> Status {
     Status::ServiceUnavailable
-}
-
-impl State {
-    fn knows(&self, path: &SitePath<'_>) -> bool {
-        self.waiting.contains_key(&*path.relative)
-            || self.fresh_pages.iter().any(|fresh| fresh.path == *path)
-    }
-
-    fn fresh_page(
-        &self,
-        path: &SitePath<'_>,
-        options: ListingOptions,
-        now: Instant,
-    ) -> Option<Page> {
-        let is_match = |fresh: &&FreshPage| {
-            now < fresh.until && fresh.options == options && fresh.path == *path
-        };
-        self.fresh_pages.iter().find(is_match).map(|fresh| fresh.page.clone())
-    }
-
-    fn take_stale_pages(&mut self, now: Instant) -> Vec<FreshPage> {
-        self.fresh_pages.extract_if(.., |page| page.until <= now).collect()
-    }
-
-    /// The directory at `path`, unless every client that has asked for it is gone.
-    fn wanted_directory(&mut self, path: &SitePath<'_>) -> Option<Arc<OpenDirectory>> {
-        let waiting = self.waiting.get_mut(&*path.relative)?;
-        waiting.forget_closed();
-        if waiting.requests.is_empty() {
-            self.waiting.remove(&*path.relative);
-            return None;
-        }
-        Some(waiting.directory.clone())
-    }
-
-    /// The options of the next page of a directory that was read. The read counts for requests
-    /// that arrived before `until`; for later ones the directory is queued again.
-    fn next_options(&mut self, path: &SitePath<'static>, until: Instant) -> Option<ListingOptions> {
-        self.wanted_directory(path)?;
-        let waiting = self.waiting.get(&*path.relative)?;
-        let next = waiting.requests.iter().find(|(asked_at, _)| *asked_at < until);
-        let options = next.map(|(_, request)| request.options);
-        if options.is_none() {
-            self.queue.push_back(path.clone());
-        }
-        options
-    }
-
-    /// Whether another directory is queued. Then the one at `path` is queued behind it, so that the
-    /// other one waits for one page of this directory, not for a page with each set of options.
-    fn yield_to_others(&mut self, path: &SitePath<'static>) -> bool {
-        let others_wait = !self.queue.is_empty();
-        if others_wait {
-            self.queue.push_back(path.clone());
-        }
-        others_wait
-    }
-
-    /// Keeps a page for reuse, and returns the requests that wait for it.
-    fn add_page(&mut self, fresh: FreshPage) -> Vec<ListingRequest> {
-        let is_match = |(asked_at, request): &mut (Instant, ListingRequest)| {
-            *asked_at < fresh.until && request.options == fresh.options
-        };
-        let requests = match self.waiting.get_mut(&*fresh.path.relative) {
-            Some(waiting) => {
-                waiting.requests.extract_if(.., is_match).map(|(_, request)| request).collect()
-            }
-            None => Vec::new(),
-        };
-        self.fresh_pages.push(fresh);
-        requests
-    }
-}
-
-impl Waiting {
-    fn push(&mut self, directory: Arc<OpenDirectory>, now: Instant, request: ListingRequest) {
-        // Clients that send a request and disconnect do not make the list grow.
-        if self.requests.len() == self.requests.capacity() {
-            self.forget_closed();
-        }
-        self.directory = directory;
-        self.requests.push((now, request));
-    }
-
-    fn forget_closed(&mut self) {
-        self.requests.retain(|(_, request)| !request.reply.is_closed());
-    }
-
-    fn refuse(self, status: Status) {
-        self.requests.into_iter().for_each(|(_, request)| request.finish(Err(status)));
-    }
-}
-
-impl std::fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiting").field("requests", &self.requests.len()).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
@@ -402,6 +278,6 @@ mod tests {
         let file = SharedFile::new(NUMBERS).expect("a descriptor is free");
         let listings = Listings::with_bounds(1, 10, Some(Bounds::new(file, 1)));
         assert_eq!(statuses(&listings, &["/small/", "/large/"]), [Status::Ok; 2]);
-        assert_eq!(lock(&listings.state).fresh_pages.len(), 2);
+        assert_eq!(lock(&listings.queue).fresh_pages.len(), 2);
     }
 }

@@ -1,17 +1,17 @@
 //! Lists a directory without an index page, as an HTML page or as JSON.
 //!
 //! ```text
-//!   request ──> small directory? ──yes──> read and rendered here, on the thread that asks
+//!   request ──> small directory? ──yes──> read and rendered on the same thread ──> sent
 //!                    │ no
-//!                    ├──> a page not older than 0.9 s ─────────────────────> sent
-//!                    ├──> the directory is being read, or will be ──> waits ─┐
-//!                    └──> queued ──> a builder thread reads it once, and     │
-//!                                    renders each form that is waited for ───┴──> sent to all
+//!                    ├──> a page that is at most 0.9 s old ─────────────────────> sent
+//!                    ├──> the directory is queued or being read: waits ─┐
+//!                    └──> queued ──> a builder thread reads it once and │
+//!                                    renders each form requested ───────┴───────> sent to all
 //! ```
 //!
 //! A directory may hold a hundred thousand names, each of which takes a stat. So a listing is
-//! always [deferred](crate::http::Reply::Deferred), and a large one is made once for all who wait
-//! for it.
+//! always [deferred](crate::http::Reply::Deferred), and a large one is made once for all clients
+//! that wait for it.
 //!
 //! Invariants:
 //! 1. Only what would be served is listed: regular files and directories, no hidden names, and
@@ -19,8 +19,7 @@
 //! 2. The names read and the bytes of a page are bounded (`entries`, `page`), and so are the builds
 //!    that run at once (`builds`, `build_locks`) and the bytes of all pages (`page_memory`). Memory
 //!    is reserved before it is used.
-//! 3. A change of the directory is visible within a second: a page shows nothing that was read more
-//!    than that before the request.
+//! 3. A change of the directory is visible within a second.
 
 mod build_locks;
 mod builds;
@@ -30,6 +29,7 @@ mod json;
 mod options;
 mod page;
 mod page_memory;
+mod queue;
 mod render;
 mod request;
 mod shared_file;
