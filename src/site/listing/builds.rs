@@ -85,6 +85,7 @@ impl Listings {
         panic_if_requested(&path.relative);
         if request.needs_no_page() {
             let readable = Listing::read(&directory, &path, 0).map(drop).map_err(status_of_read);
+            drop(directory);
             return request.finish_without_page(readable);
         }
         // A directory that is known to be large is read by a builder only.
@@ -93,10 +94,13 @@ impl Listings {
             true => Ok(None),
             false => small_page(&directory, &path, request.options, &self.small_pages),
         };
-        match page {
-            Ok(Some(page)) => request.finish(Ok(page)),
-            Ok(None) => self.enqueue(Arc::new(directory), path, request),
-            Err(status) => request.finish(Err(status)),
+        match page.transpose() {
+            Some(page) => {
+                // Its descriptor is free before the client can send another request.
+                drop(directory);
+                request.finish(page);
+            }
+            None => self.enqueue(Arc::new(directory), path, request),
         }
     }
 
