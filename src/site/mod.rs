@@ -100,8 +100,8 @@ pub enum WorkerSite {
 }
 
 impl Site {
-    /// The site beneath `root`, which caches files within `cache`, for a thread that delays no other
-    /// client.
+    /// The site beneath `root`, which caches files within `cache`, for a thread that delays no
+    /// other client.
     pub fn new(
         root: Arc<Root>,
         policy: Arc<Policy>,
