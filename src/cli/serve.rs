@@ -6,6 +6,7 @@ use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
@@ -20,8 +21,8 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
 use crate::site::{
-    CacheRule, Compress, Credentials, HeaderRule, Listings, MediaTypeRule, Policy, Root, SitePath,
-    default_directory,
+    CacheRule, Compress, Compressor, Credentials, HeaderRule, Listings, MediaTypeRule, Policy,
+    Root, SitePath, default_directory,
 };
 
 /// The options that every strategy takes.
@@ -211,6 +212,10 @@ pub(super) fn settings(
     let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
     let policy = Policy {
         compress: options.compress,
+        compressor: Arc::new(match configured.forks() {
+            true => Compressor::for_children(),
+            false => Compressor::default(),
+        }),
         listings: options.list.then(Listings::new),
         fallback,
         headers: options.header,

@@ -59,6 +59,8 @@ pub trait ReplyReceiver<F>: Send {
 pub struct ReplySender<F> {
     exchange: Option<Exchange>,
     error_headers: Bytes,
+    /// Headers that are added to the response.
+    headers: Vec<(&'static str, &'static str)>,
     /// None once the response has been sent.
     receiver: Option<Box<dyn ReplyReceiver<F>>>,
 }
@@ -79,6 +81,22 @@ impl<F> Work<F> {
 }
 
 impl<F: Send + 'static> Reply<F> {
+    /// Adds a header to the response.
+    pub fn with_header(self, name: &'static str, value: &'static str) -> Reply<F> {
+        match self {
+            Reply::Ready(mut response) => {
+                response.headers.push(name, value);
+                Reply::Ready(response)
+            }
+            Reply::Deferred(Work { run, error_headers }) => {
+                Reply::Deferred(Work::new(error_headers, move |mut reply| {
+                    reply.headers.push((name, value));
+                    run(reply);
+                }))
+            }
+        }
+    }
+
     /// The response; waits until deferred work has sent it.
     pub fn wait(self) -> Response<F> {
         match self {
@@ -104,6 +122,7 @@ impl<F> DeferredReply<F> {
         let reply = ReplySender {
             exchange: self.exchange,
             error_headers: Bytes::new(),
+            headers: Vec::new(),
             receiver: Some(Box::new(receiver)),
         };
         let work = self.work;
@@ -133,7 +152,8 @@ impl<F> ReplySender<F> {
         self.receiver.as_ref().is_none_or(|receiver| receiver.is_closed())
     }
 
-    fn complete(&mut self, response: Response<F>) {
+    fn complete(&mut self, mut response: Response<F>) {
+        self.headers.drain(..).for_each(|(name, value)| response.headers.push(name, value));
         if let Some(receiver) = self.receiver.take() {
             receiver.receive(CompletedReply { response, exchange: self.exchange.take() });
         }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
+use super::compressor::{Compressed, CompressionKey, Compressor};
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::file_version::FileVersion;
@@ -35,11 +36,19 @@ const ROOT_FRESH: Duration = Duration::from_millis(100);
 /// The cache in front of a [`Loader`].
 #[derive(Debug)]
 pub struct FileCache {
-    loader: Loader,
+    loader: Arc<Loader>,
+    compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
     root_followed_at: Option<Moment>,
     /// The right to the memory of `entries`.
     _share: MemoryShare,
+}
+
+/// The representation of a file that a client prefers.
+pub enum Preferred {
+    Made(Arc<Representation>),
+    /// Gzip, which is still to be made.
+    Compress(CompressionKey),
 }
 
 #[derive(Debug)]
@@ -65,11 +74,15 @@ impl Weighter<Box<[u8]>, Entry> for EntryWeighter {
 
 impl FileCache {
     /// An empty cache that holds at most `share`.
-    pub fn new(loader: Loader, share: MemoryShare) -> FileCache {
+    pub fn new(loader: Arc<Loader>, compressor: Arc<Compressor>, share: MemoryShare) -> FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
         let entries_estimate = (share.bytes() / TYPICAL_ENTRY_BYTES) as usize;
         let entries = Cache::with_weighter(entries_estimate, share.bytes(), EntryWeighter);
-        FileCache { loader, entries, root_followed_at: None, _share: share }
+        FileCache { loader, compressor, entries, root_followed_at: None, _share: share }
+    }
+
+    pub fn loader(&self) -> &Arc<Loader> {
+        &self.loader
     }
 
     /// What `path` leads to.
@@ -85,17 +98,29 @@ impl FileCache {
         }
     }
 
-    /// The representation of `file` that the client prefers. If that is gzip and there is none yet,
-    /// compresses the file first.
+    /// The representation of `file` that the client prefers.
     pub fn choose(
         &mut self,
         path: &SitePath<'_>,
         file: &LoadedFile,
         accept_encoding: &AcceptEncoding,
-    ) -> Arc<Representation> {
-        match file.choose(accept_encoding) {
-            Choice::Ready(representation) => representation,
-            Choice::Compress => self.compress(path, file),
+    ) -> Preferred {
+        let content = match file.choose(accept_encoding) {
+            Choice::Ready(representation) => return Preferred::Made(representation),
+            Choice::Gzip(content) => content,
+        };
+        let key = CompressionKey { path: key_of(path).into(), content };
+        match self.compressor.find(&key) {
+            None => Preferred::Compress(key),
+            Some(Compressed::Smaller(gzip)) => {
+                let made = Arc::downgrade(&gzip);
+                self.remember(path, file, Gzip::Offered { content, made });
+                Preferred::Made(gzip)
+            }
+            Some(Compressed::NotSmaller) => {
+                self.remember(path, file, Gzip::NotOffered);
+                Preferred::Made(file.identity.clone())
+            }
         }
     }
 
@@ -150,6 +175,7 @@ impl FileCache {
         }
         match self.loader.load(path, stale, now) {
             Ok(lookup) => {
+                self.keep_gzip(&key, &lookup);
                 let fresh_until = now.moment + FRESH;
                 self.entries.insert(key, Entry { lookup: lookup.clone(), fresh_until });
                 lookup
@@ -158,21 +184,25 @@ impl FileCache {
         }
     }
 
-    fn compress(&mut self, path: &SitePath<'_>, file: &LoadedFile) -> Arc<Representation> {
-        let Some(gzip) = self.loader.compress(path, file) else {
-            return file.identity.clone();
-        };
-        let representation = match &gzip {
-            Gzip::Ready(representation) => representation.clone(),
-            Gzip::NotOffered | Gzip::Pending => file.identity.clone(),
-        };
+    /// Uses the gzip of a file that was found unchanged, so that the compressor keeps it: it does
+    /// not see the requests that a worker answers from its own cache.
+    fn keep_gzip(&self, key: &[u8], lookup: &Lookup) {
+        if let Lookup::File(file) = lookup
+            && let Gzip::Offered { content, made } = &file.gzip
+            && made.strong_count() > 0
+        {
+            self.compressor.find(&CompressionKey { path: key.into(), content: *content });
+        }
+    }
+
+    /// Records what is known about the gzip of `file`.
+    fn remember(&mut self, path: &SitePath<'_>, file: &LoadedFile, gzip: Gzip) {
         let key = key_of(path);
         // Compressing does not look for sidecars again, so it does not prolong the entry.
         if let Some(fresh_until) = self.entries.peek(&*key).map(|entry| entry.fresh_until) {
             let lookup = Lookup::File(Arc::new(LoadedFile { gzip, ..file.clone() }));
             self.entries.insert(key.into(), Entry { lookup, fresh_until });
         }
-        representation
     }
 }
 

@@ -1,16 +1,16 @@
 //! Decides which files are worth compressing, and compresses them with gzip.
-//!
-//! A file is compressed in the request that first wants it, once per version. [`SIZE_BYTES_MAX`]
-//! bounds that to a few milliseconds. For larger files the site's build should write sidecars.
 
 use std::io::Write;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// A smaller file fits into one packet uncompressed.
 const SIZE_BYTES_MIN: u64 = 1024;
-const SIZE_BYTES_MAX: u64 = 256 * 1024;
+/// A tenth of a second of work, and the memory that one thread may need. For larger files the
+/// site's build should write sidecars.
+pub const SIZE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Most of the saving of level 9, in a third of the time.
 const LEVEL: Compression = Compression::new(5);
 
@@ -43,13 +43,23 @@ pub fn is_compressible(media_type: &str) -> bool {
         || TYPES.contains(&essence)
 }
 
-/// Compresses `bytes`. None if that saves less than 5 %.
-pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+/// Compresses a content of `size_bytes`, piece by piece. None if that saves less than 5 %.
+///
+/// # Errors
+/// That of a piece which can't be read.
+pub fn gzip<E>(
+    size_bytes: u64,
+    pieces: impl Iterator<Item = Result<Bytes, E>>,
+) -> Result<Option<Vec<u8>>, E> {
+    let worthwhile_bytes = (size_bytes - size_bytes / 20) as usize;
     // The gzip header gets no file name and no time: equal input must give equal output, because
-    // the ETag of the result is derived from the input.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), LEVEL);
-    // Writing to a Vec does not fail; if it did, the file would be sent uncompressed.
-    encoder.write_all(bytes).ok()?;
-    let compressed = encoder.finish().ok()?;
-    (compressed.len() + bytes.len() / 20 < bytes.len()).then_some(compressed)
+    // replicas send equal ETags.
+    let mut encoder = GzEncoder::new(Vec::with_capacity(size_bytes as usize / 3), LEVEL);
+    for piece in pieces {
+        // Writing to a Vec does not fail; if it did, the file would be sent uncompressed.
+        if encoder.write_all(&piece?).is_err() || encoder.get_ref().len() >= worthwhile_bytes {
+            return Ok(None);
+        }
+    }
+    Ok(encoder.finish().ok().filter(|compressed| compressed.len() < worthwhile_bytes))
 }

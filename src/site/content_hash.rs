@@ -29,7 +29,7 @@ const KNOWN_MAX: usize = 16_384;
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The hash of a content: 128 bits of BLAKE3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentHash(u128);
 
 /// Who asks for the hash of a large file.

@@ -9,10 +9,12 @@
 
 use std::sync::Arc;
 
-use super::cache::FileCache;
+use super::cache::{FileCache, Preferred};
+use super::compressor::{CompressionKey, WaitingRequest};
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
+use super::file_response::{self, check_preconditions, failure};
 use super::file_version::FileVersion;
 use super::listing::{ListingOptions, ListingRequest, Listings};
 use super::loaded_file::LoadedFile;
@@ -22,12 +24,11 @@ use super::open_file::File;
 use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
 use super::policy::Policy;
-use super::ranges;
 use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
-    AcceptEncoding, Body, ErrorPage, Now, PreconditionResult, Reply, Request, Response, Status,
-    Target, Validators, Work, error_response, evaluate_preconditions,
+    AcceptEncoding, Body, ErrorPage, Now, OwnedRequest, Reply, Request, Response, Status, Target,
+    Validators, Work, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
 
@@ -53,7 +54,8 @@ impl FileResponder {
         asking: Asking,
     ) -> FileResponder {
         let only_path = root.only_path();
-        let cache = FileCache::new(Loader::new(root, policy.clone(), stats), cache);
+        let loader = Arc::new(Loader::new(root, policy.clone(), stats));
+        let cache = FileCache::new(loader, policy.compressor.clone(), cache);
         let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
         FileResponder { cache, policy, asking, only_path, not_found_page }
     }
@@ -74,50 +76,47 @@ impl FileResponder {
         if let Some(only_path) = &self.only_path {
             path = only_path.clone();
         }
-        Reply::Ready(match self.cache.look_up(&path, now) {
+        match self.cache.look_up(&path, now) {
             Lookup::File(file) => self
                 .send_file(request, &path, &file, now)
-                .unwrap_or_else(|status| failure(&self.policy, status, &path)),
-            Lookup::Directory => self.redirect_to_directory(&path, query),
+                .unwrap_or_else(|status| Reply::Ready(failure(&self.policy, status, &path))),
+            Lookup::Directory => Reply::Ready(self.redirect_to_directory(&path, query)),
             Lookup::NotFound(Status::NotFound) => {
                 let open =
                     |listings: &Arc<Listings>| (listings.clone(), self.cache.open_directory(&path));
                 match self.policy.listings.as_ref().map(open) {
                     Some((listings, Ok(directory))) => {
-                        return self.list(request, listings, directory, path, query);
+                        self.list(request, listings, directory, path, query)
                     }
                     None | Some((_, Err(Status::NotFound))) => self.not_found(request, &path, now),
-                    Some((_, Err(status))) => failure(&self.policy, status, &path),
+                    Some((_, Err(status))) => Reply::Ready(failure(&self.policy, status, &path)),
                 }
             }
-            Lookup::NotFound(status) => failure(&self.policy, status, &path),
-        })
+            Lookup::NotFound(status) => Reply::Ready(failure(&self.policy, status, &path)),
+        }
     }
 
     /// A 200, 206, 304, 412 or 416.
+    #[inline]
     fn send_file(
         &mut self,
         request: &Request<'_>,
         path: &SitePath<'_>,
         file: &LoadedFile,
         now: &Now,
-    ) -> Result<Response<File>, Status> {
-        let mut representation = self.prefer(request, path, file);
+    ) -> Result<Reply<File>, Status> {
+        let mut representation = match self.prefer(request, path, file) {
+            Preferred::Made(representation) => representation,
+            Preferred::Compress(key) => return Ok(self.compress(request, path, file, key, now)),
+        };
         if let Some(version) = representation.version_to_hash() {
-            representation = self.hash(request, path, representation, version, now);
+            representation = self.hash(path, representation, version, now);
         }
-        match evaluate_preconditions(request.headers, representation.validators()) {
-            PreconditionResult::Proceed => {}
-            PreconditionResult::NotModified => {
-                let headers = representation.not_modified_headers();
-                return Ok(Response { status: Status::NotModified, headers, body: Body::Empty });
-            }
-            PreconditionResult::Failed => {
-                return Ok(failure(&self.policy, Status::PreconditionFailed, path));
-            }
+        if let Some(response) = check_preconditions(request, &representation, path, &self.policy) {
+            return Ok(Reply::Ready(response));
         }
         let opened = match &representation.source {
-            Source::Memory(_) => None,
+            Source::Memory { .. } => None,
             Source::Disk(version) => match self.cache.open(path, &representation, version) {
                 Ok(opened) => Some(opened),
                 // The file changed after the lookup, and its entry is evicted: look it up again.
@@ -130,20 +129,45 @@ impl FileResponder {
                 Err(status) => return Err(status),
             },
         };
-        let response = ranges::respond(request, &representation, opened);
-        Ok(match response.status {
-            // An error page; the other statuses have the policy's headers in the representation.
-            Status::RangeNotSatisfiable => self.policy.apply_to(response, Some(path)),
-            _ => response,
-        })
+        Ok(Reply::Ready(file_response::send(request, &representation, opened, path, &self.policy)))
     }
 
-    /// Hashes the large file that `representation` sends, and returns the representation with that
-    /// hash as its ETag. If the hash is not known yet, that has none.
+    /// Waits for the gzip of `file`.
+    #[cold]
+    fn compress(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &LoadedFile,
+        key: CompressionKey,
+        now: &Now,
+    ) -> Reply<File> {
+        let loader = self.cache.loader().clone();
+        let make = loader.compression(path, &file.identity);
+        let size_bytes = file.identity.size_bytes;
+        let error_headers = self.policy.error_lines(Some(path));
+        let (policy, path) = (self.policy.clone(), path.clone().into_owned());
+        let (request, now) = (OwnedRequest::from(request), *now);
+        let compressor = policy.compressor.clone();
+        let respond = move |gzip: Option<Arc<Representation>>| {
+            request.with(|request| match gzip {
+                Some(gzip) => check_preconditions(request, &gzip, &path, &policy)
+                    .unwrap_or_else(|| file_response::send(request, &gzip, None, &path, &policy)),
+                None => file_response::load_and_send(request, &loader, &path, &policy, &now)
+                    .unwrap_or_else(|status| failure(&policy, status, &path)),
+            })
+        };
+        Reply::Deferred(Work::new(error_headers, move |reply| {
+            let request = WaitingRequest { reply, respond: Box::new(respond) };
+            compressor.request(key, size_bytes, make, request);
+        }))
+    }
+
+    /// Hashes the large file that `representation` sends as it is, and returns the representation
+    /// with that hash as its ETag. If the hash is not known yet, that has none.
     #[cold]
     fn hash(
         &mut self,
-        request: &Request<'_>,
         path: &SitePath<'_>,
         representation: Arc<Representation>,
         version: FileVersion,
@@ -153,7 +177,7 @@ impl FileResponder {
             return representation;
         }
         match self.cache.look_up(path, now) {
-            Lookup::File(hashed) => self.prefer(request, path, &hashed),
+            Lookup::File(hashed) => hashed.in_coding(representation.coding).clone(),
             Lookup::Directory | Lookup::NotFound(_) => representation,
         }
     }
@@ -164,10 +188,10 @@ impl FileResponder {
         request: &Request<'_>,
         path: &SitePath<'_>,
         file: &LoadedFile,
-    ) -> Arc<Representation> {
+    ) -> Preferred {
         match file.has_choice() && request.headers.might_contain("accept-encoding") {
             true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers)),
-            false => file.identity.clone(),
+            false => Preferred::Made(file.identity.clone()),
         }
     }
 
@@ -212,21 +236,16 @@ impl FileResponder {
     }
 
     /// Nothing is at `path`: the fallback page for a navigation, else a 404.
-    fn not_found(
-        &mut self,
-        request: &Request<'_>,
-        path: &SitePath<'_>,
-        now: &Now,
-    ) -> Response<File> {
+    fn not_found(&mut self, request: &Request<'_>, path: &SitePath<'_>, now: &Now) -> Reply<File> {
         let depends_on_accept = self.policy.fallback.is_some() && is_page(path);
-        let mut response = match self.fallback(request, path, now) {
-            Some(response) => response,
-            None => self.error_404(path, now),
+        let reply = match self.fallback(request, path, now) {
+            Some(reply) => reply,
+            None => Reply::Ready(self.error_404(path, now)),
         };
-        if depends_on_accept {
-            response.headers.push("Vary", "Accept");
+        match depends_on_accept {
+            true => reply.with_header("Vary", "Accept"),
+            false => reply,
         }
-        response
     }
 
     /// The page of a single-page app, for a navigation: a request that accepts `text/html`, for the
@@ -236,20 +255,20 @@ impl FileResponder {
         request: &Request<'_>,
         path: &SitePath<'_>,
         now: &Now,
-    ) -> Option<Response<File>> {
+    ) -> Option<Reply<File>> {
         let is_navigation = |_: &_| is_page(path) && request.headers.accepts("text/html");
         let fallback = self.policy.fallback.clone().filter(is_navigation)?;
         let page = SitePath::to_file(&fallback);
         let status = match self.cache.look_up(&page, now) {
             Lookup::File(file) => match self.send_file(request, &page, &file, now) {
-                Ok(response) => return Some(response),
+                Ok(reply) => return Some(reply),
                 Err(status) => status,
             },
             Lookup::NotFound(status) => status,
             Lookup::Directory => return None,
         };
         // A page that can't be read now is a 5xx: a 404 would say that it does not exist.
-        status.is_server_error().then(|| failure(&self.policy, status, path))
+        status.is_server_error().then(|| Reply::Ready(failure(&self.policy, status, path)))
     }
 
     /// A 404 with the site's own error page, or the built-in one.
@@ -270,7 +289,7 @@ impl FileResponder {
         path: &SitePath<'_>,
     ) -> Option<Response<File>> {
         let body = match &page.source {
-            Source::Memory(bytes) => Body::Bytes(bytes.clone()),
+            Source::Memory { bytes, .. } => Body::Bytes(bytes.clone()),
             Source::Disk(version) => {
                 let file = self.cache.open(path, page, version).ok()?;
                 Body::File { file, range: 0..page.size_bytes }
@@ -286,18 +305,51 @@ fn is_page(path: &SitePath<'_>) -> bool {
     !path.is_hidden && (!name.contains(&b'.') || name.ends_with(b".html"))
 }
 
-fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
-    policy.apply_to(error_response(status, reason(status)), Some(path))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime};
+
+    use bytes::Bytes;
 
     use super::*;
     use crate::http::{HeaderStorage, Limits, Moment};
     use crate::site::memory_budget::MemoryBudget;
     use crate::syscall_stats::Call;
+
+    /// The body of the response to a browser, which accepts gzip.
+    fn body(responder: &mut FileResponder, path: &str) -> Bytes {
+        // Later than any write of a test, so that no file may still be changing.
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        let now = Now::new(Moment::default(), later);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+        let mut storage = HeaderStorage::default();
+        let request = Request::parse(head.as_bytes(), &mut storage, &Limits::default())
+            .expect("a valid request");
+        match responder.respond(&request, &now).wait().body {
+            Body::Bytes(bytes) => bytes,
+            _ => panic!("it is sent from memory"),
+        }
+    }
+
+    #[test]
+    fn workers_share_a_compressed_file_even_if_they_cache_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let page = |bytes: usize| "<p>much of the same</p>".repeat(bytes / 23 + 1);
+        for (name, bytes) in [("small.html", 10_000), ("large.html", 1_000_000)] {
+            std::fs::write(directory.path().join(name), page(bytes)).expect("it is writable");
+        }
+        let root = Arc::new(Root::open(directory.path()).expect("the directory exists"));
+        let policy = Arc::new(Policy::default());
+        let worker = || {
+            let (root, policy) = (root.clone(), policy.clone());
+            let no_cache = MemoryBudget::new(0).take_up_to(0);
+            FileResponder::new(root, policy, Arc::default(), no_cache, Asking::ClientThread)
+        };
+        for path in ["/small.html", "/large.html"] {
+            let first = body(&mut worker(), path);
+            assert_eq!(body(&mut worker(), path).as_ptr(), first.as_ptr(), "{path}");
+        }
+    }
 
     #[test]
     fn a_root_that_is_a_file_is_read_and_compressed_once_for_all_paths() {
@@ -313,21 +365,10 @@ mod tests {
             MemoryBudget::new(1 << 20).take_up_to(1 << 20),
             Asking::ClientThread,
         );
-        let now = Now::new(Moment::default(), UNIX_EPOCH + Duration::from_secs(784_111_777));
-        let mut body = |path: String| {
-            let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
-            let mut storage = HeaderStorage::default();
-            let request = Request::parse(head.as_bytes(), &mut storage, &Limits::default())
-                .expect("a valid request");
-            match responder.respond(&request, &now) {
-                Reply::Ready(Response { body: Body::Bytes(bytes), .. }) => bytes,
-                _ => panic!("a small file is sent from memory"),
-            }
-        };
-        let first = body("/".to_owned());
+        let first = body(&mut responder, "/");
         let reads = stats.counters().made(Call::Read);
         // The same bytes in memory, not equal ones.
-        assert!((0..100).all(|n| body(format!("/{n}/page-{n}")).as_ptr() == first.as_ptr()));
+        assert!((0..100).all(|n| body(&mut responder, &format!("/{n}/page-{n}")).as_ptr() == first.as_ptr()));
         assert_eq!(stats.counters().made(Call::Read), reads);
     }
 }

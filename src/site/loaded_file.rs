@@ -1,7 +1,8 @@
 //! A file with all its representations, as the cache keeps it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::compressor::ContentKey;
 use super::file_version::FileVersion;
 use super::open_file::File;
 use super::representation::Representation;
@@ -37,15 +38,19 @@ pub struct SidecarFile {
 pub enum Gzip {
     /// The type, the size or the content rules it out, or there is a sidecar in gzip.
     NotOffered,
-    Pending,
-    Ready(Arc<Representation>),
+    Offered {
+        content: ContentKey,
+        /// What was made of it, as long as the [`Compressor`](super::compressor::Compressor) keeps
+        /// it.
+        made: Weak<Representation>,
+    },
 }
 
 /// The representation a client prefers.
 pub enum Choice {
     Ready(Arc<Representation>),
-    /// Gzip, which is still [`Gzip::Pending`].
-    Compress,
+    /// The gzip of this content, which the compressor has or makes.
+    Gzip(ContentKey),
 }
 
 impl LoadedFile {
@@ -54,20 +59,25 @@ impl LoadedFile {
         !self.sidecars.is_empty() || !matches!(self.gzip, Gzip::NotOffered)
     }
 
+    /// The representation in the coding of a sidecar, or the file as it is.
+    pub fn in_coding(&self, coding: Option<Coding>) -> &Arc<Representation> {
+        let mut sidecars = self.sidecars.iter().map(|sidecar| &sidecar.representation);
+        sidecars.find(|sidecar| sidecar.coding == coding).unwrap_or(&self.identity)
+    }
+
     pub fn choose(&self, accept_encoding: &AcceptEncoding) -> Choice {
         let sidecars = self.sidecars.iter().filter_map(|sidecar| sidecar.representation.coding);
         let gzip = (!matches!(self.gzip, Gzip::NotOffered)).then_some(Coding::Gzip);
         let chosen = accept_encoding.choose(sidecars.chain(gzip));
         let representation = match (chosen, &self.gzip) {
             (None, _) => &self.identity,
-            (Some(Coding::Gzip), Gzip::Pending) => return Choice::Compress,
-            (Some(Coding::Gzip), Gzip::Ready(gzip)) => gzip,
-            (Some(_), _) => self
-                .sidecars
-                .iter()
-                .map(|sidecar| &sidecar.representation)
-                .find(|representation| representation.coding == chosen)
-                .unwrap_or(&self.identity),
+            (Some(Coding::Gzip), Gzip::Offered { content, made }) => {
+                return match made.upgrade() {
+                    Some(made) => Choice::Ready(made),
+                    None => Choice::Gzip(*content),
+                };
+            }
+            (Some(_), _) => self.in_coding(chosen),
         };
         Choice::Ready(representation.clone())
     }
@@ -87,13 +97,9 @@ impl LoadedFile {
             && self.sidecars.iter().zip(sidecar_files).all(is_sidecar_current)
     }
 
-    /// The memory it occupies, in bytes.
+    /// The memory it occupies, in bytes, without its gzip.
     pub fn weight_bytes(&self) -> usize {
         let sidecars = self.sidecars.iter().map(|sidecar| sidecar.representation.weight_bytes());
-        let gzip = match &self.gzip {
-            Gzip::Ready(gzip) => gzip.weight_bytes(),
-            Gzip::NotOffered | Gzip::Pending => 0,
-        };
-        self.identity.weight_bytes() + sidecars.sum::<usize>() + gzip
+        self.identity.weight_bytes() + sidecars.sum::<usize>()
     }
 }

@@ -10,16 +10,20 @@
 //! Invariant: a file whose version changes while it is read is [racy](Mtime::Racy). So its ETag is
 //! the hash of the bytes that were read, and the next load reads it again.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use super::compress;
+use super::compressor::{Compressed, ContentKey, Make};
 use super::content_hash::{Asking, ContentHash};
 use super::directory_root::OpenDirectory;
 use super::errors::status_of_read;
 use super::file_version::{FileVersion, Mtime};
 use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
+use super::memory_budget::MemoryShare;
 use super::open_file::{File, OpenFile};
 use super::path::SitePath;
 use super::policy::{Compress, Policy};
@@ -143,29 +147,58 @@ impl Loader {
         self.root.follow_path(&self.stats);
     }
 
-    /// Compresses a file whose gzip is pending. None if the file can't be read now, or has changed.
-    pub fn compress(&self, path: &SitePath<'_>, file: &LoadedFile) -> Option<Gzip> {
-        let identity = &file.identity;
-        let content = match &identity.source {
-            Source::Memory(bytes) => bytes.clone(),
-            Source::Disk(version) => {
-                let opened = self.open(path, identity, version).ok()??;
-                let content = opened.read(&(0..version.size_bytes), &self.stats).ok()?;
-                let is_unchanged = opened.version(&self.stats).ok()? == *version;
-                let is_whole = content.len() as u64 == version.size_bytes;
-                (is_whole && is_unchanged).then(|| Bytes::from(content))?
+    /// What makes the gzip of `identity`, the file at `path`.
+    pub fn compression(
+        self: &Arc<Self>,
+        path: &SitePath<'_>,
+        identity: &Arc<Representation>,
+    ) -> Make {
+        let (loader, identity) = (self.clone(), identity.clone());
+        let path = path.clone().into_owned();
+        Box::new(move |share| loader.compress(&path, &identity, share))
+    }
+
+    /// None if the file can't be read now, or has changed.
+    fn compress(
+        &self,
+        path: &SitePath<'_>,
+        identity: &Representation,
+        share: MemoryShare,
+    ) -> Option<Compressed> {
+        let gzip = match &identity.source {
+            Source::Memory { bytes, .. } => {
+                compress::gzip(identity.size_bytes, std::iter::once(Ok::<_, Errno>(bytes.clone())))
             }
+            Source::Disk(version) => self.compress_file(path, identity, version),
         };
-        let Some(compressed) = compress::gzip(&content) else {
-            return Some(Gzip::NotOffered);
-        };
+        let Some(gzip) = gzip.ok()? else { return Some(Compressed::NotSmaller) };
         let builder = RepresentationBuilder {
             media_type: &identity.media_type,
             policy_lines: &self.policy.header_lines(path),
             varies: true,
         };
-        let source = Source::Memory(compressed.into());
-        Some(Gzip::Ready(Arc::new(builder.build(Encoding::Gzip, source, identity.mtime))))
+        let gzip =
+            builder.build(Encoding::Gzip, Source::in_memory(share.hold(gzip)), identity.mtime);
+        Some(Compressed::Smaller(Arc::new(gzip)))
+    }
+
+    /// # Errors
+    /// ESTALE if the file has changed, and what opening and reading return.
+    fn compress_file(
+        &self,
+        path: &SitePath<'_>,
+        identity: &Representation,
+        version: &FileVersion,
+    ) -> rustix::io::Result<Option<Vec<u8>>> {
+        const PIECE_BYTES: u64 = 128 * 1024;
+        let opened = self.open(path, identity, version).ok().flatten().ok_or(Errno::STALE)?;
+        let pieces = (0..version.size_bytes).step_by(PIECE_BYTES as usize).map(|start| {
+            let end = version.size_bytes.min(start + PIECE_BYTES);
+            opened.read(&(start..end), &self.stats).map(Bytes::from)
+        });
+        let gzip = compress::gzip(version.size_bytes, pieces)?;
+        let is_unchanged = opened.version(&self.stats)? == *version;
+        is_unchanged.then_some(gzip).ok_or(Errno::STALE)
     }
 
     fn load_file(
@@ -192,10 +225,9 @@ impl Loader {
             // A sidecar that can't be read is left out: the file itself can still be served.
             .filter_map(|sidecar| self.load_sidecar(builder, sidecar, facts.now).ok())
             .collect();
-        let size_bytes = content.source.size_bytes();
-        let gzip = self.gzip_offer(facts.media_type, size_bytes, &sidecars);
+        let gzip = self.gzip_offer(facts.media_type, &content.source, content.mtime, &sidecars);
         let builder = RepresentationBuilder {
-            varies: !sidecars.is_empty() || matches!(gzip, Gzip::Pending),
+            varies: !sidecars.is_empty() || matches!(gzip, Gzip::Offered { .. }),
             ..builder
         };
         let identity = builder.build(Encoding::Identity, content.source, content.mtime);
@@ -208,13 +240,13 @@ impl Loader {
     }
 
     fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
-        let gzip = self.gzip_offer(facts.media_type, file.content.len() as u64, &[]);
+        let source = Source::in_memory(Bytes::from_static(file.content));
+        let gzip = self.gzip_offer(facts.media_type, &source, Mtime::Absent, &[]);
         let builder = RepresentationBuilder {
             media_type: facts.media_type,
             policy_lines: &self.policy.header_lines(facts.path),
-            varies: matches!(gzip, Gzip::Pending),
+            varies: matches!(gzip, Gzip::Offered { .. }),
         };
-        let source = Source::Memory(Bytes::from_static(file.content));
         let identity = Arc::new(builder.build(Encoding::Identity, source, Mtime::Absent));
         LoadedFile { identity, sidecars: Vec::new(), gzip, version: None }
     }
@@ -269,24 +301,38 @@ impl Loader {
             content = file.read(&(0..version.size_bytes), &self.stats)?.into();
             let version_after = file.version(&self.stats)?;
             if version_after == version && content.len() as u64 == version.size_bytes {
-                return Ok(Content { source: Source::Memory(content), version, mtime });
+                let source = Source::in_memory(content);
+                return Ok(Content { source, version, mtime });
             }
             version = version_after;
         }
         // It may mix two states of the file.
-        Ok(Content { source: Source::Memory(content), version, mtime: Mtime::Racy(now.wall) })
+        let source = Source::in_memory(content);
+        Ok(Content { source, version, mtime: Mtime::Racy(now.wall) })
     }
 
-    fn gzip_offer(&self, media_type: &str, size_bytes: u64, sidecars: &[Sidecar]) -> Gzip {
+    fn gzip_offer(
+        &self,
+        media_type: &str,
+        source: &Source,
+        mtime: Mtime,
+        sidecars: &[Sidecar],
+    ) -> Gzip {
         let is_gzip = |sidecar: &Sidecar| sidecar.representation.coding == Some(Coding::Gzip);
-        match self.policy.compress {
-            Compress::On
-                if compress::is_offered(media_type, size_bytes)
-                    && !sidecars.iter().any(is_gzip) =>
-            {
-                Gzip::Pending
-            }
-            Compress::On | Compress::Sidecar | Compress::Off => Gzip::NotOffered,
+        if self.policy.compress != Compress::On
+            || !compress::is_offered(media_type, source.size_bytes())
+            || sidecars.iter().any(is_gzip)
+        {
+            return Gzip::NotOffered;
         }
+        static LOADS: AtomicU64 = AtomicU64::new(0);
+        let content = match source {
+            Source::Memory { hash, .. } => ContentKey::Hash(*hash),
+            Source::Disk(_) if mtime.is_racy() => {
+                ContentKey::Load(LOADS.fetch_add(1, Ordering::Relaxed))
+            }
+            Source::Disk(version) => ContentKey::Version(*version),
+        };
+        Gzip::Offered { content, made: Weak::new() }
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 /// Memory that is left to be shared.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
@@ -34,9 +36,33 @@ impl MemoryBudget {
 }
 
 impl MemoryShare {
+    /// Bytes that the share pays for. It is returned when the last clone of them is dropped, and
+    /// what exceeds them at once.
+    pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
+        self.shrink_to(bytes.capacity() as u64);
+        Bytes::from_owner(HeldBytes { bytes, _share: self })
+    }
+
+    fn shrink_to(&mut self, bytes: u64) {
+        let excess = self.bytes.saturating_sub(bytes);
+        self.bytes -= excess;
+        self.budget.available_bytes.fetch_add(excess, Ordering::Relaxed);
+    }
+
     /// The size of the share.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+struct HeldBytes {
+    bytes: Vec<u8>,
+    _share: MemoryShare,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -55,7 +81,9 @@ mod tests {
         let budget = MemoryBudget::new(10);
         let (first, second) = (budget.take_up_to(7), budget.take_up_to(7));
         assert_eq!((first.bytes(), second.bytes(), budget.take_up_to(7).bytes()), (7, 3, 0));
-        drop(first);
+        let held = first.hold(vec![0; 2]);
+        assert_eq!(budget.take_up_to(7).bytes(), 5);
+        drop(held);
         assert_eq!(budget.take_up_to(u64::MAX).bytes(), 7);
         drop(second);
         assert_eq!(budget.take_up_to(u64::MAX).bytes(), 10);

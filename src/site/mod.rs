@@ -5,9 +5,9 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `file_responder` | the response to a GET or HEAD |
+//! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
-//! | `cache`, `loader`, `compress` | find, read, compress and remember files |
+//! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
 //! | `memory_budget` | how much may be remembered |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
@@ -19,12 +19,14 @@
 mod auth;
 mod cache;
 mod compress;
+mod compressor;
 mod content_hash;
 mod delayed;
 mod directory_root;
 mod errors;
 mod file_chunk;
 mod file_responder;
+mod file_response;
 mod file_root;
 mod file_version;
 mod listing;
@@ -60,6 +62,7 @@ use file_responder::FileResponder;
 use offloaded::OffloadedSite;
 
 pub use auth::Credentials;
+pub use compressor::Compressor;
 pub use file_chunk::FileChunk;
 pub use listing::Listings;
 pub use memory_budget::{MemoryBudget, MemoryShare};

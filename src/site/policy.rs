@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::auth::Credentials;
+use super::compressor::Compressor;
 use super::listing::Listings;
 use super::media_type;
 use super::path::SitePath;
@@ -17,6 +18,8 @@ use crate::http::{HeaderBlock, Response};
 pub struct Policy {
     /// Which content codings are offered.
     pub compress: Compress,
+    /// Makes gzip for [`Compress::On`].
+    pub compressor: Arc<Compressor>,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.

@@ -19,7 +19,7 @@ pub fn respond(
 ) -> Response<File> {
     let body = |range: Range<u64>| match (&representation.source, &opened) {
         _ if range.is_empty() => Body::Empty,
-        (Source::Memory(bytes), _) => {
+        (Source::Memory { bytes, .. }, _) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
         (Source::Disk(_), Some(file)) => Body::File { file: file.clone(), range },

@@ -37,7 +37,10 @@ pub struct Representation {
 /// Where the bytes of a representation are.
 #[derive(Clone, Debug)]
 pub enum Source {
-    Memory(Bytes),
+    Memory {
+        bytes: Bytes,
+        hash: ContentHash,
+    },
     /// In a file that is opened for each response, and must have this version then.
     Disk(FileVersion),
 }
@@ -120,7 +123,7 @@ impl Representation {
     pub fn version_to_hash(&self) -> Option<FileVersion> {
         match &self.source {
             Source::Disk(version) if self.etag.is_none() && !self.mtime.is_racy() => Some(*version),
-            Source::Disk(_) | Source::Memory(_) => None,
+            Source::Disk(_) | Source::Memory { .. } => None,
         }
     }
 
@@ -147,7 +150,7 @@ impl Representation {
     /// The memory it occupies, in bytes.
     pub fn weight_bytes(&self) -> usize {
         let content = match &self.source {
-            Source::Memory(bytes) => bytes.len(),
+            Source::Memory { bytes, .. } => bytes.len(),
             Source::Disk(_) => 0,
         };
         content + self.headers.len() + size_of::<Representation>()
@@ -155,9 +158,14 @@ impl Representation {
 }
 
 impl Source {
+    pub fn in_memory(bytes: Bytes) -> Source {
+        let hash = ContentHash::of(&bytes);
+        Source::Memory { bytes, hash }
+    }
+
     pub fn size_bytes(&self) -> u64 {
         match self {
-            Source::Memory(bytes) => bytes.len() as u64,
+            Source::Memory { bytes, .. } => bytes.len() as u64,
             Source::Disk(version) => version.size_bytes,
         }
     }
@@ -165,7 +173,7 @@ impl Source {
     /// Identifies the bytes. None if nothing does yet.
     fn opaque_tag(&self, mtime: Mtime) -> Option<String> {
         match (self, mtime) {
-            (Source::Memory(bytes), _) => Some(ContentHash::of(bytes).to_string()),
+            (Source::Memory { hash, .. }, _) => Some(hash.to_string()),
             (Source::Disk(_), Mtime::Racy(_)) => None,
             (Source::Disk(version), Mtime::Exact(_)) => Some(version.opaque_tag()),
             (Source::Disk(version), Mtime::Absent | Mtime::Pinned(_) | Mtime::Dated(_)) => {

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::case::{Case, cases};
-use crate::support::{Response, Server, Setup, Site, patterned};
+use crate::support::{Response, Server, Setup, Site, get_with, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
-    cases![
+    let everywhere = cases![
         the_preferred_acceptable_coding_is_sent,
         a_sidecar_has_the_media_type_of_the_original,
         a_sidecar_older_than_the_original_is_ignored,
@@ -22,7 +22,13 @@ pub fn cases() -> Vec<Case> {
         a_304_applies_to_one_coding_only,
         a_range_applies_to_the_encoded_bytes,
         head_and_get_of_a_coding_have_equal_headers,
-    ]
+        a_compressed_file_follows_a_change,
+    ];
+    // With a thread or process per connection this holds by construction.
+    let in_a_loop = cases![if |setup| setup.event_loops == 1;
+        other_clients_are_served_while_a_file_is_compressed,
+    ];
+    [everywhere, in_a_loop].concat()
 }
 
 const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
@@ -50,6 +56,12 @@ fn ask(server: &Server, path: &str, accept: &str) -> Response {
 
 fn coding(response: &Response) -> Option<&str> {
     response.field("Content-Encoding")
+}
+
+fn decoded(response: &Response) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut decoded).expect("gzip");
+    decoded
 }
 
 fn the_preferred_acceptable_coding_is_sent(setup: &'static Setup) {
@@ -148,17 +160,20 @@ fn a_sidecar_must_be_a_regular_file_or_a_link_to_one(setup: &'static Setup) {
 fn text_is_compressed_and_decodes_to_the_same_bytes(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &[]);
-    // The last is larger than a cached file, so it is compressed from the disk.
-    for (name, bytes) in [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000)] {
+    // The last two are larger than a cached file, so they are compressed from the disk. A process
+    // that ends with its connection makes only what it has the memory for.
+    let largest = if setup.forks { 256 * 1024 } else { 8 * 1024 * 1024 };
+    for (name, bytes) in
+        [("small.css", 1024), ("page.svg", 20_000), ("large.js", 200_000), ("huge.js", largest)]
+    {
         let content = "a line of text that repeats itself\n".repeat(bytes / 35 + 1).as_bytes()
             [..bytes]
             .to_vec();
         site.write(name, &content);
         let response = ask(&server, &format!("/{name}"), "gzip, br, zstd");
         assert_eq!(coding(&response), Some("gzip"), "{name}");
-        let mut decoded = Vec::new();
-        flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut decoded).expect("gzip");
-        assert!(decoded == content && response.body.len() < content.len(), "{name}");
+        assert!(decoded(&response) == content, "{name}");
+        assert!(response.body.len() < content.len(), "{name}");
         assert!(ask(&server, &format!("/{name}"), "br").body == content, "{name}");
     }
 }
@@ -167,7 +182,7 @@ fn incompressible_and_huge_files_are_not_compressed(setup: &'static Setup) {
     let site = Site::new();
     site.write("short.txt", "x".repeat(1023));
     site.write("photo.jpg", "x".repeat(5000));
-    site.write("huge.txt", "x".repeat(256 * 1024 + 1));
+    site.write("huge.txt", "x".repeat(8 * 1024 * 1024 + 1));
     // A text file by its name, with incompressible content.
     let mut state = 1u32;
     let noise: Vec<u8> = (0..5000)
@@ -237,4 +252,41 @@ fn head_and_get_of_a_coding_have_equal_headers(setup: &'static Setup) {
     let head = server.ask("HEAD /page.html HTTP/1.1\r\nHost: h\r\nAccept-Encoding: zstd\r\n\r\n");
     assert_eq!(head.headers_except_date(), got.headers_except_date());
     assert!(head.body.is_empty());
+}
+
+/// The compressed file is shared by all workers and outlives the entries of their caches.
+fn a_compressed_file_follows_a_change(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &[]);
+    for bytes in [20_000, 200_000] {
+        let (path, name) = (format!("/{bytes}.txt"), format!("{bytes}.txt"));
+        let is = |response: &Response, letter: &str| {
+            assert_eq!(coding(response), Some("gzip"));
+            decoded(response) == letter.repeat(bytes).as_bytes()
+        };
+        site.write(&name, "a".repeat(bytes));
+        assert!(is(&ask(&server, &path, "gzip"), "a"));
+        site.write(&name, "b".repeat(bytes));
+        wait_until("the change is visible", || is(&ask(&server, &path, "gzip"), "b").then_some(()));
+    }
+}
+
+fn other_clients_are_served_while_a_file_is_compressed(setup: &'static Setup) {
+    let site = Site::new();
+    // Eight million digits take a while to compress.
+    let text: String = (0..1_000_000).map(|n: u64| format!("{:08}", n * n % 99_999_989)).collect();
+    let server = Server::start(setup, site.root(), &[]);
+    let (mut reader, mut other) = (server.connect(), server.connect());
+    assert_eq!((reader.get("/page.html").status, other.get("/page.html").status), (200, 200));
+    let is_answered = (0..10).any(|n| {
+        site.write(format!("{n}.txt"), &text);
+        reader.send(get_with(&format!("/{n}.txt"), &["Accept-Encoding: gzip"]));
+        // A loop that compresses the file itself may answer the first of these requests before it
+        // starts, but not the third. A busy machine may be done with the file: then try again.
+        let meanwhile =
+            (0..3).all(|_| other.get("/page.html").status == 200 && reader.is_waiting());
+        assert_eq!(coding(&reader.response()), Some("gzip"));
+        meanwhile
+    });
+    assert!(is_answered, "other clients waited for the compression every time");
 }

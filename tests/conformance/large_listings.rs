@@ -1,7 +1,6 @@
 //! Listings of directories with thousands of names: their memory, and the clients they delay.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -75,15 +74,6 @@ fn leave_unread(peer: &mut Peer, query: &str) -> u64 {
 /// The number of entries of a page.
 fn rows(page: &[u8]) -> usize {
     memchr::memmem::find_iter(page, b"href=\"./").count()
-}
-
-/// Whether no byte of a response has arrived yet.
-fn is_waiting(peer: &Peer) -> bool {
-    peer.stream.set_nonblocking(true).expect("a socket has modes");
-    let nothing =
-        peer.stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-    peer.stream.set_nonblocking(false).expect("a socket has modes");
-    nothing
 }
 
 fn a_change_of_a_large_directory_becomes_visible(setup: &'static Setup) {
@@ -208,7 +198,7 @@ fn other_directories_are_listed_while_a_large_one_is_made_in_every_form(setup: &
         assert_eq!(rows(&server.get("/small/").body), 20);
         assert_eq!(rows(&server.get("/other/").body), 1_000);
         // A busy machine may finish all pages first: then try again.
-        let meanwhile = waiting.iter().any(is_waiting);
+        let meanwhile = waiting.iter().any(Peer::is_waiting);
         waiting.iter_mut().for_each(|peer| assert_eq!(peer.response().status, 200));
         meanwhile
     });
@@ -243,7 +233,7 @@ fn other_clients_are_served_while_a_large_directory_is_read(setup: &'static Setu
         // starts, but not the third. With offloading, a busy machine may finish the listing first:
         // then try again.
         let meanwhile =
-            (0..3).all(|_| other.get("/page.html").status == 200 && is_waiting(&reader));
+            (0..3).all(|_| other.get("/page.html").status == 200 && reader.is_waiting());
         assert_eq!(rows(&reader.response().body), FILES);
         meanwhile
     });

@@ -74,6 +74,14 @@ impl Peer {
         Peer { stream, buffer: Vec::new(), _connected: Connected::to(address) }
     }
 
+    /// Whether no byte of a response has arrived yet.
+    pub fn is_waiting(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket has modes");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("a socket has modes");
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// The number of clients of this address that have not been dropped.
     pub fn count(address: SocketAddr) -> usize {
         clients().get(&address).copied().unwrap_or(0)

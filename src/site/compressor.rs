@@ -1,0 +1,373 @@
+//! Compresses files, each once for all workers, on threads of its own.
+//!
+//! ```text
+//!   request ──> made already ───────────────────────────> sent
+//!      │ no
+//!      ├──> being made ──> waits ──┐
+//!      └──> queued ──> a thread compresses it ──> sent to all that wait, and kept
+//! ```
+//!
+//! A client that accepts gzip waits for it, rather than get the uncompressed file until the gzip is
+//! made: a shared cache in front of this server may keep the first response for a year.
+//!
+//! Invariants:
+//! 1. A key is in `waiting` while its file is queued or compressed, so no file is compressed twice
+//!    at a time. A request that waits occupies no thread.
+//! 2. At most one thread per core, at a lower priority than event loops have.
+//! 3. What is made is paid for from the budget before it is made, and until its last reader is
+//!    done. If clients that do not read use up the budget, files are sent uncompressed.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
+use rustix::process::setpriority_process;
+
+use super::compress::SIZE_BYTES_MAX;
+use super::content_hash::ContentHash;
+use super::file_version::FileVersion;
+use super::memory_budget::{MemoryBudget, MemoryShare};
+use super::open_file::File;
+use super::representation::Representation;
+use crate::http::{ReplySender, Response};
+use crate::sync::lock;
+
+/// The budget of a server.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Each thread needs memory for the largest file, and they leave room to keep what is made.
+const THREADS_MAX: usize = 4;
+/// The files that may wait for a thread. Further ones are sent uncompressed.
+const QUEUED_MAX: usize = 256;
+
+/// What a compression is made from, so that its result can be used again: a file at a path, which
+/// decides about the headers, with some content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CompressionKey {
+    pub path: Box<[u8]>,
+    pub content: ContentKey,
+}
+
+/// Identifies the content of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContentKey {
+    /// Of a file in memory.
+    Hash(ContentHash),
+    /// Of a large file.
+    Version(FileVersion),
+    /// A large file that may still be changing: only what one load has found can be used again.
+    Load(u64),
+}
+
+/// A compressed file.
+#[derive(Clone, Debug)]
+pub enum Compressed {
+    Smaller(Arc<Representation>),
+    /// Compressing would save too little.
+    NotSmaller,
+}
+
+/// Makes the result, within memory of the file's size. None if the file can't be read now.
+pub type Make = Box<dyn FnOnce(MemoryShare) -> Option<Compressed> + Send>;
+
+/// A request that waits for a compressed file.
+pub struct WaitingRequest {
+    pub reply: ReplySender<File>,
+    /// Makes the response: with the compressed file, or None if the file is to be sent as it is.
+    pub respond: Box<dyn FnOnce(Option<Arc<Representation>>) -> Response<File> + Send>,
+}
+
+/// The compressed files of a server, and the threads that make them.
+#[derive(Debug)]
+pub struct Compressor {
+    state: Mutex<State>,
+    budget: MemoryBudget,
+    threads_max: usize,
+}
+
+struct State {
+    made: Cache<CompressionKey, Compressed, CompressedWeighter>,
+    waiting: HashMap<CompressionKey, Vec<WaitingRequest>>,
+    queue: VecDeque<Job>,
+    threads: usize,
+}
+
+struct Job {
+    key: CompressionKey,
+    size_bytes: u64,
+    make: Make,
+}
+
+#[derive(Clone)]
+struct CompressedWeighter;
+
+impl Weighter<CompressionKey, Compressed> for CompressedWeighter {
+    fn weight(&self, key: &CompressionKey, compressed: &Compressed) -> u64 {
+        /// What the cache itself allocates for an entry, roughly.
+        const OVERHEAD_BYTES: usize = 192;
+        let content = match compressed {
+            Compressed::Smaller(representation) => representation.weight_bytes(),
+            Compressed::NotSmaller => 0,
+        };
+        (key.path.len() + content + OVERHEAD_BYTES) as u64
+    }
+}
+
+impl Compressor {
+    /// For processes that end with their connection: each may hold little, because there are many.
+    pub fn for_children() -> Compressor {
+        Compressor::new(256 * 1024, 1)
+    }
+
+    /// What is kept leaves room in the budget for each thread to make a file of the largest size.
+    fn new(bytes_max: u64, threads_max: usize) -> Compressor {
+        const TYPICAL_BYTES: u64 = 8192;
+        let kept_bytes_max = bytes_max.saturating_sub(threads_max as u64 * SIZE_BYTES_MAX);
+        let kept_bytes_max = kept_bytes_max.max(bytes_max / 2);
+        let made = Cache::with_weighter(
+            (kept_bytes_max / TYPICAL_BYTES) as usize,
+            kept_bytes_max,
+            CompressedWeighter,
+        );
+        let (waiting, queue) = (HashMap::new(), VecDeque::new());
+        Compressor {
+            state: Mutex::new(State { made, waiting, queue, threads: 0 }),
+            budget: MemoryBudget::new(bytes_max),
+            threads_max,
+        }
+    }
+
+    /// What has been made for `key`, and is kept.
+    pub fn find(&self, key: &CompressionKey) -> Option<Compressed> {
+        lock(&self.state).made.get(key).cloned()
+    }
+
+    /// Answers `request` with the compressed file that `key` names, now or from another thread. If
+    /// there is none yet, `make` makes it, once for all that ask meanwhile.
+    pub fn request(
+        self: &Arc<Self>,
+        key: CompressionKey,
+        size_bytes: u64,
+        make: Make,
+        request: WaitingRequest,
+    ) {
+        let mut state = lock(&self.state);
+        if let Some(compressed) = state.made.get(&key).cloned() {
+            drop(state);
+            return request.finish(Some(compressed));
+        }
+        if let Some(waiting) = state.waiting.get_mut(&key) {
+            return add(waiting, request);
+        }
+        if state.queue.len() >= QUEUED_MAX || !self.ensure_thread(&mut state) {
+            drop(state);
+            return request.finish(None);
+        }
+        state.waiting.insert(key.clone(), vec![request]);
+        state.queue.push_back(Job { key, size_bytes, make });
+    }
+
+    /// Starts a thread for the next job unless there are enough. False if there is none.
+    fn ensure_thread(self: &Arc<Self>, state: &mut State) -> bool {
+        if state.threads < self.threads_max {
+            let compressor = self.clone();
+            if std::thread::Builder::new().spawn(move || compressor.run()).is_ok() {
+                state.threads += 1;
+            }
+        }
+        state.threads > 0
+    }
+
+    /// Does what is queued, and ends: a compression takes far longer than to start a thread.
+    fn run(&self) {
+        /// It affects only this thread. If it fails, the thread competes with the event loops.
+        const LOWER_PRIORITY: i32 = 10;
+        let _ = setpriority_process(Some(rustix::thread::gettid()), LOWER_PRIORITY);
+        let mut state = lock(&self.state);
+        while let Some(job) = state.queue.pop_front() {
+            if state.is_wanted(&job.key) {
+                drop(state);
+                let (key, compressed) = (job.key.clone(), self.make(job));
+                state = lock(&self.state);
+                if let Some(compressed) = &compressed {
+                    state.made.insert(key.clone(), compressed.clone());
+                }
+                let waiting = state.waiting.remove(&key);
+                drop(state);
+                let requests = waiting.into_iter().flatten();
+                requests.for_each(|request| request.finish(compressed.clone()));
+                state = lock(&self.state);
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// None if the file has to be sent as it is.
+    fn make(&self, job: Job) -> Option<Compressed> {
+        let share = self.budget.take_up_to(job.size_bytes);
+        if share.bytes() < job.size_bytes {
+            return None;
+        }
+        // A panic is a bug of ours, and was reported on stderr.
+        catch_unwind(AssertUnwindSafe(|| (job.make)(share))).ok().flatten()
+    }
+}
+
+impl Default for Compressor {
+    fn default() -> Compressor {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Compressor::new(BYTES_MAX, cores.min(THREADS_MAX))
+    }
+}
+
+impl State {
+    /// Whether a client still waits for the file. If not, forgets it.
+    fn is_wanted(&mut self, key: &CompressionKey) -> bool {
+        let waiting = self.waiting.get_mut(key);
+        let is_wanted = waiting.is_some_and(|waiting| {
+            forget_closed(waiting);
+            !waiting.is_empty()
+        });
+        if !is_wanted {
+            self.waiting.remove(key);
+        }
+        is_wanted
+    }
+}
+
+impl WaitingRequest {
+    fn finish(self, compressed: Option<Compressed>) {
+        let representation = match compressed {
+            Some(Compressed::Smaller(representation)) => Some(representation),
+            Some(Compressed::NotSmaller) | None => None,
+        };
+        self.reply.send((self.respond)(representation));
+    }
+}
+
+fn add(waiting: &mut Vec<WaitingRequest>, request: WaitingRequest) {
+    // Before it grows, so that clients that ask and leave do not make it grow.
+    if waiting.len() == waiting.capacity() {
+        forget_closed(waiting);
+    }
+    waiting.push(request);
+}
+
+fn forget_closed(waiting: &mut Vec<WaitingRequest>) {
+    waiting.retain(|request| !request.reply.is_closed());
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::http::{Body, HeaderBlock, Reply, Status, Work};
+    use crate::site::file_version::Mtime;
+    use crate::site::representation::{Encoding, RepresentationBuilder, Source};
+
+    fn key(name: &str) -> CompressionKey {
+        CompressionKey { path: name.as_bytes().into(), content: ContentKey::Load(0) }
+    }
+
+    /// A result that takes all of `share`.
+    fn compressed(share: MemoryShare) -> Compressed {
+        let builder =
+            RepresentationBuilder { media_type: "text/plain", policy_lines: b"", varies: true };
+        let bytes = vec![b'x'; share.bytes() as usize];
+        let source = Source::in_memory(share.hold(bytes));
+        Compressed::Smaller(Arc::new(builder.build(Encoding::Gzip, source, Mtime::Absent)))
+    }
+
+    /// The body that a client gets: compressed, or empty for the file as it is.
+    fn body(
+        compressor: &Arc<Compressor>,
+        name: &str,
+        size_bytes: u64,
+        make: impl FnOnce(MemoryShare) -> Option<Compressed> + Send + 'static,
+    ) -> Option<Bytes> {
+        let (compressor, key) = (compressor.clone(), key(name));
+        let work = Work::new(Bytes::new(), move |reply| {
+            let respond = Box::new(|gzip: Option<Arc<Representation>>| Response {
+                status: Status::Ok,
+                headers: HeaderBlock::default(),
+                body: gzip.map_or(Body::Empty, |gzip| match &gzip.source {
+                    Source::Memory { bytes, .. } => Body::Bytes(bytes.clone()),
+                    Source::Disk(_) => unreachable!("it was made in memory"),
+                }),
+            });
+            compressor.request(key, size_bytes, Box::new(make), WaitingRequest { reply, respond });
+        });
+        match Reply::Deferred(work).wait().body {
+            Body::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_file_is_compressed_once_for_all_who_ask_and_other_files_meanwhile() {
+        let compressor = Arc::new(Compressor::new(1 << 20, 2));
+        let made = Arc::new(AtomicUsize::new(0));
+        let (release, released) = mpsc::channel::<()>();
+        let slow = {
+            let made = made.clone();
+            move |share| {
+                made.fetch_add(1, Ordering::Relaxed);
+                released.recv().ok();
+                Some(compressed(share))
+            }
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| body(&compressor, "slow", 10, slow));
+            while made.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            let others: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| body(&compressor, "slow", 10, |_| panic!("made twice"))))
+                .collect();
+            assert!(body(&compressor, "fast", 10, |share| Some(compressed(share))).is_some());
+            drop(release);
+            let first = first.join().expect("it does not panic").expect("it was compressed");
+            for other in others {
+                let other = other.join().expect("it does not panic").expect("it was compressed");
+                assert_eq!(other.as_ptr(), first.as_ptr());
+            }
+        });
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+        assert!(compressor.find(&key("slow")).is_some());
+    }
+
+    #[test]
+    fn a_file_is_sent_as_it_is_if_it_cannot_be_compressed() {
+        let compressor = Arc::new(Compressor::new(1 << 20, 1));
+        assert_eq!(body(&compressor, "gone", 10, |_| None), None);
+        assert_eq!(body(&compressor, "bug", 10, |_| panic!("a bug")), None);
+        assert_eq!(body(&compressor, "noise", 10, |_| Some(Compressed::NotSmaller)), None);
+        // Only the last one is known to stay so.
+        assert!(body(&compressor, "gone", 10, |share| Some(compressed(share))).is_some());
+        assert!(body(&compressor, "bug", 10, |share| Some(compressed(share))).is_some());
+        assert_eq!(body(&compressor, "noise", 10, |_| panic!("made again")), None);
+    }
+
+    #[test]
+    fn what_readers_hold_counts_towards_the_budget() {
+        let compressor = Arc::new(Compressor::new(1000, 1));
+        let make = |share| Some(compressed(share));
+        let held: Vec<_> = (0..10).map(|n| body(&compressor, &n.to_string(), 100, make)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert_eq!(body(&compressor, "one too many", 100, make), None);
+        drop(held);
+        // No reader holds them any more, and few of them are kept.
+        assert!(body(&compressor, "one more", 100, make).is_some());
+    }
+}

@@ -1,0 +1,78 @@
+//! The response that sends one representation of a file, or says why it is not sent.
+
+use super::errors::reason;
+use super::loader::{Loader, Lookup};
+use super::open_file::File;
+use super::path::SitePath;
+use super::policy::Policy;
+use super::ranges;
+use super::representation::{Representation, Source};
+use crate::http::{
+    Body, Now, PreconditionResult, Request, Response, Status, error_response,
+    evaluate_preconditions,
+};
+
+/// A 304 or 412, if the preconditions of the request ask for it.
+#[inline]
+pub fn check_preconditions(
+    request: &Request<'_>,
+    representation: &Representation,
+    path: &SitePath<'_>,
+    policy: &Policy,
+) -> Option<Response<File>> {
+    match evaluate_preconditions(request.headers, representation.validators()) {
+        PreconditionResult::Proceed => None,
+        PreconditionResult::NotModified => {
+            let headers = representation.not_modified_headers();
+            Some(Response { status: Status::NotModified, headers, body: Body::Empty })
+        }
+        PreconditionResult::Failed => Some(failure(policy, Status::PreconditionFailed, path)),
+    }
+}
+
+/// A 200, 206 or 416. `opened` is the file with the content, unless that is in memory.
+#[inline]
+pub fn send(
+    request: &Request<'_>,
+    representation: &Representation,
+    opened: Option<File>,
+    path: &SitePath<'_>,
+    policy: &Policy,
+) -> Response<File> {
+    let response = ranges::respond(request, representation, opened);
+    match response.status {
+        // An error page; the other statuses have the policy's headers in the representation.
+        Status::RangeNotSatisfiable => policy.apply_to(response, Some(path)),
+        _ => response,
+    }
+}
+
+/// The response with the file at `path` as it is now, read without a cache.
+///
+/// # Errors
+/// The status of a file that can't be read, or is gone.
+pub fn load_and_send(
+    request: &Request<'_>,
+    loader: &Loader,
+    path: &SitePath<'_>,
+    policy: &Policy,
+    now: &Now,
+) -> Result<Response<File>, Status> {
+    let file = match loader.load(path, None, now)? {
+        Lookup::File(file) => file.identity.clone(),
+        Lookup::Directory => return Err(Status::NotFound),
+        Lookup::NotFound(status) => return Err(status),
+    };
+    if let Some(response) = check_preconditions(request, &file, path, policy) {
+        return Ok(response);
+    }
+    let opened = match &file.source {
+        Source::Memory { .. } => None,
+        Source::Disk(version) => Some(loader.open(path, &file, version)?.ok_or(Status::NotFound)?),
+    };
+    Ok(send(request, &file, opened, path, policy))
+}
+
+pub fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
+    policy.apply_to(error_response(status, reason(status)), Some(path))
+}
