@@ -10,6 +10,7 @@ mod support;
 
 mod descriptors;
 mod disconnects;
+mod full_disk;
 mod isolation;
 mod syscalls;
 
