@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Peer, Server, Site, get, setups, wait_until, with_socket};
+use crate::support::{Peer, Server, Site, get, setups, wait_until, with_sockets};
 
 const DISK_BYTES: u64 = 64 * 1024;
 const FREE_BYTES: u64 = 8 * 1024;
@@ -24,7 +24,7 @@ fn a_full_disk_loses_the_lines_that_do_not_fit_and_tears_no_other() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
         let command = Server::command(setup, site.root(), &["--log", "json"]);
-        let mut command = with_socket(&command, &listener);
+        let mut command = with_sockets(&command, &[&listener]);
         command.stdout(File::create(&log).expect("the disk has an inode left"));
         let mut server = Running(command.spawn().expect("there is a shell"));
 
