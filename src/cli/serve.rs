@@ -6,7 +6,6 @@ use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
@@ -21,8 +20,8 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
 use crate::site::{
-    CacheRule, Compress, Compressor, Credentials, HeaderRule, Listings, MediaTypeRule, Policy,
-    Root, SitePath, default_directory,
+    CacheRule, Compress, Compressor, Credentials, HeaderRule, Listings, MediaTypeRule, OpenFiles,
+    Policy, Root, SitePath, default_directory,
 };
 
 /// The options that every strategy takes.
@@ -210,12 +209,14 @@ pub(super) fn settings(
     let directory_options = [("--list", options.list), ("--fallback", options.fallback.is_some())];
     refuse_for_file(&root, &directory_options)?;
     let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
+    let (compressor, open_files) = match configured.forks() {
+        true => (Compressor::for_children(), OpenFiles::for_children()),
+        false => (Compressor::default(), OpenFiles::default()),
+    };
     let policy = Policy {
         compress: options.compress,
-        compressor: Arc::new(match configured.forks() {
-            true => Compressor::for_children(),
-            false => Compressor::default(),
-        }),
+        compressor: compressor.into(),
+        open_files: open_files.into(),
         listings: options.list.then(Listings::new),
         fallback,
         headers: options.header,

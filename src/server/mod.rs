@@ -45,7 +45,7 @@ pub(crate) use timer_fd::TimerFd;
 
 use crate::format::error_with;
 use crate::http::Limits;
-use crate::site::{MemoryBudget, Policy, Root};
+use crate::site::{MemoryBudget, OpenFiles, Policy, Root};
 use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
@@ -182,8 +182,9 @@ fn connections_max(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
     const RESERVED: u64 = 32;
     const PER_CONNECTION: u64 = 2;
     let connections = wanted.map_or(DEFAULT, NonZeroUsize::get);
-    let needed = (connections as u64).saturating_mul(PER_CONNECTION).saturating_add(RESERVED);
     let limit = getrlimit(Resource::Nofile);
+    let reserved = RESERVED + OpenFiles::share_of(limit.maximum.unwrap_or(u64::MAX));
+    let needed = (connections as u64).saturating_mul(PER_CONNECTION).saturating_add(reserved);
     if limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
         // If this fails, the present limit applies.
@@ -191,9 +192,9 @@ fn connections_max(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
             setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return Ok(connections) };
-    match descriptors.saturating_sub(RESERVED) / PER_CONNECTION {
+    match descriptors.saturating_sub(reserved) / PER_CONNECTION {
         0 => {
-            let least = RESERVED + PER_CONNECTION;
+            let least = reserved + PER_CONNECTION;
             let message = format!(
                 "the limit of {descriptors} open files is too low: expected at least {least}"
             );

@@ -24,7 +24,7 @@ use super::errors::status_of_read;
 use super::file_version::{FileVersion, Mtime};
 use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
 use super::memory_budget::MemoryShare;
-use super::open_file::{File, OpenFile};
+use super::open_file::File;
 use super::path::SitePath;
 use super::policy::{Compress, Policy};
 use super::representation::{Encoding, Representation, RepresentationBuilder, Source};
@@ -107,7 +107,7 @@ impl Loader {
         }
     }
 
-    /// Opens the file that `representation` was read from. None if it no longer has `version`.
+    /// The open file that `representation` was read from. None if it no longer has `version`.
     ///
     /// # Errors
     /// The status of a failure that may be over a moment later.
@@ -117,8 +117,17 @@ impl Loader {
         representation: &Representation,
         version: &FileVersion,
     ) -> Result<Option<File>, Status> {
+        // Without this check, bytes that were written in place would be sent under the ETag of the
+        // old ones, and a resumed download would join the two.
+        let is_unchanged = |file: &File| file.version(&self.stats).is_ok_and(|now| now == *version);
+        if let Some(file) = self.policy.open_files.find(version).filter(is_unchanged) {
+            return Ok(Some(file));
+        }
         match self.root.find(path, representation.coding, &self.stats) {
-            Resolved::File { file, version: found } if found == *version => Ok(Some(file)),
+            Resolved::File { file, version: found } if found == *version => {
+                self.policy.open_files.keep(found, file.clone());
+                Ok(Some(file))
+            }
             Resolved::NotFound(status) if status.is_server_error() => Err(status),
             _ => Ok(None),
         }
@@ -204,7 +213,7 @@ impl Loader {
     fn load_file(
         &self,
         facts: &FileLoad<'_>,
-        file: &OpenFile,
+        file: &File,
         version: FileVersion,
         stale: Option<&Arc<LoadedFile>>,
     ) -> rustix::io::Result<Arc<LoadedFile>> {
@@ -212,6 +221,9 @@ impl Loader {
         if let Some(stale) = stale
             && stale.is_current(&version, &sidecar_files)
         {
+            if matches!(stale.identity.source, Source::Disk(_)) {
+                self.policy.open_files.keep(version, file.clone());
+            }
             return Ok(stale.clone());
         }
         let content = self.read(file, version, facts.now)?;
@@ -286,7 +298,7 @@ impl Loader {
     /// Reads a small file into memory; a large one stays on the disk.
     fn read(
         &self,
-        file: &OpenFile,
+        file: &File,
         mut version: FileVersion,
         now: &Now,
     ) -> rustix::io::Result<Content> {
@@ -296,6 +308,7 @@ impl Loader {
         for _ in 0..TRIES {
             let mtime = version.mtime(now.wall);
             if version.size_bytes > CONTENT_BYTES_MAX {
+                self.policy.open_files.keep(version, file.clone());
                 return Ok(Content { source: Source::Disk(version), version, mtime });
             }
             content = file.read(&(0..version.size_bytes), &self.stats)?.into();

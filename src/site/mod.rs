@@ -8,7 +8,7 @@
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
-//! | `memory_budget` | how much may be remembered |
+//! | `memory_budget`, `open_files` | what may be remembered, and kept open |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
@@ -36,6 +36,7 @@ mod media_type;
 mod memory_budget;
 mod offloaded;
 mod open_file;
+mod open_files;
 mod open_root;
 mod panic_trigger;
 mod path;
@@ -67,6 +68,7 @@ pub use file_chunk::FileChunk;
 pub use listing::Listings;
 pub use memory_budget::{MemoryBudget, MemoryShare};
 pub use open_file::File;
+pub use open_files::OpenFiles;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.
 pub use path::SitePath;
 pub use policy::{Compress, Policy};

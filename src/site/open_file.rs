@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
@@ -34,6 +35,12 @@ impl OpenFile {
 
     pub fn version(&self, stats: &SyscallStats) -> rustix::io::Result<FileVersion> {
         self.stat(stats).map(|stat| FileVersion::from_stat(&stat))
+    }
+
+    /// The bytes in `range`. None if they can't be read, or the file ends before.
+    pub fn read_all(&self, range: &Range<u64>) -> Option<Bytes> {
+        let bytes = self.read(range, &self.stats).ok()?;
+        (bytes.len() as u64 == range.end - range.start).then(|| bytes.into())
     }
 
     /// Reads the bytes in `range`, or fewer if the file ends before `range` does.

@@ -9,6 +9,7 @@ use super::auth::Credentials;
 use super::compressor::Compressor;
 use super::listing::Listings;
 use super::media_type;
+use super::open_files::OpenFiles;
 use super::path::SitePath;
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use crate::http::{HeaderBlock, Response};
@@ -20,6 +21,8 @@ pub struct Policy {
     pub compress: Compress,
     /// Makes gzip for [`Compress::On`].
     pub compressor: Arc<Compressor>,
+    /// Keeps large files open.
+    pub open_files: Arc<OpenFiles>,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.

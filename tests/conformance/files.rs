@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         files_with_extreme_mtimes_are_served,
         a_root_that_is_a_file_is_served_under_its_own_name,
         a_directory_that_replaces_the_root_file_is_not_found,
+        a_large_file_is_closed_soon_after_its_last_response,
     ]
 }
 
@@ -379,4 +380,24 @@ fn a_directory_that_replaces_the_root_file_is_not_found(setup: &'static Setup) {
         assert!([200, 404].contains(&status), "{status}");
         (status == 404).then_some(())
     });
+}
+
+/// So that a deleted file gives up its blocks, and a file system can be unmounted.
+fn a_large_file_is_closed_soon_after_its_last_response(setup: &'static Setup) {
+    let site = Site::new();
+    site.write("large.bin", patterned(1 << 20));
+    let server = Server::start(setup, site.root(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/page.html").status, 200);
+    let before = server.descriptors();
+    for _ in 0..3 {
+        assert_eq!(peer.get("/large.bin").status, 200);
+        let part = peer.ask("GET /large.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9\r\n\r\n");
+        assert_eq!(part.body, patterned(1 << 20)[5..10]);
+    }
+    if setup.forks {
+        // A child keeps its files open until its connection ends.
+        drop(peer);
+    }
+    wait_until("the file is closed", || (server.descriptors() <= before).then_some(()));
 }
