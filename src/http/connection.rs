@@ -10,6 +10,7 @@
 //! Idle ───────────timeout or eviction───────> Closed
 //! Head ───────────malformed or timeout──────> Closing, with an error response queued
 //! AwaitingReply ──reply queued──────────────> Paused, or Closing after the last response
+//! AwaitingReply ──check passed──────────────> Paused, with the request in front of the input again
 //! Body ───────────end of the body───────────> Idle, or Closing after the last response
 //! Body ───────────malformed or timeout──────> Closing
 //! Closing ────────everything sent──────────┬> Lingering, if the client may still be sending
@@ -41,7 +42,7 @@ use bytes::Bytes;
 
 use super::body::BodyDrain;
 use super::closing::{CloseReason, Closing, LingeringClose};
-use super::deferred::{CompletedReply, DeferredReply, Reply};
+use super::deferred::{CompletedReply, DeferredReply, Outcome, Reply};
 use super::exchange::Exchange;
 use super::head::{Head, HeadScan};
 use super::headers::HeaderStorage;
@@ -73,6 +74,8 @@ pub struct Connection<F> {
     requests_left: u32,
     /// Why the connection closes once `requests_left` is zero.
     exhausted_reason: CloseReason,
+    /// When the request was received that has passed its check and is in front of `input` again.
+    checked_request_started: Option<Moment>,
 }
 
 impl<F> Connection<F> {
@@ -85,6 +88,7 @@ impl<F> Connection<F> {
             write_progress: None,
             requests_left: limits.requests_max,
             exhausted_reason: CloseReason::RequestsMax,
+            checked_request_started: None,
             limits,
         }
     }
@@ -133,11 +137,22 @@ impl<F> Connection<F> {
         deferred
     }
 
-    /// Queues the response that [`Connection::receive`] deferred. If the connection has failed in
-    /// the meantime, the response is dropped.
+    /// Queues the response that [`Connection::receive`] deferred. A request that has passed its
+    /// check is put back, to be processed as if it had just arrived. If the connection has failed
+    /// in the meantime, the reply is dropped.
     pub fn complete(&mut self, completed: CompletedReply<F>, now: &Now) {
         let State::AwaitingReply { plan } = self.state else { return };
-        let CompletedReply { response, exchange } = completed;
+        let CompletedReply { outcome, exchange } = completed;
+        let response = match outcome {
+            Outcome::Response(response) => response,
+            Outcome::Passed(head) => {
+                self.input.splice(..0, head);
+                self.requests_left += 1;
+                self.checked_request_started = exchange.map(|exchange| exchange.started);
+                self.state = State::Paused;
+                return;
+            }
+        };
         self.queue_response(response, plan.is_head, plan.persistence, exchange, now);
         self.state = match plan.close {
             Some((reason, linger)) => {
@@ -402,11 +417,13 @@ impl<F> Connection<F> {
         self.requests_left -= 1;
         let exhausted = (self.requests_left == 0).then_some(self.exhausted_reason);
         let plan = ResponsePlan::new(&request, &reply, exhausted);
-        let exchange = self.limits.record_exchanges.then(|| Exchange::new(&request, now));
+        let started = self.checked_request_started.take().unwrap_or(now.moment);
+        let new_exchange = || Exchange { started, ..Exchange::new(&request, now) };
+        let exchange = self.limits.record_exchanges.then(new_exchange);
         match reply {
             Reply::Deferred(work) => {
                 self.state = State::AwaitingReply { plan };
-                return Some(DeferredReply { work, exchange });
+                return Some(DeferredReply::new(work, head, exchange));
             }
             Reply::Ready(response) => {
                 self.queue_response(response, plan.is_head, plan.persistence, exchange, now)

@@ -3,6 +3,10 @@
 //! The connection hands out a [`DeferredReply`] and later receives a [`CompletedReply`]. In between
 //! it neither reads nor processes requests, so that responses stay in order.
 //!
+//! The work either makes the response, or checks whether the request may have one. A request that
+//! passes its check is processed as if it had just arrived: only the connection's worker has the
+//! site's cache.
+//!
 //! Invariant: started work yields exactly one reply, on any thread. A [`ReplySender`] that is
 //! dropped without a response, for example by a panic, sends a 500.
 
@@ -13,6 +17,7 @@ use bytes::Bytes;
 
 use super::error_page::error_response;
 use super::exchange::Exchange;
+use super::head::Head;
 use super::response::Response;
 use super::status::Status;
 
@@ -20,6 +25,7 @@ use super::status::Status;
 /// sender to another thread, so that its own thread need not wait.
 pub struct Work<F> {
     run: Box<dyn FnOnce(ReplySender<F>) + Send>,
+    is_check: bool,
     /// The header lines of the error that is sent instead if the work is not done.
     error_headers: Bytes,
 }
@@ -28,22 +34,32 @@ pub struct Work<F> {
 pub enum Reply<F> {
     /// The response.
     Ready(Response<F>),
-    /// Work that produces the response and may take long.
+    /// Work that has to be done before there is a response.
     Deferred(Work<F>),
 }
 
 /// Work on a response that a connection waits for.
 pub struct DeferredReply<F> {
-    pub(super) work: Work<F>,
-    pub(super) exchange: Option<Exchange>,
+    work: Work<F>,
+    /// The head of the request, if the work is a check.
+    head: Vec<u8>,
+    exchange: Option<Exchange>,
 }
 
 /// The response to a deferred request, to be passed to
 /// [`Connection::complete`](super::Connection::complete).
 #[derive(Debug)]
 pub struct CompletedReply<F> {
-    pub(super) response: Response<F>,
+    pub(super) outcome: Outcome<F>,
     pub(super) exchange: Option<Exchange>,
+}
+
+/// What deferred work has led to.
+#[derive(Debug)]
+pub(super) enum Outcome<F> {
+    Response(Response<F>),
+    /// The request with this head has passed its check.
+    Passed(Vec<u8>),
 }
 
 /// The destination of a deferred reply.
@@ -57,6 +73,8 @@ pub trait ReplyReceiver<F>: Send {
 
 /// Sends the response of deferred work.
 pub struct ReplySender<F> {
+    /// The head of the request, if the work is a check.
+    head: Vec<u8>,
     exchange: Option<Exchange>,
     error_headers: Bytes,
     /// Headers that are added to the response.
@@ -69,7 +87,20 @@ impl<F> Work<F> {
     /// Work that `run` does. `error_headers` are rendered lines, which the response to this request
     /// has even if it is an error that is made without the site.
     pub fn new(error_headers: Bytes, run: impl FnOnce(ReplySender<F>) + Send + 'static) -> Work<F> {
-        Work { run: Box::new(run), error_headers }
+        Work { run: Box::new(run), is_check: false, error_headers }
+    }
+
+    /// Work that checks a request: `run` produces a response that refuses the request, or None.
+    /// Then the site is asked for its reply to the request again.
+    pub fn check(
+        error_headers: Bytes,
+        run: impl FnOnce() -> Option<Response<F>> + Send + 'static,
+    ) -> Work<F> {
+        let run = move |reply: ReplySender<F>| match run() {
+            Some(response) => reply.send(response),
+            None => reply.pass(),
+        };
+        Work { run: Box::new(run), is_check: true, error_headers }
     }
 
     /// Does the work, or starts it, on the calling thread. `reply` may come from other work for the
@@ -88,20 +119,28 @@ impl<F: Send + 'static> Reply<F> {
                 response.headers.push(name, value);
                 Reply::Ready(response)
             }
-            Reply::Deferred(Work { run, error_headers }) => {
-                Reply::Deferred(Work::new(error_headers, move |mut reply| {
+            Reply::Deferred(Work { run, is_check, error_headers }) => {
+                let run = Box::new(move |mut reply: ReplySender<F>| {
                     reply.headers.push((name, value));
                     run(reply);
-                }))
+                });
+                Reply::Deferred(Work { run, is_check, error_headers })
             }
         }
     }
 
     /// The response; waits until deferred work has sent it.
+    ///
+    /// # Panics
+    /// The request has passed a check, so there is no response yet.
     pub fn wait(self) -> Response<F> {
-        match self {
-            Reply::Ready(response) => response,
-            Reply::Deferred(work) => DeferredReply { work, exchange: None }.wait().response,
+        let work = match self {
+            Reply::Ready(response) => return response,
+            Reply::Deferred(work) => work,
+        };
+        match (DeferredReply { work, head: Vec::new(), exchange: None }).wait().outcome {
+            Outcome::Response(response) => response,
+            Outcome::Passed(_) => panic!("the work was a check"),
         }
     }
 }
@@ -116,10 +155,21 @@ impl<F: Send + 'static> DeferredReply<F> {
 }
 
 impl<F> DeferredReply<F> {
+    pub(super) fn new(work: Work<F>, head: Head<'_>, exchange: Option<Exchange>) -> Self {
+        let head = if work.is_check { head.bytes().to_vec() } else { Vec::new() };
+        DeferredReply { work, head, exchange }
+    }
+
+    /// Whether the work is a check, which keeps a core busy, and not input or output.
+    pub fn is_check(&self) -> bool {
+        self.work.is_check
+    }
+
     /// Does the work on this thread, up to the point where another thread continues it. If it
     /// panics, which is a bug of this server, the response is a 500.
     pub fn start(self, receiver: impl ReplyReceiver<F> + 'static) {
         let reply = ReplySender {
+            head: self.head,
             exchange: self.exchange,
             error_headers: Bytes::new(),
             headers: Vec::new(),
@@ -137,14 +187,14 @@ impl<F> DeferredReply<F> {
             "This server is overloaded. Please try again in a moment.",
             &self.work.error_headers,
         );
-        CompletedReply { response, exchange: self.exchange }
+        CompletedReply { outcome: Outcome::Response(response), exchange: self.exchange }
     }
 }
 
 impl<F> ReplySender<F> {
     /// Sends the response.
     pub fn send(mut self, response: Response<F>) {
-        self.complete(response);
+        self.complete(Outcome::Response(response));
     }
 
     /// Whether the client has disconnected, so that it needs no response.
@@ -152,10 +202,18 @@ impl<F> ReplySender<F> {
         self.receiver.as_ref().is_none_or(|receiver| receiver.is_closed())
     }
 
-    fn complete(&mut self, mut response: Response<F>) {
-        self.headers.drain(..).for_each(|(name, value)| response.headers.push(name, value));
+    /// Reports that the request has passed its check.
+    fn pass(mut self) {
+        let head = std::mem::take(&mut self.head);
+        self.complete(Outcome::Passed(head));
+    }
+
+    fn complete(&mut self, mut outcome: Outcome<F>) {
+        if let Outcome::Response(response) = &mut outcome {
+            self.headers.drain(..).for_each(|(name, value)| response.headers.push(name, value));
+        }
         if let Some(receiver) = self.receiver.take() {
-            receiver.receive(CompletedReply { response, exchange: self.exchange.take() });
+            receiver.receive(CompletedReply { outcome, exchange: self.exchange.take() });
         }
     }
 }
@@ -164,11 +222,11 @@ impl<F> Drop for ReplySender<F> {
     fn drop(&mut self) {
         if self.receiver.is_some() {
             let error_headers = std::mem::take(&mut self.error_headers);
-            self.complete(error_with_headers(
+            self.complete(Outcome::Response(error_with_headers(
                 Status::InternalServerError,
                 "This server failed to produce the response.",
                 &error_headers,
-            ));
+            )));
         }
     }
 }

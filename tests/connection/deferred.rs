@@ -1,5 +1,7 @@
 //! Deferred replies: the connection waits while a response is computed.
 
+use std::time::Duration;
+
 use miniweb::http::{CloseReason, Limits, Step};
 
 use super::peer::{ERROR_HEADER, Peer, get};
@@ -85,6 +87,79 @@ fn an_error_that_is_made_without_the_site_has_the_headers_of_the_site() {
     let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
     assert_eq!(statuses, [503, 500, 500, 501]);
     assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 4);
+}
+
+#[test]
+fn a_check_that_is_not_made_gets_an_error_with_the_headers_of_the_site() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(get("/refused") + &get("/panic-in-check") + &get("/small"));
+    let check = peer.deferred.take().expect("the first request is checked");
+    peer.connection.complete(check.refuse(), &peer.now);
+    peer.settle();
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [503, 500, 200]);
+    assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 2);
+}
+
+#[test]
+fn the_site_is_asked_again_about_a_request_that_passes_its_check() {
+    for path in ["/checked", "/checked-deferred"] {
+        let mut peer = Peer::new(Limits { record_exchanges: true, ..Limits::default() });
+        peer.send(get("/small1") + &get(path) + &get("/small2"));
+        assert_eq!((peer.connection.step(), peer.site.requests), (Step::Send, 2));
+        let check = peer.deferred.take().expect("the second request is checked");
+        assert!(check.is_check());
+        peer.connection.complete(check.wait(), &peer.now);
+        assert_eq!(peer.settle(), Step::Receive);
+        let responses = peer.responses();
+        let paths: Vec<_> =
+            responses.iter().filter_map(|response| response.path.as_deref()).collect();
+        assert_eq!(paths, ["/small1", path, "/small2"]);
+        assert_eq!(peer.exchanges.len(), 3, "each request is recorded once");
+    }
+}
+
+#[test]
+fn a_request_that_fails_its_check_gets_the_response_of_the_check() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(get("/refused") + &get("/small"));
+    assert_eq!(peer.settle(), Step::Receive);
+    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
+    assert_eq!((statuses, peer.site.requests), (vec![401, 200], 2));
+}
+
+#[test]
+fn a_request_that_passes_its_check_is_framed_like_any_other() {
+    let close = Some("close".to_owned());
+    let limited = Limits { requests_max: 1, ..Limits::default() };
+    for (limits, fields, body, next, said) in [
+        (Limits::default(), "Connection: close\r\n", "", "", vec![close.clone()]),
+        // The body is discarded, so the next request is not parsed from it.
+        (Limits::default(), "Content-Length: 3\r\n", "abc", "/small", vec![None, None]),
+        (limited, "", "", "", vec![close]),
+    ] {
+        let mut peer = Peer::new(limits);
+        let head = get("/checked").replace("\r\n\r\n", &format!("\r\n{fields}\r\n"));
+        let next = if next.is_empty() { String::new() } else { get(next) };
+        peer.send(head + body + &next);
+        peer.settle();
+        peer.finish();
+        let connection: Vec<_> =
+            peer.responses().into_iter().map(|response| response.connection).collect();
+        assert_eq!(connection, said, "{fields}");
+    }
+}
+
+#[test]
+fn the_time_of_a_check_belongs_to_its_exchange() {
+    let mut peer = Peer::new(Limits { record_exchanges: true, ..Limits::default() });
+    let started = peer.now.moment;
+    peer.send(get("/checked") + &get("/small"));
+    peer.wait(Duration::from_secs(3));
+    peer.settle();
+    let times: Vec<_> =
+        peer.exchanges.iter().map(|exchange| exchange.started.since(started)).collect();
+    assert_eq!(times, [Duration::ZERO, Duration::from_secs(3)]);
 }
 
 #[test]

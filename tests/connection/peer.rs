@@ -36,11 +36,13 @@ pub struct FakeSite {
     large: Bytes,
     /// The number of requests so far.
     pub requests: usize,
+    /// Whether the request that needs a check has passed it.
+    has_passed: bool,
 }
 
 impl FakeSite {
     pub fn new() -> FakeSite {
-        FakeSite { large: vec![b'L'; LARGE_BYTES].into(), requests: 0 }
+        FakeSite { large: vec![b'L'; LARGE_BYTES].into(), requests: 0, has_passed: false }
     }
 }
 
@@ -57,6 +59,19 @@ impl Respond for FakeSite {
             }),
             Target::Path { path: b"/dropped", .. } => deferred(drop),
             Target::Path { path: b"/panic", .. } => deferred(|_| panic!("this test wants a panic")),
+            Target::Path { path: b"/refused", .. } => {
+                checked(|| Some(error_response(Status::Unauthorized, "")))
+            }
+            Target::Path { path: b"/panic-in-check", .. } => {
+                checked(|| panic!("this test wants a panic"))
+            }
+            Target::Path { path: b"/checked" | b"/checked-deferred", .. } if !self.has_passed => {
+                self.has_passed = true;
+                checked(|| None)
+            }
+            Target::Path { path: b"/checked-deferred", .. } => {
+                deferred(|reply| reply.send(response))
+            }
             _ => Reply::Ready(response),
         }
     }
@@ -73,6 +88,10 @@ pub const ERROR_HEADER: &[u8] = b"Site: fake\r\n";
 
 fn deferred(run: impl FnOnce(ReplySender<FakeFile>) + Send + 'static) -> Reply<FakeFile> {
     Reply::Deferred(Work::new(Bytes::from_static(ERROR_HEADER), run))
+}
+
+fn checked(run: impl FnOnce() -> Option<Response<FakeFile>> + Send + 'static) -> Reply<FakeFile> {
+    Reply::Deferred(Work::check(Bytes::from_static(ERROR_HEADER), run))
 }
 
 impl FakeSite {
@@ -94,7 +113,7 @@ impl FakeSite {
                 Body::File { file: FakeFile, range: PART },
                 text(b"after"),
             ]),
-            b"/deferred" | b"/elsewhere" => text(b"late"),
+            b"/deferred" | b"/elsewhere" | b"/checked" | b"/checked-deferred" => text(b"late"),
             small if small.starts_with(b"/small") => text(b"small"),
             _ => return error_response(Status::NotFound, ""),
         };
