@@ -8,6 +8,7 @@
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
 //! one set-up.
 
+mod authentication;
 mod case;
 mod codings;
 mod concurrency;
@@ -73,6 +74,7 @@ fn main() {
         large_listings::cases(),
         policy::cases(),
         header_rules::cases(),
+        authentication::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));

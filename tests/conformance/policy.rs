@@ -1,5 +1,5 @@
-//! The options that change responses: fallback and error pages, headers, caching, media types, CORS
-//! and authentication. Their usage errors are tested in `tests/cli.rs`.
+//! The options that change responses: fallback and error pages, headers, caching, media types
+//! and CORS. Their usage errors are tested in `tests/cli.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,11 +20,9 @@ pub fn cases() -> Vec<Case> {
         a_header_rule_applies_to_every_status,
         a_pattern_beneath_a_directory_matches_its_listing,
         files_are_revalidated_unless_their_name_contains_a_hash,
-        what_needs_a_password_is_private_to_the_client,
         the_first_matching_cache_rule_applies,
         cors_headers_are_sent_only_with_the_cors_option,
         a_preflight_needs_no_credentials,
-        every_request_needs_the_right_credentials,
         a_media_type_rule_overrides_the_table,
         media_types_are_those_that_browsers_need,
         nosniff_accompanies_every_content_type,
@@ -34,7 +32,7 @@ pub fn cases() -> Vec<Case> {
 
 const HTML: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
 
-fn options(path: &str, fields: &[&str]) -> String {
+pub fn options(path: &str, fields: &[&str]) -> String {
     get_with(path, fields).replacen("GET", "OPTIONS", 1)
 }
 
@@ -200,7 +198,7 @@ fn one_of_each(peer: &mut Peer) -> Vec<(u16, Response)> {
     requests.into_iter().map(ask).collect()
 }
 
-fn site_with_one_of_each() -> Site {
+pub fn site_with_one_of_each() -> Site {
     let site = Site::new();
     site.write("docs/a.txt", "much of the same\n".repeat(100));
     site.write("docs/inner/index.html", "inner");
@@ -322,24 +320,6 @@ fn files_are_revalidated_unless_their_name_contains_a_hash(setup: &'static Setup
     }
 }
 
-fn what_needs_a_password_is_private_to_the_client(setup: &'static Setup) {
-    // "me:secret" in Base64.
-    const CREDENTIALS: &str = "Authorization: Basic bWU6c2VjcmV0";
-    let site = Site::new();
-    site.write("app.3f2a9c1b.js", "some content");
-    let server =
-        Server::start(setup, site.root(), &["--auth", &format!("me:{}", sha256("secret"))]);
-    let mut peer = server.connect();
-    for path in ["/app.3f2a9c1b.js", "/page.html", "/"] {
-        let response = peer.get_with(path, &[CREDENTIALS]);
-        let cache_control = response.required("Cache-Control");
-        assert!(
-            response.status == 200 && cache_control.starts_with("private, "),
-            "{path}: {cache_control}"
-        );
-    }
-}
-
 fn the_first_matching_cache_rule_applies(setup: &'static Setup) {
     let site = Site::new();
     for name in ["assets/a.js", "assets/keep/b.js", "app.3f2a9c1b.js"] {
@@ -419,78 +399,8 @@ fn a_preflight_needs_no_credentials(setup: &'static Setup) {
     }
 }
 
-fn sha256(text: &str) -> String {
+pub fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn every_request_needs_the_right_credentials(setup: &'static Setup) {
-    let site = site_with_one_of_each();
-    let password = "se:cret pässword";
-    let options_given = [
-        "--list",
-        "--header",
-        "X-A: b",
-        "--auth",
-        &format!("me:{}", sha256(password).to_uppercase()),
-    ];
-    let server = Server::start(setup, site.root(), &options_given);
-    let mut peer = server.connect();
-    let token = |pair: &str| STANDARD.encode(pair);
-    let right = token(&format!("me:{password}"));
-    let refused = [
-        String::new(),
-        "Basic".to_owned(),
-        "Basic ".to_owned(),
-        "Basic !!!".to_owned(),
-        "Basic =".to_owned(),
-        format!("Bearer {right}"),
-        format!("Basic{right}"),
-        format!("Basic {right}x"),
-        format!("Basic {}", &right[..right.len() - 4]),
-        format!("Basic me:{password}").replace('ä', "a"),
-        format!("Basic {}", token("me")),
-        format!("Basic {}", token("")),
-        format!("Basic {}", token(":")),
-        format!("Basic {}", token("me:")),
-        format!("Basic {}", token("me:wrong")),
-        format!("Basic {}", token("me:se")),
-        format!("Basic {}", token(&format!("me:{password} "))),
-        format!("Basic {}", token(&format!("you:{password}"))),
-        format!("Basic {}", token(&format!("ME:{password}"))),
-        format!("Basic {}", token(&format!(":{password}"))),
-        // The hash on the command line is not a password.
-        format!("Basic {}", token(&format!("me:{}", sha256(password)))),
-    ];
-    let expect_refusal = |response: Response, what: &str| {
-        assert_eq!((response.status, response.field("X-A")), (401, Some("b")), "{what}");
-        assert!(response.required("WWW-Authenticate").starts_with("Basic realm=\""), "{what}");
-        for name in ["ETag", "Last-Modified", "Location", "Accept-Ranges"] {
-            assert_eq!(response.field(name), None, "{what}: a 401 reveals nothing about the file");
-        }
-    };
-    // Existing and missing paths get the same response.
-    for path in ["/", "/page.html", "/docs", "/docs/bare/", "/missing", "/.git/config", "/%zz"] {
-        expect_refusal(peer.get(path), path);
-        expect_refusal(peer.ask(head(&get(path))), path);
-        expect_refusal(peer.ask(options(path, &[])), path);
-    }
-    for value in &refused {
-        expect_refusal(peer.get_with("/page.html", &[&format!("Authorization: {value}")]), value);
-    }
-    for scheme in ["Basic", "basic", "BASIC"] {
-        let field = format!("Authorization: {scheme} {right}");
-        for (path, status) in [
-            ("/", 200),
-            ("/page.html", 200),
-            ("/docs", 301),
-            ("/docs/bare/", 200),
-            ("/missing", 404),
-        ] {
-            assert_eq!(peer.get_with(path, &[&field]).status, status, "{path} with {scheme}");
-        }
-    }
-    // Every request needs the credentials, not only the first of a connection.
-    expect_refusal(peer.get("/page.html"), "after the right one");
 }
 
 fn a_media_type_rule_overrides_the_table(setup: &'static Setup) {
