@@ -129,7 +129,7 @@ impl Server {
         let (log, log_writer) = AccessLog::start(log, strategy.forks(), &stats)?;
         let connections_max = connections_max(settings.connections_max)?;
         let shared = Shared {
-            offload_pool: OffloadPool::default(),
+            offload_pool: OffloadPool::new(1),
             cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
             root: Arc::new(root),
             policy: Arc::new(policy),

@@ -1,12 +1,16 @@
 //! The offload pool: threads for work that would block an event loop.
 //!
-//! Event loops hand over responses that take long to make (a listing of a large directory) and
-//! reads from slow file systems (FUSE, network). Blocking strategies do that work in place, because
-//! they delay no other client.
+//! Event loops hand over responses that take long to make (a listing of a large directory), reads
+//! from slow file systems (FUSE, network) and checks of passwords. Blocking strategies do that work
+//! in place, because they delay no other client.
+//!
+//! The pool has two lanes, each with threads and a queue of its own. Files and listings mostly wait
+//! for a disk; a password check keeps a core busy for up to seconds, and any client can ask for
+//! one. Neither can take the threads of the other.
 //!
 //! Invariants:
-//! 1. At most [`THREADS_MAX`] threads and [`QUEUED_JOBS_MAX`] queued jobs. A job beyond that is
-//!    refused, and its client gets a 503.
+//! 1. Each lane has a limit of threads and of queued jobs. A job beyond that is refused, and its
+//!    client gets a 503.
 //! 2. Every job that was accepted yields exactly one completion, also when its client is gone.
 //! 3. A job may leave its response to another thread (see [`Work`](crate::http::Work)). It does not
 //!    occupy a thread of the pool while it waits.
@@ -25,23 +29,24 @@ use crate::http::{CompletedReply, DeferredReply, ReplyReceiver};
 use crate::site::{File, FileChunk};
 use crate::sync::{lock, wait};
 
-/// More threads than cores: on a slow file system most of them sleep in a system call.
-const THREADS_MAX: usize = 64;
-/// A queue that takes minutes to drain helps no client; a 503 lets it try again.
-const QUEUED_JOBS_MAX: usize = 1024;
-
 /// The pool of one server, shared by its event loops. Threads start on demand.
-#[derive(Clone, Debug, Default)]
-pub struct OffloadPool(Arc<Pool>);
+#[derive(Clone, Debug)]
+pub struct OffloadPool {
+    files: Arc<Lane>,
+    checks: Arc<Lane>,
+}
 
-#[derive(Debug, Default)]
-struct Pool {
-    state: Mutex<PoolState>,
+/// Threads that take jobs from one queue.
+#[derive(Debug)]
+struct Lane {
+    threads_max: usize,
+    queued_jobs_max: usize,
+    state: Mutex<LaneState>,
     job_queued: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct PoolState {
+struct LaneState {
     queued: VecDeque<Task>,
     threads: usize,
     idle_threads: usize,
@@ -91,6 +96,20 @@ struct JobReceiver {
 }
 
 impl OffloadPool {
+    /// A pool that makes at most `checks_max` checks at once.
+    pub fn new(checks_max: usize) -> OffloadPool {
+        // More threads than cores: on a slow file system most of them sleep in a system call. And a
+        // queue that takes minutes to drain helps no client; a 503 lets it try again.
+        const FILE_THREADS_MAX: usize = 64;
+        const QUEUED_FILE_JOBS_MAX: usize = 1024;
+        // A check takes about a quarter of a second, so the last one waits for a few seconds.
+        const QUEUED_CHECKS_MAX_PER_THREAD: usize = 16;
+        OffloadPool {
+            files: Arc::new(Lane::new(FILE_THREADS_MAX, QUEUED_FILE_JOBS_MAX)),
+            checks: Arc::new(Lane::new(checks_max, checks_max * QUEUED_CHECKS_MAX_PER_THREAD)),
+        }
+    }
+
     /// Queues a job; its result goes to `completions`.
     ///
     /// # Errors
@@ -101,17 +120,21 @@ impl OffloadPool {
         job: Job,
         completions: &Arc<CompletionQueue>,
     ) -> Result<JobGuard, Job> {
-        let mut state = lock(&self.0.state);
-        if state.queued.len() >= QUEUED_JOBS_MAX {
+        let lane = match &job {
+            Job::Response(deferred) if deferred.is_check() => &self.checks,
+            Job::Response(_) | Job::FileChunk(_) => &self.files,
+        };
+        let mut state = lock(&lane.state);
+        if state.queued.len() >= lane.queued_jobs_max {
             return Err(job);
         }
         let guard = JobGuard::default();
         let completions = completions.clone();
         state.queued.push_back(Task { client, job, completions, guard: Arc::downgrade(&guard.0) });
         // A notified thread counts as idle until it takes a job, so each queued job needs its own.
-        if state.queued.len() > state.idle_threads && state.threads < THREADS_MAX {
-            let pool = self.0.clone();
-            if std::thread::Builder::new().spawn(move || pool.run()).is_ok() {
+        if state.queued.len() > state.idle_threads && state.threads < lane.threads_max {
+            let runner = lane.clone();
+            if std::thread::Builder::new().spawn(move || runner.run()).is_ok() {
                 state.threads += 1;
             } else if state.threads == 0
                 && let Some(task) = state.queued.pop_back()
@@ -119,12 +142,17 @@ impl OffloadPool {
                 return Err(task.job);
             }
         }
-        self.0.job_queued.notify_one();
+        lane.job_queued.notify_one();
         Ok(guard)
     }
 }
 
-impl Pool {
+impl Lane {
+    fn new(threads_max: usize, queued_jobs_max: usize) -> Lane {
+        let (state, job_queued) = (Mutex::default(), Condvar::new());
+        Lane { threads_max, queued_jobs_max, state, job_queued }
+    }
+
     fn run(&self) {
         let mut state = lock(&self.state);
         loop {
@@ -222,5 +250,86 @@ impl CompletionQueue {
     /// The jobs completed since the last call.
     pub fn take(&self) -> Vec<(ClientKey, Completion)> {
         std::mem::take(&mut lock(&self.completed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::http::{
+        Connection, Limits, Moment, Now, Reply, Request, RequestError, Respond, Response, Status,
+        Work, error_response,
+    };
+
+    /// Defers each reply until the test sends, or drops, what the work waits for.
+    struct BlockedSite {
+        is_check: bool,
+        blockers: Vec<Receiver<()>>,
+    }
+
+    impl Respond for BlockedSite {
+        type File = File;
+
+        fn respond(&mut self, _: &Request<'_>, _: &Now) -> Reply<File> {
+            let blocker = self.blockers.pop();
+            let respond = move || {
+                // Fails once the test has dropped the sender.
+                let _ = blocker.map(|blocker| blocker.recv());
+                error_response(Status::NotFound, "")
+            };
+            Reply::Deferred(match self.is_check {
+                true => Work::check(Bytes::new(), || Some(respond())),
+                false => Work::new(Bytes::new(), |reply| reply.send(respond())),
+            })
+        }
+
+        fn refuse(&self, error: RequestError) -> Response<File> {
+            error.response()
+        }
+    }
+
+    fn job(is_check: bool, blocker: Option<Receiver<()>>) -> Job {
+        let now = Now::new(Moment::default(), UNIX_EPOCH);
+        let mut connection = Connection::new(Arc::new(Limits::default()), &now);
+        let mut site = BlockedSite { is_check, blockers: blocker.into_iter().collect() };
+        let deferred = connection.receive(b"GET / HTTP/1.0\r\n\r\n", &now, &mut site);
+        Job::Response(deferred.expect("the reply is deferred"))
+    }
+
+    #[test]
+    fn checks_have_a_bound_of_their_own_and_leave_files_their_threads() {
+        let pool = OffloadPool::new(2);
+        let waker = Waker::new().expect("a descriptor is free");
+        let completions = Arc::new(CompletionQueue::new(waker));
+        let client = ClientKey { slab_key: 0, id: ConnectionId(1) };
+        let mut senders = Vec::new();
+        let mut guards = Vec::new();
+        let refused = loop {
+            let (sender, blocker) = channel();
+            senders.push(sender);
+            assert!(senders.len() < 1000, "checks are not bounded");
+            match pool.submit(client, job(true, Some(blocker)), &completions) {
+                Ok(guard) => guards.push(guard),
+                Err(job) => break job,
+            }
+        };
+        assert!(matches!(refused.refuse(), Completion::Response(_)));
+        assert_eq!(lock(&pool.checks.state).threads, 2);
+        // No check has completed, and a file is still read at once.
+        let guard = pool.submit(client, job(false, None), &completions);
+        let give_up = std::time::Instant::now() + Duration::from_secs(20);
+        let completed = loop {
+            let completed = completions.take();
+            if !completed.is_empty() {
+                break completed;
+            }
+            assert!(std::time::Instant::now() < give_up, "the file waits behind the checks");
+            std::thread::yield_now();
+        };
+        assert!(guard.is_ok() && completed.len() == 1);
+        drop(senders);
     }
 }
