@@ -54,3 +54,4 @@ pub mod site;
 mod sync;
 #[allow(missing_docs)]
 pub mod syscall_stats;
+mod warning;

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::{Errno, Result};
 
 /// The system calls that are counted: all that serve a connection or a response. Calls that threads
-/// make for themselves (futex, mmap of a stack) and the reading of a listed directory are not.
+/// make for themselves (futex, mmap of a stack), those of reading a listed directory and those of
+/// checking a password are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 #[repr(usize)]

@@ -469,6 +469,53 @@ fn a_confined_server_keeps_serving_the_directory_that_its_root_led_to() {
     }
 }
 
+/// A password file is opened again while the server runs, by the user and under the restrictions
+/// that it has then. If that fails, the server must not start.
+#[test]
+fn a_server_without_privileges_reads_a_new_password_file() {
+    // The password is "secret" in the first and "newpass" in the second.
+    const OLD: &str = "me:$2y$04$h2coi55OT.9TlfBcNBVxQejBeebapL1zWi24SFL18ySDOla7aQNXS\n";
+    const NEW: &str = "me:$2y$04$dA0b5IneTDTjt7/V4cSFruegP1PV3IkuxyQuPO1T4qqibCN5GHNza\n";
+    const OLD_CREDENTIALS: &str = "Authorization: Basic bWU6c2VjcmV0";
+    const NEW_CREDENTIALS: &str = "Authorization: Basic bWU6bmV3cGFzcw==";
+    let is_root = geteuid().is_root();
+    let privileges = if is_root { &["--confine", "--user", "nobody"][..] } else { &["--confine"] };
+    for setup in setups() {
+        let site = Site::new();
+        // The file is reached through a link, as a Kubernetes secret is.
+        let file = site.write_beside("versions/passwords", OLD);
+        std::os::unix::fs::symlink("versions/passwords", site.beside("passwords"))
+            .expect("a link can be created");
+        Command::new("chmod")
+            .args(["-R", "a+rX,o-w"])
+            .arg(site.beside(""))
+            .status()
+            .expect("chmod");
+        let link = site.beside("passwords").display().to_string();
+        let options = [privileges, &["--auth-file", &link]].concat();
+        let mut server = Server::start(setup, site.root(), &options);
+        // Everybody can read the file, so that "nobody" can.
+        server.may_print_errors = true;
+        let mut peer = server.connect();
+        assert_eq!(peer.get_with("/page.html", &[OLD_CREDENTIALS]).status, 200, "{setup:?}");
+        std::fs::rename(site.write_beside("versions/new", NEW), &file).expect("the test owns both");
+        wait_until("the old password is refused", || {
+            let status = peer.get_with("/page.html", &[OLD_CREDENTIALS]).status;
+            (status == 401).then_some(())
+        });
+        assert_eq!(peer.get_with("/page.html", &[NEW_CREDENTIALS]).status, 200, "{setup:?}");
+        drop((peer, server));
+        if is_root {
+            Command::new("chmod").arg("0600").arg(&file).status().expect("chmod runs");
+            let output = Server::command(setup, site.root(), &options).output();
+            let output = output.expect("the binary exists");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let error = format!("error: --user nobody: --auth-file {link}: permission denied\n");
+            assert_eq!((output.status.code(), &*stderr), (Some(1), &*error), "{setup:?}");
+        }
+    }
+}
+
 /// A parent shuts its forked children down with these signals, and must not act on them itself.
 #[test]
 fn user_signals_do_not_affect_a_server_without_an_event_loop() {

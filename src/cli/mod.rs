@@ -6,6 +6,7 @@
 //! registry.
 
 mod arguments;
+mod auth;
 mod command;
 mod compare;
 mod failure;

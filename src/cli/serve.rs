@@ -12,6 +12,7 @@ use argh::{ArgsInfo, FromArgs};
 use nix::unistd::User;
 
 use super::arguments::Arguments;
+use super::auth::authenticator;
 use super::failure::Failure;
 use super::values::{compress, log_format, port, user};
 use crate::format::{error_with, json_string, printable};
@@ -115,7 +116,13 @@ pub(super) struct CommonOptions {
     #[argh(switch)]
     cors: bool,
 
-    /// require HTTP Basic authentication; hash is the SHA-256 of the password in hexadecimal
+    /// require HTTP Basic authentication with a name and password of this file, which is read
+    /// again when it changes: lines of user:hash with bcrypt or argon2id, as htpasswd -B makes them
+    #[argh(option, arg_name = "file")]
+    auth_file: Option<String>,
+
+    /// the same for one user; hash is the SHA-256 of the password in hexadecimal, which the process
+    /// list shows
     #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
     auth: Option<Credentials>,
 
@@ -222,7 +229,7 @@ pub(super) fn settings(
         headers: options.header,
         cache_control: options.cache_control,
         cors: options.cors,
-        credentials: options.auth,
+        authenticator: authenticator(options.auth, options.auth_file, &root)?,
         media_types: options.media_type,
         handicap: options.handicap,
     };

@@ -1,6 +1,6 @@
 //! The status codes that this server sends.
 
-/// A status code of RFC 9110 section 15.
+/// A status code of RFC 9110 section 15, or of RFC 6585 (429 and 431).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 #[allow(missing_docs)]
@@ -20,6 +20,7 @@ pub enum Status {
     ContentTooLarge = 413,
     UriTooLong = 414,
     RangeNotSatisfiable = 416,
+    TooManyRequests = 429,
     RequestHeaderFieldsTooLarge = 431,
     InternalServerError = 500,
     NotImplemented = 501,
@@ -43,7 +44,7 @@ impl Status {
         self.status_line().get(9..12).unwrap_or_default()
     }
 
-    /// The reason phrase of RFC 9110.
+    /// The reason phrase of the RFC.
     pub fn reason(self) -> &'static str {
         // The reason phrase ends the status line: "HTTP/1.1 200 OK".
         self.status_line().get(13..).unwrap_or_default()
@@ -68,6 +69,7 @@ impl Status {
             Status::ContentTooLarge => "HTTP/1.1 413 Content Too Large",
             Status::UriTooLong => "HTTP/1.1 414 URI Too Long",
             Status::RangeNotSatisfiable => "HTTP/1.1 416 Range Not Satisfiable",
+            Status::TooManyRequests => "HTTP/1.1 429 Too Many Requests",
             Status::RequestHeaderFieldsTooLarge => "HTTP/1.1 431 Request Header Fields Too Large",
             Status::InternalServerError => "HTTP/1.1 500 Internal Server Error",
             Status::NotImplemented => "HTTP/1.1 501 Not Implemented",

@@ -8,7 +8,7 @@ use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
 use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Step};
-use crate::site;
+use crate::site::{self, ClientNetwork};
 
 /// An accepted connection with everything that belongs to it.
 #[derive(Debug)]
@@ -59,6 +59,18 @@ pub enum Interest {
 }
 
 impl Client {
+    /// Where it comes from, for a site that counts wrong passwords.
+    pub fn network(&self) -> ClientNetwork {
+        match self.address {
+            Some(IpAddr::V4(address)) => ClientNetwork::V4(address.octets()),
+            Some(IpAddr::V6(address)) => {
+                let prefix = address.octets().first_chunk().copied();
+                ClientNetwork::V6(prefix.expect("an IPv6 address has 16 bytes"))
+            }
+            None => ClientNetwork::Unknown,
+        }
+    }
+
     /// What has to happen at the socket before the client can continue.
     pub fn interest(&self) -> Interest {
         match (&self.pending_job, self.connection.step()) {

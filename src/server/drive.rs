@@ -72,7 +72,8 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
     if outcome == DriveOutcome::Closed || !is_late {
         return outcome;
     }
-    client.connection.handle_timeout(now, &worker.site);
+    let site = worker.site.for_client(client.network());
+    client.connection.handle_timeout(now, &site);
     drive(client, worker)
 }
 
@@ -152,7 +153,8 @@ fn receive(
 /// reply is there at once.
 fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let input = &worker.receive_buffer[..length];
-    let deferred = client.connection.receive(input, worker.clock.now(), &mut worker.site);
+    let mut site = worker.site.for_client(client.network());
+    let deferred = client.connection.receive(input, worker.clock.now(), &mut site);
     if let Some(deferred) = deferred
         && let Some(reply) = worker.offload_response(client, deferred)
     {

@@ -45,7 +45,7 @@ pub(crate) use timer_fd::TimerFd;
 
 use crate::format::error_with;
 use crate::http::Limits;
-use crate::site::{MemoryBudget, OpenFiles, Policy, Root};
+use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, checks_max};
 use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
@@ -109,7 +109,7 @@ impl Server {
         let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
         let listeners = open_listeners(&settings)?;
         let supervisor = Supervisor::connect();
-        settings.privileges.drop(&settings.root)?;
+        drop_privileges(&settings)?;
         Ok(Server { settings, listeners, shutdown, supervisor, counters })
     }
 
@@ -129,7 +129,7 @@ impl Server {
         let (log, log_writer) = AccessLog::start(log, strategy.forks(), &stats)?;
         let connections_max = connections_max(settings.connections_max)?;
         let shared = Shared {
-            offload_pool: OffloadPool::new(1),
+            offload_pool: OffloadPool::new(checks_max()),
             cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
             root: Arc::new(root),
             policy: Arc::new(policy),
@@ -166,6 +166,16 @@ fn open_listeners(settings: &Settings) -> io::Result<Vec<Listener>> {
         None => Listener::bind(*address, socket_mode, count)
             .map_err(|error| error_with(*address, &error)),
     }
+}
+
+/// Drops the privileges that serving does not need. The password file is read again while the
+/// server runs, so it must be readable without them.
+fn drop_privileges(Settings { privileges, root, policy, .. }: &Settings) -> io::Result<()> {
+    let authenticator = policy.authenticator.as_deref();
+    let directories = authenticator.map(Authenticator::directories).unwrap_or_default();
+    privileges.drop(root, &directories)?;
+    let readable = authenticator.map_or(Ok(()), Authenticator::check_access);
+    readable.map_err(|error| privileges.explain(error))
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft

@@ -119,14 +119,14 @@ impl OffloadPool {
         client: ClientKey,
         job: Job,
         completions: &Arc<CompletionQueue>,
-    ) -> Result<JobGuard, Job> {
+    ) -> Result<JobGuard, Box<Job>> {
         let lane = match &job {
             Job::Response(deferred) if deferred.is_check() => &self.checks,
             Job::Response(_) | Job::FileChunk(_) => &self.files,
         };
         let mut state = lock(&lane.state);
         if state.queued.len() >= lane.queued_jobs_max {
-            return Err(job);
+            return Err(Box::new(job));
         }
         let guard = JobGuard::default();
         let completions = completions.clone();
@@ -139,7 +139,7 @@ impl OffloadPool {
             } else if state.threads == 0
                 && let Some(task) = state.queued.pop_back()
             {
-                return Err(task.job);
+                return Err(Box::new(task.job));
             }
         }
         lane.job_queued.notify_one();

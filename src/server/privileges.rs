@@ -2,7 +2,7 @@
 //! open.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd,
@@ -24,12 +24,12 @@ pub struct Privileges {
 
 impl Privileges {
     /// Drops the privileges of this thread, and of all threads that it starts, for good. Threads
-    /// that run already would keep theirs.
+    /// that run already would keep theirs. Files in `directories` remain readable besides `root`.
     ///
     /// # Errors
     /// A privilege cannot be dropped, or the new user may not read `root`: then the server must not
     /// start.
-    pub fn drop(&self, root: &Root) -> io::Result<()> {
+    pub fn drop(&self, root: &Root, directories: &[PathBuf]) -> io::Result<()> {
         if let Some(user) = &self.user {
             // The groups first: once the user has changed, they cannot be changed any more.
             let become_user = || {
@@ -42,18 +42,27 @@ impl Privileges {
             root.check_access().map_err(with_option)?;
         }
         if self.confine {
-            confine(root.path()).map_err(io::Error::other)?;
+            confine(root.path(), directories).map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// Names the user in an error of what this process may not do any more.
+    pub fn explain(&self, error: io::Error) -> io::Error {
+        match &self.user {
+            Some(user) => error_with(format_args!("--user {}", user.name), &error),
+            None => error,
+        }
     }
 }
 
 const UNSUPPORTED: &str = "--confine: this kernel does not support Landlock";
 
-/// From here on the kernel refuses every open except reading beneath `root` (Landlock), and what
-/// else it can refuse that a server does not need once it listens: to bind, to connect, and to
-/// signal other processes. It restricts the calling thread and its descendants.
-fn confine(root: Option<&Path>) -> Result<RestrictionStatus, String> {
+/// From here on the kernel refuses every open except reading beneath `root` and reading files
+/// beneath `directories` (Landlock), and what else it can refuse that a server does not need once
+/// it listens: to bind, to connect, and to signal other processes. It restricts the calling thread
+/// and its descendants.
+fn confine(root: Option<&Path>, directories: &[PathBuf]) -> Result<RestrictionStatus, String> {
     /// Linux 5.13. Without it, a confined server does not start.
     const REQUIRED: ABI = ABI::V1;
     /// The newest that the crate knows. A kernel that is older restricts what it knows of it.
@@ -77,6 +86,11 @@ fn confine(root: Option<&Path>) -> Result<RestrictionStatus, String> {
         };
         let beneath = PathFd::new(root).map_err(|error| format!("--confine: {error}"))?;
         rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(failed)?;
+    }
+    // A directory and not the file: a file that replaces it has another inode.
+    for directory in directories {
+        let beneath = PathFd::new(directory).map_err(|error| format!("--confine: {error}"))?;
+        rules = rules.add_rule(PathBeneath::new(beneath, AccessFs::ReadFile)).map_err(failed)?;
     }
     rules.restrict_self().map_err(failed)
 }
@@ -110,7 +124,7 @@ mod tests {
         let _listener = UnixListener::bind_addr(&name).expect("the name is free");
         // Only this thread is confined, and it ends with the test.
         let confined = std::thread::spawn(move || {
-            let status = confine(Some(&root))?;
+            let status = confine(Some(&root), &[])?;
             let LandlockStatus::Available { effective_abi: abi, .. } = status.landlock else {
                 return Err(UNSUPPORTED.to_owned());
             };

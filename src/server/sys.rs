@@ -26,9 +26,10 @@ pub enum Forked {
 pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
     // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
     // of the parent held at that moment. The parent's other threads wait for signals or move log
-    // lines: they sleep in read, recv, futex or write. None of them uses std's streams, the child
-    // does not touch the log's buffer, and libc restores the allocator's locks in the child. The
-    // lock on the table of children is held by this thread, and the child does not take it.
+    // lines: they sleep in read, recv, futex or write. None of them uses std's streams or checks a
+    // password, the child does not touch the log's buffer, and libc restores the allocator's locks
+    // in the child. The lock on the table of children is held by this thread, and the child does
+    // not take it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {

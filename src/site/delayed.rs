@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::http::{Now, Reply, Request, RequestError, Respond, Response};
-
-/// Responds like `S`, after `delay` of busy waiting. (A sleep would leave the CPU to others.)
+/// A site that responds after `delay` of busy waiting. (A sleep would leave the CPU to others.)
 #[derive(Debug)]
 pub struct Delayed<S> {
     inner: S,
@@ -20,20 +18,13 @@ impl<S> Delayed<S> {
     pub fn inner(&self) -> &S {
         &self.inner
     }
-}
 
-impl<S: Respond> Respond for Delayed<S> {
-    type File = S::File;
-
-    fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<S::File> {
+    /// The site, after the delay.
+    pub fn wait(&mut self) -> &mut S {
         let start = Instant::now();
         while start.elapsed() < self.delay {
             std::hint::spin_loop();
         }
-        self.inner.respond(request, now)
-    }
-
-    fn refuse(&self, error: RequestError) -> Response<S::File> {
-        self.inner.refuse(error)
+        &mut self.inner
     }
 }

@@ -13,7 +13,8 @@
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
 //! | `listing` | directories without an index page |
-//! | `policy`, `rules`, `auth`, `media_type` | what the options of the command line change |
+//! | `policy`, `rules`, `media_type` | what the options of the command line change |
+//! | `auth` | which requests carry the name and password of a user |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
 
 mod auth;
@@ -54,15 +55,16 @@ use std::time::Duration;
 
 use crate::http::{
     Body, HeaderBlock, Method, Now, Reply, Request, RequestError, Respond, Response, Status,
-    Target, error_response,
+    Target, Work, error_response,
 };
 use crate::syscall_stats::SyscallStats;
+use auth::Access;
 use content_hash::Asking;
 use delayed::Delayed;
 use file_responder::FileResponder;
 use offloaded::OffloadedSite;
 
-pub use auth::Credentials;
+pub use auth::{Authenticator, ClientNetwork, Credentials, checks_max};
 pub use compressor::Compressor;
 pub use file_chunk::FileChunk;
 pub use listing::Listings;
@@ -155,20 +157,59 @@ impl Site {
         }
     }
 
-    fn is_authorized(&self, request: &Request<'_>) -> bool {
-        let Some(credentials) = &self.policy.credentials else {
-            return true;
-        };
-        // A preflight never carries credentials (Fetch standard, section 3.2.2).
-        let is_preflight = self.policy.cors && request.method == Method::Options;
-        is_preflight || credentials.authorize(request)
+    /// Replies to a well-formed request of `client`.
+    fn respond_to(
+        &mut self,
+        client: ClientNetwork,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Reply<File> {
+        if let Some(authenticator) = &self.policy.authenticator
+            && let Some(reply) = self.authenticate(authenticator, client, request, now)
+        {
+            return reply;
+        }
+        match (request.method, &mut self.files) {
+            (Method::Get | Method::Head, Files::Inline(files)) => files.respond(request, now),
+            (Method::Get | Method::Head, Files::Offloaded(files)) => {
+                let error_headers = self.policy.error_lines(valid_path(request).as_ref());
+                Reply::Deferred(files.defer(error_headers, request, now))
+            }
+            (Method::Options, _) => Reply::Ready(self.options(request)),
+            _ => Reply::Ready(self.method_not_allowed(request)),
+        }
     }
 
-    fn unauthorized(&self, request: &Request<'_>) -> Response<File> {
-        let mut response =
-            error_response(Status::Unauthorized, "A name and a password are needed here.");
-        response.headers.push("WWW-Authenticate", "Basic realm=\"miniweb\", charset=\"UTF-8\"");
-        self.policy.apply_to(response, valid_path(request).as_ref())
+    /// None if the request may be answered. Not inlined, because most sites need no password.
+    #[inline(never)]
+    fn authenticate(
+        &self,
+        authenticator: &Arc<Authenticator>,
+        client: ClientNetwork,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Option<Reply<File>> {
+        // A preflight never carries credentials (Fetch standard, section 3.2.2).
+        if self.policy.cors && request.method == Method::Options {
+            return None;
+        }
+        let check = match authenticator.access(client, request, now) {
+            Access::Granted => return None,
+            Access::Denied(denial) => {
+                let response = denial.response();
+                let response = self.policy.apply_to(response, valid_path(request).as_ref());
+                return Some(Reply::Ready(response));
+            }
+            Access::Unknown(check) => check,
+        };
+        let error_headers = self.policy.error_lines(valid_path(request).as_ref());
+        let denial_headers = error_headers.clone();
+        let run = move || {
+            let mut response = check.run()?.response();
+            response.headers.push_lines(&denial_headers);
+            Some(response)
+        };
+        Some(Reply::Deferred(Work::check(error_headers, run)))
     }
 
     fn method_not_allowed(&self, request: &Request<'_>) -> Response<File> {
@@ -193,22 +234,12 @@ impl Site {
     }
 }
 
+/// For callers that do not know where a request comes from.
 impl Respond for Site {
     type File = File;
 
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
-        if !self.is_authorized(request) {
-            return Reply::Ready(self.unauthorized(request));
-        }
-        match (request.method, &mut self.files) {
-            (Method::Get | Method::Head, Files::Inline(files)) => files.respond(request, now),
-            (Method::Get | Method::Head, Files::Offloaded(files)) => {
-                let error_headers = self.policy.error_lines(valid_path(request).as_ref());
-                Reply::Deferred(files.defer(error_headers, request, now))
-            }
-            (Method::Options, _) => Reply::Ready(self.options(request)),
-            _ => Reply::Ready(self.method_not_allowed(request)),
-        }
+        self.respond_to(ClientNetwork::Unknown, request, now)
     }
 
     fn refuse(&self, error: RequestError) -> Response<File> {
@@ -219,28 +250,42 @@ impl Respond for Site {
 impl WorkerSite {
     /// See [`Site::is_offloaded`].
     pub fn is_offloaded(&self) -> bool {
+        self.inner().is_offloaded()
+    }
+
+    fn inner(&self) -> &Site {
         match self {
-            WorkerSite::Plain(site) => site.is_offloaded(),
-            WorkerSite::Delayed(delayed) => delayed.inner().is_offloaded(),
+            WorkerSite::Plain(site) => site,
+            WorkerSite::Delayed(delayed) => delayed.inner(),
         }
+    }
+
+    /// The site for the requests of `client`.
+    pub fn for_client(&mut self, client: ClientNetwork) -> ClientSite<'_> {
+        ClientSite { site: self, client }
     }
 }
 
-impl Respond for WorkerSite {
+/// A worker's site, as one client sees it.
+#[derive(Debug)]
+pub struct ClientSite<'a> {
+    site: &'a mut WorkerSite,
+    client: ClientNetwork,
+}
+
+impl Respond for ClientSite<'_> {
     type File = File;
 
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
-        match self {
-            WorkerSite::Plain(site) => site.respond(request, now),
-            WorkerSite::Delayed(delayed) => delayed.respond(request, now),
-        }
+        let site = match self.site {
+            WorkerSite::Plain(site) => site,
+            WorkerSite::Delayed(delayed) => delayed.wait(),
+        };
+        site.respond_to(self.client, request, now)
     }
 
     fn refuse(&self, error: RequestError) -> Response<File> {
-        match self {
-            WorkerSite::Plain(site) => site.refuse(error),
-            WorkerSite::Delayed(delayed) => delayed.refuse(error),
-        }
+        self.site.inner().refuse(error)
     }
 }
 

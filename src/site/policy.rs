@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::auth::Credentials;
+use super::auth::Authenticator;
 use super::compressor::Compressor;
 use super::listing::Listings;
 use super::media_type;
@@ -33,8 +33,8 @@ pub struct Policy {
     pub cache_control: Vec<CacheRule>,
     /// Whether scripts of other origins may read the site.
     pub cors: bool,
-    /// The user name and password that every request must carry.
-    pub credentials: Option<Credentials>,
+    /// What decides which requests carry a user name and password, if every request must.
+    pub authenticator: Option<Arc<Authenticator>>,
     /// Media types that override the built-in table.
     pub media_types: Vec<MediaTypeRule>,
     /// CPU time added to every response, so that a comparison has a known difference to detect.
@@ -98,11 +98,11 @@ impl Policy {
             Some(rule) => &rule.value,
             // The content behind a name that contains its hash never changes. A response that needs
             // a password is `private`: no shared cache gives it to others (RFC 9111 section 3.5).
-            None if is_fingerprinted(&path.file_path()) => match self.credentials {
+            None if is_fingerprinted(&path.file_path()) => match self.authenticator {
                 None => "max-age=31536000, immutable",
                 Some(_) => "private, max-age=31536000, immutable",
             },
-            None if self.credentials.is_some() => "private, no-cache",
+            None if self.authenticator.is_some() => "private, no-cache",
             // Caches keep the file but revalidate it each time, which costs a 304 thanks to the
             // ETag. So a change is visible at once.
             None => "no-cache",

@@ -1,5 +1,6 @@
 //! The command line: options, help, output, exit codes and signals of the binary.
 
+mod authentication;
 mod command;
 mod help;
 mod log;

@@ -164,6 +164,7 @@ impl Response {
             }
             401 => drop(self.required("WWW-Authenticate")),
             405 => self.expect_allow(),
+            429 | 503 => drop(self.required("Retry-After")),
             416 => assert!(self.required("Content-Range").starts_with("bytes */"), "{self:?}"),
             // These close the connection, because the start of the next request is unknown.
             408 | 413 | 414 | 431 | 505 => {

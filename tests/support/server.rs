@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -70,7 +70,7 @@ pub struct Server {
     pub output: Lines,
     /// Its stderr, which stays empty unless `may_print_errors`.
     pub errors: Lines,
-    /// Whether the test expects output on stderr. Tracing sets it.
+    /// Whether the test expects output on stderr. Tracing and `--auth` set it.
     pub may_print_errors: bool,
     process: Child,
     /// Descriptors that were open before the first client connected.
@@ -115,7 +115,9 @@ impl Server {
 
     #[track_caller]
     fn spawn(mut command: Command, output: impl FnOnce(&mut Child) -> Lines) -> Server {
-        let may_print_errors = command.get_args().any(|argument| argument == "--trace");
+        // With --auth, a warning.
+        let prints_errors = |argument| argument == "--trace" || argument == "--auth";
+        let may_print_errors = command.get_args().any(prints_errors);
         // A process group of its own, so that `drop` can kill children whose parent has ended.
         command.process_group(0).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary exists");
@@ -150,6 +152,12 @@ impl Server {
     #[track_caller]
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address)
+    }
+
+    /// Connects from another address of the loopback network.
+    #[track_caller]
+    pub fn connect_from(&self, source: Ipv4Addr) -> Peer {
+        Peer::connect_from(source, self.address)
     }
 
     /// Sends a GET request for `path` on a new connection and reads its response.
@@ -299,6 +307,11 @@ impl Lines {
 
     fn none() -> Lines {
         Lines(channel().1)
+    }
+
+    /// The next line, if it has been written.
+    pub fn try_next(&self) -> Option<String> {
+        self.0.try_recv().ok()
     }
 
     /// The next line, or `None` at the end of the stream.

@@ -1,46 +1,253 @@
-//! Basic authentication with one user name and password for the whole site (RFC 7617).
+//! Basic authentication for the whole site (RFC 7617).
+//!
+//! ```text
+//! credentials ──┬─ verified lately, from this address ─────────────────────> granted
+//!               ├─ too many failures from this address ────────────────────> 429
+//!               └─ otherwise ──> wait for a slot ──> compare with the hash ┬> granted
+//!                                (not if the hash is a fast one)           └> 401
+//! ```
+//!
+//! A check of a password against a slow hash takes up to seconds. So it is made where it delays no
+//! other client, a bounded number of them at a time, and what has been verified is remembered.
+//!
+//! Invariants:
+//! 1. No password is stored. Verified credentials are represented by a keyed hash.
+//! 2. Credentials that have been verified for an address are granted access from there without a
+//!    check, whatever else comes from it. Otherwise a stranger behind the same address could lock
+//!    users out.
+//! 3. All workers of a server share one [`Authenticator`]. Forked children have copies of it. The
+//!    failures of an address and the number of checks count for all processes together.
 
+mod basic;
+mod check_slots;
+mod denial;
+mod password_file;
+mod password_hash;
+mod secret_key;
+mod shared_file;
+mod throttle;
+mod users;
+
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use crate::http::{Moment, Now, Request};
+use basic::BasicCredentials;
+use check_slots::CheckSlots;
+pub use check_slots::checks_max;
+pub use denial::Denial;
+use password_file::PasswordFile;
+use password_hash::PasswordHash;
+use secret_key::{Purpose, SecretKey};
+pub use throttle::ClientNetwork;
+use throttle::Throttle;
+use users::Users;
 
-use crate::http::Request;
+/// Decides which requests carry the name and password of a user.
+#[derive(Debug)]
+pub struct Authenticator {
+    source: Source,
+    key: SecretKey,
+    throttle: Throttle,
+    slots: CheckSlots,
+    /// The [`Check`]s that exist. Each of them looks whether the password file has changed.
+    pending_checks: AtomicUsize,
+}
 
-/// The user name and the SHA-256 of the password. The password itself is never stored.
+/// Where users come from.
+#[derive(Debug)]
+enum Source {
+    CommandLine(Arc<Users>),
+    File(PasswordFile),
+}
+
+/// One user name and the SHA-256 of a password: `USER:SHA256`.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    user: Vec<u8>,
-    password_sha256: [u8; 32],
+    user: Box<[u8]>,
+    password: PasswordHash,
 }
 
-impl Credentials {
-    /// Whether the request carries these credentials. The comparison takes constant time, so that a
-    /// client can't guess them piece by piece.
-    pub fn authorize(&self, request: &Request<'_>) -> bool {
-        let authorization = request.headers.values("authorization").next();
-        authorization.and_then(decode_basic).is_some_and(|(user, password)| {
-            // Comparing the names themselves would reveal the length of the expected one.
-            let user = Sha256::digest(user).ct_eq(&Sha256::digest(&self.user));
-            let password = Sha256::digest(password).as_slice().ct_eq(&self.password_sha256);
-            (user & password).into()
+/// Whether a request may be answered.
+#[derive(Debug)]
+pub enum Access {
+    Granted,
+    Denied(Denial),
+    /// [`Check::run`] finds out, and may take long.
+    Unknown(Check),
+}
+
+/// A check of credentials that may take long.
+#[derive(Debug)]
+pub struct Check {
+    authenticator: Arc<Authenticator>,
+    credentials: BasicCredentials,
+    client: ClientNetwork,
+    now: Now,
+}
+
+impl Authenticator {
+    /// For the one user of `credentials`.
+    ///
+    /// # Errors
+    /// No descriptor, memory or random bytes are left.
+    pub fn new(credentials: Credentials) -> io::Result<Authenticator> {
+        let users = Users::one(&credentials.user, credentials.password);
+        Authenticator::with_source(|_| Ok(Source::CommandLine(Arc::new(users))))
+    }
+
+    /// For the users of a password file with lines of the form `user:hash`.
+    ///
+    /// # Errors
+    /// The file cannot be read or parsed; no descriptor, memory or random bytes are left.
+    pub fn from_file(path: &Path) -> io::Result<Authenticator> {
+        Authenticator::with_source(|key| PasswordFile::open(path, key).map(Source::File))
+    }
+
+    fn with_source(
+        source: impl FnOnce(SecretKey) -> io::Result<Source>,
+    ) -> io::Result<Authenticator> {
+        let key = SecretKey::random()?;
+        Ok(Authenticator {
+            source: source(key.clone())?,
+            throttle: Throttle::new(key.clone())?,
+            slots: CheckSlots::new(checks_max())?,
+            pending_checks: AtomicUsize::new(0),
+            key,
         })
     }
+
+    /// Whether `request` from `client` may be answered.
+    pub fn access(
+        self: &Arc<Self>,
+        client: ClientNetwork,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Access {
+        let Some(credentials) = BasicCredentials::of(request) else {
+            return Access::Denied(Denial::Unauthorized);
+        };
+        // A check that is under way looks at the file as well, and while there is none, one more
+        // cannot be refused for want of a place in the queue.
+        let must_look_at_file =
+            self.is_stale(now.moment) && self.pending_checks.load(Ordering::Acquire) == 0;
+        if !must_look_at_file {
+            let users = self.users();
+            if users.is_verified(&self.hash_of(&credentials, client), now.moment) {
+                return Access::Granted;
+            }
+            if let Some(wait) = self.throttle.wait(client, now.moment) {
+                return Access::Denied(Denial::TooManyFailures { wait });
+            }
+            if !users.are_slow_to_check() {
+                return match self.compare(&users, &credentials, client, now.moment) {
+                    None => Access::Granted,
+                    Some(denial) => Access::Denied(denial),
+                };
+            }
+        }
+        self.pending_checks.fetch_add(1, Ordering::AcqRel);
+        Access::Unknown(Check { authenticator: self.clone(), credentials, client, now: *now })
+    }
+
+    /// Checks that this process can still read the password file.
+    ///
+    /// # Errors
+    /// That of open(2), with the path.
+    pub fn check_access(&self) -> io::Result<()> {
+        match &self.source {
+            Source::CommandLine(_) => Ok(()),
+            Source::File(file) => file.check_access(),
+        }
+    }
+
+    /// The directories in which a file must be readable while the server runs.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        match &self.source {
+            Source::CommandLine(_) => Vec::new(),
+            Source::File(file) => file.directories(),
+        }
+    }
+
+    fn users(&self) -> Arc<Users> {
+        match &self.source {
+            Source::CommandLine(users) => users.clone(),
+            Source::File(file) => file.users(),
+        }
+    }
+
+    fn is_stale(&self, now: Moment) -> bool {
+        match &self.source {
+            Source::CommandLine(_) => false,
+            Source::File(file) => file.is_stale(now),
+        }
+    }
+
+    /// The keyed hash of credentials with the address that they come from. What has been verified
+    /// for one address says nothing to another: it could try passwords without a limit and find out
+    /// those of active users.
+    fn hash_of(&self, credentials: &BasicCredentials, client: ClientNetwork) -> [u8; 32] {
+        self.key.hash(Purpose::VerifiedCredentials, &[client.bytes(), credentials.bytes()])
+    }
+
+    /// Compares credentials with the hash of their user, and remembers the result.
+    fn compare(
+        &self,
+        users: &Users,
+        credentials: &BasicCredentials,
+        client: ClientNetwork,
+        now: Moment,
+    ) -> Option<Denial> {
+        let (decoy, _) = self.key.hash_to_numbers(Purpose::UnknownUser, credentials.user());
+        match users.check(credentials.user(), credentials.password(), decoy) {
+            Ok(true) => {
+                users.set_verified(self.hash_of(credentials, client), now);
+                None
+            }
+            Ok(false) => {
+                self.throttle.record_failure(client, now);
+                Some(Denial::Unauthorized)
+            }
+            Err(password_hash::OutOfMemory) => Some(Denial::Busy),
+        }
+    }
 }
 
-/// The user name and password in an Authorization value of the scheme Basic.
-fn decode_basic(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (scheme, token) = authorization.split_at_checked("Basic ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return None;
+impl Check {
+    /// Why the request is refused; None if the credentials are verified now.
+    pub fn run(self) -> Option<Denial> {
+        let Check { authenticator, credentials, client, now } = &self;
+        if let Source::File(file) = &authenticator.source {
+            file.refresh(now);
+        }
+        let users = authenticator.users();
+        let hash = authenticator.hash_of(credentials, *client);
+        let is_verified = || users.is_verified(&hash, now.moment);
+        if is_verified() {
+            return None;
+        }
+        let Some(_permit) = authenticator.slots.acquire() else {
+            return Some(Denial::Busy);
+        };
+        // Meanwhile, another request may have had the same credentials, or the client may have
+        // failed on another connection.
+        if is_verified() {
+            return None;
+        }
+        if let Some(wait) = authenticator.throttle.wait(*client, now.moment) {
+            return Some(Denial::TooManyFailures { wait });
+        }
+        authenticator.compare(&users, credentials, *client, now.moment)
     }
-    let mut user = STANDARD.decode(token.trim_ascii()).ok()?;
-    let colon = memchr::memchr(b':', &user)?;
-    let password = user.split_off(colon + 1);
-    user.truncate(colon);
-    Some((user, password))
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        self.authenticator.pending_checks.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl FromStr for Credentials {
@@ -50,14 +257,7 @@ impl FromStr for Credentials {
         const EXPECTED: &str =
             "expected 'USER:SHA256', the hash of the password as 64 hexadecimal digits";
         let (user, hash) = text.split_once(':').ok_or(EXPECTED)?;
-        if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(EXPECTED.to_owned());
-        }
-        let mut password_sha256 = [0; 32];
-        for (byte, digits) in password_sha256.iter_mut().zip(hash.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| EXPECTED)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| EXPECTED)?;
-        }
-        Ok(Credentials { user: user.into(), password_sha256 })
+        let password = PasswordHash::parse_sha256(hash).ok_or(EXPECTED)?;
+        Ok(Credentials { user: user.as_bytes().into(), password })
     }
 }
