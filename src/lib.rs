@@ -27,7 +27,7 @@
 //! bytes from the socket            server/drive.rs reads into the worker's one buffer
 //!   → Connection::receive          http/connection.rs; keeps a partial head, parses in place
 //!   → Request | RequestError       http/request.rs, http/request_error.rs
-//!   → Site::respond                site/mod.rs: authorization, method
+//!   → Site::respond                site/mod.rs: authentication, method
 //!   → FileResponder::respond       site/file_responder.rs: path → file → preconditions → range
 //!   → Response { head, body }      http/response.rs
 //!   → Output                       http/output.rs: bounded; while it is full, nothing is parsed

@@ -12,7 +12,7 @@ use bcrypt::HashParts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// bcrypt takes 2^cost rounds: about 8 s with this cost, the highest that htpasswd offers.
+/// bcrypt takes 2^cost rounds: about 9 s with this cost, the highest that htpasswd offers.
 const BCRYPT_COST_MAX: u32 = 17;
 const BCRYPT_COST_MIN: u32 = 4;
 /// The memory of one check. The second recommendation of RFC 9106 section 4 is 64 MiB; the first,
