@@ -126,6 +126,9 @@ impl OffloadPool {
         };
         let mut state = lock(&lane.state);
         if state.queued.len() >= lane.queued_jobs_max {
+            state.drop_abandoned();
+        }
+        if state.queued.len() >= lane.queued_jobs_max {
             return Err(Box::new(job));
         }
         let guard = JobGuard::default();
@@ -165,6 +168,18 @@ impl Lane {
             state = wait(&self.job_queued, state);
             state.idle_threads -= 1;
         }
+    }
+}
+
+impl LaneState {
+    /// Completes the queued jobs of clients that have disconnected. Without that, a client could
+    /// fill the queue with one job per connection and close them all.
+    fn drop_abandoned(&mut self) {
+        let is_wanted = |task: &Task| task.guard.strong_count() > 0;
+        let queued = std::mem::take(&mut self.queued);
+        let (wanted, abandoned) = queued.into_iter().partition::<VecDeque<Task>, _>(is_wanted);
+        self.queued = wanted;
+        abandoned.into_iter().for_each(Task::run);
     }
 }
 
@@ -318,6 +333,10 @@ mod tests {
         };
         assert!(matches!(refused.refuse(), Completion::Response(_)));
         assert_eq!(lock(&pool.checks.state).threads, 2);
+        // A client that disconnects leaves its place in the queue.
+        guards.pop();
+        let replacement = pool.submit(client, job(true, None), &completions);
+        assert!(replacement.is_ok() && completions.take().len() == 1);
         // No check has completed, and a file is still read at once.
         let guard = pool.submit(client, job(false, None), &completions);
         let give_up = std::time::Instant::now() + Duration::from_secs(20);
