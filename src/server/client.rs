@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::connection_limit::ConnectionPermit;
+use super::connection_limit::{ConnectionPermit, client_of};
 use super::offload::{Completion, JobGuard};
 use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Step};
@@ -61,14 +61,13 @@ pub enum Interest {
 impl Client {
     /// Where it comes from, for a site that counts wrong passwords.
     pub fn network(&self) -> ClientNetwork {
-        match self.address {
-            Some(IpAddr::V4(address)) => ClientNetwork::V4(address.octets()),
-            Some(IpAddr::V6(address)) => {
-                let prefix = address.octets().first_chunk().copied();
-                ClientNetwork::V6(prefix.expect("an IPv6 address has 16 bytes"))
+        self.address.map_or(ClientNetwork::Unknown, |address| match client_of(address) {
+            IpAddr::V4(address) => ClientNetwork::V4(address.octets()),
+            IpAddr::V6(prefix) => {
+                let bytes = prefix.octets().first_chunk().copied();
+                ClientNetwork::V6(bytes.expect("an IPv6 address has 16 bytes"))
             }
-            None => ClientNetwork::Unknown,
-        }
+        })
     }
 
     /// What has to happen at the socket before the client can continue.

@@ -145,7 +145,7 @@ impl Drop for ConnectionPermit {
 
 /// What is counted as one client: an IPv4 address, or the first 64 bits of an IPv6 address, because
 /// a single host mostly has a whole /64 to choose from.
-fn client_of(address: IpAddr) -> IpAddr {
+pub fn client_of(address: IpAddr) -> IpAddr {
     const PREFIX: u128 = !0 << 64;
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
