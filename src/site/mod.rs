@@ -12,6 +12,7 @@
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
+//! | `shared_file` | what the processes of a server agree on |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `media_type` | what the options of the command line change |
 //! | `auth` | which requests carry the name and password of a user |
@@ -48,6 +49,7 @@ mod resolved;
 mod root;
 mod rules;
 mod sample;
+mod shared_file;
 mod slow_mounts;
 
 use std::sync::Arc;

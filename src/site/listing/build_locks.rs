@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::page_memory::LOCKS_END;
-use super::shared_file::SharedFile;
+use crate::site::shared_file::SharedFile;
 
 /// The locks of all builds.
 #[derive(Debug)]

@@ -19,13 +19,13 @@ use super::page_memory::{NUMBERS, PageMemory};
 use super::queue::{FreshPage, Queue, Waiting};
 use super::render::{render, small_page};
 use super::request::ListingRequest;
-use super::shared_file::SharedFile;
 use crate::http::Status;
 use crate::site::directory_root::OpenDirectory;
 use crate::site::errors::status_of_read;
 use crate::site::memory_budget::MemoryBudget;
 use crate::site::panic_trigger::panic_if_requested;
 use crate::site::path::SitePath;
+use crate::site::shared_file::SharedFile;
 use crate::sync::{lock, wait_timeout};
 
 /// Further names are not read, and the page says so.

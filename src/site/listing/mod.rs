@@ -32,7 +32,6 @@ mod page_memory;
 mod queue;
 mod render;
 mod request;
-mod shared_file;
 
 pub use builds::Listings;
 pub use options::ListingOptions;

@@ -27,8 +27,8 @@ use rustix::fs::ftruncate;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::page::Page;
-use super::shared_file::SharedFile;
 use crate::site::open_file::OpenFile;
+use crate::site::shared_file::SharedFile;
 use crate::sync::lock;
 
 /// The memory of all pages: four pages of the largest size.

@@ -13,14 +13,14 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 /// The anonymous file.
 #[derive(Debug)]
-pub(super) struct SharedFile(OwnedFd);
+pub struct SharedFile(OwnedFd);
 
 impl SharedFile {
     /// A file of `numbers` zeros. Call it before processes are forked.
     ///
     /// # Errors
     /// EMFILE, ENFILE or ENOMEM.
-    pub(super) fn new(numbers: usize) -> rustix::io::Result<SharedFile> {
+    pub fn new(numbers: usize) -> rustix::io::Result<SharedFile> {
         let file = memfd_create("miniweb shared", MemfdFlags::CLOEXEC)?;
         // Its memory is allocated here, so that later writes cannot fail.
         rustix::io::pwrite(&file, &vec![0; numbers * size_of::<u64>()], 0)?;
@@ -31,7 +31,7 @@ impl SharedFile {
     ///
     /// # Errors
     /// ENOLCK: the kernel has no memory for the lock.
-    pub(super) fn try_lock(&self, offset: u64) -> Result<bool, Errno> {
+    pub fn try_lock(&self, offset: u64) -> Result<bool, Errno> {
         match fcntl(&self.0, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, offset))) {
             Ok(_) => Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -43,7 +43,7 @@ impl SharedFile {
     ///
     /// # Errors
     /// ENOLCK, as for [`SharedFile::try_lock`].
-    pub(super) fn wait_for_lock(&self, offset: u64) -> Result<(), Errno> {
+    pub fn wait_for_lock(&self, offset: u64) -> Result<(), Errno> {
         loop {
             match fcntl(&self.0, FcntlArg::F_SETLKW(&byte(libc::F_WRLCK, offset))) {
                 Err(Errno::EINTR) => {}
@@ -53,24 +53,54 @@ impl SharedFile {
     }
 
     /// Unlocks the byte at `offset`.
-    pub(super) fn unlock(&self, offset: u64) {
+    pub fn unlock(&self, offset: u64) {
         // It can fail only in the middle of a locked range, and each range is one byte.
         let _ = fcntl(&self.0, FcntlArg::F_SETLK(&byte(libc::F_UNLCK, offset)));
     }
 
     /// The number at `index`.
-    pub(super) fn load(&self, index: u64) -> u64 {
-        let mut bytes = [0; size_of::<u64>()];
-        // It cannot fail, nor read less: the file has this number.
-        let _ = rustix::io::pread(&self.0, &mut bytes, index * size_of::<u64>() as u64);
-        u64::from_ne_bytes(bytes)
+    pub fn load(&self, index: u64) -> u64 {
+        let [number] = self.load_all(index);
+        number
+    }
+
+    /// The numbers from `index` on.
+    pub fn load_all<const COUNT: usize>(&self, index: u64) -> [u64; COUNT] {
+        let mut bytes = [[0; size_of::<u64>()]; COUNT];
+        // It cannot fail, nor read less: the file has these numbers.
+        let _ = rustix::io::pread(&self.0, bytes.as_flattened_mut(), offset_of(index));
+        bytes.map(u64::from_ne_bytes)
     }
 
     /// Stores `number` at `index`.
-    pub(super) fn store(&self, index: u64, number: u64) {
-        // It cannot fail: the memory is allocated.
-        let _ = rustix::io::pwrite(&self.0, &number.to_ne_bytes(), index * size_of::<u64>() as u64);
+    pub fn store(&self, index: u64, number: u64) {
+        self.store_all(index, [number]);
     }
+
+    /// Stores `numbers` from `index` on.
+    pub fn store_all<const COUNT: usize>(&self, index: u64, numbers: [u64; COUNT]) {
+        let bytes = numbers.map(u64::to_ne_bytes);
+        // It cannot fail: the memory is allocated.
+        let _ = rustix::io::pwrite(&self.0, bytes.as_flattened(), offset_of(index));
+    }
+
+    /// The bytes in the place of the numbers from `index` on.
+    pub fn load_bytes(&self, index: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        // It cannot fail, nor read less: the file has these numbers.
+        let _ = rustix::io::pread(&self.0, &mut bytes[..], offset_of(index));
+        bytes
+    }
+
+    /// Stores `bytes` in the place of the numbers from `index` on.
+    pub fn store_bytes(&self, index: u64, bytes: &[u8]) {
+        // It cannot fail: the memory is allocated.
+        let _ = rustix::io::pwrite(&self.0, bytes, offset_of(index));
+    }
+}
+
+fn offset_of(index: u64) -> u64 {
+    index * size_of::<u64>() as u64
 }
 
 fn byte(kind: i32, offset: u64) -> libc::flock {
