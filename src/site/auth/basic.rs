@@ -23,6 +23,11 @@ impl BasicCredentials {
             return None;
         }
         let pair = STANDARD.decode(token.trim_ascii()).ok()?;
+        // RFC 7617 section 2 forbids control characters. With a NUL, bcrypt would take
+        // `secret\0secret` for `secret`.
+        if pair.contains(&0) {
+            return None;
+        }
         let colon = memchr::memchr(b':', &pair)?;
         Some(BasicCredentials { pair, colon })
     }
