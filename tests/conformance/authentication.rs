@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,9 @@ pub fn cases() -> Vec<Case> {
         a_password_file_is_read_again_when_it_changes,
         a_broken_password_file_leaves_the_users_as_they_are_and_one_warning,
         repeated_failures_are_throttled_per_address,
+        throttling_an_address_locks_no_verified_user_out,
+        an_unknown_user_costs_a_check_of_the_same_hash,
+        a_password_is_bytes_without_nul,
         a_request_without_credentials_is_no_failure,
         a_check_that_its_client_abandons_delays_nobody,
     ];
@@ -42,6 +46,8 @@ const ME_CHANGED: &str = "me:$2y$04$dA0b5IneTDTjt7/V4cSFruegP1PV3IkuxyQuPO1T4qqi
 /// The password is [`DIFFICULT`].
 const ME_DIFFICULT: &str = "me:$2y$04$h3wx5HlQEWzI7T3Cezt2LeP8ZSp/KwZivNZ7JTC4jQSL75kE2onW2";
 const DIFFICULT: &str = "se:cret pässword";
+/// Made by crypt(3). The password is 72 bytes, the digits again and again and then "ab".
+const ME_LONG: &str = "long:$2y$04$h3wx5HlQEWzI7T3Cezt2LemCo03muaXJkOsckeVuWIHmPeDGtQ2sy";
 /// The password is "other".
 const YOU: &str =
     "you:$argon2id$v=19$m=512,t=2,p=4$b3RoZXJzYWx0$osEPcgqbPiA4Zu75oo3RZjh7BYhwVNHrJ4ktyCO4pXw";
@@ -290,6 +296,24 @@ fn a_broken_password_file_leaves_the_users_as_they_are_and_one_warning(setup: &'
     for number in 0..3 {
         assert_eq!(status(&mut server.connect_from(source(number)), "you:other"), 200);
     }
+    // A child that is forked now does not bring back the users that have been removed.
+    write_password_file(&site, &[ME_CHANGED]);
+    let mut peer = server.connect_from(source(4));
+    wait_until("the file is read", || (status(&mut peer, "you:other") == 401).then_some(()));
+    assert_eq!(status(&mut peer, "me:newpass"), 200);
+    write_password_file(&site, &["me"]);
+    let warning = wait_until("a warning", || {
+        assert_eq!(status(&mut peer, "me:newpass"), 200);
+        server.errors.try_next()
+    });
+    assert!(warning.contains("line 1"), "{warning}");
+    drop(peer);
+    assert_eq!(status(&mut server.connect_from(source(5)), "me:secret"), 401);
+    write_password_file(&site, &[ME, YOU]);
+    let mut peer = server.connect_from(source(6));
+    wait_until("the file is read", || (status(&mut peer, "me:newpass") == 401).then_some(()));
+    assert_eq!(status(&mut peer, "you:other"), 200);
+    drop(peer);
     fs::remove_file(site.beside("passwords")).expect("the test owns the file");
     let mut peer = server.connect();
     let warning = wait_until("a warning", || {
@@ -344,6 +368,73 @@ fn repeated_failures_are_throttled_per_address(setup: &'static Setup) {
         }
         assert_eq!(status(&mut peer, "me:wrong"), 429);
         assert_eq!(status(&mut peer, "me:secret"), 200);
+    }
+}
+
+/// A stranger behind the same address fails until it is throttled. Each connection is new, because
+/// under some strategies each has a child of its own, which remembers nothing.
+fn throttling_an_address_locks_no_verified_user_out(setup: &'static Setup) {
+    let site = Site::new();
+    let server = start(setup, &site, &[ME, YOU]);
+    assert_eq!(status(&mut server.connect(), "me:secret"), 200);
+    for attempt in 0..FAILURES_MAX {
+        assert_eq!(status(&mut server.connect(), &format!("me:{attempt}")), 401, "{attempt}");
+    }
+    assert_eq!(status(&mut server.connect(), "you:other"), 429, "it was not verified before");
+    for _ in 0..3 {
+        assert_eq!(status(&mut server.connect(), "me:secret"), 200);
+        assert_eq!(status(&mut server.connect(), "me:wrong"), 429);
+    }
+    // The new version of the file has another user of that name.
+    write_password_file(&site, &[ME_CHANGED]);
+    wait_until("the old password is refused", || {
+        (status(&mut server.connect(), "me:secret") == 429).then_some(())
+    });
+}
+
+/// The shortest of a few response times, because others use the cores, too. Without a check, it
+/// would be a hundredth.
+fn an_unknown_user_costs_a_check_of_the_same_hash(setup: &'static Setup) {
+    let site = Site::new();
+    let server = start(setup, &site, &[&format!("slow:{SLOW_HASH}")]);
+    let shortest_time = |user: &str, first_source: usize| {
+        let times = (0..3).map(|number| {
+            let mut peer = server.connect_from(source(first_source + number));
+            let started = Instant::now();
+            assert_eq!(status(&mut peer, &format!("{user}:wrong")), 401);
+            started.elapsed()
+        });
+        times.min().unwrap_or(Duration::ZERO)
+    };
+    let (known, unknown) = (shortest_time("slow", 0), shortest_time("nobody", 10));
+    assert!(unknown > known / 10, "known: {known:?}, unknown: {unknown:?}");
+}
+
+fn a_password_is_bytes_without_nul(setup: &'static Setup) {
+    let site = Site::new();
+    let server = start(setup, &site, &[ME, ME_LONG]);
+    let long = "0123456789".repeat(7) + "ab";
+    for (number, (pair, expected)) in [
+        (b"me:secret".to_vec(), 200),
+        // bcrypt repeats the password with a NUL behind it, so it cannot tell these from "secret".
+        (b"me:secret\0secret".to_vec(), 401),
+        (b"me:secret\0".to_vec(), 401),
+        (b"me\0:secret".to_vec(), 401),
+        (b"me:\xff\xfe".to_vec(), 401),
+        (b"\xff:secret".to_vec(), 401),
+        // It reads 72 bytes.
+        (format!("long:{long}").into_bytes(), 200),
+        (format!("long:{}", &long[..71]).into_bytes(), 401),
+        (format!("long:{long}, and more").into_bytes(), 200),
+        (format!("me:{}", "x".repeat(8_000)).into_bytes(), 401),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let field = format!("Authorization: Basic {}", STANDARD.encode(&pair));
+        let mut peer = server.connect_from(source(number));
+        let response = peer.get_with("/page.html", &[&field]);
+        assert_eq!(response.status, expected, "{}", pair.escape_ascii());
     }
 }
 

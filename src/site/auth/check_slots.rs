@@ -3,13 +3,13 @@
 //! A check keeps a core busy and may take a quarter of a gigabyte. Without a bound, a thread or
 //! child per connection would let any number of clients ask for checks at the same time.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{available_parallelism, sleep};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, MemfdFlags, fcntl_lock, memfd_create};
 use rustix::io::Result;
+
+use crate::site::shared_file::SharedFile;
 
 /// How long a check waits for others to end. Then its client gets a 503.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -23,30 +23,29 @@ pub fn checks_max() -> usize {
 
 /// As many slots as there may be checks.
 #[derive(Debug)]
-pub struct CheckSlots(Vec<Slot>);
-
-#[derive(Debug)]
-struct Slot {
-    /// Whether a thread of this process has it.
-    is_taken: AtomicBool,
-    /// A file whose lock a process takes with the slot. The kernel releases it when the process
-    /// ends, however it ends.
-    file: OwnedFd,
+pub struct CheckSlots {
+    /// Whether a thread of this process has each slot.
+    are_taken: Vec<AtomicBool>,
+    /// A process takes a slot by a lock on a byte of this file. The kernel releases it when the
+    /// process ends, however it ends.
+    file: SharedFile,
 }
 
 /// Permission to check one password.
 #[derive(Debug)]
-pub struct CheckPermit<'a>(&'a Slot);
+pub struct CheckPermit<'a> {
+    slots: &'a CheckSlots,
+    number: usize,
+}
 
 impl CheckSlots {
+    /// Call it before processes are forked.
+    ///
     /// # Errors
-    /// No descriptor is left.
+    /// No descriptor or memory is left.
     pub fn new(count: usize) -> Result<CheckSlots> {
-        let slot = |_| {
-            let file = memfd_create("miniweb", MemfdFlags::CLOEXEC)?;
-            Ok(Slot { is_taken: AtomicBool::new(false), file })
-        };
-        (0..count).map(slot).collect::<Result<_>>().map(CheckSlots)
+        let are_taken = (0..count).map(|_| AtomicBool::new(false)).collect();
+        Ok(CheckSlots { are_taken, file: SharedFile::new(count)? })
     }
 
     /// Waits for a free slot; None if there is none in time. An event loop's pool has as many
@@ -55,7 +54,7 @@ impl CheckSlots {
         const LONGEST_PAUSE: Duration = Duration::from_millis(50);
         let (mut pause, mut waited) = (Duration::from_millis(5), Duration::ZERO);
         loop {
-            if let Some(permit) = self.0.iter().find_map(Slot::try_take) {
+            if let Some(permit) = self.try_acquire() {
                 return Some(permit);
             }
             if waited >= WAIT_MAX {
@@ -67,17 +66,20 @@ impl CheckSlots {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
 
-impl Slot {
-    fn try_take(&self) -> Option<CheckPermit<'_>> {
-        if self.is_taken.swap(true, Ordering::Acquire) {
+    fn try_acquire(&self) -> Option<CheckPermit<'_>> {
+        (0..self.are_taken.len()).find_map(|number| self.try_take(number))
+    }
+
+    fn try_take(&self, number: usize) -> Option<CheckPermit<'_>> {
+        let is_taken = &self.are_taken[number];
+        if is_taken.swap(true, Ordering::Acquire) {
             return None;
         }
-        match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Some(CheckPermit(self)),
-            Err(_) => {
-                self.is_taken.store(false, Ordering::Release);
+        match self.file.try_lock(number as u64) {
+            Ok(true) => Some(CheckPermit { slots: self, number }),
+            Ok(false) | Err(_) => {
+                is_taken.store(false, Ordering::Release);
                 None
             }
         }
@@ -86,9 +88,9 @@ impl Slot {
 
 impl Drop for CheckPermit<'_> {
     fn drop(&mut self) {
-        // Fails only if the lock is not held.
-        let _ = fcntl_lock(&self.0.file, FlockOperation::Unlock);
-        self.0.is_taken.store(false, Ordering::Release);
+        // The file first: a thread that takes the slot must find it unlocked.
+        self.slots.file.unlock(self.number as u64);
+        self.slots.are_taken[self.number].store(false, Ordering::Release);
     }
 }
 
@@ -101,7 +103,7 @@ mod tests {
         let slots = CheckSlots::new(2).expect("descriptors are free");
         let first = slots.acquire();
         let _second = slots.acquire();
-        assert!(slots.0.iter().all(|slot| slot.try_take().is_none()));
+        assert!(slots.try_acquire().is_none());
         drop(first);
         assert!(slots.acquire().is_some());
     }

@@ -15,18 +15,22 @@
 //! 2. Credentials that have been verified for an address are granted access from there without a
 //!    check, whatever else comes from it. Otherwise a stranger behind the same address could lock
 //!    users out.
-//! 3. All workers of a server share one [`Authenticator`]. Forked children have copies of it. The
-//!    failures of an address and the number of checks count for all processes together.
+//! 3. All workers of a server share one [`Authenticator`]. Forked children have copies of it, but
+//!    share what has been verified, the failures of an address and the bound on checks at once.
+//! 4. What has been verified against one version of the password file is checked again with the
+//!    next.
 
 mod basic;
 mod check_slots;
 mod denial;
+mod last_good;
 mod password_file;
 mod password_hash;
 mod secret_key;
-mod shared_file;
+mod shared_table;
 mod throttle;
 mod users;
+mod verified;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,16 +45,18 @@ pub use check_slots::checks_max;
 pub use denial::Denial;
 use password_file::PasswordFile;
 use password_hash::PasswordHash;
-use secret_key::{Purpose, SecretKey};
+use secret_key::{KeyedHash, Purpose, SecretKey};
 pub use throttle::ClientNetwork;
 use throttle::Throttle;
 use users::Users;
+use verified::VerifiedCredentials;
 
 /// Decides which requests carry the name and password of a user.
 #[derive(Debug)]
 pub struct Authenticator {
     source: Source,
     key: SecretKey,
+    verified: VerifiedCredentials,
     throttle: Throttle,
     slots: CheckSlots,
     /// The [`Check`]s that exist. Each of them looks whether the password file has changed.
@@ -113,6 +119,7 @@ impl Authenticator {
         let key = SecretKey::random()?;
         Ok(Authenticator {
             source: source(key.clone())?,
+            verified: VerifiedCredentials::new()?,
             throttle: Throttle::new(key.clone())?,
             slots: CheckSlots::new(checks_max())?,
             pending_checks: AtomicUsize::new(0),
@@ -136,7 +143,8 @@ impl Authenticator {
             self.is_stale(now.moment) && self.pending_checks.load(Ordering::Acquire) == 0;
         if !must_look_at_file {
             let users = self.users();
-            if users.is_verified(&self.hash_of(&credentials, client), now.moment) {
+            let hash = self.hash_of(&users, &credentials, client);
+            if self.verified.contains(hash, now.moment) {
                 return Access::Granted;
             }
             if let Some(wait) = self.throttle.wait(client, now.moment) {
@@ -189,8 +197,14 @@ impl Authenticator {
     /// The keyed hash of credentials with the address that they come from. What has been verified
     /// for one address says nothing to another: it could try passwords without a limit and find out
     /// those of active users.
-    fn hash_of(&self, credentials: &BasicCredentials, client: ClientNetwork) -> [u8; 32] {
-        self.key.hash(Purpose::VerifiedCredentials, &[client.bytes(), credentials.bytes()])
+    fn hash_of(
+        &self,
+        users: &Users,
+        credentials: &BasicCredentials,
+        client: ClientNetwork,
+    ) -> KeyedHash {
+        let parts = [users.version(), client.bytes(), credentials.bytes()];
+        self.key.hash(Purpose::VerifiedCredentials, &parts)
     }
 
     /// Compares credentials with the hash of their user, and remembers the result.
@@ -201,10 +215,10 @@ impl Authenticator {
         client: ClientNetwork,
         now: Moment,
     ) -> Option<Denial> {
-        let (decoy, _) = self.key.hash_to_numbers(Purpose::UnknownUser, credentials.user());
+        let decoy = self.key.hash(Purpose::UnknownUser, &[credentials.user()]).id();
         match users.check(credentials.user(), credentials.password(), decoy) {
             Ok(true) => {
-                users.set_verified(self.hash_of(credentials, client), now);
+                self.verified.insert(self.hash_of(users, credentials, client), now);
                 None
             }
             Ok(false) => {
@@ -224,8 +238,8 @@ impl Check {
             file.refresh(now);
         }
         let users = authenticator.users();
-        let hash = authenticator.hash_of(credentials, *client);
-        let is_verified = || users.is_verified(&hash, now.moment);
+        let hash = authenticator.hash_of(&users, credentials, *client);
+        let is_verified = || authenticator.verified.contains(hash, now.moment);
         if is_verified() {
             return None;
         }

@@ -1,8 +1,8 @@
 //! A password file, which is read again when it changes.
 //!
 //! Invariants:
-//! 1. A file that cannot be read or parsed never replaces one that could: its users stay, and one
-//!    line on stderr says why.
+//! 1. A file that cannot be read or parsed never replaces one that could: its users stay, in
+//!    processes that are forked later as well, and one line on stderr says why.
 //! 2. At most one thread looks at the file at a time. A thread that serves other clients does not
 //!    do so at all, because a file system may be slow.
 
@@ -10,18 +10,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, stat};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
+use super::last_good::LastGood;
 use super::secret_key::{Purpose, SecretKey};
-use super::shared_file::SharedFile;
 use super::users::Users;
 use crate::format::error_with;
 use crate::http::{Moment, Now};
 use crate::site::file_version::FileVersion;
+use crate::site::shared_file::SharedFile;
 use crate::sync::{read, try_lock, write};
 use crate::warning::warn;
 
@@ -37,36 +37,33 @@ pub struct PasswordFile {
     users: RwLock<Arc<Users>>,
     /// In nanoseconds since the origin of the clock.
     fresh_until_ns: AtomicU64,
-    seen: Mutex<Seen>,
+    seen: Mutex<Option<SeenVersion>>,
+    last_good: LastGood,
     /// The keyed hash of the last warning, so that only one of several processes prints it.
     last_warning: SharedFile,
     key: SecretKey,
 }
 
-/// What was there when the file was last looked at.
-#[derive(Debug)]
-struct Seen {
-    /// None if it must be read again in any case.
-    version: Option<Result<FileVersion, Errno>>,
-    /// The hash of what was read last.
-    content_hash: [u8; 32],
-}
+/// What was there when the file was last looked at. If there is no such version, the file must be
+/// read again in any case.
+type SeenVersion = Result<FileVersion, Errno>;
 
 impl PasswordFile {
     /// # Errors
     /// The file cannot be read or parsed.
     pub fn open(path: &Path, key: SecretKey) -> io::Result<PasswordFile> {
         let path = std::path::absolute(path)?;
-        let last_warning = SharedFile::new(8)?;
+        let (last_good, last_warning) = (LastGood::new(FILE_BYTES_MAX)?, SharedFile::new(1)?);
         let loaded = load(&path).map_err(|reason| io::Error::other(reason.message(&path)))?;
         let users = loaded.parse().map_err(|reason| io::Error::other(reason.message(&path)))?;
-        let seen = Seen { version: None, content_hash: loaded.content_hash() };
+        last_good.store(&loaded.content);
         let file = PasswordFile {
             path,
+            last_good,
             users: RwLock::new(Arc::new(users)),
             // The file may still be changing, so the first request looks at it again.
             fresh_until_ns: AtomicU64::new(0),
-            seen: Mutex::new(seen),
+            seen: Mutex::default(),
             last_warning,
             key,
         };
@@ -91,20 +88,23 @@ impl PasswordFile {
         if !self.is_stale(now.moment) {
             return;
         }
+        let started = Instant::now();
         let version = stat(&self.path).map(|stat| FileVersion::from_stat(&stat));
-        if seen.version != Some(version) {
+        if *seen != Some(version) {
             match load(&self.path) {
                 Ok(loaded) => {
-                    seen.version = loaded.version_as_of(now).map(Ok);
-                    self.replace(&loaded, &mut seen);
+                    *seen = loaded.version_as_of(now).map(Ok);
+                    self.replace(&loaded);
                 }
                 Err(reason) => {
-                    seen.version = version.is_err().then_some(version);
-                    self.warn_once(&kept(&reason.message(&self.path)));
+                    *seen = version.is_err().then_some(version);
+                    self.keep_users(&reason);
                 }
             }
         }
-        let fresh_until = nanoseconds(now.moment + FRESH);
+        // From the end of a look that took long: otherwise the request that waited for it would
+        // have to wait for another one.
+        let fresh_until = nanoseconds(now.moment + started.elapsed() + FRESH);
         self.fresh_until_ns.store(fresh_until, Ordering::Release);
     }
 
@@ -129,25 +129,36 @@ impl PasswordFile {
         directories
     }
 
-    fn replace(&self, loaded: &Loaded, seen: &mut Seen) {
-        let content_hash = loaded.content_hash();
-        if content_hash == seen.content_hash {
+    fn replace(&self, loaded: &Loaded) {
+        if Users::version_of(&loaded.content) == *self.users().version() {
+            // Another process may have read another version since.
+            self.last_good.store(&loaded.content);
             return self.warn_of_mode(loaded);
         }
         match loaded.parse() {
             Ok(users) => {
-                seen.content_hash = content_hash;
+                self.last_good.store(&loaded.content);
                 *write(&self.users) = Arc::new(users);
                 self.warn_of_mode(loaded);
             }
-            Err(reason) => self.warn_once(&kept(&reason.message(&self.path))),
+            Err(reason) => self.keep_users(&reason),
         }
+    }
+
+    /// Keeps the users of the last file that could be used, which another process may have read.
+    fn keep_users(&self, reason: &Unusable) {
+        let last_good = self.last_good.load_other_than(self.users().version());
+        if let Some(Ok(users)) = last_good.map(|content| Users::parse(&content)) {
+            *write(&self.users) = Arc::new(users);
+        }
+        let reason = reason.message(&self.path);
+        self.warn_once(&format!("{reason}; the users of its last version stay"));
     }
 
     fn warn_of_mode(&self, loaded: &Loaded) {
         if loaded.mode & 0o004 == 0 {
             // The next warning is news, even if it is the same as the last one.
-            let _ = self.last_warning.update(0, |bytes: &mut [u8; 8]| *bytes = [0; 8]);
+            self.replace_last_warning(0);
             return;
         }
         self.warn_once(&format!(
@@ -158,13 +169,22 @@ impl PasswordFile {
     }
 
     fn warn_once(&self, message: &str) {
-        let (hash, _) = self.key.hash_to_numbers(Purpose::Warning, message.as_bytes());
-        let is_new = self.last_warning.update(0, |bytes: &mut [u8; 8]| {
-            std::mem::replace(bytes, hash.to_le_bytes()) != hash.to_le_bytes()
-        });
-        if is_new.unwrap_or(true) {
+        let id = self.key.hash(Purpose::Warning, &[message.as_bytes()]).id();
+        if self.replace_last_warning(id) != id {
             warn(message);
         }
+    }
+
+    /// Returns what the last warning was before.
+    fn replace_last_warning(&self, id: u64) -> u64 {
+        // Without a lock, two processes may print the same warning.
+        let lock = self.last_warning.wait_for_lock(0);
+        let before = self.last_warning.load(0);
+        self.last_warning.store(0, id);
+        if lock.is_ok() {
+            self.last_warning.unlock(0);
+        }
+        before
     }
 }
 
@@ -216,10 +236,6 @@ impl Loaded {
         Users::parse(&self.content).map_err(Unusable::Malformed)
     }
 
-    fn content_hash(&self) -> [u8; 32] {
-        Sha256::digest(&self.content).into()
-    }
-
     /// The version, unless the content may change without another one.
     fn version_as_of(&self, now: &Now) -> Option<FileVersion> {
         Some(self.version).filter(|version| !version.mtime(now.wall).is_racy())
@@ -237,10 +253,6 @@ impl Unusable {
         };
         format!("--auth-file {}: {reason}", path.display())
     }
-}
-
-fn kept(reason: &str) -> String {
-    format!("{reason}; the users of its last version stay")
 }
 
 fn nanoseconds(moment: Moment) -> u64 {

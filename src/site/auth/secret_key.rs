@@ -4,11 +4,16 @@
 use std::fmt;
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use sha2::{Digest, Sha256};
+
+use super::shared_table::TableKey;
 
 /// Children that are forked later have the same key.
 #[derive(Clone)]
 pub struct SecretKey([u8; 32]);
+
+/// A hash with a [`SecretKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyedHash([u8; 32]);
 
 /// What a hash is for. The same bytes have unrelated hashes for different purposes.
 #[derive(Clone, Copy, Debug)]
@@ -30,27 +35,34 @@ impl SecretKey {
         Ok(SecretKey(key))
     }
 
-    /// A keyed hash of `parts`. A prefix is enough of a key: nobody sees a hash, so none can be
-    /// extended.
-    pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let mut keyed = Sha256::new_with_prefix(self.0);
-        keyed.update([purpose as u8]);
+    /// A keyed hash of `parts`.
+    pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> KeyedHash {
+        let mut keyed = blake3::Hasher::new_keyed(&self.0);
+        keyed.update(&[purpose as u8]);
         for part in parts {
             // With its length, so that bytes cannot move from one part to the next.
-            keyed.update(part.len().to_le_bytes());
+            keyed.update(&part.len().to_le_bytes());
             keyed.update(part);
         }
-        keyed.finalize().into()
+        KeyedHash(keyed.finalize().into())
+    }
+}
+
+impl KeyedHash {
+    /// A number that identifies what was hashed.
+    pub fn id(&self) -> u64 {
+        self.number(0)
     }
 
-    /// The first half of [`SecretKey::hash`], as two numbers.
-    pub fn hash_to_numbers(&self, purpose: Purpose, bytes: &[u8]) -> (u64, u64) {
-        let hash = self.hash(purpose, &[bytes]);
-        let [first, second] = [0, 8].map(|at| {
-            let bytes = hash[at..at + 8].try_into().expect("a hash has 32 bytes");
-            u64::from_le_bytes(bytes)
-        });
-        (first, second)
+    /// Its place in a [`SharedTable`](super::shared_table::SharedTable). The identification has 64
+    /// bits: a wrong password has a chance of 1 in 2^61 to meet one of the 8 entries of its bucket.
+    pub fn table_key(&self) -> TableKey {
+        TableKey { id: self.number(0), bucket_hash: self.number(1) }
+    }
+
+    fn number(&self, index: usize) -> u64 {
+        let (numbers, _) = self.0.as_chunks();
+        u64::from_le_bytes(numbers[index])
     }
 }
 

@@ -1,27 +1,19 @@
-//! The users of a site with the hashes of their passwords, and which of their credentials have been
-//! verified lately.
+//! The users of a site with the hashes of their passwords.
 
-use std::time::Duration;
-
-use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
 
 use super::password_hash::{OutOfMemory, PasswordHash};
-use crate::http::Moment;
 
-/// How long verified credentials are remembered. It bounds how long a hash of them is in memory,
-/// and costs an active user one check in that time.
-const VERIFIED_TIME: Duration = Duration::from_secs(600);
-/// The most credentials that are remembered.
-const VERIFIED_MAX: usize = 4096;
+/// Identifies what users were read from.
+pub type Version = [u8; 32];
 
 /// The users of one version of a password file, or the one user of the command line. A new version
-/// of the file replaces them all, with what has been verified against the old one.
+/// of the file replaces them all.
 #[derive(Debug)]
 pub struct Users {
     /// Sorted by name; never empty.
     users: Vec<User>,
-    /// The keyed hashes of verified credentials, with the time at which they are forgotten.
-    verified: Cache<[u8; 32], Moment>,
+    version: Version,
 }
 
 #[derive(Debug)]
@@ -32,7 +24,7 @@ struct User {
 
 impl Users {
     pub fn one(name: &[u8], hash: PasswordHash) -> Users {
-        Users::new(vec![User { name: name.into(), hash }])
+        Users::new(vec![User { name: name.into(), hash }], [0; 32])
     }
 
     /// Parses lines of the form `user:hash`, as htpasswd writes them. As Apache and nginx do, it
@@ -57,12 +49,25 @@ impl Users {
         }
         match lines.is_empty() {
             true => Err("no user: expected lines of the form 'USER:HASH'".to_owned()),
-            false => Ok(Users::new(lines.into_iter().map(|(_, user)| user).collect())),
+            false => {
+                let users = lines.into_iter().map(|(_, user)| user).collect();
+                Ok(Users::new(users, Users::version_of(text)))
+            }
         }
     }
 
-    fn new(users: Vec<User>) -> Users {
-        Users { users, verified: Cache::new(VERIFIED_MAX) }
+    /// The version of the users that `text` lists.
+    pub fn version_of(text: &[u8]) -> Version {
+        Sha256::digest(text).into()
+    }
+
+    fn new(users: Vec<User>, version: Version) -> Users {
+        Users { users, version }
+    }
+
+    /// What has been verified against another version has to be checked again.
+    pub fn version(&self) -> &Version {
+        &self.version
     }
 
     /// Whether checking a password may take long.
@@ -80,15 +85,6 @@ impl Users {
         let user = known.unwrap_or((decoy % self.users.len() as u64) as usize);
         let is_right = self.users[user].hash.is_of(password)?;
         Ok(is_right & known.is_ok())
-    }
-
-    /// Whether the credentials with this keyed hash have been verified.
-    pub fn is_verified(&self, credentials: &[u8; 32], now: Moment) -> bool {
-        self.verified.get(credentials).is_some_and(|until| now < until)
-    }
-
-    pub fn set_verified(&self, credentials: [u8; 32], now: Moment) {
-        self.verified.insert(credentials, now + VERIFIED_TIME);
     }
 }
 
@@ -157,29 +153,5 @@ mod tests {
             assert!(words.iter().all(|word| error.contains(word)), "{text:?}: {error}");
             assert!(!error.contains("$2y$") && !error.contains("hunter2"), "{text:?}: {error}");
         }
-    }
-
-    #[test]
-    fn verified_credentials_are_forgotten_after_a_while() {
-        let hash = PasswordHash::parse_salted(HASH).expect("a valid hash");
-        let users = Users::one(b"me", hash);
-        let now = Moment::new(Duration::from_secs(1));
-        assert!(!users.is_verified(&[1; 32], now));
-        users.set_verified([1; 32], now);
-        assert!(users.is_verified(&[1; 32], now) && !users.is_verified(&[2; 32], now));
-        assert!(!users.is_verified(&[1; 32], now + VERIFIED_TIME));
-    }
-
-    #[test]
-    fn the_number_of_verified_credentials_is_bounded() {
-        let users = Users::one(b"me", PasswordHash::Sha256([0; 32]));
-        let now = Moment::default();
-        let key = |number: usize| {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            key
-        };
-        (0..3 * VERIFIED_MAX).for_each(|number| users.set_verified(key(number), now));
-        assert!(users.verified.len() <= VERIFIED_MAX);
     }
 }

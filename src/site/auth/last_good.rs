@@ -1,0 +1,72 @@
+//! The last password file that could be used, for processes that find an unusable one.
+//!
+//! A child that is forked for a new connection has the users of the server's start. If the file is
+//! unusable then, those users would have come back who have been removed since: only other children
+//! have seen that.
+
+use super::users::{Users, Version};
+use crate::site::shared_file::SharedFile;
+
+/// The content of the file, in memory that all processes share.
+#[derive(Debug)]
+pub struct LastGood(SharedFile);
+
+/// The numbers in the shared file: the length of the content, its version, and the content.
+const LENGTH: u64 = 0;
+const VERSION: u64 = 1;
+const CONTENT: u64 = VERSION + size_of::<Version>() as u64 / 8;
+
+impl LastGood {
+    /// Space for files of up to `bytes_max`. Call it before processes are forked.
+    ///
+    /// # Errors
+    /// No descriptor or memory is left.
+    pub fn new(bytes_max: u64) -> rustix::io::Result<LastGood> {
+        SharedFile::new((CONTENT + bytes_max.div_ceil(8)) as usize).map(LastGood)
+    }
+
+    /// Records the content of a file that can be used.
+    pub fn store(&self, content: &[u8]) {
+        let version = Users::version_of(content);
+        self.with_lock(|file| {
+            if file.load_bytes(VERSION, size_of::<Version>()) != version {
+                file.store(LENGTH, content.len() as u64);
+                file.store_bytes(VERSION, &version);
+                file.store_bytes(CONTENT, content);
+            }
+        });
+    }
+
+    /// The content, unless it is of `version`.
+    pub fn load_other_than(&self, version: &Version) -> Option<Vec<u8>> {
+        self.with_lock(|file| {
+            let is_other = file.load_bytes(VERSION, size_of::<Version>()) != version;
+            is_other.then(|| file.load_bytes(CONTENT, file.load(LENGTH) as usize))
+        })?
+    }
+
+    /// None if the kernel has no memory for a lock.
+    fn with_lock<T>(&self, access: impl FnOnce(&SharedFile) -> T) -> Option<T> {
+        self.0.wait_for_lock(0).ok()?;
+        let result = access(&self.0);
+        self.0.unlock(0);
+        Some(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_content_is_found_by_whoever_has_another() {
+        let last_good = LastGood::new(100).expect("a descriptor is free");
+        let mut before = Users::version_of(b"start");
+        for content in [&b"some text of an odd length"[..], b"short", &[b'x'; 100]] {
+            last_good.store(content);
+            assert_eq!(last_good.load_other_than(&before).as_deref(), Some(content));
+            before = Users::version_of(content);
+            assert_eq!(last_good.load_other_than(&before), None);
+        }
+    }
+}
