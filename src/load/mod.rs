@@ -15,6 +15,7 @@
 //! 5. The client is cheaper than a server: requests are rendered in advance, and responses are
 //!    parsed no further than necessary.
 
+mod chunked;
 mod connection;
 mod generator;
 mod pace;

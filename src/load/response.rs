@@ -5,6 +5,8 @@
 
 use memchr::memmem;
 
+use super::chunked::{ChunkedBody, Malformed};
+
 /// Splits a byte stream into responses, however it is fragmented.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
@@ -21,26 +23,28 @@ enum State {
         head: Head,
         left_bytes: u64,
     },
+    ChunkedBody {
+        head: Head,
+        body: ChunkedBody,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
-    body_bytes: u64,
+    /// None if the body is chunked.
+    body_bytes: Option<u64>,
     is_last: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
+    /// Without the framing of chunks.
     pub(super) body_bytes: u64,
     /// The server closes the connection after it.
     pub(super) is_last: bool,
 }
-
-/// The bytes are not a response that this parser understands.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
 
 /// No static server sends a longer head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -55,7 +59,7 @@ impl ResponseReader {
                     Some(end) => {
                         let head = Head::read(&bytes[..end])?;
                         *bytes = &bytes[end + 4..];
-                        self.state = State::Body { head, left_bytes: head.body_bytes };
+                        self.state = State::after(head);
                     }
                     None if bytes.is_empty() => return Ok(None),
                     None => {
@@ -76,7 +80,7 @@ impl ResponseReader {
                     };
                     let head = Head::read(&kept[..end])?;
                     *bytes = &bytes[end + 4 - before..];
-                    self.state = State::Body { head, left_bytes: head.body_bytes };
+                    self.state = State::after(head);
                 }
                 State::Body { head, left_bytes } => {
                     let taken = bytes.len().min(usize::try_from(*left_bytes).unwrap_or(usize::MAX));
@@ -85,11 +89,28 @@ impl ResponseReader {
                     if *left_bytes > 0 {
                         return Ok(None);
                     }
-                    let Head { status, body_bytes, is_last } = *head;
+                    let response = head.with_body(head.body_bytes.unwrap_or(0));
                     self.state = State::Start;
-                    return Ok(Some(Response { status, body_bytes, is_last }));
+                    return Ok(Some(response));
+                }
+                State::ChunkedBody { head, body } => {
+                    if !body.advance(bytes)? {
+                        return Ok(None);
+                    }
+                    let response = head.with_body(body.data_bytes);
+                    self.state = State::Start;
+                    return Ok(Some(response));
                 }
             }
+        }
+    }
+}
+
+impl State {
+    fn after(head: Head) -> State {
+        match head.body_bytes {
+            Some(left_bytes) => State::Body { head, left_bytes },
+            None => State::ChunkedBody { head, body: ChunkedBody::new() },
         }
     }
 }
@@ -99,14 +120,16 @@ impl Head {
         // "HTTP/1.1 200"
         let digits = head.get(9..12).filter(|_| head.starts_with(b"HTTP/1.")).ok_or(Malformed)?;
         let status = number(digits).ok_or(Malformed)? as u16;
-        let (mut body_bytes, mut is_last) = (None, head[7] == b'0');
+        let (mut body_bytes, mut is_chunked, mut is_last) = (None, false, head[7] == b'0');
         for line in head.split(|byte| *byte == b'\n').skip(1) {
             // The first letter excludes most headers without a comparison.
             match line.first().map(u8::to_ascii_lowercase) {
                 Some(b'c') => {}
-                Some(b't') if value_of(line, b"transfer-encoding").is_some() => {
-                    return Err(Malformed);
-                }
+                Some(b't') => match value_of(line, b"transfer-encoding") {
+                    Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => is_chunked = true,
+                    Some(_) => return Err(Malformed),
+                    None => continue,
+                },
                 _ => continue,
             }
             if let Some(value) = value_of(line, b"content-length") {
@@ -116,12 +139,18 @@ impl Head {
             }
         }
         let body_bytes = match status {
-            204 | 304 => 0,
+            204 | 304 => Some(0),
+            // It overrides a length (RFC 9112 section 6.3).
+            _ if is_chunked => None,
             // Without a length the body ends with the connection, and a truncated one could not be
             // detected.
-            _ => body_bytes.ok_or(Malformed)?,
+            _ => Some(body_bytes.ok_or(Malformed)?),
         };
         Ok(Head { status, body_bytes, is_last })
+    }
+
+    fn with_body(self, body_bytes: u64) -> Response {
+        Response { status: self.status, body_bytes, is_last: self.is_last }
     }
 }
 
@@ -139,22 +168,24 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const TWO: &[u8] = b"HTTP/1.1 200 OK\r\nDate: now\r\ncontent-LENGTH: 5\r\n\r\nhello\
+    const THREE: &[u8] = b"HTTP/1.1 200 OK\r\nDate: now\r\ncontent-LENGTH: 5\r\n\r\nhello\
+        HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n\
         HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
     #[test]
     fn responses_are_parsed_at_every_fragmentation() {
-        for piece in 1..TWO.len() {
+        for piece in 1..THREE.len() {
             let (mut reader, mut responses) = (ResponseReader::default(), Vec::new());
-            for mut bytes in TWO.chunks(piece) {
+            for mut bytes in THREE.chunks(piece) {
                 while let Some(response) = reader.next(&mut bytes).expect("it is well-formed") {
                     responses.push(response);
                 }
                 assert!(bytes.is_empty());
             }
             let first = Response { status: 200, body_bytes: 5, is_last: false };
-            let second = Response { status: 404, body_bytes: 0, is_last: true };
-            assert_eq!(responses, [first, second], "in fragments of {piece} bytes");
+            let second = Response { status: 200, body_bytes: 3, is_last: false };
+            let third = Response { status: 404, body_bytes: 0, is_last: true };
+            assert_eq!(responses, [first, second, third], "in fragments of {piece} bytes");
         }
     }
 
@@ -165,7 +196,7 @@ mod tests {
             "HTTP/1.1 abc OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         ] {
             assert_eq!(
                 ResponseReader::default().next(&mut head.as_bytes()),
