@@ -185,7 +185,7 @@ impl Server {
         let host = self.address.to_string();
         let template = match &point.paths[..] {
             [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
-            many => RequestTemplate::get_each(&host, many, point.body_bytes),
+            many => RequestTemplate::get_each(&host, many, Reuse::KeepAlive, point.body_bytes),
         };
         let mut load = Load::open(Plan {
             address: self.address,

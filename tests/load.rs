@@ -281,3 +281,37 @@ fn slow_readers_read_at_their_rate() {
     assert_eq!(result.errors, BTreeMap::new());
     assert!((600_000..=1_100_000).contains(&result.received_bytes), "{}", result.received_bytes);
 }
+
+#[test]
+fn connections_can_be_opened_when_needed_and_closed_with_requests_outstanding() {
+    const NEVER: Duration = Duration::from_secs(60);
+    let made = Arc::new(AtomicU64::new(0));
+    let counter = made.clone();
+    // The second response on each connection never comes.
+    let address = serve(move |socket, n| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        if n == 2 {
+            std::thread::sleep(NEVER);
+        }
+        respond(socket, RESPONSE)
+    });
+    let template = RequestTemplate::get("test", "/", Reuse::KeepAlive, 1000).with_any_length();
+    let load = Load::open_when_needed(Plan { template, ..plan(address) }).expect("it is a plan");
+    assert_eq!(made.load(Ordering::SeqCst), 0, "nothing is opened yet");
+    let began = Instant::now();
+    let result = load.run_and_close(Duration::from_millis(300)).expect("it runs");
+    assert!(began.elapsed() < Duration::from_secs(4), "it does not wait for the timeout");
+    assert_eq!((result.responses, result.errors_total()), (4, 0), "one on each connection");
+}
+
+#[test]
+fn a_header_is_part_of_every_request() {
+    // A request without the header would end at the first empty line, and count twice.
+    let address = serve(|socket, _| respond(socket, RESPONSE));
+    let paths = ["/1".to_owned(), "/2".to_owned()];
+    let template = RequestTemplate::get_each("test", &paths, Reuse::KeepAlive, 5)
+        .with_header("Accept-Encoding", "gzip");
+    let mut load = Load::open(Plan { template, ..plan(address) }).expect("the server responds");
+    let result = load.run(Duration::from_millis(100)).expect("it runs");
+    assert!(result.responses > 20 && result.errors_total() == 0, "{result:?}");
+}

@@ -63,7 +63,12 @@ pub(super) enum Status {
 }
 
 impl ClientConnection {
-    /// An idle connection over `socket`. `batch` selects its first template.
+    /// A connection that its first request opens. `batch` selects its first template.
+    pub(super) fn unopened(batch: usize) -> ClientConnection {
+        ClientConnection { batch, ..ClientConnection::default() }
+    }
+
+    /// An idle connection over `socket`.
     pub(super) fn over(socket: TcpStream, batch: usize) -> ClientConnection {
         let transport =
             Transport::Open { socket, reader: ResponseReader::default(), is_connected: true };
@@ -193,12 +198,9 @@ impl ClientConnection {
             };
             // A response without a request.
             let request = self.pending.pop_front().ok_or(LoadError::WrongLength)?;
-            if response.status != template.status {
-                recorder.record_error(LoadError::WrongStatus, 1);
-            } else if response.body_bytes != template.body_bytes {
-                recorder.record_error(LoadError::WrongLength, 1);
-            } else {
-                recorder.record_response(request.intended, request.sent, now);
+            match template.error_in(&response) {
+                Some(error) => recorder.record_error(error, 1),
+                None => recorder.record_response(request.intended, request.sent, now),
             }
             if (response.is_last || template.reuse == Reuse::Never)
                 && let Transport::Open { socket, .. } = std::mem::take(&mut self.transport)
@@ -226,7 +228,7 @@ impl ClientConnection {
     /// Closes the connection and returns how many requests had no response.
     pub(super) fn abandon(&mut self) -> usize {
         let pending = self.pending.len();
-        *self = ClientConnection::default();
+        *self = ClientConnection::unopened(self.batch);
         pending
     }
 
@@ -281,10 +283,7 @@ pub(super) fn open_verified(
         let length = socket.read(&mut buffer)?;
         let malformed = |_| io::Error::new(ErrorKind::InvalidData, "malformed response");
         match reader.next(&mut &buffer[..length]).map_err(malformed)? {
-            Some(response)
-                if response.status != template.status
-                    || response.body_bytes != template.body_bytes =>
-            {
+            Some(response) if template.error_in(&response).is_some() => {
                 let what = format!(
                     "unexpected response: status {} with {} bytes",
                     response.status, response.body_bytes

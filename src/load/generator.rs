@@ -29,6 +29,15 @@ const SCRATCH_BYTES: usize = 256 * 1024;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const SCHEDULE: Token = Token(usize::MAX);
 
+/// What happens at the end of a run to requests without a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outstanding {
+    /// They are waited for, up to the timeout of the plan.
+    Awaited,
+    /// They are neither awaited nor counted.
+    Dropped,
+}
+
 /// The connections to one server. Each call of [`Load::run`] sends requests for a given time.
 #[derive(Debug)]
 pub struct Load {
@@ -58,6 +67,21 @@ impl Load {
     /// From a system call, or because the first response did not arrive or was not the expected
     /// one.
     pub fn open(plan: Plan) -> io::Result<Load> {
+        let verified = if plan.template.reuse == Reuse::Never { 0 } else { plan.active };
+        Load::open_some(plan, verified)
+    }
+
+    /// Like [`Load::open`], but the active connections are opened when they are needed, so nothing
+    /// verifies a first response. For requests whose responses take long.
+    ///
+    /// # Errors
+    /// From a system call.
+    pub fn open_when_needed(plan: Plan) -> io::Result<Load> {
+        Load::open_some(plan, 0)
+    }
+
+    /// Opens the first `verified` of the active connections.
+    fn open_some(plan: Plan, verified: usize) -> io::Result<Load> {
         let poll = Poll::new()?;
         let kept = plan.template.without_close();
         let connections =
@@ -73,8 +97,8 @@ impl Load {
             .transpose()?;
         let mut connections = Vec::with_capacity(plan.active);
         for key in 0..plan.active {
-            if plan.template.reuse == Reuse::Never {
-                connections.push(ClientConnection::default());
+            if key >= verified {
+                connections.push(ClientConnection::unopened(key));
                 continue;
             }
             let socket = open(key)?;
@@ -115,6 +139,23 @@ impl Load {
     /// # Errors
     /// From a system call. The results of the run are lost.
     pub fn run(&mut self, time: Duration) -> io::Result<LoadResult> {
+        self.run_until_end(time, Outstanding::Awaited)
+    }
+
+    /// Sends requests for `time`, then closes all connections at once. For a load beside which
+    /// something else is measured: its last responses may take long.
+    ///
+    /// # Errors
+    /// From a system call. The results of the run are lost.
+    pub fn run_and_close(mut self, time: Duration) -> io::Result<LoadResult> {
+        self.run_until_end(time, Outstanding::Dropped)
+    }
+
+    fn run_until_end(
+        &mut self,
+        time: Duration,
+        outstanding: Outstanding,
+    ) -> io::Result<LoadResult> {
         let mut events = Events::with_capacity(1024);
         let start = Instant::now();
         let end = start + time;
@@ -126,7 +167,7 @@ impl Load {
         let (mut now, mut next_timeout_check) = (start, start + TIMEOUT_CHECK_INTERVAL);
         loop {
             self.send_due(now, end, &mut recorder);
-            if now >= end && self.is_quiescent() {
+            if now >= end && (outstanding == Outstanding::Dropped || self.is_quiescent()) {
                 break;
             }
             if now >= deadline {

@@ -7,7 +7,8 @@
 //! 1. Every request is counted exactly once: as a correct response with its latency, or as a
 //!    [`LoadError`].
 //! 2. A run begins and ends without requests in flight, so everything the server did during the run
-//!    it did for requests that are counted.
+//!    it did for requests that are counted. [`Load::run_and_close`] is the exception, and the last
+//!    run of its connections.
 //! 3. At a fixed rate, latency is measured from the time at which a request was scheduled
 //!    ([`Pace`]).
 //! 4. Every call returns: [`Load::run`] at most [`Plan::timeout`] after the time it was given,

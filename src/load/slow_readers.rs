@@ -120,10 +120,7 @@ impl SlowClient {
         let malformed = |_| io::Error::from(ErrorKind::InvalidData);
         match self.reader.next(&mut &share[..length]).map_err(malformed)? {
             Some(response) if response.is_last => Err(ErrorKind::UnexpectedEof.into()),
-            Some(response)
-                if response.status != template.status
-                    || response.body_bytes != template.body_bytes =>
-            {
+            Some(response) if template.error_in(&response).is_some() => {
                 Err(ErrorKind::InvalidData.into())
             }
             Some(_) => self.socket.write_all(template.first()),
