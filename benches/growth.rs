@@ -9,17 +9,23 @@
 //! core; the load runs on the last core. The points of an axis alternate, and each figure is the
 //! median over rounds.
 
+#[path = "support/numbers.rs"]
+mod numbers;
+#[path = "support/server.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod server;
+
 use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
 use miniweb::server::strategies;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use numbers::{grouped, median};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use server::Server;
 
 /// A parameter that grows, and the load at each of its values.
 struct Axis {
@@ -85,20 +91,19 @@ fn main() -> io::Result<()> {
                 let root = directory.path().join(size.to_string());
                 fs::create_dir(&root)?;
                 let point = (axis.load)(&root, *size);
-                Ok((*size, point, Server::start(&root, &cores)?))
+                Ok((*size, point, start(&root, &cores)?))
             })
             .collect::<io::Result<_>>()?;
         let mut figures: Vec<(u64, Vec<f64>)> =
             served.iter().map(|(size, ..)| (*size, Vec::new())).collect();
         for _ in 0..effort.rounds {
             for ((_, point, server), (_, costs)) in served.iter().zip(&mut figures) {
-                costs.push(server.cost_us(point, &effort)?);
+                costs.push(cost_us(server, point, &effort)?);
             }
         }
-        for (n, (size, costs)) in figures.iter_mut().enumerate() {
-            costs.sort_unstable_by(f64::total_cmp);
+        for (n, (size, costs)) in figures.into_iter().enumerate() {
             let name = if n == 0 { axis.name } else { "" };
-            println!("| {name:<40} | {:>13} | {:>14.2} |", grouped(*size), costs[costs.len() / 2]);
+            println!("| {name:<40} | {:>13} | {:>14.2} |", grouped(size), median(costs));
         }
     }
     Ok(())
@@ -141,87 +146,45 @@ fn kilobyte(root: &Path) -> Point {
     Point { paths: vec!["/1k.html".to_owned()], body_bytes: 1024, active: 64, idle: 0 }
 }
 
-/// With thousands separators: `1,000,000`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(",")
+/// Starts one event loop of the strategy for production.
+fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
+    const LIMITS: [&str; 6] =
+        ["--max-connections", "18000", "--idle-timeout", "3600", "--header-timeout", "3600"];
+    let setup = &strategies::DEFAULT.setups[0];
+    Server::miniweb(&[setup.arguments, &LIMITS].concat(), root, cores)
 }
 
-struct Server {
-    process: Child,
-    address: SocketAddr,
+/// CPU time per request in microseconds.
+fn cost_us(server: &Server, point: &Point, effort: &Effort) -> io::Result<f64> {
+    let host = server.address.to_string();
+    let template = match &point.paths[..] {
+        [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
+        many => RequestTemplate::get_each(&host, many, Reuse::KeepAlive, point.body_bytes),
+    };
+    let mut load = Load::open(Plan {
+        address: server.address,
+        template,
+        active: point.active,
+        idle: point.idle,
+        depth: 1,
+        pace: Pace::Closed,
+        slow: None,
+        timeout: Duration::from_secs(60),
+    })?;
+    load.run(effort.warm_up)?;
+    let before_ns = cpu_ns(server.pid());
+    let result = load.run(effort.window)?;
+    let spent_ns = cpu_ns(server.pid()) - before_ns;
+    assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
+    Ok(spent_ns as f64 / 1e3 / result.responses as f64)
 }
 
-impl Server {
-    fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-        // One event loop of the strategy for production.
-        let setup = &strategies::DEFAULT.setups[0];
-        command
-            .args(setup.arguments)
-            .args(["--port", "0", "--log", "none", "--max-connections", "18000"])
-            .args(["--idle-timeout", "3600", "--header-timeout", "3600"])
-            .arg(root)
-            .stdout(Stdio::piped());
-        let mut process = cores.on_server_core(|| command.spawn())?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line)?;
-        let address =
-            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
-        Ok(Server {
-            process,
-            address: address.expect("the first line of output contains the address"),
-        })
-    }
-
-    /// CPU time per request in microseconds.
-    fn cost_us(&self, point: &Point, effort: &Effort) -> io::Result<f64> {
-        let host = self.address.to_string();
-        let template = match &point.paths[..] {
-            [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
-            many => RequestTemplate::get_each(&host, many, Reuse::KeepAlive, point.body_bytes),
-        };
-        let mut load = Load::open(Plan {
-            address: self.address,
-            template,
-            active: point.active,
-            idle: point.idle,
-            depth: 1,
-            pace: Pace::Closed,
-            slow: None,
-            timeout: Duration::from_secs(60),
-        })?;
-        load.run(effort.warm_up)?;
-        let before_ns = self.cpu_ns();
-        let result = load.run(effort.window)?;
-        let spent_ns = self.cpu_ns() - before_ns;
-        assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
-        Ok(spent_ns as f64 / 1e3 / result.responses as f64)
-    }
-
-    /// CPU time of all threads in nanoseconds.
-    fn cpu_ns(&self) -> u64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id()))
-            .expect("the server is running");
-        let of_thread = |thread: fs::DirEntry| {
-            let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            schedstat.split(' ').next()?.parse::<u64>().ok()
-        };
-        threads.flatten().filter_map(of_thread).sum()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let pid = Pid::from_child(&self.process);
-        // It fails only if the server has exited, and then there is nothing to stop.
-        let _ = kill_process(pid, Signal::KILL);
-        let _ = self.process.wait();
-    }
+/// CPU time of all threads of a process in nanoseconds.
+fn cpu_ns(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is running");
+    let of_thread = |thread: fs::DirEntry| {
+        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        schedstat.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.flatten().filter_map(of_thread).sum()
 }

@@ -1,0 +1,73 @@
+//! A server that a bench has started: a child process on the core of the servers.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use miniweb::compare::measure::cores::Cores;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// It is stopped when dropped, so on a panic, too.
+pub struct Server {
+    pub address: SocketAddr,
+    process: Process,
+    /// Kept open, so that the server can write to it.
+    _stdout: Option<BufReader<ChildStdout>>,
+}
+
+struct Process(Child);
+
+impl Server {
+    /// Starts miniweb on a free port and waits until it accepts connections.
+    pub fn miniweb(arguments: &[&str], root: &Path, cores: &Cores) -> io::Result<Server> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+        command
+            .args(arguments)
+            .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
+            .arg(root)
+            .stdout(Stdio::piped());
+        let mut process = Process(cores.on_server_core(|| command.spawn())?);
+        let mut stdout = BufReader::new(process.0.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let address =
+            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+        let address = address.ok_or_else(|| io::Error::other("miniweb did not start"))?;
+        Ok(Server { address, process, _stdout: Some(stdout) })
+    }
+
+    /// Starts `command`, which inherits a listener at `address`. The kernel queues connections
+    /// until the server accepts them, so there is nothing to wait for.
+    pub fn foreign(mut command: Command, address: SocketAddr, cores: &Cores) -> io::Result<Server> {
+        let process = Process(cores.on_server_core(|| command.spawn())?);
+        Ok(Server { address, process, _stdout: None })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Half a second more than the `--shutdown-timeout`.
+        const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
+        const POLL_INTERVAL: Duration = Duration::from_millis(1);
+        // Once its exit has been collected, the ID may belong to another process.
+        if let Ok(Some(_)) = self.0.try_wait() {
+            return;
+        }
+        // SIGTERM rather than SIGKILL, because the server also ends its own processes.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let give_up = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < give_up {
+            if let Ok(Some(_)) = self.0.try_wait() {
+                return;
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
