@@ -1,0 +1,133 @@
+//! The loads beside which the client is measured.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use miniweb::load::{LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
+
+use crate::servers::Contender;
+use crate::site::{LARGE_PATH, LISTED_PATH, SMALL_BYTES, SMALL_PATH, Site};
+
+/// What other clients do while the client is measured.
+#[derive(Debug)]
+pub struct BesideLoad {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// How many connections it has open at the same time.
+    connections: usize,
+    pub unit: Unit,
+    requests: Requests,
+}
+
+/// In which unit the achieved rate of a load is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Megabytes,
+    Responses,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Requests {
+    None,
+    Downloads,
+    NewConnections,
+    CompressedPages,
+    Listings,
+    SlowDownloads { bytes_per_second: u64 },
+    Pipelined { depth: usize },
+}
+
+pub static ALL: [BesideLoad; 9] = [
+    load("alone", "no load", 0, Requests::None),
+    load("downloads-1", "1 fast download of 100 MB", 1, Requests::Downloads),
+    load("downloads-8", "8 fast downloads of 100 MB", 8, Requests::Downloads),
+    load("downloads-64", "64 fast downloads of 100 MB", 64, Requests::Downloads),
+    load("connections", "8 clients, a connection per request", 8, Requests::NewConnections),
+    load("gzip", "8 clients, a connection and gzip per request", 8, Requests::CompressedPages),
+    load("listings", "4 clients that list a large directory", 4, Requests::Listings),
+    load(
+        "slow-readers",
+        "64 downloads at 256 KiB/s each",
+        64,
+        Requests::SlowDownloads { bytes_per_second: 256 << 10 },
+    ),
+    load(
+        "pipelined",
+        "16 clients that pipeline 16 requests",
+        16,
+        Requests::Pipelined { depth: 16 },
+    ),
+];
+
+const fn load(
+    name: &'static str,
+    description: &'static str,
+    connections: usize,
+    requests: Requests,
+) -> BesideLoad {
+    let unit = match requests {
+        Requests::Downloads | Requests::SlowDownloads { .. } => Unit::Megabytes,
+        _ => Unit::Responses,
+    };
+    BesideLoad { name, description, connections, unit, requests }
+}
+
+impl BesideLoad {
+    /// Whether a server has a place left for the client. Without one, the client would wait for a
+    /// whole connection to end.
+    pub fn is_served_by(&self, server: &Contender) -> bool {
+        self.connections < server.concurrency()
+    }
+
+    /// The load on the server at `address`, if it is one.
+    pub fn plan(&self, site: &Site, address: SocketAddr) -> Option<Plan> {
+        let host = address.to_string();
+        let get =
+            |path, body_bytes| RequestTemplate::get(&host, path, Reuse::KeepAlive, body_bytes);
+        let small = get(SMALL_PATH, SMALL_BYTES);
+        let large = get(LARGE_PATH, site.large_bytes);
+        let closed = |template| closed_loop(address, template, self.connections);
+        Some(match self.requests {
+            Requests::None => return None,
+            Requests::Downloads => closed(large),
+            Requests::NewConnections => {
+                closed(RequestTemplate::get(&host, SMALL_PATH, Reuse::Never, SMALL_BYTES))
+            }
+            Requests::CompressedPages => closed(
+                RequestTemplate::get_each(&host, &site.pages, Reuse::Never, 0)
+                    .with_any_length()
+                    .with_header("Accept-Encoding", "gzip"),
+            ),
+            Requests::Listings => closed(get(LISTED_PATH, 0).with_any_length()),
+            Requests::SlowDownloads { bytes_per_second } => {
+                let connections = self.connections;
+                let slow = SlowReaders { connections, bytes_per_second, template: large };
+                Plan { active: 0, slow: Some(slow), ..closed(small) }
+            }
+            Requests::Pipelined { depth } => Plan { depth, ..closed(small) },
+        })
+    }
+
+    /// What the load achieved, in its unit per second.
+    pub fn rate(&self, result: &LoadResult) -> f64 {
+        match self.unit {
+            Unit::Megabytes => result.received_bytes as f64 / 1e6 / result.duration.as_secs_f64(),
+            Unit::Responses => result.per_second(),
+        }
+    }
+}
+
+/// Each of `active` connections sends its next request when it has a response.
+pub fn closed_loop(address: SocketAddr, template: RequestTemplate, active: usize) -> Plan {
+    Plan {
+        address,
+        template,
+        active,
+        idle: 0,
+        depth: 1,
+        pace: Pace::Closed,
+        slow: None,
+        // Longer than any window, because 64 downloads take several seconds.
+        timeout: Duration::from_secs(60),
+    }
+}

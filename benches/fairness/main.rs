@@ -1,0 +1,87 @@
+//! The latency of a well-behaved client beside a load, for every strategy and nginx. Prints the
+//! tables of docs/PERFORMANCE.md.
+//!
+//! ```text
+//! cargo bench --bench fairness
+//! cargo bench --bench fairness -- --rounds 1 --loads gzip,listings --servers mio,nginx
+//! cargo bench --bench fairness -- --help
+//! ```
+//!
+//! The client requests a file of 1 KiB at a fixed rate over one connection. Its latency counts from
+//! the time at which a request was scheduled, so a stall is not hidden by requests that were never
+//! sent. The rate is low, because the bench is about latency: at 1,000 requests/s the requests
+//! beside `gzip` queue up on every server.
+//!
+//! Each measurement has a server of its own, because a server that polls takes CPU time even while
+//! another one is measured, and because a cache would help the second measurement.
+
+mod loads;
+mod measure;
+#[path = "../support/numbers.rs"]
+mod numbers;
+mod options;
+mod report;
+#[path = "../support/server.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod server;
+mod servers;
+mod site;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use miniweb::compare::measure::cores::Cores;
+use miniweb::format::counted;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use measure::measure;
+use options::Selection;
+use report::Table;
+use site::Site;
+
+fn main() -> ExitCode {
+    let outcome = options::parse().and_then(|selection| match selection {
+        Some(selection) => run(&selection).map_err(|error| (format!("error: {error}"), 1)),
+        None => Ok(()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((message, status)) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(selection: &Selection) -> io::Result<()> {
+    // A signal ends the bench between two measurements, so that the site is removed.
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, is_interrupted.clone())?;
+    }
+    let effort = &selection.effort;
+    let cells = selection.loads.len() * selection.servers.len() * effort.rounds;
+    let seconds = (effort.warm_up + effort.window).as_secs_f64() * cells as f64;
+    eprintln!("{}, about {seconds:.0} s", counted(cells as u64, "measurement"));
+    let cores = Cores::divide();
+    let site = Site::create(&effort.site)?;
+    let mut tables: Vec<Table<'_>> =
+        selection.loads.iter().map(|load| Table::new(load, &selection.servers)).collect();
+    // A round has every load and every server, so that a change of the machine's other load affects
+    // all of them, and few rounds of each.
+    for round in 1..=effort.rounds {
+        for table in &mut tables {
+            eprintln!("round {round} of {}: {}", effort.rounds, table.load.name);
+            for row in table.rows.iter_mut().filter(|row| table.load.is_served_by(&row.server)) {
+                if is_interrupted.load(Ordering::Relaxed) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                row.rounds.push(measure(&row.server, table.load, &site, &cores, effort)?);
+            }
+        }
+    }
+    report::print(&tables, effort);
+    Ok(())
+}
