@@ -121,7 +121,7 @@ impl<F> Connection<F> {
         bytes: &[u8],
         now: &Now,
         site: &mut R,
-    ) -> Option<DeferredReply<F>> {
+    ) -> Option<Box<DeferredReply<F>>> {
         if self.input.is_empty() {
             let (used, deferred) = self.process_input(bytes, now, site);
             self.input.extend_from_slice(&bytes[used..]);
@@ -316,7 +316,7 @@ impl<F> Connection<F> {
         bytes: &[u8],
         now: &Now,
         site: &mut R,
-    ) -> (usize, Option<DeferredReply<F>>) {
+    ) -> (usize, Option<Box<DeferredReply<F>>>) {
         let mut storage = HeaderStorage::default();
         let mut used = 0;
         loop {
@@ -400,7 +400,7 @@ impl<F> Connection<F> {
         storage: &mut HeaderStorage<'a>,
         now: &Now,
         site: &mut R,
-    ) -> Option<DeferredReply<F>> {
+    ) -> Option<Box<DeferredReply<F>>> {
         let parsed = Request::parse_head(head, storage, &self.limits);
         let (request, drain) = match parsed
             .and_then(|r| Ok((BodyDrain::new(r.framing, self.limits.body_bytes_max)?, r)))
@@ -423,7 +423,8 @@ impl<F> Connection<F> {
         match reply {
             Reply::Deferred(work) => {
                 self.state = State::AwaitingReply { plan };
-                return Some(DeferredReply::new(work, head, exchange));
+                // Boxed, because few requests return one, but all move its place in the result.
+                return Some(Box::new(DeferredReply::new(work, head, exchange)));
             }
             Reply::Ready(response) => {
                 self.queue_response(response, plan.is_head, plan.persistence, exchange, now)

@@ -97,7 +97,10 @@ impl<'a> Request<'a> {
 fn split_request_line(line: &[u8]) -> Result<[&[u8]; 3], RequestError> {
     let is_space = |b: &u8| *b == b' ';
     let first = line.iter().position(is_space).ok_or(RequestError::MalformedRequestLine)?;
-    let last = line.iter().rposition(is_space).ok_or(RequestError::MalformedRequestLine)?;
+    let last = match line.strip_suffix(b" HTTP/1.1") {
+        Some(start) => start.len(),
+        None => line.iter().rposition(is_space).ok_or(RequestError::MalformedRequestLine)?,
+    };
     if first == last {
         return Err(RequestError::MalformedRequestLine);
     }

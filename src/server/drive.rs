@@ -156,7 +156,7 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let mut site = worker.site.for_client(client.network());
     let deferred = client.connection.receive(input, worker.clock.now(), &mut site);
     if let Some(deferred) = deferred
-        && let Some(reply) = worker.offload_response(client, deferred)
+        && let Some(reply) = worker.offload_response(client, *deferred)
     {
         client.connection.complete(reply, worker.clock.now());
     }

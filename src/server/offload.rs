@@ -311,7 +311,7 @@ mod tests {
         let mut connection = Connection::new(Arc::new(Limits::default()), &now);
         let mut site = BlockedSite { is_check, blockers: blocker.into_iter().collect() };
         let deferred = connection.receive(b"GET / HTTP/1.0\r\n\r\n", &now, &mut site);
-        Job::Response(deferred.expect("the reply is deferred"))
+        Job::Response(*deferred.expect("the reply is deferred"))
     }
 
     #[test]

@@ -148,13 +148,12 @@ pub fn escape_query(query: &[u8]) -> String {
 
 /// Whether `path` needs no decoding, normalising or hiding: the common case, decided in one pass.
 fn is_normal(path: &[u8]) -> bool {
-    let mut after_slash = false;
+    let mut previous = 0;
     for byte in path {
-        match byte {
-            b'%' => return false,
-            b'/' | b'.' if after_slash => return false,
-            _ => after_slash = *byte == b'/',
+        if *byte == b'%' || previous == b'/' && matches!(byte, b'.' | b'/') {
+            return false;
         }
+        previous = *byte;
     }
     path.first() == Some(&b'/')
 }

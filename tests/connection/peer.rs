@@ -143,7 +143,7 @@ pub struct Peer {
     /// The exchanges handed out so far.
     pub exchanges: Vec<Exchange>,
     /// The deferred reply that the connection waits for.
-    pub deferred: Option<DeferredReply<FakeFile>>,
+    pub deferred: Option<Box<DeferredReply<FakeFile>>>,
 }
 
 impl Peer {

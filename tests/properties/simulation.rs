@@ -222,7 +222,7 @@ struct Simulation<'a> {
     sent_before_half_close: Option<usize>,
     received: Vec<u8>,
     exchanges: Vec<Exchange>,
-    deferred: Option<DeferredReply<FakeFile>>,
+    deferred: Option<Box<DeferredReply<FakeFile>>>,
     spare: Output<FakeFile>,
 }
 
