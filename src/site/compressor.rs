@@ -195,8 +195,10 @@ impl Compressor {
                 }
                 let waiting = state.waiting.remove(&key);
                 drop(state);
-                let requests = waiting.into_iter().flatten();
-                requests.for_each(|request| request.finish(compressed.clone()));
+                for request in waiting.into_iter().flatten() {
+                    // A panic costs one client its response, and not the others this thread.
+                    let _ = catch_unwind(AssertUnwindSafe(|| request.finish(compressed.clone())));
+                }
                 state = lock(&self.state);
             }
         }
@@ -357,6 +359,20 @@ mod tests {
         assert!(body(&compressor, "gone", 10, |share| Some(compressed(share))).is_some());
         assert!(body(&compressor, "bug", 10, |share| Some(compressed(share))).is_some());
         assert_eq!(body(&compressor, "noise", 10, |_| panic!("made again")), None);
+    }
+
+    #[test]
+    fn a_panic_in_a_response_is_a_500_for_its_client_alone() {
+        let compressor = Arc::new(Compressor::new(1 << 20, 1));
+        let (shared, key) = (compressor.clone(), key("bug"));
+        let work = Work::new(Bytes::new(), move |reply| {
+            let respond = Box::new(|_| panic!("a bug"));
+            let make = Box::new(|share| Some(compressed(share)));
+            shared.request(key, 10, make, WaitingRequest { reply, respond });
+        });
+        let response = Reply::<File>::Deferred(work).wait();
+        assert_eq!(response.status, Status::InternalServerError);
+        assert!(body(&compressor, "next", 10, |share| Some(compressed(share))).is_some());
     }
 
     #[test]
