@@ -44,9 +44,11 @@ struct Kept {
 }
 
 impl OpenFiles {
-    /// The descriptors to set aside where a process may have `descriptors` open.
+    /// The descriptors to set aside where a process may have `descriptors` open. None of a low
+    /// limit, which connections need more.
     pub fn share_of(descriptors: u64) -> u64 {
-        FILES_MAX.min(descriptors / 16)
+        const LOW: u64 = 64;
+        FILES_MAX.min(descriptors.saturating_sub(LOW) / 16)
     }
 
     /// At most `files_max` descriptors.
