@@ -1,6 +1,6 @@
 //! Decides which files are worth compressing, and compresses them with gzip.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -8,8 +8,8 @@ use flate2::write::GzEncoder;
 
 /// A smaller file fits into one packet uncompressed.
 const SIZE_BYTES_MIN: u64 = 1024;
-/// A tenth of a second of work, and the memory that one thread may need. For larger files the
-/// site's build should write sidecars.
+/// Bounds how long clients wait for the gzip, and the memory that one thread may need. For larger
+/// files the site's build should write sidecars.
 pub const SIZE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Most of the saving of level 9, in a third of the time.
 const LEVEL: Compression = Compression::new(5);
@@ -43,7 +43,7 @@ pub fn is_compressible(media_type: &str) -> bool {
         || TYPES.contains(&essence)
 }
 
-/// Compresses a content of `size_bytes`, piece by piece. None if that saves less than 5 %.
+/// Compresses `size_bytes` of content, piece by piece. None if that saves less than 5 %.
 ///
 /// # Errors
 /// That of a piece which can't be read.
@@ -52,14 +52,62 @@ pub fn gzip<E>(
     pieces: impl Iterator<Item = Result<Bytes, E>>,
 ) -> Result<Option<Vec<u8>>, E> {
     let worthwhile_bytes = (size_bytes - size_bytes / 20) as usize;
+    let output = BoundedOutput { bytes: Vec::with_capacity(worthwhile_bytes) };
     // The gzip header gets no file name and no time: equal input must give equal output, because
     // replicas send equal ETags.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(size_bytes as usize / 3), LEVEL);
+    let mut encoder = GzEncoder::new(output, LEVEL);
     for piece in pieces {
-        // Writing to a Vec does not fail; if it did, the file would be sent uncompressed.
-        if encoder.write_all(&piece?).is_err() || encoder.get_ref().len() >= worthwhile_bytes {
+        if encoder.write_all(&piece?).is_err() {
             return Ok(None);
         }
     }
-    Ok(encoder.finish().ok().filter(|compressed| compressed.len() < worthwhile_bytes))
+    Ok(encoder.finish().ok().map(|mut output| {
+        output.bytes.shrink_to_fit();
+        output.bytes
+    }))
+}
+
+/// A writer that fails instead of growing.
+struct BoundedOutput {
+    bytes: Vec<u8>,
+}
+
+impl Write for BoundedOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let free = self.bytes.capacity() - self.bytes.len();
+        // Zero is an error to `write_all`.
+        let written = bytes.len().min(free);
+        self.bytes.extend_from_slice(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gzip_of(content: &[u8]) -> Option<Vec<u8>> {
+        let pieces = content.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece)));
+        gzip::<io::Error>(content.len() as u64, pieces).expect("every piece can be read")
+    }
+
+    #[test]
+    fn the_result_takes_no_more_memory_than_the_content() {
+        let text = gzip_of(&b"some text, ".repeat(10_000)).expect("it becomes smaller");
+        assert!(text.len() < 2_000 && text.capacity() < 4_000);
+        let noise: Vec<u8> = (0..3_000u64)
+            .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
+            .collect();
+        assert_eq!(gzip_of(&noise).map(|noise| noise.len()), None);
+    }
+
+    #[test]
+    fn a_piece_that_cannot_be_read_is_an_error() {
+        let pieces = [Ok(Bytes::from_static(b"text")), Err("a failed read")];
+        assert_eq!(gzip(1000, pieces.into_iter()), Err("a failed read"));
+    }
 }
