@@ -19,7 +19,7 @@ pub struct BesideLoad {
     requests: Requests,
 }
 
-/// In which unit the achieved rate of a load is reported.
+/// The unit in which the achieved rate of a load is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Megabytes,
@@ -73,13 +73,13 @@ const fn load(
 }
 
 impl BesideLoad {
-    /// Whether a server has a place left for the client. Without one, the client would wait for a
-    /// whole connection to end.
+    /// Whether a server can serve the client beside this load. If it cannot, the client would wait
+    /// until a connection of the load ends.
     pub fn is_served_by(&self, server: &Contender) -> bool {
         self.connections < server.concurrency()
     }
 
-    /// The load on the server at `address`, if it is one.
+    /// How to put the load on the server at `address`. None for `alone`.
     pub fn plan(&self, site: &Site, address: SocketAddr) -> Option<Plan> {
         let host = address.to_string();
         let get =

@@ -1,5 +1,5 @@
 //! The latency of a well-behaved client beside a load, for every strategy and nginx. Prints the
-//! tables of docs/PERFORMANCE.md.
+//! figures of docs/PERFORMANCE.md.
 //!
 //! ```text
 //! cargo bench --bench fairness
@@ -69,8 +69,8 @@ fn run(selection: &Selection) -> io::Result<()> {
     let site = Site::create(&effort.site)?;
     let mut tables: Vec<Table<'_>> =
         selection.loads.iter().map(|load| Table::new(load, &selection.servers)).collect();
-    // A round has every load and every server, so that a change of the machine's other load affects
-    // all of them, and few rounds of each.
+    // Each round measures every load on every server, so that a change in what else the machine
+    // does affects all of them alike, and few rounds of each.
     for round in 1..=effort.rounds {
         for table in &mut tables {
             eprintln!("round {round} of {}: {}", effort.rounds, table.load.name);

@@ -23,7 +23,7 @@ pub struct Figures {
     pub max_ms: f64,
     /// Whether responses took longer than the interval between requests. Then requests queue in the
     /// client, and the latency grows with the length of the measurement.
-    pub is_overtaxed: bool,
+    pub is_overloaded: bool,
     /// None without a load.
     pub load_per_second: Option<f64>,
 }
@@ -37,12 +37,12 @@ impl Figures {
             p50_ms: ms(latency_ns.value_at_quantile(0.5)),
             p99_ms: ms(latency_ns.value_at_quantile(0.99)),
             max_ms: ms(latency_ns.max()),
-            is_overtaxed: service_time_ns > interval.as_nanos() as f64,
+            is_overloaded: service_time_ns > interval.as_nanos() as f64,
             load_per_second,
         }
     }
 
-    /// The median of each figure; a server is overtaxed if it was in most rounds.
+    /// The median of each figure; a server is overloaded if it was in most rounds.
     pub fn median(rounds: &[Figures]) -> Figures {
         let median = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
         let loads: Option<Vec<f64>> = rounds.iter().map(|round| round.load_per_second).collect();
@@ -50,7 +50,7 @@ impl Figures {
             p50_ms: median(|round| round.p50_ms),
             p99_ms: median(|round| round.p99_ms),
             max_ms: median(|round| round.max_ms),
-            is_overtaxed: 2 * rounds.iter().filter(|round| round.is_overtaxed).count()
+            is_overloaded: 2 * rounds.iter().filter(|round| round.is_overloaded).count()
                 > rounds.len(),
             load_per_second: loads.map(numbers::median),
         }
@@ -71,7 +71,7 @@ pub fn measure(
     };
     let running = contender.start(site, cores).map_err(explained)?;
     let address = running.server.address;
-    // It connects before the load, as a client that was there first.
+    // The client connects before the load does.
     let mut client = Load::open(client_plan(address, effort)).map_err(explained)?;
     let (client, beside) = match load.plan(site, address) {
         None => {

@@ -43,7 +43,7 @@ pub fn print(tables: &[Table<'_>], effort: &Effort) {
         format::counted(effort.rounds as u64, "round"),
         format::time(effort.window),
     );
-    println!("× is a multiple of nginx's in this run.");
+    println!("× is the ratio to nginx in this run.");
     println!("* The responses take longer than the interval between two requests, so requests");
     println!("  queue in the client and the latency grows with the length of a round.");
     println!("- The server cannot serve one more connection beside this load.");
@@ -107,7 +107,7 @@ fn print_table(table: &Table<'_>) {
 
 /// A latency of `figures`, marked if the server could not keep up.
 fn latency(figures: &Figures, figure: fn(&Figures) -> f64) -> String {
-    let mark = if figures.is_overtaxed { "*" } else { "" };
+    let mark = if figures.is_overloaded { "*" } else { "" };
     format!("{}{mark}", digits(figure(figures)))
 }
 

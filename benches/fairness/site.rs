@@ -31,8 +31,8 @@ pub const PAGE_BYTES: usize = 60_000;
 
 impl Site {
     pub fn create(size: &SiteSize) -> io::Result<Site> {
-        /// miniweb takes files that have changed within the last two seconds for files that may
-        /// still change, and hashes them again.
+        /// miniweb treats a file that has changed within the last two seconds as one that may
+        /// still change, and hashes it again.
         const SETTLING_TIME: Duration = Duration::from_millis(2100);
         let directory = tempfile::tempdir()?;
         let root = directory.path();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use miniweb::compare::measure::cores::Cores;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// It is stopped when dropped, so on a panic, too.
+/// Stopped when dropped, and so after a panic as well.
 pub struct Server {
     pub address: SocketAddr,
     process: Process,

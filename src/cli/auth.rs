@@ -8,7 +8,7 @@ use crate::format::reason;
 use crate::site::{Authenticator, Credentials, Root, SitePath};
 use crate::warning::warn;
 
-/// What decides who may see the site, if anything does.
+/// The authenticator of the site, if it requires passwords.
 pub(super) fn authenticator(
     credentials: Option<Credentials>,
     file: Option<String>,
@@ -17,11 +17,11 @@ pub(super) fn authenticator(
     let made = match (credentials, file) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
-            let message = "--auth and --auth-file exclude each other: expected one of them";
+            let message = "--auth and --auth-file cannot be combined: expected one of them";
             return Err(Failure::Usage(message.to_owned()));
         }
         (Some(credentials), None) => {
-            warn("the process list shows the hash of --auth: expected --auth-file");
+            warn("the process list shows the hash of --auth to every user: expected --auth-file");
             Authenticator::new(credentials)
         }
         (None, Some(file)) => {
@@ -32,7 +32,7 @@ pub(super) fn authenticator(
     made.map(|made| Some(Arc::new(made))).map_err(|error| Failure::Unavailable(reason(&error)))
 }
 
-/// A password file that is part of the site would show the hashes to every user.
+/// Refuses a password file that the site would serve: every client could read the hashes.
 fn refuse_served(file: &Path, root: &Root) -> Result<(), Failure> {
     // A file that does not exist is reported when it is read.
     let target = std::fs::canonicalize(file).ok();

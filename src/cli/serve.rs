@@ -117,12 +117,12 @@ pub(super) struct CommonOptions {
     cors: bool,
 
     /// require HTTP Basic authentication with a name and password of this file, which is read
-    /// again when it changes: lines of user:hash with bcrypt or argon2id, as htpasswd -B makes them
+    /// again when it changes; lines are user:hash, with a hash of bcrypt (htpasswd -B) or argon2id
     #[argh(option, arg_name = "file")]
     auth_file: Option<String>,
 
-    /// the same for one user; hash is the SHA-256 of the password in hexadecimal, which the process
-    /// list shows
+    /// the same for one user; hash is the SHA-256 of the password in hexadecimal, which every local
+    /// user can read in the process list
     #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
     auth: Option<Credentials>,
 

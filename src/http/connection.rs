@@ -74,7 +74,7 @@ pub struct Connection<F> {
     requests_left: u32,
     /// Why the connection closes once `requests_left` is zero.
     exhausted_reason: CloseReason,
-    /// When the request was received that has passed its check and is in front of `input` again.
+    /// The arrival time of the request that has passed its check and is back in front of `input`.
     checked_request_started: Option<Moment>,
 }
 
@@ -423,7 +423,7 @@ impl<F> Connection<F> {
         match reply {
             Reply::Deferred(work) => {
                 self.state = State::AwaitingReply { plan };
-                // Boxed, because few requests return one, but all move its place in the result.
+                // Boxed, so that the result, which every request moves, stays small.
                 return Some(Box::new(DeferredReply::new(work, head, exchange)));
             }
             Reply::Ready(response) => {

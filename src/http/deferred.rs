@@ -3,9 +3,9 @@
 //! The connection hands out a [`DeferredReply`] and later receives a [`CompletedReply`]. In between
 //! it neither reads nor processes requests, so that responses stay in order.
 //!
-//! The work either makes the response, or checks whether the request may have one. A request that
-//! passes its check is processed as if it had just arrived: only the connection's worker has the
-//! site's cache.
+//! The work either makes the response, or checks whether the request is allowed. A request that
+//! passes its check is then processed as if it had just arrived, because only the connection's
+//! worker has the site's cache.
 //!
 //! Invariant: started work yields exactly one reply, on any thread. A [`ReplySender`] that is
 //! dropped without a response, for example by a panic, sends a 500.
@@ -84,14 +84,14 @@ pub struct ReplySender<F> {
 }
 
 impl<F> Work<F> {
-    /// Work that `run` does. `error_headers` are rendered lines, which the response to this request
-    /// has even if it is an error that is made without the site.
+    /// Work that `run` does. `error_headers` are rendered header lines for the error that is sent
+    /// without asking the site: a 503 if no thread takes the work, a 500 if it does not reply.
     pub fn new(error_headers: Bytes, run: impl FnOnce(ReplySender<F>) + Send + 'static) -> Work<F> {
         Work { run: Box::new(run), is_check: false, error_headers }
     }
 
-    /// Work that checks a request: `run` produces a response that refuses the request, or None.
-    /// Then the site is asked for its reply to the request again.
+    /// Work that checks a request: `run` returns a response that refuses the request, or None.
+    /// After None, the site is asked again for its reply to the request.
     pub fn check(
         error_headers: Bytes,
         run: impl FnOnce() -> Option<Response<F>> + Send + 'static,
@@ -160,7 +160,7 @@ impl<F> DeferredReply<F> {
         DeferredReply { work, head, exchange }
     }
 
-    /// Whether the work is a check, which keeps a core busy, and not input or output.
+    /// Whether the work is a check, which is CPU-bound, rather than I/O.
     pub fn is_check(&self) -> bool {
         self.work.is_check
     }

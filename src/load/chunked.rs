@@ -1,8 +1,8 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), decoded only to count its bytes and find its
 //! end.
 //!
-//! miniweb sends a length with every response. Other servers do not know it for what they render
-//! while they send it: nginx for gzip and for listings.
+//! miniweb sends Content-Length with every response. Other servers omit it if they render the body
+//! while they send it, as nginx does for gzip and for listings.
 
 /// The bytes are not a response that this parser understands.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ enum State {
     },
 }
 
-/// No server sends a larger chunk; the limit excludes an overflow.
+/// No server sends a larger chunk; the limit prevents an overflow.
 const CHUNK_BYTES_MAX: u64 = 1 << 40;
 
 impl ChunkedBody {

@@ -59,7 +59,7 @@ pub enum Interest {
 }
 
 impl Client {
-    /// Where it comes from, for a site that counts wrong passwords.
+    /// The network that it connects from, for which a site counts wrong passwords.
     pub fn network(&self) -> ClientNetwork {
         self.address.map_or(ClientNetwork::Unknown, |address| match client_of(address) {
             IpAddr::V4(address) => ClientNetwork::V4(address.octets()),

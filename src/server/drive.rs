@@ -1,13 +1,13 @@
-//! One turn of one client: at most [`STEPS_MAX`] steps, each of which reads once, writes once, or
-//! does what else the connection asks for, and about [`TURN_BYTES_MAX`].
+//! One turn of one client: at most [`STEPS_MAX`] steps, and about [`TURN_BYTES_MAX`]. A step reads
+//! once, writes once, or does what else the connection asks for.
 //!
 //! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
 //! read and to write, and a comparison measures nothing but the way of waiting. It works on
 //! blocking and on non-blocking sockets: on a blocking socket, EAGAIN means that the socket's
 //! timeout has passed.
 //!
-//! The one difference is a slow file system: an event loop has files read by the offload pool and
-//! sends the bytes that it gets back, where a blocking strategy waits in sendfile.
+//! The one difference is a slow file system: an event loop lets the offload pool read the file and
+//! sends the bytes that the pool returns, whereas a blocking strategy waits in sendfile.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -13,8 +13,8 @@
 //! 1. A client is in the slab from accept to close, under one key.
 //! 2. A client that has a timeout is in the timer queue; one that can continue is in the turn
 //!    queue.
-//! 3. What this module does for one client is bounded by a turn of `drive`, and so is the number of
-//!    connections that it accepts at a time.
+//! 3. What this module does for one client at a time is bounded by a turn of `drive`, and the
+//!    number of connections that it accepts at a time by [`ACCEPTS_PER_PASS`].
 
 use std::io;
 use std::time::Duration;
@@ -32,10 +32,10 @@ use super::waker::Waker;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
 
-/// The connections accepted per turn. Each is served at once, so an unbounded number would keep all
+/// The connections accepted per pass. Each is served at once, so an unbounded number would keep all
 /// other clients, the timers and the shutdown signal waiting under a stream of new connections.
 /// nginx accepts one per wake-up; a few share the cost of the wait.
-const ACCEPTS_PER_TURN: usize = 4;
+const ACCEPTS_PER_PASS: usize = 4;
 
 /// How long a shutdown accepts connections that were in the backlog when it began.
 const LAST_ACCEPTS_TIME: Duration = Duration::from_millis(200);
@@ -126,11 +126,11 @@ impl EventLoop {
         }
     }
 
-    /// Accepts at most [`ACCEPTS_PER_TURN`] connections; the rest of the backlog waits for the next
-    /// turn. Each is served before `register` is called: its request has often arrived already, and
+    /// Accepts at most [`ACCEPTS_PER_PASS`] connections; the rest of the backlog waits for the next
+    /// pass. Each is served before `register` is called: its request has often arrived already, and
     /// a connection that is over by then is not registered.
     pub fn accept(&mut self, mut register: impl FnMut(&Worker, usize, &Client) -> io::Result<()>) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..ACCEPTS_PER_PASS {
             if !self.accept_one(&mut register) {
                 return;
             }
@@ -188,8 +188,8 @@ impl EventLoop {
         }
     }
 
-    /// Serves the clients that are ready. Those that wait for input get one turn each. Of those
-    /// that continue a response, as many get one as move [`TURN_BYTES_MAX`] together: then it is
+    /// Serves the clients that are ready. Those that wait for input get one turn each. Those that
+    /// continue a response get turns until they have moved [`TURN_BYTES_MAX`] together: then it is
     /// time to look for new requests.
     pub fn serve_ready(&mut self) {
         while let Some(key) = self.turns.next_awaiting_input() {
@@ -302,7 +302,7 @@ impl EventLoop {
         self.serve_with(key, drive);
     }
 
-    /// The same, unless the client has had its turn since it was queued, or has gone.
+    /// The same, unless the client has had a turn since it was queued, or is closed.
     fn serve_if_queued(&mut self, key: usize) {
         if self.clients.get(key).is_some_and(|client| client.is_queued) {
             self.serve(key);

@@ -11,9 +11,9 @@
 //! Invariants:
 //! 1. Each lane has a limit of threads and of queued jobs. A job beyond that is refused, and its
 //!    client gets a 503.
-//! 2. Every job that was accepted yields exactly one completion, also when its client is gone.
-//! 3. A job may leave its response to another thread (see [`Work`](crate::http::Work)). It does not
-//!    occupy a thread of the pool while it waits.
+//! 2. Every accepted job yields exactly one completion, even if its client has disconnected.
+//! 3. A job may leave its response to another thread (see [`Work`](crate::http::Work)). While it
+//!    waits for that, it occupies no thread of the pool.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,7 +96,7 @@ struct JobReceiver {
 }
 
 impl OffloadPool {
-    /// A pool that makes at most `checks_max` checks at once.
+    /// A pool that runs at most `checks_max` checks at once.
     pub fn new(checks_max: usize) -> OffloadPool {
         // More threads than cores: on a slow file system most of them sleep in a system call. And a
         // queue that takes minutes to drain helps no client; a 503 lets it try again.
@@ -191,7 +191,7 @@ impl Task {
             job if receiver.is_closed() => receiver.complete(job.refuse()),
             Job::Response(deferred) => deferred.start(receiver),
             Job::FileChunk(chunk) => {
-                // A panic is a bug of ours, and costs one connection and not a thread of the pool.
+                // A panic is a bug of ours. It costs one connection, but no thread of the pool.
                 let read = catch_unwind(AssertUnwindSafe(|| chunk.read()));
                 let read = read.unwrap_or(Err(Errno::IO));
                 receiver.complete(Completion::FileChunk(read.map(Bytes::from)))

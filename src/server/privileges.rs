@@ -47,7 +47,7 @@ impl Privileges {
         Ok(())
     }
 
-    /// Names the user in an error of what this process may not do any more.
+    /// Adds the user's name to an error about something this process may no longer do.
     pub fn explain(&self, error: io::Error) -> io::Error {
         match &self.user {
             Some(user) => error_with(format_args!("--user {}", user.name), &error),

@@ -8,13 +8,14 @@
 //!   or its turn was over before it was done        pass has moved few bytes
 //! ```
 //!
-//! So a short response does not wait behind any number of long ones: the loop looks for new
-//! requests after each few hundred kilobytes of those.
+//! So a short response does not wait behind many long ones: after each few hundred kilobytes of
+//! those, the loop looks for new requests.
 //!
 //! Invariants:
-//! 1. A client is in the queue once, as [`Client::is_queued`] says, however many events it gets.
-//! 2. A key in the queue whose client is not queued, because the client was served otherwise or its
-//!    key belongs to a new one, means nothing.
+//! 1. A client for which [`Client::is_queued`] is set is not queued again, however many events it
+//!    gets.
+//! 2. A key whose client is gone, or has `is_queued` unset because it was served in another way, is
+//!    stale. The event loop skips it.
 
 use std::collections::VecDeque;
 
@@ -42,7 +43,7 @@ impl TurnQueue {
         add(&mut self.awaiting_input, client);
     }
 
-    /// Adds a client whose turn was over before it had to wait.
+    /// Adds a client whose turn ended although it could continue.
     pub fn add_yielded(&mut self, client: &mut Client) {
         add(&mut self.continuing, client);
     }
@@ -66,7 +67,7 @@ impl TurnQueue {
         self.awaiting_input.is_empty() && self.continuing.is_empty()
     }
 
-    /// Removes all clients, because each gets a turn now.
+    /// Removes all clients, for a caller that gives each a turn.
     pub fn clear(&mut self) {
         self.awaiting_input.clear();
         self.continuing.clear();

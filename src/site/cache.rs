@@ -40,7 +40,7 @@ pub struct FileCache {
     compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
     root_followed_at: Option<Moment>,
-    /// The right to the memory of `entries`.
+    /// The share of the memory budget for `entries`.
     _share: MemoryShare,
 }
 
@@ -184,8 +184,8 @@ impl FileCache {
         }
     }
 
-    /// Uses the gzip of a file that was found unchanged, so that the compressor keeps it: it does
-    /// not see the requests that a worker answers from its own cache.
+    /// Looks up the gzip of a file that was found unchanged, so that the compressor counts it as
+    /// used: the compressor does not see the requests that a worker answers from its own cache.
     fn keep_gzip(&self, key: &[u8], lookup: &Lookup) {
         if let Lookup::File(file) = lookup
             && let Gzip::Offered { content, made } = &file.gzip

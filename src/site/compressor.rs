@@ -7,15 +7,16 @@
 //!      └──> queued ──> a thread compresses it ──> sent to all that wait, and kept
 //! ```
 //!
-//! A client that accepts gzip waits for it, rather than get the uncompressed file until the gzip is
-//! made: a shared cache in front of this server may keep the first response for a year.
+//! A client that accepts gzip waits for it. It is not sent the uncompressed file in the meantime,
+//! because a shared cache in front of this server may keep the first response for a year.
 //!
 //! Invariants:
-//! 1. A key is in `waiting` while its file is queued or compressed, so no file is compressed twice
-//!    at a time. A request that waits occupies no thread.
-//! 2. At most one thread per core, at a lower priority than event loops have.
-//! 3. What is made is paid for from the budget before it is made, and until its last reader is
-//!    done. If clients that do not read use up the budget, files are sent uncompressed.
+//! 1. A key is in `waiting` while its file is queued or being compressed, so a file is not
+//!    compressed by two threads at once. A request that waits occupies no thread.
+//! 2. At most one thread per core and [`THREADS_MAX`] in all, at a lower priority than event loops.
+//! 3. A share of the budget is taken before a file is compressed, and returned when the last reader
+//!    of the result is done. If clients that do not read use up the budget, files are sent
+//!    uncompressed.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,13 +37,13 @@ use crate::sync::lock;
 
 /// The budget of a server.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Each thread needs memory for the largest file, and they leave room to keep what is made.
+/// Each thread may take [`SIZE_BYTES_MAX`] of the budget; four leave half of it to the cache.
 const THREADS_MAX: usize = 4;
 /// The files that may wait for a thread. Further ones are sent uncompressed.
 const QUEUED_MAX: usize = 256;
 
-/// What a compression is made from, so that its result can be used again: a file at a path, which
-/// decides about the headers, with some content.
+/// Identifies the input of a compression, so that the result can be reused: the path of a file,
+/// which determines the headers, and its content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CompressionKey {
     pub path: Box<[u8]>,
@@ -138,13 +139,13 @@ impl Compressor {
         }
     }
 
-    /// What has been made for `key`, and is kept.
+    /// The result for `key`, if it is kept.
     pub fn find(&self, key: &CompressionKey) -> Option<Compressed> {
         lock(&self.state).made.get(key).cloned()
     }
 
     /// Answers `request` with the compressed file that `key` names, now or from another thread. If
-    /// there is none yet, `make` makes it, once for all that ask meanwhile.
+    /// there is none yet, `make` makes it, once for all requests that arrive meanwhile.
     pub fn request(
         self: &Arc<Self>,
         key: CompressionKey,
@@ -168,7 +169,7 @@ impl Compressor {
         state.queue.push_back(Job { key, size_bytes, make });
     }
 
-    /// Starts a thread for the next job unless there are enough. False if there is none.
+    /// Starts a thread for the next job unless there are enough. False if no thread runs.
     fn ensure_thread(self: &Arc<Self>, state: &mut State) -> bool {
         if state.threads < self.threads_max {
             let compressor = self.clone();
@@ -179,7 +180,7 @@ impl Compressor {
         state.threads > 0
     }
 
-    /// Does what is queued, and ends: a compression takes far longer than to start a thread.
+    /// Runs the queued jobs, then ends: starting a thread takes far less time than a compression.
     fn run(&self) {
         /// It affects only this thread. If it fails, the thread competes with the event loops.
         const LOWER_PRIORITY: i32 = 10;
@@ -196,7 +197,7 @@ impl Compressor {
                 let waiting = state.waiting.remove(&key);
                 drop(state);
                 for request in waiting.into_iter().flatten() {
-                    // A panic costs one client its response, and not the others this thread.
+                    // A panic costs one client its response; the thread still serves the others.
                     let _ = catch_unwind(AssertUnwindSafe(|| request.finish(compressed.clone())));
                 }
                 state = lock(&self.state);
@@ -249,7 +250,7 @@ impl WaitingRequest {
 }
 
 fn add(waiting: &mut Vec<WaitingRequest>, request: WaitingRequest) {
-    // Before it grows, so that clients that ask and leave do not make it grow.
+    // The requests of clients that have disconnected go before the list grows.
     if waiting.len() == waiting.capacity() {
         forget_closed(waiting);
     }
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_compressed_once_for_all_who_ask_and_other_files_meanwhile() {
+    fn a_file_is_compressed_once_for_all_requests_and_other_files_meanwhile() {
         let compressor = Arc::new(Compressor::new(1 << 20, 2));
         let made = Arc::new(AtomicUsize::new(0));
         let (release, released) = mpsc::channel::<()>();

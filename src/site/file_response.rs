@@ -12,7 +12,7 @@ use crate::http::{
     evaluate_preconditions,
 };
 
-/// A 304 or 412, if the preconditions of the request ask for it.
+/// A 304 or 412, if a precondition of the request evaluates to false.
 #[inline]
 pub fn check_preconditions(
     request: &Request<'_>,

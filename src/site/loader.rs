@@ -156,7 +156,7 @@ impl Loader {
         self.root.follow_path(&self.stats);
     }
 
-    /// What makes the gzip of `identity`, the file at `path`.
+    /// The job that compresses `identity`, the file at `path`.
     pub fn compression(
         self: &Arc<Self>,
         path: &SitePath<'_>,
@@ -192,7 +192,7 @@ impl Loader {
     }
 
     /// # Errors
-    /// ESTALE if the file has changed, and what opening and reading return.
+    /// ESTALE if the file has changed or cannot be opened; otherwise that of the read or fstat(2).
     fn compress_file(
         &self,
         path: &SitePath<'_>,

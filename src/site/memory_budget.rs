@@ -36,8 +36,8 @@ impl MemoryBudget {
 }
 
 impl MemoryShare {
-    /// Bytes that the share pays for. It is returned when the last clone of them is dropped, and
-    /// what exceeds them at once.
+    /// Wraps `bytes`, for which the share was taken. What the share exceeds them by is returned to
+    /// the budget at once, the rest when the last clone of the bytes is dropped.
     pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
         self.shrink_to(bytes.capacity() as u64);
         Bytes::from_owner(HeldBytes { bytes, _share: self })

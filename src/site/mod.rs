@@ -8,11 +8,11 @@
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
-//! | `memory_budget`, `open_files` | what may be remembered, and kept open |
+//! | `memory_budget`, `open_files` | bound the memory of caches, and keep large files open |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
-//! | `shared_file` | what the processes of a server agree on |
+//! | `shared_file` | locks and numbers that the processes of a server share |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `media_type` | what the options of the command line change |
 //! | `auth` | which requests carry the name and password of a user |

@@ -1,15 +1,16 @@
 //! Descriptors of large files, kept open between responses, so that a range or a download does not
 //! open and close its file.
 //!
-//! A descriptor is found by the version of its file, which was the one at the path within the last
-//! second (see `cache.rs`). So it is used no longer than a small file is from memory. The user
-//! compares the version once more, because a file may be changed in place.
+//! A descriptor is looked up by the version of its file. The file cache has found that version at
+//! the path within the last second (see `cache.rs`), so a kept descriptor is no staler than a small
+//! file in memory. The caller compares the version once more (fstat), because a file may be changed
+//! in place.
 //!
 //! Invariants:
-//! 1. The number of descriptors is bounded. Those used longest ago are closed for others.
+//! 1. The number of descriptors is bounded: beyond that, keeping one closes another.
 //! 2. A descriptor that was not used for [`IDLE_MAX`] is closed, so that a deleted file gives up
-//!    its blocks and a file system can be unmounted. A thread does that, and ends with the last
-//!    descriptor.
+//!    its blocks and a file system can be unmounted. A thread does that, and ends when no
+//!    descriptor is left.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use super::file_version::FileVersion;
 use super::open_file::File;
 use crate::sync::lock;
 
-/// More would save little: the open of a file that is used rarely is not what limits a server.
+/// More would save little: opening files that are rarely requested does not limit a server.
 const FILES_MAX: u64 = 512;
 /// After a second, the next request opens the file anyway, to see whether it has changed.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ pub struct OpenFiles {
 
 struct State {
     files: Cache<FileVersion, Kept>,
-    /// Whether a thread closes unused descriptors, or none has to.
+    /// Whether a thread closes unused descriptors, or the end of the process does.
     is_swept: bool,
 }
 
@@ -44,8 +45,8 @@ struct Kept {
 }
 
 impl OpenFiles {
-    /// The descriptors to set aside where a process may have `descriptors` open. None of a low
-    /// limit, which connections need more.
+    /// The descriptors to set aside where a process may have `descriptors` open: none if the limit
+    /// is low, because connections need them more.
     pub fn share_of(descriptors: u64) -> u64 {
         const LOW: u64 = 64;
         FILES_MAX.min(descriptors.saturating_sub(LOW) / 16)

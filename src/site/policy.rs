@@ -33,7 +33,7 @@ pub struct Policy {
     pub cache_control: Vec<CacheRule>,
     /// Whether scripts of other origins may read the site.
     pub cors: bool,
-    /// What decides which requests carry a user name and password, if every request must.
+    /// Checks the user name and password of every request, if the site requires them.
     pub authenticator: Option<Arc<Authenticator>>,
     /// Media types that override the built-in table.
     pub media_types: Vec<MediaTypeRule>,

@@ -1,8 +1,9 @@
-//! What the processes of a server agree on: locks and numbers in an anonymous file.
+//! State that the processes of a server share: locks and numbers in an anonymous file.
 //!
-//! Forked children share no memory, but they inherit a descriptor of this file. They lock its bytes
-//! (fcntl(2), `F_SETLK`) and store numbers in it. The kernel releases the locks of a process that
-//! ends, even if it is killed. The threads of one process do not exclude each other.
+//! A forked child has its own copy of the heap, but it inherits the descriptor of this file.
+//! Processes lock its bytes (fcntl(2), `F_SETLK`) and store numbers in it. The kernel releases the
+//! locks of a process that ends, even if it is killed. A lock does not exclude other threads of the
+//! same process.
 
 use std::os::fd::OwnedFd;
 
@@ -84,7 +85,7 @@ impl SharedFile {
         let _ = rustix::io::pwrite(&self.0, bytes.as_flattened(), offset_of(index));
     }
 
-    /// The bytes in the place of the numbers from `index` on.
+    /// `length` bytes, from the number at `index` on.
     pub fn load_bytes(&self, index: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         // It cannot fail, nor read less: the file has these numbers.
@@ -92,7 +93,7 @@ impl SharedFile {
         bytes
     }
 
-    /// Stores `bytes` in the place of the numbers from `index` on.
+    /// Stores `bytes` from the number at `index` on.
     pub fn store_bytes(&self, index: u64, bytes: &[u8]) {
         // It cannot fail: the memory is allocated.
         let _ = rustix::io::pwrite(&self.0, bytes, offset_of(index));

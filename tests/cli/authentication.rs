@@ -96,7 +96,7 @@ fn a_password_file_that_would_be_served_is_refused() {
 }
 
 #[test]
-fn a_password_that_others_can_see_is_worth_one_warning() {
+fn a_hash_that_other_users_can_read_causes_one_warning() {
     let site = Site::new();
     let file = site.write_beside("passwords", &format!("me:{HASH}\n"));
     let file = file.to_str().expect("a UTF-8 path");

@@ -25,11 +25,11 @@ pub fn cases() -> Vec<Case> {
         a_password_file_is_read_again_when_it_changes,
         a_broken_password_file_leaves_the_users_as_they_are_and_one_warning,
         repeated_failures_are_throttled_per_address,
-        throttling_an_address_locks_no_verified_user_out,
+        throttling_an_address_does_not_lock_out_its_verified_users,
         an_unknown_user_costs_a_check_of_the_same_hash,
         a_password_is_bytes_without_nul,
         a_request_without_credentials_is_no_failure,
-        a_check_that_its_client_abandons_delays_nobody,
+        a_check_that_its_client_abandons_delays_no_other_client,
     ];
     let concurrent = cases![if |setup| setup.serves_concurrently();
         a_slow_check_delays_no_client_that_has_been_verified,
@@ -373,7 +373,7 @@ fn repeated_failures_are_throttled_per_address(setup: &'static Setup) {
 
 /// A stranger behind the same address fails until it is throttled. Each connection is new, because
 /// under some strategies each has a child of its own, which remembers nothing.
-fn throttling_an_address_locks_no_verified_user_out(setup: &'static Setup) {
+fn throttling_an_address_does_not_lock_out_its_verified_users(setup: &'static Setup) {
     let site = Site::new();
     let server = start(setup, &site, &[ME, YOU]);
     assert_eq!(status(&mut server.connect(), "me:secret"), 200);
@@ -416,7 +416,7 @@ fn a_password_is_bytes_without_nul(setup: &'static Setup) {
     let long = "0123456789".repeat(7) + "ab";
     for (number, (pair, expected)) in [
         (b"me:secret".to_vec(), 200),
-        // bcrypt repeats the password with a NUL behind it, so it cannot tell these from "secret".
+        // bcrypt repeats the password and a NUL, so it cannot tell the first one from "secret".
         (b"me:secret\0secret".to_vec(), 401),
         (b"me:secret\0".to_vec(), 401),
         (b"me\0:secret".to_vec(), 401),
@@ -450,7 +450,7 @@ fn a_request_without_credentials_is_no_failure(setup: &'static Setup) {
     assert_eq!(status(&mut peer, "me:secret"), 200);
 }
 
-fn a_check_that_its_client_abandons_delays_nobody(setup: &'static Setup) {
+fn a_check_that_its_client_abandons_delays_no_other_client(setup: &'static Setup) {
     let site = Site::new();
     let slow = format!("slow:{SLOW_HASH}");
     let server = start(setup, &site, &[ME, &slow]);

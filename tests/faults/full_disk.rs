@@ -15,7 +15,7 @@ const DISK_BYTES: u64 = 64 * 1024;
 const FREE_BYTES: u64 = 8 * 1024;
 
 #[test]
-fn a_full_disk_loses_the_lines_that_do_not_fit_and_tears_no_other() {
+fn a_full_disk_loses_the_lines_that_do_not_fit_and_tears_at_most_one() {
     let site = Site::new();
     for setup in setups() {
         let Some(disk) = SmallDisk::new() else { return };

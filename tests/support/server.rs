@@ -213,7 +213,7 @@ impl Server {
         self.processes().into_iter().map(|(id, _)| status_bytes(id, "VmRSS:")).sum()
     }
 
-    /// The memory that its processes have taken at most, and that of the anonymous files
+    /// The peak resident memory of its processes, plus the memory of the anonymous files
     /// (memfd_create(2)) that they have open now.
     pub fn memory_bytes(&self) -> u64 {
         let files = self.processes().into_iter().flat_map(|(id, _)| anonymous_files(id));

@@ -15,7 +15,7 @@ pub struct BasicCredentials {
 }
 
 impl BasicCredentials {
-    /// None if the request carries none, or something else.
+    /// None if the request carries no Basic credentials, or malformed ones.
     pub fn of(request: &Request<'_>) -> Option<BasicCredentials> {
         let authorization = request.headers.values("authorization").next()?;
         let (scheme, token) = authorization.split_at_checked("Basic ".len())?;

@@ -1,7 +1,7 @@
 //! Bounds how many passwords a server checks at once, over all its threads and children.
 //!
-//! A check keeps a core busy and may take a quarter of a gigabyte. Without a bound, a thread or
-//! child per connection would let any number of clients ask for checks at the same time.
+//! A check occupies a core and may need 256 MiB. Without a bound, a server with a thread or child
+//! per connection would run as many checks at once as it has clients.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{available_parallelism, sleep};
@@ -11,20 +11,20 @@ use rustix::io::Result;
 
 use crate::site::shared_file::SharedFile;
 
-/// How long a check waits for others to end. Then its client gets a 503.
+/// How long a check waits for a slot. After that, its client gets a 503.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// The most passwords that are checked at once: half of the cores are left for everything else, and
-/// no more than 1 GiB is needed.
+/// The most passwords that are checked at once: one per two cores, but at least one, and at most
+/// four, which need up to 1 GiB.
 pub fn checks_max() -> usize {
     let cores = available_parallelism().map_or(1, usize::from);
     (cores / 2).clamp(1, 4)
 }
 
-/// As many slots as there may be checks.
+/// One slot for each check that may run at once.
 #[derive(Debug)]
 pub struct CheckSlots {
-    /// Whether a thread of this process has each slot.
+    /// For each slot, whether a thread of this process has taken it.
     are_taken: Vec<AtomicBool>,
     /// A process takes a slot by a lock on a byte of this file. The kernel releases it when the
     /// process ends, however it ends.
@@ -48,8 +48,8 @@ impl CheckSlots {
         Ok(CheckSlots { are_taken, file: SharedFile::new(count)? })
     }
 
-    /// Waits for a free slot; None if there is none in time. An event loop's pool has as many
-    /// threads as there are slots, and does not wait.
+    /// Waits for a free slot. None if there is none within [`WAIT_MAX`]. The offload pool has as
+    /// many threads for checks as there are slots, so its checks do not wait here.
     pub fn acquire(&self) -> Option<CheckPermit<'_>> {
         const LONGEST_PAUSE: Duration = Duration::from_millis(50);
         let (mut pause, mut waited) = (Duration::from_millis(5), Duration::ZERO);
@@ -60,7 +60,7 @@ impl CheckSlots {
             if waited >= WAIT_MAX {
                 return None;
             }
-            // No lock can be waited for with a timeout. The pauses add up to little beside a check.
+            // fcntl(2) cannot wait with a timeout. A pause is short compared with a check.
             sleep(pause);
             waited += pause;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -30,14 +30,14 @@ impl Denial {
                     Status::TooManyRequests,
                     "Too many wrong passwords came from your address. Please wait and try again.",
                 );
-                // Rounded up: a client that waits exactly that long must not come too early.
+                // Rounded up, so that a client that waits exactly this long is not too early.
                 let wait_s = wait.as_millis().div_ceil(1000) as u64;
                 response.headers.push_number("Retry-After", wait_s);
                 response
             }
             Denial::Busy => error_response(
                 Status::ServiceUnavailable,
-                "This server is busy with other passwords. Please try again in a moment.",
+                "This server is busy checking other passwords. Please try again in a moment.",
             ),
         }
     }

@@ -1,8 +1,8 @@
-//! The last password file that could be used, for processes that find an unusable one.
+//! The last usable content of the password file, for processes that find an unusable file.
 //!
-//! A child that is forked for a new connection has the users of the server's start. If the file is
-//! unusable then, those users would have come back who have been removed since: only other children
-//! have seen that.
+//! A child that is forked for a new connection inherits the users that were loaded when the server
+//! started. If the file is unusable at that moment, the child would accept users who have been
+//! removed since the start, because only other children have read the later versions of the file.
 
 use super::users::{Users, Version};
 use crate::site::shared_file::SharedFile;
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_content_is_found_by_whoever_has_another() {
+    fn the_last_content_is_loaded_only_in_place_of_another_version() {
         let last_good = LastGood::new(100).expect("a descriptor is free");
         let mut before = Users::version_of(b"start");
         for content in [&b"some text of an odd length"[..], b"short", &[b'x'; 100]] {

@@ -1,14 +1,15 @@
 //! Basic authentication for the whole site (RFC 7617).
 //!
 //! ```text
-//! credentials ──┬─ verified lately, from this address ─────────────────────> granted
+//! credentials ──┬─ verified recently, from this address ───────────────────> granted
 //!               ├─ too many failures from this address ────────────────────> 429
 //!               └─ otherwise ──> wait for a slot ──> compare with the hash ┬> granted
 //!                                (not if the hash is a fast one)           └> 401
 //! ```
 //!
-//! A check of a password against a slow hash takes up to seconds. So it is made where it delays no
-//! other client, a bounded number of them at a time, and what has been verified is remembered.
+//! Checking a password against a slow hash takes up to several seconds. So a check runs where it
+//! delays no other client, the number of checks at once is bounded, and verified credentials are
+//! remembered.
 //!
 //! Invariants:
 //! 1. No password is stored. Verified credentials are represented by a keyed hash.
@@ -17,8 +18,8 @@
 //!    users out.
 //! 3. All workers of a server share one [`Authenticator`]. Forked children have copies of it, but
 //!    share what has been verified, the failures of an address and the bound on checks at once.
-//! 4. What has been verified against one version of the password file is checked again with the
-//!    next.
+//! 4. Credentials that were verified against one version of the password file are checked again
+//!    after the file has changed.
 
 mod basic;
 mod check_slots;
@@ -59,7 +60,7 @@ pub struct Authenticator {
     verified: VerifiedCredentials,
     throttle: Throttle,
     slots: CheckSlots,
-    /// The [`Check`]s that exist. Each of them looks whether the password file has changed.
+    /// The number of [`Check`]s that exist. Each of them refreshes a stale password file.
     pending_checks: AtomicUsize,
 }
 
@@ -82,7 +83,7 @@ pub struct Credentials {
 pub enum Access {
     Granted,
     Denied(Denial),
-    /// [`Check::run`] finds out, and may take long.
+    /// [`Check::run`] decides, which may take long.
     Unknown(Check),
 }
 
@@ -137,8 +138,8 @@ impl Authenticator {
         let Some(credentials) = BasicCredentials::of(request) else {
             return Access::Denied(Denial::Unauthorized);
         };
-        // A check that is under way looks at the file as well, and while there is none, one more
-        // cannot be refused for want of a place in the queue.
+        // A pending check refreshes the file as well. If none is pending, the queue of checks is
+        // empty, so the check that refreshes the file is not refused with a 503.
         let must_look_at_file =
             self.is_stale(now.moment) && self.pending_checks.load(Ordering::Acquire) == 0;
         if !must_look_at_file {
@@ -172,7 +173,7 @@ impl Authenticator {
         }
     }
 
-    /// The directories in which a file must be readable while the server runs.
+    /// The directories beneath which files must stay readable while the server runs.
     pub fn directories(&self) -> Vec<PathBuf> {
         match &self.source {
             Source::CommandLine(_) => Vec::new(),
@@ -194,9 +195,9 @@ impl Authenticator {
         }
     }
 
-    /// The keyed hash of credentials with the address that they come from. What has been verified
-    /// for one address says nothing to another: it could try passwords without a limit and find out
-    /// those of active users.
+    /// The keyed hash of credentials and the address that they come from. Verified credentials are
+    /// granted before the throttle is consulted, so without the address, a client at any address
+    /// could guess the passwords of active users without a limit.
     fn hash_of(
         &self,
         users: &Users,
@@ -246,8 +247,8 @@ impl Check {
         let Some(_permit) = authenticator.slots.acquire() else {
             return Some(Denial::Busy);
         };
-        // Meanwhile, another request may have had the same credentials, or the client may have
-        // failed on another connection.
+        // While this check waited, another one may have verified the same credentials, or the
+        // client may have failed on another connection.
         if is_verified() {
             return None;
         }

@@ -1,10 +1,10 @@
 //! A password file, which is read again when it changes.
 //!
 //! Invariants:
-//! 1. A file that cannot be read or parsed never replaces one that could: its users stay, in
-//!    processes that are forked later as well, and one line on stderr says why.
-//! 2. At most one thread looks at the file at a time. A thread that serves other clients does not
-//!    do so at all, because a file system may be slow.
+//! 1. A file that cannot be read or parsed never replaces one that could: the previous users remain
+//!    valid, also in processes that are forked later, and one line on stderr says why.
+//! 2. At most one thread of a process looks at the file at a time, and never the thread of an event
+//!    loop, because a file system may be slow.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,8 +44,8 @@ pub struct PasswordFile {
     key: SecretKey,
 }
 
-/// What was there when the file was last looked at. If there is no such version, the file must be
-/// read again in any case.
+/// What the last look found at the path: a version, or the error of stat(2). None in place of it
+/// means that the file must be read again in any case.
 type SeenVersion = Result<FileVersion, Errno>;
 
 impl PasswordFile {
@@ -83,7 +83,7 @@ impl PasswordFile {
 
     /// Reads the file again if it has changed. May take long on a slow file system.
     pub fn refresh(&self, now: &Now) {
-        // Another thread is looking.
+        // If another thread is refreshing it, the present users are used.
         let Some(mut seen) = try_lock(&self.seen) else { return };
         if !self.is_stale(now.moment) {
             return;
@@ -102,8 +102,8 @@ impl PasswordFile {
                 }
             }
         }
-        // From the end of a look that took long: otherwise the request that waited for it would
-        // have to wait for another one.
+        // Counted from the end of the look: after a slow one, the file would otherwise be stale
+        // again at once, and the next request would wait for another look.
         let fresh_until = nanoseconds(now.moment + started.elapsed() + FRESH);
         self.fresh_until_ns.store(fresh_until, Ordering::Release);
     }
@@ -152,7 +152,7 @@ impl PasswordFile {
             *write(&self.users) = Arc::new(users);
         }
         let reason = reason.message(&self.path);
-        self.warn_once(&format!("{reason}; the users of its last version stay"));
+        self.warn_once(&format!("{reason}; keeping the users of its last usable version"));
     }
 
     fn warn_of_mode(&self, loaded: &Loaded) {
@@ -175,7 +175,7 @@ impl PasswordFile {
         }
     }
 
-    /// Returns what the last warning was before.
+    /// Stores `id` as that of the last warning, and returns the id before it.
     fn replace_last_warning(&self, id: u64) -> u64 {
         // Without a lock, two processes may print the same warning.
         let lock = self.last_warning.wait_for_lock(0);
@@ -227,7 +227,7 @@ fn load(path: &Path) -> Result<Loaded, Unusable> {
 }
 
 fn open_file(path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    // O_NONBLOCK, because the open of a FIFO waits for its writer.
+    // O_NONBLOCK, because opening a FIFO blocks until it has a writer.
     open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
 }
 
@@ -236,7 +236,7 @@ impl Loaded {
         Users::parse(&self.content).map_err(Unusable::Malformed)
     }
 
-    /// The version, unless the content may change without another one.
+    /// The version, unless the content may still change while the version stays the same.
     fn version_as_of(&self, now: &Now) -> Option<FileVersion> {
         Some(self.version).filter(|version| !version.mtime(now.wall).is_racy())
     }

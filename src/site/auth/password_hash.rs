@@ -1,4 +1,4 @@
-//! Hashes of passwords: which are accepted, and whether a password belongs to one.
+//! Hashes of passwords: which formats are accepted, and whether a password matches a hash.
 //!
 //! A slow hash makes guessing expensive, for an attacker who has the file and for this server, too.
 //! So what one check may cost is bounded when the hash is read.
@@ -81,7 +81,7 @@ impl PasswordHash {
             PasswordHash::Sha256(expected) => {
                 Ok(Sha256::digest(password).as_slice().ct_eq(expected).into())
             }
-            // An error is one of the hash, which was parsed before.
+            // Only a malformed hash is an error, and this one was parsed before.
             PasswordHash::Bcrypt(hash) => Ok(bcrypt::verify(password, hash).unwrap_or(false)),
             PasswordHash::Argon2id(hash) => {
                 match Argon2::default().verify_password(password, &**hash) {
@@ -130,7 +130,7 @@ fn parse_argon2id(text: &str) -> Result<PasswordHash, String> {
     Ok(PasswordHash::Argon2id(Box::new(hash)))
 }
 
-/// What a hash that is not accepted looks like.
+/// The name of the format of a hash that is not accepted.
 fn name_of_format(text: &str) -> &'static str {
     const FORMATS: [(&str, &str); 7] = [
         ("$apr1$", "an MD5 hash"),
@@ -138,8 +138,8 @@ fn name_of_format(text: &str) -> &'static str {
         ("{SHA}", "a SHA-1 hash"),
         ("$5$", "a crypt hash"),
         ("$6$", "a crypt hash"),
-        ("$2x$", "a hash of a defective bcrypt"),
-        ("$argon2", "another argon2 than argon2id"),
+        ("$2x$", "a $2x$ bcrypt hash"),
+        ("$argon2", "an argon2 hash other than argon2id"),
     ];
     let format = FORMATS.iter().find(|(prefix, _)| text.starts_with(prefix));
     format.map_or("a plain password or unknown hash", |(_, name)| name)
@@ -169,7 +169,7 @@ mod tests {
     ];
 
     #[test]
-    fn hashes_of_other_programs_are_understood() {
+    fn hashes_made_by_other_programs_are_accepted() {
         for hash in SECRET {
             let hash = PasswordHash::parse_salted(hash).expect(hash);
             assert!(hash.is_of(b"secret").expect("memory"), "{hash:?}");

@@ -1,5 +1,4 @@
-//! A random key of this process, for hashes that clients must be able neither to predict nor to
-//! reverse.
+//! A random secret key of the server, for hashes that a client can neither predict nor reverse.
 
 use std::fmt;
 
@@ -54,8 +53,8 @@ impl KeyedHash {
         self.number(0)
     }
 
-    /// Its place in a [`SharedTable`](super::shared_table::SharedTable). The identification has 64
-    /// bits: a wrong password has a chance of 1 in 2^61 to meet one of the 8 entries of its bucket.
+    /// Its key in a [`SharedTable`](super::shared_table::SharedTable). The id has 64 bits, so the
+    /// chance that a wrong password matches one of the 8 entries of its bucket is 1 in 2^61.
     pub fn table_key(&self) -> TableKey {
         TableKey { id: self.number(0), bucket_hash: self.number(1) }
     }

@@ -1,13 +1,12 @@
-//! A hash table in memory that forked children share with their parent. Each entry is forgotten
-//! after a time.
+//! A hash table in a file that forked children share with their parent. Each entry expires.
 //!
-//! Reads and writes are system calls, so they need no unsafe code. They happen when a password is
-//! checked, which takes a thousand times longer, and before a check that may not be needed.
+//! The table is read and written by system calls, because a shared mapping would need unsafe code.
+//! They take microseconds, which is little compared with a check against a slow hash.
 //!
 //! Invariants:
-//! 1. The table has a fixed size. If too many keys share a bucket, the entry that will be forgotten
-//!    first makes way.
-//! 2. One thread of one process uses the table at a time.
+//! 1. The table has a fixed size. If too many keys share a bucket, the entry that expires first is
+//!    evicted.
+//! 2. One thread of one process uses a bucket at a time.
 
 use std::sync::Mutex;
 
@@ -39,13 +38,13 @@ pub struct TableKey {
     pub id: u64,
 }
 
-/// The entries of a bucket; an unused one is forgotten since the origin of the clock.
+/// The entries of a bucket. An unused entry expired at the origin of the clock.
 pub type Bucket = [Entry; BUCKET_ENTRIES];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub id: u64,
-    /// When the entry is forgotten.
+    /// When the entry expires.
     pub until: Moment,
 }
 
@@ -59,18 +58,18 @@ impl SharedTable {
         Ok(SharedTable { file, thread_lock: Mutex::default() })
     }
 
-    /// When the entry of `key` is forgotten; None if there is none.
+    /// When the entry of `key` expires; None if there is no entry.
     pub fn until(&self, key: TableKey) -> Option<Moment> {
         self.with_bucket(key, |bucket| find(bucket, key.id))?
     }
 
-    /// Sets when the entry of `key` is forgotten. `until` is given the present time of that.
+    /// Sets when the entry of `key` expires. `until` gets the present expiry time, if there is one.
     pub fn set_until(&self, key: TableKey, until: impl FnOnce(Option<Moment>) -> Moment) {
         self.with_bucket(key, |bucket| set(bucket, key.id, until));
     }
 
-    /// None if the kernel has no memory for a lock. Then the table has no effect: a server that
-    /// nobody can log in to is worse.
+    /// None if the kernel has no memory for a lock. Then the table has no effect, because a server
+    /// that refuses every login would be worse.
     fn with_bucket<T>(&self, key: TableKey, change: impl FnOnce(&mut Bucket) -> T) -> Option<T> {
         let bucket_number = key.bucket_hash % BUCKETS;
         let first = bucket_number * BUCKET_NUMBERS as u64;
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_that_is_forgotten_first_makes_way() {
+    fn the_entry_that_expires_first_is_evicted() {
         let table = SharedTable::new().expect("a descriptor is free");
         let key = |id| TableKey { bucket_hash: 7, id };
         for id in 1..=BUCKET_ENTRIES as u64 {

@@ -3,8 +3,8 @@
 //! Each address may fail [`FAILURES_MAX`] times in a row, and then once every [`INTERVAL`]: a token
 //! bucket, stored as the time at which it will be full again (the generic cell rate algorithm).
 //!
-//! The failures of forked children count together, and their number is bounded: they are in a
-//! [`SharedTable`].
+//! All forked children count in one [`SharedTable`], which also bounds the number of addresses that
+//! are remembered.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::secret_key::{Purpose, SecretKey};
 use super::shared_table::{SharedTable, TableKey};
 use crate::http::Moment;
 
-/// The failures that an address has free.
+/// How often an address may fail before it has to wait.
 const FAILURES_MAX: u32 = 5;
-/// How long an address waits for another attempt: at most 8,640 a day.
+/// How long it then waits between attempts: at most 8,640 a day.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where clients come from whose failures count together.
+/// The network that a client connects from. Failures from one network count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientNetwork {
     /// The kernel has reported no address.
@@ -43,7 +43,7 @@ impl ClientNetwork {
     }
 }
 
-/// The failures of all addresses. Each address has the time at which its failures are forgotten.
+/// For each network with failures, the time at which its token bucket is full again.
 #[derive(Debug)]
 pub struct Throttle {
     table: SharedTable,

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::password_hash::{OutOfMemory, PasswordHash};
 
-/// Identifies what users were read from.
+/// Identifies the content that users were read from.
 pub type Version = [u8; 32];
 
 /// The users of one version of a password file, or the one user of the command line. A new version
@@ -31,7 +31,7 @@ impl Users {
     /// ignores empty lines, comments, and what follows another colon.
     ///
     /// # Errors
-    /// The line and the user of the first line that cannot be used. The text has no hash.
+    /// A message that names the first unusable line and its user. It contains no hash.
     pub fn parse(text: &[u8]) -> Result<Users, String> {
         let mut lines: Vec<(usize, User)> = Vec::new();
         for (at, line) in text.split(|b| *b == b'\n').enumerate() {
@@ -65,7 +65,7 @@ impl Users {
         Users { users, version }
     }
 
-    /// What has been verified against another version has to be checked again.
+    /// Credentials that were verified against another version have to be checked again.
     pub fn version(&self) -> &Version {
         &self.version
     }
@@ -78,8 +78,8 @@ impl Users {
     /// Whether these are the name and password of a user.
     ///
     /// For an unknown name, the password is checked against the hash of some user, chosen by
-    /// `decoy`, so that the time does not tell whether a name is known. With the same `decoy` for
-    /// the same name, repeated attempts do not tell either.
+    /// `decoy`, so that the response time does not reveal whether the name is known. Pass
+    /// the same `decoy` for the same name: otherwise the times of repeated attempts reveal it.
     pub fn check(&self, name: &[u8], password: &[u8], decoy: u64) -> Result<bool, OutOfMemory> {
         let known = self.users.binary_search_by(|user| (*user.name).cmp(name));
         let user = known.unwrap_or((decoy % self.users.len() as u64) as usize);

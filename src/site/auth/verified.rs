@@ -1,4 +1,4 @@
-//! Which credentials have been verified lately, so that they need no check.
+//! Which credentials have been verified recently, so that they need no check.
 //!
 //! A process remembers them in memory. A child that was forked for a new connection knows nothing
 //! of what others have verified, so it looks in a table that all processes share.
@@ -12,8 +12,8 @@ use super::secret_key::KeyedHash;
 use super::shared_table::SharedTable;
 use crate::http::Moment;
 
-/// How long verified credentials are remembered. It bounds how long a hash of them is in memory,
-/// and costs an active user one check in that time.
+/// How long verified credentials are remembered: it bounds how long a hash of them is in memory.
+/// An active user costs one check in that time.
 const VERIFIED_TIME: Duration = Duration::from_secs(600);
 /// The most credentials that a process remembers in its own memory.
 const VERIFIED_MAX: usize = 4096;

@@ -1,8 +1,9 @@
-//! A bound on the builds that run at once in several processes.
+//! A bound on the builds that run at once in all processes of a server.
 //!
-//! A child locks one byte of the [`SharedFile`] for each build that may run, and one for the
-//! directory. So children that wait for the same directory leave the other builds to other
-//! directories, as builder threads do. Within one process the number of builder threads is the
+//! The [`SharedFile`] has one lock for each build that may run at once, and one for each hash of a
+//! directory. A process that builds a directory takes the lock of the directory first, then one of
+//! the others. So children that wait for the same directory leave the other builds to other
+//! directories, as builder threads do. Within one process, the number of builder threads is the
 //! bound.
 
 use std::hash::{BuildHasher, RandomState};
@@ -18,11 +19,11 @@ use crate::site::shared_file::SharedFile;
 pub(super) struct BuildLocks {
     file: Arc<SharedFile>,
     builds_max: u64,
-    /// The same in all processes.
+    /// Created before processes are forked, so that all of them hash a path alike.
     hasher: RandomState,
 }
 
-/// A build that runs.
+/// A lock on one byte, released on drop.
 pub(super) struct BuildLock<'a> {
     file: &'a SharedFile,
     offset: u64,
@@ -33,14 +34,14 @@ impl BuildLocks {
         BuildLocks { file, builds_max: builds_max as u64, hasher: RandomState::new() }
     }
 
-    /// Waits until no other process builds the directory at `path`, and then until fewer than the
-    /// most builds run.
+    /// Waits until no other process builds the directory at `path`, then until one more build may
+    /// run.
     ///
     /// # Errors
     /// ENOLCK: the kernel has no memory for a lock.
     pub(super) fn acquire(&self, path: &[u8]) -> Result<[BuildLock<'_>; 2], Errno> {
-        // Behind the bytes of the builds; offsets are signed. Two directories with the same hash
-        // wait for each other.
+        // Behind the bytes of the builds. The shift keeps the sum within the signed offsets of
+        // fcntl(2). Two directories with the same hash wait for each other.
         let hash = self.hasher.hash_one(path) >> 2;
         let directory = self.lock(LOCKS_END + self.builds_max + hash)?;
         for build in 0..self.builds_max {

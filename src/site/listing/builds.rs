@@ -30,8 +30,8 @@ use crate::sync::{lock, wait_timeout};
 
 /// Further names are not read, and the page says so.
 const NAMES_MAX: usize = 100_000;
-/// The memory of the pages in memory. While clients hold it, further pages are made in files, from
-/// which memory can be reclaimed.
+/// The most bytes of all pages on the heap. While clients hold that much, further pages are made in
+/// files, whose memory can be reclaimed.
 const SMALL_PAGES_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Each builder may hold [`NAMES_MAX`] names, about 20 MB.
 const BUILDERS_MAX: usize = 4;
@@ -45,7 +45,7 @@ pub struct Listings {
     directory_queued: Condvar,
     builders_max: usize,
     small_pages: MemoryBudget,
-    /// None if the system has refused an anonymous file: then large directories are not listed.
+    /// None if the system has refused an anonymous file: then large directories get a 503.
     bounds: Option<Bounds>,
 }
 
@@ -96,7 +96,7 @@ impl Listings {
         };
         match page.transpose() {
             Some(page) => {
-                // Its descriptor is free before the client can send another request.
+                // Close the directory before the client can send another request.
                 drop(directory);
                 request.finish(page);
             }

@@ -21,7 +21,7 @@ const ENTRY_BYTES: u64 = 256;
 /// in HTML, `\u0001` in JSON).
 pub(super) const BYTES_PER_NAME_BYTE: u64 = 9;
 
-/// What would be served of a directory.
+/// The entries of a directory that would be served.
 pub(super) struct Listing {
     /// All names, one after the other: a hundred thousand small allocations would take more memory,
     /// and leave it fragmented.
@@ -50,9 +50,9 @@ pub(super) struct Entry<'a> {
 }
 
 impl Listing {
-    /// Reads at most `names_max` names and [`NAMES_BYTES_MAX`]. Names that are not listed count,
-    /// because each costs a system call, whatever it names. The kernel returns names in no useful
-    /// order, so no others would be a better choice.
+    /// Reads at most `names_max` names and [`NAMES_BYTES_MAX`]. Names that are not listed count
+    /// towards `names_max`, because they cost time as well. The kernel returns names in no useful
+    /// order, so no other selection would be better.
     pub(super) fn read(
         open: &OpenDirectory,
         path: &SitePath<'_>,
@@ -119,7 +119,7 @@ impl Listing {
     fn push(&mut self, name: &[u8], stat: &Stat) {
         let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let version = FileVersion::from_stat(stat);
-        // They fit: all names together are bounded, and one is shorter than PATH_MAX (4,096).
+        // The casts are lossless: all names together are bounded, and each is shorter than 4 KiB.
         self.records.push(Record {
             name_start: self.names.len() as u32,
             name_bytes: name.len() as u16,
@@ -145,7 +145,7 @@ impl Entry<'_> {
         BYTES_PER_NAME_BYTE * self.name.len() as u64 + ENTRY_BYTES
     }
 
-    /// A relative link to the entry. It starts with `./`, so that a colon in the name is no scheme.
+    /// A relative link to the entry. The `./` keeps a colon in the name from ending a scheme.
     pub(super) fn href(&self) -> String {
         let slash = if self.is_directory { "/" } else { "" };
         format!("./{}{slash}", escape_segment(self.name)).replace('&', "%26").replace('\'', "%27")

@@ -19,12 +19,12 @@ use crate::site::open_file::{File, OpenFile};
 use crate::site::path::SitePath;
 use crate::syscall_stats::SyscallStats;
 
-/// The most bytes of a page in memory: as many as of a file in the cache.
+/// The most bytes of a page on the heap: the limit of a file in the cache.
 const SMALL_PAGE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of any page. Further entries are left out, and the page says so. A hundred
 /// thousand names of 100 bytes fit.
 const PAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// The most bytes of a page beside its path and its entries.
+/// The most bytes of a page besides its path and its entries.
 const FRAME_BYTES: u64 = 4096;
 
 /// The bytes that are collected before they are written to the file.
@@ -39,7 +39,7 @@ pub(super) enum Page {
 
 /// The most bytes that the page of `listing` takes, in any form.
 pub(super) fn page_bytes_max(path: &SitePath<'_>, listing: &Listing) -> u64 {
-    // The path is in the title, and in the breadcrumbs each link repeats it up to there.
+    // The path is in the title, and each link of the breadcrumbs repeats a prefix of it.
     let segments = path.relative.split(|b| *b == b'/').count() as u64;
     let path_bytes = BYTES_PER_NAME_BYTE * path.relative.len() as u64 * (segments + 2);
     (FRAME_BYTES + path_bytes + listing.page_bytes_max()).min(PAGE_BYTES_MAX)
@@ -123,7 +123,7 @@ impl PageWriter {
     }
 
     /// The complete page in memory, which counts towards `budget` until its last byte has been
-    /// sent. None if it is too large for that.
+    /// sent. None if it exceeds its limit or the budget.
     pub(super) fn finish_in(self, budget: &MemoryBudget) -> Option<Page> {
         // A long path may exceed the bound without any entry.
         let is_small = !self.is_truncated && self.bytes() <= self.bytes_max;

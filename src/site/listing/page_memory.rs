@@ -6,18 +6,18 @@
 //! read it to the end gets a truncated body and a closed connection. Clients that do not read their
 //! listings neither make the server exceed the bound nor delay other listings for long.
 //!
-//! The memory is divided into [`UNITS`]. A process locks a byte of the [`SharedFile`] for each unit
-//! that a page may need before it builds the page, and holds the locks while the page is alive. A
-//! process that needs units sets the *horizon* in that file to the time at which the oldest page
-//! was made; every process reclaims its pages that were made until then. In a forked child a
-//! *keeper* thread does so, while the child has a page: its other threads may be waiting for a
-//! client or for memory.
+//! The memory is divided into [`UNITS`]. Before a process builds a page, it locks one byte of the
+//! [`SharedFile`] for each unit that the page may need. It holds the locks of the units that the
+//! page does need while the page is alive. A process that lacks units stores the time at which the
+//! oldest page was made in that file: the *horizon*. Every process then reclaims its pages that are
+//! not younger. While a forked child has a page, a *keeper* thread does so, because the other
+//! threads of the child may be waiting for a client or for memory.
 //!
 //! Invariants:
 //! 1. Pages and reservations together have at most [`UNITS`].
 //! 2. A page is not reclaimed within [`PAGE_TIME_MIN`] after it was made.
-//! 3. A process gets all units for a page or none, and one process at a time waits for units. So no
-//!    reservation in progress waits for another one, and small pages do not overtake a large one.
+//! 3. A process gets all units for a page or none, and one process at a time waits for units. So
+//!    two reservations cannot block each other, and small pages do not overtake a large one.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -34,7 +34,7 @@ use crate::sync::lock;
 /// The memory of all pages: four pages of the largest size.
 const UNITS: u64 = 128;
 const UNIT_BYTES: u64 = 1024 * 1024;
-/// Longer than a page is reused, so that a request that finds a page has time to send it.
+/// Longer than a page is reused, so that a reused page can still be sent before it is reclaimed.
 const PAGE_TIME_MIN: Duration = Duration::from_secs(2);
 /// How often a process looks for memory that was released, or that it is asked to release.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -44,15 +44,15 @@ const TURN: u64 = UNITS;
 /// The end of the locks that this module uses.
 pub(super) const LOCKS_END: u64 = TURN + 1;
 
-/// Where the horizon is, behind the numbers of the units: for each unit, the time at which its page
-/// was made.
+/// The index of the horizon. The numbers before it are those of the units: for each unit, the time
+/// at which its page was made.
 const HORIZON: u64 = UNITS;
 /// The numbers that this module stores.
 pub(super) const NUMBERS: usize = HORIZON as usize + 1;
 /// The time of a page that is not made yet.
 const NOT_YET: u64 = u64::MAX;
 
-/// The memory for pages, as this process uses it.
+/// The memory for pages, as one process sees it.
 #[derive(Debug)]
 pub(super) struct PageMemory {
     file: Arc<SharedFile>,
@@ -67,7 +67,7 @@ pub(super) struct PageMemory {
 #[derive(Debug, Default)]
 struct Account {
     pages: Vec<LivePage>,
-    /// Those of its pages and reservations.
+    /// The units of its pages and reservations.
     units: Units,
     has_keeper: bool,
 }
@@ -90,7 +90,7 @@ pub(super) struct Reservation<'a> {
     units: Units,
 }
 
-/// The right to wait for units, among processes.
+/// Held by the one process that waits for units.
 struct Turn<'a>(&'a SharedFile);
 
 impl PageMemory {
@@ -99,8 +99,9 @@ impl PageMemory {
         PageMemory { file, account, turn, parent: std::process::id() }
     }
 
-    /// Reserves memory for a page of at most `bytes`; waits until there is enough. That takes at
-    /// most [`PAGE_TIME_MIN`] and the time of the builds that have memory already.
+    /// Reserves memory for a page of at most `bytes`; waits until there is enough: for the
+    /// reservations that were requested before, for the builds that hold memory, and until the
+    /// oldest page has the age of [`PAGE_TIME_MIN`].
     ///
     /// # Errors
     /// ENOLCK or EAGAIN: the kernel has no memory for a lock, or can start no thread.
@@ -132,8 +133,8 @@ impl PageMemory {
         Ok(Turn(&self.file))
     }
 
-    /// Starts the keeper, unless it runs. The parent needs none: it has no children while it
-    /// makes pages itself.
+    /// Starts the keeper, unless it runs. The process that created the file needs none: it makes
+    /// pages only if the server does not fork, and then [`PageMemory::reserve`] reclaims them.
     fn start_keeper(self: &Arc<Self>, account: &mut Account) -> Result<(), Errno> {
         if !account.has_keeper && std::process::id() != self.parent {
             let memory = self.clone();
@@ -226,8 +227,9 @@ impl Account {
         units.unlock(file);
     }
 
-    /// Moves the horizon to the oldest pages in any process that have, together with the units that
-    /// are `free`, `count` units. If too few are old enough, to all that are.
+    /// Moves the horizon so that the pages up to it, in any process, have the units that are
+    /// missing: `count` less those that are `free`. If too few pages are old enough, it covers all
+    /// that are.
     fn ask_for_units(&self, file: &SharedFile, free: Units, count: u32) {
         let now_ns = monotonic_ns();
         let is_old = |made_at_ns: &u64| {

@@ -63,7 +63,7 @@ impl Queue {
         self.fresh_pages.extract_if(.., |page| page.until <= now).collect()
     }
 
-    /// The directory at `path`, unless every client that has asked for it is gone.
+    /// The directory at `path`, unless every client that requested it has disconnected.
     pub(super) fn wanted_directory(&mut self, path: &SitePath<'_>) -> Option<Arc<OpenDirectory>> {
         let waiting = self.waiting.get_mut(&*path.relative)?;
         waiting.forget_closed();
@@ -74,8 +74,8 @@ impl Queue {
         Some(waiting.directory.clone())
     }
 
-    /// The options of the next page of a directory that was read. The read counts for requests
-    /// that arrived before `until`; for later ones the directory is queued again.
+    /// The options of the next page of a directory that was read. The read is fresh enough for
+    /// requests that arrived before `until`; for later ones the directory is queued again.
     pub(super) fn next_options(
         &mut self,
         path: &SitePath<'static>,
@@ -124,7 +124,7 @@ impl Waiting {
         now: Instant,
         request: ListingRequest,
     ) {
-        // Clients that send a request and disconnect do not make the list grow.
+        // The requests of clients that have disconnected go before the list grows.
         if self.requests.len() == self.requests.capacity() {
             self.forget_closed();
         }

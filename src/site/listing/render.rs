@@ -12,11 +12,11 @@ use crate::site::errors::status_of_read;
 use crate::site::memory_budget::MemoryBudget;
 use crate::site::path::SitePath;
 
-/// The most names of a directory that is read where the request is handled. Most directories are
-/// that small, and cost less than handing them to another thread.
+/// A directory with at most this many names is read by the thread that handles the request. Most
+/// directories are that small, and cost less to read than to hand to another thread.
 const SMALL_NAMES_MAX: usize = 512;
 
-/// The page of a small directory. None if the directory is large, or `budget` is used up.
+/// The page of a small directory. None if the directory or the page is large, or `budget` used up.
 ///
 /// # Errors
 /// 500 if reading the directory fails; 503 if descriptors or memory are exhausted.

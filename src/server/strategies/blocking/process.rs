@@ -110,8 +110,8 @@ impl Children {
         Ok(Children(table))
     }
 
-    /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. Of the
-    /// child's resources, the parent keeps account: the permit and the share of the cache.
+    /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. The
+    /// parent keeps the permit and the cache share until it has reaped the child.
     ///
     /// # Errors
     /// EAGAIN or ENOMEM: no process can be created now. The connection is closed.
