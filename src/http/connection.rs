@@ -142,18 +142,17 @@ impl<F> Connection<F> {
     /// in the meantime, the reply is dropped.
     pub fn complete(&mut self, completed: CompletedReply<F>, now: &Now) {
         let State::AwaitingReply { plan } = self.state else { return };
-        let CompletedReply { outcome, exchange } = completed;
-        let response = match outcome {
+        let response = match completed.outcome {
             Outcome::Response(response) => response,
             Outcome::Passed(head) => {
                 self.input.splice(..0, head);
                 self.requests_left += 1;
-                self.checked_request_started = exchange.map(|exchange| exchange.started);
+                self.checked_request_started = completed.exchange.map(|exchange| exchange.started);
                 self.state = State::Paused;
                 return;
             }
         };
-        self.queue_response(response, plan.is_head, plan.persistence, exchange, now);
+        self.queue_response(response, plan.is_head, plan.persistence, completed.exchange, now);
         self.state = match plan.close {
             Some((reason, linger)) => {
                 State::Closing { reason, linger: linger.after_input(&self.input) }
@@ -322,7 +321,7 @@ impl<F> Connection<F> {
         loop {
             let rest = &bytes[used..];
             match &mut self.state {
-                State::Idle { .. } | State::Paused => match self.begin_request(rest, now) {
+                State::Idle { .. } | State::Paused => match self.begin_request(rest, now, site) {
                     Some(skipped) => used += skipped,
                     None => return (used, None),
                 },
@@ -371,8 +370,9 @@ impl<F> Connection<F> {
     /// Enters Head at the first byte of a request and returns how many bytes to skip. Returns None
     /// if no request can begin.
     #[inline]
-    fn begin_request(&mut self, rest: &[u8], now: &Now) -> Option<usize> {
-        if self.output.is_full(self.limits.queue_bytes_max) {
+    fn begin_request(&mut self, rest: &[u8], now: &Now, site: &impl Respond) -> Option<usize> {
+        let must_pause = site.is_turn_over() && !rest.is_empty();
+        if must_pause || self.output.is_full(self.limits.queue_bytes_max) {
             self.state = State::Paused;
             return None;
         }

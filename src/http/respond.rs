@@ -14,6 +14,12 @@ pub trait Respond {
     /// Replies to a well-formed request.
     fn respond(&mut self, request: &Request<'_>, now: &Now) -> Reply<Self::File>;
 
+    /// Whether the responses of this turn have cost so much that other clients come before the next
+    /// one. Then the connection processes no further request until it is resumed.
+    fn is_turn_over(&self) -> bool {
+        false
+    }
+
     /// Makes the response to a request that is refused before it is understood:
     /// [`RequestError::response`], with the headers that every response of the site has.
     fn refuse(&self, error: RequestError) -> Response<Self::File>;

@@ -79,9 +79,12 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
 
 fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     let progress_max = worker.progress + TURN_BYTES_MAX;
+    worker.site.begin_turn();
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
             Step::Send => send_or_await_file(client, worker),
+            // What was made of a response has been sent; the rest waits for the next turn.
+            Step::Resume if worker.site.is_turn_over() => ControlFlow::Break(DriveOutcome::Yielded),
             Step::Resume => {
                 process_input(client, worker, 0);
                 ControlFlow::Continue(())

@@ -189,8 +189,8 @@ impl EventLoop {
     }
 
     /// Serves the clients that are ready. Those that wait for input get one turn each. Those that
-    /// continue a response get turns until they have moved [`TURN_BYTES_MAX`] together: then it is
-    /// time to look for new requests.
+    /// continue get turns until one of them uses up its turn, or they have moved
+    /// [`TURN_BYTES_MAX`] together: then it is time to look for new requests.
     pub fn serve_ready(&mut self) {
         while let Some(key) = self.turns.next_awaiting_input() {
             self.serve_if_queued(key);
@@ -202,7 +202,8 @@ impl EventLoop {
             && let Some(key) = self.turns.next_continuing()
         {
             self.serve_if_queued(key);
-            left -= 1;
+            let has_yielded = self.clients.get(key).is_some_and(|client| client.is_queued);
+            left = if has_yielded { 0 } else { left - 1 };
         }
     }
 

@@ -40,6 +40,8 @@ pub struct FileCache {
     compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
     root_followed_at: Option<Moment>,
+    /// Lookups on the disk and opens in this turn.
+    turn_operations: u32,
     /// The share of the memory budget for `entries`.
     _share: MemoryShare,
 }
@@ -78,7 +80,24 @@ impl FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
         let entries_estimate = (share.bytes() / TYPICAL_ENTRY_BYTES) as usize;
         let entries = Cache::with_weighter(entries_estimate, share.bytes(), EntryWeighter);
-        FileCache { loader, compressor, entries, root_followed_at: None, _share: share }
+        FileCache {
+            loader,
+            compressor,
+            entries,
+            root_followed_at: None,
+            turn_operations: 0,
+            _share: share,
+        }
+    }
+
+    /// Call it at the start of a client's turn.
+    pub fn begin_turn(&mut self) {
+        self.turn_operations = 0;
+    }
+
+    /// The number of operations on files in this turn.
+    pub fn turn_operations(&self) -> u32 {
+        self.turn_operations
     }
 
     pub fn loader(&self) -> &Arc<Loader> {
@@ -135,6 +154,7 @@ impl FileCache {
         representation: &Representation,
         version: &FileVersion,
     ) -> Result<File, Status> {
+        self.turn_operations += 1;
         self.loader.open(path, representation, version)?.ok_or_else(|| {
             self.entries.remove(&*key_of(path));
             Status::NotFound
@@ -169,6 +189,7 @@ impl FileCache {
         stale: Option<&Lookup>,
         now: &Now,
     ) -> Lookup {
+        self.turn_operations += 1;
         if self.root_followed_at.is_none_or(|last| now.moment.since(last) >= ROOT_FRESH) {
             self.loader.follow_root();
             self.root_followed_at = Some(now.moment);

@@ -19,6 +19,10 @@ impl<S> Delayed<S> {
         &self.inner
     }
 
+    pub fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     /// The site, after the delay.
     pub fn wait(&mut self) -> &mut S {
         let start = Instant::now();

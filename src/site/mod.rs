@@ -87,6 +87,8 @@ const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 pub struct Site {
     policy: Arc<Policy>,
     files: Files,
+    /// The responses of this turn.
+    turn_responses: u32,
 }
 
 /// Where files are opened and read.
@@ -132,7 +134,7 @@ impl Site {
             return Site::inline(root, policy, stats, cache, Asking::EventLoop);
         }
         let files = OffloadedSite::new(root, policy.clone(), stats, cache);
-        Site { policy, files: Files::Offloaded(Arc::new(files)) }
+        Site { policy, files: Files::Offloaded(Arc::new(files)), turn_responses: 0 }
     }
 
     fn inline(
@@ -143,12 +145,33 @@ impl Site {
         asking: Asking,
     ) -> Site {
         let files = FileResponder::new(root, policy.clone(), stats, cache, asking);
-        Site { policy, files: Files::Inline(files) }
+        Site { policy, files: Files::Inline(files), turn_responses: 0 }
     }
 
     /// Whether files must be opened and read in the offload pool.
     pub fn is_offloaded(&self) -> bool {
         matches!(self.files, Files::Offloaded(_))
+    }
+
+    fn begin_turn(&mut self) {
+        self.turn_responses = 0;
+        if let Files::Inline(files) = &mut self.files {
+            files.begin_turn();
+        }
+    }
+
+    fn is_turn_over(&self) -> bool {
+        /// A turn of this many responses from the cache takes about as long as one that sends the
+        /// most bytes.
+        const RESPONSES_MAX: u32 = 128;
+        /// So does one with this many opens, or pieces of files that are read.
+        const FILE_OPERATIONS_MAX: u32 = 24;
+        let file_operations = match &self.files {
+            Files::Inline(files) => files.turn_operations(),
+            // A connection waits for each response that the pool makes.
+            Files::Offloaded(_) => 0,
+        };
+        self.turn_responses >= RESPONSES_MAX || file_operations >= FILE_OPERATIONS_MAX
     }
 
     /// The site for a worker, slowed down by `handicap` per request.
@@ -166,6 +189,7 @@ impl Site {
         request: &Request<'_>,
         now: &Now,
     ) -> Reply<File> {
+        self.turn_responses += 1;
         if let Some(authenticator) = &self.policy.authenticator
             && let Some(reply) = self.authenticate(authenticator, client, request, now)
         {
@@ -262,6 +286,19 @@ impl WorkerSite {
         }
     }
 
+    /// Call it at the start of a client's turn.
+    pub fn begin_turn(&mut self) {
+        match self {
+            WorkerSite::Plain(site) => site.begin_turn(),
+            WorkerSite::Delayed(delayed) => delayed.inner_mut().begin_turn(),
+        }
+    }
+
+    /// Whether the responses since then have cost as much as one turn may cost.
+    pub fn is_turn_over(&self) -> bool {
+        self.inner().is_turn_over()
+    }
+
     /// The site for the requests of `client`.
     pub fn for_client(&mut self, client: ClientNetwork) -> ClientSite<'_> {
         ClientSite { site: self, client }
@@ -284,6 +321,10 @@ impl Respond for ClientSite<'_> {
             WorkerSite::Delayed(delayed) => delayed.wait(),
         };
         site.respond_to(self.client, request, now)
+    }
+
+    fn is_turn_over(&self) -> bool {
+        self.site.is_turn_over()
     }
 
     fn refuse(&self, error: RequestError) -> Response<File> {

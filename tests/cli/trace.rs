@@ -1,6 +1,8 @@
 //! `--trace`.
 
-use crate::support::{Server, Site, setups};
+use miniweb::syscall_stats::Call;
+
+use crate::support::{Server, Setup, Site, get, setups};
 
 #[test]
 fn the_trace_shows_each_step_and_why_a_connection_closes() {
@@ -48,5 +50,26 @@ fn the_trace_of_an_event_loop_shows_calls_that_would_block() {
         // A connection is read as soon as it is accepted, before anything was sent.
         server.errors.until(|line| line.contains("recv: would block"));
         assert_eq!(peer.get("/").status, 200);
+    }
+}
+
+/// Each response costs several system calls on files, and all of them together take milliseconds.
+#[test]
+fn a_pipeline_that_opens_many_files_is_served_in_several_turns() {
+    const REQUESTS: usize = 200;
+    let site = Site::new();
+    // A loop that polls does not wait between its passes.
+    let waits = |setup: &&'static Setup| !setup.strategy.waits_with.contains(&Call::Sleep);
+    for setup in setups().filter(|setup| setup.strategy.is_event_loop).filter(waits) {
+        let server = Server::start(setup, site.root(), &["--trace"]);
+        let mut peer = server.connect();
+        let missing: String = (0..REQUESTS).map(|n| get(&format!("/missing-{n}"))).collect();
+        peer.send(missing);
+        (0..REQUESTS).for_each(|_| assert_eq!(peer.response().status, 404));
+        peer.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let trace = server.errors.until(|line| line.contains("close"));
+        let wait = setup.strategy.waits_with[0].name();
+        let waits = trace.iter().filter(|line| line.contains(wait)).count();
+        assert!(waits > REQUESTS / 50, "{setup:?} waited {waits} times");
     }
 }
