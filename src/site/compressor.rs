@@ -285,10 +285,14 @@ mod tests {
 
     /// A result that takes all of `share`.
     fn compressed(share: MemoryShare) -> Compressed {
+        let bytes = share.bytes();
+        compressed_to(bytes, share)
+    }
+
+    fn compressed_to(bytes: u64, share: MemoryShare) -> Compressed {
         let builder =
             RepresentationBuilder { media_type: "text/plain", policy_lines: b"", varies: true };
-        let bytes = vec![b'x'; share.bytes() as usize];
-        let source = Source::in_memory(share.hold(bytes));
+        let source = Source::in_memory(share.hold(vec![b'x'; bytes as usize]));
         Compressed::Smaller(Arc::new(builder.build(Encoding::Gzip, source, Mtime::Absent)))
     }
 
@@ -374,6 +378,15 @@ mod tests {
         let response = Reply::<File>::Deferred(work).wait();
         assert_eq!(response.status, Status::InternalServerError);
         assert!(body(&compressor, "next", 10, |share| Some(compressed(share))).is_some());
+    }
+
+    #[test]
+    fn files_that_become_small_do_not_use_up_the_budget() {
+        let compressor = Arc::new(Compressor::new(1 << 20, 1));
+        for name in 0..50 {
+            let make = |share| Some(compressed_to(1000, share));
+            assert!(body(&compressor, &name.to_string(), 500_000, make).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -148,6 +148,12 @@ fn expect_refusals(server: &Server) {
         let mut peer = server.connect_from(source(number));
         expect_refusal(peer.get_with("/page.html", &[&format!("Authorization: {value}")]), value);
     }
+    // A proxy may have checked the other one.
+    let field = format!("Authorization: Basic {right}");
+    for second in [&field, "Authorization: Basic !!!"] {
+        let mut peer = server.connect_from(source(refused.len()));
+        expect_refusal(peer.get_with("/page.html", &[&field, second]), second);
+    }
 }
 
 fn expect_responses(server: &Server) {

@@ -15,9 +15,9 @@ pub struct BasicCredentials {
 }
 
 impl BasicCredentials {
-    /// None if the request carries no Basic credentials, or malformed ones.
+    /// None if the request carries no Basic credentials, malformed ones, or several.
     pub fn of(request: &Request<'_>) -> Option<BasicCredentials> {
-        let authorization = request.headers.values("authorization").next()?;
+        let authorization = request.headers.only("authorization")?;
         let (scheme, token) = authorization.split_at_checked("Basic ".len())?;
         if !scheme.eq_ignore_ascii_case(b"Basic ") {
             return None;
