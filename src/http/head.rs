@@ -106,7 +106,9 @@ impl HeadScan {
 /// limit, however many have arrived, so that the result does not depend on how they were split.
 #[cold]
 fn overlong_part(start: &[u8], limits: &Limits) -> RequestError {
-    let mut parts = start.splitn(3, |byte| *byte == b' ');
+    // The byte beyond the limit may be the line feed, which belongs to no part.
+    let line = start.strip_suffix(b"\n").unwrap_or(start);
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
     let [method, target] = [(); 2].map(|()| parts.next().unwrap_or_default());
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return RequestError::InvalidMethod;
