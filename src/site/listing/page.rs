@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::entries::{BYTES_PER_NAME_BYTE, Entry, Listing};
 use crate::http::Body;
-use crate::site::memory_budget::{MemoryBudget, MemoryShare};
+use crate::site::memory_budget::MemoryBudget;
 use crate::site::open_file::{File, OpenFile};
 use crate::site::path::SitePath;
 use crate::syscall_stats::SyscallStats;
@@ -58,18 +58,6 @@ impl Page {
             Page::Memory(bytes) => Body::Bytes(bytes),
             Page::File { file, bytes } => Body::File { file, range: 0..bytes },
         }
-    }
-}
-
-/// The bytes of a page in memory.
-struct SmallPage {
-    bytes: Vec<u8>,
-    _share: MemoryShare,
-}
-
-impl AsRef<[u8]> for SmallPage {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
@@ -129,8 +117,7 @@ impl PageWriter {
         let is_small = !self.is_truncated && self.bytes() <= self.bytes_max;
         let share = is_small.then(|| budget.take_up_to(self.bytes()))?;
         let is_in_budget = share.bytes() == self.bytes();
-        let page = SmallPage { bytes: self.buffer, _share: share };
-        is_in_budget.then(|| Page::Memory(Bytes::from_owner(page)))
+        is_in_budget.then(|| Page::Memory(share.hold(self.buffer)))
     }
 
     /// The complete page in its file.
