@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use miniweb::compare::measure::cores::Cores;
-use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
+use miniweb::load::{Load, Plan, RequestTemplate, Reuse};
 use miniweb::server::strategies;
 use numbers::{grouped, median};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -161,16 +161,8 @@ fn cost_us(server: &Server, point: &Point, effort: &Effort) -> io::Result<f64> {
         [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
         many => RequestTemplate::get_each(&host, many, Reuse::KeepAlive, point.body_bytes),
     };
-    let mut load = Load::open(Plan {
-        address: server.address,
-        template,
-        active: point.active,
-        idle: point.idle,
-        depth: 1,
-        pace: Pace::Closed,
-        slow: None,
-        timeout: Duration::from_secs(60),
-    })?;
+    let plan = Plan::closed_loop(server.address, template, point.active);
+    let mut load = Load::open(Plan { idle: point.idle, ..plan })?;
     load.run(effort.warm_up)?;
     let before_ns = cpu_ns(server.pid());
     let result = load.run(effort.window)?;

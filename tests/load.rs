@@ -60,16 +60,8 @@ fn respond(socket: &mut TcpStream, bytes: &[u8]) -> Next {
 }
 
 fn plan(address: SocketAddr) -> Plan {
-    Plan {
-        address,
-        template: RequestTemplate::get("test", "/", Reuse::KeepAlive, 5),
-        active: 4,
-        idle: 0,
-        depth: 1,
-        pace: Pace::Closed,
-        slow: None,
-        timeout: Duration::from_secs(5),
-    }
+    let template = RequestTemplate::get("test", "/", Reuse::KeepAlive, 5);
+    Plan { timeout: Duration::from_secs(5), ..Plan::closed_loop(address, template, 4) }
 }
 
 fn milliseconds(nanoseconds: u64) -> u64 {

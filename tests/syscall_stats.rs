@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use miniweb::load::{Load, Pace, Plan, RequestTemplate, Reuse};
+use miniweb::load::{Load, Plan, RequestTemplate, Reuse};
 use miniweb::server::map_shared_counters;
 use miniweb::server::strategies::{self, Setup};
 use miniweb::syscall_stats::{Call, Counters, PAGE_BYTES};
@@ -98,16 +98,7 @@ impl TracedServer {
 fn load(address: SocketAddr, path: &str, bytes: usize, reuse: Reuse, active: usize) -> u64 {
     let template = RequestTemplate::get("test", path, reuse, bytes as u64);
     let timeout = Duration::from_secs(10);
-    let plan = Plan {
-        address,
-        template,
-        active,
-        idle: 0,
-        depth: 1,
-        pace: Pace::Closed,
-        slow: None,
-        timeout,
-    };
+    let plan = Plan { timeout, ..Plan::closed_loop(address, template, active) };
     let mut load = Load::open(plan).expect("the server responds");
     let result = load.run(Duration::from_millis(1000)).expect("the load generator has resources");
     assert_eq!(result.errors_total(), 0, "{:?}", result.errors);

@@ -1,9 +1,8 @@
 //! The loads beside which the client is measured.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use miniweb::load::{LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
+use miniweb::load::{LoadResult, Plan, RequestTemplate, Reuse, SlowReaders};
 
 use crate::servers::Contender;
 use crate::site::{LARGE_PATH, LISTED_PATH, SMALL_BYTES, SMALL_PATH, Site};
@@ -86,7 +85,7 @@ impl BesideLoad {
             |path, body_bytes| RequestTemplate::get(&host, path, Reuse::KeepAlive, body_bytes);
         let small = get(SMALL_PATH, SMALL_BYTES);
         let large = get(LARGE_PATH, site.large_bytes);
-        let closed = |template| closed_loop(address, template, self.connections);
+        let closed = |template| Plan::closed_loop(address, template, self.connections);
         Some(match self.requests {
             Requests::None => return None,
             Requests::Downloads => closed(large),
@@ -114,20 +113,5 @@ impl BesideLoad {
             Unit::Megabytes => result.received_bytes as f64 / 1e6 / result.duration.as_secs_f64(),
             Unit::Responses => result.per_second(),
         }
-    }
-}
-
-/// Each of `active` connections sends its next request when it has a response.
-pub fn closed_loop(address: SocketAddr, template: RequestTemplate, active: usize) -> Plan {
-    Plan {
-        address,
-        template,
-        active,
-        idle: 0,
-        depth: 1,
-        pace: Pace::Closed,
-        slow: None,
-        // Longer than any window, because 64 downloads take several seconds.
-        timeout: Duration::from_secs(60),
     }
 }

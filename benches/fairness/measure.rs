@@ -9,7 +9,7 @@ use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, LoadResult, Pace, Plan, RequestTemplate, Reuse};
 use rustix::process::setpriority_process;
 
-use crate::loads::{BesideLoad, closed_loop};
+use crate::loads::BesideLoad;
 use crate::numbers::{self, median};
 use crate::options::Effort;
 use crate::servers::Contender;
@@ -96,7 +96,7 @@ fn client_plan(address: SocketAddr, effort: &Effort) -> Plan {
     let template =
         RequestTemplate::get(&address.to_string(), SMALL_PATH, Reuse::KeepAlive, SMALL_BYTES);
     let pace = Pace::Open { per_second: effort.requests_per_second };
-    Plan { pace, ..closed_loop(address, template, 1) }
+    Plan { pace, ..Plan::closed_loop(address, template, 1) }
 }
 
 /// Runs the client while a second thread runs the load.

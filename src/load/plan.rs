@@ -26,3 +26,20 @@ pub struct Plan {
     /// The longest wait for a response.
     pub timeout: Duration,
 }
+
+impl Plan {
+    /// Each of `active` connections sends its next request when it has a response. A wait for that
+    /// may last a minute.
+    pub fn closed_loop(address: SocketAddr, template: RequestTemplate, active: usize) -> Plan {
+        Plan {
+            address,
+            template,
+            active,
+            idle: 0,
+            depth: 1,
+            pace: Pace::Closed,
+            slow: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
