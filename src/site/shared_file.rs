@@ -16,6 +16,13 @@ use rustix::fs::{MemfdFlags, memfd_create};
 #[derive(Debug)]
 pub struct SharedFile(OwnedFd);
 
+/// A lock on one byte, released on drop.
+#[derive(Debug)]
+pub struct ByteLock<'a> {
+    file: &'a SharedFile,
+    offset: u64,
+}
+
 impl SharedFile {
     /// A file of `numbers` zeros. Call it before processes are forked.
     ///
@@ -28,14 +35,14 @@ impl SharedFile {
         Ok(SharedFile(file))
     }
 
-    /// Locks the byte at `offset`. False if another process has locked it.
+    /// Locks the byte at `offset`. None if another process has locked it.
     ///
     /// # Errors
     /// ENOLCK: the kernel has no memory for the lock.
-    pub fn try_lock(&self, offset: u64) -> Result<bool, Errno> {
+    pub fn try_lock(&self, offset: u64) -> Result<Option<ByteLock<'_>>, Errno> {
         match fcntl(&self.0, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, offset))) {
-            Ok(_) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Ok(_) => Ok(Some(ByteLock { file: self, offset })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(errno) => Err(errno),
         }
     }
@@ -44,16 +51,16 @@ impl SharedFile {
     ///
     /// # Errors
     /// ENOLCK, as for [`SharedFile::try_lock`].
-    pub fn wait_for_lock(&self, offset: u64) -> Result<(), Errno> {
+    pub fn lock(&self, offset: u64) -> Result<ByteLock<'_>, Errno> {
         loop {
             match fcntl(&self.0, FcntlArg::F_SETLKW(&byte(libc::F_WRLCK, offset))) {
                 Err(Errno::EINTR) => {}
-                result => return result.map(drop),
+                result => return result.map(|_| ByteLock { file: self, offset }),
             }
         }
     }
 
-    /// Unlocks the byte at `offset`.
+    /// Unlocks the byte at `offset`, whose lock was [kept](ByteLock::keep).
     pub fn unlock(&self, offset: u64) {
         // It can fail only in the middle of a locked range, and each range is one byte.
         let _ = fcntl(&self.0, FcntlArg::F_SETLK(&byte(libc::F_UNLCK, offset)));
@@ -97,6 +104,19 @@ impl SharedFile {
     pub fn store_bytes(&self, index: u64, bytes: &[u8]) {
         // It cannot fail: the memory is allocated.
         let _ = rustix::io::pwrite(&self.0, bytes, offset_of(index));
+    }
+}
+
+impl ByteLock<'_> {
+    /// Keeps the byte locked until [`SharedFile::unlock`], or the end of the process.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for ByteLock<'_> {
+    fn drop(&mut self) {
+        self.file.unlock(self.offset);
     }
 }
 

@@ -77,8 +77,11 @@ impl CheckSlots {
             return None;
         }
         match self.file.try_lock(number as u64) {
-            Ok(true) => Some(CheckPermit { slots: self, number }),
-            Ok(false) | Err(_) => {
+            Ok(Some(lock)) => {
+                lock.keep();
+                Some(CheckPermit { slots: self, number })
+            }
+            Ok(None) | Err(_) => {
                 is_taken.store(false, Ordering::Release);
                 None
             }

@@ -47,10 +47,8 @@ impl LastGood {
 
     /// None if the kernel has no memory for a lock.
     fn with_lock<T>(&self, access: impl FnOnce(&SharedFile) -> T) -> Option<T> {
-        self.0.wait_for_lock(0).ok()?;
-        let result = access(&self.0);
-        self.0.unlock(0);
-        Some(result)
+        let _lock = self.0.lock(0).ok()?;
+        Some(access(&self.0))
     }
 }
 

@@ -178,12 +178,9 @@ impl PasswordFile {
     /// Stores `id` as that of the last warning, and returns the id before it.
     fn replace_last_warning(&self, id: u64) -> u64 {
         // Without a lock, two processes may print the same warning.
-        let lock = self.last_warning.wait_for_lock(0);
+        let _lock = self.last_warning.lock(0);
         let before = self.last_warning.load(0);
         self.last_warning.store(0, id);
-        if lock.is_ok() {
-            self.last_warning.unlock(0);
-        }
         before
     }
 }

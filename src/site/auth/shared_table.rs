@@ -74,14 +74,13 @@ impl SharedTable {
         let bucket_number = key.bucket_hash % BUCKETS;
         let first = bucket_number * BUCKET_NUMBERS as u64;
         let _thread_lock = lock(&self.thread_lock);
-        self.file.wait_for_lock(bucket_number).ok()?;
+        let _process_lock = self.file.lock(bucket_number).ok()?;
         let mut bucket = decode(&self.file.load_all(first));
         let before = bucket;
         let result = change(&mut bucket);
         if bucket != before {
             self.file.store_all(first, encode(&bucket));
         }
-        self.file.unlock(bucket_number);
         Some(result)
     }
 }
@@ -93,8 +92,8 @@ fn find(bucket: &Bucket, id: u64) -> Option<Moment> {
 fn set(bucket: &mut Bucket, id: u64, until: impl FnOnce(Option<Moment>) -> Moment) {
     let until = until(find(bucket, id));
     let own = bucket.iter().position(|entry| entry.id == id);
-    let forgotten_first = || (0..BUCKET_ENTRIES).min_by_key(|at| bucket[*at].until);
-    let at = own.or_else(forgotten_first).unwrap_or(0);
+    let expires_first = || (0..BUCKET_ENTRIES).min_by_key(|at| bucket[*at].until);
+    let at = own.or_else(expires_first).unwrap_or(0);
     bucket[at] = Entry { id, until };
 }
 

@@ -18,7 +18,7 @@ const VERIFIED_TIME: Duration = Duration::from_secs(600);
 /// The most credentials that a process remembers in its own memory.
 const VERIFIED_MAX: usize = 4096;
 
-/// Keyed hashes of verified credentials, with the time at which they are forgotten.
+/// Keyed hashes of verified credentials, with the time at which they expire.
 #[derive(Debug)]
 pub struct VerifiedCredentials {
     own: Cache<KeyedHash, Moment>,
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn verified_credentials_are_forgotten_after_a_while() {
+    fn verified_credentials_expire() {
         let verified = VerifiedCredentials::new().expect("a descriptor is free");
         let mut hashes = hashes();
         let [one, another] = std::array::from_fn(|_| hashes.next().expect("it is endless"));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::page_memory::LOCKS_END;
-use crate::site::shared_file::SharedFile;
+use crate::site::shared_file::{ByteLock, SharedFile};
 
 /// The locks of all builds.
 #[derive(Debug)]
@@ -21,12 +21,6 @@ pub(super) struct BuildLocks {
     builds_max: u64,
     /// Created before processes are forked, so that all of them hash a path alike.
     hasher: RandomState,
-}
-
-/// A lock on one byte, released on drop.
-pub(super) struct BuildLock<'a> {
-    file: &'a SharedFile,
-    offset: u64,
 }
 
 impl BuildLocks {
@@ -39,29 +33,17 @@ impl BuildLocks {
     ///
     /// # Errors
     /// ENOLCK: the kernel has no memory for a lock.
-    pub(super) fn acquire(&self, path: &[u8]) -> Result<[BuildLock<'_>; 2], Errno> {
+    pub(super) fn acquire(&self, path: &[u8]) -> Result<[ByteLock<'_>; 2], Errno> {
         // Behind the bytes of the builds. The shift keeps the sum within the signed offsets of
         // fcntl(2). Two directories with the same hash wait for each other.
         let hash = self.hasher.hash_one(path) >> 2;
-        let directory = self.lock(LOCKS_END + self.builds_max + hash)?;
+        let directory = self.file.lock(LOCKS_END + self.builds_max + hash)?;
         for build in 0..self.builds_max {
-            let offset = LOCKS_END + build;
-            if self.file.try_lock(offset)? {
-                return Ok([directory, BuildLock { file: &self.file, offset }]);
+            if let Some(build) = self.file.try_lock(LOCKS_END + build)? {
+                return Ok([directory, build]);
             }
         }
-        let build = self.lock(LOCKS_END + hash % self.builds_max)?;
+        let build = self.file.lock(LOCKS_END + hash % self.builds_max)?;
         Ok([directory, build])
-    }
-
-    fn lock(&self, offset: u64) -> Result<BuildLock<'_>, Errno> {
-        self.file.wait_for_lock(offset)?;
-        Ok(BuildLock { file: &self.file, offset })
-    }
-}
-
-impl Drop for BuildLock<'_> {
-    fn drop(&mut self) {
-        self.file.unlock(self.offset);
     }
 }

@@ -90,9 +90,6 @@ pub(super) struct Reservation<'a> {
     units: Units,
 }
 
-/// Held by the one process that waits for units.
-struct Turn<'a>(&'a SharedFile);
-
 impl PageMemory {
     pub(super) fn new(file: Arc<SharedFile>) -> PageMemory {
         let (account, turn) = (Mutex::default(), Mutex::default());
@@ -108,7 +105,7 @@ impl PageMemory {
     pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation<'_>, Errno> {
         let count = bytes.div_ceil(UNIT_BYTES) as u32;
         let _turn_of_thread = lock(&self.turn);
-        let _turn_of_process = self.wait_for_turn()?;
+        let _turn_of_process = self.file.lock(TURN)?;
         loop {
             let mut account = lock(&self.account);
             account.release_ended(&self.file);
@@ -126,11 +123,6 @@ impl PageMemory {
             drop(account);
             std::thread::sleep(POLL_INTERVAL);
         }
-    }
-
-    fn wait_for_turn(&self) -> Result<Turn<'_>, Errno> {
-        self.file.wait_for_lock(TURN)?;
-        Ok(Turn(&self.file))
     }
 
     /// Starts the keeper, unless it runs. The process that created the file needs none: it makes
@@ -155,12 +147,6 @@ impl PageMemory {
                 return;
             }
         }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.unlock(TURN);
     }
 }
 
@@ -205,8 +191,11 @@ impl Account {
                 break;
             }
             match file.try_lock(unit) {
-                Ok(true) => locked.insert(unit),
-                Ok(false) => {}
+                Ok(Some(lock)) => {
+                    lock.keep();
+                    locked.insert(unit);
+                }
+                Ok(None) => {}
                 Err(errno) => {
                     locked.unlock(file);
                     return Err(errno);
