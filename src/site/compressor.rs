@@ -32,6 +32,7 @@ use super::file_version::FileVersion;
 use super::memory_budget::{MemoryBudget, MemoryShare};
 use super::open_file::File;
 use super::representation::Representation;
+use super::waiting::{self, WaitingReply};
 use crate::http::{ReplySender, Response};
 use crate::sync::lock;
 
@@ -159,7 +160,7 @@ impl Compressor {
             return request.finish(Some(compressed));
         }
         if let Some(waiting) = state.waiting.get_mut(&key) {
-            return add(waiting, request);
+            return waiting::add(waiting, request);
         }
         if state.queue.len() >= QUEUED_MAX || !self.ensure_thread(&mut state) {
             drop(state);
@@ -229,7 +230,7 @@ impl State {
     fn is_wanted(&mut self, key: &CompressionKey) -> bool {
         let waiting = self.waiting.get_mut(key);
         let is_wanted = waiting.is_some_and(|waiting| {
-            forget_closed(waiting);
+            waiting::remove_closed(waiting);
             !waiting.is_empty()
         });
         if !is_wanted {
@@ -249,16 +250,10 @@ impl WaitingRequest {
     }
 }
 
-fn add(waiting: &mut Vec<WaitingRequest>, request: WaitingRequest) {
-    // The requests of clients that have disconnected go before the list grows.
-    if waiting.len() == waiting.capacity() {
-        forget_closed(waiting);
+impl WaitingReply for WaitingRequest {
+    fn reply(&self) -> &ReplySender<File> {
+        &self.reply
     }
-    waiting.push(request);
-}
-
-fn forget_closed(waiting: &mut Vec<WaitingRequest>) {
-    waiting.retain(|request| !request.reply.is_closed());
 }
 
 impl std::fmt::Debug for State {

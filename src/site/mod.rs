@@ -16,6 +16,7 @@
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `media_type` | what the options of the command line change |
 //! | `auth` | which requests carry the name and password of a user |
+//! | `waiting` | requests that wait for one result |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
 
 mod auth;
@@ -51,6 +52,7 @@ mod rules;
 mod sample;
 mod shared_file;
 mod slow_mounts;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

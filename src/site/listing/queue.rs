@@ -10,9 +10,11 @@ use std::time::Instant;
 use super::options::ListingOptions;
 use super::page::Page;
 use super::request::ListingRequest;
-use crate::http::Status;
+use crate::http::{ReplySender, Status};
 use crate::site::directory_root::OpenDirectory;
+use crate::site::open_file::File;
 use crate::site::path::SitePath;
+use crate::site::waiting::{self, WaitingReply};
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -66,7 +68,7 @@ impl Queue {
     /// The directory at `path`, unless every client that requested it has disconnected.
     pub(super) fn wanted_directory(&mut self, path: &SitePath<'_>) -> Option<Arc<OpenDirectory>> {
         let waiting = self.waiting.get_mut(&*path.relative)?;
-        waiting.forget_closed();
+        waiting::remove_closed(&mut waiting.requests);
         if waiting.requests.is_empty() {
             self.waiting.remove(&*path.relative);
             return None;
@@ -124,20 +126,18 @@ impl Waiting {
         now: Instant,
         request: ListingRequest,
     ) {
-        // The requests of clients that have disconnected go before the list grows.
-        if self.requests.len() == self.requests.capacity() {
-            self.forget_closed();
-        }
         self.directory = directory;
-        self.requests.push((now, request));
-    }
-
-    fn forget_closed(&mut self) {
-        self.requests.retain(|(_, request)| !request.reply.is_closed());
+        waiting::add(&mut self.requests, (now, request));
     }
 
     pub(super) fn refuse(self, status: Status) {
         self.requests.into_iter().for_each(|(_, request)| request.finish(Err(status)));
+    }
+}
+
+impl WaitingReply for (Instant, ListingRequest) {
+    fn reply(&self) -> &ReplySender<File> {
+        &self.1.reply
     }
 }
 
