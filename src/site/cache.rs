@@ -40,8 +40,9 @@ pub struct FileCache {
     compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
     root_followed_at: Option<Moment>,
-    /// Lookups on the disk and opens in this turn.
-    turn_operations: u32,
+    /// The operations on files in this turn of a client: lookups on the disk, opens, and ranges of
+    /// large files, each of which may be read.
+    pub turn_operations: u32,
     /// The share of the memory budget for `entries`.
     _share: MemoryShare,
 }
@@ -88,16 +89,6 @@ impl FileCache {
             turn_operations: 0,
             _share: share,
         }
-    }
-
-    /// Call it at the start of a client's turn.
-    pub fn begin_turn(&mut self) {
-        self.turn_operations = 0;
-    }
-
-    /// The number of operations on files in this turn.
-    pub fn turn_operations(&self) -> u32 {
-        self.turn_operations
     }
 
     pub fn loader(&self) -> &Arc<Loader> {

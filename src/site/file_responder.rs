@@ -43,8 +43,6 @@ pub struct FileResponder {
     /// Rendered once, because scanners for vulnerabilities request more missing paths than clients
     /// request files.
     not_found_page: ErrorPage,
-    /// The pieces of large files that were read in this turn, or requested.
-    turn_pieces: u32,
 }
 
 impl FileResponder {
@@ -59,18 +57,17 @@ impl FileResponder {
         let loader = Arc::new(Loader::new(root, policy.clone(), stats));
         let cache = FileCache::new(loader, policy.compressor.clone(), cache);
         let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
-        FileResponder { cache, policy, asking, only_path, not_found_page, turn_pieces: 0 }
+        FileResponder { cache, policy, asking, only_path, not_found_page }
     }
 
     /// Call it at the start of a client's turn.
     pub fn begin_turn(&mut self) {
-        self.cache.begin_turn();
-        self.turn_pieces = 0;
+        self.cache.turn_operations = 0;
     }
 
     /// The number of operations on files in this turn.
     pub fn turn_operations(&self) -> u32 {
-        self.cache.turn_operations() + self.turn_pieces
+        self.cache.turn_operations
     }
 
     /// Responds to a GET or HEAD request.
@@ -143,7 +140,7 @@ impl FileResponder {
             },
         };
         if opened.is_some() {
-            self.turn_pieces += request.headers.list("range").count() as u32;
+            self.cache.turn_operations += request.headers.list("range").count() as u32;
         }
         Ok(Reply::Ready(file_response::send(request, &representation, opened, path, &self.policy)))
     }
