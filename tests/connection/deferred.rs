@@ -52,8 +52,7 @@ fn deferred_work_that_never_replies_becomes_a_500_and_the_connection_persists() 
     let mut peer = Peer::new(Limits::default());
     peer.send(get("/dropped") + &get("/small"));
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [500, 200]);
+    assert_eq!(peer.statuses(), [500, 200]);
 }
 
 #[test]
@@ -61,8 +60,7 @@ fn deferred_work_that_panics_becomes_a_500_and_the_connection_persists() {
     let mut peer = Peer::new(Limits::default());
     peer.send(get("/panic") + &get("/small"));
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [500, 200]);
+    assert_eq!(peer.statuses(), [500, 200]);
 }
 
 #[test]
@@ -72,8 +70,7 @@ fn refused_work_becomes_a_503_and_the_connection_persists() {
     let deferred = peer.deferred.take().expect("the reply is deferred");
     peer.connection.complete(deferred.refuse(), &peer.now);
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [503, 200]);
+    assert_eq!(peer.statuses(), [503, 200]);
 }
 
 #[test]
@@ -84,8 +81,7 @@ fn an_error_that_is_made_without_the_site_has_the_headers_of_the_site() {
     let deferred = peer.deferred.take().expect("the first reply is deferred");
     peer.connection.complete(deferred.refuse(), &peer.now);
     peer.settle();
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [503, 500, 500, 501]);
+    assert_eq!(peer.statuses(), [503, 500, 500, 501]);
     assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 4);
 }
 
@@ -96,8 +92,7 @@ fn a_check_that_is_not_made_gets_an_error_with_the_headers_of_the_site() {
     let check = peer.deferred.take().expect("the first request is checked");
     peer.connection.complete(check.refuse(), &peer.now);
     peer.settle();
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [503, 500, 200]);
+    assert_eq!(peer.statuses(), [503, 500, 200]);
     assert_eq!(memchr::memmem::find_iter(&peer.received, ERROR_HEADER).count(), 2);
 }
 
@@ -124,8 +119,7 @@ fn a_request_that_fails_its_check_gets_the_response_of_the_check() {
     let mut peer = Peer::new(Limits::default());
     peer.send(get("/refused") + &get("/small"));
     assert_eq!(peer.settle(), Step::Receive);
-    let statuses: Vec<u16> = peer.responses().iter().map(|response| response.status).collect();
-    assert_eq!((statuses, peer.site.requests), (vec![401, 200], 2));
+    assert_eq!((peer.statuses(), peer.site.requests), (vec![401, 200], 2));
 }
 
 #[test]

@@ -259,6 +259,10 @@ impl Peer {
     }
 
     /// The responses read so far.
+    pub fn statuses(&self) -> Vec<u16> {
+        self.responses().iter().map(|response| response.status).collect()
+    }
+
     pub fn responses(&self) -> Vec<Received> {
         responses(&self.received)
     }
