@@ -34,8 +34,16 @@ pub struct OpenFiles {
 
 struct State {
     files: Cache<FileVersion, Kept>,
-    /// Whether a thread closes unused descriptors, or the end of the process does.
-    is_swept: bool,
+    sweeping: Sweeping,
+}
+
+/// The thread that closes unused descriptors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sweeping {
+    Running,
+    Ended,
+    /// None is ever needed: the process ends soon, and so closes them.
+    Unneeded,
 }
 
 #[derive(Clone)]
@@ -55,13 +63,14 @@ impl OpenFiles {
     /// At most `files_max` descriptors.
     pub fn new(files_max: u64) -> OpenFiles {
         let files = Cache::new(files_max as usize);
-        OpenFiles { state: Mutex::new(State { files, is_swept: false }) }
+        OpenFiles { state: Mutex::new(State { files, sweeping: Sweeping::Ended }) }
     }
 
     /// For processes that end with their connection, and so close what they have open.
     pub fn for_children() -> OpenFiles {
         const FILES_MAX: usize = 2;
-        OpenFiles { state: Mutex::new(State { files: Cache::new(FILES_MAX), is_swept: true }) }
+        let state = State { files: Cache::new(FILES_MAX), sweeping: Sweeping::Unneeded };
+        OpenFiles { state: Mutex::new(state) }
     }
 
     /// The open file of `version`.
@@ -76,12 +85,11 @@ impl OpenFiles {
     pub fn keep(self: &Arc<Self>, version: FileVersion, file: File) {
         let mut state = lock(&self.state);
         state.files.insert(version, Kept { file, used_at: Instant::now() });
-        if !state.is_swept && !state.files.is_empty() {
+        if state.sweeping == Sweeping::Ended && !state.files.is_empty() {
             let open_files = self.clone();
-            state.is_swept =
-                std::thread::Builder::new().spawn(move || open_files.sweep_until_empty()).is_ok();
-            if !state.is_swept {
-                state.files.clear();
+            match std::thread::Builder::new().spawn(move || open_files.sweep_until_empty()) {
+                Ok(_) => state.sweeping = Sweeping::Running,
+                Err(_) => state.files.clear(),
             }
         }
     }
@@ -93,7 +101,7 @@ impl OpenFiles {
             let now = Instant::now();
             state.files.retain(|_, kept| now.duration_since(kept.used_at) < IDLE_MAX);
             if state.files.is_empty() {
-                state.is_swept = false;
+                state.sweeping = Sweeping::Ended;
                 return;
             }
         }
