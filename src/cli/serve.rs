@@ -21,8 +21,8 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
 use crate::site::{
-    CacheRule, Compress, Compressor, Credentials, HeaderRule, Listings, MediaTypeRule, OpenFiles,
-    Policy, Root, SitePath, default_directory,
+    CacheRule, Compress, Credentials, HeaderRule, Listings, MediaTypeRule, Policy, Root, SitePath,
+    default_directory,
 };
 
 /// The options that every strategy takes.
@@ -216,14 +216,8 @@ pub(super) fn settings(
     let directory_options = [("--list", options.list), ("--fallback", options.fallback.is_some())];
     refuse_for_file(&root, &directory_options)?;
     let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
-    let (compressor, open_files) = match configured.forks() {
-        true => (Compressor::for_children(), OpenFiles::for_children()),
-        false => (Compressor::default(), OpenFiles::default()),
-    };
     let policy = Policy {
         compress: options.compress,
-        compressor: compressor.into(),
-        open_files: open_files.into(),
         listings: options.list.then(Listings::new),
         fallback,
         headers: options.header,
@@ -232,6 +226,7 @@ pub(super) fn settings(
         authenticator: authenticator(options.auth, options.auth_file, &root)?,
         media_types: options.media_type,
         handicap: options.handicap,
+        ..Policy::default()
     };
     let limits = Limits {
         first_request_timeout: options.header_timeout,

@@ -132,7 +132,7 @@ impl Server {
             offload_pool: OffloadPool::new(checks_max()),
             cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
             root: Arc::new(root),
-            policy: Arc::new(policy),
+            policy: Arc::new(if strategy.forks() { policy.for_children() } else { policy }),
             limits: Arc::new(limits),
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,

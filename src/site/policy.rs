@@ -54,6 +54,13 @@ pub enum Compress {
 }
 
 impl Policy {
+    /// The same for a server that forks a child for each connection: what the children make and
+    /// keep open is bounded for each of them, because they share no memory.
+    pub fn for_children(self) -> Policy {
+        let compressor = Arc::new(Compressor::for_children());
+        Policy { compressor, open_files: Arc::new(OpenFiles::for_children()), ..self }
+    }
+
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.
     pub fn header_lines(&self, path: &SitePath<'_>) -> Bytes {
         let mut headers = HeaderBlock::default();
