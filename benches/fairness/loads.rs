@@ -72,7 +72,7 @@ const fn load(
 }
 
 impl BesideLoad {
-    /// Whether a server can serve the client beside this load. If it cannot, the client would wait
+    /// Whether a server can serve the client under this load. If it cannot, the client would wait
     /// until a connection of the load ends.
     pub fn is_served_by(&self, server: &Contender) -> bool {
         self.connections < server.concurrency()
