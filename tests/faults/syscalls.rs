@@ -1,5 +1,6 @@
 //! Failing and interrupted system calls, injected with strace.
 
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,26 @@ fn a_client_does_not_time_out_because_of_a_delay_of_the_server() {
             (since.elapsed() < IDLE_TIMEOUT).then_some(peer)
         });
         assert_eq!(peer.response().status, 200, "{setup:?}");
+    }
+}
+
+/// The thread that makes room for waiting clients wakes for each connection, and may run only when
+/// another thread has accepted that connection and answered its request.
+#[test]
+fn no_connection_is_closed_to_make_room_for_itself() {
+    let site = site();
+    for setup in setups().filter(|setup| setup.concurrency == 1) {
+        const DELAY: Duration = Duration::from_millis(100);
+        let fault = format!("delay_exit={}", DELAY.as_micros());
+        let Some(server) = with_fault(setup, &site, "ppoll", &fault, &[]) else { return };
+        let mut peer = server.connect();
+        assert_eq!(peer.get("/page.html").status, 200, "{setup:?}");
+        peer.stream.set_read_timeout(Some(5 * DELAY)).expect("the timeout is not zero");
+        let end = peer.stream.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::WouldBlock), "{setup:?}");
+        // Another client does make it close.
+        assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
+        peer.expect_end();
     }
 }
 

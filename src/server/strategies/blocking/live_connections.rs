@@ -28,6 +28,17 @@ struct LiveConnection {
     candidate: Mutex<Option<EvictionCandidate>>,
 }
 
+/// What [`LiveConnections::evict`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// Connections are being closed.
+    Begun,
+    /// A client waits, but no connection can be closed yet.
+    NoneIdle,
+    /// No client waits.
+    NotNeeded,
+}
+
 /// Keeps a connection in the table until it is dropped.
 #[derive(Debug)]
 pub struct LiveGuard {
@@ -44,17 +55,23 @@ impl LiveConnections {
         LiveGuard { live: self.clone(), key, connection }
     }
 
-    /// Ends the input of the connections that have waited for longest: their threads wake and close
-    /// them. False if none can be closed. A request that arrives just now is still answered.
-    pub fn evict(&self, now: Moment) -> bool {
+    /// If a client waits, ends the input of the connections that have waited for longest: their
+    /// threads wake and close them. A request that arrives just now is still answered.
+    ///
+    /// No connection enters the table while `is_client_waiting` runs. So the client that waits is
+    /// not one that a thread has accepted meanwhile, whose connection would be closed for itself.
+    pub fn evict(&self, now: Moment, is_client_waiting: impl FnOnce() -> bool) -> Eviction {
         let connections = lock(&self.0.connections);
+        if !is_client_waiting() {
+            return Eviction::NotNeeded;
+        }
         let candidate =
             |(key, connection): (usize, &Arc<LiveConnection>)| (key, *lock(&connection.candidate));
         let chosen = eviction::choose(connections.iter().map(candidate), now);
         for key in &chosen {
             connections[*key].shut_down(Shutdown::Read);
         }
-        !chosen.is_empty()
+        if chosen.is_empty() { Eviction::NoneIdle } else { Eviction::Begun }
     }
 
     /// Ends the input of every connection: its thread wakes, answers the requests it has, and reads

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::listeners::Listeners;
-use super::live_connections::{LiveConnections, LiveGuard};
+use super::live_connections::{Eviction, LiveConnections, LiveGuard};
 use super::process::{self, Children};
 use super::recv_timeout::RecvTimeout;
 use crate::http::{Awaits, CloseReason};
@@ -207,14 +207,19 @@ impl BlockingServer {
     /// Waits for a client that cannot be accepted, and closes connections to make room for it.
     /// False if none came.
     fn evict_for_waiting_client(&self, worker: &mut Worker) -> bool {
-        let is_needed = self.listeners.wait_for_connection(&worker.stats)
-            && self.connection_limit.is_exhausted();
-        if is_needed {
-            let is_evicting = self.live.evict(worker.clock.now().moment);
-            self.children.evict_oldest();
-            self.is_room_needed.store(!is_evicting, Ordering::Release);
+        if !self.listeners.wait_for_connection(&worker.stats) {
+            return false;
         }
-        is_needed
+        // A thread of the pool may have accepted the connection that woke this one.
+        let is_client_waiting =
+            || self.connection_limit.is_exhausted() && self.listeners.has_connection(&worker.stats);
+        let now = worker.clock.now().moment;
+        let eviction = self.live.evict(now, is_client_waiting);
+        if eviction != Eviction::NotNeeded {
+            self.children.evict_oldest();
+        }
+        self.is_room_needed.store(eviction == Eviction::NoneIdle, Ordering::Release);
+        eviction != Eviction::NotNeeded
     }
 
     /// Waits for a connection; None once the server is shutting down.
