@@ -1,13 +1,15 @@
 //! One worker's cache of files, and of paths where there is none.
 //!
 //! ```text
-//!   lookup ──┬─> fresh entry ─────────> its result
-//!            └─> stale entry or none ─> the loader ──> a new fresh entry
+//!   lookup ──┬─> fresh entry, nothing changed ─> its result
+//!            └─> otherwise ──> watch ──> the loader ──> a new fresh entry
 //! ```
 //!
 //! Invariants:
-//! 1. A change on the disk is visible within a second: an entry is used for [`FRESH`], and the root
-//!    is compared with its path every [`ROOT_FRESH`]. The absence of a file is an entry as well.
+//! 1. An entry that has a [`Watch`] is used until that reports a change, and at most for
+//!    [`WATCHED_LIFETIME`]. Other entries are used for less than a second, so that no change takes
+//!    longer to be visible; the root is compared with its path every [`ROOT_FRESH`]. The absence of
+//!    a file is an entry, too.
 //! 2. The size of each entry and the sum of all entries are bounded.
 //! 3. The cache belongs to one worker, so it has no lock.
 
@@ -23,14 +25,20 @@ use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::file_version::FileVersion;
 use super::loaded_file::{Choice, Gzip, LoadedFile};
-use super::loader::{Loader, Lookup};
+use super::loader::{Loaded, Loader, Lookup};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
 use super::representation::Representation;
+use super::watched_directories::Watch;
 use crate::http::{AcceptEncoding, Moment, Now, Status};
 
-const FRESH: Duration = Duration::from_millis(900);
+/// For changes that have no event: a write through a mapping, or through a hard link that was made
+/// since.
+const WATCHED_LIFETIME: Duration = Duration::from_secs(10);
+/// A file that has changed within this time is likely to change again, perhaps without an event. So
+/// it is checked every second although it is watched.
+const RECENTLY: Duration = Duration::from_secs(60);
 const ROOT_FRESH: Duration = Duration::from_millis(100);
 
 /// The cache in front of a [`Loader`].
@@ -57,7 +65,15 @@ pub enum Preferred {
 #[derive(Debug)]
 struct Entry {
     lookup: Lookup,
-    fresh_until: Moment,
+    freshness: Freshness,
+}
+
+/// How long an entry may be used.
+#[derive(Clone, Debug)]
+struct Freshness {
+    until: Moment,
+    /// And only until this reports a change.
+    watch: Option<Watch>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,9 +113,13 @@ impl FileCache {
 
     /// What `path` leads to.
     pub fn look_up(&mut self, path: &SitePath<'_>, now: &Now) -> Lookup {
+        if self.root_followed_at.is_none_or(|last| now.moment.since(last) >= ROOT_FRESH) {
+            self.loader.follow_root();
+            self.root_followed_at = Some(now.moment);
+        }
         let key = key_of(path);
         match self.entries.get(&*key) {
-            Some(entry) if now.moment < entry.fresh_until => entry.lookup.clone(),
+            Some(entry) if entry.freshness.holds(now.moment) => entry.lookup.clone(),
             Some(entry) => {
                 let stale = entry.lookup.clone();
                 self.load(path, key.into(), Some(&stale), now)
@@ -181,19 +201,30 @@ impl FileCache {
         now: &Now,
     ) -> Lookup {
         self.turn_operations += 1;
-        if self.root_followed_at.is_none_or(|last| now.moment.since(last) >= ROOT_FRESH) {
-            self.loader.follow_root();
-            self.root_followed_at = Some(now.moment);
-        }
+        let watch = self.loader.watch(path);
         match self.loader.load(path, stale, now) {
-            Ok(lookup) => {
+            Ok(Loaded { lookup, is_watchable }) => {
                 self.keep_gzip(&key, &lookup);
-                let fresh_until = now.moment + FRESH;
-                self.entries.insert(key, Entry { lookup: lookup.clone(), fresh_until });
+                let freshness = self.freshness(&lookup, watch.filter(|_| is_watchable), now);
+                self.entries.insert(key, Entry { lookup: lookup.clone(), freshness });
                 lookup
             }
             Err(status) => Lookup::NotFound(status),
         }
+    }
+
+    /// How long `lookup`, which was loaded at `now`, may be used.
+    fn freshness(&self, lookup: &Lookup, watch: Option<Watch>, now: &Now) -> Freshness {
+        let version = match lookup {
+            Lookup::File(file) => file.version,
+            Lookup::Directory | Lookup::NotFound(_) => None,
+        };
+        let is_recent = version.is_some_and(|version| version.is_recent(RECENTLY, now.wall));
+        let lifetime = match watch {
+            Some(_) if !is_recent => WATCHED_LIFETIME,
+            Some(_) | None => self.loader.unwatched_lifetime(),
+        };
+        Freshness { until: now.moment + lifetime, watch }
     }
 
     /// Looks up the gzip of a file that was found unchanged, so that the compressor counts it as
@@ -211,10 +242,17 @@ impl FileCache {
     fn remember(&mut self, path: &SitePath<'_>, file: &LoadedFile, gzip: Gzip) {
         let key = key_of(path);
         // Compressing does not look for sidecars again, so it does not prolong the entry.
-        if let Some(fresh_until) = self.entries.peek(&*key).map(|entry| entry.fresh_until) {
+        if let Some(freshness) = self.entries.peek(&*key).map(|entry| entry.freshness.clone()) {
             let lookup = Lookup::File(Arc::new(LoadedFile { gzip, ..file.clone() }));
-            self.entries.insert(key.into(), Entry { lookup, fresh_until });
+            self.entries.insert(key.into(), Entry { lookup, freshness });
         }
+    }
+}
+
+impl Freshness {
+    #[inline]
+    fn holds(&self, now: Moment) -> bool {
+        now < self.until && self.watch.as_ref().is_none_or(Watch::is_current)
     }
 }
 
@@ -223,5 +261,143 @@ fn key_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
     match path.is_directory {
         true => [&path.relative[..], b"/"].concat().into(),
         false => Cow::Borrowed(&path.relative),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+    use crate::site::memory_budget::MemoryBudget;
+    use crate::site::policy::Policy;
+    use crate::site::representation::Source;
+    use crate::site::root::Root;
+
+    /// A cache whose clock stands still.
+    struct Fixture {
+        directory: tempfile::TempDir,
+        cache: FileCache,
+        now: Now,
+    }
+
+    impl Fixture {
+        /// The time is long after the tests have written their files.
+        fn new() -> Fixture {
+            Fixture::at(SystemTime::now() + 2 * RECENTLY)
+        }
+
+        fn at(wall: SystemTime) -> Fixture {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let root = Arc::new(Root::open(directory.path()).expect("it exists"));
+            let policy = Arc::new(Policy::default());
+            let loader = Arc::new(Loader::new(root, policy.clone(), Arc::default()));
+            let share = MemoryBudget::new(1 << 20).take_up_to(1 << 20);
+            let cache = FileCache::new(loader, policy.compressor.clone(), share);
+            Fixture { directory, cache, now: Now::new(Moment::default(), wall) }
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn write(&self, name: &str, content: &str) {
+            fs::write(self.path(name), content).expect("the directory is writable");
+        }
+
+        fn advance(&mut self, time: Duration) {
+            self.now = Now::new(self.now.moment + time, self.now.wall + time);
+        }
+
+        /// What a client gets that accepts Brotli. None if nothing is found.
+        fn look_up(&mut self, name: &str) -> Option<String> {
+            let path = SitePath::to_file(name.as_bytes());
+            let Lookup::File(file) = self.cache.look_up(&path, &self.now) else { return None };
+            match &file.in_coding(Some(crate::http::Coding::Brotli)).source {
+                Source::Memory { bytes, .. } => String::from_utf8(bytes.to_vec()).ok(),
+                Source::Disk(_) => None,
+            }
+        }
+
+        fn wait_for(&mut self, name: &str, content: Option<&str>) {
+            let start = Instant::now();
+            while self.look_up(name).as_deref() != content {
+                assert!(start.elapsed() < Duration::from_secs(20), "{name}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn link(target: &Path, link: &Path) {
+        std::os::unix::fs::symlink(target, link).expect("the directory is writable");
+    }
+
+    #[test]
+    fn a_change_is_noticed_before_its_entry_expires() {
+        let mut fixture = Fixture::new();
+        fixture.write("page.html", "one");
+        assert_eq!(fixture.look_up("page.html").as_deref(), Some("one"));
+        fixture.write("page.html", "two");
+        fixture.wait_for("page.html", Some("two"));
+        fixture.write("page.html.br", "sidecar");
+        fixture.wait_for("page.html", Some("sidecar"));
+        fs::remove_file(fixture.path("page.html.br")).expect("it exists");
+        fixture.wait_for("page.html", Some("two"));
+        fs::remove_file(fixture.path("page.html")).expect("it exists");
+        fixture.wait_for("page.html", None);
+        fixture.write("page.html", "three");
+        fixture.wait_for("page.html", Some("three"));
+    }
+
+    #[test]
+    fn what_may_change_without_an_event_is_compared_every_second() {
+        let mut fixture = Fixture::new();
+        // A sidecar must not be older than the page.
+        fixture.write("page.html", "without a sidecar");
+        // The targets are beneath the root, in a directory that no path leads to directly.
+        for name in ["linked", "other-name", "sidecar-target"] {
+            fs::create_dir_all(fixture.path("targets")).expect("it is writable");
+            fixture.write(&format!("targets/{name}"), "one");
+        }
+        link(Path::new("targets/linked"), &fixture.path("linked.html"));
+        fs::hard_link(fixture.path("targets/other-name"), fixture.path("hard.html"))
+            .expect("it is writable");
+        link(Path::new("targets/sidecar-target"), &fixture.path("page.html.br"));
+        link(Path::new("targets/missing"), &fixture.path("dangling.html"));
+        let names = ["linked.html", "hard.html", "page.html", "dangling.html"];
+        let before = names.map(|name| fixture.look_up(name));
+        assert_eq!(
+            before,
+            [Some("one"), Some("one"), Some("one"), None].map(|c| c.map(str::to_owned))
+        );
+        for name in ["linked", "other-name", "sidecar-target", "missing"] {
+            fixture.write(&format!("targets/{name}"), "two");
+        }
+        fixture.advance(Duration::from_secs(1));
+        for name in names {
+            assert_eq!(fixture.look_up(name).as_deref(), Some("two"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_change_without_an_event_is_noticed_within_ten_seconds() {
+        let elsewhere = tempfile::tempdir().expect("a temporary directory");
+        let other_name = elsewhere.path().join("other-name");
+        for (is_recent, expected) in [(false, "one"), (true, "two")] {
+            let wall = SystemTime::now();
+            let mut fixture = if is_recent { Fixture::at(wall) } else { Fixture::new() };
+            fixture.write("page.html", "one");
+            assert_eq!(fixture.look_up("page.html").as_deref(), Some("one"));
+            // A hard link that is made afterwards stands for what has no event.
+            let _ = fs::remove_file(&other_name);
+            fs::hard_link(fixture.path("page.html"), &other_name).expect("one file system");
+            fs::write(&other_name, "two").expect("it is writable");
+            fixture.advance(Duration::from_secs(1));
+            assert_eq!(fixture.look_up("page.html").as_deref(), Some(expected));
+            fixture.advance(Duration::from_secs(9));
+            assert_eq!(fixture.look_up("page.html").as_deref(), Some("two"));
+        }
     }
 }

@@ -14,13 +14,15 @@ use std::sync::{Arc, RwLock};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatfs, open, statat,
 };
+use rustix::io::Errno;
 
 use super::errors::status_of_open;
 use super::open_file::OpenFile;
 use super::open_root::OpenRoot;
 use super::path::SitePath;
-use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
+use super::resolved::{Found, OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
+use super::watched_directories::{Watch, WatchedDirectories};
 use crate::http::{Coding, Status};
 use crate::sync::{read, write};
 use crate::syscall_stats::{Call, SyscallStats};
@@ -34,8 +36,16 @@ const REOPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 #[derive(Debug)]
 pub struct DirectoryRoot {
     path: PathBuf,
-    opened: RwLock<Arc<OpenRoot>>,
+    opened: RwLock<Opened>,
     has_slow_mount: bool,
+}
+
+/// The directory that is served now.
+#[derive(Clone, Debug)]
+struct Opened {
+    root: Arc<OpenRoot>,
+    /// None if the system has no inotify instance left.
+    watched: Option<Arc<WatchedDirectories>>,
 }
 
 impl DirectoryRoot {
@@ -46,7 +56,7 @@ impl DirectoryRoot {
         let opened = OpenRoot::new(&path, descriptor);
         opened.open(b".", OPEN_FLAGS, &SyscallStats::default())?;
         Ok(DirectoryRoot {
-            opened: RwLock::new(Arc::new(opened)),
+            opened: RwLock::new(Opened::new(opened)),
             has_slow_mount: slow_mounts::exist_beneath(&path),
             path,
         })
@@ -58,7 +68,7 @@ impl DirectoryRoot {
 
     pub fn is_slow(&self) -> bool {
         self.has_slow_mount
-            || fstatfs(self.opened()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
+            || fstatfs(self.root()).is_ok_and(|stat| slow_mounts::is_slow(stat.f_type as u32))
     }
 
     /// Opens the root's path anew, as [`follow_path`](DirectoryRoot::follow_path) will: a user who
@@ -76,7 +86,7 @@ impl DirectoryRoot {
         stats.count(Call::StatPath);
         stats.count(Call::Stat);
         let (Ok(at_path), Ok(opened)) =
-            (statat(CWD, &self.path, AtFlags::empty()), fstat(self.opened()))
+            (statat(CWD, &self.path, AtFlags::empty()), fstat(self.root()))
         else {
             return;
         };
@@ -85,23 +95,32 @@ impl DirectoryRoot {
         }
         stats.count(Call::Openat);
         if let Ok(replacement) = open(&self.path, REOPEN_FLAGS, Mode::empty()) {
-            *write(&self.opened) = Arc::new(OpenRoot::new(&self.path, replacement));
+            let replacement = Opened::new(OpenRoot::new(&self.path, replacement));
+            let replaced = std::mem::replace(&mut *write(&self.opened), replacement);
+            replaced.watched.inspect(|watched| watched.close());
         }
     }
 
-    /// See [`Root::find`](super::root::Root::find).
-    pub fn find(
-        &self,
-        path: &SitePath<'_>,
-        coding: Option<Coding>,
-        stats: &SyscallStats,
-    ) -> Resolved {
-        if path.is_hidden {
-            return Resolved::NotFound(Status::NotFound);
+    /// See [`Root::watch`](super::root::Root::watch).
+    pub fn watch(&self, path: &SitePath<'_>, stats: &SyscallStats) -> Option<Watch> {
+        // A file system that may not respond is not touched from here: others wait for the lock.
+        if path.is_hidden || self.has_slow_mount {
+            return None;
         }
-        let name = path.file_path_in(coding);
-        let opened = self.opened().open(&name, OPEN_FLAGS, stats);
-        Resolved::from_open(opened, stats)
+        let Opened { root, watched } = read(&self.opened).clone();
+        watched?.watch(&root, &path.file_path(), stats)
+    }
+
+    /// See [`Root::find`](super::root::Root::find).
+    pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, stats: &SyscallStats) -> Found {
+        if path.is_hidden {
+            return Found::unwatched(Resolved::NotFound(Status::NotFound));
+        }
+        let (root, name) = (self.root(), path.file_path_in(coding));
+        match root.open_without_links(&name, OPEN_FLAGS, stats) {
+            Err(Errno::LOOP) => Found::from_open(root.open(&name, OPEN_FLAGS, stats), true, stats),
+            opened => Found::from_open(opened, false, stats),
+        }
     }
 
     /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).
@@ -113,7 +132,7 @@ impl DirectoryRoot {
     ) -> bool {
         // The directories of the path were resolved beneath the root a moment ago, when the
         // original was opened. A symbolic link as the last segment is left to the open.
-        may_be_file(self.opened(), &path.file_path_in(Some(coding)), stats)
+        may_be_file(self.root(), &path.file_path_in(Some(coding)), stats)
     }
 
     /// See [`Root::is_special_file`](super::root::Root::is_special_file).
@@ -122,7 +141,7 @@ impl DirectoryRoot {
             return false;
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let Ok(descriptor) = self.opened().open(&path.file_path(), flags, stats) else {
+        let Ok(descriptor) = self.root().open(&path.file_path(), flags, stats) else {
             return false;
         };
         let kind = OpenFile::new(descriptor, stats)
@@ -143,7 +162,7 @@ impl DirectoryRoot {
         if !path.is_directory || path.is_hidden {
             return Err(Status::NotFound);
         }
-        let root = self.opened();
+        let root = self.root();
         let opened = root.open(&path.relative, OPEN_FLAGS, stats);
         let directory = OpenFile::new(opened.map_err(status_of_open)?, stats);
         let stat = directory.stat(stats).map_err(status_of_open)?;
@@ -153,8 +172,14 @@ impl DirectoryRoot {
         }
     }
 
-    fn opened(&self) -> Arc<OpenRoot> {
-        read(&self.opened).clone()
+    fn root(&self) -> Arc<OpenRoot> {
+        read(&self.opened).root.clone()
+    }
+}
+
+impl Opened {
+    fn new(root: OpenRoot) -> Opened {
+        Opened { root: Arc::new(root), watched: WatchedDirectories::new().ok() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, open, statfs};
 
 use super::path::{SitePath, sidecar_name};
-use super::resolved::{OPEN_FLAGS, Resolved, may_be_file};
+use super::resolved::{Found, OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
 use crate::http::{Coding, Status};
 use crate::syscall_stats::{Call, SyscallStats};
@@ -40,7 +40,7 @@ impl FileRoot {
         accessat(CWD, &self.path, Access::READ_OK, AtFlags::empty())
     }
 
-    pub fn find(&self, coding: Option<Coding>, stats: &SyscallStats) -> Resolved {
+    pub fn find(&self, coding: Option<Coding>, stats: &SyscallStats) -> Found {
         stats.count(Call::Openat);
         let opened = match coding {
             None => open(&self.path, OPEN_FLAGS, Mode::empty()),
@@ -49,11 +49,12 @@ impl FileRoot {
                 open(&*path, OPEN_FLAGS, Mode::empty())
             }
         };
-        match Resolved::from_open(opened, stats) {
+        // The path is not beneath a directory that is watched.
+        Found::unwatched(match Found::from_open(opened, true, stats).resolved {
             // It has taken the place of the file. There is no address to redirect to.
             Resolved::Directory => Resolved::NotFound(Status::NotFound),
-            found => found,
-        }
+            resolved => resolved,
+        })
     }
 
     /// See [`Root::may_have_sidecar`](super::root::Root::may_have_sidecar).

@@ -60,6 +60,11 @@ impl FileVersion {
         time_of(self.modified)
     }
 
+    /// Whether the ctime lies within `time` before `now`, or in the future.
+    pub fn is_recent(&self, time: Duration, now: SystemTime) -> bool {
+        time_of(self.changed).checked_add(time).is_none_or(|until| until >= now)
+    }
+
     /// What the mtime is worth, as of `now`.
     pub fn mtime(&self, now: SystemTime) -> Mtime {
         /// Two writes within one tick of the file system's clock leave equal times. FAT has the

@@ -12,6 +12,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -26,11 +27,12 @@ use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
-use super::policy::{Compress, Policy};
+use super::policy::{ChangeDetection, Compress, Policy};
 use super::representation::{Encoding, Representation, RepresentationBuilder, Source};
-use super::resolved::Resolved;
+use super::resolved::{Found, Resolved};
 use super::root::Root;
 use super::sample::EmbeddedFile;
+use super::watched_directories::Watch;
 use crate::http::{Coding, Now, Status};
 use crate::syscall_stats::SyscallStats;
 
@@ -44,6 +46,13 @@ pub enum Lookup {
     /// The path has no slash at its end.
     Directory,
     NotFound(Status),
+}
+
+/// A lookup on the disk.
+pub struct Loaded {
+    pub lookup: Lookup,
+    /// Whether a [`Watch`] that was taken before sees every change of it.
+    pub is_watchable: bool,
 }
 
 /// Loads the files of one root for one worker.
@@ -82,7 +91,7 @@ impl Loader {
         path: &SitePath<'_>,
         stale: Option<&Lookup>,
         now: &Now,
-    ) -> Result<Lookup, Status> {
+    ) -> Result<Loaded, Status> {
         let stale = match stale {
             Some(Lookup::File(file)) => Some(file),
             Some(Lookup::Directory | Lookup::NotFound(_)) | None => None,
@@ -92,18 +101,39 @@ impl Loader {
             return Err(Status::NotFound);
         }
         let facts = || FileLoad { path, media_type: self.policy.media_type(path.file_name()), now };
-        match self.root.find(path, None, &self.stats) {
-            Resolved::File { file, version } => self
-                .load_file(&facts(), &file, version, stale)
-                .map(Lookup::File)
-                .map_err(status_of_read),
-            Resolved::Embedded(file) => Ok(Lookup::File(match stale {
+        let Found { resolved, mut is_watchable } = self.root.find(path, None, &self.stats);
+        let lookup = match resolved {
+            Resolved::File { file, version } => {
+                let (file, has_watchable_sidecars) =
+                    self.load_file(&facts(), &file, version, stale).map_err(status_of_read)?;
+                is_watchable &= has_watchable_sidecars;
+                Lookup::File(file)
+            }
+            Resolved::Embedded(file) => Lookup::File(match stale {
                 Some(stale) => stale.clone(),
                 None => Arc::new(self.load_embedded(&facts(), file)),
-            })),
-            Resolved::Directory => Ok(Lookup::Directory),
-            Resolved::NotFound(status) if status.is_server_error() => Err(status),
-            Resolved::NotFound(status) => Ok(Lookup::NotFound(status)),
+            }),
+            Resolved::Directory => Lookup::Directory,
+            Resolved::NotFound(status) if status.is_server_error() => return Err(status),
+            Resolved::NotFound(status) => Lookup::NotFound(status),
+        };
+        Ok(Loaded { lookup, is_watchable })
+    }
+
+    /// See [`Root::watch`].
+    pub fn watch(&self, path: &SitePath<'_>) -> Option<Watch> {
+        match self.policy.change_detection {
+            ChangeDetection::Watch => self.root.watch(path, &self.stats),
+            ChangeDetection::EachRequest => None,
+        }
+    }
+
+    /// How long a result may be used without a [`Watch`].
+    pub fn unwatched_lifetime(&self) -> Duration {
+        match self.policy.change_detection {
+            // A little less than a second, so that a change is visible within one.
+            ChangeDetection::Watch => Duration::from_millis(900),
+            ChangeDetection::EachRequest => Duration::ZERO,
         }
     }
 
@@ -123,7 +153,7 @@ impl Loader {
         if let Some(file) = self.policy.open_files.find(version).filter(is_unchanged) {
             return Ok(Some(file));
         }
-        match self.root.find(path, representation.coding, &self.stats) {
+        match self.root.find(path, representation.coding, &self.stats).resolved {
             Resolved::File { file, version: found } if found == *version => {
                 self.policy.open_files.keep(found, file.clone());
                 Ok(Some(file))
@@ -216,15 +246,15 @@ impl Loader {
         file: &File,
         version: FileVersion,
         stale: Option<&Arc<LoadedFile>>,
-    ) -> rustix::io::Result<Arc<LoadedFile>> {
-        let sidecar_files = self.find_sidecars(facts, &version);
+    ) -> rustix::io::Result<(Arc<LoadedFile>, bool)> {
+        let (sidecar_files, are_watchable) = self.find_sidecars(facts, &version);
         if let Some(stale) = stale
             && stale.is_current(&version, &sidecar_files)
         {
             if matches!(stale.identity.source, Source::Disk(_)) {
                 self.policy.open_files.keep(version, file.clone());
             }
-            return Ok(stale.clone());
+            return Ok((stale.clone(), are_watchable));
         }
         let content = self.read(file, version, facts.now)?;
         let builder = RepresentationBuilder {
@@ -243,12 +273,8 @@ impl Loader {
             ..builder
         };
         let identity = builder.build(Encoding::Identity, content.source, content.mtime);
-        Ok(Arc::new(LoadedFile {
-            identity: Arc::new(identity),
-            sidecars,
-            gzip,
-            version: Some(content.version),
-        }))
+        let (identity, version) = (Arc::new(identity), Some(content.version));
+        Ok((Arc::new(LoadedFile { identity, sidecars, gzip, version }), are_watchable))
     }
 
     fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
@@ -264,21 +290,29 @@ impl Loader {
     }
 
     /// Opens the sidecars of a file, except those older than the file, whose content is outdated.
-    fn find_sidecars(&self, facts: &FileLoad<'_>, original: &FileVersion) -> Vec<SidecarFile> {
+    /// The second value says whether all that exist can be watched.
+    fn find_sidecars(
+        &self,
+        facts: &FileLoad<'_>,
+        original: &FileVersion,
+    ) -> (Vec<SidecarFile>, bool) {
+        let (mut sidecars, mut are_watchable) = (Vec::new(), true);
         if self.policy.compress == Compress::Off || !compress::is_compressible(facts.media_type) {
-            return Vec::new();
+            return (sidecars, are_watchable);
         }
-        let open = |coding| match self.root.find(facts.path, Some(coding), &self.stats) {
-            Resolved::File { file, version } if version.modified() >= original.modified() => {
-                Some(SidecarFile { coding, file, version })
+        for coding in Coding::ALL {
+            if !self.root.may_have_sidecar(facts.path, coding, &self.stats) {
+                continue;
             }
-            _ => None,
-        };
-        Coding::ALL
-            .into_iter()
-            .filter(|coding| self.root.may_have_sidecar(facts.path, *coding, &self.stats))
-            .filter_map(open)
-            .collect()
+            let found = self.root.find(facts.path, Some(coding), &self.stats);
+            are_watchable &= found.is_watchable;
+            if let Resolved::File { file, version } = found.resolved
+                && version.modified() >= original.modified()
+            {
+                sidecars.push(SidecarFile { coding, file, version });
+            }
+        }
+        (sidecars, are_watchable)
     }
 
     fn load_sidecar(

@@ -28,6 +28,9 @@ use rustix::io::Errno;
 use super::open_file::OpenFile;
 use crate::syscall_stats::{Call, SyscallStats};
 
+/// How every path is resolved.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
 /// An open directory and its names.
 #[derive(Debug)]
 pub struct OpenRoot {
@@ -53,22 +56,35 @@ impl OpenRoot {
         flags: OFlags,
         stats: &SyscallStats,
     ) -> rustix::io::Result<OwnedFd> {
-        match self.open_beneath(relative, flags, stats) {
+        match self.open_beneath(relative, flags, RESOLVE, stats) {
             Err(Errno::XDEV) => {
                 let resolved = self.resolve(Path::new(OsStr::from_bytes(relative)), stats)?;
-                self.open_beneath(resolved.as_os_str().as_bytes(), flags, stats)
+                self.open_beneath(resolved.as_os_str().as_bytes(), flags, RESOLVE, stats)
             }
             opened => opened,
         }
+    }
+
+    /// Opens `relative` if no symbolic link is on the path.
+    ///
+    /// # Errors
+    /// `ELOOP` if one is; otherwise those of openat2(2).
+    pub fn open_without_links(
+        &self,
+        relative: &[u8],
+        flags: OFlags,
+        stats: &SyscallStats,
+    ) -> rustix::io::Result<OwnedFd> {
+        self.open_beneath(relative, flags, RESOLVE.union(ResolveFlags::NO_SYMLINKS), stats)
     }
 
     fn open_beneath(
         &self,
         relative: &[u8],
         flags: OFlags,
+        resolve: ResolveFlags,
         stats: &SyscallStats,
     ) -> rustix::io::Result<OwnedFd> {
-        const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
         /// While a segment of the path is being renamed, the kernel can't prove containment:
         /// `EAGAIN`.
         const TRIES: u32 = 16;
@@ -76,7 +92,7 @@ impl OpenRoot {
         let mut opened = Err(Errno::AGAIN);
         for _ in 0..TRIES {
             stats.count(Call::Openat2);
-            opened = openat2(&self.descriptor, relative, flags, Mode::empty(), RESOLVE);
+            opened = openat2(&self.descriptor, relative, flags, Mode::empty(), resolve);
             if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
             }
@@ -125,7 +141,7 @@ impl OpenRoot {
     /// The target of the symbolic link at `path`. None if it is not a link.
     fn read_link(&self, path: &Path, stats: &SyscallStats) -> rustix::io::Result<Option<PathBuf>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = self.open_beneath(path.as_os_str().as_bytes(), flags, stats)?;
+        let opened = self.open_beneath(path.as_os_str().as_bytes(), flags, RESOLVE, stats)?;
         let opened = OpenFile::new(opened, stats);
         stats.count(Call::Readlink);
         match readlinkat(&opened, "", Vec::new()) {

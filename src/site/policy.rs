@@ -23,6 +23,8 @@ pub struct Policy {
     pub compressor: Arc<Compressor>,
     /// Keeps large files open.
     pub open_files: Arc<OpenFiles>,
+    /// How a change of a cached file is noticed.
+    pub change_detection: ChangeDetection,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.
@@ -53,12 +55,28 @@ pub enum Compress {
     On,
 }
 
+/// How a change of a cached file is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangeDetection {
+    /// The kernel reports it; what it may not report is compared with the disk every second.
+    #[default]
+    Watch,
+    /// Each request compares the file with the disk.
+    EachRequest,
+}
+
 impl Policy {
     /// The same for a server that forks a child for each connection: what the children make and
-    /// keep open is bounded for each of them, because they share no memory.
+    /// keep open is bounded for each of them, because they share no memory. They watch nothing: a
+    /// child that did would start a thread and wait for the kernel to end the watches, for the few
+    /// files that one connection requests twice.
     pub fn for_children(self) -> Policy {
-        let compressor = Arc::new(Compressor::for_children());
-        Policy { compressor, open_files: Arc::new(OpenFiles::for_children()), ..self }
+        Policy {
+            compressor: Arc::new(Compressor::for_children()),
+            open_files: Arc::new(OpenFiles::for_children()),
+            change_detection: ChangeDetection::EachRequest,
+            ..self
+        }
     }
 
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use super::directory_root::{DirectoryRoot, OpenDirectory};
 use super::file_root::FileRoot;
 use super::path::SitePath;
-use super::resolved::Resolved;
+use super::resolved::{Found, Resolved};
 use super::sample;
+use super::watched_directories::Watch;
 use crate::format::error_with;
 use crate::http::{Coding, Status};
 use crate::syscall_stats::SyscallStats;
@@ -93,21 +94,25 @@ impl Root {
 
     /// Opens the file at `path`, or the index page of the directory at `path`. With a `coding` it
     /// opens the sidecar of that file: `page.html.br`.
-    pub fn find(
-        &self,
-        path: &SitePath<'_>,
-        coding: Option<Coding>,
-        stats: &SyscallStats,
-    ) -> Resolved {
+    pub fn find(&self, path: &SitePath<'_>, coding: Option<Coding>, stats: &SyscallStats) -> Found {
         let found = match self {
             Root::Directory(directory) => directory.find(path, coding, stats),
             Root::File(file) => file.find(coding, stats),
-            Root::Sample => find_in_sample(path, coding),
+            Root::Sample => Found::unwatched(find_in_sample(path, coding)),
         };
-        match found {
+        found.map(|resolved| match resolved {
             // A directory called index.html is not an index page.
             Resolved::Directory if path.is_directory => Resolved::NotFound(Status::NotFound),
-            found => found,
+            resolved => resolved,
+        })
+    }
+
+    /// Watches what [`find`](Root::find) finds at `path`, and the sidecars next to it. None if it
+    /// can't be watched. Call it before `find`, so that no change is missed.
+    pub fn watch(&self, path: &SitePath<'_>, stats: &SyscallStats) -> Option<Watch> {
+        match self {
+            Root::Directory(directory) => directory.watch(path, stats),
+            Root::File(_) | Root::Sample => None,
         }
     }
 
@@ -115,7 +120,7 @@ impl Root {
     pub fn has_file(&self, relative: &[u8]) -> bool {
         let path = SitePath::to_file(relative);
         let found = self.find(&path, None, &SyscallStats::default());
-        matches!(found, Resolved::File { .. } | Resolved::Embedded(_))
+        matches!(found.resolved, Resolved::File { .. } | Resolved::Embedded(_))
     }
 
     /// Whether a sidecar in `coding` may exist, by a stat of its name. Usually there is none, and a
