@@ -9,6 +9,11 @@
 //! core; the load runs on the last core. The points of an axis alternate, and each figure is the
 //! median over rounds.
 
+#[path = "support/cost.rs"]
+mod cost;
+#[path = "support/files.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod files;
 #[path = "support/numbers.rs"]
 mod numbers;
 #[path = "support/server.rs"]
@@ -20,10 +25,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use cost::Cost;
 use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, Plan, RequestTemplate, Reuse};
 use miniweb::server::strategies;
-use numbers::{grouped, median};
+use numbers::grouped;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::Server;
 
@@ -94,16 +100,17 @@ fn main() -> io::Result<()> {
                 Ok((*size, point, start(&root, &cores)?))
             })
             .collect::<io::Result<_>>()?;
-        let mut figures: Vec<(u64, Vec<f64>)> =
+        let mut figures: Vec<(u64, Vec<Cost>)> =
             served.iter().map(|(size, ..)| (*size, Vec::new())).collect();
         for _ in 0..effort.rounds {
             for ((_, point, server), (_, costs)) in served.iter().zip(&mut figures) {
-                costs.push(cost_us(server, point, &effort)?);
+                costs.push(cost(server, point, &effort)?);
             }
         }
         for (n, (size, costs)) in figures.into_iter().enumerate() {
             let name = if n == 0 { axis.name } else { "" };
-            println!("| {name:<40} | {:>13} | {:>14.2} |", grouped(size), median(costs));
+            let cost = Cost::median(&costs);
+            println!("| {name:<40} | {:>13} | {:>14.2} |", grouped(size), cost.cpu_us);
         }
     }
     Ok(())
@@ -119,17 +126,9 @@ fn idle(root: &Path, connections: u64) -> Point {
 
 fn files(root: &Path, count: u64) -> Point {
     const BYTES: usize = 4096;
-    // Paths of equal length, as the load generator requires, in directories of 1,000 files.
-    let path = |n: u64| format!("/{:03}/{:03}.html", n / 1000, n % 1000);
-    for n in 0..count {
-        let file = root.join(&path(n)[1..]);
-        if n % 1000 == 0 {
-            fs::create_dir(file.parent().expect("it has a parent directory"))
-                .expect("the directory is writable");
-        }
-        fs::write(file, [b'x'; BYTES]).expect("the directory is writable");
-    }
-    Point { paths: (0..count).map(path).collect(), body_bytes: BYTES as u64, active: 64, idle: 0 }
+    let paths = files::many_paths(count as usize);
+    files::create_many(root, &paths, BYTES).expect("the directory is writable");
+    Point { paths, body_bytes: BYTES as u64, active: 64, idle: 0 }
 }
 
 fn sizes(root: &Path, bytes: u64) -> Point {
@@ -154,8 +153,7 @@ fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
     Server::miniweb(&[setup.arguments, &LIMITS].concat(), root, cores)
 }
 
-/// CPU time per request in microseconds.
-fn cost_us(server: &Server, point: &Point, effort: &Effort) -> io::Result<f64> {
+fn cost(server: &Server, point: &Point, effort: &Effort) -> io::Result<Cost> {
     let host = server.address.to_string();
     let template = match &point.paths[..] {
         [one] => RequestTemplate::get(&host, one, Reuse::KeepAlive, point.body_bytes),
@@ -164,19 +162,5 @@ fn cost_us(server: &Server, point: &Point, effort: &Effort) -> io::Result<f64> {
     let plan = Plan::closed_loop(server.address, template, point.active);
     let mut load = Load::open(Plan { idle: point.idle, ..plan })?;
     load.run(effort.warm_up)?;
-    let before_ns = cpu_ns(server.pid());
-    let result = load.run(effort.window)?;
-    let spent_ns = cpu_ns(server.pid()) - before_ns;
-    assert_eq!(result.errors_total(), 0, "{:?}", result.errors);
-    Ok(spent_ns as f64 / 1e3 / result.responses as f64)
-}
-
-/// CPU time of all threads of a process in nanoseconds.
-fn cpu_ns(pid: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is running");
-    let of_thread = |thread: fs::DirEntry| {
-        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        schedstat.split(' ').next()?.parse::<u64>().ok()
-    };
-    threads.flatten().filter_map(of_thread).sum()
+    Cost::measure(&mut load, server, effort.window)
 }

@@ -15,11 +15,18 @@
 //! Each measurement has a server of its own, because a server that polls takes CPU time even while
 //! another one is measured, and because a cache would help the second measurement.
 
+#[path = "../support/command_line.rs"]
+mod command_line;
+#[path = "../support/files.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod files;
 mod loads;
 mod measure;
 #[path = "../support/numbers.rs"]
 mod numbers;
 mod options;
+#[path = "../support/peers.rs"]
+mod peers;
 mod report;
 #[path = "../support/server.rs"]
 #[allow(dead_code, reason = "each benchmark uses a part")]
@@ -29,13 +36,11 @@ mod site;
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use miniweb::compare::measure::cores::Cores;
 use miniweb::format::counted;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use command_line::Interruption;
 use measure::measure;
 use options::Selection;
 use report::Table;
@@ -43,24 +48,14 @@ use site::Site;
 
 fn main() -> ExitCode {
     let outcome = options::parse().and_then(|selection| match selection {
-        Some(selection) => run(&selection).map_err(|error| (format!("error: {error}"), 1)),
+        Some(selection) => run(&selection).map_err(command_line::failure),
         None => Ok(()),
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((message, status)) => {
-            eprintln!("{}", message.trim_end());
-            ExitCode::from(status)
-        }
-    }
+    command_line::exit_code(outcome)
 }
 
 fn run(selection: &Selection) -> io::Result<()> {
-    // A signal ends the bench between two measurements, so that the site is removed.
-    let is_interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, is_interrupted.clone())?;
-    }
+    let interruption = Interruption::register()?;
     let effort = &selection.effort;
     let cells = selection.loads.len() * selection.servers.len() * effort.rounds;
     let seconds = (effort.warm_up + effort.window).as_secs_f64() * cells as f64;
@@ -75,9 +70,7 @@ fn run(selection: &Selection) -> io::Result<()> {
         for table in &mut tables {
             eprintln!("round {round} of {}: {}", effort.rounds, table.load.name);
             for row in table.rows.iter_mut().filter(|row| table.load.is_served_by(&row.server)) {
-                if is_interrupted.load(Ordering::Relaxed) {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
+                interruption.check()?;
                 row.rounds.push(measure(&row.server, table.load, &site, &cores, effort)?);
             }
         }

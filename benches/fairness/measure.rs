@@ -69,8 +69,8 @@ pub fn measure(
         let message = format!("{} beside {}: {error}", contender.name(), load.name);
         io::Error::new(error.kind(), message)
     };
-    let running = contender.start(site, cores).map_err(explained)?;
-    let address = running.server.address;
+    let server = contender.start(site, cores).map_err(explained)?;
+    let address = server.address;
     // The client connects before the load does.
     let mut client = Load::open(client_plan(address, effort)).map_err(explained)?;
     let (client, beside) = match load.plan(site, address) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
+use crate::command_line::{self, Failure, named, positive, usage_failure};
 use crate::loads::{self, BesideLoad};
 use crate::servers::{self, Contender};
 use crate::site::SiteSize;
@@ -59,23 +60,10 @@ pub struct Effort {
     pub site: SiteSize,
 }
 
-/// A message, and the exit status.
-pub type Failure = (String, u8);
-
-const USAGE_STATUS: u8 = 2;
-
 /// The selection of the command line; None if it asks for help, which has then been printed.
 pub fn parse() -> Result<Option<Selection>, Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match Options::from_args(&["fairness"], &arguments) {
-        Ok(options) => options.select().map(Some).map_err(|message| (message, USAGE_STATUS)),
-        Err(exit) if exit.status.is_ok() => {
-            println!("{}", exit.output);
-            Ok(None)
-        }
-        Err(exit) => Err((exit.output, USAGE_STATUS)),
-    }
+    let options: Option<Options> = command_line::parse("fairness")?;
+    options.map(|options| options.select().map_err(usage_failure)).transpose()
 }
 
 impl Options {
@@ -115,31 +103,5 @@ impl Options {
             requests_per_second: self.rate,
             site: SiteSize { pages: 20, names: 100, large_bytes: 1_000_000 },
         }
-    }
-}
-
-/// Those of `all` whose names are in `names`.
-fn named<T>(
-    option: &str,
-    names: Option<&str>,
-    all: Vec<T>,
-    name_of: impl Fn(&T) -> &'static str,
-) -> Result<Vec<T>, String> {
-    let Some(names) = names else { return Ok(all) };
-    let known: Vec<&str> = all.iter().map(&name_of).collect();
-    let names: Vec<&str> = names.split(',').collect();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-        let known = known.join(", ");
-        return Err(format!(
-            "error: invalid value '{unknown}' for '{option}': expected one of {known}"
-        ));
-    }
-    Ok(all.into_iter().filter(|item| names.contains(&name_of(item))).collect())
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
-        _ => Err("expected a number from above 0 to 1000000".to_owned()),
     }
 }

@@ -1,12 +1,12 @@
 //! The files that are served.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::files;
 
 /// The sizes of the site.
 pub struct SiteSize {
@@ -31,13 +31,8 @@ pub const PAGE_BYTES: usize = 60_000;
 
 impl Site {
     pub fn create(size: &SiteSize) -> io::Result<Site> {
-        /// miniweb treats a file that has changed within the last two seconds as one that may
-        /// still change, and hashes it again.
-        const SETTLING_TIME: Duration = Duration::from_millis(2100);
-        let directory = tempfile::tempdir()?;
+        let directory = files::readable_directory()?;
         let root = directory.path();
-        // nginx drops its privileges and must still be able to read it.
-        fs::set_permissions(root, Permissions::from_mode(0o755))?;
         fs::write(root.join(&SMALL_PATH[1..]), [b'x'; SMALL_BYTES as usize])?;
         // Sparse: it is sent from the page cache like any other file.
         File::create(root.join(&LARGE_PATH[1..]))?.set_len(size.large_bytes)?;
@@ -47,7 +42,7 @@ impl Site {
         for (seed, path) in pages.iter().enumerate() {
             fs::write(root.join(&path[1..]), page(seed as u64))?;
         }
-        std::thread::sleep(SETTLING_TIME);
+        files::settle();
         Ok(Site { directory, pages, large_bytes: size.large_bytes })
     }
 

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use miniweb::compare::measure::cores::Cores;
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
-/// Stopped when dropped, and so after a panic as well.
+/// Stopped when dropped, and so after a panic as well. Fields are dropped in order: the process
+/// stops before the directory of its files is removed.
 pub struct Server {
     pub address: SocketAddr,
     process: Process,
     /// Kept open, so that the server can write to it.
     _stdout: Option<BufReader<ChildStdout>>,
+    _files: Option<TempDir>,
 }
 
 struct Process(Child);
@@ -35,14 +38,19 @@ impl Server {
         let address =
             line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         let address = address.ok_or_else(|| io::Error::other("miniweb did not start"))?;
-        Ok(Server { address, process, _stdout: Some(stdout) })
+        Ok(Server { address, process, _stdout: Some(stdout), _files: None })
     }
 
     /// Starts `command`, which inherits a listener at `address`. The kernel queues connections
     /// until the server accepts them, so there is nothing to wait for.
-    pub fn foreign(mut command: Command, address: SocketAddr, cores: &Cores) -> io::Result<Server> {
+    pub fn foreign(
+        mut command: Command,
+        address: SocketAddr,
+        files: TempDir,
+        cores: &Cores,
+    ) -> io::Result<Server> {
         let process = Process(cores.on_server_core(|| command.spawn())?);
-        Ok(Server { address, process, _stdout: None })
+        Ok(Server { address, process, _stdout: None, _files: Some(files) })
     }
 
     pub fn pid(&self) -> u32 {

@@ -1,0 +1,80 @@
+//! Servers of other projects, each with a configuration of the bench.
+//!
+//! They cannot choose a free port, and one that the bench finds could be taken before they bind it.
+//! So they inherit a listener, as from the process that they replace in an upgrade.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use command_fds::{CommandFdExt, FdMapping};
+use miniweb::compare::measure::cores::Cores;
+use socket2::SockRef;
+
+use crate::server::Server;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Nginx,
+}
+
+impl Peer {
+    pub fn name(self) -> &'static str {
+        match self {
+            Peer::Nginx => "nginx",
+        }
+    }
+
+    pub fn is_installed(self) -> bool {
+        self.program().is_some()
+    }
+
+    fn program(self) -> Option<PathBuf> {
+        // Debian installs servers where only root looks for programs.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let directories = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+        directories.map(|directory| directory.join(self.name())).find(|program| program.is_file())
+    }
+
+    /// Starts it with `configuration`, in which ADDRESS and ROOT are replaced.
+    pub fn start(self, configuration: &str, root: &Path, cores: &Cores) -> io::Result<Server> {
+        const BACKLOG: i32 = 4096;
+        let program = self.program().ok_or(io::ErrorKind::NotFound)?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        // nginx does neither for a listener that it inherits.
+        listener.set_nonblocking(true)?;
+        SockRef::from(&listener).listen(BACKLOG)?;
+        let files = tempfile::tempdir()?;
+        let configuration = configuration
+            .replace("ADDRESS", &address.to_string())
+            .replace("ROOT", &root.display().to_string());
+        let path = files.path().join("server.conf");
+        fs::write(&path, configuration)?;
+        let mut command = Command::new(program);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        match self {
+            Peer::Nginx => {
+                command.arg("-p").arg(files.path()).args(["-c", "server.conf", "-e", "nginx.log"]);
+                inherit(&mut command, listener, "NGINX", |descriptor| format!("{descriptor};"))?;
+            }
+        }
+        Server::foreign(command, address, files, cores)
+    }
+}
+
+/// Hands the listener to `command`, and tells it the descriptor in an environment variable.
+fn inherit(
+    command: &mut Command,
+    listener: TcpListener,
+    variable: &str,
+    value: impl Fn(i32) -> String,
+) -> io::Result<()> {
+    const DESCRIPTOR: i32 = 3;
+    command.env(variable, value(DESCRIPTOR));
+    let inherited = FdMapping { parent_fd: listener.into(), child_fd: DESCRIPTOR };
+    command.fd_mappings(vec![inherited]).map_err(io::Error::other)?;
+    Ok(())
+}
