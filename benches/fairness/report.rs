@@ -5,7 +5,7 @@ use miniweb::format;
 
 use crate::loads::{BesideLoad, Unit};
 use crate::measure::Figures;
-use crate::numbers::grouped;
+use crate::numbers::{digits, grouped};
 use crate::options::Effort;
 use crate::servers::Contender;
 
@@ -109,14 +109,4 @@ fn print_table(table: &Table<'_>) {
 fn latency(figures: &Figures, figure: fn(&Figures) -> f64) -> String {
     let mark = if figures.is_overloaded { "*" } else { "" };
     format!("{}{mark}", digits(figure(figures)))
-}
-
-/// Three significant digits, as far as there are decimals.
-fn digits(value: f64) -> String {
-    let decimals = match value {
-        ..10.0 => 2,
-        10.0..100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
 }

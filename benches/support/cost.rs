@@ -1,4 +1,4 @@
-//! What a request costs a server.
+//! What a request costs a server, and how long the client waits for its response.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,12 @@ use miniweb::load::Load;
 use crate::numbers::median;
 use crate::server::Server;
 
-/// CPU time of the server for each request.
+/// The CPU time of the server for each request, and the latency in the same run.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub cpu_us: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
 }
 
 impl Cost {
@@ -25,22 +27,36 @@ impl Cost {
             let (responses, errors) = (result.responses, result.errors);
             return Err(io::Error::other(format!("{responses} responses, failed: {errors:?}")));
         }
-        Ok(Cost { cpu_us: spent_ns as f64 / 1e3 / result.responses as f64 })
+        let latency_us = |quantile| result.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
+        Ok(Cost {
+            cpu_us: spent_ns as f64 / 1e3 / result.responses as f64,
+            p50_us: latency_us(0.5),
+            p99_us: latency_us(0.99),
+        })
     }
 
     /// The median of each figure.
     pub fn median(rounds: &[Cost]) -> Cost {
         let median = |figure: fn(&Cost) -> f64| median(rounds.iter().map(figure).collect());
-        Cost { cpu_us: median(|cost| cost.cpu_us) }
+        Cost {
+            cpu_us: median(|cost| cost.cpu_us),
+            p50_us: median(|cost| cost.p50_us),
+            p99_us: median(|cost| cost.p99_us),
+        }
     }
 }
 
-/// CPU time of all threads of a process in nanoseconds.
+/// CPU time in nanoseconds of all threads of a process and its descendants, because nginx serves in
+/// a child. None of the measured servers starts or ends a thread for a request.
 fn cpu_ns(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is running");
     let of_thread = |thread: fs::DirEntry| {
-        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        schedstat.split(' ').next()?.parse::<u64>().ok()
+        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let schedstat = read("schedstat");
+        let own_ns = schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        let children = read("children");
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        own_ns + children.map(cpu_ns).sum::<u64>()
     };
-    threads.flatten().filter_map(of_thread).sum()
+    threads.flatten().map(of_thread).sum()
 }

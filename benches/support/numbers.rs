@@ -12,6 +12,16 @@ pub fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
+/// Three significant digits, as far as there are decimals.
+pub fn digits(value: f64) -> String {
+    let decimals = match value {
+        ..10.0 => 2,
+        10.0..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
 /// The middle one of `values`, which are not empty.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
