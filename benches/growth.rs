@@ -30,7 +30,6 @@ use miniweb::compare::measure::cores::Cores;
 use miniweb::load::{Load, Plan, RequestTemplate, Reuse};
 use miniweb::server::strategies;
 use numbers::{digits, grouped};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::Server;
 
 /// A parameter that grows, and what is served and requested at each of its values.
@@ -106,9 +105,7 @@ const SMOKE: Effort = Effort {
 fn main() -> io::Result<()> {
     let is_smoke = std::env::args().any(|argument| argument == "--test");
     let effort = if is_smoke { SMOKE } else { WHOLE };
-    // Each connection of the largest point needs a descriptor in this process, too.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    server::raise_descriptor_limit()?;
     let cores = Cores::divide();
     let directory = tempfile::tempdir()?;
     let axes: Vec<(&Axis, Vec<Point>)> = AXES

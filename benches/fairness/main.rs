@@ -26,6 +26,7 @@ mod measure;
 mod numbers;
 mod options;
 #[path = "../support/peers.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
 mod peers;
 mod report;
 #[path = "../support/server.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use crate::command_line::{self, Failure, named, positive, usage_failure};
+use crate::command_line::{self, Failure, installed, named, positive, usage_failure};
 use crate::loads::{self, BesideLoad};
 use crate::servers::{self, Contender};
 use crate::site::SiteSize;
@@ -69,15 +69,8 @@ pub fn parse() -> Result<Option<Selection>, Failure> {
 impl Options {
     fn select(&self) -> Result<Selection, String> {
         let loads: Vec<&BesideLoad> = loads::ALL.iter().collect();
-        let mut servers =
-            named("--servers", self.servers.as_deref(), servers::all(), Contender::name)?;
-        servers.retain(|server| {
-            let is_installed = server.is_installed();
-            if !is_installed {
-                println!("skipped: {} is not installed", server.name());
-            }
-            is_installed
-        });
+        let servers = named("--servers", self.servers.as_deref(), servers::all(), Contender::name)?;
+        let servers = installed(servers, Contender::name, Contender::is_installed);
         Ok(Selection {
             loads: named("--loads", self.loads.as_deref(), loads, |load| load.name)?,
             servers,

@@ -64,6 +64,22 @@ pub fn named<T>(
     Ok(all.into_iter().filter(|item| names.contains(&name_of(item))).collect())
 }
 
+/// Those of `servers` that can be measured here. The others are named in the output.
+pub fn installed<T>(
+    servers: Vec<T>,
+    name_of: impl Fn(&T) -> &'static str,
+    is_installed: impl Fn(&T) -> bool,
+) -> Vec<T> {
+    let is_kept = |server: &T| {
+        let is_installed = is_installed(server);
+        if !is_installed {
+            println!("skipped: {} is not installed", name_of(server));
+        }
+        is_installed
+    };
+    servers.into_iter().filter(is_kept).collect()
+}
+
 pub fn positive(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),

@@ -20,9 +20,9 @@ pub struct Cost {
 impl Cost {
     /// Runs `load` on `server` for the time of `window`.
     pub fn measure(load: &mut Load, server: &Server, window: Duration) -> io::Result<Cost> {
-        let before_ns = cpu_ns(server.pid());
+        let before_ns = cpu_ns(server.pid())?;
         let result = load.run(window)?;
-        let spent_ns = cpu_ns(server.pid()) - before_ns;
+        let spent_ns = cpu_ns(server.pid())?.saturating_sub(before_ns);
         if result.errors_total() > 0 || result.responses == 0 {
             let (responses, errors) = (result.responses, result.errors);
             return Err(io::Error::other(format!("{responses} responses, failed: {errors:?}")));
@@ -48,15 +48,19 @@ impl Cost {
 
 /// CPU time in nanoseconds of all threads of a process and its descendants, because nginx serves in
 /// a child. None of the measured servers starts or ends a thread for a request.
-fn cpu_ns(pid: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the server is running");
-    let of_thread = |thread: fs::DirEntry| {
-        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
-        let schedstat = read("schedstat");
-        let own_ns = schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
-        let children = read("children");
-        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-        own_ns + children.map(cpu_ns).sum::<u64>()
-    };
-    threads.flatten().map(of_thread).sum()
+///
+/// # Errors
+/// If the process is gone.
+fn cpu_ns(pid: u32) -> io::Result<u64> {
+    let mut total_ns = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let directory = thread?.path();
+        let schedstat = fs::read_to_string(directory.join("schedstat"))?;
+        total_ns += schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        let children = fs::read_to_string(directory.join("children"))?;
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            total_ns += cpu_ns(child)?;
+        }
+    }
+    Ok(total_ns)
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,12 +19,18 @@ use crate::server::Server;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Nginx,
+    Lighttpd,
+    H2o,
 }
 
 impl Peer {
+    pub const ALL: [Peer; 3] = [Peer::Nginx, Peer::Lighttpd, Peer::H2o];
+
     pub fn name(self) -> &'static str {
         match self {
             Peer::Nginx => "nginx",
+            Peer::Lighttpd => "lighttpd",
+            Peer::H2o => "h2o",
         }
     }
 
@@ -38,7 +45,7 @@ impl Peer {
         directories.map(|directory| directory.join(self.name())).find(|program| program.is_file())
     }
 
-    /// Starts it with `configuration`, in which ADDRESS and ROOT are replaced.
+    /// Starts it with `configuration`, in which ADDRESS, PORT and ROOT are replaced.
     pub fn start(self, configuration: &str, root: &Path, cores: &Cores) -> io::Result<Server> {
         const BACKLOG: i32 = 4096;
         let program = self.program().ok_or(io::ErrorKind::NotFound)?;
@@ -50,6 +57,7 @@ impl Peer {
         let files = tempfile::tempdir()?;
         let configuration = configuration
             .replace("ADDRESS", &address.to_string())
+            .replace("PORT", &address.port().to_string())
             .replace("ROOT", &root.display().to_string());
         let path = files.path().join("server.conf");
         fs::write(&path, configuration)?;
@@ -59,6 +67,16 @@ impl Peer {
             Peer::Nginx => {
                 command.arg("-p").arg(files.path()).args(["-c", "server.conf", "-e", "nginx.log"]);
                 inherit(&mut command, listener, "NGINX", |descriptor| format!("{descriptor};"))?;
+            }
+            // It takes the listener from /dev/stdin if its configuration says so.
+            Peer::Lighttpd => {
+                command.args(["-D", "-f"]).arg(path).stdin(OwnedFd::from(listener));
+            }
+            Peer::H2o => {
+                command.arg("-c").arg(path);
+                inherit(&mut command, listener, "SERVER_STARTER_PORT", |descriptor| {
+                    format!("{address}={descriptor}")
+                })?;
             }
         }
         Server::foreign(command, address, files, cores)

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::compare::measure::cores::Cores;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
 /// Stopped when dropped, and so after a panic as well. Fields are dropped in order: the process
@@ -29,15 +29,20 @@ impl Server {
         command
             .args(arguments)
             .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
-            .arg(root)
-            .stdout(Stdio::piped());
+            .arg(root);
+        Server::announcing(command, cores)
+    }
+
+    /// Starts `command`, whose first line of output has the address that it listens on.
+    pub fn announcing(mut command: Command, cores: &Cores) -> io::Result<Server> {
+        command.stdout(Stdio::piped());
         let mut process = Process(cores.on_server_core(|| command.spawn())?);
         let mut stdout = BufReader::new(process.0.stdout.take().expect("it is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let address =
             line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
-        let address = address.ok_or_else(|| io::Error::other("miniweb did not start"))?;
+        let address = address.ok_or_else(|| io::Error::other("the server did not start"))?;
         Ok(Server { address, process, _stdout: Some(stdout), _files: None })
     }
 
@@ -56,6 +61,13 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
+}
+
+/// Lets this process and its servers open as many descriptors as they may: each connection needs
+/// one at both ends.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 impl Drop for Process {
