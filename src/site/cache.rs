@@ -30,7 +30,7 @@ use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
 use super::representation::Representation;
-use super::watched_directories::Watch;
+use super::watch::Watch;
 use crate::http::{AcceptEncoding, Moment, Now, Status};
 
 /// For changes that have no event: a write through a mapping, or through a hard link that was made
@@ -202,7 +202,7 @@ impl FileCache {
     ) -> Lookup {
         self.turn_operations += 1;
         let watch = self.loader.watch(path);
-        match self.loader.load(path, stale, now) {
+        match self.loader.load(path, stale, watch.as_ref(), now) {
             Ok(Loaded { lookup, is_watchable }) => {
                 self.keep_gzip(&key, &lookup);
                 let freshness = self.freshness(&lookup, watch.filter(|_| is_watchable), now);

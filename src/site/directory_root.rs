@@ -22,7 +22,8 @@ use super::open_root::OpenRoot;
 use super::path::SitePath;
 use super::resolved::{Found, OPEN_FLAGS, Resolved, may_be_file};
 use super::slow_mounts;
-use super::watched_directories::{Watch, WatchedDirectories};
+use super::watch::Watch;
+use super::watched_directories::WatchedDirectories;
 use crate::http::{Coding, Status};
 use crate::sync::{read, write};
 use crate::syscall_stats::{Call, SyscallStats};
@@ -148,6 +149,19 @@ impl DirectoryRoot {
             .stat(stats)
             .map(|stat| FileType::from_raw_mode(stat.st_mode));
         !matches!(kind, Ok(FileType::RegularFile | FileType::Directory))
+    }
+
+    /// The same for a path whose directory is watched, which no symbolic link leads to: then a stat
+    /// of the name replaces the open.
+    pub fn is_special_name(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
+        stats.count(Call::StatPath);
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let Ok(stat) = statat(self.root(), &*path.file_path(), flags) else { return false };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile | FileType::Directory => false,
+            FileType::Symlink => self.is_special_file(path, stats),
+            _ => true,
+        }
     }
 
     /// Opens the directory at `path`, to be listed.

@@ -58,7 +58,7 @@ pub fn load_and_send(
     policy: &Policy,
     now: &Now,
 ) -> Result<Response<File>, Status> {
-    let file = match loader.load(path, None, now)?.lookup {
+    let file = match loader.load(path, None, None, now)?.lookup {
         Lookup::File(file) => file.identity.clone(),
         Lookup::Directory => return Err(Status::NotFound),
         Lookup::NotFound(status) => return Err(status),

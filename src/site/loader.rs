@@ -32,7 +32,7 @@ use super::representation::{Encoding, Representation, RepresentationBuilder, Sou
 use super::resolved::{Found, Resolved};
 use super::root::Root;
 use super::sample::EmbeddedFile;
-use super::watched_directories::Watch;
+use super::watch::Watch;
 use crate::http::{Coding, Now, Status};
 use crate::syscall_stats::SyscallStats;
 
@@ -66,6 +66,8 @@ pub struct Loader {
 /// The facts of one load. Each is looked up once, for all representations of the file.
 struct FileLoad<'a> {
     path: &'a SitePath<'a>,
+    /// Taken before anything was looked up.
+    watch: Option<&'a Watch>,
     media_type: &'a str,
     now: &'a Now,
 }
@@ -82,7 +84,8 @@ impl Loader {
         Loader { root, policy, stats }
     }
 
-    /// Looks up `path` on the disk. Returns `stale`, the previous result, if nothing changed.
+    /// Looks up `path` on the disk. Returns `stale`, the previous result, if nothing changed. With
+    /// a `watch` that was taken before, it takes fewer system calls.
     ///
     /// # Errors
     /// The status of a failure that may be over a moment later, and must not be cached.
@@ -90,6 +93,7 @@ impl Loader {
         &self,
         path: &SitePath<'_>,
         stale: Option<&Lookup>,
+        watch: Option<&Watch>,
         now: &Now,
     ) -> Result<Loaded, Status> {
         let stale = match stale {
@@ -97,10 +101,11 @@ impl Loader {
             Some(Lookup::Directory | Lookup::NotFound(_)) | None => None,
         };
         // A path that was a regular file at the previous load is opened without this check.
-        if stale.is_none() && self.root.is_special_file(path, &self.stats) {
+        if stale.is_none() && self.root.is_special_file(path, watch, &self.stats) {
             return Err(Status::NotFound);
         }
-        let facts = || FileLoad { path, media_type: self.policy.media_type(path.file_name()), now };
+        let media_type = || self.policy.media_type(path.file_name());
+        let facts = || FileLoad { path, watch, media_type: media_type(), now };
         let Found { resolved, mut is_watchable } = self.root.find(path, None, &self.stats);
         let lookup = match resolved {
             Resolved::File { file, version } => {
@@ -297,7 +302,10 @@ impl Loader {
         original: &FileVersion,
     ) -> (Vec<SidecarFile>, bool) {
         let (mut sidecars, mut are_watchable) = (Vec::new(), true);
-        if self.policy.compress == Compress::Off || !compress::is_compressible(facts.media_type) {
+        if self.policy.compress == Compress::Off
+            || !compress::is_compressible(facts.media_type)
+            || facts.watch.is_some_and(|watch| !watch.may_have_sidecars())
+        {
             return (sidecars, are_watchable);
         }
         for coding in Coding::ALL {

@@ -8,7 +8,7 @@
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
-//! | `watched_directories` | notice changes on the disk |
+//! | `watched_directories`, `watch` | notice changes on the disk |
 //! | `memory_budget`, `open_files` | bound the memory of caches, and keep large files open |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
@@ -54,6 +54,7 @@ mod sample;
 mod shared_file;
 mod slow_mounts;
 mod waiting;
+mod watch;
 mod watched_directories;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::file_root::FileRoot;
 use super::path::SitePath;
 use super::resolved::{Found, Resolved};
 use super::sample;
-use super::watched_directories::Watch;
+use super::watch::Watch;
 use crate::format::error_with;
 use crate::http::{Coding, Status};
 use crate::syscall_stats::SyscallStats;
@@ -141,10 +141,19 @@ impl Root {
 
     /// Whether `path` leads to a FIFO, socket or device, which must not be opened: opening a FIFO
     /// wakes its writer, and opening a device may have any effect. Hence `O_PATH`.
-    pub fn is_special_file(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
-        match self {
-            Root::Directory(directory) => directory.is_special_file(path, stats),
-            Root::File(_) | Root::Sample => false,
+    ///
+    /// It costs less with the `watch` of the path.
+    pub fn is_special_file(
+        &self,
+        path: &SitePath<'_>,
+        watch: Option<&Watch>,
+        stats: &SyscallStats,
+    ) -> bool {
+        match (self, watch) {
+            (Root::Directory(_), Some(watch)) if !watch.may_be_special_file() => false,
+            (Root::Directory(directory), Some(_)) => directory.is_special_name(path, stats),
+            (Root::Directory(directory), None) => directory.is_special_file(path, stats),
+            (Root::File(_) | Root::Sample, _) => false,
         }
     }
 

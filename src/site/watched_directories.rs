@@ -19,10 +19,8 @@
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -31,7 +29,7 @@ use rustix::fs::{OFlags, fstatfs};
 use rustix::io::Errno;
 
 use super::open_root::OpenRoot;
-use crate::http::Coding;
+use super::watch::{Watch, WatchedNames};
 use crate::sync::{read, write};
 use crate::syscall_stats::SyscallStats;
 
@@ -68,14 +66,6 @@ pub struct WatchedDirectories {
     state: RwLock<State>,
 }
 
-/// Whether one result is still what the disk has.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    directory: Arc<Generations>,
-    slot: usize,
-    generation: u32,
-}
-
 #[derive(Debug, Default)]
 struct State {
     /// By their paths beneath the root, which is the empty path.
@@ -87,7 +77,7 @@ struct State {
 
 #[derive(Debug)]
 enum Directory {
-    Watched(i32, Arc<Generations>),
+    Watched(i32, Arc<WatchedNames>),
     /// The kernel can't watch it, or does not report all changes in it.
     Unwatchable {
         retry_at: Instant,
@@ -103,11 +93,6 @@ enum Thread {
     /// Another directory has taken the place of the root. No watch is given any more.
     Closed,
 }
-
-/// How often the names of one directory have changed. Names share counters, so a change may outdate
-/// the results of some other names as well; a counter for each name would have to be removed again.
-#[derive(Debug)]
-struct Generations([AtomicU32; Generations::SLOTS]);
 
 impl WatchedDirectories {
     /// # Errors
@@ -132,13 +117,11 @@ impl WatchedDirectories {
             None => (&b""[..], path),
         };
         let known = match read(&self.state).directories.get(parent) {
-            Some(Directory::Watched(_, generations)) => Some(generations.clone()),
+            Some(Directory::Watched(_, names)) => Some(names.clone()),
             Some(Directory::Unwatchable { .. }) | None => None,
         };
         let directory = known.or_else(|| self.add_with_parents(root, parent, stats))?;
-        let slot = Generations::slot_of(name);
-        let generation = directory.0[slot].load(Ordering::Acquire);
-        Some(Watch { directory, slot, generation })
+        Some(Watch::of(directory, name))
     }
 
     /// Ends all watches, because another directory has taken the place of the root.
@@ -156,7 +139,7 @@ impl WatchedDirectories {
         root: &OpenRoot,
         path: &[u8],
         stats: &SyscallStats,
-    ) -> Option<Arc<Generations>> {
+    ) -> Option<Arc<WatchedNames>> {
         let mut state = write(&self.state);
         let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
         let parents = [0].into_iter().chain(ends.filter(|end| *end > 0));
@@ -173,9 +156,9 @@ impl WatchedDirectories {
         root: &OpenRoot,
         path: &[u8],
         stats: &SyscallStats,
-    ) -> Option<Arc<Generations>> {
+    ) -> Option<Arc<WatchedNames>> {
         match state.directories.get(path) {
-            Some(Directory::Watched(_, generations)) => return Some(generations.clone()),
+            Some(Directory::Watched(_, names)) => return Some(names.clone()),
             Some(Directory::Unwatchable { retry_at }) if Instant::now() < *retry_at => return None,
             Some(Directory::Unwatchable { .. }) | None => {}
         }
@@ -186,10 +169,9 @@ impl WatchedDirectories {
             return None;
         }
         let (directory, added) = match self.add_watch(root, path, stats) {
-            Ok(watch) => {
-                let generations = Arc::new(Generations::new());
+            Ok((watch, names)) => {
                 state.paths.entry(watch).or_default().push(path.into());
-                (Directory::Watched(watch, generations.clone()), Some(generations))
+                (Directory::Watched(watch, names.clone()), Some(names))
             }
             // A name that does not exist: there is no end of those.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return None,
@@ -211,8 +193,8 @@ impl WatchedDirectories {
         root: &OpenRoot,
         path: &[u8],
         stats: &SyscallStats,
-    ) -> rustix::io::Result<i32> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    ) -> rustix::io::Result<(i32, Arc<WatchedNames>)> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = root.open_without_links(path, flags, stats)?;
         if !LOCAL_FILE_SYSTEMS.contains(&(fstatfs(&directory)?.f_type as u32)) {
             return Err(Errno::OPNOTSUPP);
@@ -227,7 +209,8 @@ impl WatchedDirectories {
             | WatchFlags::MODIFY
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB;
-        inotify::add_watch(&self.inotify, opened, changes | WatchFlags::ONLYDIR)
+        let watch = inotify::add_watch(&self.inotify, opened, changes | WatchFlags::ONLYDIR)?;
+        Ok((watch, Arc::new(WatchedNames::read(directory))))
     }
 
     /// Starts the thread if it is not running. False if it can't run.
@@ -277,7 +260,10 @@ impl WatchedDirectories {
         let Some(paths) = state.paths.get(&event.wd()).cloned() else { return };
         for path in paths {
             match event.file_name().map(CStr::to_bytes) {
-                Some(name) => self.apply_to_name(state, &path, name),
+                Some(name) => {
+                    let is_new = event.events().intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+                    self.apply_to_name(state, &path, name, is_new);
+                }
                 // The directory is deleted, or its file system is unmounted.
                 None if event.events().intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) => {
                     self.forget(state, &path);
@@ -288,23 +274,17 @@ impl WatchedDirectories {
         }
     }
 
-    fn apply_to_name(&self, state: &mut State, path: &[u8], name: &[u8]) {
-        if let Some(Directory::Watched(_, generations)) = state.directories.get(path) {
-            generations.outdate(name);
-            // What is served as `page.html` depends on `page.html.br`.
-            for coding in Coding::ALL {
-                if let Some(original) = name.strip_suffix(coding.extension().as_bytes()) {
-                    generations.outdate(original);
-                }
-            }
+    fn apply_to_name(&self, state: &mut State, path: &[u8], name: &[u8], is_new: bool) {
+        if let Some(Directory::Watched(_, names)) = state.directories.get(path) {
+            names.outdate(name, is_new);
         }
         let child = if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() };
         self.forget(state, &child);
     }
 
     fn outdate(&self, state: &State, path: &[u8]) {
-        if let Some(Directory::Watched(_, generations)) = state.directories.get(path) {
-            generations.outdate_all();
+        if let Some(Directory::Watched(_, names)) = state.directories.get(path) {
+            names.outdate_all();
         }
     }
 
@@ -335,8 +315,8 @@ impl WatchedDirectories {
         parents.push((&b""[..]).into());
         parents.sort_unstable();
         let is_unused = |path: &[u8], directory: &Directory| match directory {
-            Directory::Watched(_, generations) => {
-                Arc::strong_count(generations) == 1
+            Directory::Watched(_, names) => {
+                Arc::strong_count(names) == 1
                     && parents.binary_search_by(|parent| (**parent).cmp(path)).is_err()
             }
             Directory::Unwatchable { .. } => true,
@@ -349,8 +329,8 @@ impl WatchedDirectories {
     }
 
     fn end_watch(&self, state: &mut State, path: &[u8], directory: &Directory) {
-        let Directory::Watched(watch, generations) = directory else { return };
-        generations.outdate_all();
+        let Directory::Watched(watch, names) = directory else { return };
+        names.outdate_all();
         let Some(paths) = state.paths.get_mut(watch) else { return };
         paths.retain(|other| **other != *path);
         if paths.is_empty() {
@@ -364,41 +344,9 @@ impl WatchedDirectories {
 impl State {
     fn outdate_all(&self) {
         for directory in self.directories.values() {
-            if let Directory::Watched(_, generations) = directory {
-                generations.outdate_all();
+            if let Directory::Watched(_, names) = directory {
+                names.outdate_all();
             }
-        }
-    }
-}
-
-impl Watch {
-    /// Whether nothing has changed since the watch was taken.
-    #[inline]
-    pub fn is_current(&self) -> bool {
-        self.directory.0[self.slot].load(Ordering::Acquire) == self.generation
-    }
-}
-
-impl Generations {
-    const SLOTS: usize = 256;
-
-    fn new() -> Generations {
-        Generations([const { AtomicU32::new(0) }; Generations::SLOTS])
-    }
-
-    fn slot_of(name: &[u8]) -> usize {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        hasher.finish() as usize % Generations::SLOTS
-    }
-
-    fn outdate(&self, name: &[u8]) {
-        self.0[Generations::slot_of(name)].fetch_add(1, Ordering::Release);
-    }
-
-    fn outdate_all(&self) {
-        for generation in &self.0 {
-            generation.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -524,14 +472,12 @@ mod tests {
     #[test]
     fn a_change_outdates_no_other_name() {
         let fixture = Fixture::new();
-        let slot = Generations::slot_of(b"page.html");
-        let is_other = |name: &String| Generations::slot_of(name.as_bytes()) != slot;
+        let slot = WatchedNames::slot_of(b"page.html");
+        let is_other = |name: &String| WatchedNames::slot_of(name.as_bytes()) != slot;
         let other = (0..).map(|n| format!("{n}.html")).find(is_other).expect("there are many");
+        fixture.write("a/page.html");
         let (page, other) = (fixture.watch("page.html"), fixture.watch(&other));
-        let in_subdirectory = {
-            fixture.write("a/page.html");
-            fixture.watch("a/page.html")
-        };
+        let in_subdirectory = fixture.watch("a/page.html");
         fixture.write("page.html");
         wait_until("an event", || !page.is_current());
         assert!(other.is_current() && in_subdirectory.is_current());
