@@ -204,7 +204,7 @@ impl FileCache {
         let watch = self.loader.watch(path);
         match self.loader.load(path, stale, watch.as_ref(), now) {
             Ok(Loaded { lookup, is_watchable }) => {
-                self.keep_gzip(&key, &lookup);
+                self.keep_compressed(&key, &lookup);
                 let freshness = self.freshness(&lookup, watch.filter(|_| is_watchable), now);
                 self.entries.insert(key, Entry { lookup: lookup.clone(), freshness });
                 lookup
@@ -229,7 +229,7 @@ impl FileCache {
 
     /// Looks up the gzip of a file that was found unchanged, so that the compressor counts it as
     /// used: the compressor does not see the requests that a worker answers from its own cache.
-    fn keep_gzip(&self, key: &[u8], lookup: &Lookup) {
+    fn keep_compressed(&self, key: &[u8], lookup: &Lookup) {
         if let Lookup::File(file) = lookup
             && let Gzip::Offered { content, made } = &file.gzip
             && made.strong_count() > 0

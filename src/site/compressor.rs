@@ -300,10 +300,10 @@ mod tests {
     ) -> Option<Bytes> {
         let (compressor, key) = (compressor.clone(), key(name));
         let work = Work::new(Bytes::new(), move |reply| {
-            let respond = Box::new(|gzip: Option<Arc<Representation>>| Response {
+            let respond = Box::new(|made: Option<Arc<Representation>>| Response {
                 status: Status::Ok,
                 headers: HeaderBlock::default(),
-                body: gzip.map_or(Body::Empty, |gzip| match &gzip.source {
+                body: made.map_or(Body::Empty, |made| match &made.source {
                     Source::Memory { bytes, .. } => Body::Bytes(bytes.clone()),
                     Source::Disk(_) => unreachable!("it was made in memory"),
                 }),

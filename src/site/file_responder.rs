@@ -162,10 +162,10 @@ impl FileResponder {
         let (policy, path) = (self.policy.clone(), path.clone().into_owned());
         let (request, now) = (OwnedRequest::from(request), *now);
         let compressor = policy.compressor.clone();
-        let respond = move |gzip: Option<Arc<Representation>>| {
-            request.with(|request| match gzip {
-                Some(gzip) => check_preconditions(request, &gzip, &path, &policy)
-                    .unwrap_or_else(|| file_response::send(request, &gzip, None, &path, &policy)),
+        let respond = move |compressed: Option<Arc<Representation>>| {
+            request.with(|request| match compressed {
+                Some(made) => check_preconditions(request, &made, &path, &policy)
+                    .unwrap_or_else(|| file_response::send(request, &made, None, &path, &policy)),
                 None => file_response::load_and_send(request, &loader, &path, &policy, &now)
                     .unwrap_or_else(|status| failure(&policy, status, &path)),
             })

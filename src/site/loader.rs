@@ -209,21 +209,21 @@ impl Loader {
         identity: &Representation,
         share: MemoryShare,
     ) -> Option<Compressed> {
-        let gzip = match &identity.source {
+        let bytes = match &identity.source {
             Source::Memory { bytes, .. } => {
                 compress::gzip(identity.size_bytes, std::iter::once(Ok::<_, Errno>(bytes.clone())))
             }
             Source::Disk(version) => self.compress_file(path, identity, version),
         };
-        let Some(gzip) = gzip.ok()? else { return Some(Compressed::NotSmaller) };
+        let Some(bytes) = bytes.ok()? else { return Some(Compressed::NotSmaller) };
         let builder = RepresentationBuilder {
             media_type: &identity.media_type,
             policy_lines: &self.policy.header_lines(path),
             varies: true,
         };
-        let gzip =
-            builder.build(Encoding::Gzip, Source::in_memory(share.hold(gzip)), identity.mtime);
-        Some(Compressed::Smaller(Arc::new(gzip)))
+        let source = Source::in_memory(share.hold(bytes));
+        let compressed = builder.build(Encoding::Gzip, source, identity.mtime);
+        Some(Compressed::Smaller(Arc::new(compressed)))
     }
 
     /// # Errors
@@ -240,9 +240,9 @@ impl Loader {
             let end = version.size_bytes.min(start + PIECE_BYTES);
             opened.read(&(start..end), &self.stats).map(Bytes::from)
         });
-        let gzip = compress::gzip(version.size_bytes, pieces)?;
+        let compressed = compress::gzip(version.size_bytes, pieces)?;
         let is_unchanged = opened.version(&self.stats)? == *version;
-        is_unchanged.then_some(gzip).ok_or(Errno::STALE)
+        is_unchanged.then_some(compressed).ok_or(Errno::STALE)
     }
 
     fn load_file(
