@@ -88,7 +88,7 @@ pub(super) struct CommonOptions {
     log: Option<LogFormat>,
 
     /// compression: off, sidecar (page.html.br, .zst or .gz beside page.html) or on (sidecar, and
-    /// gzip on the fly; the default)
+    /// brotli and gzip on the fly; the default)
     #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
     compress: Compress,
 

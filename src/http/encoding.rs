@@ -2,9 +2,8 @@
 
 use super::headers::Headers;
 
-/// A content coding in which a file may be stored. The order is the preference between codings of
-/// equal weight: usually smallest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A content coding in which a file may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Coding {
     Brotli,
@@ -13,7 +12,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Every coding, in order of preference.
+    /// Every coding, in order of preference: usually smallest first.
     pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
     /// The name in Content-Encoding.
@@ -78,13 +77,14 @@ impl AcceptEncoding {
     }
 
     /// The available coding with the greatest weight, or None for the unencoded file. That is also
-    /// the choice if nothing is acceptable, because it is more useful to a client than a 406.
+    /// the choice if nothing is acceptable, because it is more useful to a client than a 406. Of
+    /// codings with equal weight it is the first, so `available` is in order of preference.
     pub fn choose(&self, available: impl IntoIterator<Item = Coding>) -> Option<Coding> {
         let weight = |coding: &Coding| self.codings[*coding as usize];
         let acceptable = available
             .into_iter()
             .filter(|coding| weight(coding) > 0 && weight(coding) >= self.identity);
-        acceptable.min_by_key(|coding| (std::cmp::Reverse(weight(coding)), *coding))
+        acceptable.min_by_key(|coding| std::cmp::Reverse(weight(coding)))
     }
 }
 
@@ -135,7 +135,8 @@ mod tests {
             ("", &Coding::ALL[..], None),
             ("Accept-Encoding:\r\n", &Coding::ALL, None),
             ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &Coding::ALL, Some("br")),
-            ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &[Gzip, Zstd], Some("zstd")),
+            ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &[Gzip, Zstd], Some("gzip")),
+            ("Accept-Encoding: gzip, deflate, br, zstd\r\n", &[Zstd, Gzip], Some("zstd")),
             (
                 "Accept-Encoding: gzip\r\nAccept-Encoding: br;q=0.5\r\n",
                 &[Brotli, Gzip],

@@ -24,7 +24,7 @@ use super::compressor::{Compressed, CompressionKey, Compressor};
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
 use super::file_version::FileVersion;
-use super::loaded_file::{Choice, Gzip, LoadedFile};
+use super::loaded_file::{Choice, LoadedFile};
 use super::loader::{Loaded, Loader, Lookup};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
@@ -58,7 +58,7 @@ pub struct FileCache {
 /// The representation of a file that a client prefers.
 pub enum Preferred {
     Made(Arc<Representation>),
-    /// Gzip, which is still to be made.
+    /// A compressed file, which is still to be made.
     Compress(CompressionKey),
 }
 
@@ -135,23 +135,19 @@ impl FileCache {
         file: &LoadedFile,
         accept_encoding: &AcceptEncoding,
     ) -> Preferred {
-        let content = match file.choose(accept_encoding) {
+        let (coding, content) = match file.choose(accept_encoding) {
             Choice::Ready(representation) => return Preferred::Made(representation),
-            Choice::Gzip(content) => content,
+            Choice::Compress(coding, content) => (coding, content),
         };
-        let key = CompressionKey { path: key_of(path).into(), content };
-        match self.compressor.find(&key) {
-            None => Preferred::Compress(key),
-            Some(Compressed::Smaller(gzip)) => {
-                let made = Arc::downgrade(&gzip);
-                self.remember(path, file, Gzip::Offered { content, made });
-                Preferred::Made(gzip)
-            }
-            Some(Compressed::NotSmaller) => {
-                self.remember(path, file, Gzip::NotOffered);
-                Preferred::Made(file.identity.clone())
-            }
-        }
+        let key = CompressionKey { path: key_of(path).into(), content, coding };
+        let Some(result) = self.compressor.find(&key) else {
+            return Preferred::Compress(key);
+        };
+        self.remember(path, file.after_compression(coding, &result));
+        Preferred::Made(match result {
+            Compressed::Smaller(representation) => representation,
+            Compressed::NotSmaller => file.identity.clone(),
+        })
     }
 
     /// Opens the file that `representation` was read from.
@@ -227,23 +223,22 @@ impl FileCache {
         Freshness { until: now.moment + lifetime, watch }
     }
 
-    /// Looks up the gzip of a file that was found unchanged, so that the compressor counts it as
-    /// used: the compressor does not see the requests that a worker answers from its own cache.
+    /// Looks up what was made of a file that was found unchanged, so that the compressor counts it
+    /// as used: the compressor does not see the requests that a worker answers from its own cache.
     fn keep_compressed(&self, key: &[u8], lookup: &Lookup) {
-        if let Lookup::File(file) = lookup
-            && let Gzip::Offered { content, made } = &file.gzip
-            && made.strong_count() > 0
-        {
-            self.compressor.find(&CompressionKey { path: key.into(), content: *content });
+        let Lookup::File(file) = lookup else { return };
+        for offer in file.offers.iter().filter(|offer| offer.made.strong_count() > 0) {
+            let (content, coding) = (offer.content, offer.coding);
+            self.compressor.find(&CompressionKey { path: key.into(), content, coding });
         }
     }
 
-    /// Records what is known about the gzip of `file`.
-    fn remember(&mut self, path: &SitePath<'_>, file: &LoadedFile, gzip: Gzip) {
+    /// Replaces the entry of `path`.
+    fn remember(&mut self, path: &SitePath<'_>, file: LoadedFile) {
         let key = key_of(path);
         // Compressing does not look for sidecars again, so it does not prolong the entry.
         if let Some(freshness) = self.entries.peek(&*key).map(|entry| entry.freshness.clone()) {
-            let lookup = Lookup::File(Arc::new(LoadedFile { gzip, ..file.clone() }));
+            let lookup = Lookup::File(Arc::new(file));
             self.entries.insert(key.into(), Entry { lookup, freshness });
         }
     }

@@ -145,7 +145,7 @@ impl FileResponder {
         Ok(Reply::Ready(file_response::send(request, &representation, opened, path, &self.policy)))
     }
 
-    /// Waits for the gzip of `file`.
+    /// Waits until `file` is compressed.
     #[cold]
     fn compress(
         &mut self,
@@ -156,7 +156,7 @@ impl FileResponder {
         now: &Now,
     ) -> Reply<File> {
         let loader = self.cache.loader().clone();
-        let make = loader.compression(path, &file.identity);
+        let make = loader.compression(path, &file.identity, key.coding);
         let size_bytes = file.identity.size_bytes;
         let error_headers = self.policy.error_lines(Some(path));
         let (policy, path) = (self.policy.clone(), path.clone().into_owned());

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use super::compressor::ContentKey;
+use arrayvec::ArrayVec;
+
+use super::compress::MadeCoding;
+use super::compressor::{Compressed, ContentKey};
 use super::file_version::FileVersion;
 use super::open_file::File;
 use super::representation::Representation;
@@ -14,7 +17,7 @@ pub struct LoadedFile {
     /// The file as it is.
     pub identity: Arc<Representation>,
     pub sidecars: Vec<Sidecar>,
-    pub gzip: Gzip,
+    pub offers: Offers,
     /// None for an embedded file, which never changes.
     pub version: Option<FileVersion>,
 }
@@ -33,30 +36,30 @@ pub struct SidecarFile {
     pub version: FileVersion,
 }
 
-/// The gzip that this server makes, when a client first wants it.
+/// What this server makes of a file, in order of preference. A coding is left out if the type, the
+/// size or the content rules it out, or if there is a sidecar in it.
+pub type Offers = ArrayVec<Offer, { MadeCoding::ALL.len() }>;
+
+/// A coding that this server makes, when a client first wants it.
 #[derive(Clone, Debug)]
-pub enum Gzip {
-    /// The type, the size or the content rules it out, or there is a sidecar in gzip.
-    NotOffered,
-    Offered {
-        content: ContentKey,
-        /// What was made of it, as long as the [`Compressor`](super::compressor::Compressor) keeps
-        /// it.
-        made: Weak<Representation>,
-    },
+pub struct Offer {
+    pub coding: MadeCoding,
+    pub content: ContentKey,
+    /// What was made, as long as the [`Compressor`](super::compressor::Compressor) keeps it.
+    pub made: Weak<Representation>,
 }
 
 /// The representation a client prefers.
 pub enum Choice {
     Ready(Arc<Representation>),
-    /// The gzip of this content, which the compressor has or makes.
-    Gzip(ContentKey),
+    /// This content in this coding, which the compressor has or makes.
+    Compress(MadeCoding, ContentKey),
 }
 
 impl LoadedFile {
     /// Whether there is more than one coding to choose from.
     pub fn has_choice(&self) -> bool {
-        !self.sidecars.is_empty() || !matches!(self.gzip, Gzip::NotOffered)
+        !self.sidecars.is_empty() || !self.offers.is_empty()
     }
 
     /// The representation in the coding of a sidecar, or the file as it is.
@@ -65,21 +68,34 @@ impl LoadedFile {
         sidecars.find(|sidecar| sidecar.coding == coding).unwrap_or(&self.identity)
     }
 
+    /// Between codings of equal weight, any sidecar is preferred to what this server makes, as in
+    /// nginx and Caddy: it costs no time, and a site's build can afford the best compression. So
+    /// the gzip of zopfli may be smaller than a brotli made on the fly.
     pub fn choose(&self, accept_encoding: &AcceptEncoding) -> Choice {
         let sidecars = self.sidecars.iter().filter_map(|sidecar| sidecar.representation.coding);
-        let gzip = (!matches!(self.gzip, Gzip::NotOffered)).then_some(Coding::Gzip);
-        let chosen = accept_encoding.choose(sidecars.chain(gzip));
-        let representation = match (chosen, &self.gzip) {
-            (None, _) => &self.identity,
-            (Some(Coding::Gzip), Gzip::Offered { content, made }) => {
-                return match made.upgrade() {
-                    Some(made) => Choice::Ready(made),
-                    None => Choice::Gzip(*content),
-                };
+        let offers = self.offers.iter().map(|offer| offer.coding.coding());
+        let chosen = accept_encoding.choose(sidecars.chain(offers));
+        match self.offers.iter().find(|offer| Some(offer.coding.coding()) == chosen) {
+            Some(offer) => match offer.made.upgrade() {
+                Some(made) => Choice::Ready(made),
+                None => Choice::Compress(offer.coding, offer.content),
+            },
+            None => Choice::Ready(self.in_coding(chosen).clone()),
+        }
+    }
+
+    /// The same file, after it was compressed to `coding` with this result.
+    pub fn after_compression(&self, coding: MadeCoding, result: &Compressed) -> LoadedFile {
+        let mut file = self.clone();
+        match result {
+            Compressed::Smaller(representation) => {
+                for offer in file.offers.iter_mut().filter(|offer| offer.coding == coding) {
+                    offer.made = Arc::downgrade(representation);
+                }
             }
-            (Some(_), _) => self.in_coding(chosen),
-        };
-        Choice::Ready(representation.clone())
+            Compressed::NotSmaller => file.offers.retain(|offer| offer.coding != coding),
+        }
+        file
     }
 
     /// Whether the disk certainly holds what was loaded: no version has changed, and none is racy.
@@ -97,7 +113,7 @@ impl LoadedFile {
             && self.sidecars.iter().zip(sidecar_files).all(is_sidecar_current)
     }
 
-    /// The memory it occupies, in bytes, without its gzip.
+    /// The memory it occupies, in bytes, without what the compressor keeps.
     pub fn weight_bytes(&self) -> usize {
         let sidecars = self.sidecars.iter().map(|sidecar| sidecar.representation.weight_bytes());
         self.identity.weight_bytes() + sidecars.sum::<usize>()

@@ -17,13 +17,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::compress;
+use super::compress::{self, MadeCoding, PIECE_BYTES};
 use super::compressor::{Compressed, ContentKey, Make};
 use super::content_hash::{Asking, ContentHash};
 use super::directory_root::OpenDirectory;
 use super::errors::status_of_read;
 use super::file_version::{FileVersion, Mtime};
-use super::loaded_file::{Gzip, LoadedFile, Sidecar, SidecarFile};
+use super::loaded_file::{LoadedFile, Offer, Offers, Sidecar, SidecarFile};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
@@ -196,10 +196,11 @@ impl Loader {
         self: &Arc<Self>,
         path: &SitePath<'_>,
         identity: &Arc<Representation>,
+        coding: MadeCoding,
     ) -> Make {
         let (loader, identity) = (self.clone(), identity.clone());
         let path = path.clone().into_owned();
-        Box::new(move |share| loader.compress(&path, &identity, share))
+        Box::new(move |share| loader.compress(&path, &identity, coding, share))
     }
 
     /// None if the file can't be read now, or has changed.
@@ -207,13 +208,14 @@ impl Loader {
         &self,
         path: &SitePath<'_>,
         identity: &Representation,
+        coding: MadeCoding,
         share: MemoryShare,
     ) -> Option<Compressed> {
         let bytes = match &identity.source {
             Source::Memory { bytes, .. } => {
-                compress::gzip(identity.size_bytes, std::iter::once(Ok::<_, Errno>(bytes.clone())))
+                coding.compress(identity.size_bytes, std::iter::once(Ok::<_, Errno>(bytes.clone())))
             }
-            Source::Disk(version) => self.compress_file(path, identity, version),
+            Source::Disk(version) => self.compress_file(path, identity, version, coding),
         };
         let Some(bytes) = bytes.ok()? else { return Some(Compressed::NotSmaller) };
         let builder = RepresentationBuilder {
@@ -222,7 +224,7 @@ impl Loader {
             varies: true,
         };
         let source = Source::in_memory(share.hold(bytes));
-        let compressed = builder.build(Encoding::Gzip, source, identity.mtime);
+        let compressed = builder.build(Encoding::Made(coding), source, identity.mtime);
         Some(Compressed::Smaller(Arc::new(compressed)))
     }
 
@@ -233,14 +235,14 @@ impl Loader {
         path: &SitePath<'_>,
         identity: &Representation,
         version: &FileVersion,
+        coding: MadeCoding,
     ) -> rustix::io::Result<Option<Vec<u8>>> {
-        const PIECE_BYTES: u64 = 128 * 1024;
         let opened = self.open(path, identity, version).ok().flatten().ok_or(Errno::STALE)?;
-        let pieces = (0..version.size_bytes).step_by(PIECE_BYTES as usize).map(|start| {
-            let end = version.size_bytes.min(start + PIECE_BYTES);
+        let pieces = (0..version.size_bytes).step_by(PIECE_BYTES).map(|start| {
+            let end = version.size_bytes.min(start + PIECE_BYTES as u64);
             opened.read(&(start..end), &self.stats).map(Bytes::from)
         });
-        let compressed = compress::gzip(version.size_bytes, pieces)?;
+        let compressed = coding.compress(version.size_bytes, pieces)?;
         let is_unchanged = opened.version(&self.stats)? == *version;
         is_unchanged.then_some(compressed).ok_or(Errno::STALE)
     }
@@ -272,26 +274,24 @@ impl Loader {
             // A sidecar that can't be read is left out: the file itself can still be served.
             .filter_map(|sidecar| self.load_sidecar(builder, sidecar, facts.now).ok())
             .collect();
-        let gzip = self.gzip_offer(facts.media_type, &content.source, content.mtime, &sidecars);
-        let builder = RepresentationBuilder {
-            varies: !sidecars.is_empty() || matches!(gzip, Gzip::Offered { .. }),
-            ..builder
-        };
+        let offers = self.offers(facts.media_type, &content.source, content.mtime, &sidecars);
+        let builder =
+            RepresentationBuilder { varies: !sidecars.is_empty() || !offers.is_empty(), ..builder };
         let identity = builder.build(Encoding::Identity, content.source, content.mtime);
         let (identity, version) = (Arc::new(identity), Some(content.version));
-        Ok((Arc::new(LoadedFile { identity, sidecars, gzip, version }), are_watchable))
+        Ok((Arc::new(LoadedFile { identity, sidecars, offers, version }), are_watchable))
     }
 
     fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
         let source = Source::in_memory(Bytes::from_static(file.content));
-        let gzip = self.gzip_offer(facts.media_type, &source, Mtime::Absent, &[]);
+        let offers = self.offers(facts.media_type, &source, Mtime::Absent, &[]);
         let builder = RepresentationBuilder {
             media_type: facts.media_type,
             policy_lines: &self.policy.header_lines(facts.path),
-            varies: matches!(gzip, Gzip::Offered { .. }),
+            varies: !offers.is_empty(),
         };
         let identity = Arc::new(builder.build(Encoding::Identity, source, Mtime::Absent));
-        LoadedFile { identity, sidecars: Vec::new(), gzip, version: None }
+        LoadedFile { identity, sidecars: Vec::new(), offers, version: None }
     }
 
     /// Opens the sidecars of a file, except those older than the file, whose content is outdated.
@@ -366,19 +366,17 @@ impl Loader {
         Ok(Content { source, version, mtime: Mtime::Racy(now.wall) })
     }
 
-    fn gzip_offer(
+    fn offers(
         &self,
         media_type: &str,
         source: &Source,
         mtime: Mtime,
         sidecars: &[Sidecar],
-    ) -> Gzip {
-        let is_gzip = |sidecar: &Sidecar| sidecar.representation.coding == Some(Coding::Gzip);
+    ) -> Offers {
         if self.policy.compress != Compress::On
             || !compress::is_offered(media_type, source.size_bytes())
-            || sidecars.iter().any(is_gzip)
         {
-            return Gzip::NotOffered;
+            return Offers::new();
         }
         static LOADS: AtomicU64 = AtomicU64::new(0);
         let content = match source {
@@ -388,6 +386,15 @@ impl Loader {
             }
             Source::Disk(version) => ContentKey::Version(*version),
         };
-        Gzip::Offered { content, made: Weak::new() }
+        let has_sidecar = |coding: &MadeCoding| {
+            let is_in_coding =
+                |sidecar: &Sidecar| sidecar.representation.coding == Some(coding.coding());
+            sidecars.iter().any(is_in_coding)
+        };
+        let codings = self.policy.compressor.codings.iter().copied();
+        codings
+            .filter(|coding| !has_sidecar(coding))
+            .map(|coding| Offer { coding, content, made: Weak::new() })
+            .collect()
     }
 }

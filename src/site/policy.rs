@@ -19,7 +19,7 @@ use crate::http::{HeaderBlock, Response};
 pub struct Policy {
     /// Which content codings are offered.
     pub compress: Compress,
-    /// Makes gzip for [`Compress::On`].
+    /// Compresses files for [`Compress::On`].
     pub compressor: Arc<Compressor>,
     /// Keeps large files open.
     pub open_files: Arc<OpenFiles>,
@@ -50,7 +50,7 @@ pub enum Compress {
     Off,
     /// Those of sidecars: `page.html.br`, `.zst`, `.gz`.
     Sidecar,
-    /// Those of sidecars, and gzip made by this server.
+    /// Those of sidecars, and those that this server makes: brotli and gzip.
     #[default]
     On,
 }

@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 
+use super::compress::MadeCoding;
 use super::content_hash::ContentHash;
 use super::file_version::{FileVersion, Mtime};
 use crate::http::{Coding, DateText, EntityTag, HeaderBlock, LastModified, Validators};
@@ -53,7 +54,7 @@ pub enum Encoding {
     /// They are those of a file next to it: `page.html.br`.
     Sidecar(Coding),
     /// This server compressed the file.
-    Gzip,
+    Made(MadeCoding),
 }
 
 /// Builds the representations of one file, from what they have in common.
@@ -188,16 +189,18 @@ impl Encoding {
         match self {
             Encoding::Identity => None,
             Encoding::Sidecar(coding) => Some(coding),
-            Encoding::Gzip => Some(Coding::Gzip),
+            Encoding::Made(made) => Some(made.coding()),
         }
     }
 
-    /// A sidecar in gzip and the gzip of this server are two bodies, so they have two suffixes.
+    /// A sidecar and what this server makes are two bodies, even in one coding, so they have two
+    /// suffixes.
     fn tag_suffix(self) -> &'static str {
         match self {
             Encoding::Identity => "",
             Encoding::Sidecar(coding) => coding.extension(),
-            Encoding::Gzip => "-gzip",
+            Encoding::Made(MadeCoding::Brotli) => "-br",
+            Encoding::Made(MadeCoding::Gzip) => "-gzip",
         }
     }
 }

@@ -206,7 +206,7 @@ fn preconditions_fail_once_the_file_has_changed(setup: &'static Setup) {
 
 fn a_304_repeats_the_headers_that_a_cache_needs(setup: &'static Setup) {
     let site = Site::new();
-    // Large enough to be offered in gzip, and so to have a Vary.
+    // Large enough to be compressed, and so to have a Vary.
     site.write("text.html", "<p>much of the same</p>\n".repeat(100));
     site.write("large.bin", vec![7; 300_000]);
     let server = Server::start(setup, site.root(), &["--header", "X-Own: 1"]);

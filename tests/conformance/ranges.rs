@@ -424,7 +424,8 @@ fn a_range_of_an_encoded_file_applies_to_the_encoded_bytes(setup: &'static Setup
     site.write("side.html.br", patterned(100_000));
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
-    for (path, coding) in [("/page.html", "gzip"), ("/side.html", "br")] {
+    let made = if setup.forks { "gzip" } else { "br" };
+    for (path, coding) in [("/page.html", "gzip"), ("/page.html", made), ("/side.html", "br")] {
         let accept = format!("Accept-Encoding: {coding}");
         let whole = peer.get_with(path, &[&accept]);
         assert_eq!(whole.field("Content-Encoding"), Some(coding), "{path}");
