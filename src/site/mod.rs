@@ -72,6 +72,8 @@ use file_responder::FileResponder;
 use offloaded::OffloadedSite;
 
 pub use auth::{Authenticator, ClientNetwork, Credentials, checks_max};
+#[doc(hidden)] // For the bench that measures them.
+pub use compress::{MadeCoding, PIECE_BYTES as COMPRESSED_PIECE_BYTES};
 pub use compressor::Compressor;
 pub use file_chunk::FileChunk;
 pub use listing::Listings;
