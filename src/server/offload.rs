@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn checks_have_a_bound_of_their_own_and_leave_files_their_threads() {
-        let pool = OffloadPool::new(2);
+        const CHECKS_MAX: usize = 2;
+        let pool = OffloadPool::new(CHECKS_MAX);
         let waker = Waker::new().expect("a descriptor is free");
         let completions = Arc::new(CompletionQueue::new(waker));
         let client = ClientKey { slab_key: 0, id: ConnectionId(1) };
@@ -330,9 +331,13 @@ mod tests {
                 Ok(guard) => guards.push(guard),
                 Err(job) => break job,
             }
+            // Each thread has its job before the queue is filled.
+            while senders.len() <= CHECKS_MAX && !lock(&pool.checks.state).queued.is_empty() {
+                std::thread::yield_now();
+            }
         };
         assert!(matches!(refused.refuse(), Completion::Response(_)));
-        assert_eq!(lock(&pool.checks.state).threads, 2);
+        assert_eq!(lock(&pool.checks.state).threads, CHECKS_MAX);
         // A client that disconnects leaves its place in the queue.
         guards.pop();
         let replacement = pool.submit(client, job(true, None), &completions);
