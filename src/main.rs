@@ -32,7 +32,8 @@ fn main() -> ExitCode {
             control_socket::serve()?;
         }
         server.run(move |address| {
-            print(&banner.line(address));
+            let is_terminal = std::io::stdout().is_terminal();
+            print(&if is_terminal { banner.lines(address) } else { banner.line(address) });
         })
     });
     match ran {

@@ -1,12 +1,16 @@
 //! The commands: one for each strategy of the registry, and `compare`.
+//!
+//! A command line that begins with no command is that of the default strategy: `miniweb ./site`.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
+use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs};
+use argh::FlagInfo;
 
 use super::compare::Compare;
 use super::failure::Failure;
-use super::serve::CommonOptions;
+use super::options::{CommonOptions, OptionGroup};
+use super::suggestion::did_you_mean;
 use crate::server::strategies::{self, Strategy};
 
 /// A command with options.
@@ -17,22 +21,45 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) fn named(name: &OsString) -> Result<Command, Failure> {
-        let names = strategies::ALL.iter().map(|strategy| strategy.name).chain(["compare"]);
+    /// The command of this name.
+    pub(super) fn named(name: &OsStr) -> Option<Command> {
         let strategy = strategies::ALL.iter().find(|strategy| name == strategy.name);
-        match strategy {
-            Some(strategy) => Ok(Command::Serve(strategy)),
-            None if name == "compare" => Ok(Command::Compare),
-            None => {
-                let expected = names.collect::<Vec<_>>().join(", ");
-                let given = match name.is_empty() {
-                    true => "missing command".to_owned(),
-                    false => format!("unknown command '{}'", name.to_string_lossy()),
-                };
-                let message = format!("{given}: expected one of {expected} (see miniweb --help)");
-                Err(Failure::Usage(message))
-            }
+        let compare = (name == "compare").then_some(Command::Compare);
+        strategy.map(|strategy| Command::Serve(strategy)).or(compare)
+    }
+
+    /// The command that serves if none is named.
+    pub(super) fn default() -> Command {
+        Command::Serve(strategies::DEFAULT)
+    }
+
+    /// Every name, in the order of the help.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        strategies::ALL.iter().map(|strategy| strategy.name).chain(["compare"])
+    }
+
+    /// Refuses the first word of a command line without a command if it was meant to be one: it is
+    /// a bare name that no file has.
+    ///
+    /// # Errors
+    /// `unknown command 'copmare' …`
+    pub(super) fn refuse_unknown(word: &OsStr) -> Result<(), Failure> {
+        let is_path = word.as_encoded_bytes().contains(&b'/') || Path::new(word).exists();
+        match is_path {
+            true => Ok(()),
+            false => Err(Command::unknown(word)),
         }
+    }
+
+    /// The error for a name that is no command.
+    pub(super) fn unknown(word: &OsStr) -> Failure {
+        let word = word.to_string_lossy();
+        let names = Command::names().collect::<Vec<_>>();
+        let suggestion = did_you_mean(&word, names.iter().copied());
+        let expected = suggestion.unwrap_or_else(|| {
+            format!("expected a path that exists, or one of {}", names.join(", "))
+        });
+        Failure::Usage(format!("unknown command '{word}': {expected} (see miniweb --help)"))
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -42,13 +69,22 @@ impl Command {
         }
     }
 
-    /// The groups of options that the command takes, its own first.
-    pub(super) fn descriptions(self) -> Vec<CommandInfoWithArgs> {
+    /// The options that the command takes, its own first.
+    pub(super) fn groups(self) -> Vec<OptionGroup> {
         match self {
             Command::Serve(strategy) => {
-                vec![(strategy.options)(), CommonOptions::get_args_info()]
+                let own = OptionGroup {
+                    title: format!("Options of {}", strategy.name),
+                    description: (strategy.options)(),
+                };
+                [own].into_iter().chain(CommonOptions::groups()).collect()
             }
-            Command::Compare => vec![Compare::get_args_info()],
+            Command::Compare => vec![OptionGroup::of::<Compare>("Options")],
         }
+    }
+
+    /// The same without the groups.
+    pub(super) fn flags(self) -> Vec<&'static FlagInfo<'static>> {
+        self.groups().iter().flat_map(|group| group.description.flags).collect()
     }
 }

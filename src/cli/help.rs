@@ -5,6 +5,8 @@ use std::fmt::Write;
 use argh::{FlagInfo, FlagInfoKind};
 
 use super::command::Command;
+use super::environment;
+use super::options::OptionGroup;
 use crate::compare::Contender;
 use crate::server::strategies;
 
@@ -13,33 +15,51 @@ const WIDTH_MAX: usize = 100;
 const WIDTH_DEFAULT: usize = 80;
 const INDENT: &str = "  ";
 
-/// `miniweb --help`
+/// `miniweb --help`: all that concerns the default strategy, and the commands.
 pub(super) fn overview() -> String {
     let mut help = Help::new();
     let default = strategies::DEFAULT.name;
-    help.text(&format!(
-        "Serves a folder over HTTP, using one of several I/O strategies. Use {default} in production."
-    ));
+    help.text("Serves a folder over HTTP.");
     help.heading("Usage");
+    help.line("miniweb [<options>] [<ROOT>]");
     help.line("miniweb <command> [<options>] [<ROOT>]");
+    help.heading("Examples");
+    help.line("miniweb ./public                  serve a folder on http://127.0.0.1:7890/");
+    help.line("miniweb ./public -p 80 --host ::  serve it to other machines, on port 80");
+    help.line("miniweb compare --quick           compare the strategies, in under a minute");
+    help.heading("Arguments");
+    help.entry("ROOT", Command::default().root_description());
     help.heading("Commands");
+    help.text(&format!(
+        "{INDENT}Without a command, {default} serves. A path that is called like a command is \
+         written ./{default}."
+    ));
     let commands = strategies::ALL.iter().map(|strategy| (strategy.name, strategy.summary()));
     for (name, summary) in commands.chain([("compare", Command::Compare.summary())]) {
         help.entry(name, summary);
     }
-    help.heading("Options");
-    help.entry("-h, --help", "print the options of a command, or this text");
-    help.entry("--version", "print the version");
-    help.heading("Examples");
-    help.line(
-        "miniweb mio                         serve the sample site on http://127.0.0.1:7890/",
-    );
-    help.line("miniweb mio ./public --port 8080    serve a folder");
-    help.line("miniweb compare --quick             compare the strategies, in under a minute");
+    help.entry("help <command>", "print the options of a command");
+    let (own, common) = Command::default().groups_own_first();
+    for group in common.iter().chain([&own]) {
+        help.group(group);
+    }
+    help.heading("Other options");
+    help.entry("-h, --help", "print this text");
+    help.entry("-V, --version", "print the version");
+    help.heading("Environment");
+    help.text(&format!(
+        "{INDENT}Each option can be set by a variable, and the command line wins: {} for --port, {} \
+         for --list (1 or 0), {} for ROOT. An option that can be repeated takes one value on each \
+         line.",
+        "MINIWEB_PORT",
+        "MINIWEB_LIST",
+        environment::ROOT,
+    ));
+    help.exit_statuses(Command::default());
     help.finish()
 }
 
-/// `miniweb <command> --help`
+/// `miniweb <command> --help`: what the overview does not explain.
 pub(super) fn of(command: Command) -> String {
     let mut help = Help::new();
     help.text(command.summary());
@@ -47,28 +67,36 @@ pub(super) fn of(command: Command) -> String {
     help.line(&format!("miniweb {} [<options>] [<ROOT>]", command.name()));
     help.heading("Arguments");
     help.entry("ROOT", command.root_description());
-    for (title, flags) in command.groups() {
-        if !flags.is_empty() {
-            help.heading(&title);
-        }
-        for flag in flags {
-            help.option(flag);
-        }
-    }
+    let (own, common) = command.groups_own_first();
+    help.group(&own);
     if let Command::Compare = command {
         let contenders = Contender::strategies(false).into_iter();
         let names = contenders.map(|contender| contender.info.name).collect::<Vec<_>>();
         help.heading("Strategies");
         help.entry("--strategies", &names.join(", "));
     }
-    help.heading("Exit status");
-    for (status, meaning) in command.exit_statuses() {
-        help.entry(status, meaning);
+    if !common.is_empty() {
+        help.heading("Options of every strategy");
+        help.text(&format!("{INDENT}miniweb --help describes them:"));
+        let names = common.iter().flat_map(visible).map(|flag| flag.long);
+        help.text(&format!("{INDENT}{}", names.collect::<Vec<_>>().join(", ")));
     }
+    help.exit_statuses(command);
     help.finish()
 }
 
+/// The options of a group that the help shows.
+fn visible(group: &OptionGroup) -> impl Iterator<Item = &'static FlagInfo<'static>> {
+    group.description.flags.iter().filter(|flag| !flag.hidden && flag.long != "--help")
+}
+
 impl Command {
+    /// The options of the command alone, and those that all strategies take.
+    fn groups_own_first(self) -> (OptionGroup, Vec<OptionGroup>) {
+        let mut groups = self.groups();
+        (groups.remove(0), groups)
+    }
+
     fn summary(self) -> &'static str {
         match self {
             Command::Serve(strategy) => strategy.summary(),
@@ -88,24 +116,6 @@ impl Command {
                 "a folder whose files are requested (default the sample site and one large file)"
             }
         }
-    }
-
-    /// The visible options in titled groups.
-    fn groups(self) -> Vec<(String, Vec<&'static FlagInfo<'static>>)> {
-        let visible = |flags: &'static [FlagInfo<'static>]| {
-            flags.iter().filter(|flag| !flag.hidden && flag.long != "--help").collect::<Vec<_>>()
-        };
-        let flags = self.descriptions().into_iter().map(|description| visible(description.flags));
-        let titles = match self {
-            Command::Serve(strategy) => {
-                vec![
-                    format!("Options of {}", strategy.name),
-                    "Options of every strategy".to_owned(),
-                ]
-            }
-            Command::Compare => vec!["Options".to_owned()],
-        };
-        titles.into_iter().zip(flags).collect()
     }
 
     fn exit_statuses(self) -> &'static [(&'static str, &'static str)] {
@@ -145,17 +155,34 @@ impl Help {
         self.push(&format!("{INDENT}{line}"));
     }
 
+    /// A paragraph, whose lines are all indented like the first.
     fn text(&mut self, text: &str) {
-        let wrapped = textwrap::fill(text, wrapping(self.width));
+        let indent = &text[..text.len() - text.trim_start().len()];
+        let options = wrapping(self.width).initial_indent(indent).subsequent_indent(indent);
+        let wrapped = textwrap::fill(text.trim_start(), options);
         self.push(&wrapped);
     }
 
+    fn group(&mut self, group: &OptionGroup) {
+        if visible(group).next().is_some() {
+            self.heading(&group.title);
+        }
+        visible(group).for_each(|flag| self.option(flag));
+    }
+
     fn option(&mut self, flag: &FlagInfo<'_>) {
-        match flag.kind {
-            FlagInfoKind::Switch => self.entry(flag.long, flag.description),
-            FlagInfoKind::Option { arg_name } => {
-                self.entry(&format!("{} <{arg_name}>", flag.long), flag.description)
-            }
+        let short = flag.short.map(|short| format!("-{short}, ")).unwrap_or_default();
+        let value = match flag.kind {
+            FlagInfoKind::Switch => String::new(),
+            FlagInfoKind::Option { arg_name } => format!(" <{arg_name}>"),
+        };
+        self.entry(&format!("{short}{}{value}", flag.long), flag.description);
+    }
+
+    fn exit_statuses(&mut self, command: Command) {
+        self.heading("Exit status");
+        for (status, meaning) in command.exit_statuses() {
+            self.entry(status, meaning);
         }
     }
 

@@ -7,23 +7,27 @@
 
 mod arguments;
 mod auth;
+mod banner;
 mod command;
 mod compare;
+mod environment;
 mod failure;
 mod help;
+mod options;
 mod serve;
+mod suggestion;
 mod values;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::compare::run::Request;
 use crate::server::Settings;
 use arguments::CommandLine;
+pub use banner::{Banner, url};
 use command::Command;
 pub use compare::ReportOptions;
 pub use failure::Failure;
-pub use serve::{Banner, url};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -43,43 +47,73 @@ pub enum Invocation {
 /// # Errors
 /// One line for the user.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Failure> {
-    let mut arguments = arguments.collect::<Vec<_>>().into_iter();
-    let first = arguments.next().unwrap_or_default();
+    let words: Vec<OsString> = arguments.collect();
+    let (first, following) = match words.split_first() {
+        Some((first, following)) => (first.as_os_str(), following),
+        None => (OsStr::new(""), &[][..]),
+    };
+    if let Some(command) = Command::named(first) {
+        return parse_command(command, following, || help::of(command)).map_err(|failure| {
+            match failure {
+                Failure::Usage(message) => {
+                    Failure::Usage(format!("{message} (see miniweb {} --help)", command.name()))
+                }
+                unavailable => unavailable,
+            }
+        });
+    }
     match first.to_str() {
+        Some("help") => return help(following),
         Some("-h" | "--help") => return Ok(Invocation::Print(help::overview())),
-        Some("--version") => {
+        Some("-V" | "--version") => {
             return Ok(Invocation::Print(format!("miniweb {}\n", env!("CARGO_PKG_VERSION"))));
         }
         // Only a comparison starts it, so no help mentions it.
         Some("floor") => {
-            let mut paths = arguments.map(PathBuf::from);
+            let mut paths = following.iter().map(PathBuf::from);
             let root = paths.next().unwrap_or_default();
             return Ok(Invocation::Floor(root, paths.collect()));
         }
         _ => {}
     }
-    let command = Command::named(&first)?;
-    parse_command(command, arguments).map_err(|failure| match failure {
-        Failure::Usage(message) => {
-            Failure::Usage(format!("{message} (see miniweb {} --help)", command.name()))
-        }
+    if !first.is_empty() && !first.as_encoded_bytes().starts_with(b"-") {
+        Command::refuse_unknown(first)?;
+    }
+    parse_command(Command::default(), &words, help::overview).map_err(|failure| match failure {
+        Failure::Usage(message) => Failure::Usage(format!("{message} (see miniweb --help)")),
         unavailable => unavailable,
     })
 }
 
+/// `miniweb help [COMMAND]`
+fn help(words: &[OsString]) -> Result<Invocation, Failure> {
+    match words {
+        [] => Ok(Invocation::Print(help::overview())),
+        [name] => match Command::named(name) {
+            Some(command) => Ok(Invocation::Print(help::of(command))),
+            None => Err(Command::unknown(name)),
+        },
+        [_, surplus, ..] => Err(Failure::Usage(format!(
+            "unexpected argument '{}': expected at most one command (see miniweb --help)",
+            surplus.to_string_lossy()
+        ))),
+    }
+}
+
 fn parse_command(
     command: Command,
-    words: impl Iterator<Item = OsString>,
+    words: &[OsString],
+    help: impl Fn() -> String,
 ) -> Result<Invocation, Failure> {
-    let descriptions = command.descriptions();
-    let command_line = CommandLine::parse(words, &descriptions).map_err(Failure::Usage)?;
+    let command_line = CommandLine::parse(words, &command.flags()).map_err(Failure::Usage)?;
     match (command, command_line) {
-        (_, CommandLine::Help) => Ok(Invocation::Print(help::of(command))),
+        (_, CommandLine::Help) => Ok(Invocation::Print(help())),
         (Command::Compare, CommandLine::Run(arguments)) => {
             let (request, report) = compare::request(&arguments)?;
             Ok(Invocation::Compare(Box::new(request), report))
         }
-        (Command::Serve(strategy), CommandLine::Run(arguments)) => {
+        (Command::Serve(strategy), CommandLine::Run(mut arguments)) => {
+            arguments.add_variables(&command.flags()).map_err(Failure::Usage)?;
             let (settings, banner) = serve::settings(strategy, &arguments)?;
             Ok(Invocation::Serve(Box::new(settings), banner))
         }

@@ -4,202 +4,18 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use argh::{ArgsInfo, FromArgs};
-use nix::unistd::User;
 
 use super::arguments::Arguments;
 use super::auth::authenticator;
+use super::banner::Banner;
 use super::failure::Failure;
-use super::values::{compress, log_format, port, user};
-use crate::format::{error_with, json_string, printable};
+use super::options::CommonOptions;
+use crate::format::error_with;
 use crate::http::Limits;
-use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
-use crate::site::{
-    CacheRule, Compress, Credentials, HeaderRule, Listings, MediaTypeRule, Policy, Root, SitePath,
-    default_directory,
-};
-
-/// The options that every strategy takes.
-#[derive(FromArgs, ArgsInfo, Debug)]
-pub(super) struct CommonOptions {
-    /// address to listen on (default 127.0.0.1; :: for all, IPv4 too)
-    #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
-    host: String,
-
-    /// port to listen on (default 7890; 0 lets the kernel choose)
-    #[argh(option, default = "7890", from_str_fn(port), arg_name = "number")]
-    port: u16,
-
-    /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
-    #[argh(option, from_str_fn(count), arg_name = "number")]
-    max_connections: Option<NonZeroUsize>,
-
-    /// maximum number of open connections of one client, which is an IPv4 address or an IPv6 /64;
-    /// more are closed at once (default: no limit)
-    #[argh(option, from_str_fn(count), arg_name = "number")]
-    max_connections_per_client: Option<NonZeroUsize>,
-
-    /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
-    /// 10)
-    #[argh(
-        option,
-        default = "Limits::default().head_timeout",
-        from_str_fn(seconds),
-        arg_name = "seconds"
-    )]
-    header_timeout: Duration,
-
-    /// seconds to keep an idle connection open between requests (default 15)
-    #[argh(
-        option,
-        default = "Limits::default().idle_timeout",
-        from_str_fn(seconds),
-        arg_name = "seconds"
-    )]
-    idle_timeout: Duration,
-
-    /// seconds without write progress before the connection is reset (default 30)
-    #[argh(
-        option,
-        default = "Limits::default().write_timeout",
-        from_str_fn(seconds),
-        arg_name = "seconds"
-    )]
-    write_timeout: Duration,
-
-    /// seconds that a shutdown waits for responses in progress (default 10)
-    #[argh(
-        option,
-        default = "Duration::from_secs(10)",
-        from_str_fn(seconds),
-        arg_name = "seconds"
-    )]
-    shutdown_timeout: Duration,
-
-    /// access log on stdout: none, short, common or json (default short at a terminal, else
-    /// common)
-    #[argh(option, from_str_fn(log_format), arg_name = "format")]
-    log: Option<LogFormat>,
-
-    /// compression: off, sidecar (page.html.br, .zst or .gz beside page.html) or on (sidecar, and
-    /// brotli and gzip on the fly; the default)
-    #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
-    compress: Compress,
-
-    /// list folders that have no index page
-    #[argh(switch)]
-    list: bool,
-
-    /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
-    /// single-page apps)
-    #[argh(option, arg_name = "file")]
-    fallback: Option<String>,
-
-    /// a header for every response, or for request paths that match a pattern: 'X-A: b',
-    /// '/fonts/** X-A: b' (* matches no slash; a folder's path matches also as that of its
-    /// index.html)
-    #[argh(option, from_str_fn(parsed), arg_name = "header")]
-    header: Vec<HeaderRule>,
-
-    /// value of Cache-Control for every file and listing, or for request paths that match a
-    /// pattern: 'no-store', '/assets/** max-age=86400'
-    #[argh(option, from_str_fn(parsed), arg_name = "rule")]
-    cache_control: Vec<CacheRule>,
-
-    /// let pages of other origins read the site (CORS)
-    #[argh(switch)]
-    cors: bool,
-
-    /// require HTTP Basic authentication with a name and password of this file, which is read
-    /// again when it changes; lines are user:hash, with a hash of bcrypt (htpasswd -B) or argon2id
-    #[argh(option, arg_name = "file")]
-    auth_file: Option<String>,
-
-    /// the same for one user; hash is the SHA-256 of the password in hexadecimal, which every local
-    /// user can read in the process list
-    #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
-    auth: Option<Credentials>,
-
-    /// the media type of an extension: glb=model/gltf-binary
-    #[argh(option, from_str_fn(parsed), arg_name = "ext=type")]
-    media_type: Vec<MediaTypeRule>,
-
-    /// switch to this user after binding the port
-    #[argh(option, from_str_fn(user), arg_name = "name")]
-    user: Option<User>,
-
-    /// deny all file access except reading ROOT (Landlock)
-    #[argh(switch)]
-    confine: bool,
-
-    /// print each step of the server on stderr
-    #[argh(switch)]
-    trace: bool,
-
-    /// a file to count system calls in; the server then ends with its standard input
-    #[argh(option, hidden_help, arg_name = "file")]
-    counters_file: Option<PathBuf>,
-
-    /// microseconds of work to add to every response, for a comparison to detect
-    #[argh(
-        option,
-        hidden_help,
-        default = "Duration::ZERO",
-        from_str_fn(microseconds),
-        arg_name = "microseconds"
-    )]
-    handicap: Duration,
-}
-
-/// What the first line of the output says about a server.
-#[derive(Debug)]
-pub struct Banner {
-    served: String,
-    description: String,
-    log: LogFormat,
-}
-
-impl Banner {
-    /// The line for a server that listens at `address`: JSON if the lines of the access log, which
-    /// follow on the same stream, are.
-    pub fn line(&self, address: SocketAddr) -> String {
-        let Banner { served, description, log } = self;
-        let url = url(address);
-        match log {
-            LogFormat::Json => {
-                let [url, served, description] = [&url, served, description].map(|text| json(text));
-                format!(
-                    "{{\"event\":\"listening\",\"url\":{url},\"serving\":{served},\
-                     \"strategy\":{description}}}\n"
-                )
-            }
-            LogFormat::None | LogFormat::Short | LogFormat::Common => {
-                format!("{}\n", printable(&format!("Serving {served} on {url} ({description})")))
-            }
-        }
-    }
-}
-
-fn json(text: &str) -> String {
-    let mut out = Vec::new();
-    json_string(&mut out, text.as_bytes());
-    String::from_utf8(out).expect("JSON is UTF-8")
-}
-
-/// The URL at which a person on this machine opens what listens at `address`.
-pub fn url(address: SocketAddr) -> String {
-    // Not every browser opens 0.0.0.0 or [::].
-    match address {
-        address if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
-        address => format!("http://{address}/"),
-    }
-}
+use crate::site::{Listings, Policy, Root, SitePath, default_directory};
 
 /// Turns the arguments of a strategy's command into settings.
 ///
@@ -211,49 +27,63 @@ pub(super) fn settings(
 ) -> Result<(Settings, Banner), Failure> {
     let configured = arguments.convert(&(strategy.options)(), strategy.configure);
     let configured = configured.map_err(Failure::Usage)?;
-    let options: CommonOptions = arguments.parse().map_err(Failure::Usage)?;
+    let options = CommonOptions::parse(arguments).map_err(Failure::Usage)?;
+    let CommonOptions { site, network, caching, security, log } = options;
     let (root, served) = open_root(arguments.root.as_ref())?;
-    let directory_options = [("--list", options.list), ("--fallback", options.fallback.is_some())];
+    let directory_options = [("--list", site.list), ("--fallback", site.fallback.is_some())];
     refuse_for_file(&root, &directory_options)?;
-    let fallback = options.fallback.map(|file| fallback(&root, &file)).transpose()?;
+    let fallback = site.fallback.map(|file| fallback(&root, &file)).transpose()?;
     let policy = Policy {
-        compress: options.compress,
-        listings: options.list.then(Listings::new),
+        compress: caching.compress,
+        listings: site.list.then(Listings::new),
         fallback,
-        headers: options.header,
-        cache_control: options.cache_control,
-        cors: options.cors,
-        authenticator: authenticator(options.auth, options.auth_file, &root)?,
-        media_types: options.media_type,
-        handicap: options.handicap,
+        headers: caching.header,
+        cache_control: caching.cache_control,
+        cors: caching.cors,
+        authenticator: authenticator(security.auth, security.auth_file, &root)?,
+        media_types: site.media_type,
+        handicap: log.handicap,
         ..Policy::default()
     };
     let limits = Limits {
-        first_request_timeout: options.header_timeout,
-        head_timeout: options.header_timeout,
-        body_timeout: options.header_timeout,
-        idle_timeout: options.idle_timeout,
-        write_timeout: options.write_timeout,
+        first_request_timeout: network.header_timeout,
+        head_timeout: network.header_timeout,
+        body_timeout: network.header_timeout,
+        idle_timeout: network.idle_timeout,
+        write_timeout: network.write_timeout,
         ..Limits::default()
     };
-    let privileges = Privileges { user: options.user, confine: options.confine };
-    let log = options.log.unwrap_or_else(default_log);
+    let privileges = Privileges { user: security.user, confine: security.confine };
     let description = describe(&configured.description(), &privileges);
+    let log_format = log.log.unwrap_or_else(default_log);
     let settings = Settings {
         strategy: configured,
         root,
         policy,
-        address: resolve(&options.host, options.port)?,
+        address: resolve(&network.host, network.port)?,
         limits,
-        connections_max: options.max_connections,
-        per_client_max: options.max_connections_per_client,
-        log,
-        trace: options.trace,
-        shutdown_timeout: options.shutdown_timeout,
+        connections_max: network.max_connections,
+        per_client_max: network.max_connections_per_client,
+        log: log_format,
+        trace: log.trace,
+        shutdown_timeout: network.shutdown_timeout,
         privileges,
-        counters_file: options.counters_file.map(|file| counters_file(&file)).transpose()?,
+        counters_file: log.counters_file.map(|file| counters_file(&file)).transpose()?,
     };
-    Ok((settings, Banner { served, description, log }))
+    let hint = hint(&settings, arguments.root.is_some());
+    Ok((settings, Banner { served, description, log: log_format, hint }))
+}
+
+/// What a new user may want to know next.
+fn hint(settings: &Settings, is_root_given: bool) -> Option<String> {
+    let has_index = || settings.root.has_file(b"index.html");
+    match &settings.root {
+        _ if !is_root_given => Some("To serve another folder: miniweb ./folder".to_owned()),
+        Root::Directory(_) if settings.policy.listings.is_none() && !has_index() => {
+            Some("There is no index.html. To list the files of folders, add --list".to_owned())
+        }
+        Root::Directory(_) | Root::File(_) | Root::Sample => None,
+    }
 }
 
 /// The strategy, and what the process has given up.

@@ -20,23 +20,25 @@ fn help_lists_every_strategy_with_its_summary() {
 }
 
 #[test]
-fn help_of_a_strategy_lists_every_option_with_its_description() {
-    let common = [
-        "ROOT",
-        "--host",
-        "--port",
-        "--max-connections",
-        "--header-timeout",
-        "--idle-timeout",
-        "--write-timeout",
-        "--shutdown-timeout",
-        "--log",
-        "--trace",
-    ];
+fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() {
+    let overview = expect_print(&["--help"]);
+    for (group, options) in [
+        ("What to serve:", &["--list", "--fallback <file>", "--media-type <ext=type>"][..]),
+        ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
+        ("Caching and headers:", &["--compress <mode>", "--cache-control <rule>", "--cors"]),
+        ("Security:", &["--auth-file <file>", "--user <name>", "--confine"]),
+        ("Logging:", &["--log <format>", "--trace"]),
+    ] {
+        let start = overview.find(&format!("\n{group}\n")).expect("the group has a heading");
+        let group = overview[start..].split("\n\n").next().expect("there is a first part");
+        for option in options {
+            assert!(group.contains(&format!("\n  {option}")), "{option}: {group}");
+        }
+    }
     for strategy in strategies::ALL {
         for flag in ["--help", "-h"] {
             let help = unwrapped(&expect_print(&[strategy.name, flag]));
-            for option in common {
+            for option in ["ROOT", "--host", "--port", "--list", "--confine", "--trace"] {
                 assert!(help.contains(option), "{strategy:?} {flag} lacks {option}: {help}");
             }
             for own in (strategy.options)().flags.iter().filter(|own| own.long != "--help") {

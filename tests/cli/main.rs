@@ -2,6 +2,7 @@
 
 mod authentication;
 mod command;
+mod default_command;
 mod help;
 mod log;
 mod serving;

@@ -1,5 +1,6 @@
 //! A running contender: a child process on a free port, or a foreign server that runs already.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
@@ -69,6 +70,11 @@ impl Server {
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        // What the environment sets for a server of the user does not apply to a measured one.
+        let is_option = |name: &OsString| name.as_encoded_bytes().starts_with(b"MINIWEB_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_option(name)) {
+            command.env_remove(name);
+        }
         match &page {
             // The child inherits the descriptor under the same number.
             Some(page) => {

@@ -1,0 +1,71 @@
+//! Options from the environment: `MINIWEB_PORT=8080` is `--port 8080`.
+//!
+//! The command line wins. A switch is on with `1` or `true` and off with `0` or `false`. An option
+//! that can be repeated takes one value on each line.
+
+use std::ffi::OsString;
+
+use argh::{FlagInfo, FlagInfoKind, Optionality};
+
+use crate::warning::warn;
+
+/// What every variable begins with.
+const PREFIX: &str = "MINIWEB_";
+
+/// Where the path of the site is, if the command line has none.
+pub(super) const ROOT: &str = "MINIWEB_ROOT";
+
+/// The variable of an option.
+pub(super) fn variable_of(flag: &FlagInfo<'_>) -> String {
+    let name = flag.long.trim_start_matches('-').replace('-', "_").to_uppercase();
+    format!("{PREFIX}{name}")
+}
+
+/// The values that the environment has for an option: none, one, or several if the option can be
+/// repeated. A switch that is on has the value None.
+///
+/// # Errors
+/// `invalid value 'x' for 'MINIWEB_LIST': expected …`
+pub(super) fn values_of(flag: &FlagInfo<'_>) -> Result<Vec<Option<String>>, String> {
+    let variable = variable_of(flag);
+    let Some(value) = value_of(&variable)? else { return Ok(Vec::new()) };
+    Ok(match (&flag.kind, &flag.optionality) {
+        (FlagInfoKind::Switch, _) => match &*value {
+            "1" | "true" => vec![None],
+            "0" | "false" => Vec::new(),
+            _ => {
+                let expected = "expected one of 1, true, 0, false";
+                return Err(format!("invalid value '{value}' for '{variable}': {expected}"));
+            }
+        },
+        (FlagInfoKind::Option { .. }, Optionality::Repeating) => {
+            let lines = value.lines().filter(|line| !line.is_empty());
+            lines.map(|line| Some(line.to_owned())).collect()
+        }
+        (FlagInfoKind::Option { .. }, _) => vec![Some(value)],
+    })
+}
+
+/// The path of the site.
+pub(super) fn root() -> Option<OsString> {
+    std::env::var_os(ROOT).filter(|root| !root.is_empty())
+}
+
+/// An empty variable counts as none: in many tools that is the only way to unset one.
+fn value_of(variable: &str) -> Result<Option<String>, String> {
+    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let value = value.into_string().map_err(|value| {
+        format!("invalid value '{}' for '{variable}': expected UTF-8", value.to_string_lossy())
+    })?;
+    // Kubernetes sets MINIWEB_PORT=tcp://10.0.0.1:80 in each container beside a Service that is
+    // called miniweb.
+    if value.starts_with("tcp://") || value.starts_with("udp://") {
+        warn(format!(
+            "{variable} is ignored: '{value}' was set by Kubernetes for a Service of this name"
+        ));
+        return Ok(None);
+    }
+    Ok(Some(value))
+}

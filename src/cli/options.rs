@@ -1,0 +1,210 @@
+//! The options that every strategy takes, in the groups in which the help shows them.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+use nix::unistd::User;
+
+use super::arguments::Arguments;
+use super::values::{compress, log_format, port, user};
+use crate::http::Limits;
+use crate::option_values::{count, microseconds, parsed, seconds};
+use crate::server::LogFormat;
+use crate::site::{CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule};
+
+/// The options that every strategy takes.
+#[derive(Debug)]
+pub(super) struct CommonOptions {
+    pub site: SiteOptions,
+    pub network: NetworkOptions,
+    pub caching: CachingOptions,
+    pub security: SecurityOptions,
+    pub log: LogOptions,
+}
+
+/// Options of one kind, with the heading under which the help shows them.
+#[derive(Debug)]
+pub(super) struct OptionGroup {
+    pub title: String,
+    pub description: CommandInfoWithArgs,
+}
+
+impl CommonOptions {
+    /// # Errors
+    /// `invalid value 'x' for '--option': expected …`
+    pub(super) fn parse(arguments: &Arguments) -> Result<CommonOptions, String> {
+        Ok(CommonOptions {
+            site: arguments.parse()?,
+            network: arguments.parse()?,
+            caching: arguments.parse()?,
+            security: arguments.parse()?,
+            log: arguments.parse()?,
+        })
+    }
+
+    pub(super) fn groups() -> [OptionGroup; 5] {
+        [
+            OptionGroup::of::<SiteOptions>("What to serve"),
+            OptionGroup::of::<NetworkOptions>("Network"),
+            OptionGroup::of::<CachingOptions>("Caching and headers"),
+            OptionGroup::of::<SecurityOptions>("Security"),
+            OptionGroup::of::<LogOptions>("Logging"),
+        ]
+    }
+}
+
+impl OptionGroup {
+    pub(super) fn of<T: ArgsInfo>(title: &str) -> OptionGroup {
+        OptionGroup { title: title.to_owned(), description: T::get_args_info() }
+    }
+}
+
+/// What to serve.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct SiteOptions {
+    /// list folders that have no index page
+    #[argh(switch)]
+    pub list: bool,
+
+    /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
+    /// single-page apps)
+    #[argh(option, arg_name = "file")]
+    pub fallback: Option<String>,
+
+    /// the media type of an extension: glb=model/gltf-binary
+    #[argh(option, from_str_fn(parsed), arg_name = "ext=type")]
+    pub media_type: Vec<MediaTypeRule>,
+}
+
+/// Network.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct NetworkOptions {
+    /// address to listen on (default 127.0.0.1; :: for all, IPv4 too)
+    #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
+    pub host: String,
+
+    /// port to listen on (default 7890; 0 lets the kernel choose)
+    #[argh(option, short = 'p', default = "7890", from_str_fn(port), arg_name = "number")]
+    pub port: u16,
+
+    /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
+    #[argh(option, from_str_fn(count), arg_name = "number")]
+    pub max_connections: Option<NonZeroUsize>,
+
+    /// maximum number of open connections of one client, which is an IPv4 address or an IPv6 /64;
+    /// more are closed at once (default: no limit)
+    #[argh(option, from_str_fn(count), arg_name = "number")]
+    pub max_connections_per_client: Option<NonZeroUsize>,
+
+    /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
+    /// 10)
+    #[argh(
+        option,
+        default = "Limits::default().head_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    pub header_timeout: Duration,
+
+    /// seconds to keep an idle connection open between requests (default 15)
+    #[argh(
+        option,
+        default = "Limits::default().idle_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    pub idle_timeout: Duration,
+
+    /// seconds without write progress before the connection is reset (default 30)
+    #[argh(
+        option,
+        default = "Limits::default().write_timeout",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    pub write_timeout: Duration,
+
+    /// seconds that a shutdown waits for responses in progress (default 10)
+    #[argh(
+        option,
+        default = "Duration::from_secs(10)",
+        from_str_fn(seconds),
+        arg_name = "seconds"
+    )]
+    pub shutdown_timeout: Duration,
+}
+
+/// Caching and headers.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct CachingOptions {
+    /// compression: off, sidecar (page.html.br, .zst or .gz beside page.html) or on (sidecar, and
+    /// brotli and gzip on the fly; the default)
+    #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
+    pub compress: Compress,
+
+    /// value of Cache-Control for every file and listing, or for request paths that match a
+    /// pattern: 'no-store', '/assets/** max-age=86400'
+    #[argh(option, from_str_fn(parsed), arg_name = "rule")]
+    pub cache_control: Vec<CacheRule>,
+
+    /// a header for every response, or for request paths that match a pattern: 'X-A: b',
+    /// '/fonts/** X-A: b' (* matches no slash; a folder's path matches also as that of its
+    /// index.html)
+    #[argh(option, from_str_fn(parsed), arg_name = "header")]
+    pub header: Vec<HeaderRule>,
+
+    /// let pages of other origins read the site (CORS)
+    #[argh(switch)]
+    pub cors: bool,
+}
+
+/// Security.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct SecurityOptions {
+    /// require HTTP Basic authentication with a name and password of this file, which is read
+    /// again when it changes; lines are user:hash, with a hash of bcrypt (htpasswd -B) or argon2id
+    #[argh(option, arg_name = "file")]
+    pub auth_file: Option<String>,
+
+    /// the same for one user; hash is the SHA-256 of the password in hexadecimal, which every local
+    /// user can read in the process list
+    #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
+    pub auth: Option<Credentials>,
+
+    /// switch to this user after binding the port
+    #[argh(option, from_str_fn(user), arg_name = "name")]
+    pub user: Option<User>,
+
+    /// deny all file access except reading ROOT (Landlock)
+    #[argh(switch)]
+    pub confine: bool,
+}
+
+/// Logging.
+#[derive(FromArgs, ArgsInfo, Debug)]
+pub(super) struct LogOptions {
+    /// access log on stdout: none, short, common or json (default short at a terminal, else
+    /// common)
+    #[argh(option, from_str_fn(log_format), arg_name = "format")]
+    pub log: Option<LogFormat>,
+
+    /// print each step of the server on stderr
+    #[argh(switch)]
+    pub trace: bool,
+
+    /// a file to count system calls in; the server then ends with its standard input
+    #[argh(option, hidden_help, arg_name = "file")]
+    pub counters_file: Option<PathBuf>,
+
+    /// microseconds of work to add to every response, for a comparison to detect
+    #[argh(
+        option,
+        hidden_help,
+        default = "Duration::ZERO",
+        from_str_fn(microseconds),
+        arg_name = "microseconds"
+    )]
+    pub handicap: Duration,
+}
