@@ -38,14 +38,19 @@
 //! whether the connection waits for its socket, has more to do, or is closed. Everything else is
 //! shared.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("miniweb needs Linux: it uses epoll, openat2, sendfile and inotify.");
+
 #[allow(missing_docs)]
 pub mod cli;
+#[cfg(feature = "compare")]
 #[allow(missing_docs)]
 pub mod compare;
 #[allow(missing_docs)]
 pub mod format;
 #[allow(missing_docs)]
 pub mod http;
+#[cfg(feature = "compare")]
 #[allow(missing_docs)]
 pub mod load;
 mod option_values;

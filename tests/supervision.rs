@@ -250,6 +250,17 @@ fn the_server_drops_privileges_on_request() {
         assert!(!ids("Uid:").contains("\t0") && !ids("Gid:").contains("\t0"), "{status}");
         assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
     }
+    // In a container there may be no database of users.
+    for (user, ids) in [("65534", ["65534"; 2]), ("12345", ["12345"; 2]), ("5:6", ["5", "6"])] {
+        let server = Server::start(any_setup(), site.root(), &["--user", user]);
+        let status = fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero()))
+            .expect("the server is running");
+        for (name, id) in ["Uid:", "Gid:"].into_iter().zip(ids) {
+            let expected = format!("{name}\t{id}\t{id}\t{id}\t{id}");
+            assert!(status.lines().any(|line| line == expected), "{user}: {status}");
+        }
+        assert_eq!(server.get("/page.html").status, 200, "{user}");
+    }
     // A server that cannot read its root must not start, rather than respond 403 to every request.
     for (root, mode) in [(site.root(), "a-rx"), (site.path("page.html"), "a-r")] {
         Command::new("chmod").arg(mode).arg(&root).status().expect("chmod runs");

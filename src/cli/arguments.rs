@@ -18,7 +18,6 @@ pub(super) enum CommandLine {
 /// What follows the command, sorted.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
-    words: Vec<OsString>,
     /// The one positional argument, which need not be UTF-8.
     pub root: Option<OsString>,
     options: Vec<Given>,
@@ -40,7 +39,7 @@ impl CommandLine {
         words: &[OsString],
         flags: &[&'static FlagInfo<'static>],
     ) -> Result<CommandLine, String> {
-        let mut arguments = Arguments { words: words.to_vec(), ..Arguments::default() };
+        let mut arguments = Arguments::default();
         let mut words = words.iter().cloned();
         let mut only_positional = false;
         while let Some(word) = words.next() {
@@ -116,12 +115,6 @@ impl Arguments {
 
     fn is_given(&self, flag: &FlagInfo<'_>) -> bool {
         self.options.iter().any(|given| given.flag.long == flag.long)
-    }
-
-    /// The command line as it was typed, for a report.
-    pub(super) fn command(&self, name: &str) -> String {
-        let words = self.words.iter().map(|word| word.to_string_lossy());
-        words.fold(format!("miniweb {name}"), |command, word| format!("{command} {word}"))
     }
 
     fn push_option(

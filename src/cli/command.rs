@@ -1,4 +1,4 @@
-//! The commands: one for each strategy of the registry, and `compare`.
+//! The commands: one for each strategy of the registry, and the tools.
 //!
 //! A command line that begins with no command is that of the default strategy: `miniweb ./site`.
 
@@ -7,25 +7,33 @@ use std::path::Path;
 
 use argh::FlagInfo;
 
-use super::compare::Compare;
+#[cfg(feature = "compare")]
+use super::compare;
 use super::failure::Failure;
 use super::options::{CommonOptions, OptionGroup};
 use super::suggestion::did_you_mean;
+use super::tool::Tool;
 use crate::server::strategies::{self, Strategy};
 
 /// A command with options.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Command {
     Serve(&'static Strategy),
-    Compare,
+    Tool(&'static Tool),
 }
+
+/// The tools of this build, in the order of the help.
+pub(super) static TOOLS: &[&Tool] = &[
+    #[cfg(feature = "compare")]
+    &compare::COMMAND,
+];
 
 impl Command {
     /// The command of this name.
     pub(super) fn named(name: &OsStr) -> Option<Command> {
         let strategy = strategies::ALL.iter().find(|strategy| name == strategy.name);
-        let compare = (name == "compare").then_some(Command::Compare);
-        strategy.map(|strategy| Command::Serve(strategy)).or(compare)
+        let tool = || TOOLS.iter().find(|tool| name == tool.name);
+        strategy.map(|strategy| Command::Serve(strategy)).or_else(|| Some(Command::Tool(tool()?)))
     }
 
     /// The command that serves if none is named.
@@ -35,7 +43,8 @@ impl Command {
 
     /// Every name, in the order of the help.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        strategies::ALL.iter().map(|strategy| strategy.name).chain(["compare"])
+        let tools = TOOLS.iter().map(|tool| tool.name);
+        strategies::ALL.iter().map(|strategy| strategy.name).chain(tools)
     }
 
     /// Refuses the first word of a command line without a command if it was meant to be one: it is
@@ -65,7 +74,7 @@ impl Command {
     pub(super) fn name(self) -> &'static str {
         match self {
             Command::Serve(strategy) => strategy.name,
-            Command::Compare => "compare",
+            Command::Tool(tool) => tool.name,
         }
     }
 
@@ -79,7 +88,9 @@ impl Command {
                 };
                 [own].into_iter().chain(CommonOptions::groups()).collect()
             }
-            Command::Compare => vec![OptionGroup::of::<Compare>("Options")],
+            Command::Tool(tool) => {
+                vec![OptionGroup { title: "Options".to_owned(), description: (tool.options)() }]
+            }
         }
     }
 

@@ -1,22 +1,49 @@
 //! The command line of `miniweb compare`.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 
 use super::arguments::Arguments;
 use super::failure::Failure;
+use super::invocation::Invocation;
+use super::report_options::ReportOptions;
+use super::tool::Tool;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
 use crate::compare::run::Request;
 use crate::compare::workloads::{self, WorkloadParameters};
 use crate::option_values::{ERROR_MARK, count, expected, parsed, seconds};
 
+/// `miniweb compare`
+pub(super) static COMMAND: Tool = Tool {
+    name: "compare",
+    summary: "Measure what each strategy costs under the same load, with confidence intervals.",
+    root_description: "a folder whose files are requested (default the sample site and one large \
+                       file)",
+    example: ("compare --quick", "compare the strategies, in under a minute"),
+    options: Compare::get_args_info,
+    values: || {
+        let names = Contender::strategies(false).into_iter().map(|contender| contender.info.name);
+        vec![("--strategies", names.collect::<Vec<_>>().join(", "))]
+    },
+    exit_statuses: &[
+        ("0", "results were produced"),
+        ("1", "a report could not be written"),
+        ("2", "the command line is wrong"),
+        ("3", "no valid measurement was made"),
+    ],
+    parse: |arguments| {
+        let (request, report) = request(arguments)?;
+        Ok(Invocation::Compare(Box::new(request), report))
+    },
+};
+
 /// The options of `miniweb compare`.
 #[derive(FromArgs, ArgsInfo, Debug)]
-pub(super) struct Compare {
+struct Compare {
     /// strategies to compare, separated by commas (default all; with --quick fewer)
     #[argh(option, arg_name = "names")]
     strategies: Option<String>,
@@ -80,28 +107,11 @@ pub(super) struct Compare {
     color: ColorChoice,
 }
 
-/// Where and how to write the reports.
-#[derive(Clone, Debug)]
-pub struct ReportOptions {
-    /// The file for the HTML report.
-    pub html: Option<PathBuf>,
-    /// The file for the results as JSON.
-    pub json: Option<PathBuf>,
-    pub color: ColorChoice,
-}
-
-impl ReportOptions {
-    /// The files to be written.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [&self.json, &self.html].into_iter().filter_map(|file| file.as_deref())
-    }
-}
-
 /// Turns the arguments of `miniweb compare` into a request.
 ///
 /// # Errors
 /// An option has an invalid value, or the root is not a directory.
-pub(super) fn request(arguments: &Arguments) -> Result<(Request, ReportOptions), Failure> {
+fn request(arguments: &Arguments) -> Result<(Request, ReportOptions), Failure> {
     let options: Compare = arguments.parse().map_err(Failure::Usage)?;
     let root = arguments.root.as_ref().map(PathBuf::from);
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
@@ -109,7 +119,7 @@ pub(super) fn request(arguments: &Arguments) -> Result<(Request, ReportOptions),
     }
     let is_quick = options.quick;
     let request = Request {
-        command: arguments.command("compare"),
+        command: command(),
         root,
         contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
         workloads: options.workloads,
@@ -126,6 +136,13 @@ pub(super) fn request(arguments: &Arguments) -> Result<(Request, ReportOptions),
         },
     };
     Ok((request, ReportOptions { html: options.html, json: options.json, color: options.color }))
+}
+
+/// The command line as it was typed.
+fn command() -> String {
+    let words = std::env::args_os().skip(1);
+    words
+        .fold("miniweb".to_owned(), |command, word| format!("{command} {}", word.to_string_lossy()))
 }
 
 fn contenders(

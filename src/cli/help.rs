@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use argh::{FlagInfo, FlagInfoKind};
 
-use super::command::Command;
+use super::command::{Command, TOOLS};
 use super::environment;
 use super::options::OptionGroup;
-use crate::compare::Contender;
 use crate::server::strategies;
 
 /// Lines are wrapped at the terminal's width, but not wider than this: long lines are hard to read.
@@ -26,7 +25,9 @@ pub(super) fn overview() -> String {
     help.heading("Examples");
     help.line("miniweb ./public                  serve a folder on http://127.0.0.1:7890/");
     help.line("miniweb ./public -p 80 --host ::  serve it to other machines, on port 80");
-    help.line("miniweb compare --quick           compare the strategies, in under a minute");
+    for (arguments, effect) in TOOLS.iter().map(|tool| tool.example) {
+        help.line(&format!("miniweb {arguments:<26}{effect}"));
+    }
     help.heading("Arguments");
     help.entry("ROOT", Command::default().root_description());
     help.heading("Commands");
@@ -35,7 +36,7 @@ pub(super) fn overview() -> String {
          written ./{default}."
     ));
     let commands = strategies::ALL.iter().map(|strategy| (strategy.name, strategy.summary()));
-    for (name, summary) in commands.chain([("compare", Command::Compare.summary())]) {
+    for (name, summary) in commands.chain(TOOLS.iter().map(|tool| (tool.name, tool.summary))) {
         help.entry(name, summary);
     }
     help.entry("help <command>", "print the options of a command");
@@ -69,11 +70,11 @@ pub(super) fn of(command: Command) -> String {
     help.entry("ROOT", command.root_description());
     let (own, common) = command.groups_own_first();
     help.group(&own);
-    if let Command::Compare = command {
-        let contenders = Contender::strategies(false).into_iter();
-        let names = contenders.map(|contender| contender.info.name).collect::<Vec<_>>();
-        help.heading("Strategies");
-        help.entry("--strategies", &names.join(", "));
+    if let Command::Tool(tool) = command {
+        for (option, values) in (tool.values)() {
+            help.heading(&format!("Values of {option}"));
+            help.text(&format!("{INDENT}{values}"));
+        }
     }
     if !common.is_empty() {
         help.heading("Options of every strategy");
@@ -100,9 +101,7 @@ impl Command {
     fn summary(self) -> &'static str {
         match self {
             Command::Serve(strategy) => strategy.summary(),
-            Command::Compare => {
-                "Measure what each strategy costs under the same load, with confidence intervals."
-            }
+            Command::Tool(tool) => tool.summary,
         }
     }
 
@@ -112,9 +111,7 @@ impl Command {
                 "a folder, or a file that is the response to every path (default ./html if it exists, \
                  else the sample site)"
             }
-            Command::Compare => {
-                "a folder whose files are requested (default the sample site and one large file)"
-            }
+            Command::Tool(tool) => tool.root_description,
         }
     }
 
@@ -125,12 +122,7 @@ impl Command {
                 ("1", "the server could not start (address, file or user not available)"),
                 ("2", "the command line is wrong"),
             ],
-            Command::Compare => &[
-                ("0", "results were produced"),
-                ("1", "a report could not be written"),
-                ("2", "the command line is wrong"),
-                ("3", "no valid measurement was made"),
-            ],
+            Command::Tool(tool) => tool.exit_statuses,
         }
     }
 }

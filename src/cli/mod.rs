@@ -9,38 +9,29 @@ mod arguments;
 mod auth;
 mod banner;
 mod command;
+#[cfg(feature = "compare")]
 mod compare;
 mod environment;
 mod failure;
 mod help;
+mod invocation;
 mod options;
+#[cfg(feature = "compare")]
+mod report_options;
 mod serve;
 mod suggestion;
+mod tool;
 mod values;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 
-use crate::compare::run::Request;
-use crate::server::Settings;
 use arguments::CommandLine;
 pub use banner::{Banner, url};
 use command::Command;
-pub use compare::ReportOptions;
 pub use failure::Failure;
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub enum Invocation {
-    /// Run a server.
-    Serve(Box<Settings>, Banner),
-    /// Run a comparison.
-    Compare(Box<Request>, ReportOptions),
-    /// Run the floor of a comparison: a directory and the paths in it that will be requested.
-    Floor(PathBuf, Vec<PathBuf>),
-    /// Print this text and exit.
-    Print(String),
-}
+pub use invocation::Invocation;
+#[cfg(feature = "compare")]
+pub use report_options::ReportOptions;
 
 /// Parses the arguments that follow the program's name.
 ///
@@ -69,8 +60,9 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Fa
             return Ok(Invocation::Print(format!("miniweb {}\n", env!("CARGO_PKG_VERSION"))));
         }
         // Only a comparison starts it, so no help mentions it.
+        #[cfg(feature = "compare")]
         Some("floor") => {
-            let mut paths = following.iter().map(PathBuf::from);
+            let mut paths = following.iter().map(std::path::PathBuf::from);
             let root = paths.next().unwrap_or_default();
             return Ok(Invocation::Floor(root, paths.collect()));
         }
@@ -108,10 +100,7 @@ fn parse_command(
     let command_line = CommandLine::parse(words, &command.flags()).map_err(Failure::Usage)?;
     match (command, command_line) {
         (_, CommandLine::Help) => Ok(Invocation::Print(help())),
-        (Command::Compare, CommandLine::Run(arguments)) => {
-            let (request, report) = compare::request(&arguments)?;
-            Ok(Invocation::Compare(Box::new(request), report))
-        }
+        (Command::Tool(tool), CommandLine::Run(arguments)) => (tool.parse)(&arguments),
         (Command::Serve(strategy), CommandLine::Run(mut arguments)) => {
             arguments.add_variables(&command.flags()).map_err(Failure::Usage)?;
             let (settings, banner) = serve::settings(strategy, &arguments)?;

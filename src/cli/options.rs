@@ -173,8 +173,8 @@ pub(super) struct SecurityOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "user:hash")]
     pub auth: Option<Credentials>,
 
-    /// switch to this user after binding the port
-    #[argh(option, from_str_fn(user), arg_name = "name")]
+    /// switch to this user after binding the port, by name or number (1000 or 1000:1000)
+    #[argh(option, from_str_fn(user), arg_name = "user")]
     pub user: Option<User>,
 
     /// deny all file access except reading ROOT (Landlock)

@@ -1,6 +1,9 @@
 //! Values of the options that all strategies share.
 
-use nix::unistd::User;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+use nix::unistd::{Gid, User};
 
 use crate::option_values::{ERROR_MARK, expected};
 use crate::server::LogFormat;
@@ -10,12 +13,34 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| expected("a number from 0 to 65535"))
 }
 
+/// A user by name or by number; a number may be followed by that of a group.
 pub(super) fn user(name: &str) -> Result<User, String> {
+    let (uid, gid) = name.split_once(':').map_or((name, None), |(uid, gid)| (uid, Some(gid)));
+    if let Ok(uid) = uid.parse::<u32>() {
+        let gid = gid.map(|gid| gid.parse::<u32>().map_err(|_| expected("UID:GID, two numbers")));
+        return Ok(user_by_number(name, uid, gid.transpose()?));
+    }
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user),
-        Ok(None) => Err(expected("the name of a user of this system")),
+        Ok(None) => Err(expected("the name of a user of this system, or a number")),
         Err(error) => Err(format!("{ERROR_MARK}{error}")),
     }
+}
+
+/// The user need not exist in the database of users: in a container there may be none. Its group is
+/// then the one with the same number.
+fn user_by_number(name: &str, uid: u32, gid: Option<u32>) -> User {
+    let known = User::from_uid(uid.into()).ok().flatten();
+    let user = known.unwrap_or_else(|| User {
+        name: name.to_owned(),
+        passwd: CString::default(),
+        uid: uid.into(),
+        gid: uid.into(),
+        gecos: CString::default(),
+        dir: PathBuf::default(),
+        shell: PathBuf::default(),
+    });
+    User { gid: gid.map_or(user.gid, Gid::from), ..user }
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -41,6 +41,7 @@ pub use listener::listening;
 pub use log_line::LogFormat;
 pub use privileges::Privileges;
 pub use sys::map_shared_counters;
+#[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
 
 use crate::format::error_with;

@@ -41,6 +41,7 @@ impl TimerFd {
     ///
     /// # Errors
     /// EINVAL for a timeout that the kernel cannot represent.
+    #[cfg(feature = "compare")]
     pub fn arm_after(&self, timeout: Duration) -> io::Result<()> {
         self.arm(timeout, TimerfdTimerFlags::empty())
     }

@@ -33,6 +33,11 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
         (&["--header-timeout=soon"], &["--header-timeout"]),
         (&["--log", "loud"], &["--log", "none, short, common, json"]),
         (&["--host", ""], &["--host"]),
+        (
+            &["--user", "no-such-user"],
+            &["--user", "the name of a user of this system, or a number"],
+        ),
+        (&["--user", "1000:x"], &["--user", "two numbers"]),
     ] {
         for command in commands() {
             expect_failure(&[&[command], arguments].concat(), 2, words);

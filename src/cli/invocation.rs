@@ -1,0 +1,26 @@
+//! What a command line asks for.
+
+#[cfg(feature = "compare")]
+use std::path::PathBuf;
+
+use super::banner::Banner;
+#[cfg(feature = "compare")]
+use super::report_options::ReportOptions;
+#[cfg(feature = "compare")]
+use crate::compare::run::Request;
+use crate::server::Settings;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run a server.
+    Serve(Box<Settings>, Banner),
+    /// Run a comparison.
+    #[cfg(feature = "compare")]
+    Compare(Box<Request>, ReportOptions),
+    /// Run the floor of a comparison: a directory and the paths in it that will be requested.
+    #[cfg(feature = "compare")]
+    Floor(PathBuf, Vec<PathBuf>),
+    /// Print this text and exit.
+    Print(String),
+}
