@@ -12,7 +12,7 @@ use super::values::{compress, log_format, port, user};
 use crate::http::Limits;
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
-use crate::site::{CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule};
+use crate::site::{CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, ServerName};
 
 /// The options that every strategy takes.
 #[derive(Debug)]
@@ -163,6 +163,11 @@ pub(super) struct CachingOptions {
 /// Security.
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct SecurityOptions {
+    /// a host that the site is served for (*.example.org: every host beneath it); a request for
+    /// another host gets a 421, so that pages of other sites cannot read this one by DNS rebinding
+    #[argh(option, from_str_fn(parsed), arg_name = "host")]
+    pub server_name: Vec<ServerName>,
+
     /// require HTTP Basic authentication with a name and password of this file, which is read
     /// again when it changes; lines are user:hash, with a hash of bcrypt (htpasswd -B) or argon2id
     #[argh(option, arg_name = "file")]

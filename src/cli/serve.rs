@@ -40,6 +40,7 @@ pub(super) fn settings(
         headers: caching.header,
         cache_control: caching.cache_control,
         cors: caching.cors,
+        server_names: security.server_name,
         authenticator: authenticator(security.auth, security.auth_file, &root)?,
         media_types: site.media_type,
         handicap: log.handicap,

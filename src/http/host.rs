@@ -1,7 +1,7 @@
 //! Validates `host[:port]`, as it occurs in Host and in absolute-form targets.
 //!
 //! Only the syntax is checked (RFC 3986 section 3.2.2). This server has one site, and never builds
-//! a path or a redirect from the host that a client names.
+//! a path or a redirect from the host that a client names. Which hosts it serves is up to the site.
 
 use super::characters::is_host;
 
@@ -19,6 +19,15 @@ pub(super) fn is_valid(authority: &[u8]) -> bool {
         Some([]) => true,
         Some([b':', port @ ..]) => is_port(port),
         Some(_) | None => false,
+    }
+}
+
+/// The host of a valid `host[:port]`.
+pub(super) fn without_port(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', authority) {
+        // The colons of an IPv6 address are in brackets.
+        Some(colon) if !authority[colon..].contains(&b']') => &authority[..colon],
+        Some(_) | None => authority,
     }
 }
 

@@ -18,6 +18,7 @@ pub struct OwnedRequest {
     request_line_bytes: usize,
     method: Method,
     target: OwnedTarget,
+    authority: Option<Range<usize>>,
     version: Version,
     headers: HeaderOffsets,
     keep_alive: bool,
@@ -56,6 +57,9 @@ impl From<&Request<'_>> for OwnedRequest {
             request_line_bytes: request.head.request_line().len(),
             method: request.method,
             target,
+            authority: request
+                .authority
+                .map(|authority| offsets(authority, head).expect("an authority is in the head")),
             version: request.version,
             headers: HeaderOffsets::of(request.headers, head),
             keep_alive: request.keep_alive,
@@ -85,6 +89,7 @@ impl OwnedRequest {
         use_request(&Request {
             method: self.method,
             target,
+            authority: self.authority.clone().map(|range| &self.head[range]),
             version: self.version,
             headers,
             keep_alive: self.keep_alive,

@@ -23,6 +23,9 @@ pub struct Request<'a> {
     pub method: Method,
     /// The resource that the request is about.
     pub target: Target<'a>,
+    /// `host[:port]` of a target in absolute form, which counts instead of Host (RFC 9112 section
+    /// 3.2.2).
+    pub(super) authority: Option<&'a [u8]>,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     /// The header fields.
@@ -76,6 +79,7 @@ impl<'a> Request<'a> {
         Ok(Request {
             method,
             target,
+            authority,
             version,
             keep_alive,
             framing,
@@ -84,6 +88,11 @@ impl<'a> Request<'a> {
             headers,
             head,
         })
+    }
+
+    /// The host that the request is for, without the port. None if an HTTP/1.0 request has none.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.authority.or_else(|| self.headers.only("host")).map(host::without_port)
     }
 
     /// Whether the method is HEAD, so that the response has no body.

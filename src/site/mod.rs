@@ -16,6 +16,7 @@
 //! | `shared_file` | locks and numbers that the processes of a server share |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `media_type` | what the options of the command line change |
+//! | `server_names` | which hosts the site is served for |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
@@ -51,6 +52,7 @@ mod resolved;
 mod root;
 mod rules;
 mod sample;
+mod server_names;
 mod shared_file;
 mod slow_mounts;
 mod waiting;
@@ -86,6 +88,7 @@ pub use policy::{Compress, Policy};
 pub use root::{Root, default_directory};
 pub use rules::{CacheRule, HeaderRule, MediaTypeRule};
 pub use sample::sample_files;
+pub use server_names::ServerName;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -197,6 +200,11 @@ impl Site {
         now: &Now,
     ) -> Reply<File> {
         self.turn_responses += 1;
+        if !self.policy.server_names.is_empty()
+            && !request.host().is_some_and(|host| self.policy.serves(host))
+        {
+            return Reply::Ready(self.misdirected());
+        }
         if let Some(authenticator) = &self.policy.authenticator
             && let Some(reply) = self.authenticate(authenticator, client, request, now)
         {
@@ -243,6 +251,13 @@ impl Site {
             Some(response)
         };
         Some(Reply::Deferred(Work::check(error_headers, run)))
+    }
+
+    /// The response for another host (RFC 9110 section 15.5.20). It has no headers of the policy:
+    /// with `--cors`, a page of that host could read it.
+    #[cold]
+    fn misdirected(&self) -> Response<File> {
+        error_response(Status::MisdirectedRequest, "This server does not serve the requested host.")
     }
 
     fn method_not_allowed(&self, request: &Request<'_>) -> Response<File> {

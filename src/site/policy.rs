@@ -12,6 +12,7 @@ use super::media_type;
 use super::open_files::OpenFiles;
 use super::path::SitePath;
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
+use super::server_names::ServerName;
 use crate::http::{HeaderBlock, Response};
 
 /// The options of a site.
@@ -27,6 +28,8 @@ pub struct Policy {
     pub change_detection: ChangeDetection,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
+    /// The hosts that the site is served for; every host if there are none.
+    pub server_names: Vec<ServerName>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.
     pub fallback: Option<Box<[u8]>>,
     /// Additional headers.
@@ -77,6 +80,11 @@ impl Policy {
             change_detection: ChangeDetection::EachRequest,
             ..self
         }
+    }
+
+    /// Whether the site is served for `host`.
+    pub fn serves(&self, host: &[u8]) -> bool {
+        self.server_names.iter().any(|name| name.matches(host))
     }
 
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.

@@ -26,7 +26,10 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
         ("What to serve:", &["--list", "--fallback <file>", "--media-type <ext=type>"][..]),
         ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
         ("Caching and headers:", &["--compress <mode>", "--cache-control <rule>", "--cors"]),
-        ("Security:", &["--auth-file <file>", "--user <user>", "--confine"]),
+        (
+            "Security:",
+            &["--auth-file <file>", "--server-name <host>", "--user <user>", "--confine"],
+        ),
         ("Logging:", &["--log <format>", "--trace"]),
     ] {
         let start = overview.find(&format!("\n{group}\n")).expect("the group has a heading");

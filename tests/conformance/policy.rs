@@ -27,6 +27,7 @@ pub fn cases() -> Vec<Case> {
         media_types_are_those_that_browsers_need,
         nosniff_accompanies_every_content_type,
         a_204_to_options_has_no_content_headers,
+        only_the_named_hosts_are_served,
     ]
 }
 
@@ -527,4 +528,32 @@ fn a_204_to_options_has_no_content_headers(setup: &'static Setup) {
         // A body after a 204 would appear as the start of this response.
         assert_eq!(peer.get("/page.html").content_length(), 35);
     }
+}
+
+fn only_the_named_hosts_are_served(setup: &'static Setup) {
+    let site = Site::new();
+    let names = ["--server-name", "example.org", "--server-name", "*.example.net", "--cors"];
+    let server = Server::start(setup, site.root(), &names);
+    let mut peer = server.connect();
+    let request =
+        |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    for host in ["example.org", "EXAMPLE.ORG:8080", "example.org.", "www.example.net"] {
+        assert_eq!(peer.ask(request("/page.html", host)).status, 200, "{host}");
+    }
+    for host in ["evil.example", "localhost", "127.0.0.1", "example.net", "example.org.evil", ""] {
+        for target in ["/page.html", "/missing", "*"] {
+            let method = if target == "*" { "OPTIONS" } else { "GET" };
+            let request = request(target, host).replacen("GET", method, 1);
+            let response = peer.ask(request);
+            assert_eq!(response.status, 421, "{host} {target}");
+            assert_eq!(response.field("Access-Control-Allow-Origin"), None);
+        }
+    }
+    // The host of an absolute target counts instead of Host.
+    let absolute = |name: &str| request(&format!("http://{name}/page.html"), "example.org");
+    assert_eq!(peer.ask(absolute("evil.example")).status, 421);
+    let other = request("http://example.org:80/page.html", "evil.example");
+    assert_eq!(peer.ask(other).status, 200);
+    // A request without a host cannot be for this one.
+    assert_eq!(server.connect().ask("GET /page.html HTTP/1.0\r\n\r\n").status, 421);
 }
