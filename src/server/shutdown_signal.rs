@@ -48,6 +48,7 @@ impl ShutdownSignal {
         let (is_requested, mut signal, timeout) = (self.flag(), self.stream()?, self.timeout);
         let watch = move || {
             while !is_requested.load(Ordering::Acquire) && signal.read_exact(&mut [0]).is_ok() {}
+            say_what_happens(timeout);
             std::thread::sleep(timeout + GRACE);
             low_level::exit(0);
         };
@@ -83,6 +84,22 @@ impl ShutdownSignal {
             (&handler_end).write_all(b"!")?;
         }
         Ok(stream)
+    }
+}
+
+/// Tells a person at a terminal why the server has not ended yet.
+fn say_what_happens(timeout: Duration) {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        let seconds = timeout.as_secs_f64();
+        // The terminal may be gone, which is why the server ends.
+        let _ = stderr.write_all(
+            format!(
+                "\rShutting down: responses in progress have {seconds} s to finish. Ctrl-C again \
+                 stops at once.\n"
+            )
+            .as_bytes(),
+        );
     }
 }
 

@@ -9,5 +9,6 @@ mod serving;
 mod shutdown;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod trace;
 mod usage_errors;
