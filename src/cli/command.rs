@@ -28,6 +28,17 @@ pub(super) static TOOLS: &[&Tool] = &[
     &compare::COMMAND,
 ];
 
+/// Options that stand alone, and what they do.
+pub(super) const LONE_OPTIONS: [(&str, &str); 2] =
+    [("-h, --help", "print a summary of the options"), ("-V, --version", "print the version")];
+
+/// Commands without options, and what they do.
+pub(super) const EXTRA_COMMANDS: &[(&str, &str)] = &[
+    ("help", "print the options of a command: miniweb help compare"),
+    ("completions", "print a script for the completion of bash, zsh or fish"),
+    ("man", "print the manual page"),
+];
+
 impl Command {
     /// The command of this name.
     pub(super) fn named(name: &OsStr) -> Option<Command> {
@@ -41,10 +52,16 @@ impl Command {
         Command::Serve(strategies::DEFAULT)
     }
 
-    /// Every name, in the order of the help.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        let tools = TOOLS.iter().map(|tool| tool.name);
-        strategies::ALL.iter().map(|strategy| strategy.name).chain(tools)
+    /// Every command with options, in the order of the help.
+    pub(super) fn all() -> impl Iterator<Item = Command> {
+        let tools = TOOLS.iter().map(|tool| Command::Tool(tool));
+        strategies::ALL.iter().map(|strategy| Command::Serve(strategy)).chain(tools)
+    }
+
+    /// Every name.
+    fn names() -> impl Iterator<Item = &'static str> {
+        let extra = EXTRA_COMMANDS.iter().map(|(name, _)| *name);
+        Command::all().map(Command::name).chain(extra)
     }
 
     /// Refuses the first word of a command line without a command if it was meant to be one: it is
@@ -97,5 +114,39 @@ impl Command {
     /// The same without the groups.
     pub(super) fn flags(self) -> Vec<&'static FlagInfo<'static>> {
         self.groups().iter().flat_map(|group| group.description.flags).collect()
+    }
+
+    /// The options of the command alone, and those that all strategies take.
+    pub(super) fn groups_own_first(self) -> (OptionGroup, Vec<OptionGroup>) {
+        let mut groups = self.groups();
+        (groups.remove(0), groups)
+    }
+
+    pub(super) fn summary(self) -> &'static str {
+        match self {
+            Command::Serve(strategy) => strategy.summary(),
+            Command::Tool(tool) => tool.summary,
+        }
+    }
+
+    pub(super) fn root_description(self) -> &'static str {
+        match self {
+            Command::Serve(_) => {
+                "a folder, or a file that is the response to every path (default ./html if it exists, \
+                 else the sample site)"
+            }
+            Command::Tool(tool) => tool.root_description,
+        }
+    }
+
+    pub(super) fn exit_statuses(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Command::Serve(_) => &[
+                ("0", "a signal has shut the server down"),
+                ("1", "the server could not start (address, file or user not available)"),
+                ("2", "the command line is wrong"),
+            ],
+            Command::Tool(tool) => tool.exit_statuses,
+        }
     }
 }

@@ -13,7 +13,12 @@ use crate::warning::warn;
 const PREFIX: &str = "MINIWEB_";
 
 /// Where the path of the site is, if the command line has none.
-pub(super) const ROOT: &str = "MINIWEB_ROOT";
+const ROOT: &str = "MINIWEB_ROOT";
+
+/// For the help.
+pub(super) const DESCRIPTION: &str = "Each option can be set by a variable, and the command line \
+    wins: MINIWEB_PORT for --port, MINIWEB_LIST for --list (1 or 0), MINIWEB_ROOT for ROOT. An option \
+    that can be repeated takes one value on each line.";
 
 /// The variable of an option.
 pub(super) fn variable_of(flag: &FlagInfo<'_>) -> String {

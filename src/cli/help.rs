@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use argh::{FlagInfo, FlagInfoKind};
 
-use super::command::{Command, TOOLS};
+use super::command::{Command, EXTRA_COMMANDS, LONE_OPTIONS, TOOLS};
 use super::environment;
 use super::options::OptionGroup;
 use crate::server::strategies;
@@ -39,23 +39,19 @@ pub(super) fn overview() -> String {
     for (name, summary) in commands.chain(TOOLS.iter().map(|tool| (tool.name, tool.summary))) {
         help.entry(name, summary);
     }
-    help.entry("help <command>", "print the options of a command");
+    for (name, description) in EXTRA_COMMANDS {
+        help.entry(name, description);
+    }
     let (own, common) = Command::default().groups_own_first();
     for group in common.iter().chain([&own]) {
         help.group(group);
     }
     help.heading("Other options");
-    help.entry("-h, --help", "print this text");
-    help.entry("-V, --version", "print the version");
+    for (name, description) in LONE_OPTIONS {
+        help.entry(name, description);
+    }
     help.heading("Environment");
-    help.text(&format!(
-        "{INDENT}Each option can be set by a variable, and the command line wins: {} for --port, {} \
-         for --list (1 or 0), {} for ROOT. An option that can be repeated takes one value on each \
-         line.",
-        "MINIWEB_PORT",
-        "MINIWEB_LIST",
-        environment::ROOT,
-    ));
+    help.text(&format!("{INDENT}{}", environment::DESCRIPTION));
     help.exit_statuses(Command::default());
     help.finish()
 }
@@ -79,52 +75,11 @@ pub(super) fn of(command: Command) -> String {
     if !common.is_empty() {
         help.heading("Options of every strategy");
         help.text(&format!("{INDENT}miniweb --help describes them:"));
-        let names = common.iter().flat_map(visible).map(|flag| flag.long);
+        let names = common.iter().flat_map(OptionGroup::visible).map(|flag| flag.long);
         help.text(&format!("{INDENT}{}", names.collect::<Vec<_>>().join(", ")));
     }
     help.exit_statuses(command);
     help.finish()
-}
-
-/// The options of a group that the help shows.
-fn visible(group: &OptionGroup) -> impl Iterator<Item = &'static FlagInfo<'static>> {
-    group.description.flags.iter().filter(|flag| !flag.hidden && flag.long != "--help")
-}
-
-impl Command {
-    /// The options of the command alone, and those that all strategies take.
-    fn groups_own_first(self) -> (OptionGroup, Vec<OptionGroup>) {
-        let mut groups = self.groups();
-        (groups.remove(0), groups)
-    }
-
-    fn summary(self) -> &'static str {
-        match self {
-            Command::Serve(strategy) => strategy.summary(),
-            Command::Tool(tool) => tool.summary,
-        }
-    }
-
-    fn root_description(self) -> &'static str {
-        match self {
-            Command::Serve(_) => {
-                "a folder, or a file that is the response to every path (default ./html if it exists, \
-                 else the sample site)"
-            }
-            Command::Tool(tool) => tool.root_description,
-        }
-    }
-
-    fn exit_statuses(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Command::Serve(_) => &[
-                ("0", "a signal has shut the server down"),
-                ("1", "the server could not start (address, file or user not available)"),
-                ("2", "the command line is wrong"),
-            ],
-            Command::Tool(tool) => tool.exit_statuses,
-        }
-    }
 }
 
 /// A text that grows line by line.
@@ -156,10 +111,10 @@ impl Help {
     }
 
     fn group(&mut self, group: &OptionGroup) {
-        if visible(group).next().is_some() {
+        if group.visible().next().is_some() {
             self.heading(&group.title);
         }
-        visible(group).for_each(|flag| self.option(flag));
+        group.visible().for_each(|flag| self.option(flag));
     }
 
     fn option(&mut self, flag: &FlagInfo<'_>) {

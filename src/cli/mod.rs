@@ -11,10 +11,12 @@ mod banner;
 mod command;
 #[cfg(feature = "compare")]
 mod compare;
+mod completions;
 mod environment;
 mod failure;
 mod help;
 mod invocation;
+mod man_page;
 mod options;
 #[cfg(feature = "compare")]
 mod report_options;
@@ -55,6 +57,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Fa
     }
     match first.to_str() {
         Some("help") => return help(following),
+        Some("completions") => return completions(following),
+        Some("man") => return only(following, man_page::page()),
         Some("-h" | "--help") => return Ok(Invocation::Print(help::overview())),
         Some("-V" | "--version") => {
             return Ok(Invocation::Print(format!("miniweb {}\n", env!("CARGO_PKG_VERSION"))));
@@ -87,6 +91,26 @@ fn help(words: &[OsString]) -> Result<Invocation, Failure> {
         },
         [_, surplus, ..] => Err(Failure::Usage(format!(
             "unexpected argument '{}': expected at most one command (see miniweb --help)",
+            surplus.to_string_lossy()
+        ))),
+    }
+}
+
+/// `miniweb completions SHELL`
+fn completions(words: &[OsString]) -> Result<Invocation, Failure> {
+    let (shell, surplus) = match words.split_first() {
+        Some((shell, surplus)) => (shell.to_string_lossy(), surplus),
+        None => ("".into(), &[][..]),
+    };
+    only(surplus, completions::script(&shell).map_err(Failure::Usage)?)
+}
+
+/// Prints `text`, if nothing else was asked for.
+fn only(words: &[OsString], text: String) -> Result<Invocation, Failure> {
+    match words {
+        [] => Ok(Invocation::Print(text)),
+        [surplus, ..] => Err(Failure::Usage(format!(
+            "unexpected argument '{}' (see miniweb --help)",
             surplus.to_string_lossy()
         ))),
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FromArgs};
 use nix::unistd::User;
 
 use super::arguments::Arguments;
@@ -56,8 +56,13 @@ impl CommonOptions {
 }
 
 impl OptionGroup {
-    pub(super) fn of<T: ArgsInfo>(title: &str) -> OptionGroup {
+    fn of<T: ArgsInfo>(title: &str) -> OptionGroup {
         OptionGroup { title: title.to_owned(), description: T::get_args_info() }
+    }
+
+    /// The options that the help shows.
+    pub(super) fn visible(&self) -> impl Iterator<Item = &'static FlagInfo<'static>> {
+        self.description.flags.iter().filter(|flag| !flag.hidden && flag.long != "--help")
     }
 }
 

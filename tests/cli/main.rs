@@ -6,6 +6,7 @@ mod default_command;
 mod help;
 mod log;
 mod serving;
+mod shells;
 mod shutdown;
 #[path = "../support/mod.rs"]
 mod support;
