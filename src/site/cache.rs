@@ -47,7 +47,7 @@ pub struct FileCache {
     loader: Arc<Loader>,
     compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
-    root_followed_at: Option<Moment>,
+    root_fresh_until: Moment,
     /// The operations on files in this turn of a client: lookups on the disk, opens, and ranges of
     /// large files, each of which may be read.
     pub turn_operations: u32,
@@ -101,7 +101,7 @@ impl FileCache {
             loader,
             compressor,
             entries,
-            root_followed_at: None,
+            root_fresh_until: Moment::default(),
             turn_operations: 0,
             _share: share,
         }
@@ -113,9 +113,9 @@ impl FileCache {
 
     /// What `path` leads to.
     pub fn look_up(&mut self, path: &SitePath<'_>, now: &Now) -> Lookup {
-        if self.root_followed_at.is_none_or(|last| now.moment.since(last) >= ROOT_FRESH) {
+        if now.moment >= self.root_fresh_until {
             self.loader.follow_root();
-            self.root_followed_at = Some(now.moment);
+            self.root_fresh_until = now.moment + ROOT_FRESH;
         }
         let key = key_of(path);
         match self.entries.get(&*key) {
