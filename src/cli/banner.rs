@@ -48,7 +48,7 @@ impl Banner {
                      \"strategy\":{description}}}\n"
                 )
             }
-            LogFormat::None | LogFormat::Short | LogFormat::Common => {
+            LogFormat::None | LogFormat::Short | LogFormat::Common | LogFormat::Combined => {
                 format!("{}\n", printable(&format!("Serving {served} on {url} ({description})")))
             }
         }

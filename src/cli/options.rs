@@ -195,8 +195,8 @@ pub(super) struct SecurityOptions {
 /// Logging.
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct LogOptions {
-    /// access log on stdout: none, short, common or json (default short at a terminal, else
-    /// common)
+    /// access log on stdout: none, short, common, combined or json (default short at a terminal,
+    /// else common)
     #[argh(option, from_str_fn(log_format), arg_name = "format")]
     pub log: Option<LogFormat>,
 

@@ -48,8 +48,9 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "none" => Ok(LogFormat::None),
         "short" => Ok(LogFormat::Short),
         "common" => Ok(LogFormat::Common),
+        "combined" => Ok(LogFormat::Combined),
         "json" => Ok(LogFormat::Json),
-        _ => Err(expected("one of none, short, common, json")),
+        _ => Err(expected("one of none, short, common, combined, json")),
     }
 }
 

@@ -31,6 +31,8 @@ pub enum LogFormat {
     Short,
     /// The Common Log Format of NCSA httpd, with times in UTC.
     Common,
+    /// The format of Apache of that name: the Common Log Format, with Referer and User-Agent.
+    Combined,
     /// One JSON object per line.
     Json,
 }
@@ -48,6 +50,7 @@ pub fn write_line(
         LogFormat::None => Ok(()),
         LogFormat::Short => short_line(out, exchange, peer, now),
         LogFormat::Common => common_line(out, exchange, peer, now),
+        LogFormat::Combined => combined_line(out, exchange, peer, now),
         LogFormat::Json => json_line(out, exchange, peer, now),
     };
 }
@@ -82,6 +85,34 @@ fn common_line(
     peer: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
+    common_fields(out, exchange, peer, now)?;
+    out.push(b'\n');
+    Ok(())
+}
+
+fn combined_line(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) -> std::io::Result<()> {
+    common_fields(out, exchange, peer, now)?;
+    for value in [&exchange.referer, &exchange.user_agent] {
+        out.extend_from_slice(b" \"");
+        escape(out, value.as_deref().unwrap_or(b"-"), HEADER_BYTES_MAX);
+        out.push(b'"');
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+/// What a line of the formats `common` and `combined` begins with.
+fn common_fields(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    peer: Option<IpAddr>,
+    now: &Now,
+) -> std::io::Result<()> {
     match peer {
         Some(peer) => write!(out, "{peer} - - [")?,
         None => write!(out, "- - - [")?,
@@ -94,9 +125,7 @@ fn common_line(
         out.extend_from_slice(part);
     }
     request(out, &exchange.request_line, escape);
-    write!(out, "\" {} {}", exchange.status.code(), exchange.body_bytes)?;
-    out.push(b'\n');
-    Ok(())
+    write!(out, "\" {} {}", exchange.status.code(), exchange.body_bytes)
 }
 
 fn json_line(
@@ -158,7 +187,8 @@ mod tests {
     use super::*;
     use crate::http::{Moment, Status};
 
-    const FORMATS: [LogFormat; 3] = [LogFormat::Short, LogFormat::Common, LogFormat::Json];
+    const FORMATS: [LogFormat; 4] =
+        [LogFormat::Short, LogFormat::Common, LogFormat::Combined, LogFormat::Json];
 
     fn line(format: LogFormat, request_line: &[u8], header: &[u8]) -> String {
         let exchange = Exchange {
@@ -197,7 +227,7 @@ mod tests {
     #[test]
     fn a_long_target_is_cut_before_the_version() {
         let request = format!("GET /{} HTTP/1.0", "x".repeat(8000));
-        for (format, cut) in FORMATS.into_iter().zip(["...", "...", "…"]) {
+        for (format, cut) in FORMATS.into_iter().zip(["...", "...", "...", "…"]) {
             let line = line(format, request.as_bytes(), b"");
             assert!(line.contains(&format!("xxx{cut} HTTP/1.0")), "{format:?}: {line}");
         }
@@ -207,6 +237,9 @@ mod tests {
     fn values_up_to_their_limit_are_whole() {
         let request = format!("GET /{} HTTP/1.1", "x".repeat(REQUEST_BYTES_MAX - 14));
         let header = "y".repeat(HEADER_BYTES_MAX);
+        let combined = line(LogFormat::Combined, request.as_bytes(), header.as_bytes());
+        assert!(combined.contains(&format!("\"{request}\"")), "{combined}");
+        assert!(combined.ends_with(&format!(" \"{header}\" \"{header}\"\n")), "{combined}");
         let line = line(LogFormat::Json, request.as_bytes(), header.as_bytes());
         let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
         assert_eq!(object["request"], request);

@@ -55,6 +55,25 @@ fn a_common_log_has_the_common_format() {
 }
 
 #[test]
+fn a_combined_log_adds_referer_and_user_agent_to_the_common_format() {
+    let site = Site::new();
+    for setup in setups() {
+        let server = logging(setup, &site, "combined");
+        server.ask(get_with("/page.html", &["Referer: /\"x\"", "User-Agent: a \\ b"]));
+        server.get("/missing");
+        server.ask("GET /a b HTTP/1.1\r\nUser-Agent: c\r\n\r\n");
+        for expected in [
+            r#"] "GET /page.html HTTP/1.1" 200 35 "/\x22x\x22" "a \x5C b""#,
+            r#""-" "-""#,
+            r#""-" "-""#,
+        ] {
+            let line = server.output.next().expect("the request is logged");
+            assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with(expected), "{line}");
+        }
+    }
+}
+
+#[test]
 fn without_a_terminal_the_log_format_is_common() {
     let site = Site::new();
     let mut command = miniweb();
@@ -143,7 +162,7 @@ fn whatever_a_client_sends_fills_one_line_of_the_log_and_none_of_the_trace() {
         unprintable.as_bytes(),
     ];
     for setup in setups() {
-        for format in ["short", "common", "json"] {
+        for format in ["short", "common", "combined", "json"] {
             let options = ["--log", format, "--trace"];
             let mut server = Server::start(setup, site.root(), &options);
             nasty.iter().for_each(|request| drop(server.ask(request)));
@@ -161,7 +180,12 @@ fn whatever_a_client_sends_fills_one_line_of_the_log_and_none_of_the_trace() {
                 } else {
                     assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
                 }
-                assert_eq!(line.matches("\" ").count(), usize::from(format == "common"), "{line}");
+                let quotes = match format {
+                    "common" => 2,
+                    "combined" => 6,
+                    _ => line.matches('"').count(),
+                };
+                assert_eq!(line.matches('"').count(), quotes, "{setup:?}: {line}");
             }
             if format == "json" {
                 let whole = |entry: &serde_json::Value| {

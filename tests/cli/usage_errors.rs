@@ -31,7 +31,7 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
         (&["--write-timeout", "inf"], &["--write-timeout"]),
         (&["--shutdown-timeout", "1e300"], &["--shutdown-timeout"]),
         (&["--header-timeout=soon"], &["--header-timeout"]),
-        (&["--log", "loud"], &["--log", "none, short, common, json"]),
+        (&["--log", "loud"], &["--log", "none, short, common, combined, json"]),
         (&["--host", ""], &["--host"]),
         (
             &["--user", "no-such-user"],
