@@ -55,7 +55,7 @@ use super::request_error::RequestError;
 use super::respond::Respond;
 use super::response::{Body, Persistence, Response};
 use super::response_plan::ResponsePlan;
-use super::state::{Awaits, EvictionCandidate, State};
+use super::state::{EvictionCandidate, State};
 use super::status::Status;
 use super::step::Step;
 use super::write_progress::WriteProgress;
@@ -226,21 +226,9 @@ impl<F> Connection<F> {
     /// What the connection waits for from its client, and since when. None while a response is in
     /// progress.
     pub fn eviction_candidate(&self) -> Option<EvictionCandidate> {
-        match self.state {
-            _ if !self.output.is_empty() => None,
-            State::Idle { is_served: true, since, .. } if self.input.is_empty() => {
-                Some(EvictionCandidate { awaits: Awaits::NextRequest, since })
-            }
-            State::Idle { since, .. }
-            | State::Head { since, .. }
-            | State::Body { since, .. }
-            | State::Lingering { since, .. } => {
-                Some(EvictionCandidate { awaits: Awaits::Rest, since })
-            }
-            State::Paused
-            | State::AwaitingReply { .. }
-            | State::Closing { .. }
-            | State::Closed { .. } => None,
+        match self.output.is_empty() {
+            true => self.state.eviction_candidate(self.input.is_empty()),
+            false => None,
         }
     }
 

@@ -90,6 +90,26 @@ impl State {
         }
     }
 
+    /// What the connection waits for from its client, and since when, if all output has been sent.
+    /// `has_no_input`: whether nothing has been received that is not processed yet.
+    pub(super) fn eviction_candidate(&self, has_no_input: bool) -> Option<EvictionCandidate> {
+        match *self {
+            State::Idle { is_served: true, since, .. } if has_no_input => {
+                Some(EvictionCandidate { awaits: Awaits::NextRequest, since })
+            }
+            State::Idle { since, .. }
+            | State::Head { since, .. }
+            | State::Body { since, .. }
+            | State::Lingering { since, .. } => {
+                Some(EvictionCandidate { awaits: Awaits::Rest, since })
+            }
+            State::Paused
+            | State::AwaitingReply { .. }
+            | State::Closing { .. }
+            | State::Closed { .. } => None,
+        }
+    }
+
     /// Gives the client the full time of this state again.
     #[inline]
     pub(super) fn restart_read_timeout(&mut self, now: Moment, limits: &Limits) {
