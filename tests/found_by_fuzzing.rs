@@ -29,6 +29,7 @@ fn check_all(directory: &str) -> usize {
             Some("accept_encoding") => properties::accept_encoding::check,
             Some("body") => properties::body::check,
             Some("connection") => properties::connection::check,
+            Some("forwarded_for") => properties::forwarded_for::check,
             Some("path") => properties::path::check,
             Some("range") => properties::range::check,
             Some("request") => properties::request::check,

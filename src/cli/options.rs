@@ -9,7 +9,7 @@ use nix::unistd::User;
 
 use super::arguments::Arguments;
 use super::values::{compress, log_format, port, user};
-use crate::http::Limits;
+use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
 use crate::site::{CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, ServerName};
@@ -102,6 +102,11 @@ pub(super) struct NetworkOptions {
     /// more are closed at once (default: no limit)
     #[argh(option, from_str_fn(count), arg_name = "number")]
     pub max_connections_per_client: Option<NonZeroUsize>,
+
+    /// address or network of a proxy, such as 10.0.0.0/8: its X-Forwarded-For tells the address of
+    /// the client, for the log and for wrong passwords; may be repeated
+    #[argh(option, from_str_fn(parsed), arg_name = "cidr")]
+    pub trusted_proxy: Vec<TrustedProxy>,
 
     /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
     /// 10)

@@ -63,6 +63,7 @@ pub(super) fn settings(
         policy,
         address: resolve(&network.host, network.port)?,
         limits,
+        trusted_proxies: network.trusted_proxy.into(),
         connections_max: network.max_connections,
         per_client_max: network.max_connections_per_client,
         log: log_format,

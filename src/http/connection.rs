@@ -44,6 +44,7 @@ use super::body::BodyDrain;
 use super::closing::{CloseReason, Closing, LingeringClose};
 use super::deferred::{CompletedReply, DeferredReply, Outcome, Reply};
 use super::exchange::Exchange;
+use super::forwarded::TrustedProxies;
 use super::head::{Head, HeadScan};
 use super::headers::HeaderStorage;
 use super::limits::Limits;
@@ -76,6 +77,8 @@ pub struct Connection<F> {
     exhausted_reason: CloseReason,
     /// The arrival time of the request that has passed its check and is back in front of `input`.
     checked_request_started: Option<Moment>,
+    /// Present if the peer is one of them.
+    trusted_proxies: Option<Arc<TrustedProxies>>,
 }
 
 impl<F> Connection<F> {
@@ -89,8 +92,14 @@ impl<F> Connection<F> {
             requests_left: limits.requests_max,
             exhausted_reason: CloseReason::RequestsMax,
             checked_request_started: None,
+            trusted_proxies: None,
             limits,
         }
+    }
+
+    /// A connection whose peer is one of `proxies`: its requests may come from several clients.
+    pub fn from_proxy(self, proxies: Arc<TrustedProxies>) -> Connection<F> {
+        Connection { trusted_proxies: Some(proxies), ..self }
     }
 
     /// What to do next.
@@ -390,7 +399,7 @@ impl<F> Connection<F> {
         site: &mut R,
     ) -> Option<Box<DeferredReply<F>>> {
         let parsed = Request::parse_head(head, storage, &self.limits);
-        let (request, drain) = match parsed
+        let (mut request, drain) = match parsed
             .and_then(|r| Ok((BodyDrain::new(r.framing, self.limits.body_bytes_max)?, r)))
         {
             Ok((drain, request)) => (request, drain),
@@ -399,6 +408,9 @@ impl<F> Connection<F> {
                 return None;
             }
         };
+        if let Some(proxies) = &self.trusted_proxies {
+            request.forwarded_for = proxies.client_of(request.headers);
+        }
         let unanswered = Unanswered { connection: self, request: &request, now };
         let reply = site.respond(&request, now);
         std::mem::forget(unanswered);

@@ -6,6 +6,9 @@
 //! Two kinds of exchange are never handed out, and so never logged: one whose reply is still
 //! deferred when the connection closes; and all of them if `Limits::record_exchanges` is off.
 
+// The address type of std::net, without its sockets.
+use core::net::IpAddr;
+
 use super::moment::Moment;
 use super::now::Now;
 use super::request::Request;
@@ -20,6 +23,8 @@ pub struct Exchange {
     pub referer: Option<Box<[u8]>>,
     /// The value of the User-Agent header.
     pub user_agent: Option<Box<[u8]>>,
+    /// The address of the client, if a trusted proxy has sent the request and names it.
+    pub forwarded_for: Option<IpAddr>,
     /// The status of the response.
     pub status: Status,
     /// The number of bytes of the response body that the socket accepted.
@@ -41,6 +46,7 @@ impl Exchange {
         Exchange {
             referer: header("referer"),
             user_agent: header("user-agent"),
+            forwarded_for: request.forwarded_for,
             ..Exchange::from_request_line(request.head.request_line(), now)
         }
     }
@@ -57,6 +63,7 @@ impl Exchange {
             request_line: line.into(),
             referer: None,
             user_agent: None,
+            forwarded_for: None,
             status: Status::Ok,
             body_bytes: 0,
             complete: true,

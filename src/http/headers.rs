@@ -103,7 +103,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The values of every header called `name` (in lower case), without surrounding white space.
-    pub fn values(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values(self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let lines = if self.might_contain(name) { self.lines } else { &[] };
         let has_name = move |line: &&Header<'a>| line.name.eq_ignore_ascii_case(name);
         lines.iter().filter(has_name).map(|line| line.value.trim_ascii())
@@ -117,7 +117,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The members of the comma-separated list in the headers called `name`, across all lines.
-    pub fn list(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn list(self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.values(name).flat_map(members)
     }
 
@@ -155,7 +155,7 @@ fn is_zero_weight(parameter: &[u8]) -> bool {
 }
 
 /// The members of a comma-separated list; empty members are ignored (RFC 9110 section 5.6.1).
-fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn members(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 

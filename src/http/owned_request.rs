@@ -1,5 +1,7 @@
 //! A parsed request that outlives the buffer it was received in.
 
+// The address type of std::net, without its sockets.
+use core::net::IpAddr;
 use std::ops::Range;
 
 use super::framing::Framing;
@@ -24,6 +26,7 @@ pub struct OwnedRequest {
     keep_alive: bool,
     framing: Framing,
     expects_continue: bool,
+    forwarded_for: Option<IpAddr>,
 }
 
 /// A [`Target`] by its offsets in the head.
@@ -65,6 +68,7 @@ impl From<&Request<'_>> for OwnedRequest {
             keep_alive: request.keep_alive,
             framing: request.framing,
             expects_continue: request.expects_continue,
+            forwarded_for: request.forwarded_for,
         }
     }
 }
@@ -95,6 +99,7 @@ impl OwnedRequest {
             keep_alive: self.keep_alive,
             framing: self.framing,
             expects_continue: self.expects_continue,
+            forwarded_for: self.forwarded_for,
             head,
         })
     }

@@ -5,6 +5,9 @@
 //! of the request line, CRLF as the only line end, exactly one Host, and exactly one way to
 //! determine the length of the body.
 
+// The address type of std::net, without its sockets.
+use core::net::IpAddr;
+
 use super::characters::is_token;
 use super::framing::Framing;
 use super::head::{Head, HeadScan};
@@ -36,6 +39,8 @@ pub struct Request<'a> {
     pub framing: Framing,
     /// `Expect: 100-continue`: the client may or may not send the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
+    /// The address of the client, if a trusted proxy has sent the request and names it.
+    pub forwarded_for: Option<IpAddr>,
     /// The bytes of the head, for the access log and for deferred replies.
     pub head: Head<'a>,
 }
@@ -86,6 +91,7 @@ impl<'a> Request<'a> {
             expects_continue: version == Version::Http11
                 && headers.has_member("expect", "100-continue"),
             headers,
+            forwarded_for: None,
             head,
         })
     }

@@ -121,7 +121,8 @@ impl AccessLog {
     }
 
     /// Writes the line of one response. Waits while the buffer is full.
-    pub fn record(&self, exchange: &Exchange, client: Option<IpAddr>, now: &Now) {
+    pub fn record(&self, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) {
+        let client = exchange.forwarded_for.or(peer);
         // An event loop reads its clock once per pass, and most responses take less than a pass.
         let now = &Now { moment: read_monotonic(), ..*now };
         match &self.destination {

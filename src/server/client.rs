@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::connection_limit::{ConnectionPermit, client_of};
+use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
 use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Step};
@@ -22,6 +22,7 @@ pub struct Client {
     pub connection: Connection<site::File>,
     /// Shared with threads that shut it down to wake a thread that sleeps in it.
     pub socket: Arc<OwnedFd>,
+    /// The address of the peer, which may be a proxy.
     pub address: Option<IpAddr>,
     pub permit: ConnectionPermit,
     pub pending_job: PendingJob,
@@ -61,13 +62,7 @@ pub enum Interest {
 impl Client {
     /// The network that it connects from, for which a site counts wrong passwords.
     pub fn network(&self) -> ClientNetwork {
-        self.address.map_or(ClientNetwork::Unknown, |address| match client_of(address) {
-            IpAddr::V4(address) => ClientNetwork::V4(address.octets()),
-            IpAddr::V6(prefix) => {
-                let bytes = prefix.octets().first_chunk().copied();
-                ClientNetwork::V6(bytes.expect("an IPv6 address has 16 bytes"))
-            }
-        })
+        self.address.map_or(ClientNetwork::Unknown, ClientNetwork::from)
     }
 
     /// What has to happen at the socket before the client can continue.

@@ -11,13 +11,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::offload::CompletionQueue;
+use crate::site::ClientNetwork;
 use crate::sync::{lock, wait_timeout_while};
 
 /// The connections that a server may still accept.
@@ -38,7 +39,7 @@ pub struct ConnectionLimit {
 #[derive(Debug)]
 struct PerClient {
     connections_max: NonZeroUsize,
-    open: Mutex<HashMap<IpAddr, NonZeroUsize>>,
+    open: Mutex<HashMap<ClientNetwork, NonZeroUsize>>,
 }
 
 /// Permission to have one connection open; returned to the limit when it is dropped.
@@ -46,7 +47,7 @@ struct PerClient {
 pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
     /// The client that the connection is counted for.
-    client: Option<IpAddr>,
+    client: Option<ClientNetwork>,
 }
 
 impl ConnectionLimit {
@@ -112,9 +113,9 @@ impl ConnectionLimit {
 impl ConnectionPermit {
     /// Counts the connection for the client at `address`. False if that client has as many
     /// connections as a client may have; then close this one.
-    pub fn assign_to(&mut self, address: SocketAddr) -> bool {
+    pub fn assign_to(&mut self, address: IpAddr) -> bool {
         let Some(per_client) = &self.limit.per_client else { return true };
-        let client = client_of(address.ip());
+        let client = ClientNetwork::from(address);
         match lock(&per_client.open).entry(client) {
             Entry::Occupied(open) if *open.get() >= per_client.connections_max => return false,
             Entry::Occupied(mut open) => *open.get_mut() = open.get().saturating_add(1),
@@ -143,16 +144,6 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// What is counted as one client: an IPv4 address, or the first 64 bits of an IPv6 address, because
-/// a single host mostly has a whole /64 to choose from.
-pub fn client_of(address: IpAddr) -> IpAddr {
-    const PREFIX: u128 = !0 << 64;
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & PREFIX).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,8 +153,7 @@ mod tests {
         let limit = ConnectionLimit::new(10, NonZeroUsize::new(2));
         let connect = |address: &str| {
             let mut permit = limit.try_acquire().expect("ten connections are allowed");
-            let address = SocketAddr::new(address.parse().expect("the address is valid"), 1);
-            permit.assign_to(address).then_some(permit)
+            permit.assign_to(address.parse().expect("the address is valid")).then_some(permit)
         };
         let first = connect("192.0.2.1").expect("it is the first");
         // The same client, on a listener for both families.

@@ -42,23 +42,23 @@ pub fn write_line(
     format: LogFormat,
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) {
     // Writing to a Vec cannot fail.
     let _ = match format {
         LogFormat::None => Ok(()),
-        LogFormat::Short => short_line(out, exchange, peer, now),
-        LogFormat::Common => common_line(out, exchange, peer, now),
-        LogFormat::Combined => combined_line(out, exchange, peer, now),
-        LogFormat::Json => json_line(out, exchange, peer, now),
+        LogFormat::Short => short_line(out, exchange, client, now),
+        LogFormat::Common => common_line(out, exchange, client, now),
+        LogFormat::Combined => combined_line(out, exchange, client, now),
+        LogFormat::Json => json_line(out, exchange, client, now),
     };
 }
 
 fn short_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
     write!(out, "{} ", exchange.status.code())?;
@@ -72,8 +72,8 @@ fn short_line(
         format::bytes(exchange.body_bytes),
         format::time(now.moment.since(exchange.started))
     )?;
-    if let Some(peer) = peer {
-        write!(out, "  {peer}")?;
+    if let Some(client) = client {
+        write!(out, "  {client}")?;
     }
     out.extend_from_slice(if exchange.complete { b"\n" } else { b"  cut short\n" });
     Ok(())
@@ -82,10 +82,10 @@ fn short_line(
 fn common_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
-    common_fields(out, exchange, peer, now)?;
+    common_fields(out, exchange, client, now)?;
     out.push(b'\n');
     Ok(())
 }
@@ -93,10 +93,10 @@ fn common_line(
 fn combined_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
-    common_fields(out, exchange, peer, now)?;
+    common_fields(out, exchange, client, now)?;
     for value in [&exchange.referer, &exchange.user_agent] {
         out.extend_from_slice(b" \"");
         escape(out, value.as_deref().unwrap_or(b"-"), HEADER_BYTES_MAX);
@@ -110,11 +110,11 @@ fn combined_line(
 fn common_fields(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
-    match peer {
-        Some(peer) => write!(out, "{peer} - - [")?,
+    match client {
+        Some(client) => write!(out, "{client} - - [")?,
         None => write!(out, "- - - [")?,
     }
     // "Sun, 06 Nov 1994 08:49:37 GMT" → "06/Nov/1994:08:49:37 +0000"
@@ -131,7 +131,7 @@ fn common_fields(
 fn json_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
     now: &Now,
 ) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -143,8 +143,8 @@ fn json_line(
         "\",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}",
         exchange.body_bytes, exchange.complete
     )?;
-    if let Some(peer) = peer {
-        write!(out, ",\"peer\":\"{peer}\"")?;
+    if let Some(client) = client {
+        write!(out, ",\"peer\":\"{client}\"")?;
     }
     for (name, value) in [("referer", &exchange.referer), ("user_agent", &exchange.user_agent)] {
         if let Some(value) = value {
@@ -195,6 +195,7 @@ mod tests {
             request_line: request_line.into(),
             referer: Some(header.into()),
             user_agent: Some(header.into()),
+            forwarded_for: None,
             status: Status::RequestHeaderFieldsTooLarge,
             body_bytes: u64::MAX,
             complete: false,

@@ -45,7 +45,7 @@ pub use sys::map_shared_counters;
 pub(crate) use timer_fd::TimerFd;
 
 use crate::format::error_with;
-use crate::http::Limits;
+use crate::http::{Limits, TrustedProxies};
 use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, checks_max};
 use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
@@ -71,6 +71,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// The limits of each connection.
     pub limits: Limits,
+    /// The proxies that tell the addresses of their clients.
+    pub trusted_proxies: TrustedProxies,
     /// The most open connections; None for what the descriptor limit allows, at most 8,192.
     pub connections_max: Option<NonZeroUsize>,
     /// The most open connections of one client; None for no limit of its own.
@@ -135,6 +137,7 @@ impl Server {
             root: Arc::new(root),
             policy: Arc::new(if strategy.forks() { policy.for_children() } else { policy }),
             limits: Arc::new(limits),
+            trusted_proxies: Arc::new(settings.trusted_proxies),
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,
             trace: settings.trace,

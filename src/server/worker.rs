@@ -18,7 +18,7 @@ use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::tracer::{ConnectionId, Tracer};
 use super::waker::Waker;
-use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output};
+use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output, TrustedProxies};
 use crate::site::{self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Site, WorkerSite};
 use crate::syscall_stats::{Call, Counters, SyscallStats};
 
@@ -41,6 +41,7 @@ pub struct Worker {
     /// Output buffers that are lent to the connection being served.
     pub spare_output: Output<site::File>,
     limits: Arc<Limits>,
+    trusted_proxies: Arc<TrustedProxies>,
     accepted: u64,
     offload: Offload,
 }
@@ -60,6 +61,7 @@ pub struct Shared {
     pub root: Arc<Root>,
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
+    pub trusted_proxies: Arc<TrustedProxies>,
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
@@ -118,6 +120,7 @@ impl Worker {
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             spare_output: Output::default(),
             limits: shared.limits.clone(),
+            trusted_proxies: shared.trusted_proxies.clone(),
             accepted: 0,
             offload,
         }
@@ -125,7 +128,7 @@ impl Worker {
 
     /// Wraps an accepted socket into a client. None if its address has as many connections as it
     /// may have: then the socket is closed without a response, so that such connections cost
-    /// nothing.
+    /// nothing. A trusted proxy may have any number, as it connects for many clients.
     pub fn new_client(
         &mut self,
         socket: OwnedFd,
@@ -136,19 +139,25 @@ impl Worker {
         self.progress += 1;
         let id = ConnectionId(self.accepted);
         self.tracer.trace_accept(id, peer);
-        if peer.is_some_and(|peer| !permit.assign_to(peer)) {
+        let address = peer.map(|peer| peer.ip().to_canonical());
+        let is_proxy = address.is_some_and(|address| self.trusted_proxies.contains(address));
+        if !is_proxy && address.is_some_and(|address| !permit.assign_to(address)) {
             self.stats.count(Call::Close);
             self.tracer.trace(id, format_args!("close: the client has too many connections"));
             return None;
+        }
+        let mut connection = Connection::new(self.limits.clone(), self.clock.now());
+        if is_proxy {
+            connection = connection.from_proxy(self.trusted_proxies.clone());
         }
         Some(Client {
             id,
             slab_key: 0,
             // The first request has often arrived together with the last packet of the handshake.
             read_state: ReadState::MaybeReadable,
-            connection: Connection::new(self.limits.clone(), self.clock.now()),
+            connection,
             socket: Arc::new(socket),
-            address: peer.map(|peer| peer.ip().to_canonical()),
+            address,
             permit,
             pending_job: PendingJob::None,
             is_queued: false,

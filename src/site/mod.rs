@@ -321,7 +321,7 @@ impl WorkerSite {
         self.inner().is_turn_over()
     }
 
-    /// The site for the requests of `client`.
+    /// The site for the requests of `client`, except those that a trusted proxy forwards.
     pub fn for_client(&mut self, client: ClientNetwork) -> ClientSite<'_> {
         ClientSite { site: self, client }
     }
@@ -342,7 +342,8 @@ impl Respond for ClientSite<'_> {
             WorkerSite::Plain(site) => site,
             WorkerSite::Delayed(delayed) => delayed.wait(),
         };
-        site.respond_to(self.client, request, now)
+        let client = request.forwarded_for.map_or(self.client, ClientNetwork::from);
+        site.respond_to(client, request, now)
     }
 
     fn is_turn_over(&self) -> bool {

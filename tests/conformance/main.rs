@@ -26,6 +26,7 @@ mod messages;
 mod methods;
 mod paths;
 mod policy;
+mod proxies;
 mod ranges;
 mod regressions;
 #[path = "../support/mod.rs"]
@@ -75,6 +76,7 @@ fn main() {
         policy::cases(),
         header_rules::cases(),
         authentication::cases(),
+        proxies::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));

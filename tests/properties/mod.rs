@@ -7,6 +7,7 @@
 pub mod accept_encoding;
 pub mod body;
 pub mod connection;
+pub mod forwarded_for;
 pub mod grammar;
 pub mod path;
 pub mod range;

@@ -6,6 +6,8 @@
 //! All forked children count in one [`SharedTable`], which also bounds the number of addresses that
 //! are remembered.
 
+// The address type of std::net, without its sockets.
+use core::net::IpAddr;
 use std::time::Duration;
 
 use rustix::io::Result;
@@ -19,8 +21,9 @@ const FAILURES_MAX: u32 = 5;
 /// How long it then waits between attempts: at most 8,640 a day.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The network that a client connects from. Failures from one network count together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The network that a client connects from. Failures from one network count together, and so do
+/// connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ClientNetwork {
     /// The kernel has reported no address.
     #[default]
@@ -30,6 +33,18 @@ pub enum ClientNetwork {
     /// The first 64 bits of an IPv6 address. One client usually has all addresses that begin with
     /// them (RFC 6177 section 2).
     V6([u8; 8]),
+}
+
+impl From<IpAddr> for ClientNetwork {
+    fn from(address: IpAddr) -> ClientNetwork {
+        match address.to_canonical() {
+            IpAddr::V4(address) => ClientNetwork::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let prefix = address.octets().first_chunk().copied();
+                ClientNetwork::V6(prefix.expect("an IPv6 address has 16 bytes"))
+            }
+        }
+    }
 }
 
 impl ClientNetwork {
