@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::private_file::refuse_served;
 use crate::format::reason;
-use crate::site::{Authenticator, Credentials, Root, SitePath};
+use crate::site::{Authenticator, Credentials, Root};
 use crate::warning::warn;
 
 /// The authenticator of the site, if it requires passwords.
@@ -25,28 +26,10 @@ pub(super) fn authenticator(
             Authenticator::new(credentials)
         }
         (None, Some(file)) => {
-            refuse_served(Path::new(&file), root)?;
+            // Every client could read the hashes.
+            refuse_served("--auth-file", Path::new(&file), root)?;
             Authenticator::from_file(Path::new(&file))
         }
     };
     made.map(|made| Some(Arc::new(made))).map_err(|error| Failure::Unavailable(reason(&error)))
-}
-
-/// Refuses a password file that the site would serve: every client could read the hashes.
-fn refuse_served(file: &Path, root: &Root) -> Result<(), Failure> {
-    // A file that does not exist is reported when it is read.
-    let target = std::fs::canonicalize(file).ok();
-    let root = root.path().and_then(|root| std::fs::canonicalize(root).ok());
-    let (Some(target), Some(root)) = (target, root) else { return Ok(()) };
-    let Ok(relative) = target.strip_prefix(&root) else { return Ok(()) };
-    let path = Path::new("/").join(relative);
-    let is_hidden =
-        SitePath::parse(path.as_os_str().as_encoded_bytes()).is_ok_and(|path| path.is_hidden);
-    match is_hidden {
-        true => Ok(()),
-        false => Err(Failure::Unavailable(format!(
-            "invalid value '{}' for '--auth-file': expected a file that is not served, outside ROOT",
-            file.display()
-        ))),
-    }
 }

@@ -20,6 +20,7 @@ mod man_page;
 mod options;
 #[cfg(feature = "compare")]
 mod report_options;
+mod private_file;
 mod serve;
 mod suggestion;
 mod tool;

@@ -200,10 +200,14 @@ pub(super) struct SecurityOptions {
 /// Logging.
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct LogOptions {
-    /// access log on stdout: none, short, common, combined or json (default short at a terminal,
+    /// access log: none, short, common, combined or json (default short at a terminal,
     /// else common)
     #[argh(option, from_str_fn(log_format), arg_name = "format")]
     pub log: Option<LogFormat>,
+
+    /// write the access log to this file instead of stdout; SIGHUP opens it again, after a rotation
+    #[argh(option, arg_name = "file")]
+    pub log_file: Option<PathBuf>,
 
     /// print each step of the server on stderr
     #[argh(switch)]

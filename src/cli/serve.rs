@@ -11,6 +11,7 @@ use super::auth::authenticator;
 use super::banner::Banner;
 use super::failure::Failure;
 use super::options::CommonOptions;
+use super::private_file::refuse_served;
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
@@ -56,7 +57,10 @@ pub(super) fn settings(
     };
     let privileges = Privileges { user: security.user, confine: security.confine };
     let description = describe(&configured.description(), &privileges);
-    let log_format = log.log.unwrap_or_else(default_log);
+    let log_format = log.log.unwrap_or_else(|| default_log(log.log_file.is_some()));
+    if let Some(file) = &log.log_file {
+        check_log_file(file, log_format, &root)?;
+    }
     let settings = Settings {
         strategy: configured,
         root,
@@ -67,6 +71,7 @@ pub(super) fn settings(
         connections_max: network.max_connections,
         per_client_max: network.max_connections_per_client,
         log: log_format,
+        log_file: log.log_file,
         trace: log.trace,
         shutdown_timeout: network.shutdown_timeout,
         privileges,
@@ -137,6 +142,14 @@ fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
     }
 }
 
+fn check_log_file(file: &Path, format: LogFormat, root: &Root) -> Result<(), Failure> {
+    if format == LogFormat::None {
+        let message = "--log none and --log-file cannot be combined: expected one of them";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    refuse_served("--log-file", file, root)
+}
+
 fn counters_file(path: &Path) -> Result<File, Failure> {
     let opened = File::options().read(true).write(true).open(path);
     opened.map_err(|error| unavailable(format_args!("--counters-file {}", path.display()), &error))
@@ -161,7 +174,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn default_log() -> LogFormat {
+fn default_log(has_file: bool) -> LogFormat {
     use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
+    if !has_file && std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
 }

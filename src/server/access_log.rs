@@ -1,4 +1,4 @@
-//! The access log: one line per response on stdout, written by a thread of its own.
+//! The access log: one line per response on stdout or in a file, written by a thread of its own.
 //!
 //! Workers append lines to a buffer; the log thread empties the buffer at most 20 times a second,
 //! many lines per write. So a slow terminal or pipe does not delay responses until the buffer is
@@ -18,21 +18,25 @@
 //!    [`BUFFER_BYTES_MAX`] are waiting, workers wait for the log thread.
 //! 2. A closed stdout ends the log, and the server continues. A full disk loses the lines that do
 //!    not fit, and no others.
-//! 3. One thread of one process writes to stdout. Several would tear each other's lines where the
-//!    kernel takes only a part of a write, as a full disk or a full socket does.
+//! 3. One thread of one process writes the log, and opens its file again on SIGHUP. Several would
+//!    tear each other's lines where the kernel takes only a part of a write, as a full disk or a
+//!    full socket does.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use signal_hook::consts::SIGHUP;
 use socket2::{Domain, Socket, Type};
 
 use super::clock::read_monotonic;
 use super::line_writer::write_lines;
+use super::log_file::LogOutput;
 use super::log_line::{LINE_BYTES_MAX, LogFormat, write_line};
 use crate::http::{Exchange, Now};
 use crate::sync::{lock, wait, wait_timeout_while};
@@ -62,7 +66,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 struct Sink {
     buffer: Mutex<Buffer>,
-    /// The buffer has lines, or the log has ended.
+    /// The buffer has lines, the file must be opened again, or the log has ended.
     filled: Condvar,
     /// The buffer has space again, or the log has ended.
     drained: Condvar,
@@ -71,6 +75,14 @@ struct Sink {
 #[derive(Debug, Default)]
 struct Buffer {
     lines: Vec<u8>,
+    /// The log file has been rotated.
+    must_reopen: bool,
+    has_ended: bool,
+}
+
+/// What else the log thread has to do after it has taken lines.
+struct Taken {
+    must_reopen: bool,
     has_ended: bool,
 }
 
@@ -90,6 +102,7 @@ impl AccessLog {
     /// EMFILE or ENFILE if no descriptor is left.
     pub fn start(
         format: LogFormat,
+        mut output: LogOutput,
         has_children: bool,
         stats: &SyscallStats,
     ) -> io::Result<(AccessLog, LogWriter)> {
@@ -102,8 +115,15 @@ impl AccessLog {
                 let thread = std::thread::spawn(move || sink.receive_to_end(&receiver, &stats));
                 writer.relay = Some((Arc::new(sender), thread));
             }
+            if matches!(output, LogOutput::File(_)) {
+                let (handler_end, signals) = UnixStream::pair()?;
+                signal_hook::low_level::pipe::register(SIGHUP, handler_end)?;
+                let sink = sink.clone();
+                std::thread::spawn(move || sink.reopen_on_hangup(signals));
+            }
             let (sink, stats) = (sink.clone(), stats.clone());
-            writer.thread = Some(std::thread::spawn(move || sink.write_to_end(&stats)));
+            writer.thread =
+                Some(std::thread::spawn(move || sink.write_to_end(&mut output, &stats)));
         }
         let relay = writer.relay.as_ref().map(|(sender, _)| sender.clone());
         Ok((AccessLog { format, destination: Destination::Sink { sink, relay } }, writer))
@@ -194,21 +214,46 @@ impl Sink {
         let _ = receiver.shutdown(Shutdown::Both);
     }
 
-    fn write_to_end(&self, stats: &SyscallStats) {
+    /// Has the log thread open its file again with each SIGHUP, lines or not: the rotated file may
+    /// be compressed or deleted soon.
+    fn reopen_on_hangup(&self, mut signals: UnixStream) {
+        loop {
+            match signals.read(&mut [0; 64]) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => return,
+            }
+            lock(&self.buffer).must_reopen = true;
+            self.filled.notify_one();
+        }
+    }
+
+    fn write_to_end(&self, output: &mut LogOutput, stats: &SyscallStats) {
         let mut lines = Vec::new();
         // Whether the last write ended within a line, because the disk was full.
         let mut is_torn = false;
         loop {
-            let has_ended = self.take_lines(&mut lines);
+            let Taken { must_reopen, has_ended } = self.take_lines(&mut lines);
+            if must_reopen && let LogOutput::File(file) = output {
+                is_torn &= !file.reopen();
+            }
             if is_torn && !lines.is_empty() {
                 lines.insert(0, b'\n');
             }
-            let written = write_lines(io::stdout(), &lines, || stats.count(Call::WriteLog));
+            let written = write_lines(&*output, &lines, || stats.count(Call::WriteLog));
             if let Ok(length @ 1..) = written {
                 is_torn = lines[length - 1] != b'\n';
             }
             lines.clear();
-            if written.is_err() || has_ended {
+            let is_closed = match (written, &mut *output) {
+                (Ok(_), _) => false,
+                (Err(_), LogOutput::Stdout(_)) => true,
+                (Err(errno), LogOutput::File(file)) => {
+                    file.warn_of_loss(&errno.into());
+                    false
+                }
+            };
+            if is_closed || has_ended {
                 lock(&self.buffer).has_ended = true;
                 self.drained.notify_all();
                 return;
@@ -217,17 +262,19 @@ impl Sink {
     }
 
     /// Waits for lines, collects more for [`FLUSH_INTERVAL`], and swaps them with the empty
-    /// `lines`. Returns whether the log has ended.
-    fn take_lines(&self, lines: &mut Vec<u8>) -> bool {
+    /// `lines`. There may be none if the file must be opened again or the log has ended.
+    fn take_lines(&self, lines: &mut Vec<u8>) -> Taken {
         let mut buffer = lock(&self.buffer);
-        while buffer.lines.is_empty() && !buffer.has_ended {
+        while buffer.lines.is_empty() && !buffer.must_reopen && !buffer.has_ended {
             buffer = wait(&self.filled, buffer);
         }
-        let collects =
-            |buffer: &mut Buffer| !buffer.has_ended && buffer.lines.len() < BUFFER_BYTES_MAX;
+        let collects = |buffer: &mut Buffer| {
+            !buffer.must_reopen && !buffer.has_ended && buffer.lines.len() < BUFFER_BYTES_MAX
+        };
         buffer = wait_timeout_while(&self.filled, buffer, FLUSH_INTERVAL, collects);
         std::mem::swap(lines, &mut buffer.lines);
         self.drained.notify_all();
-        buffer.has_ended
+        let must_reopen = std::mem::take(&mut buffer.must_reopen);
+        Taken { must_reopen, has_ended: buffer.has_ended }
     }
 }

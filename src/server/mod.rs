@@ -16,6 +16,7 @@ mod event_loop;
 mod eviction;
 mod line_writer;
 mod listener;
+mod log_file;
 mod log_line;
 mod offload;
 mod privileges;
@@ -34,6 +35,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +54,7 @@ use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
 use context::{CACHE_BYTES_MAX, ServerContext};
 use listener::Listener;
+use log_file::{LogFile, LogOutput};
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
 use strategies::ConfiguredStrategy;
@@ -79,6 +82,8 @@ pub struct Settings {
     pub per_client_max: Option<NonZeroUsize>,
     /// The format of the access log.
     pub log: LogFormat,
+    /// Where the access log is written; None for stdout.
+    pub log_file: Option<PathBuf>,
     /// Whether each step is printed on stderr.
     pub trace: bool,
     /// How long a shutdown waits for responses in progress.
@@ -97,6 +102,7 @@ pub struct Server {
     shutdown: ShutdownSignal,
     supervisor: Supervisor,
     counters: Option<&'static Counters>,
+    log_output: LogOutput,
 }
 
 impl Server {
@@ -112,8 +118,8 @@ impl Server {
         let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
         let listeners = open_listeners(&settings)?;
         let supervisor = Supervisor::connect();
-        drop_privileges(&settings)?;
-        Ok(Server { settings, listeners, shutdown, supervisor, counters })
+        let log_output = drop_privileges(&settings)?;
+        Ok(Server { settings, listeners, shutdown, supervisor, counters, log_output })
     }
 
     /// Calls `announce` with the address when the server is ready, and serves until a signal ends
@@ -123,13 +129,13 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
-        let Server { settings, listeners, shutdown, supervisor, counters } = self;
+        let Server { settings, listeners, shutdown, supervisor, counters, log_output } = self;
         let stats = SyscallStats::new(counters);
         count_panics(stats.clone());
         shutdown.start_watchdog()?;
         let Settings { strategy, root, policy, mut limits, log, .. } = settings;
         limits.record_exchanges = log != LogFormat::None;
-        let (log, log_writer) = AccessLog::start(log, strategy.forks(), &stats)?;
+        let (log, log_writer) = AccessLog::start(log, log_output, strategy.forks(), &stats)?;
         let connections_max = connections_max(settings.connections_max)?;
         let shared = Shared {
             offload_pool: OffloadPool::new(checks_max()),
@@ -172,14 +178,23 @@ fn open_listeners(settings: &Settings) -> io::Result<Vec<Listener>> {
     }
 }
 
-/// Drops the privileges that serving does not need. The password file is read again while the
-/// server runs, so it must be readable without them.
-fn drop_privileges(Settings { privileges, root, policy, .. }: &Settings) -> io::Result<()> {
+/// Drops the privileges that serving does not need. The password file is read again and the log
+/// file is opened again while the server runs, so that must be possible without them.
+fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
+    let Settings { privileges, root, policy, log_file, .. } = settings;
+    let log_file = log_file.as_ref().map(std::path::absolute).transpose()?;
+    if let (Some(user), Some(path)) = (&privileges.user, &log_file) {
+        LogFile::create_for(user, path)?;
+    }
     let authenticator = policy.authenticator.as_deref();
-    let directories = authenticator.map(Authenticator::directories).unwrap_or_default();
-    privileges.drop(root, &directories)?;
-    let readable = authenticator.map_or(Ok(()), Authenticator::check_access);
-    readable.map_err(|error| privileges.explain(error))
+    let readable = authenticator.map(Authenticator::directories).unwrap_or_default();
+    privileges.drop(root, &readable, log_file.as_ref().and_then(|path| path.parent()))?;
+    let with_user = |error| privileges.explain(error);
+    authenticator.map_or(Ok(()), Authenticator::check_access).map_err(with_user)?;
+    match log_file {
+        Some(path) => LogFile::open(path).map(LogOutput::File).map_err(with_user),
+        None => Ok(LogOutput::Stdout(io::stdout())),
+    }
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft

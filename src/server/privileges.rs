@@ -24,12 +24,18 @@ pub struct Privileges {
 
 impl Privileges {
     /// Drops the privileges of this thread, and of all threads that it starts, for good. Threads
-    /// that run already would keep theirs. Files in `directories` remain readable besides `root`.
+    /// that run already would keep theirs. Besides `root`, files in `readable` directories can
+    /// still be read, and files in the `writable` one be written and created.
     ///
     /// # Errors
     /// A privilege cannot be dropped, or the new user may not read `root`: then the server must not
     /// start.
-    pub fn drop(&self, root: &Root, directories: &[PathBuf]) -> io::Result<()> {
+    pub fn drop(
+        &self,
+        root: &Root,
+        readable: &[PathBuf],
+        writable: Option<&Path>,
+    ) -> io::Result<()> {
         if let Some(user) = &self.user {
             // The groups first: once the user has changed, they cannot be changed any more.
             let become_user = || {
@@ -42,7 +48,7 @@ impl Privileges {
             root.check_access().map_err(with_option)?;
         }
         if self.confine {
-            confine(root.path(), directories).map_err(io::Error::other)?;
+            confine(root.path(), readable, writable).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -58,11 +64,15 @@ impl Privileges {
 
 const UNSUPPORTED: &str = "--confine: this kernel does not support Landlock";
 
-/// From here on the kernel refuses every open except reading beneath `root` and reading files
-/// beneath `directories` (Landlock), and what else it can refuse that a server does not need once
-/// it listens: to bind, to connect, and to signal other processes. It restricts the calling thread
-/// and its descendants.
-fn confine(root: Option<&Path>, directories: &[PathBuf]) -> Result<RestrictionStatus, String> {
+/// From here on the kernel refuses every open except reading beneath `root`, reading files beneath
+/// `readable`, and writing and creating files beneath `writable` (Landlock), and what else it can
+/// refuse that a server does not need once it listens: to bind, to connect, and to signal other
+/// processes. It restricts the calling thread and its descendants.
+fn confine(
+    root: Option<&Path>,
+    readable: &[PathBuf],
+    writable: Option<&Path>,
+) -> Result<RestrictionStatus, String> {
     /// Linux 5.13. Without it, a confined server does not start.
     const REQUIRED: ABI = ABI::V1;
     /// The newest that the crate knows. A kernel that is older restricts what it knows of it.
@@ -79,18 +89,20 @@ fn confine(root: Option<&Path>, directories: &[PathBuf]) -> Result<RestrictionSt
         .and_then(Ruleset::create)
         .map_err(failed)?;
     if let Some(root) = root {
-        let readable = if root.is_dir() {
+        let access = if root.is_dir() {
             AccessFs::ReadFile | AccessFs::ReadDir
         } else {
             AccessFs::ReadFile.into()
         };
         let beneath = PathFd::new(root).map_err(|error| format!("--confine: {error}"))?;
-        rules = rules.add_rule(PathBeneath::new(beneath, readable)).map_err(failed)?;
+        rules = rules.add_rule(PathBeneath::new(beneath, access)).map_err(failed)?;
     }
-    // A directory and not the file: a file that replaces it has another inode.
-    for directory in directories {
+    // Directories and not files: a file that replaces another one has another inode.
+    let readable = readable.iter().map(|path| (path.as_path(), AccessFs::ReadFile.into()));
+    let writable = writable.map(|path| (path, AccessFs::WriteFile | AccessFs::MakeReg));
+    for (directory, access) in readable.chain(writable) {
         let beneath = PathFd::new(directory).map_err(|error| format!("--confine: {error}"))?;
-        rules = rules.add_rule(PathBeneath::new(beneath, AccessFs::ReadFile)).map_err(failed)?;
+        rules = rules.add_rule(PathBeneath::new(beneath, access)).map_err(failed)?;
     }
     rules.restrict_self().map_err(failed)
 }
@@ -112,7 +124,10 @@ mod tests {
     fn a_confined_thread_reads_its_root_and_has_no_other_access() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let root = directory.path().join("root");
-        fs::create_dir(&root).expect("the directory is new");
+        let logs = directory.path().join("logs");
+        for directory in [&root, &logs] {
+            fs::create_dir(directory).expect("the directory is new");
+        }
         let (inside, outside) = (root.join("inside"), directory.path().join("outside"));
         for file in [&inside, &outside] {
             fs::write(file, "text").expect("the directory is writable");
@@ -124,7 +139,7 @@ mod tests {
         let _listener = UnixListener::bind_addr(&name).expect("the name is free");
         // Only this thread is confined, and it ends with the test.
         let confined = std::thread::spawn(move || {
-            let status = confine(Some(&root), &[])?;
+            let status = confine(Some(&root), &[], Some(&logs))?;
             let LandlockStatus::Available { effective_abi: abi, .. } = status.landlock else {
                 return Err(UNSUPPORTED.to_owned());
             };
@@ -134,6 +149,13 @@ mod tests {
                 let error = result.err().and_then(|error| Errno::from_io_error(&error));
                 assert!(abi < since || error == Some(with), "{what}, {abi:?}: {error:?}");
             };
+            let log = logs.join("log");
+            let opened = File::options().append(true).create(true).open(&log);
+            assert_eq!(opened.map(drop).map_err(|e| e.kind()), Ok(()));
+            refused("read a log", ABI::V1, fs::read(&log).map(drop), Errno::ACCESS);
+            refused("unlink a log", ABI::V1, fs::remove_file(&log), Errno::ACCESS);
+            let beside = fs::write(root.join("new"), "");
+            refused("create beneath the root", ABI::V1, beside, Errno::ACCESS);
             for path in [&inside, &outside] {
                 let opened = File::options().write(true).open(path).map(drop);
                 refused("open to write", ABI::V1, opened, Errno::ACCESS);

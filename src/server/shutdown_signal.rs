@@ -104,8 +104,8 @@ fn say_what_happens(timeout: Duration) {
 }
 
 /// Survives SIGHUP, with which service managers ask for files to be reopened: the root is followed
-/// anyway, and the log goes to stdout. At a terminal SIGHUP keeps its meaning, that the terminal is
-/// gone.
+/// anyway, and `access_log.rs` opens its file again. At a terminal SIGHUP keeps its meaning, that
+/// the terminal is gone, unless there is such a file.
 fn ignore_hangup() -> io::Result<()> {
     match io::stdin().is_terminal() {
         true => Ok(()),

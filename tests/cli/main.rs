@@ -5,6 +5,7 @@ mod command;
 mod default_command;
 mod help;
 mod log;
+mod log_file;
 mod serving;
 mod shells;
 mod shutdown;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -17,15 +17,20 @@ const FREE_BYTES: u64 = 8 * 1024;
 #[test]
 fn a_full_disk_loses_the_lines_that_do_not_fit_and_tears_at_most_one() {
     let site = Site::new();
-    for setup in setups() {
+    for (setup, is_log_file) in setups().flat_map(|setup| [(setup, false), (setup, true)]) {
         let Some(disk) = SmallDisk::new() else { return };
         let (log, filler) = (disk.path("log"), disk.path("filler"));
         fs::write(&filler, vec![0; (DISK_BYTES - FREE_BYTES) as usize]).expect("it has space");
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
-        let command = Server::command(setup, site.root(), &["--log", "json"]);
+        let log_file = ["--log-file", log.to_str().expect("a UTF-8 path")];
+        let options = [&["--log", "json"], &log_file[..2 * usize::from(is_log_file)]].concat();
+        let command = Server::command(setup, site.root(), &options);
         let mut command = with_sockets(&command, &[&listener]);
-        command.stdout(File::create(&log).expect("the disk has an inode left"));
+        command.stdout(match is_log_file {
+            true => Stdio::null(),
+            false => File::create(&log).expect("the disk has an inode left").into(),
+        });
         let mut server = Running(command.spawn().expect("there is a shell"));
 
         // Each line takes almost half of what is free.
@@ -41,7 +46,7 @@ fn a_full_disk_loses_the_lines_that_do_not_fit_and_tears_at_most_one() {
         let log = fs::read_to_string(&log).expect("a log is UTF-8");
         let (whole, torn): (Vec<&str>, Vec<&str>) = log
             .lines()
-            .skip(1)
+            .skip(usize::from(!is_log_file))
             .partition(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
         let after = whole.iter().filter(|line| line.contains("/after-")).count();
         assert!(after == 5 && torn.len() <= 1, "{setup:?}: {after} lines, torn: {torn:#?}");
