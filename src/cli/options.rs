@@ -108,6 +108,11 @@ pub(super) struct NetworkOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "cidr")]
     pub trusted_proxy: Vec<TrustedProxy>,
 
+    /// expect a header of the PROXY protocol (version 1 or 2) at the start of each connection of a
+    /// trusted proxy
+    #[argh(switch)]
+    pub proxy_protocol: bool,
+
     /// seconds to receive a request head, from its first byte; a slower client gets a 408 (default
     /// 10)
     #[argh(

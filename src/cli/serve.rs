@@ -55,6 +55,10 @@ pub(super) fn settings(
         write_timeout: network.write_timeout,
         ..Limits::default()
     };
+    if network.proxy_protocol && network.trusted_proxy.is_empty() {
+        let message = "--proxy-protocol requires --trusted-proxy: expected the proxy's address";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let privileges = Privileges { user: security.user, confine: security.confine };
     let description = describe(&configured.description(), &privileges);
     let log_format = log.log.unwrap_or_else(|| default_log(log.log_file.is_some()));
@@ -67,6 +71,7 @@ pub(super) fn settings(
         policy,
         address: resolve(&network.host, network.port)?,
         limits,
+        proxy_protocol: network.proxy_protocol,
         trusted_proxies: network.trusted_proxy.into(),
         connections_max: network.max_connections,
         per_client_max: network.max_connections_per_client,

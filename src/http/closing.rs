@@ -23,6 +23,8 @@ pub enum CloseReason {
     ClientRequested,
     /// No request arrived within the idle timeout.
     IdleTimeout,
+    /// A proxy did not send the header that tells whom it connects for.
+    NoProxyHeader,
     /// A request was malformed, too large, too late or unsupported.
     Refused(RequestError),
     /// The request body was not read, so the start of the next request is unknown.
@@ -49,6 +51,7 @@ impl fmt::Display for CloseReason {
             CloseReason::InputEnded => f.write_str("the input has ended"),
             CloseReason::ClientRequested => f.write_str("the client requested it"),
             CloseReason::IdleTimeout => f.write_str("no request arrived in time"),
+            CloseReason::NoProxyHeader => f.write_str("there was no valid PROXY header"),
             CloseReason::Refused(error) => {
                 write!(f, "the request was refused with status {}", error.status().code())
             }

@@ -97,9 +97,9 @@ impl<F> Connection<F> {
         }
     }
 
-    /// A connection whose peer is one of `proxies`: its requests may come from several clients.
-    pub fn from_proxy(self, proxies: Arc<TrustedProxies>) -> Connection<F> {
-        Connection { trusted_proxies: Some(proxies), ..self }
+    /// Takes the clients of its requests from what its peer says, which is one of `proxies`.
+    pub fn trust(&mut self, proxies: Arc<TrustedProxies>) {
+        self.trusted_proxies = Some(proxies);
     }
 
     /// What to do next.

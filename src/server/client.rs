@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
+use super::proxy_header::ProxyHeader;
 use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Step};
 use crate::site::{self, ClientNetwork};
@@ -22,8 +23,9 @@ pub struct Client {
     pub connection: Connection<site::File>,
     /// Shared with threads that shut it down to wake a thread that sleeps in it.
     pub socket: Arc<OwnedFd>,
-    /// The address of the peer, which may be a proxy.
+    /// The address of the peer, or the one that its PROXY header names. It may be a proxy.
     pub address: Option<IpAddr>,
+    pub proxy_header: ProxyHeader,
     pub permit: ConnectionPermit,
     pub pending_job: PendingJob,
     /// Whether an event loop has it in its turn queue.

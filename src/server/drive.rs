@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::client::{Client, PendingJob, ReadState};
+use super::proxy_header::{ProxyHeader, ProxyHeaderProgress};
 use super::worker::Worker;
 use crate::http::{CloseReason, Closing, Now, Output, Step, Transmit};
 use crate::syscall_stats::Call;
@@ -155,7 +156,19 @@ fn receive(
 /// long goes to the offload pool; if the worker has none, or the pool is full and refuses it, the
 /// reply is there at once.
 fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
-    let input = &worker.receive_buffer[..length];
+    let mut input = &worker.receive_buffer[..length];
+    if let ProxyHeader::Expected(_) = client.proxy_header {
+        match client.proxy_header.receive(input) {
+            ProxyHeaderProgress::Incomplete => return,
+            ProxyHeaderProgress::Invalid => {
+                return client.connection.fail(CloseReason::NoProxyHeader);
+            }
+            ProxyHeaderProgress::Complete(address, rest) => {
+                input = rest;
+                worker.identify(client, address);
+            }
+        }
+    }
     let mut site = worker.site.for_client(client.network());
     let deferred = client.connection.receive(input, worker.clock.now(), &mut site);
     if let Some(deferred) = deferred

@@ -20,6 +20,7 @@ mod log_file;
 mod log_line;
 mod offload;
 mod privileges;
+mod proxy_header;
 mod shutdown_signal;
 pub mod strategies;
 mod supervisor;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
     pub trusted_proxies: TrustedProxies,
+    /// Whether their connections begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// The most open connections; None for what the descriptor limit allows, at most 8,192.
     pub connections_max: Option<NonZeroUsize>,
     /// The most open connections of one client; None for no limit of its own.
@@ -144,6 +147,7 @@ impl Server {
             policy: Arc::new(if strategy.forks() { policy.for_children() } else { policy }),
             limits: Arc::new(limits),
             trusted_proxies: Arc::new(settings.trusted_proxies),
+            expects_proxy_header: settings.proxy_protocol,
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,
             trace: settings.trace,

@@ -91,6 +91,7 @@ mod tests {
     use crate::http::{Connection, Moment, Now};
     use crate::server::client::{PendingJob, ReadState};
     use crate::server::connection_limit::ConnectionLimit;
+    use crate::server::proxy_header::ProxyHeader;
     use crate::server::tracer::ConnectionId;
 
     fn client(slab_key: usize) -> Client {
@@ -102,6 +103,7 @@ mod tests {
             connection: Connection::new(Arc::default(), &Now::new(Moment::default(), UNIX_EPOCH)),
             socket: Arc::new(socket.into()),
             address: None,
+            proxy_header: ProxyHeader::NotExpected,
             permit: ConnectionLimit::new(1, None).try_acquire().expect("it is the first"),
             pending_job: PendingJob::None,
             is_queued: false,

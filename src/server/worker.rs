@@ -4,7 +4,7 @@
 //! worker is used by one thread at a time. What workers share (the access log, the connection
 //! limit, the offload pool) has locks of its own and is reached through [`Shared`].
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::client::{Client, PendingJob, ReadState};
 use super::clock::{Clock, ClockMode};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
+use super::proxy_header::ProxyHeader;
 use super::tracer::{ConnectionId, Tracer};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output, TrustedProxies};
@@ -42,6 +43,7 @@ pub struct Worker {
     pub spare_output: Output<site::File>,
     limits: Arc<Limits>,
     trusted_proxies: Arc<TrustedProxies>,
+    expects_proxy_header: bool,
     accepted: u64,
     offload: Offload,
 }
@@ -62,6 +64,8 @@ pub struct Shared {
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
     pub trusted_proxies: Arc<TrustedProxies>,
+    /// Whether connections of trusted proxies begin with a PROXY header.
+    pub expects_proxy_header: bool,
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
@@ -121,6 +125,7 @@ impl Worker {
             spare_output: Output::default(),
             limits: shared.limits.clone(),
             trusted_proxies: shared.trusted_proxies.clone(),
+            expects_proxy_header: shared.expects_proxy_header,
             accepted: 0,
             offload,
         }
@@ -146,22 +151,42 @@ impl Worker {
             self.tracer.trace(id, format_args!("close: the client has too many connections"));
             return None;
         }
-        let mut connection = Connection::new(self.limits.clone(), self.clock.now());
-        if is_proxy {
-            connection = connection.from_proxy(self.trusted_proxies.clone());
-        }
-        Some(Client {
+        let mut client = Client {
             id,
             slab_key: 0,
             // The first request has often arrived together with the last packet of the handshake.
             read_state: ReadState::MaybeReadable,
-            connection,
+            connection: Connection::new(self.limits.clone(), self.clock.now()),
             socket: Arc::new(socket),
             address,
+            proxy_header: match is_proxy && self.expects_proxy_header {
+                true => ProxyHeader::Expected(Vec::new()),
+                false => ProxyHeader::NotExpected,
+            },
             permit,
             pending_job: PendingJob::None,
             is_queued: false,
-        })
+        };
+        if let ProxyHeader::NotExpected = client.proxy_header {
+            self.believe_proxy(&mut client);
+        }
+        Some(client)
+    }
+
+    /// Records that the PROXY header of a connection is complete, and which address it names.
+    pub fn identify(&self, client: &mut Client, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            self.tracer.trace(client.id, format_args!("PROXY header: from {address}"));
+            client.address = Some(address);
+        }
+        self.believe_proxy(client);
+    }
+
+    /// Has requests name their clients if the connection is a trusted proxy's.
+    fn believe_proxy(&self, client: &mut Client) {
+        if client.address.is_some_and(|address| self.trusted_proxies.contains(address)) {
+            client.connection.trust(self.trusted_proxies.clone());
+        }
     }
 
     /// Counts and traces a call that transfers bytes.

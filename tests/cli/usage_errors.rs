@@ -38,6 +38,7 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
             &["--user", "the name of a user of this system, or a number"],
         ),
         (&["--user", "1000:x"], &["--user", "two numbers"]),
+        (&["--proxy-protocol"], &["--proxy-protocol", "--trusted-proxy"]),
         (&["--trusted-proxy", "10.0.0.0/33"], &["10.0.0.0/33", "--trusted-proxy", "10.0.0.0/8"]),
     ] {
         for command in commands() {

@@ -14,6 +14,9 @@ pub fn cases() -> Vec<Case> {
         an_untrusted_peer_cannot_choose_its_address,
         a_refused_request_is_logged_with_the_address_of_the_proxy,
         wrong_passwords_count_for_the_client_behind_the_proxy,
+        a_proxy_header_names_the_client_of_a_connection,
+        a_trusted_proxy_without_a_valid_header_gets_no_response,
+        an_untrusted_peer_cannot_send_a_proxy_header,
     ];
     let concurrent = cases![if |setup| setup.serves_concurrently();
         a_trusted_proxy_may_have_any_number_of_connections];
@@ -147,4 +150,79 @@ fn a_trusted_proxy_may_have_any_number_of_connections(setup: &'static Setup) {
     let mut second = server.connect_from(STRANGER);
     second.send(get("/page.html"));
     assert_eq!(second.rest().0, b"");
+}
+
+const PROXY_PROTOCOL: [&str; 6] = [
+    "--proxy-protocol",
+    "--trusted-proxy",
+    "127.0.0.1",
+    "--trusted-proxy=10.0.0.0/8",
+    "--log",
+    "common",
+];
+
+/// A header of version 2 for 203.0.113.7:12345.
+const VERSION_2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x0a\0\0\x01\x30\x39\0\x50";
+/// A health check of the proxy itself.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+/// The first address that is not trusted is the client's, whichever of the two ways names it.
+fn a_proxy_header_names_the_client_of_a_connection(setup: &'static Setup) {
+    let site = Site::new();
+    let request = forwarded(&["198.51.100.9"]);
+    for (header, client) in [
+        (&b"PROXY TCP4 203.0.113.7 10.0.0.1 12345 80\r\n"[..], "203.0.113.7"),
+        (b"PROXY TCP6 2001:db8::7 ::1 12345 80\r\n", "2001:db8::7"),
+        (VERSION_2, "203.0.113.7"),
+        // A proxy that is trusted, too, and then speaks for its client.
+        (b"PROXY TCP4 10.0.0.7 10.0.0.1 12345 80\r\n", "198.51.100.9"),
+        (b"PROXY UNKNOWN\r\n", "198.51.100.9"),
+        (LOCAL, "198.51.100.9"),
+    ] {
+        for piece_bytes in [1, 1000] {
+            let server = Server::start(setup, site.root(), &PROXY_PROTOCOL);
+            let mut peer = server.connect();
+            peer.send_in_pieces([header, request.as_bytes()].concat(), piece_bytes);
+            assert_eq!(peer.response().status, 200);
+            // One header is for all requests of the connection.
+            assert_eq!(peer.ask(&request).status, 200);
+            let lines = log_of(server, peer);
+            let is_from_client = |line: &String| line.starts_with(&format!("{client} - - ["));
+            assert!(lines.len() == 2 && lines.iter().all(is_from_client), "{client}: {lines:#?}");
+        }
+    }
+}
+
+fn a_trusted_proxy_without_a_valid_header_gets_no_response(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &PROXY_PROTOCOL);
+    let request = get("/page.html");
+    for start in
+        [&b""[..], b"PROXY TCP4 x 10.0.0.1 1 2\r\n", &[b'P'; 5000], b"\r\n\r\n\0\r\nQUIT\n\x31"]
+    {
+        let mut peer = server.connect();
+        peer.send([start, request.as_bytes()].concat());
+        peer.finish_sending();
+        assert_eq!(peer.rest().0, b"");
+    }
+    let mut peer = server.connect();
+    peer.send(b"PROXY");
+    peer.finish_sending();
+    assert_eq!(peer.rest().0, b"");
+    assert_eq!(log_of(server, peer), [""; 0]);
+}
+
+fn an_untrusted_peer_cannot_send_a_proxy_header(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &PROXY_PROTOCOL);
+    let mut peer = server.connect_from(STRANGER);
+    assert_eq!(peer.get("/page.html").status, 200);
+    drop(peer);
+    let mut peer = server.connect_from(STRANGER);
+    peer.send([VERSION_2, get("/page.html").as_bytes()].concat());
+    assert_eq!(peer.response().status, 400);
+    let lines = log_of(server, peer);
+    let is_from_peer = |line: &String| line.starts_with("127.0.1.1 - - [");
+    assert!(lines.len() == 2 && lines.iter().all(is_from_peer), "{lines:#?}");
 }
