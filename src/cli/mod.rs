@@ -18,9 +18,9 @@ mod help;
 mod invocation;
 mod man_page;
 mod options;
+mod private_file;
 #[cfg(feature = "compare")]
 mod report_options;
-mod private_file;
 mod serve;
 mod suggestion;
 mod tool;
