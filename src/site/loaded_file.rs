@@ -98,18 +98,22 @@ impl LoadedFile {
         file
     }
 
-    /// Whether the disk certainly holds what was loaded: no version has changed, and none is racy.
-    /// False as well if an ETag is missing, which may have been found since.
-    pub fn is_current(&self, version: &FileVersion, sidecar_files: &[SidecarFile]) -> bool {
+    /// Whether the file, which now has `version`, certainly holds what was loaded: that version is
+    /// the same, and not racy. False as well if the ETag is missing, which may have been found
+    /// since.
+    pub fn is_current(&self, version: &FileVersion) -> bool {
+        self.identity.is_settled() && self.version == Some(*version)
+    }
+
+    /// The same for its sidecars.
+    pub fn are_sidecars_current(&self, sidecar_files: &[SidecarFile]) -> bool {
         let is_sidecar_current = |(sidecar, file): (&Sidecar, &SidecarFile)| {
             let representation = &sidecar.representation;
             representation.is_settled()
                 && representation.coding == Some(file.coding)
                 && sidecar.version == file.version
         };
-        self.identity.is_settled()
-            && self.version == Some(*version)
-            && self.sidecars.len() == sidecar_files.len()
+        self.sidecars.len() == sidecar_files.len()
             && self.sidecars.iter().zip(sidecar_files).all(is_sidecar_current)
     }
 

@@ -3,8 +3,9 @@
 //! ```text
 //!   path ──> O_PATH, fstat: FIFO, socket, device ─────────────────> not found
 //!     └────> open, fstat ──┬─> directory, embedded file, nothing ─> that
-//!                          └─> file ──> sidecars ──┬─> unchanged ─> the stale entry
-//!                                                  └─> changed ───> read, render
+//!                          └─> file ──> changed? read ─> sidecars ─┬─> unchanged ─> the stale
+//!                                                                  │                 entry
+//!                                                                  └─> changed ───> render
 //! ```
 //!
 //! Invariant: a file whose version changes while it is read is [racy](Mtime::Racy). So its ETag is
@@ -24,6 +25,7 @@ use super::directory_root::OpenDirectory;
 use super::errors::status_of_read;
 use super::file_version::{FileVersion, Mtime};
 use super::loaded_file::{LoadedFile, Offer, Offers, Sidecar, SidecarFile};
+use super::media_type::{self, SNIFFED_BYTES_MAX};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::SitePath;
@@ -68,7 +70,8 @@ struct FileLoad<'a> {
     path: &'a SitePath<'a>,
     /// Taken before anything was looked up.
     watch: Option<&'a Watch>,
-    media_type: &'a str,
+    /// None if the name of the file does not tell.
+    media_type: Option<&'a str>,
     now: &'a Now,
 }
 
@@ -254,18 +257,25 @@ impl Loader {
         version: FileVersion,
         stale: Option<&Arc<LoadedFile>>,
     ) -> rustix::io::Result<(Arc<LoadedFile>, bool)> {
-        let (sidecar_files, are_watchable) = self.find_sidecars(facts, &version);
-        if let Some(stale) = stale
-            && stale.is_current(&version, &sidecar_files)
+        let unchanged = stale.filter(|stale| stale.is_current(&version));
+        let content = match unchanged {
+            Some(stale) => self.known_content(&stale.identity, file, version, facts.now),
+            None => self.read(file, version, facts.now)?,
+        };
+        let media_type = match (facts.media_type, unchanged) {
+            (Some(media_type), _) => media_type,
+            (None, Some(stale)) => &*stale.identity.media_type,
+            (None, None) => self.sniff(file, &content.source)?,
+        };
+        let (sidecar_files, are_watchable) =
+            self.find_sidecars(facts, media_type, &content.version);
+        if let Some(stale) = unchanged
+            && stale.are_sidecars_current(&sidecar_files)
         {
-            if matches!(stale.identity.source, Source::Disk(_)) {
-                self.policy.open_files.keep(version, file.clone());
-            }
             return Ok((stale.clone(), are_watchable));
         }
-        let content = self.read(file, version, facts.now)?;
         let builder = RepresentationBuilder {
-            media_type: facts.media_type,
+            media_type,
             policy_lines: &self.policy.header_lines(facts.path),
             varies: true,
         };
@@ -274,7 +284,7 @@ impl Loader {
             // A sidecar that can't be read is left out: the file itself can still be served.
             .filter_map(|sidecar| self.load_sidecar(builder, sidecar, facts.now).ok())
             .collect();
-        let offers = self.offers(facts.media_type, &content.source, content.mtime, &sidecars);
+        let offers = self.offers(media_type, &content.source, content.mtime, &sidecars);
         let builder =
             RepresentationBuilder { varies: !sidecars.is_empty() || !offers.is_empty(), ..builder };
         let identity = builder.build(Encoding::Identity, content.source, content.mtime);
@@ -284,9 +294,13 @@ impl Loader {
 
     fn load_embedded(&self, facts: &FileLoad<'_>, file: &EmbeddedFile) -> LoadedFile {
         let source = Source::in_memory(Bytes::from_static(file.content));
-        let offers = self.offers(facts.media_type, &source, Mtime::Absent, &[]);
+        let media_type = facts.media_type.unwrap_or_else(|| {
+            let start = file.content.get(..SNIFFED_BYTES_MAX as usize).unwrap_or(file.content);
+            media_type::of_content(start, file.content.len() as u64)
+        });
+        let offers = self.offers(media_type, &source, Mtime::Absent, &[]);
         let builder = RepresentationBuilder {
-            media_type: facts.media_type,
+            media_type,
             policy_lines: &self.policy.header_lines(facts.path),
             varies: !offers.is_empty(),
         };
@@ -299,11 +313,12 @@ impl Loader {
     fn find_sidecars(
         &self,
         facts: &FileLoad<'_>,
+        media_type: &str,
         original: &FileVersion,
     ) -> (Vec<SidecarFile>, bool) {
         let (mut sidecars, mut are_watchable) = (Vec::new(), true);
         if self.policy.compress == Compress::Off
-            || !compress::is_compressible(facts.media_type)
+            || !compress::is_compressible(media_type)
             || facts.watch.is_some_and(|watch| !watch.may_have_sidecars())
         {
             return (sidecars, are_watchable);
@@ -335,6 +350,31 @@ impl Loader {
             version: content.version,
             representation: Arc::new(builder.build(encoding, content.source, content.mtime)),
         })
+    }
+
+    /// The content of a file whose `version` is that of `identity`.
+    fn known_content(
+        &self,
+        identity: &Representation,
+        file: &File,
+        version: FileVersion,
+        now: &Now,
+    ) -> Content {
+        if matches!(identity.source, Source::Disk(_)) {
+            self.policy.open_files.keep(version, file.clone());
+        }
+        Content { source: identity.source.clone(), version, mtime: version.mtime(now.wall) }
+    }
+
+    /// The media type of content whose name does not tell.
+    fn sniff(&self, file: &File, source: &Source) -> rustix::io::Result<&'static str> {
+        let (size_bytes, read) =
+            (source.size_bytes(), 0..source.size_bytes().min(SNIFFED_BYTES_MAX));
+        let start = match source {
+            Source::Memory { bytes, .. } => bytes.slice(..read.end as usize),
+            Source::Disk(_) => file.read(&read, &self.stats)?.into(),
+        };
+        Ok(media_type::of_content(&start, size_bytes))
     }
 
     /// Reads a small file into memory; a large one stays on the disk.

@@ -142,10 +142,10 @@ impl Policy {
         }
     }
 
-    /// The media type of a file called `name`.
-    pub fn media_type(&self, name: &[u8]) -> &str {
+    /// The media type of a file called `name`. None if the name does not tell.
+    pub fn media_type(&self, name: &[u8]) -> Option<&str> {
         match self.media_types.iter().find(|rule| rule.matches(name)) {
-            Some(rule) => &rule.media_type,
+            Some(rule) => Some(&rule.media_type),
             None => media_type::of_name(name),
         }
     }

@@ -86,8 +86,8 @@ fn only_text_types_have_a_charset(setup: &'static Setup) {
         ("a.woff2", "font/woff2"),
         ("a.wasm", "application/wasm"),
         ("a.pdf", "application/pdf"),
-        ("a.unheard-of", "application/octet-stream"),
-        ("html", "application/octet-stream"),
+        ("a.unheard-of", "text/plain; charset=utf-8"),
+        ("html", "text/plain; charset=utf-8"),
     ];
     for (name, _) in types {
         site.write(name, "x");

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::case::{Case, cases};
-use crate::support::{Peer, Response, Server, Setup, Site, get, get_with, head};
+use crate::support::{Peer, Response, Server, Setup, Site, get, get_with, head, wait_until};
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         a_preflight_needs_no_credentials,
         a_media_type_rule_overrides_the_table,
         media_types_are_those_that_browsers_need,
+        a_text_file_is_plain_text_if_its_name_has_no_type,
         nosniff_accompanies_every_content_type,
         a_204_to_options_has_no_content_headers,
         only_the_named_hosts_are_served,
@@ -419,7 +420,7 @@ fn a_media_type_rule_overrides_the_table(setup: &'static Setup) {
         ("/a.glb", "model/x-own"),
         ("/a.TXT", "text/x-own; charset=us-ascii"),
         ("/a.tar.zz", "application/x-own"),
-        ("/zz", "application/octet-stream"),
+        ("/zz", "text/plain; charset=utf-8"),
         ("/a.md", "text/markdown; charset=utf-8"),
     ] {
         assert_eq!(peer.get(path).field("Content-Type"), Some(expected), "{path}");
@@ -461,7 +462,8 @@ fn media_types_are_those_that_browsers_need(setup: &'static Setup) {
         ("mp3", "audio/mpeg"),
         ("opus", "audio/ogg"),
         ("pdf", "application/pdf"),
-        ("unheard-of", "application/octet-stream"),
+        ("3gp", "video/3gpp"),
+        ("lua", "text/plain; charset=utf-8"),
     ];
     let site = Site::new();
     for (extension, _) in types {
@@ -475,6 +477,65 @@ fn media_types_are_those_that_browsers_need(setup: &'static Setup) {
             assert_eq!(peer.get(&path).field("Content-Type"), Some(expected), "{path}");
         }
     }
+}
+
+fn a_text_file_is_plain_text_if_its_name_has_no_type(setup: &'static Setup) {
+    let site = Site::new();
+    let licence = "Permission is hereby granted ".repeat(100);
+    let large = |start: &[u8]| [start, &b"tail \xff".repeat(20_000)].concat();
+    for (name, content) in [
+        ("LICENSE", licence.as_bytes()),
+        ("Main.java", b"class Main {}"),
+        ("page.unheard-of", b"<!doctype html><script>alert(1)</script>"),
+        ("empty", b""),
+        // The 512th of the two-byte characters is cut by the limit of 1 KiB.
+        ("cut", &[b"a", "é".repeat(600).as_bytes()].concat()),
+        ("large", &large(licence.as_bytes())),
+        ("latin-1", b"caf\xe9"),
+        ("nul", b"a\0b"),
+        ("large-binary", &large(b"\x7fELF\0")),
+        ("own.zz", b"text"),
+        ("named.png", b"text"),
+    ] {
+        site.write(name, content);
+    }
+    let server = Server::start(setup, site.root(), &["--media-type", "zz=application/x-own"]);
+    let mut peer = server.connect();
+    for (path, expected) in [
+        ("/LICENSE", "text/plain; charset=utf-8"),
+        ("/Main.java", "text/plain; charset=utf-8"),
+        ("/page.unheard-of", "text/plain; charset=utf-8"),
+        ("/empty", "text/plain; charset=utf-8"),
+        ("/cut", "text/plain; charset=utf-8"),
+        ("/large", "text/plain; charset=utf-8"),
+        ("/latin-1", "application/octet-stream"),
+        ("/nul", "application/octet-stream"),
+        ("/large-binary", "application/octet-stream"),
+        ("/own.zz", "application/x-own"),
+        ("/named.png", "image/png"),
+    ] {
+        let response = peer.settled(path, &[]);
+        assert_eq!(response.field("Content-Type"), Some(expected), "{path}");
+        assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"), "{path}");
+    }
+    // Text is compressed, and has sidecars.
+    for (path, is_compressed) in [("/LICENSE", true), ("/large-binary", false)] {
+        let response = peer.get_with(path, &["Accept-Encoding: gzip"]);
+        assert_eq!(response.field("Content-Encoding").is_some(), is_compressed, "{path}");
+        assert_eq!(response.list("Vary").contains(&"Accept-Encoding"), is_compressed, "{path}");
+    }
+    site.write("LICENSE.br", "sidecar");
+    wait_until("the sidecar is sent", || {
+        let response = peer.get_with("/LICENSE", &["Accept-Encoding: br"]);
+        assert_eq!(response.field("Content-Type"), Some("text/plain; charset=utf-8"));
+        (response.body == b"sidecar").then_some(())
+    });
+    // Another content has another type.
+    site.write("LICENSE", b"\0");
+    wait_until("the type follows the content", || {
+        let response = peer.get("/LICENSE");
+        (response.field("Content-Type") == Some("application/octet-stream")).then_some(())
+    });
 }
 
 fn nosniff_accompanies_every_content_type(setup: &'static Setup) {
