@@ -12,7 +12,9 @@ use super::values::{compress, log_format, port, user};
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
-use crate::site::{CacheRule, Compress, Credentials, HeaderRule, MediaTypeRule, ServerName};
+use crate::site::{
+    CacheRule, Compress, Credentials, HeaderRule, IndexName, MediaTypeRule, ServerName,
+};
 
 /// The options that every strategy takes.
 #[derive(Debug)]
@@ -72,6 +74,11 @@ pub(super) struct SiteOptions {
     /// list folders that have no index page
     #[argh(switch)]
     pub list: bool,
+
+    /// the name of the index page of folders (default index.html); if there are several, the first
+    /// that exists
+    #[argh(option, from_str_fn(parsed), arg_name = "name")]
+    pub index: Vec<IndexName>,
 
     /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
     /// single-page apps)
@@ -165,8 +172,8 @@ pub(super) struct CachingOptions {
     pub cache_control: Vec<CacheRule>,
 
     /// a header for every response, or for request paths that match a pattern: 'X-A: b',
-    /// '/fonts/** X-A: b' (* matches no slash; a folder's path matches also as that of its
-    /// index.html)
+    /// '/fonts/** X-A: b' (* matches no slash; a folder's path matches also as that of its index
+    /// page)
     #[argh(option, from_str_fn(parsed), arg_name = "header")]
     pub header: Vec<HeaderRule>,
 

@@ -31,11 +31,16 @@ pub(super) fn settings(
     let options = CommonOptions::parse(arguments).map_err(Failure::Usage)?;
     let CommonOptions { site, network, caching, security, log } = options;
     let (root, served) = open_root(arguments.root.as_ref())?;
-    let directory_options = [("--list", site.list), ("--fallback", site.fallback.is_some())];
+    let directory_options = [
+        ("--list", site.list),
+        ("--index", !site.index.is_empty()),
+        ("--fallback", site.fallback.is_some()),
+    ];
     refuse_for_file(&root, &directory_options)?;
     let fallback = site.fallback.map(|file| fallback(&root, &file)).transpose()?;
     let policy = Policy {
         compress: caching.compress,
+        index_names: site.index.into(),
         listings: site.list.then(Listings::new),
         fallback,
         headers: caching.header,
@@ -88,11 +93,13 @@ pub(super) fn settings(
 
 /// What a new user may want to know next.
 fn hint(settings: &Settings, is_root_given: bool) -> Option<String> {
-    let has_index = || settings.root.has_file(b"index.html");
+    let index_names = &settings.policy.index_names;
+    let has_index = || index_names.iter().any(|name| settings.root.has_file(name.as_bytes()));
     match &settings.root {
         _ if !is_root_given => Some("To serve another folder: miniweb ./folder".to_owned()),
         Root::Directory(_) if settings.policy.listings.is_none() && !has_index() => {
-            Some("There is no index.html. To list the files of folders, add --list".to_owned())
+            let name = index_names.first.as_str();
+            Some(format!("There is no {name}. To list the files of folders, add --list"))
         }
         Root::Directory(_) | Root::File(_) | Root::Sample => None,
     }

@@ -28,7 +28,7 @@ use super::loaded_file::{Choice, LoadedFile};
 use super::loader::{Loaded, Loader, Lookup};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
-use super::path::SitePath;
+use super::path::{IndexName, SitePath};
 use super::representation::Representation;
 use super::watch::Watch;
 use crate::http::{AcceptEncoding, Moment, Now, Status};
@@ -251,10 +251,12 @@ impl Freshness {
     }
 }
 
-/// The key of `path`. `docs` (a directory, to be redirected) and `docs/` (its index page) differ.
+/// The key of `path`. `docs` (a directory, to be redirected), `docs/` (its index page) and
+/// `docs//home.html` (its index page of another name) differ.
 fn key_of<'a>(path: &'a SitePath<'_>) -> Cow<'a, [u8]> {
     match path.is_directory {
-        true => [&path.relative[..], b"/"].concat().into(),
+        true if path.index == IndexName::default() => [&path.relative[..], b"/"].concat().into(),
+        true => [&path.relative[..], b"//", path.index.as_bytes()].concat().into(),
         false => Cow::Borrowed(&path.relative),
     }
 }

@@ -76,7 +76,7 @@ impl FileResponder {
             unreachable!("the target of a GET or HEAD request is a path");
         };
         panic_if_requested(target);
-        let mut path = match SitePath::parse(target) {
+        let mut path = match self.policy.parse_path(target) {
             Ok(path) => path,
             Err(reason) => {
                 let response = error_response(Status::BadRequest, reason);
@@ -86,7 +86,7 @@ impl FileResponder {
         if let Some(only_path) = &self.only_path {
             path = only_path.clone();
         }
-        match self.cache.look_up(&path, now) {
+        match self.look_up(&mut path, now) {
             Lookup::File(file) => self
                 .send_file(request, &path, &file, now)
                 .unwrap_or_else(|status| Reply::Ready(failure(&self.policy, status, &path))),
@@ -104,6 +104,25 @@ impl FileResponder {
             }
             Lookup::NotFound(status) => Reply::Ready(failure(&self.policy, status, &path)),
         }
+    }
+
+    /// What `path` leads to. A directory gets the name of its index page, or keeps the first of the
+    /// names if it has none.
+    #[inline]
+    fn look_up(&mut self, path: &mut SitePath<'_>, now: &Now) -> Lookup {
+        if !path.is_directory {
+            return self.cache.look_up(path, now);
+        }
+        let first = path.index;
+        for index in self.policy.index_names.iter() {
+            path.index = index;
+            match self.cache.look_up(path, now) {
+                Lookup::NotFound(Status::NotFound) => {}
+                lookup => return lookup,
+            }
+        }
+        path.index = first;
+        Lookup::NotFound(Status::NotFound)
     }
 
     /// A 200, 206, 304, 412 or 416.
@@ -315,7 +334,8 @@ impl FileResponder {
 /// Whether `path` could be the address of a page: it has no extension, or that of a page.
 fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.file_name();
-    !path.is_hidden && (!name.contains(&b'.') || name.ends_with(b".html"))
+    let is_named_like_page = !name.contains(&b'.') || name.ends_with(b".html");
+    !path.is_hidden && (path.is_directory || is_named_like_page)
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{
-    Body, HeaderBlock, Method, Now, Reply, Request, RequestError, Respond, Response, Status,
-    Target, Work, error_response,
+    Body, HeaderBlock, Method, Now, Reply, Request, RequestError, Respond, Response, Status, Work,
+    error_response,
 };
 use crate::syscall_stats::SyscallStats;
 use auth::Access;
@@ -84,6 +84,7 @@ pub use open_file::File;
 pub use open_files::OpenFiles;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.
 pub use path::SitePath;
+pub use path::{IndexName, IndexNames};
 pub use policy::{Compress, Policy};
 pub use root::{Root, default_directory};
 pub use rules::{CacheRule, HeaderRule, MediaTypeRule};
@@ -213,7 +214,8 @@ impl Site {
         match (request.method, &mut self.files) {
             (Method::Get | Method::Head, Files::Inline(files)) => files.respond(request, now),
             (Method::Get | Method::Head, Files::Offloaded(files)) => {
-                let error_headers = self.policy.error_lines(valid_path(request).as_ref());
+                let error_headers =
+                    self.policy.error_lines(self.policy.valid_path(request).as_ref());
                 Reply::Deferred(files.defer(error_headers, request, now))
             }
             (Method::Options, _) => Reply::Ready(self.options(request)),
@@ -238,12 +240,13 @@ impl Site {
             Access::Granted => return None,
             Access::Denied(denial) => {
                 let response = denial.response();
-                let response = self.policy.apply_to(response, valid_path(request).as_ref());
+                let response =
+                    self.policy.apply_to(response, self.policy.valid_path(request).as_ref());
                 return Some(Reply::Ready(response));
             }
             Access::Unknown(check) => check,
         };
-        let error_headers = self.policy.error_lines(valid_path(request).as_ref());
+        let error_headers = self.policy.error_lines(self.policy.valid_path(request).as_ref());
         let denial_headers = error_headers.clone();
         let run = move || {
             let mut response = check.run()?.response();
@@ -264,7 +267,7 @@ impl Site {
         let mut response =
             error_response(Status::MethodNotAllowed, "This server only reads: GET and HEAD.");
         response.headers.push("Allow", ALLOWED_METHODS);
-        self.policy.apply_to(response, valid_path(request).as_ref())
+        self.policy.apply_to(response, self.policy.valid_path(request).as_ref())
     }
 
     /// OPTIONS of a path or of `*` (RFC 9110 section 9.3.7). With `--cors` it grants a preflight.
@@ -278,7 +281,7 @@ impl Site {
             headers.push("Access-Control-Max-Age", "86400");
         }
         let response = Response { status: Status::NoContent, headers, body: Body::Empty };
-        self.policy.apply_to(response, valid_path(request).as_ref())
+        self.policy.apply_to(response, self.policy.valid_path(request).as_ref())
     }
 }
 
@@ -352,13 +355,5 @@ impl Respond for ClientSite<'_> {
 
     fn refuse(&self, error: RequestError) -> Response<File> {
         self.site.inner().refuse(error)
-    }
-}
-
-/// The path of the target, for the rules of the policy. None if it is malformed or there is none.
-fn valid_path<'a>(request: &Request<'a>) -> Option<SitePath<'a>> {
-    match request.target {
-        Target::Path { path, .. } => SitePath::parse(path).ok(),
-        Target::Server | Target::Authority => None,
     }
 }

@@ -7,12 +7,11 @@
 //!    by the kernel, see `directory_root.rs`.)
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 use crate::http::Coding;
-
-const INDEX: &[u8] = b"index.html";
 
 /// A path beneath the root: segments joined by single slashes, without a slash at either end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +23,20 @@ pub struct SitePath<'a> {
     /// Whether a segment starts with a dot. Such files (`.git`, `.env`) are never served, except
     /// beneath `/.well-known/` (RFC 8615).
     pub is_hidden: bool,
+    /// The name of the index page, if it is a directory.
+    pub index: IndexName,
+}
+
+/// The name of an index page: a file name that can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexName(&'static str);
+
+/// The names of index pages, in the order in which they are tried.
+#[derive(Clone, Debug, Default)]
+pub struct IndexNames {
+    /// It also stands for the index page of a directory that has none.
+    pub first: IndexName,
+    others: Vec<IndexName>,
 }
 
 impl<'a> SitePath<'a> {
@@ -41,6 +54,7 @@ impl<'a> SitePath<'a> {
                 relative: Cow::Borrowed(relative),
                 is_directory,
                 is_hidden: false,
+                index: IndexName::default(),
             });
         }
         let decoded = decode(path)?;
@@ -58,12 +72,22 @@ impl<'a> SitePath<'a> {
             name.starts_with(b".") && (depth > 0 || *name != b".well-known")
         };
         let is_hidden = segments.iter().enumerate().any(hidden);
-        Ok(SitePath { relative: Cow::Owned(segments.join(&b'/')), is_directory, is_hidden })
+        Ok(SitePath {
+            relative: Cow::Owned(segments.join(&b'/')),
+            is_directory,
+            is_hidden,
+            index: IndexName::default(),
+        })
     }
 
     /// The path of a file named by the configuration, such as the fallback page.
     pub fn to_file(relative: &'a [u8]) -> SitePath<'a> {
-        SitePath { relative: Cow::Borrowed(relative), is_directory: false, is_hidden: false }
+        SitePath {
+            relative: Cow::Borrowed(relative),
+            is_directory: false,
+            is_hidden: false,
+            index: IndexName::default(),
+        }
     }
 
     /// Copies the path, so that it can outlive the request.
@@ -75,8 +99,8 @@ impl<'a> SitePath<'a> {
     pub fn file_path(&self) -> Cow<'_, [u8]> {
         match self.is_directory {
             false => Cow::Borrowed(&self.relative),
-            true if self.relative.is_empty() => Cow::Borrowed(INDEX),
-            true => Cow::Owned([&self.relative[..], b"/", INDEX].concat()),
+            true if self.relative.is_empty() => Cow::Borrowed(self.index.as_bytes()),
+            true => Cow::Owned([&self.relative[..], b"/", self.index.as_bytes()].concat()),
         }
     }
 
@@ -91,7 +115,7 @@ impl<'a> SitePath<'a> {
     /// The last segment of [`file_path`](SitePath::file_path).
     pub fn file_name(&self) -> &[u8] {
         match self.is_directory {
-            true => INDEX,
+            true => self.index.as_bytes(),
             false => self.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
         }
     }
@@ -103,6 +127,51 @@ impl<'a> SitePath<'a> {
             true => "/".to_owned(),
             false => format!("/{}/", percent_encode(&self.relative, ESCAPED_IN_PATH)),
         }
+    }
+}
+
+impl IndexName {
+    pub(crate) fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl Default for IndexName {
+    fn default() -> IndexName {
+        IndexName("index.html")
+    }
+}
+
+impl FromStr for IndexName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<IndexName, String> {
+        match name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+            true => {
+                Err("expected a file name without a slash that does not begin with a dot".into())
+            }
+            // The names of a command line live as long as the process, and paths that hold one stay
+            // small and need no lifetime for it.
+            false => Ok(IndexName(name.to_owned().leak())),
+        }
+    }
+}
+
+impl From<Vec<IndexName>> for IndexNames {
+    /// Of no names it is `index.html`.
+    fn from(names: Vec<IndexName>) -> IndexNames {
+        let mut names = names.into_iter();
+        IndexNames { first: names.next().unwrap_or_default(), others: names.collect() }
+    }
+}
+
+impl IndexNames {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = IndexName> {
+        [self.first].into_iter().chain(self.others.iter().copied())
     }
 }
 

@@ -10,10 +10,10 @@ use super::compressor::Compressor;
 use super::listing::Listings;
 use super::media_type;
 use super::open_files::OpenFiles;
-use super::path::SitePath;
+use super::path::{IndexNames, SitePath};
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use super::server_names::ServerName;
-use crate::http::{HeaderBlock, Response};
+use crate::http::{HeaderBlock, Request, Response, Target};
 
 /// The options of a site.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Policy {
     pub open_files: Arc<OpenFiles>,
     /// How a change of a cached file is noticed.
     pub change_detection: ChangeDetection,
+    /// The names of index pages.
+    pub index_names: IndexNames,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
     /// The hosts that the site is served for; every host if there are none.
@@ -85,6 +87,23 @@ impl Policy {
     /// Whether the site is served for `host`.
     pub fn serves(&self, host: &[u8]) -> bool {
         self.server_names.iter().any(|name| name.matches(host))
+    }
+
+    /// The path of a request target, with the first of the index names.
+    ///
+    /// # Errors
+    /// Those of [`SitePath::parse`].
+    pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
+        let path = SitePath::parse(target)?;
+        Ok(SitePath { index: self.index_names.first, ..path })
+    }
+
+    /// The path of the target, for the rules. None if it is malformed or there is none.
+    pub fn valid_path<'a>(&self, request: &Request<'a>) -> Option<SitePath<'a>> {
+        match request.target {
+            Target::Path { path, .. } => self.parse_path(path).ok(),
+            Target::Server | Target::Authority => None,
+        }
     }
 
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.

@@ -1,10 +1,10 @@
 //! The rules that options of the command line add to the policy, parsed from their text.
 //!
 //! A pattern is compared with the path of the request, decoded and normalised: `/docs/a.txt`. For a
-//! path that ends with a slash it is compared with that of the index page, too, whether or not
-//! there is one: `/docs/` and `/docs/index.html`. So `/` is the front page, `/**/*.html` includes
-//! the pages that are requested by their directory, and `/docs/**` includes the listing of `docs`.
-//! A request without a valid path gets what has no pattern.
+//! path that ends with a slash it is compared with that of the index page, too, or of the first of
+//! its possible names if there is none: `/docs/` and `/docs/index.html`. So `/` is the front page,
+//! `/**/*.html` includes the pages that are requested by their directory, and `/docs/**` includes
+//! the listing of `docs`. A request without a valid path gets what has no pattern.
 //!
 //! Invariant: a rule holds no control character, so that no value can end a header line.
 

@@ -23,7 +23,10 @@ fn help_lists_every_strategy_with_its_summary() {
 fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() {
     let overview = expect_print(&["--help"]);
     for (group, options) in [
-        ("What to serve:", &["--list", "--fallback <file>", "--media-type <ext=type>"][..]),
+        (
+            "What to serve:",
+            &["--list", "--index <name>", "--fallback <file>", "--media-type <ext=type>"][..],
+        ),
         ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
         ("Caching and headers:", &["--compress <mode>", "--cache-control <rule>", "--cors"]),
         (

@@ -18,6 +18,7 @@ mod connections;
 mod files;
 mod framing;
 mod header_rules;
+mod index_pages;
 mod large_listings;
 mod limits;
 mod links;
@@ -75,6 +76,7 @@ fn main() {
         large_listings::cases(),
         policy::cases(),
         header_rules::cases(),
+        index_pages::cases(),
         authentication::cases(),
         proxies::cases(),
     ];
