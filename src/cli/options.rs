@@ -13,7 +13,7 @@ use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
 use crate::site::{
-    CacheRule, Compress, Credentials, HeaderRule, IndexName, MediaTypeRule, ServerName,
+    CacheRule, Compress, Credentials, HeaderRule, HidePattern, IndexName, MediaTypeRule,
 };
 
 /// The options that every strategy takes.
@@ -79,6 +79,11 @@ pub(super) struct SiteOptions {
     /// that exists
     #[argh(option, from_str_fn(parsed), arg_name = "name")]
     pub index: Vec<IndexName>,
+
+    /// names that are neither served nor listed, or paths if the pattern begins with a slash, with
+    /// all beneath them: '*.bak', '/drafts'
+    #[argh(option, from_str_fn(parsed), arg_name = "pattern")]
+    pub hide: Vec<HidePattern>,
 
     /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
     /// single-page apps)

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::arguments::Arguments;
 use super::auth::authenticator;
@@ -34,12 +35,14 @@ pub(super) fn settings(
     let directory_options = [
         ("--list", site.list),
         ("--index", !site.index.is_empty()),
+        ("--hide", !site.hide.is_empty()),
         ("--fallback", site.fallback.is_some()),
     ];
     refuse_for_file(&root, &directory_options)?;
     let fallback = site.fallback.map(|file| fallback(&root, &file)).transpose()?;
     let policy = Policy {
         compress: caching.compress,
+        hidden: Arc::new(site.hide.into()),
         index_names: site.index.into(),
         listings: site.list.then(Listings::new),
         fallback,

@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::errors::status_of_open;
+use super::hidden::HiddenPaths;
 use super::open_file::OpenFile;
 use super::open_root::OpenRoot;
 use super::path::SitePath;
@@ -181,7 +182,7 @@ impl DirectoryRoot {
         let directory = OpenFile::new(opened.map_err(status_of_open)?, stats);
         let stat = directory.stat(stats).map_err(status_of_open)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(OpenDirectory { root, directory }),
+            FileType::Directory => Ok(OpenDirectory { root, directory, hidden: Arc::default() }),
             _ => Err(Status::NotFound),
         }
     }
@@ -202,6 +203,8 @@ impl Opened {
 pub struct OpenDirectory {
     root: Arc<OpenRoot>,
     pub directory: OpenFile,
+    /// What is not listed.
+    pub hidden: Arc<HiddenPaths>,
 }
 
 impl OpenDirectory {

@@ -110,12 +110,20 @@ impl FileResponder {
     /// names if it has none.
     #[inline]
     fn look_up(&mut self, path: &mut SitePath<'_>, now: &Now) -> Lookup {
+        // The cache has no entry for it, because one would also hide an error page from us.
+        if path.is_hidden {
+            return Lookup::NotFound(Status::NotFound);
+        }
         if !path.is_directory {
             return self.cache.look_up(path, now);
         }
         let first = path.index;
         for index in self.policy.index_names.iter() {
             path.index = index;
+            if !self.policy.hidden.is_empty() && self.policy.hidden.hides(&path.file_path(), false)
+            {
+                continue;
+            }
             match self.cache.look_up(path, now) {
                 Lookup::NotFound(Status::NotFound) => {}
                 lookup => return lookup,

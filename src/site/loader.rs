@@ -186,7 +186,9 @@ impl Loader {
 
     /// Opens the directory at `path`, to be listed.
     pub fn open_directory(&self, path: &SitePath<'_>) -> Result<OpenDirectory, Status> {
-        self.root.open_directory(path, &self.stats)
+        let mut opened = self.root.open_directory(path, &self.stats)?;
+        opened.hidden = self.policy.hidden.clone();
+        Ok(opened)
     }
 
     /// Switches to the directory that has the root's path now.

@@ -15,7 +15,7 @@
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
 //! | `shared_file` | locks and numbers that the processes of a server share |
 //! | `listing` | directories without an index page |
-//! | `policy`, `rules`, `media_type` | what the options of the command line change |
+//! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
 //! | `server_names` | which hosts the site is served for |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
@@ -34,6 +34,7 @@ mod file_responder;
 mod file_response;
 mod file_root;
 mod file_version;
+mod hidden;
 mod listing;
 mod loaded_file;
 mod loader;
@@ -78,6 +79,7 @@ pub use auth::{Authenticator, ClientNetwork, Credentials, checks_max};
 pub use compress::{MadeCoding, PIECE_BYTES as COMPRESSED_PIECE_BYTES};
 pub use compressor::Compressor;
 pub use file_chunk::FileChunk;
+pub use hidden::{HiddenPaths, HidePattern};
 pub use listing::Listings;
 pub use memory_budget::{MemoryBudget, MemoryShare};
 pub use open_file::File;

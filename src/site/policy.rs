@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::auth::Authenticator;
 use super::compressor::Compressor;
+use super::hidden::HiddenPaths;
 use super::listing::Listings;
 use super::media_type;
 use super::open_files::OpenFiles;
@@ -26,6 +27,8 @@ pub struct Policy {
     pub open_files: Arc<OpenFiles>,
     /// How a change of a cached file is noticed.
     pub change_detection: ChangeDetection,
+    /// What is neither served nor listed.
+    pub hidden: Arc<HiddenPaths>,
     /// The names of index pages.
     pub index_names: IndexNames,
     /// The listings of directories without an index page, if they are listed.
@@ -89,13 +92,15 @@ impl Policy {
         self.server_names.iter().any(|name| name.matches(host))
     }
 
-    /// The path of a request target, with the first of the index names.
+    /// The path of a request target, with the first of the index names. It is hidden if an option
+    /// says so.
     ///
     /// # Errors
     /// Those of [`SitePath::parse`].
     pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
         let path = SitePath::parse(target)?;
-        Ok(SitePath { index: self.index_names.first, ..path })
+        let is_hidden = path.is_hidden || self.hidden.hides(&path.relative, path.is_directory);
+        Ok(SitePath { index: self.index_names.first, is_hidden, ..path })
     }
 
     /// The path of the target, for the rules. None if it is malformed or there is none.

@@ -153,12 +153,7 @@ impl PathPattern {
         let (glob, rest) =
             rule.split_once(' ').ok_or("expected a space and a value after the path pattern")?;
         check_pattern(glob)?;
-        // As in a shell, * does not match a slash; ** does.
-        let matcher = GlobBuilder::new(glob)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| format!("invalid path pattern '{glob}': {}", error.kind()))?;
-        Ok((PathPattern::Glob(matcher.compile_matcher()), rest.trim_start()))
+        Ok((PathPattern::Glob(glob_matcher(glob)?), rest.trim_start()))
     }
 
     /// Whether the pattern matches `path`, which is None for a request without a valid path.
@@ -176,9 +171,17 @@ impl PathPattern {
     }
 }
 
+/// As in a shell, * does not match a slash; ** does.
+pub(super) fn glob_matcher(glob: &str) -> Result<GlobMatcher, String> {
+    let built = GlobBuilder::new(glob).literal_separator(true).build();
+    let invalid =
+        |error: globset::Error| format!("invalid path pattern '{glob}': {}", error.kind());
+    Ok(built.map_err(invalid)?.compile_matcher())
+}
+
 /// Refuses a pattern that matches no path: once it is normalised, a segment of a path is never
 /// empty, `.` or `..`. Only the last segment of a pattern may be empty, for a directory.
-fn check_pattern(glob: &str) -> Result<(), String> {
+pub(super) fn check_pattern(glob: &str) -> Result<(), String> {
     let mut segments = glob.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();

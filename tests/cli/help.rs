@@ -25,7 +25,13 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
     for (group, options) in [
         (
             "What to serve:",
-            &["--list", "--index <name>", "--fallback <file>", "--media-type <ext=type>"][..],
+            &[
+                "--list",
+                "--index <name>",
+                "--hide <pattern>",
+                "--fallback <file>",
+                "--media-type <ext=type>",
+            ][..],
         ),
         ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
         ("Caching and headers:", &["--compress <mode>", "--cache-control <rule>", "--cors"]),

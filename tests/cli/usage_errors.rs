@@ -115,6 +115,7 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
     let long_hash = format!("me:{}", "0".repeat(65));
     for (option, values) in [
         ("--compress", &["", "gzip", "ON"][..]),
+        ("--hide", &["", "/", "docs/a", "/docs//a", "/docs/../a", "["]),
         ("--index", &["", "docs/index.html", "/index.html", ".index.html", "."]),
         (
             "--header",
@@ -210,7 +211,12 @@ fn options_for_a_directory_are_refused_if_the_root_is_a_file() {
     let site = Site::new();
     let file = site.path("page.html").display().to_string();
     for command in commands() {
-        for option in [&["--list"][..], &["--index", "page.html"], &["--fallback", "page.html"]] {
+        for option in [
+            &["--list"][..],
+            &["--index", "page.html"],
+            &["--hide", "a"],
+            &["--fallback", "page.html"],
+        ] {
             let arguments = [&[command, &file, "--port", "0"], option].concat();
             expect_failure(&arguments, 2, &[option[0], "folder", "file"]);
         }

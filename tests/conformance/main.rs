@@ -18,6 +18,7 @@ mod connections;
 mod files;
 mod framing;
 mod header_rules;
+mod hidden;
 mod index_pages;
 mod large_listings;
 mod limits;
@@ -77,6 +78,7 @@ fn main() {
         policy::cases(),
         header_rules::cases(),
         index_pages::cases(),
+        hidden::cases(),
         authentication::cases(),
         proxies::cases(),
     ];

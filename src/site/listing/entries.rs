@@ -73,7 +73,10 @@ impl Listing {
             }
             names += 1;
             let is_hidden = name.to_bytes().starts_with(b".");
-            if !is_hidden && let Some(stat) = stat(open, path, name)? {
+            if !is_hidden
+                && let Some(stat) = stat(open, path, name)?
+                && !is_hidden_by_option(open, path, name, &stat)
+            {
                 listing.push(name.to_bytes(), &stat);
             }
         }
@@ -176,6 +179,16 @@ fn stat(
         // The file has been deleted since, or a link leads nowhere or out of the root.
         Err(_) => Ok(None),
     }
+}
+
+fn is_hidden_by_option(
+    open: &OpenDirectory,
+    path: &SitePath<'_>,
+    name: &CStr,
+    stat: &Stat,
+) -> bool {
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    !open.hidden.is_empty() && open.hidden.hides(&join(path, name.to_bytes()), is_directory)
 }
 
 fn lower_case(name: &[u8]) -> impl Iterator<Item = u8> {

@@ -1,0 +1,106 @@
+//! What is neither served nor listed (`--hide`).
+//!
+//! A pattern with a slash is compared with the path of the request, decoded and normalised, and any
+//! other pattern with each name in it. What it matches is hidden with all that is beneath it. A
+//! hidden file is still sent where the configuration names it, as the fallback or an error page,
+//! and so is a hidden sidecar, as a coding of the file that it belongs to.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use globset::GlobMatcher;
+
+use super::rules::{check_pattern, glob_matcher};
+
+/// A pattern of paths or names.
+#[derive(Clone, Debug)]
+pub enum HidePattern {
+    /// The path from the root, which begins with a slash.
+    Path(GlobMatcher),
+    /// Any segment of the path.
+    Name(GlobMatcher),
+}
+
+/// The patterns of a site.
+#[derive(Debug, Default)]
+pub struct HiddenPaths(Vec<HidePattern>);
+
+impl HiddenPaths {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `relative`, a path beneath the root without a slash at either end, is hidden, or a
+    /// directory that it is in.
+    pub(super) fn hides(&self, relative: &[u8], is_directory: bool) -> bool {
+        self.0.iter().any(|pattern| pattern.hides(relative, is_directory))
+    }
+}
+
+impl From<Vec<HidePattern>> for HiddenPaths {
+    fn from(patterns: Vec<HidePattern>) -> HiddenPaths {
+        HiddenPaths(patterns)
+    }
+}
+
+impl HidePattern {
+    fn hides(&self, relative: &[u8], is_directory: bool) -> bool {
+        let is_match = |glob: &GlobMatcher, text: &[u8]| glob.is_match(OsStr::from_bytes(text));
+        match self {
+            HidePattern::Name(glob) => {
+                relative.split(|b| *b == b'/').any(|name| is_match(glob, name))
+            }
+            HidePattern::Path(glob) => {
+                let path = [b"/", relative].concat();
+                let parents = memchr::memchr_iter(b'/', &path).skip(1).map(|end| &path[..end]);
+                parents.chain([&path[..]]).any(|path| is_match(glob, path))
+                    // So `/drafts/**` hides the listing of `drafts` as well.
+                    || is_directory && is_match(glob, &[&path[..], b"/"].concat())
+            }
+        }
+    }
+}
+
+impl FromStr for HidePattern {
+    type Err = String;
+
+    fn from_str(glob: &str) -> Result<HidePattern, String> {
+        // A directory may be written with its slash.
+        let glob = glob.strip_suffix('/').unwrap_or(glob);
+        match glob {
+            "" => Err("expected the pattern of a name or path".to_owned()),
+            _ if glob.starts_with('/') => {
+                check_pattern(glob)?;
+                Ok(HidePattern::Path(glob_matcher(glob)?))
+            }
+            _ if glob.contains('/') => {
+                Err(format!("expected a name, or a path that begins with a slash: '/{glob}'"))
+            }
+            name => Ok(HidePattern::Name(glob_matcher(name)?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_hides_what_it_matches_and_all_beneath_it() {
+        for (pattern, hidden, visible) in [
+            ("*.bak", &["a.bak", "d/a.bak", "d.bak/a"][..], &["a", "bak", "a.bak.txt"][..]),
+            ("node_modules/", &["node_modules", "a/node_modules/b/c"], &["node_modules2"]),
+            ("/drafts", &["drafts", "drafts/a/b"], &["a/drafts", "drafts2"]),
+            ("/*.txt", &["a.txt", "a.txt/b"], &["a/b.txt"]),
+            ("/a/**/*.txt", &["a/b.txt", "a/b/c.txt"], &["b.txt", "a"]),
+        ] {
+            let paths = HiddenPaths(vec![pattern.parse().expect("a pattern")]);
+            let hides = |path: &&str| paths.hides(path.as_bytes(), false);
+            assert_eq!(hidden.iter().find(|path| !hides(path)), None, "{pattern}");
+            assert_eq!(visible.iter().find(|path| hides(path)), None, "{pattern}");
+        }
+        let beneath = HiddenPaths(vec!["/drafts/**".parse().expect("a pattern")]);
+        assert!(beneath.hides(b"drafts", true) && beneath.hides(b"drafts/a", false));
+    }
+}
