@@ -85,6 +85,10 @@ pub(super) struct SiteOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "pattern")]
     pub hide: Vec<HidePattern>,
 
+    /// serve about.html as /about, and redirect /about.html there and /index.html to /
+    #[argh(switch)]
+    pub clean_urls: bool,
+
     /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
     /// single-page apps)
     #[argh(option, arg_name = "file")]

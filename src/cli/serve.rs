@@ -36,6 +36,7 @@ pub(super) fn settings(
         ("--list", site.list),
         ("--index", !site.index.is_empty()),
         ("--hide", !site.hide.is_empty()),
+        ("--clean-urls", site.clean_urls),
         ("--fallback", site.fallback.is_some()),
     ];
     refuse_for_file(&root, &directory_options)?;
@@ -44,6 +45,7 @@ pub(super) fn settings(
         compress: caching.compress,
         hidden: Arc::new(site.hide.into()),
         index_names: site.index.into(),
+        clean_urls: site.clean_urls,
         listings: site.list.then(Listings::new),
         fallback,
         headers: caching.header,

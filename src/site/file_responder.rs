@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   target → path → file → coding → preconditions → range → 200, 206, 304, 412, 416
-//!              │      ├──> directory without its slash ────> 301
+//!              │      ├──> another address ───────────────> 301
 //!              │      └──> nothing ──> listing, fallback page, 404 page
 //!              └─────────> malformed ──────────────────────> 400
 //! ```
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::cache::{FileCache, Preferred};
 use super::compressor::{CompressionKey, WaitingRequest};
 use super::content_hash::Asking;
+use super::destination::{self, Destination};
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
 use super::file_response::{self, check_preconditions, failure};
@@ -86,12 +87,14 @@ impl FileResponder {
         if let Some(only_path) = &self.only_path {
             path = only_path.clone();
         }
-        match self.look_up(&mut path, now) {
-            Lookup::File(file) => self
+        match destination::find(&mut self.cache, &self.policy, &mut path, now) {
+            Destination::File(file) => self
                 .send_file(request, &path, &file, now)
                 .unwrap_or_else(|status| Reply::Ready(failure(&self.policy, status, &path))),
-            Lookup::Directory => Reply::Ready(self.redirect_to_directory(&path, query)),
-            Lookup::NotFound(Status::NotFound) => {
+            Destination::Redirect { location, reason } => {
+                Reply::Ready(self.redirect(location, reason, &path, query))
+            }
+            Destination::NotFound(Status::NotFound) => {
                 let open =
                     |listings: &Arc<Listings>| (listings.clone(), self.cache.open_directory(&path));
                 match self.policy.listings.as_ref().map(open) {
@@ -102,35 +105,8 @@ impl FileResponder {
                     Some((_, Err(status))) => Reply::Ready(failure(&self.policy, status, &path)),
                 }
             }
-            Lookup::NotFound(status) => Reply::Ready(failure(&self.policy, status, &path)),
+            Destination::NotFound(status) => Reply::Ready(failure(&self.policy, status, &path)),
         }
-    }
-
-    /// What `path` leads to. A directory gets the name of its index page, or keeps the first of the
-    /// names if it has none.
-    #[inline]
-    fn look_up(&mut self, path: &mut SitePath<'_>, now: &Now) -> Lookup {
-        // The cache has no entry for it, because one would also hide an error page from us.
-        if path.is_hidden {
-            return Lookup::NotFound(Status::NotFound);
-        }
-        if !path.is_directory {
-            return self.cache.look_up(path, now);
-        }
-        let first = path.index;
-        for index in self.policy.index_names.iter() {
-            path.index = index;
-            if !self.policy.hidden.is_empty() && self.policy.hidden.hides(&path.file_path(), false)
-            {
-                continue;
-            }
-            match self.cache.look_up(path, now) {
-                Lookup::NotFound(Status::NotFound) => {}
-                lookup => return lookup,
-            }
-        }
-        path.index = first;
-        Lookup::NotFound(Status::NotFound)
     }
 
     /// A 200, 206, 304, 412 or 416.
@@ -260,17 +236,21 @@ impl FileResponder {
         }))
     }
 
-    /// Redirects to the same path with a slash, so that relative links in the index page resolve
-    /// beneath the directory. The Location names no host (RFC 9110 section 10.2.2): the client may
-    /// know this server by any name.
-    fn redirect_to_directory(&self, path: &SitePath<'_>, query: Option<&[u8]>) -> Response<File> {
-        let mut location = path.to_directory_target();
+    /// The Location names no host (RFC 9110 section 10.2.2): the client may know this server by any
+    /// name. As the method is GET or HEAD, a 308 would mean the same as the 301, which every client
+    /// and proxy knows.
+    fn redirect(
+        &self,
+        mut location: String,
+        reason: &str,
+        path: &SitePath<'_>,
+        query: Option<&[u8]>,
+    ) -> Response<File> {
         if let Some(query) = query {
             location.push('?');
             location.push_str(&escape_query(query));
         }
-        let mut response =
-            error_response(Status::MovedPermanently, "The directory's address ends with a slash.");
+        let mut response = error_response(Status::MovedPermanently, reason);
         response.headers.push("Location", location);
         self.policy.apply_to(response, Some(path))
     }

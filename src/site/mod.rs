@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
+//! | `destination` | the file of a path: index pages, clean URLs, redirects |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
 //! | `watched_directories`, `watch` | notice changes on the disk |
 //! | `memory_budget`, `open_files` | bound the memory of caches, and keep large files open |
@@ -27,6 +28,7 @@ mod compress;
 mod compressor;
 mod content_hash;
 mod delayed;
+mod destination;
 mod directory_root;
 mod errors;
 mod file_chunk;

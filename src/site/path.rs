@@ -95,6 +95,11 @@ impl<'a> SitePath<'a> {
         SitePath { relative: Cow::Owned(self.relative.into_owned()), ..self }
     }
 
+    /// Another path beneath the root, of the same kind.
+    pub fn with_relative(&self, relative: Vec<u8>) -> SitePath<'static> {
+        SitePath { relative: Cow::Owned(relative), ..*self }
+    }
+
     /// The path of the file to serve, beneath the root: for a directory that is its index page.
     pub fn file_path(&self) -> Cow<'_, [u8]> {
         match self.is_directory {
@@ -118,6 +123,12 @@ impl<'a> SitePath<'a> {
             true => self.index.as_bytes(),
             false => self.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
         }
+    }
+
+    /// The path as a request target without a slash at its end, for the Location of a redirect. See
+    /// [`to_directory_target`](SitePath::to_directory_target).
+    pub fn to_file_target(&self) -> String {
+        format!("/{}", percent_encode(&self.relative, ESCAPED_IN_PATH))
     }
 
     /// The path as a request target that ends with a slash, for the Location of a redirect. It

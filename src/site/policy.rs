@@ -31,6 +31,8 @@ pub struct Policy {
     pub hidden: Arc<HiddenPaths>,
     /// The names of index pages.
     pub index_names: IndexNames,
+    /// Whether pages are served without their extension: `/about` for `about.html`.
+    pub clean_urls: bool,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
     /// The hosts that the site is served for; every host if there are none.

@@ -29,6 +29,7 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
                 "--list",
                 "--index <name>",
                 "--hide <pattern>",
+                "--clean-urls",
                 "--fallback <file>",
                 "--media-type <ext=type>",
             ][..],

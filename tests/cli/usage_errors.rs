@@ -182,7 +182,7 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
         }
         expect_failure(&[any_command(), option], 2, &[option]);
     }
-    for switch in ["--list", "--cors"] {
+    for switch in ["--list", "--cors", "--clean-urls"] {
         expect_failure(&[any_command(), &format!("{switch}=yes")], 2, &[switch]);
     }
 }
@@ -215,6 +215,7 @@ fn options_for_a_directory_are_refused_if_the_root_is_a_file() {
             &["--list"][..],
             &["--index", "page.html"],
             &["--hide", "a"],
+            &["--clean-urls"],
             &["--fallback", "page.html"],
         ] {
             let arguments = [&[command, &file, "--port", "0"], option].concat();

@@ -10,6 +10,7 @@
 
 mod authentication;
 mod case;
+mod clean_urls;
 mod codings;
 mod concurrency;
 mod conditions;
@@ -79,6 +80,7 @@ fn main() {
         header_rules::cases(),
         index_pages::cases(),
         hidden::cases(),
+        clean_urls::cases(),
         authentication::cases(),
         proxies::cases(),
     ];
