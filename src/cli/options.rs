@@ -13,7 +13,8 @@ use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
 use crate::site::{
-    CacheRule, Compress, Credentials, HeaderRule, HidePattern, IndexName, MediaTypeRule,
+    CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HidePattern, IndexName,
+    MediaTypeRule,
 };
 
 /// The options that every strategy takes.
@@ -93,6 +94,11 @@ pub(super) struct SiteOptions {
     /// single-page apps)
     #[argh(option, arg_name = "file")]
     pub fallback: Option<String>,
+
+    /// a page beneath ROOT to send with an error: 404=lost.html, or 403, 500 or 503 (default
+    /// 404=404.html, if it exists)
+    #[argh(option, from_str_fn(parsed), arg_name = "status=file")]
+    pub error_page: Vec<ErrorPageRule>,
 
     /// the media type of an extension: glb=model/gltf-binary
     #[argh(option, from_str_fn(parsed), arg_name = "ext=type")]

@@ -17,7 +17,7 @@ use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
 use crate::server::{LogFormat, Privileges, Settings};
-use crate::site::{Listings, Policy, Root, SitePath, default_directory};
+use crate::site::{ErrorPageRule, ErrorPages, Listings, Policy, Root, SitePath, default_directory};
 
 /// Turns the arguments of a strategy's command into settings.
 ///
@@ -38,9 +38,11 @@ pub(super) fn settings(
         ("--hide", !site.hide.is_empty()),
         ("--clean-urls", site.clean_urls),
         ("--fallback", site.fallback.is_some()),
+        ("--error-page", !site.error_page.is_empty()),
     ];
     refuse_for_file(&root, &directory_options)?;
-    let fallback = site.fallback.map(|file| fallback(&root, &file)).transpose()?;
+    let fallback = site.fallback.map(|file| page(&root, "--fallback", &file)).transpose()?;
+    let error_pages = error_pages(&root, &site.error_page)?;
     let policy = Policy {
         compress: caching.compress,
         hidden: Arc::new(site.hide.into()),
@@ -48,6 +50,7 @@ pub(super) fn settings(
         clean_urls: site.clean_urls,
         listings: site.list.then(Listings::new),
         fallback,
+        error_pages,
         headers: caching.header,
         cache_control: caching.cache_control,
         cors: caching.cors,
@@ -142,19 +145,31 @@ fn refuse_for_file(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure>
     }
 }
 
-/// The fallback must exist when the server starts: a mistyped name would show as a 404 weeks later,
-/// and so would a hidden file, which is never served.
-fn fallback(root: &Root, file: &str) -> Result<Box<[u8]>, Failure> {
+fn error_pages(root: &Root, rules: &[ErrorPageRule]) -> Result<ErrorPages, Failure> {
+    let mut pages = ErrorPages::new();
+    for rule in rules {
+        if pages.iter().any(|(status, _)| *status == rule.status) {
+            let status = rule.status.code();
+            return Err(Failure::Usage(format!("--error-page is given twice for {status}")));
+        }
+        pages.push((rule.status, page(root, "--error-page", &rule.file)?));
+    }
+    Ok(pages)
+}
+
+/// A page of the site must exist when the server starts: a mistyped name would show as a 404 weeks
+/// later, and so would a hidden file, which is never served.
+fn page(root: &Root, option: &str, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
     if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
         return Err(Failure::Unavailable(format!(
-            "invalid value '{file}' for '--fallback': expected a name that does not begin with a dot"
+            "invalid value '{file}' for '{option}': expected a name that does not begin with a dot"
         )));
     }
     match root.has_file(relative.as_bytes()) {
         true => Ok(relative.as_bytes().into()),
         false => Err(Failure::Unavailable(format!(
-            "invalid value '{file}' for '--fallback': expected a file beneath ROOT"
+            "invalid value '{file}' for '{option}': expected a file beneath ROOT"
         ))),
     }
 }

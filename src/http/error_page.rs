@@ -26,10 +26,7 @@ impl ErrorPage {
         let mut headers = HeaderBlock::default();
         headers.push_content_type("text/html; charset=utf-8");
         headers.push_number("Content-Length", page.len() as u64);
-        if status == Status::ServiceUnavailable {
-            // A shortage of descriptors, memory or threads is usually over in a second.
-            headers.push_number("Retry-After", 1);
-        }
+        push_retry_after(&mut headers, status);
         ErrorPage { status, headers: headers.freeze(), page: page.into() }
     }
 
@@ -37,6 +34,14 @@ impl ErrorPage {
     pub fn response<F>(&self) -> Response<F> {
         let headers = HeaderBlock::shared(self.headers.clone());
         Response { status: self.status, headers, body: Body::Bytes(self.page.clone()) }
+    }
+}
+
+/// Says when to try again, if `status` is a 503.
+pub(crate) fn push_retry_after(headers: &mut HeaderBlock, status: Status) {
+    if status == Status::ServiceUnavailable {
+        // A shortage of descriptors, memory or threads is usually over in a second.
+        headers.push_number("Retry-After", 1);
     }
 }
 

@@ -57,6 +57,7 @@ pub use connection::Connection;
 pub use date::DateText;
 pub use deferred::{CompletedReply, DeferredReply, Reply, ReplyReceiver, ReplySender, Work};
 pub use encoding::{AcceptEncoding, Coding};
+pub(crate) use error_page::push_retry_after;
 pub use error_page::{ErrorPage, error_response};
 pub use etag::EntityTag;
 pub use exchange::Exchange;

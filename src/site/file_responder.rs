@@ -15,7 +15,7 @@ use super::content_hash::Asking;
 use super::destination::{self, Destination};
 use super::directory_root::OpenDirectory;
 use super::errors::reason;
-use super::file_response::{self, check_preconditions, failure};
+use super::file_response::{self, check_preconditions};
 use super::file_version::FileVersion;
 use super::listing::{ListingOptions, ListingRequest, Listings};
 use super::loaded_file::LoadedFile;
@@ -28,7 +28,7 @@ use super::policy::Policy;
 use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
-    AcceptEncoding, Body, ErrorPage, Now, OwnedRequest, Reply, Request, Response, Status, Target,
+    AcceptEncoding, ErrorPage, Now, OwnedRequest, Reply, Request, Response, Status, Target,
     Validators, Work, error_response, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
@@ -90,7 +90,7 @@ impl FileResponder {
         match destination::find(&mut self.cache, &self.policy, &mut path, now) {
             Destination::File(file) => self
                 .send_file(request, &path, &file, now)
-                .unwrap_or_else(|status| Reply::Ready(failure(&self.policy, status, &path))),
+                .unwrap_or_else(|status| Reply::Ready(self.error(status, &path, now))),
             Destination::Redirect { location, reason } => {
                 Reply::Ready(self.redirect(location, reason, &path, query))
             }
@@ -99,13 +99,13 @@ impl FileResponder {
                     |listings: &Arc<Listings>| (listings.clone(), self.cache.open_directory(&path));
                 match self.policy.listings.as_ref().map(open) {
                     Some((listings, Ok(directory))) => {
-                        self.list(request, listings, directory, path, query)
+                        self.list(request, listings, directory, path, query, now)
                     }
                     None | Some((_, Err(Status::NotFound))) => self.not_found(request, &path, now),
-                    Some((_, Err(status))) => Reply::Ready(failure(&self.policy, status, &path)),
+                    Some((_, Err(status))) => Reply::Ready(self.error(status, &path, now)),
                 }
             }
-            Destination::NotFound(status) => Reply::Ready(failure(&self.policy, status, &path)),
+            Destination::NotFound(status) => Reply::Ready(self.error(status, &path, now)),
         }
     }
 
@@ -170,7 +170,9 @@ impl FileResponder {
                 Some(made) => check_preconditions(request, &made, &path, &policy)
                     .unwrap_or_else(|| file_response::send(request, &made, None, &path, &policy)),
                 None => file_response::load_and_send(request, &loader, &path, &policy, &now)
-                    .unwrap_or_else(|status| failure(&policy, status, &path)),
+                    .unwrap_or_else(|status| {
+                        file_response::error(&loader, &policy, status, &path, &now)
+                    }),
             })
         };
         Reply::Deferred(Work::new(error_headers, move |reply| {
@@ -220,6 +222,7 @@ impl FileResponder {
         directory: OpenDirectory,
         path: SitePath<'_>,
         query: Option<&[u8]>,
+        now: &Now,
     ) -> Reply<File> {
         let options = ListingOptions::parse(request, query);
         // A listing has no validators, because nothing cheaper than reading all of the directory
@@ -228,9 +231,12 @@ impl FileResponder {
         let policy_lines = self.policy.header_lines(&path);
         let error_headers = self.policy.error_lines(Some(&path));
         let (path, policy) = (path.into_owned(), self.policy.clone());
+        let (loader, now) = (self.cache.loader().clone(), *now);
         Reply::Deferred(Work::new(error_headers, move |reply| {
             let failed_path = path.clone();
-            let failure = Box::new(move |status| failure(&policy, status, &failed_path));
+            let failure = Box::new(move |status| {
+                file_response::error(&loader, &policy, status, &failed_path, &now)
+            });
             let request = ListingRequest { options, preconditions, policy_lines, failure, reply };
             listings.list(directory, path, request);
         }))
@@ -260,7 +266,7 @@ impl FileResponder {
         let depends_on_accept = self.policy.fallback.is_some() && is_page(path);
         let reply = match self.fallback(request, path, now) {
             Some(reply) => reply,
-            None => Reply::Ready(self.error_404(path, now)),
+            None => Reply::Ready(self.error(Status::NotFound, path, now)),
         };
         match depends_on_accept {
             true => reply.with_header("Vary", "Accept"),
@@ -288,34 +294,23 @@ impl FileResponder {
             Lookup::Directory => return None,
         };
         // A page that can't be read now is a 5xx: a 404 would say that it does not exist.
-        status.is_server_error().then(|| Reply::Ready(failure(&self.policy, status, path)))
+        status.is_server_error().then(|| Reply::Ready(self.error(status, path, now)))
     }
 
-    /// A 404 with the site's own error page, or the built-in one.
-    fn error_404(&mut self, path: &SitePath<'_>, now: &Now) -> Response<File> {
-        let page = SitePath::to_file(b"404.html");
-        let own = match self.cache.look_up(&page, now) {
-            Lookup::File(file) => self.site_error_page(&file.identity, &page),
-            Lookup::Directory | Lookup::NotFound(_) => None,
-        };
-        let response = own.unwrap_or_else(|| self.not_found_page.response());
-        self.policy.apply_to(response, Some(path))
-    }
-
-    /// The response has no validators: those of `page` describe the page, not the missing path.
-    fn site_error_page(
-        &mut self,
-        page: &Representation,
-        path: &SitePath<'_>,
-    ) -> Option<Response<File>> {
-        let body = match &page.source {
-            Source::Memory { bytes, .. } => Body::Bytes(bytes.clone()),
-            Source::Disk(version) => {
-                let file = self.cache.open(path, page, version).ok()?;
-                Body::File { file, range: 0..page.size_bytes }
-            }
-        };
-        Some(Response { status: Status::NotFound, headers: page.content_headers(), body })
+    /// The response to a failure, with the site's own error page or the built-in one.
+    fn error(&mut self, status: Status, path: &SitePath<'_>, now: &Now) -> Response<File> {
+        let policy = self.policy.clone();
+        let own_page = policy.error_page(status).and_then(|page| {
+            let page = SitePath::to_file(page);
+            let Lookup::File(file) = self.cache.look_up(&page, now) else { return None };
+            let open = |version: &FileVersion| self.cache.open(&page, &file.identity, version).ok();
+            file_response::error_page(status, &file.identity, open)
+        });
+        let response = own_page.unwrap_or_else(|| match status {
+            Status::NotFound => self.not_found_page.response(),
+            _ => error_response(status, reason(status)),
+        });
+        policy.apply_to(response, Some(path))
     }
 }
 
@@ -333,7 +328,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::http::{HeaderStorage, Limits, Moment};
+    use crate::http::{Body, HeaderStorage, Limits, Moment};
     use crate::site::memory_budget::MemoryBudget;
     use crate::syscall_stats::Call;
 

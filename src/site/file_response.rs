@@ -1,6 +1,7 @@
 //! The response that sends one representation of a file, or says why it is not sent.
 
 use super::errors::reason;
+use super::file_version::FileVersion;
 use super::loader::{Loader, Lookup};
 use super::open_file::File;
 use super::path::SitePath;
@@ -9,7 +10,7 @@ use super::ranges;
 use super::representation::{Representation, Source};
 use crate::http::{
     Body, Now, PreconditionResult, Request, Response, Status, error_response,
-    evaluate_preconditions,
+    evaluate_preconditions, push_retry_after,
 };
 
 /// A 304 or 412, if a precondition of the request evaluates to false.
@@ -73,6 +74,44 @@ pub fn load_and_send(
     Ok(send(request, &file, opened, path, policy))
 }
 
-pub fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
+/// The response to a failure, with the site's own error page. That is loaded without a cache.
+pub fn error(
+    loader: &Loader,
+    policy: &Policy,
+    status: Status,
+    path: &SitePath<'_>,
+    now: &Now,
+) -> Response<File> {
+    let own_page = || {
+        let page = SitePath::to_file(policy.error_page(status)?);
+        let Lookup::File(file) = loader.load(&page, None, None, now).ok()?.lookup else {
+            return None;
+        };
+        let open = |version: &FileVersion| loader.open(&page, &file.identity, version).ok()?;
+        error_page(status, &file.identity, open)
+    };
+    match own_page() {
+        Some(response) => policy.apply_to(response, Some(path)),
+        None => failure(policy, status, path),
+    }
+}
+
+/// A response to a failure, with a page of the site. It has no validators: those of `page` describe
+/// the page, not what was requested. None if the page can't be opened.
+pub fn error_page(
+    status: Status,
+    page: &Representation,
+    open: impl FnOnce(&FileVersion) -> Option<File>,
+) -> Option<Response<File>> {
+    let body = match &page.source {
+        Source::Memory { bytes, .. } => Body::Bytes(bytes.clone()),
+        Source::Disk(version) => Body::File { file: open(version)?, range: 0..page.size_bytes },
+    };
+    let mut headers = page.content_headers();
+    push_retry_after(&mut headers, status);
+    Some(Response { status, headers, body })
+}
+
+fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
     policy.apply_to(error_response(status, reason(status)), Some(path))
 }

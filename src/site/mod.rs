@@ -89,9 +89,9 @@ pub use open_files::OpenFiles;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.
 pub use path::SitePath;
 pub use path::{IndexName, IndexNames};
-pub use policy::{Compress, Policy};
+pub use policy::{Compress, ErrorPages, Policy};
 pub use root::{Root, default_directory};
-pub use rules::{CacheRule, HeaderRule, MediaTypeRule};
+pub use rules::{CacheRule, ErrorPageRule, HeaderRule, MediaTypeRule};
 pub use sample::sample_files;
 pub use server_names::ServerName;
 

@@ -14,7 +14,7 @@ use super::open_files::OpenFiles;
 use super::path::{IndexNames, SitePath};
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use super::server_names::ServerName;
-use crate::http::{HeaderBlock, Request, Response, Target};
+use crate::http::{HeaderBlock, Request, Response, Status, Target};
 
 /// The options of a site.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub struct Policy {
     pub server_names: Vec<ServerName>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.
     pub fallback: Option<Box<[u8]>>,
+    /// The site's own error pages, in addition to `404.html`.
+    pub error_pages: ErrorPages,
     /// Additional headers.
     pub headers: Vec<HeaderRule>,
     /// Values of Cache-Control; the first rule that matches a path applies, else the default.
@@ -52,6 +54,9 @@ pub struct Policy {
     /// CPU time added to every response, so that a comparison has a known difference to detect.
     pub handicap: Duration,
 }
+
+/// The page for each status, as a path beneath the root.
+pub type ErrorPages = Vec<(Status, Box<[u8]>)>;
 
 /// Which content codings are offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +116,13 @@ impl Policy {
             Target::Path { path, .. } => self.parse_path(path).ok(),
             Target::Server | Target::Authority => None,
         }
+    }
+
+    /// The path of the page for a failure, beneath the root. It need not exist.
+    pub fn error_page(&self, status: Status) -> Option<&[u8]> {
+        let own = self.error_pages.iter().find(|(own, _)| *own == status);
+        let default = (status == Status::NotFound).then_some(&b"404.html"[..]);
+        own.map(|(_, page)| &**page).or(default)
     }
 
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::path::SitePath;
-use crate::http::is_token;
+use crate::http::{Status, is_token};
 
 /// `[GLOB ]Name: value`
 #[derive(Clone, Debug)]
@@ -37,6 +37,15 @@ pub struct CacheRule {
 pub struct MediaTypeRule {
     extension: String,
     pub(super) media_type: String,
+}
+
+/// `status=file`
+#[derive(Clone, Debug)]
+pub struct ErrorPageRule {
+    /// One of the statuses with which files and listings fail.
+    pub status: Status,
+    /// As it was given.
+    pub file: String,
 }
 
 /// The paths that a rule applies to.
@@ -168,6 +177,24 @@ impl PathPattern {
                     relative => matches(&[b"/", relative, b"/"]),
                 }
         })
+    }
+}
+
+impl FromStr for ErrorPageRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ErrorPageRule, String> {
+        let (status, file) =
+            text.split_once('=').ok_or("expected 'status=file', such as '404=lost.html'")?;
+        // Others are about the request, not about what is at its path.
+        let status = match status {
+            "403" => Status::Forbidden,
+            "404" => Status::NotFound,
+            "500" => Status::InternalServerError,
+            "503" => Status::ServiceUnavailable,
+            _ => return Err("expected the status 403, 404, 500 or 503 before the '='".to_owned()),
+        };
+        Ok(ErrorPageRule { status, file: file.to_owned() })
     }
 }
 

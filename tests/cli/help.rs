@@ -31,6 +31,7 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
                 "--hide <pattern>",
                 "--clean-urls",
                 "--fallback <file>",
+                "--error-page <status=file>",
                 "--media-type <ext=type>",
             ][..],
         ),

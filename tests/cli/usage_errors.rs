@@ -115,6 +115,7 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
     let long_hash = format!("me:{}", "0".repeat(65));
     for (option, values) in [
         ("--compress", &["", "gzip", "ON"][..]),
+        ("--error-page", &["", "404", "404.html", "200=a.html", "401=a.html", "=a.html", "x=a"]),
         ("--hide", &["", "/", "docs/a", "/docs//a", "/docs/../a", "["]),
         ("--index", &["", "docs/index.html", "/index.html", ".index.html", "."]),
         (
@@ -207,6 +208,21 @@ fn a_missing_fallback_is_named() {
 }
 
 #[test]
+fn an_error_page_that_cannot_be_sent_is_named() {
+    let site = Site::new();
+    site.write(".hidden.html", "hidden");
+    let root = site.root().display().to_string();
+    for (file, status) in [("missing.html", 1), (".hidden.html", 1), ("docs", 1), ("", 1)] {
+        let value = format!("404={file}");
+        let arguments = [any_command(), &root, "--port", "0", "--error-page", &value];
+        expect_failure(&arguments, status, &["--error-page", file]);
+    }
+    let twice = ["--error-page", "403=page.html", "--error-page", "403=index.html"];
+    let arguments = [&[any_command(), &root, "--port", "0"][..], &twice].concat();
+    expect_failure(&arguments, 2, &["--error-page", "twice", "403"]);
+}
+
+#[test]
 fn options_for_a_directory_are_refused_if_the_root_is_a_file() {
     let site = Site::new();
     let file = site.path("page.html").display().to_string();
@@ -217,6 +233,7 @@ fn options_for_a_directory_are_refused_if_the_root_is_a_file() {
             &["--hide", "a"],
             &["--clean-urls"],
             &["--fallback", "page.html"],
+            &["--error-page", "404=page.html"],
         ] {
             let arguments = [&[command, &file, "--port", "0"], option].concat();
             expect_failure(&arguments, 2, &[option[0], "folder", "file"]);

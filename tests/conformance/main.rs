@@ -16,6 +16,7 @@ mod concurrency;
 mod conditions;
 mod connection_limit;
 mod connections;
+mod error_pages;
 mod files;
 mod framing;
 mod header_rules;
@@ -81,6 +82,7 @@ fn main() {
         index_pages::cases(),
         hidden::cases(),
         clean_urls::cases(),
+        error_pages::cases(),
         authentication::cases(),
         proxies::cases(),
     ];
