@@ -14,7 +14,7 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
 use crate::site::{
     CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HidePattern, IndexName,
-    MediaTypeRule,
+    MediaTypeRule, ServerName,
 };
 
 /// The options that every strategy takes.
