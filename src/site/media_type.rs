@@ -9,6 +9,7 @@
 /// How much of a file [`of_content`] needs, at most.
 pub const SNIFFED_BYTES_MAX: u64 = 1024;
 const TEXT: &str = "text/plain; charset=utf-8";
+const BINARY: &str = "application/octet-stream";
 
 /// The media type of a file called `name`, with its charset, as a Content-Type value. None if the
 /// name does not tell.
@@ -34,7 +35,7 @@ pub fn of_content(start: &[u8], size_bytes: u64) -> &'static str {
     let is_binary = |byte: &u8| matches!(byte, 0..=0x08 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F);
     match is_utf8 && !start.iter().any(is_binary) {
         true => TEXT,
-        false => "application/octet-stream",
+        false => BINARY,
     }
 }
 
@@ -106,6 +107,8 @@ fn of_common_extension(extension: &[u8]) -> Option<&'static str> {
         b"bz2" => "application/x-bzip2",
         b"7z" => "application/x-7z-compressed",
         b"tar" => "application/x-tar",
+        // Never text, so there is no need to read the beginning.
+        b"bin" | b"deb" | b"dmg" | b"exe" | b"img" | b"iso" => BINARY,
         b"epub" => "application/epub+zip",
         b"rtf" => "application/rtf",
         b"doc" => "application/msword",
@@ -143,7 +146,7 @@ fn of_rare_extension(extension: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SNIFFED_BYTES_MAX, TEXT, of_content, of_name};
+    use super::{BINARY, SNIFFED_BYTES_MAX, TEXT, of_content, of_name};
 
     #[test]
     fn the_last_extension_determines_the_type_in_any_case() {
@@ -164,7 +167,8 @@ mod tests {
             ("a.torrent", Some("application/x-bittorrent")),
             ("go.mod", None),
             ("a.java", None),
-            ("a.bin", None),
+            ("a.dat", None),
+            ("a.bin", Some(BINARY)),
         ] {
             assert_eq!(of_name(name.as_bytes()), expected, "{name}");
         }
@@ -185,7 +189,7 @@ mod tests {
             (b"caf\xE9 au lait", 13, false),
             (b"\xE2\x82a", 2000, false),
         ] {
-            let expected = if is_text { TEXT } else { "application/octet-stream" };
+            let expected = if is_text { TEXT } else { BINARY };
             assert_eq!(of_content(start, size_bytes), expected, "{start:?}");
         }
     }
