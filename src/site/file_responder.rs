@@ -299,8 +299,7 @@ impl FileResponder {
 
     /// The response to a failure, with the site's own error page or the built-in one.
     fn error(&mut self, status: Status, path: &SitePath<'_>, now: &Now) -> Response<File> {
-        let policy = self.policy.clone();
-        let own_page = policy.error_page(status).and_then(|page| {
+        let own_page = self.policy.error_page(status).and_then(|page| {
             let page = SitePath::to_file(page);
             let Lookup::File(file) = self.cache.look_up(&page, now) else { return None };
             let open = |version: &FileVersion| self.cache.open(&page, &file.identity, version).ok();
@@ -310,7 +309,7 @@ impl FileResponder {
             Status::NotFound => self.not_found_page.response(),
             _ => error_response(status, reason(status)),
         });
-        policy.apply_to(response, Some(path))
+        self.policy.apply_to(response, Some(path))
     }
 }
 

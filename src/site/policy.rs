@@ -104,10 +104,14 @@ impl Policy {
     ///
     /// # Errors
     /// Those of [`SitePath::parse`].
+    #[inline]
     pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
-        let path = SitePath::parse(target)?;
-        let is_hidden = path.is_hidden || self.hidden.hides(&path.relative, path.is_directory);
-        Ok(SitePath { index: self.index_names.first, is_hidden, ..path })
+        let mut path = SitePath::parse(target)?;
+        path.index = self.index_names.first;
+        if !self.hidden.is_empty() {
+            path.is_hidden |= self.hidden.hides(&path.relative, path.is_directory);
+        }
+        Ok(path)
     }
 
     /// The path of the target, for the rules. None if it is malformed or there is none.
