@@ -1,4 +1,5 @@
-//! How long a change on the disk takes to be visible. Prints the table of docs/PERFORMANCE.md.
+//! How long a change on the disk takes to be visible. Prints the table of the section
+//! "Changes" in docs/PERFORMANCE.md.
 //!
 //! ```text
 //! cargo bench --bench changes

@@ -81,7 +81,7 @@ fn reachable_addresses(listening: SocketAddr) -> Vec<SocketAddr> {
     };
     let is_reachable = |address: &IpAddr| match address {
         IpAddr::V4(_) => true,
-        // An address of a link is only complete with the interface, which browsers do not accept.
+        // A link-local address needs a zone (fe80::1%eth0), which browsers do not accept.
         IpAddr::V6(address) => listening.is_ipv6() && !address.is_unicast_link_local(),
     };
     let is_network = |flags: InterfaceFlags| {

@@ -34,7 +34,7 @@ pub(super) const LONE_OPTIONS: [(&str, &str); 2] =
 
 /// Commands without options, and what they do.
 pub(super) const EXTRA_COMMANDS: &[(&str, &str)] = &[
-    ("help", "print the options of a command: miniweb help compare"),
+    ("help", "print the options of a command: miniweb help blocking"),
     ("completions", "print a script for the completion of bash, zsh or fish"),
     ("man", "print the manual page"),
 ];

@@ -32,8 +32,8 @@ pub(super) fn overview() -> String {
     help.entry("ROOT", Command::default().root_description());
     help.heading("Commands");
     help.text(&format!(
-        "{INDENT}Without a command, {default} serves. A path that is called like a command is \
-         written ./{default}."
+        "{INDENT}The default command is {default}. If ROOT has the name of a command, write it as \
+         ./{default}."
     ));
     let commands = strategies::ALL.iter().map(|strategy| (strategy.name, strategy.summary()));
     for (name, summary) in commands.chain(TOOLS.iter().map(|tool| (tool.name, tool.summary))) {

@@ -125,8 +125,8 @@ pub(super) struct NetworkOptions {
     #[argh(option, from_str_fn(count), arg_name = "number")]
     pub max_connections_per_client: Option<NonZeroUsize>,
 
-    /// address or network of a proxy, such as 10.0.0.0/8: its X-Forwarded-For tells the address of
-    /// the client, for the log and for wrong passwords; may be repeated
+    /// address or network of a proxy, such as 10.0.0.0/8: its X-Forwarded-For gives the address of
+    /// the client for the log and for limiting password attempts; may be repeated
     #[argh(option, from_str_fn(parsed), arg_name = "cidr")]
     pub trusted_proxy: Vec<TrustedProxy>,
 
@@ -219,7 +219,8 @@ pub(super) struct SecurityOptions {
     #[argh(option, from_str_fn(user), arg_name = "user")]
     pub user: Option<User>,
 
-    /// deny all file access except reading ROOT (Landlock)
+    /// deny all file access (Landlock) except reading ROOT and the directory of --auth-file, and
+    /// writing to the directory of --log-file
     #[argh(switch)]
     pub confine: bool,
 }
@@ -227,12 +228,12 @@ pub(super) struct SecurityOptions {
 /// Logging.
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct LogOptions {
-    /// access log: none, short, common, combined or json (default short at a terminal,
-    /// else common)
+    /// access log: none, short, common, combined or json (default short at a terminal, common
+    /// otherwise and with --log-file)
     #[argh(option, from_str_fn(log_format), arg_name = "format")]
     pub log: Option<LogFormat>,
 
-    /// write the access log to this file instead of stdout; SIGHUP opens it again, after a rotation
+    /// write the access log to this file instead of stdout; SIGHUP reopens it after a rotation
     #[argh(option, arg_name = "file")]
     pub log_file: Option<PathBuf>,
 

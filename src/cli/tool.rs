@@ -1,4 +1,4 @@
-//! What a command is that does not serve.
+//! Commands that do not serve.
 
 use argh::CommandInfoWithArgs;
 

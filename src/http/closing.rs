@@ -23,7 +23,7 @@ pub enum CloseReason {
     ClientRequested,
     /// No request arrived within the idle timeout.
     IdleTimeout,
-    /// A proxy did not send the header that tells whom it connects for.
+    /// A trusted proxy did not begin the connection with a valid PROXY header.
     NoProxyHeader,
     /// A request was malformed, too large, too late or unsupported.
     Refused(RequestError),

@@ -77,7 +77,7 @@ pub struct Connection<F> {
     exhausted_reason: CloseReason,
     /// The arrival time of the request that has passed its check and is back in front of `input`.
     checked_request_started: Option<Moment>,
-    /// Present if the peer is one of them.
+    /// Present if the peer is a trusted proxy.
     trusted_proxies: Option<Arc<TrustedProxies>>,
 }
 
@@ -97,7 +97,7 @@ impl<F> Connection<F> {
         }
     }
 
-    /// Takes the clients of its requests from what its peer says, which is one of `proxies`.
+    /// Takes the client's address from X-Forwarded-For. The peer must be one of `proxies`.
     pub fn trust(&mut self, proxies: Arc<TrustedProxies>) {
         self.trusted_proxies = Some(proxies);
     }

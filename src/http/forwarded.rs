@@ -2,8 +2,8 @@
 //!
 //! A proxy appends the address that it was connected from to the list of the request. So the list
 //! is read from its end: the last address was written by the peer, and each one before it is as
-//! trustworthy as the proxy behind it. What the client itself has sent stands before the address
-//! that the first trusted proxy appended, and is never reached.
+//! trustworthy as the proxy whose address follows it. What the client itself has sent stands before
+//! the address that the first trusted proxy appended, and is never reached.
 
 // The address types of std::net, without its sockets.
 use core::net::{IpAddr, SocketAddr};

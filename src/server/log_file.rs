@@ -1,4 +1,4 @@
-//! Where the log is written: stdout, or a file that is opened again when it has been rotated.
+//! Where the log is written: stdout, or a file that is reopened after a rotation.
 //!
 //! Invariants:
 //! 1. Root creates a file that does not exist, and opens none that does: the user who owns the

@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a header before the first request, in which a proxy tells
-//! whom it has accepted the connection from.
+//! The PROXY protocol, versions 1 and 2: a header before the first request, in which a proxy names
+//! the address of its client.
 //!
 //! It is expected from trusted proxies only, so that no other peer can choose its address.
 

@@ -103,9 +103,9 @@ fn say_what_happens(timeout: Duration) {
     }
 }
 
-/// Survives SIGHUP, with which service managers ask for files to be reopened: the root is followed
-/// anyway, and `access_log.rs` opens its file again. At a terminal SIGHUP keeps its meaning, that
-/// the terminal is gone, unless there is such a file.
+/// Ignores SIGHUP, which service managers send to have files reopened: the root is followed anyway,
+/// and `access_log.rs` reopens its file. At a terminal, SIGHUP means that the terminal has closed
+/// and ends the server, unless there is a log file.
 fn ignore_hangup() -> io::Result<()> {
     match io::stdin().is_terminal() {
         true => Ok(()),

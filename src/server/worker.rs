@@ -182,7 +182,7 @@ impl Worker {
         self.believe_proxy(client);
     }
 
-    /// Has requests name their clients if the connection is a trusted proxy's.
+    /// Lets X-Forwarded-For name the client if the connection is a trusted proxy's.
     fn believe_proxy(&self, client: &mut Client) {
         if client.address.is_some_and(|address| self.trusted_proxies.contains(address)) {
             client.connection.trust(self.trusted_proxies.clone());

@@ -7,9 +7,9 @@
 //!
 //! Invariants:
 //! 1. An entry that has a [`Watch`] is used until that reports a change, and at most for
-//!    [`WATCHED_LIFETIME`]. Other entries are used for less than a second, so that no change takes
-//!    longer to be visible; the root is compared with its path every [`ROOT_FRESH`]. The absence of
-//!    a file is an entry, too.
+//!    [`WATCHED_LIFETIME`]. Other entries are used for less than a second, so that a change is
+//!    visible within one; the root is compared with its path every [`ROOT_FRESH`]. The absence of a
+//!    file is an entry, too.
 //! 2. The size of each entry and the sum of all entries are bounded.
 //! 3. The cache belongs to one worker, so it has no lock.
 

@@ -1,4 +1,4 @@
-//! The path of a request → the file that it stands for, or the address of that.
+//! The path of a request → the file that it stands for, or a redirect to its address.
 //!
 //! ```text
 //!   /docs/       the first index page that exists      /about       about, about.html, /about/

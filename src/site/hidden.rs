@@ -31,8 +31,8 @@ impl HiddenPaths {
         self.0.is_empty()
     }
 
-    /// Whether `relative`, a path beneath the root without a slash at either end, is hidden, or a
-    /// directory that it is in.
+    /// Whether `relative`, a path beneath the root without a slash at either end, or one of its
+    /// parent directories is hidden.
     pub(super) fn hides(&self, relative: &[u8], is_directory: bool) -> bool {
         self.0.iter().any(|pattern| pattern.hides(relative, is_directory))
     }

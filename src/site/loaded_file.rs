@@ -99,7 +99,7 @@ impl LoadedFile {
     }
 
     /// Whether the file, which now has `version`, certainly holds what was loaded: that version is
-    /// the same, and not racy. False as well if the ETag is missing, which may have been found
+    /// the same, and not racy. Also false if the ETag is missing, because it may have been computed
     /// since.
     pub fn is_current(&self, version: &FileVersion) -> bool {
         self.identity.is_settled() && self.version == Some(*version)

@@ -73,7 +73,8 @@ pub enum Compress {
 /// How a change of a cached file is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangeDetection {
-    /// The kernel reports it; what it may not report is compared with the disk every second.
+    /// By inotify(7). What is not watched is compared with the disk every second, and what is,
+    /// every ten seconds.
     #[default]
     Watch,
     /// Each request compares the file with the disk.

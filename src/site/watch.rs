@@ -63,8 +63,8 @@ impl Watch {
 impl WatchedNames {
     const SLOTS: usize = 256;
 
-    /// Of a directory that is watched already, so that a file which is created while the names are
-    /// read has an event.
+    /// Reads the names in `directory`. It must be watched already, so that a file created during
+    /// the read has an event.
     pub fn read(directory: impl AsFd) -> WatchedNames {
         let (may_have_sidecars, may_have_special_files) = survey(directory);
         WatchedNames {

@@ -14,8 +14,8 @@
 //!    [`WatchedDirectories::watch`] for directories, and [`Found`](super::resolved::Found) for
 //!    files.
 //! 3. If events were lost (the kernel keeps 16,384), every result is outdated.
-//! 4. The number of watches is bounded. A directory that none of the cached results is in gives its
-//!    watch to another.
+//! 4. The number of watches is bounded. The watch of a directory that holds no cached result is
+//!    given to another directory.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -33,8 +33,8 @@ use super::watch::{Watch, WatchedNames};
 use crate::sync::{read, write};
 use crate::syscall_stats::SyscallStats;
 
-/// The directories that are watched at most. A watch takes about 1 KiB of the kernel's memory, and
-/// one more here.
+/// The maximum number of watched directories. Each takes about 1 KiB in the kernel and another 1
+/// KiB in this process.
 const DIRECTORIES_MAX: usize = 4096;
 
 /// The `f_type` of statfs(2) for ext2 to ext4, XFS, Btrfs, Bcachefs, F2FS, ZFS, tmpfs, ramfs and
@@ -68,7 +68,7 @@ pub struct WatchedDirectories {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By their paths beneath the root, which is the empty path.
+    /// Keyed by the path beneath the root. The root itself has the empty path.
     directories: HashMap<Box<[u8]>, Directory>,
     /// The paths of each watch: several if a directory is mounted in two places.
     paths: HashMap<i32, Vec<Box<[u8]>>>,
