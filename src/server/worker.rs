@@ -173,13 +173,15 @@ impl Worker {
         Some(client)
     }
 
-    /// Records that the PROXY header of a connection is complete, and which address it names.
+    /// Records that the PROXY header of a connection is complete, and which address it names. If it
+    /// names none, the proxy passes on the bytes of a client that it does not know, and that client
+    /// may have written X-Forwarded-For itself.
     pub fn identify(&self, client: &mut Client, address: Option<IpAddr>) {
         if let Some(address) = address {
             self.tracer.trace(client.id, format_args!("PROXY header: from {address}"));
             client.address = Some(address);
+            self.believe_proxy(client);
         }
-        self.believe_proxy(client);
     }
 
     /// Lets X-Forwarded-For name the client if the connection is a trusted proxy's.

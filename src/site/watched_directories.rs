@@ -116,12 +116,12 @@ impl WatchedDirectories {
             Some(slash) => (&path[..slash], &path[slash + 1..]),
             None => (&b""[..], path),
         };
+        // Under the lock: a directory that is forgotten in between is outdated for the last time.
         let known = match read(&self.state).directories.get(parent) {
-            Some(Directory::Watched(_, names)) => Some(names.clone()),
+            Some(Directory::Watched(_, names)) => Some(Watch::of(names.clone(), name)),
             Some(Directory::Unwatchable { .. }) | None => None,
         };
-        let directory = known.or_else(|| self.add_with_parents(root, parent, stats))?;
-        Some(Watch::of(directory, name))
+        known.or_else(|| self.add_with_parents(root, parent, name, stats))
     }
 
     /// Ends all watches, because another directory has taken the place of the root.
@@ -132,14 +132,15 @@ impl WatchedDirectories {
         self.forget(&mut state, b"");
     }
 
-    /// Adds the parents of `path` and then `path` itself.
+    /// Adds the parents of `path` and then `path` itself, and watches `name` in it.
     #[cold]
     fn add_with_parents(
         self: &Arc<Self>,
         root: &OpenRoot,
         path: &[u8],
+        name: &[u8],
         stats: &SyscallStats,
-    ) -> Option<Arc<WatchedNames>> {
+    ) -> Option<Watch> {
         let mut state = write(&self.state);
         let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
         let parents = [0].into_iter().chain(ends.filter(|end| *end > 0));
@@ -147,7 +148,7 @@ impl WatchedDirectories {
         for end in parents {
             added = Some(self.add(&mut state, root, &path[..end], stats)?);
         }
-        added
+        added.map(|names| Watch::of(names, name))
     }
 
     fn add(
