@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Precedes the text of an error. No option value can contain it, because no argument can.
 pub(crate) const ERROR_MARK: char = '\0';
 
+/// What the environment variables of options begin with.
+pub(crate) const VARIABLE_PREFIX: &str = "MINIWEB_";
+
 /// An error that says what was expected.
 pub(crate) fn expected(what: &str) -> String {
     format!("{ERROR_MARK}expected {what}")

@@ -7,10 +7,8 @@ use std::ffi::OsString;
 
 use argh::{FlagInfo, FlagInfoKind, Optionality};
 
+use crate::option_values::VARIABLE_PREFIX;
 use crate::warning::warn;
-
-/// What every variable begins with.
-const PREFIX: &str = "MINIWEB_";
 
 /// Where the path of the site is, if the command line has none.
 const ROOT: &str = "MINIWEB_ROOT";
@@ -23,7 +21,7 @@ pub(super) const DESCRIPTION: &str = "Each option can be set by a variable, and 
 /// The variable of an option.
 pub(super) fn variable_of(flag: &FlagInfo<'_>) -> String {
     let name = flag.long.trim_start_matches('-').replace('-', "_").to_uppercase();
-    format!("{PREFIX}{name}")
+    format!("{VARIABLE_PREFIX}{name}")
 }
 
 /// The values that the environment has for an option: none, one, or several if the option can be

@@ -95,7 +95,8 @@ pub(super) fn settings(
         privileges,
         counters_file: log.counters_file.map(|file| counters_file(&file)).transpose()?,
     };
-    let hint = hint(&settings, arguments.root.is_some());
+    // No other reader needs it, and it may take a look at the disk.
+    let hint = if is_at_terminal() { hint(&settings, arguments.root.is_some()) } else { None };
     Ok((settings, Banner { served, description, log: log_format, hint }))
 }
 
@@ -207,6 +208,10 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
 }
 
 fn default_log(has_file: bool) -> LogFormat {
+    if !has_file && is_at_terminal() { LogFormat::Short } else { LogFormat::Common }
+}
+
+fn is_at_terminal() -> bool {
     use std::io::IsTerminal;
-    if !has_file && std::io::stdout().is_terminal() { LogFormat::Short } else { LogFormat::Common }
+    std::io::stdout().is_terminal()
 }

@@ -21,7 +21,7 @@ use super::hidden::HiddenPaths;
 use super::open_file::OpenFile;
 use super::open_root::OpenRoot;
 use super::path::SitePath;
-use super::resolved::{Found, OPEN_FLAGS, Resolved, may_be_file};
+use super::resolved::{Found, OPEN_FLAGS, Resolved, kind_of_name, may_be_file};
 use super::slow_mounts;
 use super::watch::Watch;
 use super::watched_directories::WatchedDirectories;
@@ -155,13 +155,10 @@ impl DirectoryRoot {
     /// The same for a path whose directory is watched, which no symbolic link leads to: then a stat
     /// of the name replaces the open.
     pub fn is_special_name(&self, path: &SitePath<'_>, stats: &SyscallStats) -> bool {
-        stats.count(Call::StatPath);
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let Ok(stat) = statat(self.root(), &*path.file_path(), flags) else { return false };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile | FileType::Directory => false,
-            FileType::Symlink => self.is_special_file(path, stats),
-            _ => true,
+        match kind_of_name(self.root(), &path.file_path(), stats) {
+            None | Some(FileType::RegularFile | FileType::Directory) => false,
+            Some(FileType::Symlink) => self.is_special_file(path, stats),
+            Some(_) => true,
         }
     }
 

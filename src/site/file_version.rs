@@ -62,7 +62,7 @@ impl FileVersion {
 
     /// Whether the ctime lies within `time` before `now`, or in the future.
     pub fn is_recent(&self, time: Duration, now: SystemTime) -> bool {
-        time_of(self.changed).checked_add(time).is_none_or(|until| until >= now)
+        is_recent(time_of(self.changed), time, now)
     }
 
     /// What the mtime is worth, as of `now`.
@@ -73,9 +73,7 @@ impl FileVersion {
         /// 1990-01-01.
         const BEFORE_THE_WEB: Duration = Duration::from_secs(631_152_000);
         let (modified, changed) = (time_of(self.modified), time_of(self.changed));
-        let is_recent = |time: SystemTime| {
-            time.checked_add(COARSEST_TICK).is_none_or(|tick_end| tick_end >= now)
-        };
+        let is_recent = |time| is_recent(time, COARSEST_TICK, now);
         // The ctime decides, because no program can set it back. Some FUSE file systems have no
         // ctime, but a program may set an mtime in the future, which is no reason to wait for it.
         if is_recent(changed) || (modified <= now && is_recent(modified)) {
@@ -122,6 +120,11 @@ impl Mtime {
             Mtime::Dated(time) | Mtime::Exact(time) => Some(time),
         }
     }
+}
+
+/// Whether `moment` lies within `time` before `now`, or in the future.
+fn is_recent(moment: SystemTime, time: Duration, now: SystemTime) -> bool {
+    moment.checked_add(time).is_none_or(|until| until >= now)
 }
 
 /// A time of the file system, which may lie before 1970. The epoch, if it can't be represented.

@@ -107,8 +107,10 @@ impl Loader {
         if stale.is_none() && self.root.is_special_file(path, watch, &self.stats) {
             return Err(Status::NotFound);
         }
-        let media_type = || self.policy.media_type(path.file_name());
-        let facts = || FileLoad { path, watch, media_type: media_type(), now };
+        let facts = || {
+            let media_type = self.policy.media_type(path.file_name());
+            FileLoad { path, watch, media_type, now }
+        };
         let Found { resolved, mut is_watchable } = self.root.find(path, None, &self.stats);
         let lookup = match resolved {
             Resolved::File { file, version } => {

@@ -80,9 +80,13 @@ impl Found {
 /// Whether a name may be that of a file to open: a regular file, or a symbolic link, whose target
 /// [`Found::from_open`] classifies.
 pub fn may_be_file(directory: impl AsFd, name: &[u8], stats: &SyscallStats) -> bool {
+    matches!(kind_of_name(directory, name, stats), Some(FileType::RegularFile | FileType::Symlink))
+}
+
+/// What has the name itself, without following it if it is a symbolic link. None if nothing has.
+pub fn kind_of_name(directory: impl AsFd, name: &[u8], stats: &SyscallStats) -> Option<FileType> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     stats.count(Call::StatPath);
-    statat(directory, name, flags).is_ok_and(|stat| {
-        matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Symlink)
-    })
+    let stat = statat(directory, name, flags).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
 }

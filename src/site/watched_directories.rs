@@ -230,7 +230,6 @@ impl WatchedDirectories {
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
         let mut events = inotify::Reader::new(self.inotify.as_fd(), &mut buffer);
         loop {
-            let mut is_pause_due = false;
             match events.next() {
                 Ok(event) => {
                     let mut state = write(&self.state);
@@ -241,14 +240,12 @@ impl WatchedDirectories {
                         }
                         return;
                     }
-                    drop(state);
-                    is_pause_due = true;
                 }
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => continue,
                 // Nothing else is expected. Without events no watch can be relied on.
                 Err(_) => return self.close(),
             }
-            if is_pause_due && events.is_buffer_empty() {
+            if events.is_buffer_empty() {
                 std::thread::sleep(PAUSE);
             }
         }

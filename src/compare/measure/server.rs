@@ -18,6 +18,7 @@ use crate::compare::measure::control_socket::ControlSocket;
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::process::ResourceUsage;
 use crate::compare::test_site::TestSite;
+use crate::option_values::VARIABLE_PREFIX;
 use crate::syscall_stats::{Counters, PAGE_BYTES};
 
 #[derive(Debug)]
@@ -71,7 +72,8 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         // What the environment sets for a server of the user does not apply to a measured one.
-        let is_option = |name: &OsString| name.as_encoded_bytes().starts_with(b"MINIWEB_");
+        let prefix = VARIABLE_PREFIX.as_bytes();
+        let is_option = |name: &OsString| name.as_encoded_bytes().starts_with(prefix);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_option(name)) {
             command.env_remove(name);
         }
