@@ -10,6 +10,7 @@ use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
 use miniweb::format::reason;
+use miniweb::server::ListenAddress;
 
 use crate::output::{fail, print};
 
@@ -63,7 +64,7 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
 pub fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = control_socket::serve().and_then(|()| {
         floor::serve(root, paths, |address| {
-            print(&format!("Serving the floor on {}\n", cli::url(address)));
+            print(&format!("Serving the floor on {}\n", cli::url(&ListenAddress::Tcp(address))));
         })
     });
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use miniweb::cli::{self, Failure, Invocation};
 use miniweb::format::reason;
-use miniweb::server::Server;
+use miniweb::server::{ListenAddress, Server};
 
 use output::{fail, print, print_error};
 
@@ -38,14 +38,24 @@ fn main() -> ExitCode {
         if is_compared {
             miniweb::compare::measure::control_socket::serve()?;
         }
-        server.run(move |address| {
-            let is_terminal = std::io::stdout().is_terminal();
-            print(&if is_terminal { banner.lines(address) } else { banner.line(address) });
+        server.run(move |addresses| {
+            print(&banner.text(addresses, std::io::stdout().is_terminal()));
+            if banner.opens_browser {
+                open_browser(addresses);
+            }
         })
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &reason(&error)),
+    }
+}
+
+/// Opens the site in the user's browser. The server works as well without it.
+fn open_browser(addresses: &[ListenAddress]) {
+    let opened = cli::browser_url(addresses).map(|url| (open::that_detached(&url), url));
+    if let Some((Err(error), url)) = opened {
+        print_error(&format!("--open: no browser opens {url}: {}", reason(&error)));
     }
 }
 

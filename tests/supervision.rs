@@ -74,14 +74,39 @@ fn every_strategy_serves_all_passed_sockets_and_shuts_down_in_order() {
 }
 
 #[test]
-fn a_passed_descriptor_that_is_not_a_listening_tcp_socket_is_an_error() {
+fn every_strategy_serves_a_passed_unix_socket_beside_a_tcp_socket() {
+    let site = Site::new();
+    for setup in setups() {
+        let path = site.beside(&format!("{}.socket", setup.name));
+        let unix = UnixListener::bind(&path).expect("the path is free");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let command = Server::command(setup, site.root(), &[]);
+        let mut server = Server::run(with_sockets(&command, &[unix.as_fd(), tcp.as_fd()]));
+        assert!(
+            server.greeting.contains(&format!("on unix:{} and http://", path.display())),
+            "{}",
+            server.greeting
+        );
+        for _ in 0..2 {
+            assert_eq!(server.connect_to_unix(&path).get("/page.html").status, 200, "{setup:?}");
+            assert_eq!(server.get("/page.html").status, 200, "{setup:?}");
+        }
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{setup:?}");
+        // It belongs to the supervisor.
+        assert!(path.exists(), "{setup:?}");
+        UnixStream::connect(&path).expect("the supervisor's socket still listens");
+    }
+}
+
+#[test]
+fn a_passed_descriptor_that_is_not_a_listening_socket_is_an_error() {
     let site = Site::new();
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = socket.local_addr().expect("it is bound");
     let connected = TcpStream::connect(address).expect("the socket listens");
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let path = site.beside("unix");
-    let unix = UnixListener::bind(&path).expect("the path is free");
+    let (unix, _other_end) = UnixStream::pair().expect("the test has free descriptors");
     for wrong in [connected.as_fd(), datagrams.as_fd(), unix.as_fd()] {
         let command = Server::command(any_setup(), site.root(), &[]);
         let output = with_sockets(&command, &[socket.as_fd(), wrong]).output();
@@ -89,7 +114,7 @@ fn a_passed_descriptor_that_is_not_a_listening_tcp_socket_is_an_error() {
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
-            "error: LISTEN_FDS: descriptor 2 of 2 is not a listening TCP socket\n"
+            "error: LISTEN_FDS: descriptor 2 of 2 is not a listening TCP or Unix socket\n"
         );
     }
 }

@@ -1,12 +1,13 @@
 //! What a server prints when it is ready.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
+use super::qr_code::qr_code;
 use crate::format::{json_string, printable};
-use crate::server::LogFormat;
+use crate::server::{ListenAddress, LogFormat};
 
 /// What the first line of the output says about a server.
 #[derive(Debug)]
@@ -16,65 +17,115 @@ pub struct Banner {
     pub(super) log: LogFormat,
     /// What a person at a terminal may want to know next.
     pub(super) hint: Option<String>,
+    pub(super) has_qr_code: bool,
+    /// Whether a browser opens the site.
+    pub opens_browser: bool,
 }
 
 impl Banner {
-    /// The lines for a person at a terminal: the first one, where other machines reach the server,
-    /// and a hint.
-    pub fn lines(&self, address: SocketAddr) -> String {
-        let mut lines = self.line(address);
+    /// The line for a server that listens at `addresses`; for a person `at_terminal`, also where
+    /// other machines reach the server, and a hint. It is a line of JSON if the lines of the access
+    /// log, which follow on the same stream, are.
+    pub fn text(&self, addresses: &[ListenAddress], at_terminal: bool) -> String {
         if self.log == LogFormat::Json {
-            return lines;
+            return self.json_line(addresses);
         }
-        for address in reachable_addresses(address) {
-            lines.push_str(&format!("For other machines: http://{address}/\n"));
+        let urls: Vec<String> = addresses.iter().map(url).collect();
+        let Banner { served, description, .. } = self;
+        let line = format!("Serving {served} on {} ({description})", listed(&urls));
+        let mut lines = format!("{}\n", printable(&line));
+        let networks = network_addresses(addresses);
+        if at_terminal {
+            for address in networks.iter().filter(|address| !is_named(addresses, **address)) {
+                lines.push_str(&format!("For other machines: http://{address}/\n"));
+            }
         }
-        if let Some(hint) = &self.hint {
+        if let (true, Some(address)) = (self.has_qr_code, networks.first()) {
+            lines.push_str(&qr_code(&format!("http://{address}/"), at_terminal));
+        }
+        if let (true, Some(hint)) = (at_terminal, &self.hint) {
             lines.push_str(&format!("{hint}\n"));
         }
         lines
     }
 
-    /// The line for a server that listens at `address`: JSON if the lines of the access log, which
-    /// follow on the same stream, are.
-    pub fn line(&self, address: SocketAddr) -> String {
-        let Banner { served, description, log, .. } = self;
-        let url = url(address);
-        match log {
-            LogFormat::Json => {
-                let [url, served, description] = [&url, served, description].map(|text| json(text));
-                format!(
-                    "{{\"event\":\"listening\",\"url\":{url},\"serving\":{served},\
-                     \"strategy\":{description}}}\n"
-                )
-            }
-            LogFormat::None | LogFormat::Short | LogFormat::Common | LogFormat::Combined => {
-                format!("{}\n", printable(&format!("Serving {served} on {url} ({description})")))
-            }
-        }
+    fn json_line(&self, addresses: &[ListenAddress]) -> String {
+        let urls: Vec<String> = addresses.iter().map(url).collect();
+        let [first, served, strategy] = [&urls[0], &self.served, &self.description].map(json);
+        let urls: Vec<String> = urls.iter().map(json).collect();
+        let urls = urls.join(",");
+        format!(
+            "{{\"event\":\"listening\",\"url\":{first},\"urls\":[{urls}],\"serving\":{served},\
+             \"strategy\":{strategy}}}\n"
+        )
     }
 }
 
-fn json(text: &str) -> String {
+fn json(text: &String) -> String {
     let mut out = Vec::new();
     json_string(&mut out, text.as_bytes());
     String::from_utf8(out).expect("JSON is UTF-8")
 }
 
-/// The URL at which a person on this machine opens what listens at `address`.
-pub fn url(address: SocketAddr) -> String {
-    // Not every browser opens 0.0.0.0 or [::].
-    match address {
-        address if address.ip().is_unspecified() => format!("http://localhost:{}/", address.port()),
-        address => format!("http://{address}/"),
+/// `a`, `a and b`, `a, b and c`
+fn listed(texts: &[String]) -> String {
+    match texts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [several @ .., last] => format!("{} and {last}", several.join(", ")),
     }
 }
 
-/// The addresses of this machine on its networks, if the server listens on all.
-fn reachable_addresses(listening: SocketAddr) -> Vec<SocketAddr> {
-    if !listening.ip().is_unspecified() {
-        return Vec::new();
+/// The URL at which a person on this machine opens what listens at `address`. For Unix sockets
+/// there is none, so it is their address.
+pub fn url(address: &ListenAddress) -> String {
+    match address {
+        // Not every browser opens 0.0.0.0 or [::].
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
+            format!("http://localhost:{}/", address.port())
+        }
+        ListenAddress::Tcp(address) => format!("http://{address}/"),
+        ListenAddress::Unix(_) => address.to_string(),
     }
+}
+
+/// The first URL that a browser can open.
+pub fn browser_url(addresses: &[ListenAddress]) -> Option<String> {
+    addresses.iter().find(|address| matches!(address, ListenAddress::Tcp(_))).map(url)
+}
+
+fn is_named(addresses: &[ListenAddress], address: SocketAddr) -> bool {
+    addresses.contains(&ListenAddress::Tcp(address))
+}
+
+/// Where other machines reach the server, the most likely address first.
+fn network_addresses(addresses: &[ListenAddress]) -> Vec<SocketAddr> {
+    let tcp = addresses.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    });
+    let mut networks: Vec<SocketAddr> = tcp.flat_map(reachable_at).collect();
+    let primary = primary_address();
+    networks.sort_by_key(|address| Some(address.ip()) != primary);
+    networks
+}
+
+/// Where other machines reach a socket that listens at `listening`: at the addresses of this
+/// machine on its networks, if it listens on all.
+fn reachable_at(listening: SocketAddr) -> Vec<SocketAddr> {
+    match listening.ip() {
+        ip if ip.is_loopback() => Vec::new(),
+        ip if ip.is_unspecified() => {
+            let is_served = |address: &IpAddr| address.is_ipv4() || listening.is_ipv6();
+            let with_port = |address| SocketAddr::new(address, listening.port());
+            machine_addresses().filter(is_served).map(with_port).collect()
+        }
+        _ => vec![listening],
+    }
+}
+
+/// The addresses of this machine on its networks.
+fn machine_addresses() -> impl Iterator<Item = IpAddr> {
     let address_of = |address: nix::sys::socket::SockaddrStorage| {
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
         v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
@@ -82,15 +133,23 @@ fn reachable_addresses(listening: SocketAddr) -> Vec<SocketAddr> {
     let is_reachable = |address: &IpAddr| match address {
         IpAddr::V4(_) => true,
         // A link-local address needs a zone (fe80::1%eth0), which browsers do not accept.
-        IpAddr::V6(address) => listening.is_ipv6() && !address.is_unicast_link_local(),
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
     };
     let is_network = |flags: InterfaceFlags| {
         flags.contains(InterfaceFlags::IFF_UP) && !flags.contains(InterfaceFlags::IFF_LOOPBACK)
     };
     // Without the list of interfaces, a person still knows the address of the machine.
     let interfaces = getifaddrs().into_iter().flatten();
-    let networks = interfaces.filter(|interface| is_network(interface.flags));
-    let addresses = networks.filter_map(|interface| address_of(interface.address?));
-    let reachable = addresses.filter(is_reachable);
-    reachable.map(|address| SocketAddr::new(address, listening.port())).collect()
+    let networks = interfaces.filter(move |interface| is_network(interface.flags));
+    networks.filter_map(move |interface| address_of(interface.address?)).filter(is_reachable)
+}
+
+/// The address from which this machine sends to others: containers and virtual machines may add
+/// interfaces that no other machine reaches. Connecting a UDP socket sends nothing.
+fn primary_address() -> Option<IpAddr> {
+    /// Of the network for documentation (RFC 5737): it is routed like any other.
+    const ELSEWHERE: &str = "192.0.2.1:9";
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }

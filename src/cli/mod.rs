@@ -19,6 +19,7 @@ mod invocation;
 mod man_page;
 mod options;
 mod private_file;
+mod qr_code;
 #[cfg(feature = "compare")]
 mod report_options;
 mod serve;
@@ -29,7 +30,7 @@ mod values;
 use std::ffi::{OsStr, OsString};
 
 use arguments::CommandLine;
-pub use banner::{Banner, url};
+pub use banner::{Banner, browser_url, url};
 use command::Command;
 pub use failure::Failure;
 pub use invocation::Invocation;

@@ -8,7 +8,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FromArgs};
 use nix::unistd::User;
 
 use super::arguments::Arguments;
-use super::values::{compress, log_format, port, user};
+use super::values::{compress, log_format, permission_bits, port, user};
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::LogFormat;
@@ -108,13 +108,27 @@ pub(super) struct SiteOptions {
 /// Network.
 #[derive(FromArgs, ArgsInfo, Debug)]
 pub(super) struct NetworkOptions {
-    /// address to listen on (default 127.0.0.1; :: for all, IPv4 too)
-    #[argh(option, default = "String::from(\"127.0.0.1\")", arg_name = "address")]
-    pub host: String,
+    /// address to listen on (default 127.0.0.1; :: for all, IPv4 too), or unix:PATH for a Unix
+    /// socket; may be repeated
+    #[argh(option, arg_name = "address")]
+    pub host: Vec<String>,
 
     /// port to listen on (default 7890; 0 lets the kernel choose)
     #[argh(option, short = 'p', default = "7890", from_str_fn(port), arg_name = "number")]
     pub port: u16,
+
+    /// permission bits of the Unix sockets of --host: whom they permit to write may connect
+    /// (default 0666)
+    #[argh(option, default = "0o666", from_str_fn(permission_bits), arg_name = "mode")]
+    pub socket_mode: u32,
+
+    /// open the site in a browser
+    #[argh(switch)]
+    pub open: bool,
+
+    /// draw the address for other machines as a QR code, for phones
+    #[argh(switch)]
+    pub qr: bool,
 
     /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
     #[argh(option, from_str_fn(count), arg_name = "number")]
@@ -125,8 +139,9 @@ pub(super) struct NetworkOptions {
     #[argh(option, from_str_fn(count), arg_name = "number")]
     pub max_connections_per_client: Option<NonZeroUsize>,
 
-    /// address or network of a proxy, such as 10.0.0.0/8: its X-Forwarded-For gives the address of
-    /// the client for the log and for limiting password attempts; may be repeated
+    /// address or network of a proxy, such as 10.0.0.0/8, or unix: for what connects to a Unix
+    /// socket: its X-Forwarded-For gives the address of the client for the log and for limiting
+    /// password attempts; may be repeated
     #[argh(option, from_str_fn(parsed), arg_name = "cidr")]
     pub trusted_proxy: Vec<TrustedProxy>,
 

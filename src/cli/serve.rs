@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::private_file::refuse_served;
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
-use crate::server::{LogFormat, Privileges, Settings};
+use crate::server::{ListenAddress, LogFormat, Privileges, Settings};
 use crate::site::{ErrorPageRule, ErrorPages, Listings, Policy, Root, SitePath, default_directory};
 
 /// Turns the arguments of a strategy's command into settings.
@@ -82,7 +82,8 @@ pub(super) fn settings(
         strategy: configured,
         root,
         policy,
-        address: resolve(&network.host, network.port)?,
+        addresses: listen_addresses(&network.host, network.port)?,
+        unix_socket_mode: network.socket_mode,
         limits,
         proxy_protocol: network.proxy_protocol,
         trusted_proxies: network.trusted_proxy.into(),
@@ -95,9 +96,18 @@ pub(super) fn settings(
         privileges,
         counters_file: log.counters_file.map(|file| counters_file(&file)).transpose()?,
     };
+    check_browser_options(&settings, network.open, network.qr)?;
     // No other reader needs it, and it may take a look at the disk.
     let hint = if is_at_terminal() { hint(&settings, arguments.root.is_some()) } else { None };
-    Ok((settings, Banner { served, description, log: log_format, hint }))
+    let banner = Banner {
+        served,
+        description,
+        log: log_format,
+        hint,
+        has_qr_code: network.qr,
+        opens_browser: network.open,
+    };
+    Ok((settings, banner))
 }
 
 /// What a new user may want to know next.
@@ -190,6 +200,42 @@ fn counters_file(path: &Path) -> Result<File, Failure> {
 
 fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {
     Failure::Unavailable(error_with(subject, error).to_string())
+}
+
+/// Refuses `--open` and `--qr` where there is nothing that they could show.
+fn check_browser_options(settings: &Settings, open: bool, qr: bool) -> Result<(), Failure> {
+    let Settings { addresses, privileges, .. } = settings;
+    let tcp = addresses.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(address),
+        ListenAddress::Unix(_) => None,
+    });
+    let refusal = if open && (privileges.user.is_some() || privileges.confine) {
+        // The browser would be confined, or run as that user.
+        "--open cannot be combined with --user or --confine"
+    } else if open && tcp.clone().next().is_none() {
+        "--open requires an address that a browser can open: expected a --host that is not a Unix \
+         socket"
+    } else if qr && tcp.clone().all(|address| address.ip().is_loopback()) {
+        "--qr requires an address that other machines reach: expected, for example, --host 0.0.0.0"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage(refusal.to_owned()))
+}
+
+/// The addresses of `--host`.
+fn listen_addresses(hosts: &[String], port: u16) -> Result<Vec<ListenAddress>, Failure> {
+    if hosts.is_empty() {
+        return Ok(vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, port).into())]);
+    }
+    let address = |host: &String| match host.strip_prefix("unix:") {
+        Some("") => Err(Failure::Usage(format!(
+            "invalid value '{host}' for '--host': expected unix:PATH, the path of a socket"
+        ))),
+        Some(path) => Ok(ListenAddress::Unix(path.into())),
+        None => resolve(host, port).map(ListenAddress::Tcp),
+    };
+    hosts.iter().map(address).collect()
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {

@@ -13,6 +13,14 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| expected("a number from 0 to 65535"))
 }
 
+/// Octal, as of chmod(1).
+pub(super) fn permission_bits(text: &str) -> Result<u32, String> {
+    let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777);
+    // from_str_radix takes a sign.
+    let bits = bits.filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    bits.ok_or_else(|| expected("permission bits in octal, such as 0660"))
+}
+
 /// A user by name or by number; a number may be followed by that of a group.
 pub(super) fn user(name: &str) -> Result<User, String> {
     let (uid, gid) = name.split_once(':').map_or((name, None), |(uid, gid)| (uid, Some(gid)));

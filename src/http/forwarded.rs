@@ -17,9 +17,14 @@ use super::headers::Headers;
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<TrustedProxy>);
 
-/// A network of proxies, or one host.
+/// Proxies whose X-Forwarded-For is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrustedProxy(IpNet);
+pub enum TrustedProxy {
+    /// A network, or one host.
+    Network(IpNet),
+    /// All that connect to a Unix socket.
+    UnixSocket,
+}
 
 impl From<Vec<TrustedProxy>> for TrustedProxies {
     fn from(proxies: Vec<TrustedProxy>) -> TrustedProxies {
@@ -31,7 +36,19 @@ impl TrustedProxies {
     /// Whether `address` is that of a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|TrustedProxy(network)| network.contains(&address))
+        let contains = |proxy: &TrustedProxy| match proxy {
+            TrustedProxy::Network(network) => network.contains(&address),
+            TrustedProxy::UnixSocket => false,
+        };
+        self.0.iter().any(contains)
+    }
+
+    /// Whether a peer is a trusted proxy: by its address, which those of Unix sockets do not have.
+    pub fn contains_peer(&self, address: Option<IpAddr>) -> bool {
+        match address {
+            Some(address) => self.contains(address),
+            None => self.0.contains(&TrustedProxy::UnixSocket),
+        }
     }
 
     /// The address of the client of a request that a trusted proxy has sent: the last one in the
@@ -68,12 +85,15 @@ impl FromStr for TrustedProxy {
 
     fn from_str(text: &str) -> Result<TrustedProxy, String> {
         const EXPECTED: &str =
-            "expected an address or a network, such as 10.0.0.0/8 or 2001:db8::1";
+            "expected an address or a network, such as 10.0.0.0/8 or 2001:db8::1, or unix:";
+        if text == "unix:" {
+            return Ok(TrustedProxy::UnixSocket);
+        }
         let network = match text.parse() {
             Ok(address) => IpNet::from(IpAddr::to_canonical(&address)),
             Err(_) => text.parse().map_err(|_| EXPECTED)?,
         };
-        Ok(TrustedProxy(canonical(network)))
+        Ok(TrustedProxy::Network(canonical(network)))
     }
 }
 

@@ -18,8 +18,8 @@ pub const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// An opened server: its sockets listen, its privileges are dropped, nothing is accepted yet.
 pub struct ServerContext {
-    /// As many as the strategy has asked for, or more if more sockets were passed to the process.
-    pub listeners: Vec<Listener>,
+    /// For each event loop that the strategy has asked for, a listener for each address.
+    listeners: Vec<Vec<Listener>>,
     pub shared: Shared,
     pub shutdown: ShutdownSignal,
     supervisor: Supervisor,
@@ -29,7 +29,7 @@ pub struct ServerContext {
 impl ServerContext {
     /// `announce` is called once, when the strategy is ready to accept.
     pub fn new(
-        listeners: Vec<Listener>,
+        listeners: Vec<Vec<Listener>>,
         shared: Shared,
         shutdown: ShutdownSignal,
         supervisor: Supervisor,
@@ -38,25 +38,31 @@ impl ServerContext {
         ServerContext { listeners, shared, shutdown, supervisor, announce: Box::new(announce) }
     }
 
-    /// One event loop that accepts from all listeners. `name` appears in the trace.
+    /// All listeners, for a strategy that asked for no event loop or one.
+    pub fn take_listeners(&mut self) -> Vec<Listener> {
+        std::mem::take(&mut self.listeners).into_iter().flatten().collect()
+    }
+
+    /// The event loop of a strategy that asked for one. `name` appears in the trace.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left for a waker.
     pub fn event_loop(&mut self, name: &str) -> io::Result<EventLoop> {
-        let listeners = std::mem::take(&mut self.listeners);
+        let listeners = self.take_listeners();
         self.new_event_loop(name, listeners, CACHE_BYTES_MAX)
     }
 
-    /// One event loop for each listener, named `name 0`, `name 1`, … They divide the cache.
+    /// The event loops that the strategy asked for, named `name 0`, `name 1`, … They divide the
+    /// cache.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left for a waker.
-    pub fn event_loop_per_listener(&mut self, name: &str) -> io::Result<Vec<EventLoop>> {
+    pub fn event_loops(&mut self, name: &str) -> io::Result<Vec<EventLoop>> {
         let listeners = std::mem::take(&mut self.listeners);
         let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
         let numbered = listeners.into_iter().enumerate();
-        let event_loops = numbered.map(|(number, listener)| {
-            self.new_event_loop(&format!("{name} {number}"), vec![listener], cache_bytes_max)
+        let event_loops = numbered.map(|(number, listeners)| {
+            self.new_event_loop(&format!("{name} {number}"), listeners, cache_bytes_max)
         });
         event_loops.collect()
     }

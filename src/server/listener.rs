@@ -1,41 +1,42 @@
-//! Listening sockets, with the same options for every strategy, and accepting from them.
+//! Accepts connections from a listening socket, in the same way for every strategy.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use socket2::Socket;
 
 use crate::syscall_stats::{Call, SyscallStats};
 
 /// The length of the accept queue. std and mio use 128, which overflows under connection churn, and
 /// each dropped SYN costs its client a second. The kernel takes the lesser of this and
 /// net.core.somaxconn (4,096).
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
-    address: SocketAddr,
     mode: SocketMode,
     ownership: Ownership,
+    waits_in_accept: bool,
+    inheritance: Inheritance,
 }
 
-/// How calls on an owned listener and on accepted sockets wait. Accept on an inherited listener
-/// never waits.
+/// How calls on accepted sockets wait, and accept on the only listener of a server that has opened
+/// it itself. On others, accept never waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketMode {
     /// They fail with EAGAIN instead of waiting.
     NonBlocking,
     /// They wait, and fail with EAGAIN after a timeout.
     Blocking {
-        /// For accept, and for the first recv of an accepted socket, which inherits it.
+        /// For accept, and for the first recv of an accepted socket.
         receive: Duration,
         /// For send.
         send: Duration,
@@ -43,12 +44,21 @@ pub enum SocketMode {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ownership {
+pub enum Ownership {
     /// The socket was opened by this process and ends with it.
     Owned,
     /// The socket was passed by a supervisor, and other processes may accept from it, now and
     /// later.
     Inherited,
+}
+
+/// Which options an accepted socket has from its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inheritance {
+    /// All: a TCP socket is a copy of its listener.
+    Options,
+    /// None: a Unix socket is made when the client connects.
+    Nothing,
 }
 
 /// The result of one accept.
@@ -63,89 +73,47 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// Binds `count` listeners to one address. Several share it with SO_REUSEPORT, and the kernel
-    /// distributes connections among them. Port 0 takes a free port.
-    ///
-    /// # Errors
-    /// EADDRINUSE, EADDRNOTAVAIL or EACCES.
-    pub fn bind(address: SocketAddr, mode: SocketMode, count: usize) -> io::Result<Vec<Listener>> {
-        // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the
-        // same port would not fail but take half of the connections.
-        let first = bind_one(address, false)?;
-        let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        let mut sockets = vec![first];
-        for number in 1..count {
-            if number == 1 {
-                sockets[0].set_reuse_port(true)?;
-            }
-            sockets.push(bind_one(address, true)?);
-        }
-        let open = |socket| Listener::open(socket, mode, Ownership::Owned);
-        sockets.into_iter().map(open).collect()
-    }
-
-    /// The listeners that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), at least `count`:
-    /// if fewer were passed, some share a socket. None if none was passed.
-    ///
-    /// # Errors
-    /// A passed descriptor is not a listening TCP socket.
-    pub fn passed(mode: SocketMode, count: usize) -> io::Result<Option<Vec<Listener>>> {
-        let mut passed = listenfd::ListenFd::from_env();
-        let count_passed = passed.len();
-        let take = |number| {
-            let socket = passed.take_tcp_listener(number).ok().flatten().map(Socket::from);
-            let is_listening = |socket: &Socket| socket.is_listener().unwrap_or(false);
-            socket.filter(is_listening).ok_or_else(|| {
-                let number = number + 1;
-                io::Error::other(format!(
-                    "LISTEN_FDS: descriptor {number} of {count_passed} is not a listening TCP socket"
-                ))
-            })
-        };
-        let sockets = (0..count_passed).map(take).collect::<io::Result<Vec<Socket>>>()?;
-        if sockets.is_empty() {
-            return Ok(None);
-        }
-        let needed = sockets.iter().cycle().take(count.max(sockets.len()));
-        let open =
-            |socket: &Socket| Listener::open(socket.try_clone()?, mode, Ownership::Inherited);
-        needed.map(open).collect::<io::Result<Vec<Listener>>>().map(Some)
-    }
-
-    fn open(socket: Socket, mode: SocketMode, ownership: Ownership) -> io::Result<Listener> {
-        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    /// `is_only_one` says that a thread that waits in accept keeps no other listener waiting.
+    pub fn open(
+        socket: Socket,
+        mode: SocketMode,
+        ownership: Ownership,
+        is_only_one: bool,
+    ) -> io::Result<Listener> {
+        let is_tcp = socket.local_addr()?.as_socket().is_some();
+        let inheritance = if is_tcp { Inheritance::Options } else { Inheritance::Nothing };
         // O_NONBLOCK belongs to the socket and not to the descriptor. So every server that shares
         // an inherited socket sets it, whatever its strategy: the server before it may be an event
         // loop that still accepts.
-        let is_nonblocking = mode == SocketMode::NonBlocking || ownership == Ownership::Inherited;
-        socket.set_nonblocking(is_nonblocking)?;
+        let is_blocking = mode != SocketMode::NonBlocking;
+        let waits_in_accept = is_blocking && ownership == Ownership::Owned && is_only_one;
+        socket.set_nonblocking(!waits_in_accept)?;
         if let SocketMode::Blocking { receive, send } = mode {
-            // Accepted sockets inherit both.
             socket.set_read_timeout(Some(receive))?;
             socket.set_write_timeout(Some(send))?;
         }
         if ownership == Ownership::Owned {
             socket.listen(BACKLOG)?;
         }
-        Ok(Listener { fd: socket.into(), address, mode, ownership })
+        Ok(Listener { fd: socket.into(), mode, ownership, waits_in_accept, inheritance })
     }
 
     /// Whether [`Listener::accept`] waits for a connection, until [`Listener::shut_down`] wakes it.
     pub fn waits_in_accept(&self) -> bool {
-        self.mode != SocketMode::NonBlocking && self.ownership == Ownership::Owned
+        self.waits_in_accept
     }
 
-    /// The receive timeout that accepted sockets inherit; zero if they are non-blocking.
+    /// Whether [`Listener::shut_down`] wakes a thread that waits for a connection.
+    pub fn is_shut_down_to_wake(&self) -> bool {
+        self.ownership == Ownership::Owned
+    }
+
+    /// The receive timeout of accepted sockets; zero if they are non-blocking.
     pub fn recv_timeout(&self) -> Duration {
         match self.mode {
             SocketMode::NonBlocking => Duration::ZERO,
             SocketMode::Blocking { receive, .. } => receive,
         }
-    }
-
-    /// The bound address, with the real port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Accepts one connection, whose socket waits according to the mode.
@@ -158,6 +126,7 @@ impl Listener {
             stats.count(Call::Accept);
             return match (rustix::net::acceptfrom_with(&self.fd, flags), self.mode) {
                 (Ok((socket, peer)), _) => {
+                    self.set_timeouts(&socket, stats);
                     Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok()))
                 }
                 // A blocking thread returns to see why it was woken. An event loop must find out
@@ -171,8 +140,20 @@ impl Listener {
         }
     }
 
-    /// Wakes every thread that waits in [`Listener::accept`] and closes the port, unless the socket
-    /// is inherited.
+    fn set_timeouts(&self, socket: &OwnedFd, stats: &SyscallStats) {
+        if let (Inheritance::Nothing, SocketMode::Blocking { receive, send }) =
+            (self.inheritance, self.mode)
+        {
+            for (timeout, time) in [(Timeout::Recv, receive), (Timeout::Send, send)] {
+                stats.count(Call::Setsockopt);
+                set_socket_timeout(socket, timeout, Some(time))
+                    .expect("the socket is open and the timeout is not zero");
+            }
+        }
+    }
+
+    /// Wakes every thread that waits for a connection and closes the port, unless the socket is
+    /// inherited.
     pub fn shut_down(&self) {
         if self.ownership == Ownership::Owned {
             // It fails only if it is shut down already.
@@ -222,44 +203,4 @@ fn is_connection_error(errno: Errno) -> bool {
             | Errno::OPNOTSUPP
             | Errno::NETUNREACH
     )
-}
-
-/// Keeps a connection in the kernel until its first request has arrived, or for a second
-/// (TCP_DEFER_ACCEPT, as in Apache and h2o). The server then need not wait for the request again,
-/// which saves a connection with one request a third of its cost. At a shutdown, a client that has
-/// connected and sent nothing is treated like one that connects a moment later.
-fn defer_accept(socket: &Socket) {
-    use nix::{setsockopt_impl, sockopt_impl};
-    sockopt_impl!(DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32);
-    const SECONDS: u32 = 1;
-    // Everything works without it.
-    let _ = nix::sys::socket::setsockopt(socket, DeferAccept, &SECONDS);
-}
-
-/// A non-blocking listening socket with the same options as those of the strategies, for a server
-/// that is compared with them.
-///
-/// # Errors
-/// EADDRINUSE, EADDRNOTAVAIL or EACCES.
-pub fn listening(address: SocketAddr) -> io::Result<Socket> {
-    let socket = bind_one(address, false)?;
-    socket.set_nonblocking(true)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
-}
-
-fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted server can bind while connections of the last run are in TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(reuse_port)?;
-    // Accepted sockets inherit it on Linux. Without it, the end of a response may wait 40 ms for an
-    // ACK (Nagle's algorithm with delayed acknowledgements).
-    socket.set_tcp_nodelay(true)?;
-    defer_accept(&socket);
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
 }

@@ -22,6 +22,7 @@ mod offload;
 mod privileges;
 mod proxy_header;
 mod shutdown_signal;
+mod sockets;
 pub mod strategies;
 mod supervisor;
 mod sys;
@@ -29,37 +30,37 @@ mod timer_fd;
 mod timer_queue;
 mod tracer;
 mod turn_queue;
+mod unix_socket;
 mod waker;
 mod worker;
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use listener::listening;
 pub use log_line::LogFormat;
 pub use privileges::Privileges;
+pub use sockets::{ListenAddress, listening};
 pub use sys::map_shared_counters;
 #[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
 
-use crate::format::error_with;
 use crate::http::{Limits, TrustedProxies};
 use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, checks_max};
 use crate::syscall_stats::{Counters, SyscallStats};
 use access_log::AccessLog;
 use connection_limit::ConnectionLimit;
 use context::{CACHE_BYTES_MAX, ServerContext};
-use listener::Listener;
 use log_file::{LogFile, LogOutput};
 use offload::OffloadPool;
 use shutdown_signal::ShutdownSignal;
+use sockets::ListeningSockets;
 use strategies::ConfiguredStrategy;
 use supervisor::Supervisor;
+use unix_socket::UnixSocketFile;
 use worker::Shared;
 
 /// Everything that a server is started with.
@@ -71,8 +72,10 @@ pub struct Settings {
     pub root: Root,
     /// How it serves that: headers, compression, access.
     pub policy: Policy,
-    /// Where it listens; port 0 takes a free port.
-    pub address: SocketAddr,
+    /// Where it listens, at least one address.
+    pub addresses: Vec<ListenAddress>,
+    /// The permission bits of the Unix sockets that it makes.
+    pub unix_socket_mode: u32,
     /// The limits of each connection.
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
@@ -101,7 +104,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Server {
     settings: Settings,
-    listeners: Vec<Listener>,
+    sockets: ListeningSockets,
     shutdown: ShutdownSignal,
     supervisor: Supervisor,
     counters: Option<&'static Counters>,
@@ -119,20 +122,20 @@ impl Server {
         let counters = settings.counters_file.take().map(sys::map_shared_counters).transpose()?;
         // Before the port is bound: a signal ends the server in order from the first connection on.
         let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
-        let listeners = open_listeners(&settings)?;
+        let sockets = open_sockets(&settings)?;
         let supervisor = Supervisor::connect();
-        let log_output = drop_privileges(&settings)?;
-        Ok(Server { settings, listeners, shutdown, supervisor, counters, log_output })
+        let log_output = drop_privileges(&settings).inspect_err(|_| sockets.remove_files())?;
+        Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output })
     }
 
-    /// Calls `announce` with the address when the server is ready, and serves until a signal ends
+    /// Calls `announce` with the addresses when the server is ready, and serves until a signal ends
     /// it.
     ///
     /// # Errors
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
-    pub fn run(self, announce: impl FnOnce(SocketAddr) + 'static) -> io::Result<()> {
-        let Server { settings, listeners, shutdown, supervisor, counters, log_output } = self;
+    pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
+        let Server { settings, sockets, shutdown, supervisor, counters, log_output } = self;
         let stats = SyscallStats::new(counters);
         count_panics(stats.clone());
         shutdown.start_watchdog()?;
@@ -153,10 +156,11 @@ impl Server {
             trace: settings.trace,
             counters,
         };
-        let address = listeners[0].address();
-        let announce = move || announce(address);
+        let ListeningSockets { addresses, listeners, files } = sockets;
+        let announce = move || announce(&addresses);
         strategy.run(ServerContext::new(listeners, shared, shutdown, supervisor, announce))?;
         log_writer.finish();
+        files.iter().for_each(UnixSocketFile::remove);
         Ok(())
     }
 }
@@ -172,13 +176,12 @@ fn count_panics(stats: SyscallStats) {
     }));
 }
 
-fn open_listeners(settings: &Settings) -> io::Result<Vec<Listener>> {
-    let Settings { strategy, limits, address, .. } = settings;
-    let (socket_mode, count) = (strategy.socket_mode(limits), strategy.listeners());
-    match Listener::passed(socket_mode, count)? {
+fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
+    let Settings { strategy, limits, addresses, unix_socket_mode, .. } = settings;
+    let (socket_mode, event_loops) = (strategy.socket_mode(limits), strategy.event_loops());
+    match ListeningSockets::passed(socket_mode, event_loops)? {
         Some(passed) => Ok(passed),
-        None => Listener::bind(*address, socket_mode, count)
-            .map_err(|error| error_with(*address, &error)),
+        None => ListeningSockets::bind(addresses, *unix_socket_mode, socket_mode, event_loops),
     }
 }
 

@@ -145,7 +145,7 @@ impl Worker {
         let id = ConnectionId(self.accepted);
         self.tracer.trace_accept(id, peer);
         let address = peer.map(|peer| peer.ip().to_canonical());
-        let is_proxy = address.is_some_and(|address| self.trusted_proxies.contains(address));
+        let is_proxy = self.trusted_proxies.contains_peer(address);
         if !is_proxy && address.is_some_and(|address| !permit.assign_to(address)) {
             self.stats.count(Call::Close);
             self.tracer.trace(id, format_args!("close: the client has too many connections"));
@@ -167,8 +167,8 @@ impl Worker {
             pending_job: PendingJob::None,
             is_queued: false,
         };
-        if let ProxyHeader::NotExpected = client.proxy_header {
-            self.believe_proxy(&mut client);
+        if is_proxy && !self.expects_proxy_header {
+            client.connection.trust(self.trusted_proxies.clone());
         }
         Some(client)
     }
@@ -180,14 +180,9 @@ impl Worker {
         if let Some(address) = address {
             self.tracer.trace(client.id, format_args!("PROXY header: from {address}"));
             client.address = Some(address);
-            self.believe_proxy(client);
-        }
-    }
-
-    /// Lets X-Forwarded-For name the client if the connection is a trusted proxy's.
-    fn believe_proxy(&self, client: &mut Client) {
-        if client.address.is_some_and(|address| self.trusted_proxies.contains(address)) {
-            client.connection.trust(self.trusted_proxies.clone());
+            if self.trusted_proxies.contains(address) {
+                client.connection.trust(self.trusted_proxies.clone());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod default_command;
 mod help;
 mod log;
 mod log_file;
+mod opening;
 mod serving;
 mod shells;
 mod shutdown;

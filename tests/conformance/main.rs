@@ -8,6 +8,7 @@
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
 //! one set-up.
 
+mod addresses;
 mod authentication;
 mod case;
 mod clean_urls;
@@ -83,6 +84,7 @@ fn main() {
         hidden::cases(),
         clean_urls::cases(),
         error_pages::cases(),
+        addresses::cases(),
         authentication::cases(),
         proxies::cases(),
     ];

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Socket, Type};
@@ -66,11 +69,23 @@ impl Peer {
         Peer::new(socket.into(), address)
     }
 
+    /// Connects to the Unix socket at `path` of the server that also listens at `address`.
+    #[track_caller]
+    pub fn connect_to_unix(path: &Path, address: SocketAddr) -> Peer {
+        let stream = UnixStream::connect(path).expect("the server is listening");
+        // What tests do with a stream works with both kinds.
+        Peer::with_timeouts(OwnedFd::from(stream).into(), address)
+    }
+
     fn new(stream: TcpStream, address: SocketAddr) -> Peer {
-        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
-        stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         // Nagle's algorithm would merge pieces that must arrive one at a time.
         stream.set_nodelay(true).expect("TCP sockets support TCP_NODELAY");
+        Peer::with_timeouts(stream, address)
+    }
+
+    fn with_timeouts(stream: TcpStream, address: SocketAddr) -> Peer {
+        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         Peer { stream, buffer: Vec::new(), _connected: Connected::to(address) }
     }
 

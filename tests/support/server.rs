@@ -160,6 +160,12 @@ impl Server {
         Peer::connect_from(source, self.address)
     }
 
+    /// Connects to its Unix socket at `path`.
+    #[track_caller]
+    pub fn connect_to_unix(&self, path: &Path) -> Peer {
+        Peer::connect_to_unix(path, self.address)
+    }
+
     /// Sends a GET request for `path` on a new connection and reads its response.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {

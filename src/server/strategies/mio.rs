@@ -75,12 +75,12 @@ impl ConfiguredStrategy for Mio {
         format!("mio, {}", counted(self.workers(), "worker"))
     }
 
-    fn listeners(&self) -> usize {
+    fn event_loops(&self) -> usize {
         self.workers()
     }
 
     fn run(self: Box<Self>, mut server: ServerContext) -> io::Result<()> {
-        let event_loops = server.event_loop_per_listener("worker")?;
+        let event_loops = server.event_loops("worker")?;
         let reactors = event_loops.into_iter().map(|each| Reactor::new(each, &server.shutdown));
         let reactors = reactors.collect::<io::Result<_>>()?;
         server.announce_ready();
@@ -200,7 +200,7 @@ mod tests {
     fn the_number_of_workers_is_from_1_to_1024() {
         for workers in ["1", "2", "1024"] {
             let mio = (STRATEGY.configure)(&["--workers", workers]).expect("the number is valid");
-            assert_eq!(mio.listeners().to_string(), workers);
+            assert_eq!(mio.event_loops().to_string(), workers);
         }
         for workers in ["0", "1025", "100000000", "-1", "1.5", "two", ""] {
             let configured = (STRATEGY.configure)(&["--workers", workers]);
@@ -213,6 +213,6 @@ mod tests {
     fn each_core_has_a_worker_by_default() {
         let cores = std::thread::available_parallelism().expect("the number of cores is known");
         let mio = (STRATEGY.configure)(&[]).expect("every option has a default");
-        assert_eq!(mio.listeners(), cores.get());
+        assert_eq!(mio.event_loops(), cores.get());
     }
 }

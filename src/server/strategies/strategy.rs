@@ -44,8 +44,8 @@ pub trait ConfiguredStrategy: fmt::Debug {
     /// What the first line of the output says, such as "mio, 2 workers".
     fn description(&self) -> String;
 
-    /// The number of listeners that it accepts from.
-    fn listeners(&self) -> usize {
+    /// The number of its event loops, each of which accepts from every address; 1 if it has none.
+    fn event_loops(&self) -> usize {
         1
     }
 

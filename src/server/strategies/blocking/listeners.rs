@@ -1,9 +1,9 @@
 //! The listeners of a blocking server, and accepting from them.
 //!
-//! A server that opened its port has one listener, and its threads sleep in accept. Sockets that a
-//! supervisor has passed may be several, and accept can wait for only one of them. So one thread at
-//! a time waits in poll(2) for all of them and accepts, while the others wait for their turn, as
-//! with Apache's accept mutex. If all of them polled, each connection would wake every thread.
+//! The threads of a server that has opened one port sleep in accept, which can wait for only one
+//! listener. If there are several, or a supervisor has passed them, one thread at a time waits in
+//! poll(2) for all of them and accepts, while the others wait for their turn, as with Apache's
+//! accept mutex. If all of them polled, each connection would wake every thread.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Listeners {
     /// At least one, all with the same mode and owner.
     listeners: Vec<Listener>,
-    /// The passed listener that is the first to be accepted from. They take turns, so that a busy
+    /// The listener that is the first to be accepted from. They take turns, so that a busy
     /// one does not keep the others waiting. Held by the thread that polls.
     first: Mutex<usize>,
 }
@@ -35,7 +35,7 @@ impl Listeners {
         &self.listeners
     }
 
-    /// The receive timeout that accepted sockets inherit.
+    /// The receive timeout of accepted sockets.
     pub fn recv_timeout(&self) -> Duration {
         self.listeners[0].recv_timeout()
     }
@@ -65,7 +65,7 @@ impl Listeners {
     /// Waits until a client has connected. False means that the caller has to check whether the
     /// server is stopping.
     pub fn wait_for_connection(&self, stats: &SyscallStats) -> bool {
-        let is_shut_down_to_wake = self.listeners.iter().all(Listener::waits_in_accept);
+        let is_shut_down_to_wake = self.listeners.iter().all(Listener::is_shut_down_to_wake);
         let timeout = if is_shut_down_to_wake { self.recv_timeout() } else { POLL_TIMEOUT };
         !wait_for_connections(&self.listeners, timeout, stats).is_empty()
     }

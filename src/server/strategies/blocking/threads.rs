@@ -62,7 +62,7 @@ impl BlockingServer {
         let signal = server.shutdown.stream()?;
         let timeout = server.shutdown.timeout();
         let blocking = Arc::new(BlockingServer {
-            listeners: Listeners::new(std::mem::take(&mut server.listeners)),
+            listeners: Listeners::new(server.take_listeners()),
             children: Children::new(server.shared.syscall_stats())?,
             shared: server.shared.clone(),
             connection_limit: server.shared.connection_limit.narrowed_to(connections_max),

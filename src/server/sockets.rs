@@ -1,0 +1,235 @@
+//! Opens the sockets that a server listens on, and distributes them among its event loops.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use nix::libc;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::listener::{BACKLOG, Listener, Ownership, SocketMode};
+use super::unix_socket::{self, UnixSocketFile};
+use crate::format::error_with;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// Port 0 takes a free port, the same for all addresses with port 0.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// The listening sockets of a server.
+#[derive(Debug)]
+pub struct ListeningSockets {
+    /// The bound addresses, with the real ports.
+    pub addresses: Vec<ListenAddress>,
+    /// For each event loop, one listener for each address.
+    pub listeners: Vec<Vec<Listener>>,
+    /// To be removed when the server ends.
+    pub files: Vec<UnixSocketFile>,
+}
+
+/// The sockets of one address: one for each event loop.
+struct Bound {
+    address: ListenAddress,
+    sockets: Vec<Socket>,
+}
+
+impl ListeningSockets {
+    /// Listens at each of `addresses`, for `event_loops` event loops. They share a port with
+    /// SO_REUSEPORT, and the kernel distributes connections among them; a Unix socket has no such
+    /// option, so they accept from one socket. Unix sockets get the permission bits
+    /// `unix_socket_mode`.
+    ///
+    /// # Errors
+    /// EADDRINUSE, EADDRNOTAVAIL or EACCES; those of [`unix_socket::bind`].
+    pub fn bind(
+        addresses: &[ListenAddress],
+        unix_socket_mode: u32,
+        mode: SocketMode,
+        event_loops: usize,
+    ) -> io::Result<ListeningSockets> {
+        let mut files = Vec::new();
+        let bound = bind_all(addresses, unix_socket_mode, event_loops, &mut files);
+        match bound.and_then(|bound| distribute(bound, mode, Ownership::Owned)) {
+            Ok((addresses, listeners)) => Ok(ListeningSockets { addresses, listeners, files }),
+            Err(error) => {
+                files.iter().for_each(UnixSocketFile::remove);
+                Err(error)
+            }
+        }
+    }
+
+    /// The listening sockets that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), from each
+    /// of which every event loop accepts. None if none was passed.
+    ///
+    /// # Errors
+    /// A passed descriptor is not a listening TCP or Unix socket.
+    pub fn passed(mode: SocketMode, event_loops: usize) -> io::Result<Option<ListeningSockets>> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let count = passed.len();
+        let take = |number| {
+            let tcp = passed.take_tcp_listener(number).ok().flatten().map(Socket::from);
+            let unix = || passed.take_unix_listener(number).ok().flatten().map(Socket::from);
+            let is_listening = |socket: &Socket| socket.is_listener().unwrap_or(false);
+            let socket = tcp.or_else(unix).filter(is_listening).ok_or_else(|| {
+                let number = number + 1;
+                io::Error::other(format!(
+                    "LISTEN_FDS: descriptor {number} of {count} is not a listening TCP or Unix \
+                     socket"
+                ))
+            })?;
+            let address = address_of(&socket)?;
+            Ok(Bound { address, sockets: shared(socket, event_loops)? })
+        };
+        let bound = (0..count).map(take).collect::<io::Result<Vec<Bound>>>()?;
+        if bound.is_empty() {
+            return Ok(None);
+        }
+        let (addresses, listeners) = distribute(bound, mode, Ownership::Inherited)?;
+        Ok(Some(ListeningSockets { addresses, listeners, files: Vec::new() }))
+    }
+
+    /// Removes the files of Unix sockets that were made.
+    pub fn remove_files(&self) {
+        self.files.iter().for_each(UnixSocketFile::remove);
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A non-blocking listening socket with the same options as those of the strategies, for a server
+/// that is compared with them.
+///
+/// # Errors
+/// EADDRINUSE, EADDRNOTAVAIL or EACCES.
+pub fn listening(address: SocketAddr) -> io::Result<Socket> {
+    let socket = bind_one(address, false)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Binds sockets to all addresses. Those of Unix sockets are added to `files`.
+fn bind_all(
+    addresses: &[ListenAddress],
+    unix_socket_mode: u32,
+    event_loops: usize,
+    files: &mut Vec<UnixSocketFile>,
+) -> io::Result<Vec<Bound>> {
+    let mut free_port = 0;
+    let mut bind = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(wanted) => {
+            let port = if wanted.port() == 0 { free_port } else { wanted.port() };
+            let sockets = bind_tcp(SocketAddr::new(wanted.ip(), port), event_loops)?;
+            let address = address_of(&sockets[0])?;
+            if let (0, ListenAddress::Tcp(bound)) = (wanted.port(), &address) {
+                free_port = bound.port();
+            }
+            Ok(Bound { address, sockets })
+        }
+        ListenAddress::Unix(path) => {
+            let (socket, file) = unix_socket::bind(path, unix_socket_mode, BACKLOG)?;
+            files.push(file);
+            Ok(Bound { address: address.clone(), sockets: shared(socket, event_loops)? })
+        }
+    };
+    let with_address = |address| bind(address).map_err(|error| error_with(address, &error));
+    addresses.iter().map(with_address).collect()
+}
+
+/// The addresses, and a listener for each of them for each event loop.
+fn distribute(
+    bound: Vec<Bound>,
+    mode: SocketMode,
+    ownership: Ownership,
+) -> io::Result<(Vec<ListenAddress>, Vec<Vec<Listener>>)> {
+    let is_only_one = bound.len() == 1;
+    let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
+    for Bound { address, sockets } in bound {
+        listeners.resize_with(sockets.len(), Vec::new);
+        for (socket, of_event_loop) in sockets.into_iter().zip(&mut listeners) {
+            of_event_loop.push(Listener::open(socket, mode, ownership, is_only_one)?);
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, listeners))
+}
+
+/// Binds `count` sockets to one address.
+fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Vec<Socket>> {
+    // The first is bound without SO_REUSEPORT: with it, a second server of the same user on the
+    // same port would not fail but take half of the connections.
+    let first = bind_one(address, false)?;
+    let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    let mut sockets = vec![first];
+    for number in 1..count {
+        if number == 1 {
+            sockets[0].set_reuse_port(true)?;
+        }
+        sockets.push(bind_one(address, true)?);
+    }
+    Ok(sockets)
+}
+
+/// One socket with `count` descriptors.
+fn shared(socket: Socket, count: usize) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::from_iter([socket]);
+    for _ in 1..count {
+        sockets.push(sockets[0].try_clone()?);
+    }
+    Ok(sockets)
+}
+
+fn address_of(socket: &Socket) -> io::Result<ListenAddress> {
+    let address = socket.local_addr()?;
+    match address.as_socket() {
+        Some(address) => Ok(ListenAddress::Tcp(address)),
+        None => Ok(ListenAddress::Unix(path_of(&address))),
+    }
+}
+
+/// The path of a Unix socket. An abstract one is written as ss(8) and systemd do.
+fn path_of(address: &SockAddr) -> PathBuf {
+    let name = address.as_abstract_namespace().map(String::from_utf8_lossy);
+    let path = address.as_pathname().map(PathBuf::from);
+    path.or(name.map(|name| format!("@{name}").into())).unwrap_or_default()
+}
+
+/// Keeps a connection in the kernel until its first request has arrived, or for a second
+/// (TCP_DEFER_ACCEPT, as in Apache and h2o). The server then need not wait for the request again,
+/// which saves a connection with one request a third of its cost. At a shutdown, a client that has
+/// connected and sent nothing is treated like one that connects a moment later.
+fn defer_accept(socket: &Socket) {
+    use nix::{setsockopt_impl, sockopt_impl};
+    sockopt_impl!(DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32);
+    const SECONDS: u32 = 1;
+    // Everything works without it.
+    let _ = nix::sys::socket::setsockopt(socket, DeferAccept, &SECONDS);
+}
+
+fn bind_one(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server can bind while connections of the last run are in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
+    // Accepted sockets inherit it on Linux. Without it, the end of a response may wait 40 ms for an
+    // ACK (Nagle's algorithm with delayed acknowledgements).
+    socket.set_tcp_nodelay(true)?;
+    defer_accept(&socket);
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}

@@ -1,0 +1,152 @@
+//! Unix sockets to listen on: their mode, and what a server that has ended left behind.
+//!
+//! A socket gets a temporary name first and then, once it listens and has its mode, its own. So a
+//! client never finds one that refuses it for being half made, and the socket of a server that was
+//! killed is replaced without a moment in which there is none.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The file of a listening socket.
+#[derive(Debug)]
+pub struct UnixSocketFile {
+    path: PathBuf,
+    /// Device and inode: by now the path may be another server's.
+    identity: (u64, u64),
+}
+
+/// Binds a listening socket to `path`, with permission bits `mode`: connecting needs write
+/// permission (unix(7)). A socket at which no server listens is replaced.
+///
+/// # Errors
+/// A server listens at the path, or it is not a socket; EINVAL if it is longer
+/// than 107 bytes, with a few more for the temporary name; what open(2) says of its directory.
+pub fn bind(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, UnixSocketFile)> {
+    // It is looked up again when the server ends.
+    let path = std::path::absolute(path)?;
+    let address = SockAddr::unix(&path)?;
+    refuse_occupied(&path, &address)?;
+    let temporary = temporary_name(&path);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(&temporary)?)?;
+    let name_it = || {
+        fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
+        socket.listen(backlog)?;
+        let metadata = fs::symlink_metadata(&temporary)?;
+        fs::rename(&temporary, &path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    };
+    match name_it() {
+        Ok(identity) => Ok((socket, UnixSocketFile { path, identity })),
+        Err(error) => {
+            // The first error says what is wrong.
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+impl UnixSocketFile {
+    /// Removes the file, unless another server has replaced it. After `--user` or `--confine` the
+    /// process may not be permitted to; then the next server replaces it.
+    pub fn remove(&self) {
+        let metadata = fs::symlink_metadata(&self.path);
+        if metadata.is_ok_and(|file| (file.dev(), file.ino()) == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn refuse_occupied(path: &Path, address: &SockAddr) -> io::Result<()> {
+    let file_type = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?.file_type(),
+    };
+    if !file_type.is_socket() {
+        return Err(io::Error::other("expected a socket, or no file"));
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Connecting would wait while the backlog of the other server is full.
+    socket.set_nonblocking(true)?;
+    match socket.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Err(io::Error::other("another server listens on it")),
+    }
+}
+
+/// A name in the same directory that no other server uses. The process ID would not do: containers
+/// that share a directory may all have 1.
+fn temporary_name(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{:08x}", fastrand::u32(..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const MODE: u32 = 0o640;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().expect("the temporary directory is writable")
+    }
+
+    fn names(directory: &Path) -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir(directory).expect("the directory exists");
+        entries.map(|entry| entry.expect("it is readable").file_name()).collect()
+    }
+
+    fn error(path: &Path) -> String {
+        bind(path, MODE, 1).map(drop).expect_err("the path is occupied").to_string()
+    }
+
+    #[test]
+    fn a_socket_has_its_mode_and_is_removed_at_the_end() {
+        let directory = directory();
+        let path = directory.path().join("socket");
+        let (_socket, file) = bind(&path, MODE, 1).expect("the path is free");
+        assert_eq!(names(directory.path()), ["socket"]);
+        let mode = fs::metadata(&path).expect("the socket exists").permissions().mode();
+        assert_eq!(mode & 0o7777, MODE);
+        UnixStream::connect(&path).expect("the socket listens");
+        file.remove();
+        assert_eq!(names(directory.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_socket_at_which_no_server_listens_is_replaced_and_no_other_file_is() {
+        let directory = directory();
+        let path = directory.path().join("socket");
+        let (first, first_file) = bind(&path, MODE, 1).expect("the path is free");
+        assert_eq!(error(&path), "another server listens on it");
+        // The attempt above is one of the two connections in the backlog, of length 1. When it is
+        // full, connecting would block.
+        let _waiting = UnixStream::connect(&path).expect("the socket listens");
+        assert_eq!(error(&path), "another server listens on it");
+        drop(first);
+        let (_second, _) = bind(&path, MODE, 1).expect("no server listens any more");
+        first_file.remove();
+        UnixStream::connect(&path).expect("the first server did not remove the second one's");
+        let file = directory.path().join("file");
+        fs::write(&file, "text").expect("the directory is writable");
+        assert_eq!(error(&file), "expected a socket, or no file");
+        assert_eq!(fs::read(&file).expect("it still exists"), b"text");
+        let mut left = names(directory.path());
+        left.sort();
+        assert_eq!(left, ["file", "socket"]);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_leaves_nothing_behind() {
+        let directory = directory();
+        let path = directory.path().join("x".repeat(108));
+        assert!(error(&path).contains("SUN_LEN"));
+        assert_eq!(names(directory.path()), [""; 0]);
+    }
+}
