@@ -10,7 +10,9 @@
 //! | `blocking` | nothing: each thread sleeps in `recv` | `server/strategies/blocking/` |
 //!
 //! # For users of the library
-//! [`server::Server`] is started from [`server::Settings`]; [`server::strategies`] lists the
+//! [`server::Server`] serves a directory from a thread of your program, and a
+//! [`server::StopHandle`] shuts it down. It installs no signal handlers and changes nothing else of
+//! the process, see [`server::Settings::owns_process`]. [`server::strategies`] lists the
 //! strategies; [`site::Root`] and [`site::Policy`] say what is served and how.
 //!
 //! # Internals

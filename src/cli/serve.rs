@@ -95,6 +95,7 @@ pub(super) fn settings(
         shutdown_timeout: network.shutdown_timeout,
         privileges,
         counters_file: log.counters_file.map(|file| counters_file(&file)).transpose()?,
+        owns_process: true,
     };
     check_browser_options(&settings, network.open, network.qr)?;
     // No other reader needs it, and it may take a look at the disk.

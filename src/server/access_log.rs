@@ -96,7 +96,8 @@ pub struct LogWriter {
 
 impl AccessLog {
     /// Creates the log and starts its threads, which count their calls in `stats`. `has_children`:
-    /// whether the server forks processes that write to it.
+    /// whether the server forks processes that write to it. `owns_process`: whether SIGHUP has its
+    /// file reopened.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.
@@ -104,6 +105,7 @@ impl AccessLog {
         format: LogFormat,
         mut output: LogOutput,
         has_children: bool,
+        owns_process: bool,
         stats: &SyscallStats,
     ) -> io::Result<(AccessLog, LogWriter)> {
         let sink = Arc::new(Sink::default());
@@ -115,7 +117,7 @@ impl AccessLog {
                 let thread = std::thread::spawn(move || sink.receive_to_end(&receiver, &stats));
                 writer.relay = Some((Arc::new(sender), thread));
             }
-            if matches!(output, LogOutput::File(_)) {
+            if owns_process && matches!(output, LogOutput::File(_)) {
                 let (handler_end, signals) = UnixStream::pair()?;
                 signal_hook::low_level::pipe::register(SIGHUP, handler_end)?;
                 let sink = sink.clone();

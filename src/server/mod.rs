@@ -36,6 +36,7 @@ mod worker;
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 pub use log_line::LogFormat;
 pub use privileges::Privileges;
+pub use shutdown_signal::StopHandle;
 pub use sockets::{ListenAddress, listening};
 pub use sys::map_shared_counters;
 #[cfg(feature = "compare")]
@@ -98,9 +100,64 @@ pub struct Settings {
     pub privileges: Privileges,
     /// A file to count system calls in, shared with the process that opened it.
     pub counters_file: Option<File>,
+    /// Whether the process exists for this server. Then it handles SIGINT, SIGTERM and SIGHUP,
+    /// accepts from the sockets that a supervisor has passed and tells it that it is ready, raises
+    /// the descriptor limit, and ends the process if a shutdown gets stuck. Otherwise a
+    /// [`StopHandle`] shuts it down, and it does none of this.
+    pub owns_process: bool,
+}
+
+impl Settings {
+    /// The settings of `miniweb ROOT`, but on a free port, without a log, and within a process that
+    /// may do other things.
+    pub fn new(root: Root) -> Settings {
+        let strategy = (strategies::DEFAULT.configure)(&[]);
+        Settings {
+            strategy: strategy.expect("every option of the strategy has a default"),
+            root,
+            policy: Policy::default(),
+            addresses: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 0).into())],
+            unix_socket_mode: 0o666,
+            limits: Limits::default(),
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: false,
+            connections_max: None,
+            per_client_max: None,
+            log: LogFormat::None,
+            log_file: None,
+            trace: false,
+            shutdown_timeout: Duration::from_secs(10),
+            privileges: Privileges::default(),
+            counters_file: None,
+            owns_process: false,
+        }
+    }
 }
 
 /// A server whose port is bound and whose privileges are dropped.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+///
+/// use miniweb::server::{ListenAddress, Server, Settings};
+/// use miniweb::site::Root;
+///
+/// let server = Server::open(Settings::new(Root::open("html".as_ref())?))?;
+/// let ListenAddress::Tcp(address) = server.addresses()[0] else { unreachable!() };
+/// let stop = server.stop_handle();
+/// let thread = std::thread::spawn(move || server.run(|_| ()));
+///
+/// let mut client = TcpStream::connect(address)?;
+/// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// client.read_to_string(&mut response)?;
+/// assert!(response.starts_with("HTTP/1.1 200 OK\r\n"));
+///
+/// stop.stop();
+/// thread.join().expect("the server does not panic")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     settings: Settings,
@@ -112,24 +169,46 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the port and drops privileges. It starts no thread, and the process must not have
-    /// started one: privileges are dropped for this thread and for those that it starts afterwards.
+    /// Binds the port and drops privileges. It starts no thread. If privileges are dropped, the
+    /// process must not have started one, as they are dropped for this thread and for those that it
+    /// starts afterwards.
     ///
     /// # Errors
-    /// The address cannot be bound, privileges cannot be dropped, or a resource that is needed to
-    /// start is missing.
+    /// The address cannot be bound, privileges cannot be dropped, a resource is missing, or the
+    /// strategy forks and the server does not own the process.
     pub fn open(mut settings: Settings) -> io::Result<Server> {
         let counters = settings.counters_file.take().map(sys::map_shared_counters).transpose()?;
         // Before the port is bound: a signal ends the server in order from the first connection on.
-        let shutdown = ShutdownSignal::install(settings.shutdown_timeout)?;
+        let shutdown = match settings.owns_process {
+            true => ShutdownSignal::install(settings.shutdown_timeout)?,
+            false => ShutdownSignal::without_handlers(settings.shutdown_timeout),
+        };
+        if settings.strategy.forks() && !settings.owns_process {
+            // Children are shut down by signals, and inherit locks that other threads hold.
+            let message = "a strategy that forks requires a server that owns the process";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let sockets = open_sockets(&settings)?;
-        let supervisor = Supervisor::connect();
+        let supervisor = match settings.owns_process {
+            true => Supervisor::connect(),
+            false => Supervisor::none(),
+        };
         let log_output = drop_privileges(&settings).inspect_err(|_| sockets.remove_files())?;
         Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output })
     }
 
-    /// Calls `announce` with the addresses when the server is ready, and serves until a signal ends
-    /// it.
+    /// The bound addresses, with the real ports.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.sockets.addresses
+    }
+
+    /// What shuts the server down, if it does not own the process.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle::new(self.shutdown.clone())
+    }
+
+    /// Calls `announce` with the addresses when the server is ready, and serves until it is
+    /// shut down.
     ///
     /// # Errors
     /// A resource that is needed to start is missing. What happens to one connection is not an
@@ -137,12 +216,16 @@ impl Server {
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
         let Server { settings, sockets, shutdown, supervisor, counters, log_output } = self;
         let stats = SyscallStats::new(counters);
-        count_panics(stats.clone());
-        shutdown.start_watchdog()?;
+        let owns_process = settings.owns_process;
+        if owns_process {
+            count_panics(stats.clone());
+            shutdown.start_watchdog()?;
+        }
         let Settings { strategy, root, policy, mut limits, log, .. } = settings;
         limits.record_exchanges = log != LogFormat::None;
-        let (log, log_writer) = AccessLog::start(log, log_output, strategy.forks(), &stats)?;
-        let connections_max = connections_max(settings.connections_max)?;
+        let (log, log_writer) =
+            AccessLog::start(log, log_output, strategy.forks(), owns_process, &stats)?;
+        let connections_max = connections_max(settings.connections_max, owns_process)?;
         let shared = Shared {
             offload_pool: OffloadPool::new(checks_max()),
             cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
@@ -179,7 +262,11 @@ fn count_panics(stats: SyscallStats) {
 fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
     let Settings { strategy, limits, addresses, unix_socket_mode, .. } = settings;
     let (socket_mode, event_loops) = (strategy.socket_mode(limits), strategy.event_loops());
-    match ListeningSockets::passed(socket_mode, event_loops)? {
+    let passed = match settings.owns_process {
+        true => ListeningSockets::passed(socket_mode, event_loops)?,
+        false => None,
+    };
+    match passed {
         Some(passed) => Ok(passed),
         None => ListeningSockets::bind(addresses, *unix_socket_mode, socket_mode, event_loops),
     }
@@ -205,12 +292,12 @@ fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft
-/// limit is raised as far as the hard limit permits. Each connection may need a second descriptor,
-/// for the file that it is sent.
+/// limit is raised as far as the hard limit permits, if the process is the server's. Each
+/// connection may need a second descriptor, for the file that it is sent.
 ///
 /// # Errors
 /// The descriptor limit is too low for a server.
-fn connections_max(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
+fn connections_max(wanted: Option<NonZeroUsize>, owns_process: bool) -> io::Result<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const DEFAULT: usize = 8192;
     /// For the program itself: standard streams, listeners, the descriptors of event loops, the
@@ -221,7 +308,7 @@ fn connections_max(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let reserved = RESERVED + OpenFiles::share_of(limit.maximum.unwrap_or(u64::MAX));
     let needed = (connections as u64).saturating_mul(PER_CONNECTION).saturating_add(reserved);
-    if limit.current.is_some_and(|current| current < needed) {
+    if owns_process && limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
         // If this fails, the present limit applies.
         let _ =

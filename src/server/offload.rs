@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -27,7 +28,11 @@ use super::tracer::ConnectionId;
 use super::waker::Waker;
 use crate::http::{CompletedReply, DeferredReply, ReplyReceiver};
 use crate::site::{File, FileChunk};
-use crate::sync::{lock, wait};
+use crate::sync::{lock, wait_timeout_while};
+
+/// How long a thread waits for its next job before it ends: long against the time to start one, and
+/// short for a program that has stopped its server.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// The pool of one server, shared by its event loops. Threads start on demand.
 #[derive(Clone, Debug)]
@@ -165,8 +170,13 @@ impl Lane {
                 state = lock(&self.state);
             }
             state.idle_threads += 1;
-            state = wait(&self.job_queued, state);
+            let has_no_job = |state: &mut LaneState| state.queued.is_empty();
+            state = wait_timeout_while(&self.job_queued, state, IDLE_MAX, has_no_job);
             state.idle_threads -= 1;
+            if state.queued.is_empty() {
+                state.threads -= 1;
+                return;
+            }
         }
     }
 }

@@ -1,24 +1,59 @@
-//! SIGINT and SIGTERM: the first shuts the server down in order, the second ends the process at
-//! once.
+//! How a server is shut down: by SIGINT or SIGTERM, of which the first shuts it down in order and
+//! the second ends the process at once; or by a [`StopHandle`], if it does not own the process.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::sync::lock;
+
 /// Whether the server has to shut down, and how long it may take.
 #[derive(Clone, Debug)]
 pub struct ShutdownSignal {
     timeout: Duration,
     is_requested: Arc<AtomicBool>,
+    source: Source,
+}
+
+/// Who requests the shutdown.
+#[derive(Clone, Debug)]
+enum Source {
+    /// SIGINT and SIGTERM, which are handled as long as the process lives.
+    Signals,
+    /// A [`StopHandle`], which writes to these streams.
+    Handle(Arc<Mutex<Vec<UnixStream>>>),
+}
+
+/// Shuts a server of this process down from any thread. It is for servers that do not own the
+/// process; others are shut down by SIGINT and SIGTERM only.
+#[derive(Clone, Debug)]
+pub struct StopHandle(ShutdownSignal);
+
+impl StopHandle {
+    pub(super) fn new(signal: ShutdownSignal) -> StopHandle {
+        StopHandle(signal)
+    }
+
+    /// Has the server close its port, send the responses in progress and end. It returns at once,
+    /// and calling it again changes nothing.
+    pub fn stop(&self) {
+        self.0.request();
+    }
 }
 
 impl ShutdownSignal {
+    /// A signal that only a [`StopHandle`] gives.
+    pub fn without_handlers(timeout: Duration) -> ShutdownSignal {
+        let source = Source::Handle(Arc::default());
+        ShutdownSignal { timeout, is_requested: Arc::default(), source }
+    }
+
     /// Installs the signal handlers. Responses in progress get `timeout` to complete.
     ///
     /// # Errors
@@ -32,7 +67,7 @@ impl ShutdownSignal {
             flag::register(signal, is_requested.clone())?;
         }
         ignore_hangup()?;
-        Ok(ShutdownSignal { timeout, is_requested })
+        Ok(ShutdownSignal { timeout, is_requested, source: Source::Signals })
     }
 
     /// Starts a thread that ends the process if it still runs a second after the shutdown timeout:
@@ -71,19 +106,43 @@ impl ShutdownSignal {
         self.is_requested.clone()
     }
 
-    /// A stream that becomes readable when a signal arrives, and is readable if one has arrived.
+    /// A stream that becomes readable when the shutdown is requested, and is readable if it has
+    /// been.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.
     pub fn stream(&self) -> io::Result<UnixStream> {
-        let (handler_end, stream) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM] {
-            low_level::pipe::register(signal, handler_end.try_clone()?)?;
-        }
-        if self.is_requested() {
-            (&handler_end).write_all(b"!")?;
+        let (sender, stream) = UnixStream::pair()?;
+        let wake = |sender: &UnixStream| (&mut &*sender).write_all(b"!");
+        match &self.source {
+            Source::Signals => {
+                for signal in [SIGINT, SIGTERM] {
+                    low_level::pipe::register(signal, sender.try_clone()?)?;
+                }
+                if self.is_requested() {
+                    wake(&sender)?;
+                }
+            }
+            Source::Handle(senders) => {
+                // Locked, so that a request comes before or after this.
+                let mut senders = lock(senders);
+                if self.is_requested() {
+                    wake(&sender)?;
+                }
+                senders.push(sender);
+            }
         }
         Ok(stream)
+    }
+
+    fn request(&self) {
+        let Source::Handle(senders) = &self.source else { return };
+        let senders = lock(senders);
+        self.is_requested.store(true, Ordering::Release);
+        for mut sender in senders.iter() {
+            // It fails if the strategy has ended.
+            let _ = sender.write_all(b"!");
+        }
     }
 }
 

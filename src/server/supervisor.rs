@@ -25,6 +25,11 @@ impl Supervisor {
         }))
     }
 
+    /// Where no supervisor is to be told anything.
+    pub fn none() -> Supervisor {
+        Supervisor(None)
+    }
+
     pub fn notify_ready(&self) {
         if let Some(socket) = &self.0 {
             // A supervisor that has gone does not stop the server.

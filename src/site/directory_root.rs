@@ -50,6 +50,14 @@ struct Opened {
     watched: Option<Arc<WatchedDirectories>>,
 }
 
+impl Drop for DirectoryRoot {
+    /// Ends the thread that reads the events. A forked child never drops its root: the watches are
+    /// those of its parent.
+    fn drop(&mut self) {
+        read(&self.opened).watched.as_ref().inspect(|watched| watched.close());
+    }
+}
+
 impl DirectoryRoot {
     /// # Errors
     /// Those of openat2(2) and getcwd(2); `ENOSYS` from a kernel older than 5.6.

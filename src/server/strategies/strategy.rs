@@ -40,7 +40,7 @@ impl Strategy {
 pub type Configured = Result<Box<dyn ConfiguredStrategy>, String>;
 
 /// A strategy with its options set.
-pub trait ConfiguredStrategy: fmt::Debug {
+pub trait ConfiguredStrategy: fmt::Debug + Send {
     /// What the first line of the output says, such as "mio, 2 workers".
     fn description(&self) -> String;
 

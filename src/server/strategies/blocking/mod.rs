@@ -145,6 +145,9 @@ impl ConfiguredStrategy for Model {
             Model::Pool(threads) => threads.get(),
         };
         let blocking = BlockingServer::start(&mut server, connections_max)?;
+        if self.forks() {
+            blocking.start_reaping()?;
+        }
         server.announce_ready();
         match *self {
             Model::Iterative => blocking.accept_in_pool("iterative")?,

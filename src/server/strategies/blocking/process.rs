@@ -69,7 +69,7 @@ fn become_child() {
 }
 
 /// The living children.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Children(Arc<Table>);
 
 #[derive(Debug, Default)]
@@ -88,12 +88,13 @@ struct Child {
 }
 
 impl Children {
-    /// No children yet, and a thread that reaps each child when it ends.
+    /// Installs the signal handlers and starts a thread that reaps each child when it ends. To be
+    /// called once, before the first fork.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.
-    pub fn new(stats: SyscallStats) -> io::Result<Children> {
-        let table = Arc::new(Table::default());
+    pub fn start_reaping(&self, stats: SyscallStats) -> io::Result<()> {
+        let table = self.0.clone();
         let (signal_pipe, reaper_pipe) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGCHLD, signal_pipe)?;
         for (signal, flag) in [
@@ -103,11 +104,8 @@ impl Children {
         ] {
             signal_hook::flag::register(signal, flag.get_or_init(Arc::default).clone())?;
         }
-        std::thread::spawn({
-            let table = table.clone();
-            move || table.reap_forever(reaper_pipe, &stats)
-        });
-        Ok(Children(table))
+        std::thread::spawn(move || table.reap_forever(reaper_pipe, &stats));
+        Ok(())
     }
 
     /// Serves `client` in a child, which ends with it and closes its copies of `listeners`. The

@@ -63,7 +63,7 @@ impl BlockingServer {
         let timeout = server.shutdown.timeout();
         let blocking = Arc::new(BlockingServer {
             listeners: Listeners::new(server.take_listeners()),
-            children: Children::new(server.shared.syscall_stats())?,
+            children: Children::default(),
             shared: server.shared.clone(),
             connection_limit: server.shared.connection_limit.narrowed_to(connections_max),
             live: LiveConnections::default(),
@@ -125,6 +125,14 @@ impl BlockingServer {
                 std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
+    }
+
+    /// Prepares for [`BlockingServer::accept_and_fork`].
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if no descriptor is left.
+    pub fn start_reaping(&self) -> io::Result<()> {
+        self.children.start_reaping(self.shared.syscall_stats())
     }
 
     /// A forked process for each connection.
