@@ -554,9 +554,9 @@ fn a_server_without_privileges_reads_a_new_password_file() {
 
 /// A parent shuts its forked children down with these signals, and must not act on them itself.
 #[test]
-fn user_signals_do_not_affect_a_server_without_an_event_loop() {
+fn user_signals_do_not_affect_a_server() {
     let site = Site::new();
-    for setup in setups().filter(|setup| !setup.strategy.is_event_loop) {
+    for setup in setups() {
         let server = Server::start(setup, site.root(), &[]);
         for signal in [Signal::USR1, Signal::USR2] {
             server.signal(signal);

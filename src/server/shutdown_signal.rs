@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level};
 
 use crate::sync::lock;
@@ -65,6 +65,10 @@ impl ShutdownSignal {
             // Shells report a program that a signal has ended as 128 + signal.
             flag::register_conditional_shutdown(signal, 128 + signal, is_requested.clone())?;
             flag::register(signal, is_requested.clone())?;
+        }
+        for signal in [SIGUSR1, SIGUSR2] {
+            // Other servers reopen their log on them. They would end this one.
+            flag::register(signal, Arc::default())?;
         }
         ignore_hangup()?;
         Ok(ShutdownSignal { timeout, is_requested, source: Source::Signals })
