@@ -37,9 +37,11 @@ pub fn any_setup() -> &'static Setup {
     &strategies::DEFAULT.setups[0]
 }
 
-/// A command that runs the binary without arguments and with empty input.
+/// A command that runs the binary without arguments and with empty input. `TESTED_BINARY` in the
+/// environment names another one, such as one that was built for musl.
 pub fn miniweb() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+    let binary = std::env::var_os("TESTED_BINARY");
+    let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_miniweb").into()));
     command.stdin(Stdio::null());
     command
 }
