@@ -38,8 +38,10 @@ fn main() -> ExitCode {
         if is_compared {
             miniweb::compare::measure::control_socket::serve()?;
         }
+        let admin = server.admin_address().cloned();
         server.run(move |addresses| {
-            print(&banner.text(addresses, std::io::stdout().is_terminal()));
+            let at_terminal = std::io::stdout().is_terminal();
+            print(&banner.text(addresses, admin.as_ref(), at_terminal));
             if banner.opens_browser {
                 open_browser(addresses);
             }

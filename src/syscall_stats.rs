@@ -1,16 +1,22 @@
-//! Counters of the system calls that a server makes for its connections and responses, and of its
-//! panics.
+//! What a server counts: the system calls that it makes for its connections and responses, its
+//! responses, and events such as evictions, timeouts and panics.
 //!
 //! Every call into the kernel for a socket or a served file is counted where it is made, so that
 //! the cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be
 //! read at any time, from any thread.
 //!
-//! A server is not queried for its counters from outside. The process that starts it may pass a
-//! file to count in (`--counters-file`, `server/sys.rs`); all its workers, threads and forked
-//! children then share one set of counters in that file's pages.
+//! Where a worker counts depends on who reads ([`CounterSource`]):
+//!
+//! - The process that starts the server may pass a file to count in (`--counters-file`,
+//!   `server/sys.rs`); all workers, threads and forked children then share one set of counters in
+//!   that file's pages.
+//! - With `--admin`, each worker takes one of several sets, which are summed when they are read:
+//!   event loops that shared one would wait for each other's cache lines. The sets are in memory
+//!   that forked children share.
+//! - Otherwise each worker has a set of its own, which nothing reads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::io::{Errno, Result};
 
@@ -106,18 +112,74 @@ impl Call {
     }
 }
 
-/// How often each call was made. The layout is the same in private memory and in a shared page.
-#[derive(Debug, Default)]
+/// What is counted besides system calls and responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Event {
+    /// A connection was accepted and is served.
+    Accepted,
+    /// Such a connection was closed.
+    Closed,
+    /// A connection was closed, or told to finish, to make room for another.
+    Evicted,
+    /// A connection was closed at once, because its client has as many as it may have.
+    Rejected,
+    /// No request arrived in time.
+    IdleTimeout,
+    /// The rest of a request head did not arrive in time.
+    HeaderTimeout,
+    /// The rest of a request body did not arrive in time.
+    BodyTimeout,
+    /// A client did not read its response in time.
+    WriteTimeout,
+    /// A path was found in the cache of files, and was fresh.
+    CacheHit,
+    /// A path was looked up on the disk.
+    CacheMiss,
+    /// A file left the cache, because others need the space, or was too large for it.
+    CacheEviction,
+    /// A line of the access log could not be written.
+    LogLineLost,
+    /// The server panicked.
+    Panic,
+}
+
+const EVENTS: usize = Event::Panic as usize + 1;
+
+/// Status codes are counted from this one on.
+const CODE_MIN: u16 = 200;
+/// More than HTTP has, so that no code is lost.
+const CODES: usize = 400;
+
+/// One set of counters. The layout is the same in private memory and in a shared page.
+#[derive(Debug)]
 #[repr(C)]
 pub struct Counters {
     made: [AtomicU64; CALLS],
     would_block: AtomicU64,
-    panics: AtomicU64,
+    events: [AtomicU64; EVENTS],
+    sent_bytes: AtomicU64,
+    /// One set may be below zero: a worker may release what another has counted in another set.
+    cache_bytes: AtomicI64,
+    responses: [AtomicU64; CODES],
 }
 
 /// The size in bytes of a file that holds shared [`Counters`].
 pub const PAGE_BYTES: u64 = 4096;
 const _: () = assert!(size_of::<Counters>() <= PAGE_BYTES as usize);
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            made: [const { AtomicU64::new(0) }; CALLS],
+            would_block: AtomicU64::default(),
+            events: [const { AtomicU64::new(0) }; EVENTS],
+            sent_bytes: AtomicU64::default(),
+            cache_bytes: AtomicI64::default(),
+            responses: [const { AtomicU64::new(0) }; CODES],
+        }
+    }
+}
 
 impl Counters {
     /// How often `call` was made.
@@ -130,9 +192,30 @@ impl Counters {
         self.would_block.load(Ordering::Relaxed)
     }
 
+    /// How often `event` happened.
+    pub fn happened(&self, event: Event) -> u64 {
+        // Acquire: who reads that a connection has closed then also reads that it was accepted.
+        self.events[event as usize].load(Ordering::Acquire)
+    }
+
     /// How often the server panicked.
     pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+        self.happened(Event::Panic)
+    }
+
+    /// The bytes of responses that sockets have accepted.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that the caches of files hold.
+    pub fn cache_bytes(&self) -> i64 {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The number of responses with each status code.
+    pub fn responses(&self) -> impl Iterator<Item = (u16, u64)> {
+        (CODE_MIN..).zip(self.responses.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     fn count(&self, call: Call) {
@@ -143,15 +226,64 @@ impl Counters {
     }
 }
 
+/// Several sets of counters, for the workers of one server and its children.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CounterCells {
+    /// The next set to be taken.
+    next: AtomicUsize,
+    cells: [Cell; CELLS],
+}
+
+/// More than a server has cores to contend for them. Threads and children share them in turn.
+const CELLS: usize = 32;
+
+/// No two sets share a cache line, or a pair of lines that the processor fetches together.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct Cell(Counters);
+
+impl CounterCells {
+    fn take(&self) -> &Counters {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % CELLS;
+        &self.cells[number].0
+    }
+}
+
+/// Where the workers of a server count.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum CounterSource {
+    /// Each in a set of its own.
+    #[default]
+    Private,
+    /// All in one set, in a page that other processes map, too.
+    Page(&'static Counters),
+    /// Each in the next of several sets, in memory that forked children share.
+    Cells(&'static CounterCells),
+}
+
+impl CounterSource {
+    /// Every set that can be read.
+    pub fn sets(self) -> impl Iterator<Item = &'static Counters> {
+        let (page, cells) = match self {
+            CounterSource::Private => (None, None),
+            CounterSource::Page(counters) => (Some(counters), None),
+            CounterSource::Cells(cells) => (None, Some(cells)),
+        };
+        let cells = cells.into_iter().flat_map(|cells| &cells.cells).map(|cell| &cell.0);
+        page.into_iter().chain(cells)
+    }
+}
+
 /// Where the counters live.
 #[derive(Clone, Debug)]
 enum CounterStorage {
     Owned(Arc<Counters>),
-    /// In a page that other processes map, too.
+    /// In memory that other workers or processes use, too.
     Shared(&'static Counters),
 }
 
-/// A handle to the counters of one worker, or to the counters that all workers share.
+/// A handle to the counters of one worker, or to counters that several workers share.
 #[derive(Clone, Debug)]
 pub struct SyscallStats {
     counters: CounterStorage,
@@ -159,15 +291,19 @@ pub struct SyscallStats {
 
 impl Default for SyscallStats {
     fn default() -> SyscallStats {
-        SyscallStats::new(None)
+        SyscallStats::new(CounterSource::Private)
     }
 }
 
 impl SyscallStats {
-    /// Counts in `shared`, or in counters of its own if there are none.
-    pub fn new(shared: Option<&'static Counters>) -> SyscallStats {
-        let owned = || CounterStorage::Owned(Arc::default());
-        SyscallStats { counters: shared.map_or_else(owned, CounterStorage::Shared) }
+    /// A handle for one more worker.
+    pub fn new(source: CounterSource) -> SyscallStats {
+        let counters = match source {
+            CounterSource::Private => CounterStorage::Owned(Arc::default()),
+            CounterSource::Page(counters) => CounterStorage::Shared(counters),
+            CounterSource::Cells(cells) => CounterStorage::Shared(cells.take()),
+        };
+        SyscallStats { counters }
     }
 
     /// The counters behind the handle.
@@ -178,14 +314,47 @@ impl SyscallStats {
         }
     }
 
+    /// Whether anything may read the counters but the worker itself.
+    pub fn is_read(&self) -> bool {
+        matches!(self.counters, CounterStorage::Shared(_))
+    }
+
     /// Counts one call.
     pub fn count(&self, call: Call) {
         self.counters().count(call);
     }
 
-    /// Counts one panic.
-    pub fn count_panic(&self) {
-        self.counters().panics.fetch_add(1, Ordering::Relaxed);
+    /// Counts one event.
+    #[inline]
+    pub fn count_event(&self, event: Event) {
+        self.count_events(event, 1);
+    }
+
+    /// Counts several events.
+    #[inline]
+    pub fn count_events(&self, event: Event, count: usize) {
+        // Release: see `Counters::happened`.
+        self.counters().events[event as usize].fetch_add(count as u64, Ordering::Release);
+    }
+
+    /// Counts one response with the status `code`.
+    #[inline]
+    pub fn count_response(&self, code: u16) {
+        if let Some(count) = self.counters().responses.get(usize::from(code.wrapping_sub(CODE_MIN)))
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts bytes of responses that a socket has accepted.
+    #[inline]
+    pub fn count_sent(&self, bytes: usize) {
+        self.counters().sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Records that a cache of files has grown, or shrunk.
+    pub fn add_cache_bytes(&self, bytes: i64) {
+        self.counters().cache_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts one call that transfers bytes, and whether it failed with EAGAIN.

@@ -23,16 +23,22 @@ pub struct Banner {
 }
 
 impl Banner {
-    /// The line for a server that listens at `addresses`; for a person `at_terminal`, also where
-    /// other machines reach the server, and a hint. It is a line of JSON if the lines of the access
-    /// log, which follow on the same stream, are.
-    pub fn text(&self, addresses: &[ListenAddress], at_terminal: bool) -> String {
+    /// The line for a server that listens at `addresses`, and at `admin` for its operator; for a
+    /// person `at_terminal`, also where other machines reach the server, and a hint. It is a line
+    /// of JSON if the lines of the access log, which follow on the same stream, are.
+    pub fn text(
+        &self,
+        addresses: &[ListenAddress],
+        admin: Option<&ListenAddress>,
+        at_terminal: bool,
+    ) -> String {
         if self.log == LogFormat::Json {
-            return self.json_line(addresses);
+            return self.json_line(addresses, admin);
         }
         let urls: Vec<String> = addresses.iter().map(url).collect();
         let Banner { served, description, .. } = self;
-        let line = format!("Serving {served} on {} ({description})", listed(&urls));
+        let admin = admin.map(|admin| format!("; admin on {}", url(admin))).unwrap_or_default();
+        let line = format!("Serving {served} on {} ({description}){admin}", listed(&urls));
         let mut lines = format!("{}\n", printable(&line));
         let networks = network_addresses(addresses);
         if at_terminal {
@@ -49,14 +55,16 @@ impl Banner {
         lines
     }
 
-    fn json_line(&self, addresses: &[ListenAddress]) -> String {
+    fn json_line(&self, addresses: &[ListenAddress], admin: Option<&ListenAddress>) -> String {
         let urls: Vec<String> = addresses.iter().map(url).collect();
         let [first, served, strategy] = [&urls[0], &self.served, &self.description].map(json);
         let urls: Vec<String> = urls.iter().map(json).collect();
         let urls = urls.join(",");
+        let admin = admin.map(|admin| format!(",\"admin\":{}", json(&url(admin))));
+        let admin = admin.unwrap_or_default();
         format!(
             "{{\"event\":\"listening\",\"url\":{first},\"urls\":[{urls}],\"serving\":{served},\
-             \"strategy\":{strategy}}}\n"
+             \"strategy\":{strategy}{admin}}}\n"
         )
     }
 }

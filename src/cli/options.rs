@@ -8,10 +8,10 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FromArgs};
 use nix::unistd::User;
 
 use super::arguments::Arguments;
-use super::values::{compress, log_format, permission_bits, port, user};
+use super::values::{admin_address, compress, log_format, permission_bits, port, user};
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
-use crate::server::LogFormat;
+use crate::server::{ListenAddress, LogFormat};
 use crate::site::{
     CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HidePattern, IndexName,
     MediaTypeRule, ServerName,
@@ -129,6 +129,11 @@ pub(super) struct NetworkOptions {
     /// draw the address for other machines as a QR code, for phones
     #[argh(switch)]
     pub qr: bool,
+
+    /// address (127.0.0.1:9090 or unix:PATH) at which to answer /healthz, /readyz and Prometheus's
+    /// /metrics, without a password: it must not be public; the socket has mode 0660
+    #[argh(option, from_str_fn(admin_address), arg_name = "address")]
+    pub admin: Option<ListenAddress>,
 
     /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
     #[argh(option, from_str_fn(count), arg_name = "number")]

@@ -84,6 +84,7 @@ pub(super) fn settings(
         policy,
         addresses: listen_addresses(&network.host, network.port)?,
         unix_socket_mode: network.socket_mode,
+        admin: network.admin,
         limits,
         proxy_protocol: network.proxy_protocol,
         trusted_proxies: network.trusted_proxy.into(),

@@ -1,12 +1,13 @@
 //! Values of the options that all strategies share.
 
 use std::ffi::CString;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
 use nix::unistd::{Gid, User};
 
 use crate::option_values::{ERROR_MARK, expected};
-use crate::server::LogFormat;
+use crate::server::{ListenAddress, LogFormat};
 use crate::site::Compress;
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
@@ -49,6 +50,19 @@ fn user_by_number(name: &str, uid: u32, gid: Option<u32>) -> User {
         shell: PathBuf::default(),
     });
     User { gid: gid.map_or(user.gid, Gid::from), ..user }
+}
+
+/// The address of the admin listener.
+pub(super) fn admin_address(text: &str) -> Result<ListenAddress, String> {
+    let what = "HOST:PORT with a host of this machine, or unix:PATH";
+    match text.strip_prefix("unix:") {
+        Some("") => Err(expected(what)),
+        Some(path) => Ok(ListenAddress::Unix(path.into())),
+        None => {
+            let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+            first.map(ListenAddress::Tcp).ok_or_else(|| expected(what))
+        }
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

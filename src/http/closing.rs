@@ -45,6 +45,19 @@ pub enum CloseReason {
     Panicked,
 }
 
+/// What a client has not done in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// It has sent no request.
+    Idle,
+    /// It has sent a part of a request head.
+    Header,
+    /// It has sent a part of a request body.
+    Body,
+    /// It has not read its response.
+    Write,
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

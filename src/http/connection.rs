@@ -41,7 +41,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::body::BodyDrain;
-use super::closing::{CloseReason, Closing, LingeringClose};
+use super::closing::{CloseReason, Closing, LingeringClose, Timeout};
 use super::deferred::{CompletedReply, DeferredReply, Outcome, Reply};
 use super::exchange::Exchange;
 use super::forwarded::TrustedProxies;
@@ -261,12 +261,14 @@ impl<F> Connection<F> {
         }
     }
 
-    /// Reacts to a deadline that has passed.
-    pub fn handle_timeout<R: Respond<File = F>>(&mut self, now: &Now, site: &R) {
+    /// Reacts to a deadline that has passed. Returns what the client has not done in time; None if
+    /// it is only slow to close.
+    pub fn handle_timeout<R: Respond<File = F>>(&mut self, now: &Now, site: &R) -> Option<Timeout> {
         if self.write_progress.is_some() {
             self.state = State::Closed { reason: CloseReason::WriteStalled };
-            return;
+            return Some(Timeout::Write);
         }
+        let timeout = self.state.timeout();
         match self.state {
             State::Idle { .. } => self.state = State::Closed { reason: CloseReason::IdleTimeout },
             State::Head { .. } => {
@@ -287,6 +289,7 @@ impl<F> Connection<F> {
             | State::Closing { .. }
             | State::Closed { .. } => {}
         }
+        timeout
     }
 
     /// Passes the exchanges that will not be completed to `on_end`. Called once, when the socket is

@@ -44,11 +44,12 @@ mod state;
 mod status;
 mod step;
 mod target;
+mod text_response;
 mod version;
 mod write_progress;
 
 pub(crate) use characters::is_token;
-pub use closing::{CloseReason, Closing};
+pub use closing::{CloseReason, Closing, Timeout};
 pub use conditional::{
     DateStrength, LastModified, PreconditionResult, Validators, evaluate_if_range,
     evaluate_preconditions,
@@ -80,4 +81,5 @@ pub use state::{Awaits, EvictionCandidate};
 pub use status::Status;
 pub use step::Step;
 pub use target::Target;
+pub use text_response::text_response;
 pub use version::Version;

@@ -2,7 +2,7 @@
 //! `connection.rs`.
 
 use super::body::BodyDrain;
-use super::closing::{CloseReason, LingeringClose};
+use super::closing::{CloseReason, LingeringClose, Timeout};
 use super::head::HeadScan;
 use super::limits::Limits;
 use super::moment::Moment;
@@ -86,6 +86,20 @@ impl State {
             State::Paused
             | State::AwaitingReply { .. }
             | State::Closing { .. }
+            | State::Closed { .. } => None,
+        }
+    }
+
+    /// What the client has not done once the read deadline has passed.
+    pub(super) fn timeout(&self) -> Option<Timeout> {
+        match self {
+            State::Idle { .. } => Some(Timeout::Idle),
+            State::Head { .. } => Some(Timeout::Header),
+            State::Body { .. } => Some(Timeout::Body),
+            State::Paused
+            | State::AwaitingReply { .. }
+            | State::Closing { .. }
+            | State::Lingering { .. }
             | State::Closed { .. } => None,
         }
     }

@@ -40,7 +40,7 @@ use super::log_file::LogOutput;
 use super::log_line::{LINE_BYTES_MAX, LogFormat, write_line};
 use crate::http::{Exchange, Now};
 use crate::sync::{lock, wait, wait_timeout_while};
-use crate::syscall_stats::{Call, SyscallStats};
+use crate::syscall_stats::{Call, Event, SyscallStats};
 
 /// A worker's handle to the log.
 #[derive(Clone, Debug)]
@@ -144,6 +144,9 @@ impl AccessLog {
 
     /// Writes the line of one response. Waits while the buffer is full.
     pub fn record(&self, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) {
+        if self.format == LogFormat::None {
+            return;
+        }
         let client = exchange.forwarded_for.or(peer);
         // An event loop reads its clock once per pass, and most responses take less than a pass.
         let now = &Now { moment: read_monotonic(), ..*now };
@@ -245,6 +248,11 @@ impl Sink {
             let written = write_lines(&*output, &lines, || stats.count(Call::WriteLog));
             if let Ok(length @ 1..) = written {
                 is_torn = lines[length - 1] != b'\n';
+            }
+            // After an error of the disk, how much of them was written is unknown.
+            let lost = &lines[written.unwrap_or(0)..];
+            if !lost.is_empty() {
+                stats.count_events(Event::LogLineLost, memchr::memchr_iter(b'\n', lost).count());
             }
             lines.clear();
             let is_closed = match (written, &mut *output) {

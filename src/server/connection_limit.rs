@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::offload::CompletionQueue;
 use crate::site::ClientNetwork;
 use crate::sync::{lock, wait_timeout_while};
+use crate::syscall_stats::{Event, SyscallStats};
 
 /// The connections that a server may still accept.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
     /// The client that the connection is counted for.
     client: Option<ClientNetwork>,
+    /// Where the connection is counted as open, from its acceptance on.
+    stats: Option<Arc<SyscallStats>>,
 }
 
 impl ConnectionLimit {
@@ -72,7 +75,7 @@ impl ConnectionLimit {
     pub fn try_acquire(self: &Arc<ConnectionLimit>) -> Option<ConnectionPermit> {
         let take_one = |available: usize| available.checked_sub(1);
         self.available.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).ok()?;
-        Some(ConnectionPermit { limit: self.clone(), client: None })
+        Some(ConnectionPermit { limit: self.clone(), client: None, stats: None })
     }
 
     /// The number of connections that may still be accepted.
@@ -126,8 +129,26 @@ impl ConnectionPermit {
     }
 }
 
+impl ConnectionPermit {
+    /// Counts the connection as accepted, and as closed when the permit is dropped. So the numbers
+    /// agree however the connection ends, even if a child is killed.
+    pub fn count_in(&mut self, stats: &Arc<SyscallStats>) {
+        stats.count_event(Event::Accepted);
+        self.stats = Some(stats.clone());
+    }
+
+    /// Turns the permit into the copy that a forked child inherits. Its parent keeps the connection
+    /// counted as open until it has reaped the child.
+    pub fn disown(&mut self) {
+        self.stats = None;
+    }
+}
+
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
+        if let Some(stats) = &self.stats {
+            stats.count_event(Event::Closed);
+        }
         if let (Some(client), Some(per_client)) = (self.client, &self.limit.per_client)
             && let Entry::Occupied(mut open) = lock(&per_client.open).entry(client)
         {

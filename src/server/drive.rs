@@ -9,6 +9,7 @@
 //! The one difference is a slow file system: an event loop lets the offload pool read the file and
 //! sends the bytes that the pool returns, whereas a blocking strategy waits in sendfile.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -17,11 +18,12 @@ use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
+use super::access_log::AccessLog;
 use super::client::{Client, PendingJob, ReadState};
 use super::proxy_header::{ProxyHeader, ProxyHeaderProgress};
 use super::worker::Worker;
-use crate::http::{CloseReason, Closing, Now, Output, Step, Transmit};
-use crate::syscall_stats::Call;
+use crate::http::{CloseReason, Closing, Exchange, Now, Output, Step, Timeout, Transmit};
+use crate::syscall_stats::{Call, Event, SyscallStats};
 
 /// The steps of one turn: enough for an ordinary exchange.
 const STEPS_MAX: usize = 16;
@@ -74,7 +76,14 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
         return outcome;
     }
     let site = worker.site.for_client(client.network());
-    client.connection.handle_timeout(now, &site);
+    if let Some(timeout) = client.connection.handle_timeout(now, &site) {
+        worker.stats.count_event(match timeout {
+            Timeout::Idle => Event::IdleTimeout,
+            Timeout::Header => Event::HeaderTimeout,
+            Timeout::Body => Event::BodyTimeout,
+            Timeout::Write => Event::WriteTimeout,
+        });
+    }
     drive(client, worker)
 }
 
@@ -213,8 +222,9 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
         (Err(errno), _) => return handle_error(client, errno),
     };
     worker.progress += sent as u64;
+    worker.stats.count_sent(sent);
     let (now, address) = (worker.clock.now(), client.address);
-    let record = |exchange| worker.log.record(&exchange, address, now);
+    let record = |exchange| record(&exchange, address, now, &worker.log, &worker.stats);
     client.connection.sent(sent as u64, now, record);
     match offered {
         Offered::Memory { bytes } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
@@ -284,5 +294,19 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     worker.stats.count(Call::Close);
     worker.tracer.trace(client.id, format_args!("close: {}", closing.reason));
     let (now, address) = (worker.clock.now(), client.address);
-    client.connection.abandon(|exchange| worker.log.record(&exchange, address, now));
+    let record = |exchange| record(&exchange, address, now, &worker.log, &worker.stats);
+    client.connection.abandon(record);
+}
+
+/// Records the end of a response. What is counted is what is logged, so the numbers of both agree.
+fn record(
+    exchange: &Exchange,
+    address: Option<IpAddr>,
+    now: &Now,
+    log: &AccessLog,
+    stats: &SyscallStats,
+) {
+    // Counted first: a line may have to wait.
+    stats.count_response(exchange.status.code());
+    log.record(exchange, address, now);
 }

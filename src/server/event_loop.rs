@@ -31,6 +31,7 @@ use super::turn_queue::TurnQueue;
 use super::waker::Waker;
 use super::worker::Worker;
 use crate::http::{CloseReason, Moment};
+use crate::syscall_stats::Event;
 
 /// The connections accepted per pass. Each is served at once, so an unbounded number would keep all
 /// other clients, the timers and the shutdown signal waiting under a stream of new connections.
@@ -337,6 +338,7 @@ impl EventLoop {
             self.clients[*key].connection.evict();
             self.serve(*key);
         }
+        self.worker.stats.count_events(Event::Evicted, chosen.len());
         !chosen.is_empty()
     }
 

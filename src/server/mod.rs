@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod access_log;
+mod admin;
 mod client;
 mod clock;
 mod connection_limit;
@@ -21,6 +22,7 @@ mod log_line;
 mod offload;
 mod privileges;
 mod proxy_header;
+mod readiness;
 mod shutdown_signal;
 mod sockets;
 pub mod strategies;
@@ -52,12 +54,14 @@ pub(crate) use timer_fd::TimerFd;
 
 use crate::http::{Limits, TrustedProxies};
 use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, checks_max};
-use crate::syscall_stats::{Counters, SyscallStats};
+use crate::syscall_stats::{CounterSource, Event, SyscallStats};
 use access_log::AccessLog;
+use admin::{AdminListener, Metrics};
 use connection_limit::ConnectionLimit;
 use context::{CACHE_BYTES_MAX, ServerContext};
 use log_file::{LogFile, LogOutput};
 use offload::OffloadPool;
+use readiness::Readiness;
 use shutdown_signal::ShutdownSignal;
 use sockets::ListeningSockets;
 use strategies::ConfiguredStrategy;
@@ -78,6 +82,8 @@ pub struct Settings {
     pub addresses: Vec<ListenAddress>,
     /// The permission bits of the Unix sockets that it makes.
     pub unix_socket_mode: u32,
+    /// Where health, readiness and metrics can be asked for.
+    pub admin: Option<ListenAddress>,
     /// The limits of each connection.
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
@@ -118,6 +124,7 @@ impl Settings {
             policy: Policy::default(),
             addresses: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 0).into())],
             unix_socket_mode: 0o666,
+            admin: None,
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
@@ -164,8 +171,9 @@ pub struct Server {
     sockets: ListeningSockets,
     shutdown: ShutdownSignal,
     supervisor: Supervisor,
-    counters: Option<&'static Counters>,
+    counters: CounterSource,
     log_output: LogOutput,
+    admin: Option<AdminListener>,
 }
 
 impl Server {
@@ -177,7 +185,7 @@ impl Server {
     /// The address cannot be bound, privileges cannot be dropped, a resource is missing, or the
     /// strategy forks and the server does not own the process.
     pub fn open(mut settings: Settings) -> io::Result<Server> {
-        let counters = settings.counters_file.take().map(sys::map_shared_counters).transpose()?;
+        let counters = counter_source(&mut settings)?;
         // Before the port is bound: a signal ends the server in order from the first connection on.
         let shutdown = match settings.owns_process {
             true => ShutdownSignal::install(settings.shutdown_timeout)?,
@@ -189,12 +197,19 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let sockets = open_sockets(&settings)?;
+        let bound = settings.admin.as_ref().map(AdminListener::bind).transpose();
+        let admin = bound.inspect_err(|_| sockets.remove_files())?;
         let supervisor = match settings.owns_process {
             true => Supervisor::connect(),
             false => Supervisor::none(),
         };
         let log_output = drop_privileges(&settings).inspect_err(|_| sockets.remove_files())?;
-        Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output })
+        Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output, admin })
+    }
+
+    /// Where the admin listener is bound, with the real port.
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(AdminListener::address)
     }
 
     /// The bound addresses, with the real ports.
@@ -214,7 +229,7 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
-        let Server { settings, sockets, shutdown, supervisor, counters, log_output } = self;
+        let Server { settings, sockets, shutdown, supervisor, counters, log_output, admin } = self;
         let stats = SyscallStats::new(counters);
         let owns_process = settings.owns_process;
         if owns_process {
@@ -222,10 +237,12 @@ impl Server {
             shutdown.start_watchdog()?;
         }
         let Settings { strategy, root, policy, mut limits, log, .. } = settings;
-        limits.record_exchanges = log != LogFormat::None;
+        limits.record_exchanges = log != LogFormat::None || admin.is_some();
         let (log, log_writer) =
             AccessLog::start(log, log_output, strategy.forks(), owns_process, &stats)?;
-        let connections_max = connections_max(settings.connections_max, owns_process)?;
+        let admin_descriptors = if admin.is_some() { admin::DESCRIPTORS_MAX } else { 0 };
+        let connections_max =
+            connections_max(settings.connections_max, admin_descriptors, owns_process)?;
         let shared = Shared {
             offload_pool: OffloadPool::new(checks_max()),
             cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
@@ -239,9 +256,22 @@ impl Server {
             trace: settings.trace,
             counters,
         };
+        let readiness = Readiness::new(shutdown.clone());
+        let metrics = Metrics::new(counters, strategy.description());
+        let start = |admin: AdminListener| admin.serve(metrics, readiness.clone());
+        let admin = admin.map(start).transpose()?;
         let ListeningSockets { addresses, listeners, files } = sockets;
-        let announce = move || announce(&addresses);
-        strategy.run(ServerContext::new(listeners, shared, shutdown, supervisor, announce))?;
+        let announce = move || {
+            readiness.set_ready();
+            announce(&addresses);
+        };
+        let context = ServerContext::new(listeners, shared, shutdown, supervisor, announce);
+        let ran = strategy.run(context);
+        // Only now: it answers while the server drains.
+        if let Some(admin) = admin {
+            admin.finish();
+        }
+        ran?;
         log_writer.finish();
         files.iter().for_each(UnixSocketFile::remove);
         Ok(())
@@ -254,9 +284,19 @@ impl Server {
 fn count_panics(stats: SyscallStats) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        stats.count_panic();
+        stats.count_event(Event::Panic);
         report(panic);
     }));
+}
+
+/// A comparison reads the counters that it passes. Otherwise they are read if there is an admin
+/// listener.
+fn counter_source(settings: &mut Settings) -> io::Result<CounterSource> {
+    match (settings.counters_file.take(), &settings.admin) {
+        (Some(file), _) => sys::map_shared_counters(file).map(CounterSource::Page),
+        (None, Some(_)) => sys::map_counter_cells().map(CounterSource::Cells),
+        (None, None) => Ok(CounterSource::Private),
+    }
 }
 
 fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
@@ -297,7 +337,11 @@ fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
 ///
 /// # Errors
 /// The descriptor limit is too low for a server.
-fn connections_max(wanted: Option<NonZeroUsize>, owns_process: bool) -> io::Result<usize> {
+fn connections_max(
+    wanted: Option<NonZeroUsize>,
+    admin_descriptors: u64,
+    owns_process: bool,
+) -> io::Result<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const DEFAULT: usize = 8192;
     /// For the program itself: standard streams, listeners, the descriptors of event loops, the
@@ -306,7 +350,8 @@ fn connections_max(wanted: Option<NonZeroUsize>, owns_process: bool) -> io::Resu
     const PER_CONNECTION: u64 = 2;
     let connections = wanted.map_or(DEFAULT, NonZeroUsize::get);
     let limit = getrlimit(Resource::Nofile);
-    let reserved = RESERVED + OpenFiles::share_of(limit.maximum.unwrap_or(u64::MAX));
+    let shared = OpenFiles::share_of(limit.maximum.unwrap_or(u64::MAX));
+    let reserved = RESERVED + admin_descriptors + shared;
     let needed = (connections as u64).saturating_mul(PER_CONNECTION).saturating_add(reserved);
     if owns_process && limit.current.is_some_and(|current| current < needed) {
         let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));

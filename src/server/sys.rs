@@ -7,10 +7,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::process::Pid;
 
-use crate::syscall_stats::Counters;
+use crate::syscall_stats::{CounterCells, Counters};
 
 /// The two returns of fork.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ pub enum Forked {
 /// EAGAIN or ENOMEM: no process can be created now.
 pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
     // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
-    // of the parent held at that moment. The parent's other threads wait for signals or move log
-    // lines: they sleep in read, recv, futex or write. None of them uses std's streams or checks a
-    // password, the child does not touch the log's buffer, and libc restores the allocator's locks
-    // in the child. The lock on the table of children is held by this thread, and the child does
-    // not take it.
+    // of the parent held at that moment. The parent's other threads wait for signals, move log
+    // lines, or serve the admin listener, which takes no lock: they sleep in read, recv, futex,
+    // write or poll. None of them uses std's streams or checks a password, the child does not touch
+    // the log's buffer, and libc restores the allocator's locks in the child. The lock on the table
+    // of children is held by this thread, and the child does not take it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -65,4 +65,21 @@ pub fn map_shared_counters(file: File) -> io::Result<&'static Counters> {
     // type consists of atomics, for which every bit pattern is valid and which may change at any
     // time.
     Ok(unsafe { &*address.cast::<Counters>() })
+}
+
+/// Maps counters for the workers of this process and of the children that it forks. The mapping
+/// lasts until the process ends.
+///
+/// # Errors
+/// ENOMEM.
+pub fn map_counter_cells() -> io::Result<&'static CounterCells> {
+    let length = size_of::<CounterCells>();
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let address = std::ptr::null_mut();
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+    let address = unsafe { mmap_anonymous(address, length, protection, MapFlags::SHARED)? };
+    // SAFETY: the mapping starts at a page boundary, so it is aligned; it is as long as the type
+    // and is never unmapped. The type consists of atomics, for which every bit pattern is valid and
+    // which may change at any time.
+    Ok(unsafe { &*address.cast::<CounterCells>() })
 }

@@ -21,7 +21,7 @@ use super::tracer::{ConnectionId, Tracer};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output, TrustedProxies};
 use crate::site::{self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Site, WorkerSite};
-use crate::syscall_stats::{Call, Counters, SyscallStats};
+use crate::syscall_stats::{Call, CounterSource, Event, SyscallStats};
 
 /// The size of the receive buffer in bytes: twice the longest head, or several hundred pipelined
 /// requests.
@@ -72,12 +72,12 @@ pub struct Shared {
     /// For the caches of the workers.
     pub cache_budget: MemoryBudget,
     pub trace: bool,
-    /// Counters in a page shared with the process that started the server.
-    pub counters: Option<&'static Counters>,
+    /// Where each worker counts.
+    pub counters: CounterSource,
 }
 
 impl Shared {
-    /// New counters, or a handle to the shared ones.
+    /// The counters of one more worker.
     pub fn syscall_stats(&self) -> SyscallStats {
         SyscallStats::new(self.counters)
     }
@@ -148,9 +148,11 @@ impl Worker {
         let is_proxy = self.trusted_proxies.contains_peer(address);
         if !is_proxy && address.is_some_and(|address| !permit.assign_to(address)) {
             self.stats.count(Call::Close);
+            self.stats.count_event(Event::Rejected);
             self.tracer.trace(id, format_args!("close: the client has too many connections"));
             return None;
         }
+        permit.count_in(&self.stats);
         let mut client = Client {
             id,
             slab_key: 0,

@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use super::compressor::{Compressed, CompressionKey, Compressor};
 use super::content_hash::Asking;
@@ -32,6 +32,7 @@ use super::path::{IndexName, SitePath};
 use super::representation::Representation;
 use super::watch::Watch;
 use crate::http::{AcceptEncoding, Moment, Now, Status};
+use crate::syscall_stats::{Event, SyscallStats};
 
 /// For changes that have no event: a write through a mapping, or through a hard link that was made
 /// since.
@@ -46,7 +47,12 @@ const ROOT_FRESH: Duration = Duration::from_millis(100);
 pub struct FileCache {
     loader: Arc<Loader>,
     compressor: Arc<Compressor>,
-    entries: Cache<Box<[u8]>, Entry, EntryWeighter>,
+    entries: Cache<Box<[u8]>, Entry, EntryWeighter, DefaultHashBuilder, EvictionCounter>,
+    /// None if nothing reads the counters: most requests of a site are hits, and they are counted
+    /// for nothing else.
+    stats: Option<SyscallStats>,
+    /// The size of `entries` as it was counted last.
+    counted_bytes: u64,
     root_fresh_until: Moment,
     /// The operations on files in this turn of a client: lookups on the disk, opens, and ranges of
     /// large files, each of which may be read.
@@ -91,16 +97,38 @@ impl Weighter<Box<[u8]>, Entry> for EntryWeighter {
     }
 }
 
+/// Counts the entries that have to leave, or are too large to enter. (An entry that is replaced is
+/// reported to `on_evict`, too, but not to `before_evict`.)
+#[derive(Clone, Debug)]
+struct EvictionCounter(SyscallStats);
+
+impl Lifecycle<Box<[u8]>, Entry> for EvictionCounter {
+    type RequestState = ();
+
+    fn before_evict(&self, (): &mut (), _: &Box<[u8]>, _: &mut Entry) {
+        self.0.count_event(Event::CacheEviction);
+    }
+}
+
 impl FileCache {
     /// An empty cache that holds at most `share`.
     pub fn new(loader: Arc<Loader>, compressor: Arc<Compressor>, share: MemoryShare) -> FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
         let entries_estimate = (share.bytes() / TYPICAL_ENTRY_BYTES) as usize;
-        let entries = Cache::with_weighter(entries_estimate, share.bytes(), EntryWeighter);
+        let stats = SyscallStats::clone(loader.stats());
+        let entries = Cache::with(
+            entries_estimate,
+            share.bytes(),
+            EntryWeighter,
+            DefaultHashBuilder::default(),
+            EvictionCounter(stats.clone()),
+        );
         FileCache {
             loader,
             compressor,
             entries,
+            stats: Some(stats).filter(SyscallStats::is_read),
+            counted_bytes: 0,
             root_fresh_until: Moment::default(),
             turn_operations: 0,
             _share: share,
@@ -119,7 +147,12 @@ impl FileCache {
         }
         let key = key_of(path);
         match self.entries.get(&*key) {
-            Some(entry) if entry.freshness.holds(now.moment) => entry.lookup.clone(),
+            Some(entry) if entry.freshness.holds(now.moment) => {
+                if let Some(stats) = &self.stats {
+                    stats.count_event(Event::CacheHit);
+                }
+                entry.lookup.clone()
+            }
             Some(entry) => {
                 let stale = entry.lookup.clone();
                 self.load(path, key.into(), Some(&stale), now)
@@ -163,7 +196,7 @@ impl FileCache {
     ) -> Result<File, Status> {
         self.turn_operations += 1;
         self.loader.open(path, representation, version)?.ok_or_else(|| {
-            self.entries.remove(&*key_of(path));
+            self.remove(path);
             Status::NotFound
         })
     }
@@ -179,7 +212,7 @@ impl FileCache {
     ) -> bool {
         let is_known = self.loader.hash(path, representation, version, asking).is_some();
         if is_known {
-            self.entries.remove(&*key_of(path));
+            self.remove(path);
         }
         is_known
     }
@@ -197,12 +230,16 @@ impl FileCache {
         now: &Now,
     ) -> Lookup {
         self.turn_operations += 1;
+        if let Some(stats) = &self.stats {
+            stats.count_event(Event::CacheMiss);
+        }
         let watch = self.loader.watch(path);
         match self.loader.load(path, stale, watch.as_ref(), now) {
             Ok(Loaded { lookup, is_watchable }) => {
                 self.keep_compressed(&key, &lookup);
                 let freshness = self.freshness(&lookup, watch.filter(|_| is_watchable), now);
                 self.entries.insert(key, Entry { lookup: lookup.clone(), freshness });
+                self.count_bytes();
                 lookup
             }
             Err(status) => Lookup::NotFound(status),
@@ -240,7 +277,30 @@ impl FileCache {
         if let Some(freshness) = self.entries.peek(&*key).map(|entry| entry.freshness.clone()) {
             let lookup = Lookup::File(Arc::new(file));
             self.entries.insert(key.into(), Entry { lookup, freshness });
+            self.count_bytes();
         }
+    }
+
+    fn remove(&mut self, path: &SitePath<'_>) {
+        self.entries.remove(&*key_of(path));
+        self.count_bytes();
+    }
+
+    fn count_bytes(&mut self) {
+        self.count_bytes_as(self.entries.weight());
+    }
+
+    fn count_bytes_as(&mut self, bytes: u64) {
+        if let Some(stats) = &self.stats {
+            stats.add_cache_bytes(bytes as i64 - self.counted_bytes as i64);
+        }
+        self.counted_bytes = bytes;
+    }
+}
+
+impl Drop for FileCache {
+    fn drop(&mut self) {
+        self.count_bytes_as(0);
     }
 }
 

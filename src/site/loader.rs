@@ -87,6 +87,11 @@ impl Loader {
         Loader { root, policy, stats }
     }
 
+    /// Where the operations of the loader are counted.
+    pub fn stats(&self) -> &Arc<SyscallStats> {
+        &self.stats
+    }
+
     /// Looks up `path` on the disk. Returns `stale`, the previous result, if nothing changed. With
     /// a `watch` that was taken before, it takes fewer system calls.
     ///

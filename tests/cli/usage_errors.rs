@@ -46,6 +46,11 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
             &["--user", "the name of a user of this system, or a number"],
         ),
         (&["--user", "1000:x"], &["--user", "two numbers"]),
+        (&["--admin", ""], &["--admin", "HOST:PORT"]),
+        (&["--admin", "9090"], &["'9090'", "--admin", "HOST:PORT"]),
+        (&["--admin", "127.0.0.1"], &["'127.0.0.1'", "--admin", "HOST:PORT"]),
+        (&["--admin", "127.0.0.1:65536"], &["--admin", "HOST:PORT"]),
+        (&["--admin", "unix:"], &["'unix:'", "--admin", "unix:PATH"]),
         (&["--proxy-protocol"], &["--proxy-protocol", "--trusted-proxy"]),
         (&["--trusted-proxy", "10.0.0.0/33"], &["10.0.0.0/33", "--trusted-proxy", "10.0.0.0/8"]),
     ] {

@@ -9,6 +9,7 @@
 //! one set-up.
 
 mod addresses;
+mod admin;
 mod authentication;
 mod case;
 mod clean_urls;
@@ -87,6 +88,7 @@ fn main() {
         addresses::cases(),
         authentication::cases(),
         proxies::cases(),
+        admin::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));

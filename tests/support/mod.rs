@@ -8,12 +8,14 @@
 
 #![allow(dead_code, unused_imports, reason = "no test binary uses everything")]
 
+mod admin;
 mod peer;
 mod response;
 mod server;
 mod site;
 mod wait;
 
+pub use admin::{Admin, Metrics};
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;

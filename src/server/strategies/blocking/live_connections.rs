@@ -2,6 +2,7 @@
 //! `recv`: to shut down, or to make room for a new connection.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use slab::Slab;
 use crate::http::{EvictionCandidate, Moment};
 use crate::server::eviction;
 use crate::sync::{lock, wait, wait_timeout};
+use crate::syscall_stats::{Event, SyscallStats};
 
 /// The connections being served.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ struct Table {
 struct LiveConnection {
     socket: Arc<OwnedFd>,
     candidate: Mutex<Option<EvictionCandidate>>,
+    /// A connection is chosen again until its thread has woken, and is counted once.
+    is_evicted: AtomicBool,
 }
 
 /// What [`LiveConnections::evict`] has done.
@@ -49,8 +53,11 @@ pub struct LiveGuard {
 
 impl LiveConnections {
     pub fn insert(&self, socket: &Arc<OwnedFd>) -> LiveGuard {
-        let (socket, candidate) = (socket.clone(), Mutex::default());
-        let connection = Arc::new(LiveConnection { socket, candidate });
+        let connection = Arc::new(LiveConnection {
+            socket: socket.clone(),
+            candidate: Mutex::default(),
+            is_evicted: AtomicBool::default(),
+        });
         let key = lock(&self.0.connections).insert(connection.clone());
         LiveGuard { live: self.clone(), key, connection }
     }
@@ -60,7 +67,12 @@ impl LiveConnections {
     ///
     /// No connection enters the table while `is_client_waiting` runs. So the client that waits is
     /// not one that a thread has accepted meanwhile, whose connection would be closed for itself.
-    pub fn evict(&self, now: Moment, is_client_waiting: impl FnOnce() -> bool) -> Eviction {
+    pub fn evict(
+        &self,
+        now: Moment,
+        stats: &SyscallStats,
+        is_client_waiting: impl FnOnce() -> bool,
+    ) -> Eviction {
         let connections = lock(&self.0.connections);
         if !is_client_waiting() {
             return Eviction::NotNeeded;
@@ -69,6 +81,7 @@ impl LiveConnections {
             |(key, connection): (usize, &Arc<LiveConnection>)| (key, *lock(&connection.candidate));
         let chosen = eviction::choose(connections.iter().map(candidate), now);
         for key in &chosen {
+            connections[*key].count_eviction(stats);
             connections[*key].shut_down(Shutdown::Read);
         }
         if chosen.is_empty() { Eviction::NoneIdle } else { Eviction::Begun }
@@ -114,12 +127,23 @@ impl LiveConnection {
         // It fails only if the peer has disconnected, and then the thread has woken already.
         let _ = rustix::net::shutdown(&self.socket, how);
     }
+
+    fn count_eviction(&self, stats: &SyscallStats) {
+        if !self.is_evicted.swap(true, Ordering::Relaxed) {
+            stats.count_event(Event::Evicted);
+        }
+    }
 }
 
 impl LiveGuard {
     /// Records whether the connection can be closed while its thread sleeps.
     pub fn set_eviction_candidate(&self, candidate: Option<EvictionCandidate>) {
         *lock(&self.connection.candidate) = candidate;
+    }
+
+    /// Counts the connection as evicted by its own thread.
+    pub fn count_eviction(&self, stats: &SyscallStats) {
+        self.connection.count_eviction(stats);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::server::listener::Listener;
 use crate::server::sys::{self, Forked};
 use crate::site::MemoryShare;
 use crate::sync::{lock, wait, wait_timeout};
-use crate::syscall_stats::{Call, SyscallStats};
+use crate::syscall_stats::{Call, Event, SyscallStats};
 
 /// Tells a child to finish. Not SIGTERM or SIGINT: a second one of those, such as Ctrl-C sends to
 /// the whole process group, ends a process at once.
@@ -115,7 +115,7 @@ impl Children {
     /// EAGAIN or ENOMEM: no process can be created now. The connection is closed.
     pub fn fork(
         &self,
-        client: Client,
+        mut client: Client,
         cache: MemoryShare,
         listeners: &[Listener],
         stats: &SyscallStats,
@@ -139,6 +139,7 @@ impl Children {
             Forked::Child => {
                 listeners.iter().for_each(|_| stats.count(Call::Close));
                 become_child();
+                client.permit.disown();
                 // A parent that is killed takes its children with it; one that shuts down waits for
                 // them.
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -152,11 +153,12 @@ impl Children {
     /// Tells the oldest child to finish its request, if it has one, and to close its connection.
     /// The parent does not know which children are idle. Children that were told before are told
     /// again: a signal just before the child's recv does not interrupt it.
-    pub fn evict_oldest(&self) {
+    pub fn evict_oldest(&self, stats: &SyscallStats) {
         let mut living = lock(&self.0.living);
         let candidates = living.values_mut().filter(|child| !child.is_evicted);
         if let Some(oldest) = candidates.min_by_key(|child| child.started_at) {
             oldest.is_evicted = true;
+            stats.count_event(Event::Evicted);
         }
         for (child, _) in living.iter().filter(|(_, child)| child.is_evicted) {
             let _ = kill_process(*child, Signal::URG);

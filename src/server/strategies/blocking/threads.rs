@@ -222,9 +222,9 @@ impl BlockingServer {
         let is_client_waiting =
             || self.connection_limit.is_exhausted() && self.listeners.has_connection(&worker.stats);
         let now = worker.clock.now().moment;
-        let eviction = self.live.evict(now, is_client_waiting);
+        let eviction = self.live.evict(now, &worker.stats, is_client_waiting);
         if eviction != Eviction::NotNeeded {
-            self.children.evict_oldest();
+            self.children.evict_oldest(&worker.stats);
         }
         self.is_room_needed.store(eviction == Eviction::NoneIdle, Ordering::Release);
         eviction != Eviction::NotNeeded
@@ -281,6 +281,7 @@ impl BlockingServer {
             && self.listeners.has_connection(&worker.stats)
         {
             client.connection.evict();
+            guard.count_eviction(&worker.stats);
         }
         guard.set_eviction_candidate(client.connection.eviction_candidate());
     }
