@@ -13,8 +13,8 @@ use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::{ListenAddress, LogFormat};
 use crate::site::{
-    CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HidePattern, IndexName,
-    MediaTypeRule, ServerName,
+    CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HealthPath, HidePattern,
+    IndexName, MediaTypeRule, ServerName,
 };
 
 /// The options that every strategy takes.
@@ -134,6 +134,12 @@ pub(super) struct NetworkOptions {
     /// /metrics, without a password: it must not be public; the socket has mode 0660
     #[argh(option, from_str_fn(admin_address), arg_name = "address")]
     pub admin: Option<ListenAddress>,
+
+    /// path of the site, such as /health, that answers ok, or 503 while the server shuts down,
+    /// before --server-name and passwords are checked and without a line in the log; it hides a
+    /// file of that name
+    #[argh(option, from_str_fn(parsed), arg_name = "path")]
+    pub health: Option<HealthPath>,
 
     /// maximum number of open connections (default 8192, fewer if the descriptor limit is low)
     #[argh(option, from_str_fn(count), arg_name = "number")]

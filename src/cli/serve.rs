@@ -54,6 +54,7 @@ pub(super) fn settings(
         headers: caching.header,
         cache_control: caching.cache_control,
         cors: caching.cors,
+        health: network.health.map(Box::new),
         server_names: security.server_name,
         authenticator: authenticator(security.auth, security.auth_file, &root)?,
         media_types: site.media_type,

@@ -422,7 +422,8 @@ impl<F> Connection<F> {
         let plan = ResponsePlan::new(&request, &reply, exhausted);
         let started = self.checked_request_started.take().unwrap_or(now.moment);
         let new_exchange = || Exchange { started, ..Exchange::new(&request, now) };
-        let exchange = self.limits.record_exchanges.then(new_exchange);
+        let is_recorded = self.limits.record_exchanges && site.is_recorded(&request);
+        let exchange = is_recorded.then(new_exchange);
         match reply {
             Reply::Deferred(work) => {
                 self.state = State::AwaitingReply { plan };

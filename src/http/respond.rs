@@ -20,6 +20,11 @@ pub trait Respond {
         false
     }
 
+    /// Whether an [`Exchange`](super::Exchange) of `request` is recorded, if any is.
+    fn is_recorded(&self, _request: &Request<'_>) -> bool {
+        true
+    }
+
     /// Makes the response to a request that is refused before it is understood:
     /// [`RequestError::response`], with the headers that every response of the site has.
     fn refuse(&self, error: RequestError) -> Response<Self::File>;

@@ -236,7 +236,10 @@ impl Server {
             count_panics(stats.clone());
             shutdown.start_watchdog()?;
         }
-        let Settings { strategy, root, policy, mut limits, log, .. } = settings;
+        let Settings { strategy, root, mut policy, mut limits, log, .. } = settings;
+        if let Some(health) = &mut policy.health {
+            health.report_draining(shutdown.flag());
+        }
         limits.record_exchanges = log != LogFormat::None || admin.is_some();
         let (log, log_writer) =
             AccessLog::start(log, log_output, strategy.forks(), owns_process, &stats)?;

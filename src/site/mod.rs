@@ -17,6 +17,7 @@
 //! | `shared_file` | locks and numbers that the processes of a server share |
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
+//! | `health` | the path that tells whether the server accepts requests |
 //! | `server_names` | which hosts the site is served for |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
@@ -36,6 +37,7 @@ mod file_responder;
 mod file_response;
 mod file_root;
 mod file_version;
+mod health;
 mod hidden;
 mod listing;
 mod loaded_file;
@@ -81,6 +83,7 @@ pub use auth::{Authenticator, ClientNetwork, Credentials, checks_max};
 pub use compress::{MadeCoding, PIECE_BYTES as COMPRESSED_PIECE_BYTES};
 pub use compressor::Compressor;
 pub use file_chunk::FileChunk;
+pub use health::HealthPath;
 pub use hidden::{HiddenPaths, HidePattern};
 pub use listing::Listings;
 pub use memory_budget::{MemoryBudget, MemoryShare};
@@ -205,6 +208,11 @@ impl Site {
         now: &Now,
     ) -> Reply<File> {
         self.turn_responses += 1;
+        if let Some(health) = &self.policy.health
+            && health.is_asked_by(request)
+        {
+            return Reply::Ready(health.response());
+        }
         if !self.policy.server_names.is_empty()
             && !request.host().is_some_and(|host| self.policy.serves(host))
         {
@@ -355,6 +363,11 @@ impl Respond for ClientSite<'_> {
 
     fn is_turn_over(&self) -> bool {
         self.site.is_turn_over()
+    }
+
+    fn is_recorded(&self, request: &Request<'_>) -> bool {
+        let health = self.site.inner().policy.health.as_ref();
+        !health.is_some_and(|health| health.is_asked_by(request))
     }
 
     fn refuse(&self, error: RequestError) -> Response<File> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::auth::Authenticator;
 use super::compressor::Compressor;
+use super::health::HealthPath;
 use super::hidden::HiddenPaths;
 use super::listing::Listings;
 use super::media_type;
@@ -35,6 +36,8 @@ pub struct Policy {
     pub clean_urls: bool,
     /// The listings of directories without an index page, if they are listed.
     pub listings: Option<Arc<Listings>>,
+    /// The path that tells whether the server accepts requests, if there is one.
+    pub health: Option<Box<HealthPath>>,
     /// The hosts that the site is served for; every host if there are none.
     pub server_names: Vec<ServerName>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.

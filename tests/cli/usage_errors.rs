@@ -51,6 +51,12 @@ fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
         (&["--admin", "127.0.0.1"], &["'127.0.0.1'", "--admin", "HOST:PORT"]),
         (&["--admin", "127.0.0.1:65536"], &["--admin", "HOST:PORT"]),
         (&["--admin", "unix:"], &["'unix:'", "--admin", "unix:PATH"]),
+        (&["--health", ""], &["--health", "begins with a slash"]),
+        (&["--health", "/"], &["'/'", "--health", "/health"]),
+        (&["--health", "health"], &["'health'", "--health", "begins with a slash"]),
+        (&["--health", "/health/"], &["--health", "does not end with one"]),
+        (&["--health", "/*"], &["--health", "not a pattern"]),
+        (&["--health", "/a/../b"], &["--health", "can match no request path"]),
         (&["--proxy-protocol"], &["--proxy-protocol", "--trusted-proxy"]),
         (&["--trusted-proxy", "10.0.0.0/33"], &["10.0.0.0/33", "--trusted-proxy", "10.0.0.0/8"]),
     ] {

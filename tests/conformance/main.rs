@@ -22,6 +22,7 @@ mod error_pages;
 mod files;
 mod framing;
 mod header_rules;
+mod health;
 mod hidden;
 mod index_pages;
 mod large_listings;
@@ -89,6 +90,7 @@ fn main() {
         authentication::cases(),
         proxies::cases(),
         admin::cases(),
+        health::cases(),
     ];
     let trials = setups().flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));

@@ -66,7 +66,11 @@ impl Metrics {
 
     fn add_responses(&self, text: &mut Exposition) {
         let name = "miniweb_responses_total";
-        text.begin(name, "counter", "Responses by status code, each counted at its end.");
+        text.begin(
+            name,
+            "counter",
+            "Responses by status code, each counted at its end, except those of --health.",
+        );
         for (code, count) in self.responses() {
             // There is always one sample, so that the metric is never absent.
             if count > 0 || code == 200 {

@@ -251,7 +251,11 @@ impl BlockingServer {
         let mut outcome = DriveOutcome::Yielded;
         while outcome != DriveOutcome::Closed {
             let now = *worker.clock.now();
-            if self.is_stopping() || process::is_shut_down_by_parent() {
+            if process::is_shut_down_by_parent() {
+                // The signal reached the parent only, and the site of the child tells of it, too.
+                self.is_stopping.store(true, Ordering::Release);
+            }
+            if self.is_stopping() {
                 client.graceful_shutdown(CloseReason::Stopping, &now);
             } else if process::is_evicted_by_parent() {
                 client.graceful_shutdown(CloseReason::Evicted, &now);
