@@ -13,6 +13,7 @@ mod disconnects;
 mod full_disk;
 mod isolation;
 mod syscalls;
+mod watches;
 
 use support::{Server, Site, patterned, wait_until};
 

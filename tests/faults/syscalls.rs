@@ -181,7 +181,7 @@ fn the_access_log_continues_after_a_failed_write() {
 
 /// Starts the server under strace, which injects `fault` into `calls`. Returns `None` if strace is
 /// not installed.
-fn with_fault(
+pub fn with_fault(
     setup: &'static Setup,
     site: &Site,
     calls: &str,
