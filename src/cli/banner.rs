@@ -40,6 +40,9 @@ impl Banner {
         let admin = admin.map(|admin| format!("; admin on {}", url(admin))).unwrap_or_default();
         let line = format!("Serving {served} on {} ({description}){admin}", listed(&urls));
         let mut lines = format!("{}\n", printable(&line));
+        if !at_terminal && !self.has_qr_code {
+            return lines;
+        }
         let networks = network_addresses(addresses);
         if at_terminal {
             for address in networks.iter().filter(|address| !is_named(addresses, **address)) {
