@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 
+use super::natural_order;
 use super::options::{Column, ListingOptions, Order};
 use crate::site::directory_root::OpenDirectory;
 use crate::site::errors::is_shortage;
@@ -93,9 +94,7 @@ impl Listing {
                 Column::Date => a.modified.cmp(&b.modified),
             };
             let (a_name, b_name) = (&names[a.name()], &names[b.name()]);
-            let ascending = by_column
-                .then_with(|| lower_case(a_name).cmp(lower_case(b_name)))
-                .then_with(|| a_name.cmp(b_name));
+            let ascending = by_column.then_with(|| natural_order::compare(a_name, b_name));
             let ordering = match options.order {
                 Order::Ascending => ascending,
                 Order::Descending => ascending.reverse(),
@@ -189,10 +188,6 @@ fn is_hidden_by_option(
 ) -> bool {
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     !open.hidden.is_empty() && open.hidden.hides(&join(path, name.to_bytes()), is_directory)
-}
-
-fn lower_case(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().map(u8::to_ascii_lowercase)
 }
 
 fn join(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {

@@ -1,13 +1,33 @@
 //! A listing as an HTML page.
+//!
+//! The page is complete without its script, and every link is relative, so that it stays right
+//! behind a proxy that serves the site beneath another path. Each row has as little markup as HTML
+//! allows, because there may be a hundred thousand.
+//!
+//! Invariant: [`content_security_policy`] allows [`STYLE`] and [`SCRIPT`] by their hashes, and
+//! nothing else. So both are constants, and no text of a name could run even if it were not
+//! escaped.
 
 use std::io::{self, Write};
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 
 use super::entries::{Entry, Listing};
+use super::kind::Kind;
 use super::options::{Column, ListingOptions, Order};
-use super::page::PageWriter;
+use super::page::{FRAME_BYTES, PageWriter};
 use crate::format::{self, counted};
 use crate::http::DateText;
-use crate::site::path::{SitePath, escape_segment};
+use crate::site::path::SitePath;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// The rest of the frame has about 1 KiB.
+const _: () = assert!(STYLE.len() + SCRIPT.len() + 3 * 1024 <= FRAME_BYTES as usize);
 
 pub(super) fn write_page(
     out: &mut PageWriter,
@@ -23,7 +43,12 @@ pub(super) fn write_page(
 <meta name="viewport" content="width=device-width">
 <title>{}</title>
 <style>{STYLE}</style>
-<h1>{}</h1>
+<script type="module">{SCRIPT}</script>
+<header>
+<nav aria-label="Path"><h1>{}</h1></nav>
+<input id="filter" type="search" placeholder="Filter" aria-label="Filter by name" aria-keyshortcuts="/" autocomplete="off" autocapitalize="off" spellcheck="false" hidden>
+</header>
+<main>
 <table>
 <thead><tr>{}{}{}</tr></thead>
 <tbody>
@@ -35,27 +60,76 @@ pub(super) fn write_page(
         heading(Column::Date, options),
     )?;
     if !path.relative.is_empty() {
-        write_row(out, "../", "..", "", "")?;
+        out.write_all(b"<tr class=u><td><a href=\"../\">Parent folder</a><td><td>\n")?;
     }
-    let (mut directories, mut files) = (0_usize, 0_usize);
+    let mut totals = Totals::default();
     for entry in listing.entries() {
         if !out.has_room_for(&entry) {
             break;
         }
         write_entry(out, &entry)?;
-        match entry.is_directory {
-            true => directories += 1,
-            false => files += 1,
-        }
+        totals.add(&entry);
     }
-    let (directories, files) = (counted(directories, "folder"), counted(files, "file"));
     let is_complete = listing.is_complete && !out.is_truncated();
+    let empty = match is_complete && totals.is_empty() {
+        true => "<p>There is nothing to list in this folder.</p>\n",
+        false => "",
+    };
     let rest = if is_complete { "" } else { ", and more that are not listed" };
     write!(
         out,
-        "</tbody>\n</table>\n\
-         <footer>{directories}, {files}{rest}. Times are in UTC.</footer>\n</html>\n",
+        "</tbody>\n</table>\n{empty}</main>\n\
+         <footer><span id=\"found\" role=\"status\"></span> {}{rest}. \
+         Times are in <span id=\"zone\">UTC</span>.</footer>\n</html>\n",
+        totals.text(),
     )
+}
+
+/// The value of the header of that name.
+pub(super) fn content_security_policy() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let [style, script] =
+            [STYLE, SCRIPT].map(|text| STANDARD.encode(Sha256::digest(text.as_bytes())));
+        format!(
+            "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; \
+             base-uri 'none'; form-action 'none'"
+        )
+    });
+    &POLICY
+}
+
+/// What is listed.
+#[derive(Default)]
+struct Totals {
+    directories: usize,
+    files: usize,
+    bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, entry: &Entry<'_>) {
+        match entry.is_directory {
+            true => self.directories += 1,
+            false => self.files += 1,
+        }
+        // Sparse files may add up to more than there can be.
+        self.bytes = self.bytes.saturating_add(entry.size_bytes);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.directories + self.files == 0
+    }
+
+    /// `2 folders, 3 files, 1.5 MiB`
+    fn text(&self) -> String {
+        let directories = counted(self.directories, "folder");
+        let files = format!("{}, {}", counted(self.files, "file"), format::bytes(self.bytes));
+        match (self.directories, self.files) {
+            (0, _) => files,
+            (_, 0) => directories,
+            _ => format!("{directories}, {files}"),
+        }
+    }
 }
 
 fn title(path: &SitePath<'_>) -> String {
@@ -66,31 +140,17 @@ fn title(path: &SitePath<'_>) -> String {
 }
 
 fn write_entry(out: &mut PageWriter, entry: &Entry<'_>) -> io::Result<()> {
-    let mut name = isolated(entry.name);
-    let mut size = String::new();
-    match entry.is_directory {
-        true => name.push('/'),
-        false => size = format::bytes(entry.size_bytes),
+    let (name, href) = (isolated(entry.name), entry.href());
+    let (kind, slash, size) = match entry.is_directory {
+        true => (Kind::Directory, "/", String::new()),
+        false => (Kind::of_file(entry.name), "", format::bytes(entry.size_bytes)),
+    };
+    let kind = kind.attribute();
+    write!(out, "<tr{kind}><td><a href=\"{href}\">{name}{slash}</a><td>{size}<td>")?;
+    if let Some((date, time)) = date_and_time(entry.modified) {
+        write!(out, "<time datetime={date}T{time}Z>{date} {time}</time>")?;
     }
-    let date = DateText::new(entry.modified).map_or(String::new(), |date| {
-        // "Sun, 06 Nov 1994 08:49:37 GMT" → "06 Nov 1994 08:49"
-        String::from_utf8_lossy(&date.as_bytes()[5..22]).into_owned()
-    });
-    write_row(out, &entry.href(), &name, &size, &date)
-}
-
-fn write_row(
-    out: &mut PageWriter,
-    href: &str,
-    name: &str,
-    size: &str,
-    date: &str,
-) -> io::Result<()> {
-    writeln!(
-        out,
-        "<tr><td class=\"name\"><a href=\"{href}\">{name}</a></td>\
-         <td class=\"size\">{size}</td><td class=\"date\">{date}</td></tr>"
-    )
+    out.write_all(b"\n")
 }
 
 /// A column heading. Its link sorts by the column; if that is the order already, it reverses it.
@@ -98,7 +158,7 @@ fn heading(column: Column, options: ListingOptions) -> String {
     let (sort, title) = match column {
         Column::Name => ("name", "Name"),
         Column::Size => ("size", "Size"),
-        Column::Date => ("date", "Changed"),
+        Column::Date => ("date", "Modified"),
     };
     let (aria, arrow, order) = match options.order {
         _ if options.sort_by != column => ("none", "", ""),
@@ -106,25 +166,21 @@ fn heading(column: Column, options: ListingOptions) -> String {
         Order::Descending => ("descending", " \u{2193}", ""),
     };
     format!(
-        "<th class=\"{sort}\" aria-sort=\"{aria}\">\
-         <a href=\"?sort={sort}{order}\">{title}{arrow}</a></th>"
+        "<th scope=\"col\" aria-sort=\"{aria}\">\
+         <a href=\"?sort={sort}{order}\">{title}<span aria-hidden=\"true\">{arrow}</span></a></th>"
     )
 }
 
-/// The directories from the root to `path`, each a link.
+/// The directories from the root to `path`, each but the last a link.
 fn breadcrumbs(path: &SitePath<'_>) -> String {
-    let mut crumbs = "<a href=\"/\">/</a>".to_owned();
-    let mut href = "/".to_owned();
-    for segment in path.relative.split(|b| *b == b'/').filter(|segment| !segment.is_empty()) {
-        href.push_str(&escape_segment(segment));
-        href.push('/');
-        crumbs.push_str(&format!(
-            " <a href=\"{}\">{}</a> /",
-            href.replace('&', "&amp;").replace('\'', "%27"),
-            isolated(segment)
-        ));
-    }
-    crumbs
+    let segments: Vec<&[u8]> =
+        path.relative.split(|b| *b == b'/').filter(|segment| !segment.is_empty()).collect();
+    let names = std::iter::once("Home".to_owned()).chain(segments.iter().map(|s| isolated(s)));
+    let crumbs = names.enumerate().map(|(depth, name)| match segments.len() - depth {
+        0 => format!("<b aria-current=\"page\">{name}</b>"),
+        levels => format!("<a href=\"{}\">{name}</a><i>/</i>", "../".repeat(levels)),
+    });
+    crumbs.collect()
 }
 
 /// The name as an element whose direction does not depend on its neighbours: two Hebrew names with
@@ -138,19 +194,64 @@ fn escape_html(name: &[u8]) -> String {
     format::escape_html(&String::from_utf8_lossy(name))
 }
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 16%,transparent)}\
-body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2.5rem auto;padding:0 1.25rem}\
-h1{font-size:1.15rem;font-weight:600;overflow-wrap:anywhere}\
-a{text-decoration:none;color:light-dark(#0b5cad,#8ab8ff)}a:hover{text-decoration:underline}\
-table{border-collapse:collapse;width:100%}\
-th,td{padding:.45rem .75rem .45rem 0;border-bottom:1px solid var(--line);\
-text-align:left;vertical-align:top}\
-th{font-size:.85rem}th a{color:inherit;opacity:.75}\
-.name{overflow-wrap:anywhere}\
-.size,.date{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}\
-td.size,td.date{opacity:.8}.date{padding-right:0}\
-tbody tr:hover{background:color-mix(in srgb,currentColor 5%,transparent)}\
-footer{margin-top:1.25rem;font-size:.85rem;opacity:.7}\
-@media(max-width:34rem){body{margin-top:1.25rem}.date{display:none}\
-.size{padding-right:0}td{padding-block:.6rem}}";
+/// The date and the time to the minute, in UTC: `1994-11-06` and `08:49`. None for times that are
+/// not formatted, see [`DateText::new`].
+fn date_and_time(time: SystemTime) -> Option<(String, String)> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = DateText::new(time)?;
+    // "Sun, 06 Nov 1994 08:49:37 GMT"
+    let text = str::from_utf8(text.as_bytes()).ok()?;
+    let month = MONTHS.iter().position(|month| *month == &text[8..11])? + 1;
+    let (year, day) = (&text[12..16], &text[5..7]);
+    Some((format!("{year}-{month:02}-{day}"), text[17..22].to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_iso_8601() {
+        for (seconds, expected) in [
+            (0, ("1970-01-01", "00:00")),
+            (784_111_777, ("1994-11-06", "08:49")),
+            (1_798_761_599, ("2026-12-31", "23:59")),
+        ] {
+            let (date, time) =
+                date_and_time(UNIX_EPOCH + Duration::from_secs(seconds)).expect("after 1970");
+            assert_eq!((&*date, &*time), expected);
+        }
+        assert_eq!(date_and_time(UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn totals_count_what_is_listed() {
+        let mut totals = Totals::default();
+        assert!(totals.is_empty());
+        for (is_directory, size_bytes) in [(true, 0), (false, 1024), (false, u64::MAX)] {
+            totals.add(&Entry { name: b"a", is_directory, size_bytes, modified: UNIX_EPOCH });
+        }
+        assert_eq!((totals.directories, totals.files, totals.bytes), (1, 2, u64::MAX));
+        totals.bytes = 1536;
+        assert_eq!(totals.text(), "1 folder, 2 files, 1.5 KiB");
+        assert_eq!(Totals { directories: 0, ..totals }.text(), "2 files, 1.5 KiB");
+        assert_eq!(Totals { directories: 3, files: 0, bytes: 0 }.text(), "3 folders");
+        assert_eq!(Totals::default().text(), "0 files, 0 B");
+    }
+
+    #[test]
+    fn crumbs_lead_up_by_relative_links() {
+        let path = SitePath::parse(b"/a/b%26/c/").expect("a valid path");
+        assert_eq!(
+            breadcrumbs(&path),
+            "<a href=\"../../../\">Home</a><i>/</i><a href=\"../../\"><bdi>a</bdi></a><i>/</i>\
+             <a href=\"../\"><bdi>b&amp;</bdi></a><i>/</i>\
+             <b aria-current=\"page\"><bdi>c</bdi></b>"
+        );
+        let root = SitePath::parse(b"/").expect("a valid path");
+        assert_eq!(breadcrumbs(&root), "<b aria-current=\"page\">Home</b>");
+    }
+}

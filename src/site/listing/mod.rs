@@ -26,6 +26,8 @@ mod builds;
 mod entries;
 mod html;
 mod json;
+mod kind;
+mod natural_order;
 mod options;
 mod page;
 mod page_memory;

@@ -24,8 +24,11 @@ const SMALL_PAGE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of any page. Further entries are left out, and the page says so. A hundred
 /// thousand names of 100 bytes fit.
 const PAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// The most bytes of a page besides its path and its entries.
-const FRAME_BYTES: u64 = 4096;
+/// The most bytes of a page besides its path and its entries. Most of them are the style and the
+/// script of the HTML.
+pub(super) const FRAME_BYTES: u64 = 12 * 1024;
+/// The most of those bytes that follow the entries.
+const FOOT_BYTES: u64 = 1024;
 
 /// The bytes that are collected before they are written to the file.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -97,7 +100,7 @@ impl PageWriter {
 
     /// Whether `entry` still fits. If it does not, the page is truncated.
     pub(super) fn has_room_for(&mut self, entry: &Entry<'_>) -> bool {
-        self.is_truncated |= self.bytes() + entry.page_bytes_max() + FRAME_BYTES > self.bytes_max;
+        self.is_truncated |= self.bytes() + entry.page_bytes_max() + FOOT_BYTES > self.bytes_max;
         !self.is_truncated
     }
 

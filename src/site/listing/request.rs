@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::html;
 use super::options::{Format, ListingOptions};
 use super::page::Page;
 use crate::http::{Body, HeaderBlock, PreconditionResult, ReplySender, Response, Status};
@@ -49,10 +50,13 @@ impl ListingRequest {
 
     fn response(&self, page: Page) -> Response<File> {
         let mut headers = self.headers();
-        headers.push_content_type(match self.options.format {
-            Format::Html => "text/html; charset=utf-8",
-            Format::Json => "application/json; charset=utf-8",
-        });
+        match self.options.format {
+            Format::Html => {
+                headers.push_content_type("text/html; charset=utf-8");
+                headers.push("Content-Security-Policy", html::content_security_policy());
+            }
+            Format::Json => headers.push_content_type("application/json; charset=utf-8"),
+        }
         headers.push_number("Content-Length", page.len());
         Response { status: Status::Ok, headers, body: page.into_body() }
     }
