@@ -49,6 +49,8 @@ pub(super) fn settings(
         index_names: site.index.into(),
         clean_urls: site.clean_urls,
         listings: site.list.then(Listings::new),
+        // Visitors of a server that runs unattended can't start it anew.
+        suggests_listings: !site.list && is_at_terminal(),
         fallback,
         error_pages,
         headers: caching.header,

@@ -7,7 +7,7 @@ use super::status::Status;
 
 /// An error response whose page shows `status` and `message`, a sentence or an empty string.
 pub fn error_response<F>(status: Status, message: &str) -> Response<F> {
-    ErrorPage::new(status, message).response()
+    ErrorPage::new(status, message, &[]).response()
 }
 
 /// A rendered error page, for responses that are sent more than once.
@@ -19,10 +19,10 @@ pub struct ErrorPage {
 }
 
 impl ErrorPage {
-    /// Renders a page that shows `status` and `message`, a sentence or an empty string. `message`
-    /// is not escaped.
-    pub fn new(status: Status, message: &str) -> ErrorPage {
-        let page = render(status, message);
+    /// Renders a page that shows `status`, `message`, which is a sentence or an empty string, and
+    /// `links`: a target and a text each. Nothing is escaped.
+    pub fn new(status: Status, message: &str, links: &[(&str, &str)]) -> ErrorPage {
+        let page = render(status, message, links);
         let mut headers = HeaderBlock::default();
         headers.push_content_type("text/html; charset=utf-8");
         headers.push_number("Content-Length", page.len() as u64);
@@ -45,8 +45,15 @@ pub(crate) fn push_retry_after(headers: &mut HeaderBlock, status: Status) {
     }
 }
 
-fn render(status: Status, message: &str) -> String {
+fn render(status: Status, message: &str, links: &[(&str, &str)]) -> String {
     let (code, phrase) = (status.digits(), status.reason());
+    let links: String = match links {
+        [] => String::new(),
+        links => {
+            let links = links.iter().map(|(href, text)| format!("<a href=\"{href}\">{text}</a>\n"));
+            format!("<nav>\n{}</nav>\n", links.collect::<String>())
+        }
+    };
     // Concatenated, not formatted: a response to a malformed request should cost as little as
     // possible.
     [
@@ -56,17 +63,32 @@ fn render(status: Status, message: &str) -> String {
         code,
         " ",
         phrase,
-        "</title>\n\
-         <style>:root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
-         margin:18vh auto 0;padding:0 1.5rem}h1{font-size:1.4rem}h1 b{font-weight:300;opacity:.7;margin-right:.4em}\
-         footer{opacity:.65;font-size:.85rem;margin-top:3rem}</style>\n\
-         <h1><b>",
+        "</title>\n<style>",
+        STYLE,
+        "</style>\n<h1><b>",
         code,
-        "</b>",
+        "</b> ",
         phrase,
         "</h1>\n<p>",
         message,
-        "</p>\n<footer>miniweb</footer>\n</html>\n",
+        "</p>\n",
+        &links,
+        "<footer>miniweb</footer>\n</html>\n",
     ]
     .concat()
 }
+
+/// The colours are those of the listings.
+const STYLE: &str = "\
+:root{color-scheme:light dark;--paper:#fbfcf9;--ink:#1a2320;--muted:#4f5d57;--hair:#dbe2d9;--accent:#0b6650}\
+@media screen and (prefers-color-scheme:dark){\
+:root{--paper:#111715;--ink:#e2e8e2;--muted:#a3b0a8;--hair:#2a3530;--accent:#6ad3ab}}\
+body{max-width:34rem;margin:16vh auto 2rem;padding:0 1.5rem;background:var(--paper);color:var(--ink);\
+font:1.0625rem/1.5 system-ui,sans-serif}\
+h1{margin:0;font-size:1.75rem;line-height:1.25}\
+h1 b{display:block;color:var(--accent);font-size:1rem;letter-spacing:.05em}\
+p{margin:.75rem 0 1.75rem}\
+nav{display:flex;flex-wrap:wrap;gap:.75rem}\
+a{padding:.45rem 1rem;border:1px solid var(--accent);border-radius:.4rem;color:var(--accent);text-decoration:none}\
+a:hover{text-decoration:underline}a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}\
+footer{margin-top:3rem;padding-top:.75rem;border-top:1px solid var(--hair);color:var(--muted);font-size:.875rem}";

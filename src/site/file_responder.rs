@@ -14,7 +14,7 @@ use super::compressor::{CompressionKey, WaitingRequest};
 use super::content_hash::Asking;
 use super::destination::{self, Destination};
 use super::directory_root::OpenDirectory;
-use super::errors::reason;
+use super::error_response;
 use super::file_response::{self, check_preconditions};
 use super::file_version::FileVersion;
 use super::listing::{ListingOptions, ListingRequest, Listings};
@@ -28,8 +28,8 @@ use super::policy::Policy;
 use super::representation::{Representation, Source};
 use super::root::Root;
 use crate::http::{
-    AcceptEncoding, ErrorPage, Now, OwnedRequest, Reply, Request, Response, Status, Target,
-    Validators, Work, error_response, evaluate_preconditions,
+    self, AcceptEncoding, Now, OwnedRequest, Reply, Request, Response, Status, Target, Validators,
+    Work, evaluate_preconditions,
 };
 use crate::syscall_stats::SyscallStats;
 
@@ -41,9 +41,6 @@ pub struct FileResponder {
     asking: Asking,
     /// The path that every request is for, if the root is a file.
     only_path: Option<SitePath<'static>>,
-    /// Rendered once, because scanners for vulnerabilities request more missing paths than clients
-    /// request files.
-    not_found_page: ErrorPage,
 }
 
 impl FileResponder {
@@ -57,8 +54,7 @@ impl FileResponder {
         let only_path = root.only_path();
         let loader = Arc::new(Loader::new(root, policy.clone(), stats));
         let cache = FileCache::new(loader, policy.compressor.clone(), cache);
-        let not_found_page = ErrorPage::new(Status::NotFound, reason(Status::NotFound));
-        FileResponder { cache, policy, asking, only_path, not_found_page }
+        FileResponder { cache, policy, asking, only_path }
     }
 
     /// Call it at the start of a client's turn.
@@ -80,7 +76,7 @@ impl FileResponder {
         let mut path = match self.policy.parse_path(target) {
             Ok(path) => path,
             Err(reason) => {
-                let response = error_response(Status::BadRequest, reason);
+                let response = http::error_response(Status::BadRequest, reason);
                 return Reply::Ready(self.policy.apply_to(response, None));
             }
         };
@@ -256,7 +252,7 @@ impl FileResponder {
             location.push('?');
             location.push_str(&escape_query(query));
         }
-        let mut response = error_response(Status::MovedPermanently, reason);
+        let mut response = http::error_response(Status::MovedPermanently, reason);
         response.headers.push("Location", location);
         self.policy.apply_to(response, Some(path))
     }
@@ -305,9 +301,14 @@ impl FileResponder {
             let open = |version: &FileVersion| self.cache.open(&page, &file.identity, version).ok();
             file_response::error_page(status, &file.identity, open)
         });
-        let response = own_page.unwrap_or_else(|| match status {
-            Status::NotFound => self.not_found_page.response(),
-            _ => error_response(status, reason(status)),
+        let response = own_page.unwrap_or_else(|| {
+            let is_bare_directory = status == Status::NotFound
+                && self.policy.suggests_listings
+                && self.cache.open_directory(path).is_ok();
+            match is_bare_directory {
+                true => error_response::no_index_page(path),
+                false => error_response::failure(status, path),
+            }
         });
         self.policy.apply_to(response, Some(path))
     }

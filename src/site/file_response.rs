@@ -1,6 +1,6 @@
 //! The response that sends one representation of a file, or says why it is not sent.
 
-use super::errors::reason;
+use super::error_response;
 use super::file_version::FileVersion;
 use super::loader::{Loader, Lookup};
 use super::open_file::File;
@@ -9,8 +9,8 @@ use super::policy::Policy;
 use super::ranges;
 use super::representation::{Representation, Source};
 use crate::http::{
-    Body, Now, PreconditionResult, Request, Response, Status, error_response,
-    evaluate_preconditions, push_retry_after,
+    Body, Now, PreconditionResult, Request, Response, Status, evaluate_preconditions,
+    push_retry_after,
 };
 
 /// A 304 or 412, if a precondition of the request evaluates to false.
@@ -113,5 +113,5 @@ pub fn error_page(
 }
 
 fn failure(policy: &Policy, status: Status, path: &SitePath<'_>) -> Response<File> {
-    policy.apply_to(error_response(status, reason(status)), Some(path))
+    policy.apply_to(error_response::failure(status, path), Some(path))
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
+//! | `error_response` | the built-in pages for failures |
 //! | `destination` | the file of a path: index pages, clean URLs, redirects |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
 //! | `watched_directories`, `watch` | notice changes on the disk |
@@ -31,6 +32,7 @@ mod content_hash;
 mod delayed;
 mod destination;
 mod directory_root;
+mod error_response;
 mod errors;
 mod file_chunk;
 mod file_responder;

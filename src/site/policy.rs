@@ -38,6 +38,8 @@ pub struct Policy {
     pub listings: Option<Arc<Listings>>,
     /// The path that tells whether the server accepts requests, if there is one.
     pub health: Option<Box<HealthPath>>,
+    /// Whether the 404 of a directory without an index page names the option for listings.
+    pub suggests_listings: bool,
     /// The hosts that the site is served for; every host if there are none.
     pub server_names: Vec<ServerName>,
     /// The page for navigations to a path that does not exist, as a path beneath the root.

@@ -74,6 +74,26 @@ fn the_first_lines_say_how_to_go_on() {
 }
 
 #[test]
+fn the_404_of_a_folder_without_an_index_page_names_the_option_that_lists_it() {
+    let site = Site::new();
+    for folder in ["bare", "drafts", ".git"] {
+        site.directory(folder);
+    }
+    for (options, names_it) in [(&["--hide", "drafts"][..], true), (&["--list"], false)] {
+        let mut server = server(&[&["."], options].concat(), &site);
+        let address = address_in(&server.line()).expect("the first line has the address");
+        let mut peer = Peer::connect(address);
+        for (path, is_folder) in [("/bare/", true), ("/missing/", false), ("/bare/missing", false)]
+            .into_iter()
+            .chain([("/.git/", false), ("/drafts/", false), ("/page.html/", false)])
+        {
+            let page = String::from_utf8(peer.get(path).body).expect("a page is UTF-8");
+            assert_eq!(page.contains("<code>--list</code>"), names_it && is_folder, "{path}");
+        }
+    }
+}
+
+#[test]
 fn after_ctrl_c_the_server_says_what_it_waits_for() {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);

@@ -12,6 +12,8 @@ pub fn cases() -> Vec<Case> {
         other_errors_keep_the_built_in_page,
         an_error_page_that_goes_is_replaced_by_the_built_in_one,
         what_cannot_be_read_gets_the_error_page,
+        the_built_in_page_links_to_the_parent_folder_and_the_front_page,
+        the_built_in_page_does_not_tell_what_exists,
     ]
 }
 
@@ -90,4 +92,60 @@ fn what_cannot_be_read_gets_the_error_page(setup: &'static Setup) {
     }
     // Otherwise the temporary directory could not be removed.
     set_mode(site.path("bare"), 0o755);
+}
+
+fn the_built_in_page_links_to_the_parent_folder_and_the_front_page(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &[]);
+    let mut peer = server.connect();
+    let (parent, front) = ("Parent folder", "Front page");
+    for (path, expected) in [
+        ("/missing", &[("./", front)][..]),
+        ("/missing/", &[("../", front)]),
+        ("/docs/missing", &[("./", parent), ("../", front)]),
+        ("/docs/%22%3Ca%20b%3E/x?y=%22", &[("./", parent), ("../../", front)]),
+        ("/docs/missing/?x", &[("../", parent), ("../../", front)]),
+    ] {
+        let page = String::from_utf8(peer.get(path).body).expect("a page is UTF-8");
+        let links: Vec<(&str, &str)> = page
+            .split("<a href=\"")
+            .skip(1)
+            .map(|rest| {
+                let (target, rest) = rest.split_once("\">").expect("the attribute ends");
+                (target, rest.split_once("</a>").expect("the element ends").0)
+            })
+            .collect();
+        assert_eq!(links, expected, "{path}");
+        assert!(!page.contains("a b") && !page.contains("docs"), "{path} is in its page");
+    }
+    // Without a folder of its own, a page for any other error has no links.
+    for (request, status) in
+        [("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400), ("nonsense\r\n\r\n", 400)]
+    {
+        let response = server.connect().ask(request);
+        assert_eq!(response.status, status, "{request}");
+        assert!(!response.body.windows(2).any(|bytes| bytes == b"<a"), "{request}");
+    }
+}
+
+fn the_built_in_page_does_not_tell_what_exists(setup: &'static Setup) {
+    let site = Site::new();
+    site.write(".git/config", "x");
+    site.directory("drafts");
+    site.directory("bare/inner");
+    let server = Server::start(setup, site.root(), &["--hide", "/drafts"]);
+    let mut peer = server.connect();
+    for (path, missing) in [
+        ("/.git/", "/missing/"),
+        ("/drafts/", "/missing/"),
+        ("/drafts", "/missing"),
+        // This folder exists. Only a server at a terminal says so.
+        ("/bare/", "/missing/"),
+        ("/bare/inner/", "/missing/inner/"),
+    ] {
+        let (response, expected) = (peer.get(path), peer.get(missing));
+        assert_eq!(response.status, 404, "{path}");
+        assert_eq!(response.headers_except_date(), expected.headers_except_date(), "{path}");
+        assert_eq!(response.body, expected.body, "{path}");
+    }
 }
