@@ -87,7 +87,7 @@ body{max-width:34rem;margin:16vh auto 2rem;padding:0 1.5rem;background:var(--pap
 font:1.0625rem/1.5 system-ui,sans-serif}\
 h1{margin:0;font-size:1.75rem;line-height:1.25}\
 h1 b{display:block;color:var(--accent);font-size:1rem;letter-spacing:.05em}\
-p{margin:.75rem 0 1.75rem}\
+p{margin:.75rem 0 1.75rem}code{white-space:nowrap}\
 nav{display:flex;flex-wrap:wrap;gap:.75rem}\
 a{padding:.45rem 1rem;border:1px solid var(--accent);border-radius:.4rem;color:var(--accent);text-decoration:none}\
 a:hover{text-decoration:underline}a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}\
