@@ -52,18 +52,11 @@ if (matchMedia("(hover: hover)").matches) filter.placeholder += " (press /)";
 filter.value = new URLSearchParams(location.hash.slice(1)).get("filter") ?? "";
 if (filter.value) applyFilter();
 
-const times = [...document.querySelectorAll("time")];
 const local = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
 });
-
-// In pieces, because a page may have a hundred thousand times.
-function showLocalTimes(from) {
-  const to = from + 2000;
-  for (const time of times.slice(from, to)) {
-    time.textContent = local.format(new Date(time.dateTime));
-  }
-  if (to < times.length) return setTimeout(showLocalTimes, 0, to);
-  document.getElementById("zone").textContent = local.resolvedOptions().timeZone;
+// All at once, because each change of a large table lays it out anew.
+for (const time of document.querySelectorAll("time")) {
+  time.textContent = local.format(new Date(time.dateTime));
 }
-showLocalTimes(0);
+document.getElementById("zone").textContent = local.resolvedOptions().timeZone;
