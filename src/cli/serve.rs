@@ -17,7 +17,9 @@ use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
 use crate::server::{ListenAddress, LogFormat, Privileges, Settings};
-use crate::site::{ErrorPageRule, ErrorPages, Listings, Policy, Root, SitePath, default_directory};
+use crate::site::{
+    ErrorPageRule, ErrorPages, Listings, Policy, Root, default_directory, is_hidden_file,
+};
 
 /// Turns the arguments of a strategy's command into settings.
 ///
@@ -177,7 +179,7 @@ fn error_pages(root: &Root, rules: &[ErrorPageRule]) -> Result<ErrorPages, Failu
 /// later, and so would a hidden file, which is never served.
 fn page(root: &Root, option: &str, file: &str) -> Result<Box<[u8]>, Failure> {
     let relative = file.trim_start_matches("./").trim_start_matches('/');
-    if SitePath::parse(format!("/{relative}").as_bytes()).is_ok_and(|path| path.is_hidden) {
+    if is_hidden_file(Path::new(relative)) {
         return Err(Failure::Unavailable(format!(
             "invalid value '{file}' for '{option}': expected a name that does not begin with a dot"
         )));

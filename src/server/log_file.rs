@@ -4,7 +4,9 @@
 //! 1. Root creates a file that does not exist, and opens none that does: the user who owns the
 //!    directory could have put a link to any file in its place. Other than that, the file is opened
 //!    with the privileges that the server keeps, at the start and on every SIGHUP alike.
-//! 2. A file that cannot be opened again stays open, so that no line is lost.
+//! 2. No log file is one that the site serves. That is checked of the file that was opened, because
+//!    its path may lead elsewhere than before.
+//! 3. A file that cannot be opened again stays open, so that no line is lost.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Stdout};
@@ -17,6 +19,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::format::{error_with, reason};
+use crate::site::{ServedFiles, resolve_file};
 use crate::warning::warn;
 
 /// Where the lines of the log go.
@@ -30,6 +33,7 @@ pub enum LogOutput {
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
+    served: ServedFiles,
     file: File,
     /// Whether the last warning still holds.
     has_warned: bool,
@@ -56,16 +60,16 @@ impl LogFile {
     /// Opens the file, and creates it if there is none.
     ///
     /// # Errors
-    /// That of open(2), with the path; the file is not a regular one.
-    pub fn open(path: PathBuf) -> io::Result<LogFile> {
-        let file = open(&path).map_err(|error| described(&path, &error))?;
-        Ok(LogFile { path, file, has_warned: false })
+    /// That of open(2), with the path; the file is not a regular one, or among `served`.
+    pub fn open(path: PathBuf, served: ServedFiles) -> io::Result<LogFile> {
+        let file = open(&path, &served).map_err(|error| described(&path, &error))?;
+        Ok(LogFile { path, served, file, has_warned: false })
     }
 
     /// Opens the file that the path leads to now. If that fails, the present one is kept. Returns
     /// whether it is another one.
     pub fn reopen(&mut self) -> bool {
-        match open(&self.path) {
+        match open(&self.path, &self.served) {
             Ok(file) => {
                 let is_other = identity(&file) != identity(&self.file);
                 self.file = file;
@@ -94,18 +98,33 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, served: &ServedFiles) -> io::Result<File> {
     // Without NONBLOCK, opening a FIFO would wait for a reader.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let not_regular = || io::Error::other("not a regular file");
+    let is_served = || io::Error::other("expected a file that is not served, outside ROOT");
     let mut options = File::options();
-    let opened = options.append(true).create(true).mode(MODE).custom_flags(flags).open(path);
+    options.append(true).mode(MODE).custom_flags(flags);
+    let opened = match options.open(path) {
+        // A link may lead to a file that was renamed by a rotation. What it leads to is created
+        // only where it is not served, and without following another link: EEXIST.
+        Err(error) if error.kind() == ErrorKind::NotFound => match resolve_file(path) {
+            Some(target) if served.include(&target) => return Err(is_served()),
+            Some(target) => options.create_new(true).open(target),
+            None => return Err(error),
+        },
+        opened => opened,
+    };
     let file = opened.map_err(|error| match Errno::from_io_error(&error) {
         // A FIFO that nothing reads, or a socket.
         Some(Errno::NXIO) => not_regular(),
         _ => error,
     })?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    match file.metadata()?.is_file() {
+        false => Err(not_regular()),
+        true if served.include_opened(path, &file)? => Err(is_served()),
+        true => Ok(file),
+    }
 }
 
 fn identity(file: &File) -> Option<(u64, u64)> {

@@ -53,7 +53,7 @@ pub use sys::map_shared_counters;
 pub(crate) use timer_fd::TimerFd;
 
 use crate::http::{Limits, TrustedProxies};
-use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, checks_max};
+use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, ServedFiles, checks_max};
 use crate::syscall_stats::{CounterSource, Event, SyscallStats};
 use access_log::AccessLog;
 use admin::{AdminListener, Metrics};
@@ -329,7 +329,9 @@ fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
     let with_user = |error| privileges.explain(error);
     authenticator.map_or(Ok(()), Authenticator::check_access).map_err(with_user)?;
     match log_file {
-        Some(path) => LogFile::open(path).map(LogOutput::File).map_err(with_user),
+        Some(path) => {
+            LogFile::open(path, ServedFiles::of(root)).map(LogOutput::File).map_err(with_user)
+        }
         None => Ok(LogOutput::Stdout(io::stdout())),
     }
 }

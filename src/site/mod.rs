@@ -20,6 +20,7 @@
 //! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
 //! | `health` | the path that tells whether the server accepts requests |
 //! | `server_names` | which hosts the site is served for |
+//! | `served_files` | which files of the disk are served |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
@@ -59,6 +60,7 @@ mod resolved;
 mod root;
 mod rules;
 mod sample;
+mod served_files;
 mod server_names;
 mod shared_file;
 mod slow_mounts;
@@ -93,11 +95,12 @@ pub use open_file::File;
 pub use open_files::OpenFiles;
 #[doc(hidden)] // For the fuzz targets, which compare it with a second implementation.
 pub use path::SitePath;
-pub use path::{IndexName, IndexNames};
+pub use path::{IndexName, IndexNames, is_hidden_file};
 pub use policy::{Compress, ErrorPages, Policy};
 pub use root::{Root, default_directory};
 pub use rules::{CacheRule, ErrorPageRule, HeaderRule, MediaTypeRule};
 pub use sample::sample_files;
+pub use served_files::{ServedFiles, resolve as resolve_file};
 pub use server_names::ServerName;
 
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";

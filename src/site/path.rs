@@ -7,6 +7,8 @@
 //!    by the kernel, see `directory_root.rs`.)
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
@@ -68,10 +70,7 @@ impl<'a> SitePath<'a> {
                 name => segments.push(name),
             }
         }
-        let hidden = |(depth, name): (usize, &&[u8])| {
-            name.starts_with(b".") && (depth > 0 || *name != b".well-known")
-        };
-        let is_hidden = segments.iter().enumerate().any(hidden);
+        let is_hidden = is_hidden(segments.iter().copied());
         Ok(SitePath {
             relative: Cow::Owned(segments.join(&b'/')),
             is_directory,
@@ -123,6 +122,11 @@ impl<'a> SitePath<'a> {
             true => self.index.as_bytes(),
             false => self.relative.rsplit(|b| *b == b'/').next().unwrap_or_default(),
         }
+    }
+
+    /// Whether it is hidden whatever the options say.
+    pub fn has_hidden_name(&self) -> bool {
+        is_hidden(self.relative.split(|b| *b == b'/'))
     }
 
     /// The path as a request target without a slash at its end, for the Location of a redirect. See
@@ -184,6 +188,23 @@ impl IndexNames {
     pub(crate) fn iter(&self) -> impl Iterator<Item = IndexName> {
         [self.first].into_iter().chain(self.others.iter().copied())
     }
+}
+
+/// Whether the file at `relative`, a path of the disk from the root, has no address because of its
+/// name. Nothing in it is percent-encoded.
+pub fn is_hidden_file(relative: &Path) -> bool {
+    let name = |component| match component {
+        Component::Normal(name) => Some(name.as_bytes()),
+        _ => None,
+    };
+    is_hidden(relative.components().filter_map(name))
+}
+
+fn is_hidden<'a>(segments: impl Iterator<Item = &'a [u8]>) -> bool {
+    let is_hidden = |(depth, name): (usize, &[u8])| {
+        name.starts_with(b".") && (depth > 0 || name != b".well-known")
+    };
+    segments.enumerate().any(is_hidden)
 }
 
 /// The name of the file that holds the content of `name` in `coding`: `page.html.br`.

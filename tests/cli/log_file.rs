@@ -188,6 +188,94 @@ fn a_log_file_that_cannot_be_used_is_an_error_of_one_line() {
     assert_eq!(output.expect("the binary exists").status.code(), Some(2), "with --log none");
 }
 
+/// A client could read the log there.
+#[test]
+fn a_log_file_that_would_be_served_is_refused_wherever_its_path_leads() {
+    let site = Site::new();
+    for (name, target) in [("dangling.log", "site/new.log"), ("twice.log", "dangling.log")] {
+        symlink(target, site.beside(name)).expect("the name is free");
+    }
+    symlink("site/docs", site.beside("docs")).expect("the name is free");
+    for path in [
+        site.beside("dangling.log"),
+        site.beside("twice.log"),
+        site.beside("docs/new.log"),
+        site.path("%2enew.log"),
+        site.path("%"),
+        site.path("docs/../new.log"),
+    ] {
+        for option in ["--log-file", "--auth-file"] {
+            let text = path.to_str().expect("a UTF-8 path");
+            let options = [&["--log", "common"][..], &[option, text]].concat();
+            let output = Server::command(any_setup(), site.root(), &options).output();
+            let output = output.expect("the binary exists");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            let expected = "expected a file that is not served, outside ROOT";
+            assert!(stderr.lines().count() == 1 && stderr.contains(expected), "{text}: {stderr}");
+        }
+    }
+    for name in ["new.log", "docs/new.log", "%2enew.log", "%"] {
+        assert!(!site.path(name).exists(), "{name} was created");
+    }
+}
+
+#[test]
+fn a_log_file_may_be_a_link_to_one_that_a_rotation_has_renamed() {
+    let site = Site::new();
+    fs::create_dir(site.beside("logs")).expect("it is new");
+    let (path, target) = (site.beside("access.log"), site.beside("logs/access.log"));
+    symlink("logs/access.log", &path).expect("the name is free");
+    let server = logging_to(any_setup(), &site, &path, &[]);
+    rotate(&server, &target, &site.beside("logs/access.log.1"));
+    assert_eq!(server.get("/after").status, 404);
+    wait_for_request(&target, "/after");
+    // A hidden name is not served.
+    let _server = logging_to(any_setup(), &site, &site.path(".access.log"), &[]);
+}
+
+/// The path leads into ROOT only after the start. The server may write there: ROOT is beneath the
+/// directory of the log and belongs to the user.
+#[test]
+fn a_log_file_that_becomes_one_that_is_served_is_not_opened_again() {
+    let site = Site::new();
+    let is_root = geteuid().is_root();
+    if is_root {
+        run("chown", &["-R", "nobody"], &site.beside(""));
+    }
+    let privileges: &[&[&str]] = match is_root {
+        true => &[&[], &["--confine"], &["--user", "nobody"], &["--confine", "--user", "nobody"]],
+        false => &[&[], &["--confine"]],
+    };
+    for (number, setup) in setups().enumerate() {
+        for (kind, privileges) in privileges.iter().enumerate() {
+            let path = site.beside(&format!("access-{number}-{kind}.log"));
+            let mut server = logging_to(setup, &site, &path, privileges);
+            server.may_print_errors = true;
+            let rotated = path.with_extension("1");
+            fs::rename(&path, &rotated).expect("the file exists");
+            // One that exists, and one that would have to be created.
+            for target in ["page.html", "new.log"] {
+                symlink(site.path(target), &path).expect("the name is free");
+                server.signal(Signal::HUP);
+                assert_eq!(server.get(&format!("/{target}/x")).status, 404);
+                wait_for_request(&rotated, target);
+                fs::remove_file(&path).expect("it is a link");
+            }
+            assert!(!site.path("new.log").exists());
+            let page = fs::read_to_string(site.path("page.html")).expect("it exists");
+            assert!(!page.contains("GET"), "{page}");
+            server.signal(Signal::TERM);
+            assert!(server.wait().success(), "{setup:?}");
+            let warnings = server.errors.rest();
+            let [warning] = &warnings[..] else { panic!("{setup:?}: {warnings:?}") };
+            let expected = "expected a file that is not served, outside ROOT; \
+                            keeping the file that is open";
+            assert!(warning.ends_with(expected), "{privileges:?}: {warning}");
+        }
+    }
+}
+
 /// What the server may do after it has dropped its privileges suffices for a rotation.
 #[test]
 fn a_server_without_privileges_opens_its_log_file_again() {

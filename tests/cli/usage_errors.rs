@@ -135,7 +135,28 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
     for (option, values) in [
         ("--compress", &["", "gzip", "ON"][..]),
         ("--error-page", &["", "404", "404.html", "200=a.html", "401=a.html", "=a.html", "x=a"]),
-        ("--hide", &["", "/", "docs/a", "/docs//a", "/docs/../a", "["]),
+        (
+            "--hide",
+            &[
+                "",
+                "/",
+                "//",
+                "///",
+                ".",
+                "..",
+                "../",
+                "/.",
+                "/..",
+                "docs/a",
+                "/docs//",
+                "/docs//a",
+                "//docs",
+                "/docs/../a",
+                "/docs/./a",
+                "/docs/..",
+                "[",
+            ],
+        ),
         ("--index", &["", "docs/index.html", "/index.html", ".index.html", "."]),
         (
             "--header",
@@ -224,6 +245,21 @@ fn a_missing_fallback_is_named() {
             );
         }
     }
+}
+
+/// A percent sign in the name of a file stands for itself.
+#[test]
+fn a_name_on_the_disk_is_not_decoded() {
+    let site = Site::new();
+    site.write("%2elost.html", "the page");
+    site.write(".lost%zz.html", "hidden");
+    let root = site.root().display().to_string();
+    let words = ["--port", "0", "--log", "none", "--error-page"];
+    let mut command = miniweb();
+    command.arg(&root).args(words).arg("404=%2elost.html");
+    assert_eq!(Server::run(command).get("/missing").body, b"the page");
+    let arguments = [&[any_command(), &root][..], &words, &["404=.lost%zz.html"]].concat();
+    expect_failure(&arguments, 1, &["--error-page", "dot"]);
 }
 
 #[test]
