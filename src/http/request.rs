@@ -26,8 +26,8 @@ pub struct Request<'a> {
     pub method: Method,
     /// The resource that the request is about.
     pub target: Target<'a>,
-    /// `host[:port]` of a target in absolute form, which counts instead of Host (RFC 9112 section
-    /// 3.2.2).
+    /// `host[:port]` of a target in absolute form or authority form, which counts instead of Host
+    /// (RFC 9112 sections 3.2.2 and 3.2.3).
     pub(super) authority: Option<&'a [u8]>,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
@@ -143,8 +143,8 @@ fn is_target_utf8(target: &[u8]) -> bool {
         && std::str::from_utf8(target).is_ok()
 }
 
-/// HTTP/1.1 requires exactly one Host, HTTP/1.0 allows at most one. Host must be valid even if an
-/// absolute-form target overrides it (RFC 9112 sections 3.2 and 3.2.2).
+/// HTTP/1.1 requires exactly one Host, HTTP/1.0 allows at most one. Host must be valid even if a
+/// target with an authority overrides it (RFC 9112 sections 3.2 and 3.2.2).
 fn check_host(
     headers: &Headers<'_>,
     authority: Option<&[u8]>,
@@ -159,7 +159,7 @@ fn check_host(
         (None, _) => return Err(RequestError::MissingHost),
     }
     match authority {
-        // An http URL must have a non-empty host (RFC 9110 section 4.2.1).
+        // An http URL must have a non-empty host (RFC 9110 section 4.2.1), and so must a CONNECT.
         Some(authority) if matches!(authority, [] | [b':', ..]) || !host::is_valid(authority) => {
             Err(RequestError::InvalidAuthority)
         }

@@ -20,13 +20,13 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Parses `target`; returns also the authority if the target is in absolute-form.
+    /// Parses `target`; returns also the authority that an absolute-form or authority-form names.
     pub(super) fn parse(
         target: &'a [u8],
         method: Method,
     ) -> Result<(Target<'a>, Option<&'a [u8]>), RequestError> {
         let (path_and_query, authority) = match target {
-            _ if method == Method::Connect => return Ok((Target::Authority, None)),
+            _ if method == Method::Connect => return Ok((Target::Authority, Some(target))),
             [b'/', ..] => (target, None),
             b"*" if method == Method::Options => return Ok((Target::Server, None)),
             _ => {

@@ -15,10 +15,11 @@ impl ServerName {
     pub(super) fn matches(&self, host: &[u8]) -> bool {
         let host = host.strip_suffix(b".").unwrap_or(host);
         match self.0.strip_prefix('*') {
-            Some(parent) => {
-                host.len() > parent.len()
-                    && host[host.len() - parent.len()..].eq_ignore_ascii_case(parent.as_bytes())
-            }
+            Some(parent) => host.len().checked_sub(parent.len()).is_some_and(|end| {
+                let (labels, rest) = host.split_at(end);
+                rest.eq_ignore_ascii_case(parent.as_bytes())
+                    && labels.split(|b| *b == b'.').all(is_label)
+            }),
             None => host.eq_ignore_ascii_case(self.0.as_bytes()),
         }
     }
@@ -34,15 +35,15 @@ impl FromStr for ServerName {
             let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
             bare.is_some_and(|bare| bare.parse::<core::net::Ipv6Addr>().is_ok())
         };
-        let is_label = |label: &str| {
-            !label.is_empty()
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        };
-        match name.split('.').all(is_label) || is_address() {
+        match name.split('.').all(|label| is_label(label.as_bytes())) || is_address() {
             true => Ok(ServerName(text.to_ascii_lowercase().into())),
             false => Err(expected()),
         }
     }
+}
+
+fn is_label(label: &[u8]) -> bool {
+    !label.is_empty() && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 #[cfg(test)]
@@ -60,7 +61,18 @@ mod tests {
             (
                 "*.Example.org",
                 &["a.example.org", "a.b.EXAMPLE.ORG."],
-                &["example.org", ".example.org2", "badexample.org"],
+                &[
+                    "example.org",
+                    ".example.org",
+                    "..example.org",
+                    "a..example.org",
+                    ".a.example.org",
+                    "%61.example.org",
+                    "a b.example.org",
+                    "a.example.org..",
+                    ".example.org2",
+                    "badexample.org",
+                ],
             ),
             ("127.0.0.1", &["127.0.0.1"], &["127.0.0.2"]),
             ("[::1]", &["[::1]"], &["::1"]),

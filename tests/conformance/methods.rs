@@ -56,6 +56,10 @@ fn connect_is_rejected(setup: &'static Setup) {
         let response = server.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
         assert!(matches!(response.status, 405 | 501), "{response:?}");
     }
+    for target in ["/", "h:x", "u@h:443", ":443"] {
+        let response = server.ask(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!(response.status, 400, "{target}");
+    }
 }
 
 fn an_unknown_method_is_a_501(setup: &'static Setup) {

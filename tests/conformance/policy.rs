@@ -600,10 +600,21 @@ fn only_the_named_hosts_are_served(setup: &'static Setup) {
     let mut peer = server.connect();
     let request =
         |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    for host in ["example.org", "EXAMPLE.ORG:8080", "example.org.", "www.example.net"] {
+    for host in ["example.org", "EXAMPLE.ORG:8080", "example.org.", "a.www.example.net."] {
         assert_eq!(peer.ask(request("/page.html", host)).status, 200, "{host}");
     }
-    for host in ["evil.example", "localhost", "127.0.0.1", "example.net", "example.org.evil", ""] {
+    for host in [
+        "evil.example",
+        "localhost",
+        "127.0.0.1",
+        "example.net",
+        "example.org.evil",
+        "",
+        ".example.net",
+        "..example.net",
+        "a..example.net",
+        "%61.example.net",
+    ] {
         for target in ["/page.html", "/missing", "*"] {
             let method = if target == "*" { "OPTIONS" } else { "GET" };
             let request = request(target, host).replacen("GET", method, 1);
@@ -617,6 +628,15 @@ fn only_the_named_hosts_are_served(setup: &'static Setup) {
     assert_eq!(peer.ask(absolute("evil.example")).status, 421);
     let other = request("http://example.org:80/page.html", "evil.example");
     assert_eq!(peer.ask(other).status, 200);
+    // So does that of CONNECT, which is refused in any case.
+    for (target, host, status) in [
+        ("evil.example:443", "example.org", 421),
+        ("example.org:443", "evil.example", 405),
+        ("..example.net:443", "example.org", 421),
+    ] {
+        let request = request(target, host).replacen("GET", "CONNECT", 1);
+        assert_eq!(server.ask(request).status, status, "{target}");
+    }
     // A request without a host cannot be for this one.
     assert_eq!(server.connect().ask("GET /page.html HTTP/1.0\r\n\r\n").status, 421);
 }

@@ -289,8 +289,10 @@ fn check_target(head: &Head<'_>) -> Parsed<()> {
         return Err(Stop::Malformed("a target that is not UTF-8"));
     }
     let is_valid = match head.target {
-        // Wider than the RFC: the authority is not checked, because CONNECT is always refused.
-        _ if head.method == b"CONNECT" => true,
+        // Wider than the RFC: the port may be missing, because CONNECT is always refused.
+        target if head.method == b"CONNECT" => {
+            is_host_and_port(target) && !matches!(target, b"" | [b':', ..])
+        }
         [b'/', ..] => true,
         b"*" => head.method == b"OPTIONS",
         target => match without_scheme(target) {
