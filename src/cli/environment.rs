@@ -13,6 +13,9 @@ use crate::warning::warn;
 /// Where the path of the site is, if the command line has none.
 const ROOT: &str = "MINIWEB_ROOT";
 
+/// The one option whose variable another program sets.
+const PORT: &str = "MINIWEB_PORT";
+
 /// For the help.
 pub(super) const DESCRIPTION: &str = "Each option can be set by a variable, and the command line \
     wins: MINIWEB_PORT for --port, MINIWEB_LIST for --list (1 or 0), MINIWEB_ROOT for ROOT. An option \
@@ -42,7 +45,7 @@ pub(super) fn values_of(flag: &FlagInfo<'_>) -> Result<Vec<Option<String>>, Stri
             }
         },
         (FlagInfoKind::Option { .. }, Optionality::Repeating) => {
-            let lines = value.lines().filter(|line| !line.is_empty());
+            let lines = value.lines().filter(|line| !line.trim().is_empty());
             lines.map(|line| Some(line.to_owned())).collect()
         }
         (FlagInfoKind::Option { .. }, _) => vec![Some(value)],
@@ -62,9 +65,16 @@ fn value_of(variable: &str) -> Result<Option<String>, String> {
     let value = value.into_string().map_err(|value| {
         format!("invalid value '{}' for '{variable}': expected UTF-8", value.to_string_lossy())
     })?;
-    // Kubernetes sets MINIWEB_PORT=tcp://10.0.0.1:80 in each container beside a Service that is
-    // called miniweb.
-    if value.starts_with("tcp://") || value.starts_with("udp://") {
+    // What was meant to hide or protect something must not count as none because a template had
+    // nothing to insert.
+    if value.trim().is_empty() {
+        let expected = "expected a value, or an empty one for none";
+        return Err(format!("invalid value '{value}' for '{variable}': {expected}"));
+    }
+    // Kubernetes sets this variable in each container beside a Service that is called miniweb. The
+    // others that it sets (MINIWEB_SERVICE_HOST, MINIWEB_PORT_80_TCP, …) name no option.
+    let is_address = || ["tcp://", "udp://", "sctp://"].iter().any(|it| value.starts_with(it));
+    if variable == PORT && is_address() {
         warn(format!(
             "{variable} is ignored: '{value}' was set by Kubernetes for a Service of this name"
         ));
