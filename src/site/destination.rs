@@ -81,7 +81,7 @@ fn look_up_index(
     let first = path.index;
     for index in policy.index_names.iter() {
         path.index = index;
-        if !policy.hidden.is_empty() && policy.hidden.hides(&path.file_path(), false) {
+        if !policy.hidden.is_empty() && policy.hidden.hides(&path.file_path()) {
             continue;
         }
         match cache.look_up(path, now) {
@@ -110,7 +110,7 @@ fn find_page(
         },
         Lookup::Directory | Lookup::NotFound(Status::NotFound) => {
             let page = path.with_relative([&path.relative[..], PAGE_EXTENSION].concat());
-            if policy.hidden.hides(&page.relative, false) {
+            if policy.hidden.hides(&page.relative) {
                 return Destination::of(lookup, path);
             }
             match cache.look_up(&page, now) {
@@ -151,7 +151,7 @@ fn shorter_address(
         }
     }
     let clean = path.with_relative(stem.to_vec());
-    if policy.hidden.hides(&clean.relative, false) {
+    if policy.hidden.hides(&clean.relative) {
         return None;
     }
     match cache.look_up(&clean, now) {

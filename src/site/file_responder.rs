@@ -314,11 +314,12 @@ impl FileResponder {
     }
 }
 
-/// Whether `path` could be the address of a page: it has no extension, or that of a page.
+/// Whether `path` could be the address of a page: it has no extension, or that of a page. What an
+/// option hides could be one: otherwise its 404 would differ from what is sent for a missing path.
 fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.file_name();
     let is_named_like_page = !name.contains(&b'.') || name.ends_with(b".html");
-    !path.is_hidden && (path.is_directory || is_named_like_page)
+    (path.is_directory || is_named_like_page) && !(path.is_hidden && path.has_hidden_name())
 }
 
 #[cfg(test)]

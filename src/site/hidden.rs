@@ -1,7 +1,9 @@
 //! What is neither served nor listed (`--hide`).
 //!
 //! A pattern with a slash is compared with the path of the request, decoded and normalised, and any
-//! other pattern with each name in it. What it matches is hidden with all that is beneath it. A
+//! other pattern with each name in it. What it matches is hidden with all that is beneath it; what
+//! would match with a slash at its end, too, so that `/drafts/**` does not leave a redirect from
+//! `/drafts`, which would tell that there is such a directory. A
 //! hidden file is still sent where the configuration names it, as the fallback or an error page,
 //! and so is a hidden sidecar, as a coding of the file that it belongs to.
 
@@ -33,8 +35,8 @@ impl HiddenPaths {
 
     /// Whether `relative`, a path beneath the root without a slash at either end, or one of its
     /// parent directories is hidden.
-    pub(super) fn hides(&self, relative: &[u8], is_directory: bool) -> bool {
-        self.0.iter().any(|pattern| pattern.hides(relative, is_directory))
+    pub(super) fn hides(&self, relative: &[u8]) -> bool {
+        self.0.iter().any(|pattern| pattern.hides(relative))
     }
 }
 
@@ -45,7 +47,7 @@ impl From<Vec<HidePattern>> for HiddenPaths {
 }
 
 impl HidePattern {
-    fn hides(&self, relative: &[u8], is_directory: bool) -> bool {
+    fn hides(&self, relative: &[u8]) -> bool {
         let is_match = |glob: &GlobMatcher, text: &[u8]| glob.is_match(OsStr::from_bytes(text));
         match self {
             HidePattern::Name(glob) => {
@@ -55,8 +57,7 @@ impl HidePattern {
                 let path = [b"/", relative].concat();
                 let parents = memchr::memchr_iter(b'/', &path).skip(1).map(|end| &path[..end]);
                 parents.chain([&path[..]]).any(|path| is_match(glob, path))
-                    // So `/drafts/**` hides the listing of `drafts` as well.
-                    || is_directory && is_match(glob, &[&path[..], b"/"].concat())
+                    || is_match(glob, &[&path[..], b"/"].concat())
             }
         }
     }
@@ -69,6 +70,10 @@ impl FromStr for HidePattern {
         // A directory may be written with its slash.
         let glob = glob.strip_suffix('/').unwrap_or(glob);
         match glob {
+            "." | ".." => Err(format!("'{glob}' can match no name")),
+            _ if glob.ends_with('/') && glob.starts_with('/') => {
+                Err(format!("'{glob}/' can match no path: expected no empty segments"))
+            }
             "" => Err("expected the pattern of a name or path".to_owned()),
             _ if glob.starts_with('/') => {
                 check_pattern(glob)?;
@@ -92,15 +97,15 @@ mod tests {
             ("*.bak", &["a.bak", "d/a.bak", "d.bak/a"][..], &["a", "bak", "a.bak.txt"][..]),
             ("node_modules/", &["node_modules", "a/node_modules/b/c"], &["node_modules2"]),
             ("/drafts", &["drafts", "drafts/a/b"], &["a/drafts", "drafts2"]),
+            ("/drafts/**", &["drafts", "drafts/a"], &["drafts2", "a/drafts"]),
+            ("/drafts/*", &["drafts", "drafts/a", "drafts/a/b"], &["drafts2"]),
             ("/*.txt", &["a.txt", "a.txt/b"], &["a/b.txt"]),
             ("/a/**/*.txt", &["a/b.txt", "a/b/c.txt"], &["b.txt", "a"]),
         ] {
             let paths = HiddenPaths(vec![pattern.parse().expect("a pattern")]);
-            let hides = |path: &&str| paths.hides(path.as_bytes(), false);
+            let hides = |path: &&str| paths.hides(path.as_bytes());
             assert_eq!(hidden.iter().find(|path| !hides(path)), None, "{pattern}");
             assert_eq!(visible.iter().find(|path| hides(path)), None, "{pattern}");
         }
-        let beneath = HiddenPaths(vec!["/drafts/**".parse().expect("a pattern")]);
-        assert!(beneath.hides(b"drafts", true) && beneath.hides(b"drafts/a", false));
     }
 }

@@ -115,7 +115,7 @@ impl Policy {
         let mut path = SitePath::parse(target)?;
         path.index = self.index_names.first;
         if !self.hidden.is_empty() {
-            path.is_hidden |= self.hidden.hides(&path.relative, path.is_directory);
+            path.is_hidden |= self.hidden.hides(&path.relative);
         }
         Ok(path)
     }

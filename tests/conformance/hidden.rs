@@ -1,7 +1,7 @@
 //! Names and paths that are neither served nor listed (`--hide`).
 
 use crate::case::{Case, cases};
-use crate::support::{Server, Setup, Site};
+use crate::support::{Server, Setup, Site, get_with};
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -9,6 +9,7 @@ pub fn cases() -> Vec<Case> {
         what_is_hidden_is_not_listed,
         a_hidden_index_page_is_no_index_page,
         a_hidden_file_is_sent_where_the_configuration_names_it,
+        a_hidden_directory_is_like_one_that_does_not_exist,
     ]
 }
 
@@ -102,4 +103,58 @@ fn a_hidden_file_is_sent_where_the_configuration_names_it(setup: &'static Setup)
     }
     let response = peer.get_with("/page.html", &["Accept-Encoding: gzip"]);
     assert_eq!(response.body, b"sidecar");
+}
+
+/// Two sites with the same options, of which one has the directories, answer alike.
+fn a_hidden_directory_is_like_one_that_does_not_exist(setup: &'static Setup) {
+    let (with, without) = (Site::new(), Site::new());
+    for name in ["drafts/x", "drafts/index.html", "drafts/sub/y", "flat/index.html", "a/b/c"] {
+        with.write(name, "content");
+    }
+    let patterns = ["--hide=/drafts/**", "--hide=/flat/*", "--hide=/a/*/**"];
+    let header = "--header=/drafts/** X-A: b";
+    for options in [
+        &[][..],
+        &["--list"],
+        &["--clean-urls"],
+        &["--fallback=index.html"],
+        &["--list", "--clean-urls", "--fallback=index.html", "--cors", header],
+    ] {
+        let options = [options, &patterns[..]].concat();
+        let servers = [&with, &without].map(|site| Server::start(setup, site.root(), &options));
+        let mut peers = servers.each_ref().map(Server::connect);
+        for path in [
+            "/drafts",
+            "/drafts/",
+            "/drafts/x",
+            "/drafts/index.html",
+            "/drafts/sub",
+            "/drafts/sub/",
+            "/drafts?q",
+            "/x/../drafts",
+            "/%64rafts",
+            "/drafts.html",
+            "/flat",
+            "/flat/",
+            "/a/b",
+            "/a/b/",
+            "/a/b/c",
+        ] {
+            for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+                for accept in ["text/html", "image/png"] {
+                    let request = get_with(path, &[&format!("Accept: {accept}")]);
+                    let request = request.replacen("GET", method, 1);
+                    let [is, is_not] = peers.each_mut().map(|peer| peer.ask(&request));
+                    assert_eq!((is.status, &is.body), (is_not.status, &is_not.body), "{request}");
+                    let [fields, expected] = [&is, &is_not].map(|it| {
+                        // They depend on the time at which each site was written.
+                        let own = ["ETag", "Last-Modified"];
+                        let fields = it.headers_except_date().into_iter();
+                        fields.filter(|field| !own.contains(&&*field.0)).collect::<Vec<_>>()
+                    });
+                    assert_eq!(fields, expected, "{request}");
+                }
+            }
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl Listing {
             let is_hidden = name.to_bytes().starts_with(b".");
             if !is_hidden
                 && let Some(stat) = stat(open, path, name)?
-                && !is_hidden_by_option(open, path, name, &stat)
+                && !is_hidden_by_option(open, path, name)
             {
                 listing.push(name.to_bytes(), &stat);
             }
@@ -180,14 +180,8 @@ fn stat(
     }
 }
 
-fn is_hidden_by_option(
-    open: &OpenDirectory,
-    path: &SitePath<'_>,
-    name: &CStr,
-    stat: &Stat,
-) -> bool {
-    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    !open.hidden.is_empty() && open.hidden.hides(&join(path, name.to_bytes()), is_directory)
+fn is_hidden_by_option(open: &OpenDirectory, path: &SitePath<'_>, name: &CStr) -> bool {
+    !open.hidden.is_empty() && open.hidden.hides(&join(path, name.to_bytes()))
 }
 
 fn join(path: &SitePath<'_>, name: &[u8]) -> Vec<u8> {
