@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
-use miniweb::cli::{self, Failure, Invocation};
+use miniweb::cli::{self, Banner, Failure, Invocation};
 use miniweb::format::reason;
 use miniweb::server::{ListenAddress, Server};
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             let at_terminal = std::io::stdout().is_terminal();
             print(&banner.text(addresses, admin.as_ref(), at_terminal));
             if banner.opens_browser {
-                open_browser(addresses);
+                open_browser(&banner, addresses);
             }
         })
     });
@@ -54,8 +54,8 @@ fn main() -> ExitCode {
 }
 
 /// Opens the site in the user's browser. The server works as well without it.
-fn open_browser(addresses: &[ListenAddress]) {
-    let opened = cli::browser_url(addresses).map(|url| (open::that_detached(&url), url));
+fn open_browser(banner: &Banner, addresses: &[ListenAddress]) {
+    let opened = banner.browser_url(addresses).map(|url| (open::that_detached(&url), url));
     if let Some((Err(error), url)) = opened {
         print_error(&format!("--open: no browser opens {url}: {}", reason(&error)));
     }

@@ -13,6 +13,8 @@ use crate::server::{ListenAddress, LogFormat};
 #[derive(Debug)]
 pub struct Banner {
     pub(super) served: String,
+    /// What precedes each path of the site.
+    pub(super) route_prefix: &'static str,
     pub(super) description: String,
     pub(super) log: LogFormat,
     /// What a person at a terminal may want to know next.
@@ -35,8 +37,8 @@ impl Banner {
         if self.log == LogFormat::Json {
             return self.json_line(addresses, admin);
         }
-        let urls: Vec<String> = addresses.iter().map(url).collect();
-        let Banner { served, description, .. } = self;
+        let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
+        let Banner { served, route_prefix, description, .. } = self;
         let admin = admin.map(|admin| format!("; admin on {}", url(admin))).unwrap_or_default();
         let line = format!("Serving {served} on {} ({description}){admin}", listed(&urls));
         let mut lines = format!("{}\n", printable(&line));
@@ -46,11 +48,11 @@ impl Banner {
         let networks = network_addresses(addresses);
         if at_terminal {
             for address in networks.iter().filter(|address| !is_named(addresses, **address)) {
-                lines.push_str(&format!("For other machines: http://{address}/\n"));
+                lines.push_str(&format!("For other machines: http://{address}{route_prefix}/\n"));
             }
         }
         if let (true, Some(address)) = (self.has_qr_code, networks.first()) {
-            lines.push_str(&qr_code(&format!("http://{address}/"), at_terminal));
+            lines.push_str(&qr_code(&format!("http://{address}{route_prefix}/"), at_terminal));
         }
         if let (true, Some(hint)) = (at_terminal, &self.hint) {
             lines.push_str(&format!("{hint}\n"));
@@ -59,7 +61,7 @@ impl Banner {
     }
 
     fn json_line(&self, addresses: &[ListenAddress], admin: Option<&ListenAddress>) -> String {
-        let urls: Vec<String> = addresses.iter().map(url).collect();
+        let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
         let [first, served, strategy] = [&urls[0], &self.served, &self.description].map(json);
         let urls: Vec<String> = urls.iter().map(json).collect();
         let urls = urls.join(",");
@@ -69,6 +71,23 @@ impl Banner {
             "{{\"event\":\"listening\",\"url\":{first},\"urls\":[{urls}],\"serving\":{served},\
              \"strategy\":{strategy}{admin}}}\n"
         )
+    }
+
+    /// The first URL of the site that a browser can open.
+    pub fn browser_url(&self, addresses: &[ListenAddress]) -> Option<String> {
+        let mut addresses = addresses.iter();
+        let tcp = addresses.find(|address| matches!(address, ListenAddress::Tcp(_)));
+        tcp.map(|address| self.url(address))
+    }
+
+    /// The URL of the site.
+    fn url(&self, address: &ListenAddress) -> String {
+        match address {
+            ListenAddress::Tcp(_) if !self.route_prefix.is_empty() => {
+                format!("{}{}/", url(address).trim_end_matches('/'), self.route_prefix)
+            }
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => url(address),
+        }
     }
 }
 
@@ -98,11 +117,6 @@ pub fn url(address: &ListenAddress) -> String {
         ListenAddress::Tcp(address) => format!("http://{address}/"),
         ListenAddress::Unix(_) => address.to_string(),
     }
-}
-
-/// The first URL that a browser can open.
-pub fn browser_url(addresses: &[ListenAddress]) -> Option<String> {
-    addresses.iter().find(|address| matches!(address, ListenAddress::Tcp(_))).map(url)
 }
 
 fn is_named(addresses: &[ListenAddress], address: SocketAddr) -> bool {

@@ -30,7 +30,7 @@ mod values;
 use std::ffi::{OsStr, OsString};
 
 use arguments::CommandLine;
-pub use banner::{Banner, browser_url, url};
+pub use banner::{Banner, url};
 use command::Command;
 pub use failure::Failure;
 pub use invocation::Invocation;

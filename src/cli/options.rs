@@ -14,7 +14,7 @@ use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::{ListenAddress, LogFormat};
 use crate::site::{
     CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HealthPath, HidePattern,
-    IndexName, MediaTypeRule, ServerName,
+    IndexName, MediaTypeRule, Origin, RedirectRule, RoutePrefix, ServerName,
 };
 
 /// The options that every strategy takes.
@@ -89,6 +89,16 @@ pub(super) struct SiteOptions {
     /// serve about.html as /about, and redirect /about.html there and /index.html to /
     #[argh(switch)]
     pub clean_urls: bool,
+
+    /// redirect request paths that match a pattern, before files are looked up: '/old/** /new/$1'
+    /// ($1 is what the first star matches), or '/blog https://blog.example.org 302' (default 301)
+    #[argh(option, from_str_fn(parsed), arg_name = "rule")]
+    pub redirect: Vec<RedirectRule>,
+
+    /// serve the site beneath this path, such as /docs, for a proxy that does not take it off;
+    /// patterns are compared with the path behind it
+    #[argh(option, from_str_fn(parsed), arg_name = "path")]
+    pub route_prefix: Option<RoutePrefix>,
 
     /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
     /// single-page apps)
@@ -218,9 +228,13 @@ pub(super) struct CachingOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "header")]
     pub header: Vec<HeaderRule>,
 
-    /// let pages of other origins read the site (CORS)
+    /// let pages of every other origin read the site (CORS)
     #[argh(switch)]
     pub cors: bool,
+
+    /// let pages of this origin read the site, such as https://app.example.org; may be repeated
+    #[argh(option, from_str_fn(parsed), arg_name = "origin")]
+    pub cors_origin: Vec<Origin>,
 }
 
 /// Security.

@@ -18,7 +18,8 @@ use crate::http::Limits;
 use crate::server::strategies::Strategy;
 use crate::server::{ListenAddress, LogFormat, Privileges, Settings};
 use crate::site::{
-    ErrorPageRule, ErrorPages, Listings, Policy, Root, default_directory, is_hidden_file,
+    Cors, ErrorPageRule, ErrorPages, Listings, Origin, Policy, Root, RoutePrefix,
+    default_directory, is_hidden_file,
 };
 
 /// Turns the arguments of a strategy's command into settings.
@@ -57,7 +58,9 @@ pub(super) fn settings(
         error_pages,
         headers: caching.header,
         cache_control: caching.cache_control,
-        cors: caching.cors,
+        cors: cors(caching.cors, caching.cors_origin)?,
+        redirects: site.redirect,
+        route_prefix: site.route_prefix,
         health: network.health.map(Box::new),
         server_names: security.server_name,
         authenticator: authenticator(security.auth, security.auth_file, &root)?,
@@ -106,8 +109,10 @@ pub(super) fn settings(
     check_browser_options(&settings, network.open, network.qr)?;
     // No other reader needs it, and it may take a look at the disk.
     let hint = if is_at_terminal() { hint(&settings, arguments.root.is_some()) } else { None };
+    let route_prefix = settings.policy.route_prefix.map_or("", RoutePrefix::as_target);
     let banner = Banner {
         served,
+        route_prefix,
         description,
         log: log_format,
         hint,
@@ -160,6 +165,18 @@ fn refuse_for_file(root: &Root, options: &[(&str, bool)]) -> Result<(), Failure>
             Err(Failure::Usage(format!("{option} requires a folder, and ROOT is a file")))
         }
         _ => Ok(()),
+    }
+}
+
+fn cors(is_for_all: bool, origins: Vec<Origin>) -> Result<Cors, Failure> {
+    match (is_for_all, origins.is_empty()) {
+        (false, true) => Ok(Cors::Off),
+        (true, true) => Ok(Cors::AllOrigins),
+        (false, false) => Ok(Cors::Origins(origins)),
+        (true, false) => {
+            let message = "--cors and --cors-origin cannot be combined: expected one of them";
+            Err(Failure::Usage(message.to_owned()))
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Work<F> {
     is_check: bool,
     /// The header lines of the error that is sent instead if the work is not done.
     error_headers: Bytes,
+    /// Headers that are added to whatever is sent.
+    headers: Vec<(&'static str, &'static str)>,
 }
 
 /// What a site returns for a request.
@@ -87,7 +89,7 @@ impl<F> Work<F> {
     /// Work that `run` does. `error_headers` are rendered header lines for the error that is sent
     /// without asking the site: a 503 if no thread takes the work, a 500 if it does not reply.
     pub fn new(error_headers: Bytes, run: impl FnOnce(ReplySender<F>) + Send + 'static) -> Work<F> {
-        Work { run: Box::new(run), is_check: false, error_headers }
+        Work { run: Box::new(run), is_check: false, error_headers, headers: Vec::new() }
     }
 
     /// Work that checks a request: `run` returns a response that refuses the request, or None.
@@ -100,13 +102,14 @@ impl<F> Work<F> {
             Some(response) => reply.send(response),
             None => reply.pass(),
         };
-        Work { run: Box::new(run), is_check: true, error_headers }
+        Work { run: Box::new(run), is_check: true, error_headers, headers: Vec::new() }
     }
 
     /// Does the work, or starts it, on the calling thread. `reply` may come from other work for the
     /// same request.
     pub fn run(self, mut reply: ReplySender<F>) {
         reply.error_headers = self.error_headers;
+        reply.headers.extend(self.headers);
         (self.run)(reply);
     }
 }
@@ -119,12 +122,9 @@ impl<F: Send + 'static> Reply<F> {
                 response.headers.push(name, value);
                 Reply::Ready(response)
             }
-            Reply::Deferred(Work { run, is_check, error_headers }) => {
-                let run = Box::new(move |mut reply: ReplySender<F>| {
-                    reply.headers.push((name, value));
-                    run(reply);
-                });
-                Reply::Deferred(Work { run, is_check, error_headers })
+            Reply::Deferred(mut work) => {
+                work.headers.push((name, value));
+                Reply::Deferred(work)
             }
         }
     }
@@ -182,11 +182,12 @@ impl<F> DeferredReply<F> {
 
     /// Rejects the work with a 503, because no thread can take it now.
     pub fn refuse(self) -> CompletedReply<F> {
-        let response = error_with_headers(
+        let mut response = error_with_headers(
             Status::ServiceUnavailable,
             "This server is overloaded. Please try again in a moment.",
             &self.work.error_headers,
         );
+        self.work.headers.iter().for_each(|(name, value)| response.headers.push(name, value));
         CompletedReply { outcome: Outcome::Response(response), exchange: self.exchange }
     }
 }

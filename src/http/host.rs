@@ -8,7 +8,7 @@ use super::characters::is_host;
 /// Whether `authority` is a valid `host[:port]`: a registered name (which may be empty), an IPv4
 /// address, or an IPv6 address in brackets. User information (`user@host`) is invalid (RFC 9110
 /// section 4.2.4).
-pub(super) fn is_valid(authority: &[u8]) -> bool {
+pub(crate) fn is_valid(authority: &[u8]) -> bool {
     let after_host = match authority {
         [b'[', inside @ ..] => memchr::memchr(b']', inside)
             .filter(|end| is_ip_literal(&inside[..*end]))

@@ -66,6 +66,7 @@ pub use forwarded::{TrustedProxies, TrustedProxy};
 pub use framing::Framing;
 pub use head::{Head, HeadScan};
 pub use headers::{HeaderStorage, Headers};
+pub(crate) use host::is_valid as is_authority;
 pub use limits::Limits;
 pub use method::Method;
 pub use moment::Moment;

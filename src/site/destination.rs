@@ -22,6 +22,8 @@ use super::path::SitePath;
 use super::policy::Policy;
 use crate::http::{Now, Status};
 
+/// Why the address of a directory is redirected.
+pub const DIRECTORY_ADDRESS: &str = "The directory's address ends with a slash.";
 const PAGE_EXTENSION: &[u8] = b".html";
 
 /// Where a request leads.
@@ -65,7 +67,7 @@ impl Destination {
             // Relative links in the index page must resolve beneath the directory.
             Lookup::Directory => Destination::Redirect {
                 location: path.to_directory_target(),
-                reason: "The directory's address ends with a slash.",
+                reason: DIRECTORY_ADDRESS,
             },
             Lookup::NotFound(status) => Destination::NotFound(status),
         }

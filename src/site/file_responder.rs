@@ -12,9 +12,10 @@ use std::sync::Arc;
 use super::cache::{FileCache, Preferred};
 use super::compressor::{CompressionKey, WaitingRequest};
 use super::content_hash::Asking;
-use super::destination::{self, Destination};
+use super::destination::{self, DIRECTORY_ADDRESS, Destination};
 use super::directory_root::OpenDirectory;
 use super::error_response;
+use super::errors::reason;
 use super::file_response::{self, check_preconditions};
 use super::file_version::FileVersion;
 use super::listing::{ListingOptions, ListingRequest, Listings};
@@ -27,6 +28,7 @@ use super::path::{SitePath, escape_query};
 use super::policy::Policy;
 use super::representation::{Representation, Source};
 use super::root::Root;
+use super::route_prefix::{PathError, RoutePrefix};
 use crate::http::{
     self, AcceptEncoding, Now, OwnedRequest, Reply, Request, Response, Status, Target, Validators,
     Work, evaluate_preconditions,
@@ -75,10 +77,7 @@ impl FileResponder {
         panic_if_requested(target);
         let mut path = match self.policy.parse_path(target) {
             Ok(path) => path,
-            Err(reason) => {
-                let response = http::error_response(Status::BadRequest, reason);
-                return Reply::Ready(self.policy.apply_to(response, None));
-            }
+            Err(error) => return Reply::Ready(self.no_path(error, query)),
         };
         if let Some(only_path) = &self.only_path {
             path = only_path.clone();
@@ -88,7 +87,7 @@ impl FileResponder {
                 .send_file(request, &path, &file, now)
                 .unwrap_or_else(|status| Reply::Ready(self.error(status, &path, now))),
             Destination::Redirect { location, reason } => {
-                Reply::Ready(self.redirect(location, reason, &path, query))
+                Reply::Ready(self.redirect(location, reason, Some(&path), query))
             }
             Destination::NotFound(Status::NotFound) => {
                 let open =
@@ -103,6 +102,22 @@ impl FileResponder {
             }
             Destination::NotFound(status) => Reply::Ready(self.error(status, &path, now)),
         }
+    }
+
+    /// The response to a target that has no path beneath the root.
+    #[cold]
+    fn no_path(&self, error: PathError, query: Option<&[u8]>) -> Response<File> {
+        let response = match error {
+            PathError::Malformed(reason) => http::error_response(Status::BadRequest, reason),
+            PathError::OutsidePrefix => {
+                http::error_response(Status::NotFound, reason(Status::NotFound))
+            }
+            PathError::Prefix => {
+                let prefix = self.policy.route_prefix.map_or("", RoutePrefix::as_target);
+                return self.redirect(format!("{prefix}/"), DIRECTORY_ADDRESS, None, query);
+            }
+        };
+        self.policy.apply_to(response, None)
     }
 
     /// A 200, 206, 304, 412 or 416.
@@ -245,7 +260,7 @@ impl FileResponder {
         &self,
         mut location: String,
         reason: &str,
-        path: &SitePath<'_>,
+        path: Option<&SitePath<'_>>,
         query: Option<&[u8]>,
     ) -> Response<File> {
         if let Some(query) = query {
@@ -254,7 +269,7 @@ impl FileResponder {
         }
         let mut response = http::error_response(Status::MovedPermanently, reason);
         response.headers.push("Location", location);
-        self.policy.apply_to(response, Some(path))
+        self.policy.apply_to(response, path)
     }
 
     /// Nothing is at `path`: the fallback page for a navigation, else a 404.

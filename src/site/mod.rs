@@ -19,6 +19,9 @@
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
 //! | `health` | the path that tells whether the server accepts requests |
+//! | `redirects` | redirects that the command line sets |
+//! | `route_prefix` | the path beneath which the site is served |
+//! | `cors` | whose pages may read the site |
 //! | `server_names` | which hosts the site is served for |
 //! | `served_files` | which files of the disk are served |
 //! | `auth` | which requests carry the name and password of a user |
@@ -30,6 +33,7 @@ mod cache;
 mod compress;
 mod compressor;
 mod content_hash;
+mod cors;
 mod delayed;
 mod destination;
 mod directory_root;
@@ -55,9 +59,11 @@ mod panic_trigger;
 mod path;
 mod policy;
 mod ranges;
+mod redirects;
 mod representation;
 mod resolved;
 mod root;
+mod route_prefix;
 mod rules;
 mod sample;
 mod served_files;
@@ -86,6 +92,7 @@ pub use auth::{Authenticator, ClientNetwork, Credentials, checks_max};
 #[doc(hidden)] // For the bench that measures them.
 pub use compress::{MadeCoding, PIECE_BYTES as COMPRESSED_PIECE_BYTES};
 pub use compressor::Compressor;
+pub use cors::{Cors, Origin};
 pub use file_chunk::FileChunk;
 pub use health::HealthPath;
 pub use hidden::{HiddenPaths, HidePattern};
@@ -97,7 +104,9 @@ pub use open_files::OpenFiles;
 pub use path::SitePath;
 pub use path::{IndexName, IndexNames, is_hidden_file};
 pub use policy::{Compress, ErrorPages, Policy};
+pub use redirects::RedirectRule;
 pub use root::{Root, default_directory};
+pub use route_prefix::RoutePrefix;
 pub use rules::{CacheRule, ErrorPageRule, HeaderRule, MediaTypeRule};
 pub use sample::sample_files;
 pub use served_files::{ServedFiles, resolve as resolve_file};
@@ -223,8 +232,43 @@ impl Site {
         {
             return Reply::Ready(self.misdirected());
         }
+        match &self.policy.cors {
+            Cors::Off | Cors::AllOrigins => self.respond_to_host(client, request, now),
+            Cors::Origins(_) => self.respond_to_origin(client, request, now),
+        }
+    }
+
+    /// The same, with the headers for the origin that sent the request. Not inlined, because most
+    /// sites have no list of origins, and a reply is large to move.
+    #[cold]
+    #[inline(never)]
+    fn respond_to_origin(
+        &mut self,
+        client: ClientNetwork,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Reply<File> {
+        let headers = self.policy.cors.headers_for(request);
+        let reply = self.respond_to_host(client, request, now);
+        let headers = headers.into_iter().flatten();
+        headers.fold(reply, |reply, (name, value)| reply.with_header(name, value))
+    }
+
+    /// Replies to a request for a host that the site is served for.
+    #[inline]
+    fn respond_to_host(
+        &mut self,
+        client: ClientNetwork,
+        request: &Request<'_>,
+        now: &Now,
+    ) -> Reply<File> {
         if let Some(authenticator) = &self.policy.authenticator
             && let Some(reply) = self.authenticate(authenticator, client, request, now)
+        {
+            return reply;
+        }
+        if !self.policy.redirects.is_empty()
+            && let Some(reply) = self.redirect(request)
         {
             return reply;
         }
@@ -249,8 +293,7 @@ impl Site {
         request: &Request<'_>,
         now: &Now,
     ) -> Option<Reply<File>> {
-        // A preflight never carries credentials (Fetch standard, section 3.2.2).
-        if self.policy.cors && request.method == Method::Options {
+        if self.policy.cors.grants_preflight(request) {
             return None;
         }
         let check = match authenticator.access(client, request, now) {
@@ -273,11 +316,29 @@ impl Site {
         Some(Reply::Deferred(Work::check(error_headers, run)))
     }
 
+    /// The redirect of an option. It is for every method but OPTIONS, which asks about this server:
+    /// a 307 or 308 to another server may be followed with a POST.
+    #[inline(never)]
+    fn redirect(&self, request: &Request<'_>) -> Option<Reply<File>> {
+        if request.method == Method::Options {
+            return None;
+        }
+        let (status, location, path) = self.policy.redirect(request)?;
+        let mut response = error_response(status, "This page is at another address.");
+        response.headers.push("Location", location);
+        Some(Reply::Ready(self.policy.apply_to(response, Some(&path))))
+    }
+
     /// The response for another host (RFC 9110 section 15.5.20). It has no headers of the policy:
     /// with `--cors`, a page of that host could read it.
     #[cold]
     fn misdirected(&self) -> Response<File> {
-        error_response(Status::MisdirectedRequest, "This server does not serve the requested host.")
+        let reason = "This server does not serve the requested host.";
+        let mut response = error_response(Status::MisdirectedRequest, reason);
+        if let Cors::Origins(_) = &self.policy.cors {
+            self.policy.cors.push_headers(&mut response.headers);
+        }
+        response
     }
 
     fn method_not_allowed(&self, request: &Request<'_>) -> Response<File> {
@@ -287,11 +348,11 @@ impl Site {
         self.policy.apply_to(response, self.policy.valid_path(request).as_ref())
     }
 
-    /// OPTIONS of a path or of `*` (RFC 9110 section 9.3.7). With `--cors` it grants a preflight.
+    /// OPTIONS of a path or of `*` (RFC 9110 section 9.3.7), or a preflight.
     fn options(&self, request: &Request<'_>) -> Response<File> {
         let mut headers = HeaderBlock::default();
         headers.push("Allow", ALLOWED_METHODS);
-        if self.policy.cors {
+        if self.policy.cors.grants_preflight(request) {
             headers.push("Access-Control-Allow-Methods", ALLOWED_METHODS);
             // The wildcard does not include Authorization (Fetch standard, section 3.3.3).
             headers.push("Access-Control-Allow-Headers", "*, Authorization");

@@ -27,6 +27,8 @@ pub struct SitePath<'a> {
     pub is_hidden: bool,
     /// The name of the index page, if it is a directory.
     pub index: IndexName,
+    /// What precedes it in an address: empty, or a target without a slash at its end.
+    pub route_prefix: &'static str,
 }
 
 /// The name of an index page: a file name that can be served.
@@ -57,6 +59,7 @@ impl<'a> SitePath<'a> {
                 is_directory,
                 is_hidden: false,
                 index: IndexName::default(),
+                route_prefix: "",
             });
         }
         let decoded = decode(path)?;
@@ -76,6 +79,7 @@ impl<'a> SitePath<'a> {
             is_directory,
             is_hidden,
             index: IndexName::default(),
+            route_prefix: "",
         })
     }
 
@@ -86,6 +90,7 @@ impl<'a> SitePath<'a> {
             is_directory: false,
             is_hidden: false,
             index: IndexName::default(),
+            route_prefix: "",
         }
     }
 
@@ -132,16 +137,14 @@ impl<'a> SitePath<'a> {
     /// The path as a request target without a slash at its end, for the Location of a redirect. See
     /// [`to_directory_target`](SitePath::to_directory_target).
     pub fn to_file_target(&self) -> String {
-        format!("/{}", percent_encode(&self.relative, ESCAPED_IN_PATH))
+        format!("{}/{}", self.route_prefix, percent_encode(&self.relative, ESCAPED_IN_PATH))
     }
 
     /// The path as a request target that ends with a slash, for the Location of a redirect. It
     /// starts with exactly one slash, so it can't name another host, and contains no line end.
     pub fn to_directory_target(&self) -> String {
-        match self.relative.is_empty() {
-            true => "/".to_owned(),
-            false => format!("/{}/", percent_encode(&self.relative, ESCAPED_IN_PATH)),
-        }
+        let slash = if self.relative.is_empty() { "" } else { "/" };
+        self.to_file_target() + slash
     }
 }
 
@@ -213,7 +216,7 @@ pub fn sidecar_name(name: &[u8], coding: Coding) -> Vec<u8> {
 }
 
 /// Bytes to escape in a path: all but `pchar` (RFC 3986 section 3.3) and the slash.
-const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

@@ -7,12 +7,15 @@ use bytes::Bytes;
 
 use super::auth::Authenticator;
 use super::compressor::Compressor;
+use super::cors::Cors;
 use super::health::HealthPath;
 use super::hidden::HiddenPaths;
 use super::listing::Listings;
 use super::media_type;
 use super::open_files::OpenFiles;
 use super::path::{IndexNames, SitePath};
+use super::redirects::RedirectRule;
+use super::route_prefix::{PathError, RoutePrefix};
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use super::server_names::ServerName;
 use crate::http::{HeaderBlock, Request, Response, Status, Target};
@@ -50,8 +53,12 @@ pub struct Policy {
     pub headers: Vec<HeaderRule>,
     /// Values of Cache-Control; the first rule that matches a path applies, else the default.
     pub cache_control: Vec<CacheRule>,
-    /// Whether scripts of other origins may read the site.
-    pub cors: bool,
+    /// Whose scripts may read the site.
+    pub cors: Cors,
+    /// Redirects that come before files; the first rule that matches a path applies.
+    pub redirects: Vec<RedirectRule>,
+    /// The path beneath which the site is served, if it is not at the top of its host.
+    pub route_prefix: Option<RoutePrefix>,
     /// Checks the user name and password of every request, if the site requires them.
     pub authenticator: Option<Arc<Authenticator>>,
     /// Media types that override the built-in table.
@@ -109,10 +116,13 @@ impl Policy {
     /// says so.
     ///
     /// # Errors
-    /// Those of [`SitePath::parse`].
+    /// Those of [`SitePath::parse`]; the path is not beneath the prefix.
     #[inline]
-    pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
-        let mut path = SitePath::parse(target)?;
+    pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, PathError> {
+        let mut path = SitePath::parse(target).map_err(PathError::Malformed)?;
+        if let Some(prefix) = self.route_prefix {
+            prefix.strip_from(&mut path)?;
+        }
         path.index = self.index_names.first;
         if !self.hidden.is_empty() {
             path.is_hidden |= self.hidden.hides(&path.relative);
@@ -120,12 +130,21 @@ impl Policy {
         Ok(path)
     }
 
-    /// The path of the target, for the rules. None if it is malformed or there is none.
+    /// The path of the target, for the rules. None if it is malformed or outside the prefix, or if
+    /// there is none.
     pub fn valid_path<'a>(&self, request: &Request<'a>) -> Option<SitePath<'a>> {
         match request.target {
             Target::Path { path, .. } => self.parse_path(path).ok(),
             Target::Server | Target::Authority => None,
         }
+    }
+
+    /// The status and Location of the first redirect that matches the target, with its path.
+    pub fn redirect<'a>(&self, request: &Request<'a>) -> Option<(Status, String, SitePath<'a>)> {
+        let Target::Path { path, query } = request.target else { return None };
+        let path = self.parse_path(path).ok()?;
+        let (status, location) = self.redirects.iter().find_map(|rule| rule.apply(&path, query))?;
+        Some((status, location, path))
     }
 
     /// The path of the page for a failure, beneath the root. It need not exist.
@@ -162,13 +181,7 @@ impl Policy {
     }
 
     fn push_common_headers(&self, headers: &mut HeaderBlock, path: Option<&SitePath<'_>>) {
-        if self.cors {
-            headers.push("Access-Control-Allow-Origin", "*");
-            headers.push(
-                "Access-Control-Expose-Headers",
-                "Accept-Ranges, Content-Encoding, Content-Range, ETag",
-            );
-        }
+        self.cors.push_headers(headers);
         for rule in self.headers.iter().filter(|rule| rule.paths.matches(path)) {
             headers.push(&rule.name, &rule.value);
         }

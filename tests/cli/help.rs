@@ -31,12 +31,17 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
                 "--hide <pattern>",
                 "--clean-urls",
                 "--fallback <file>",
+                "--redirect <rule>",
+                "--route-prefix <path>",
                 "--error-page <status=file>",
                 "--media-type <ext=type>",
             ][..],
         ),
         ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
-        ("Caching and headers:", &["--compress <mode>", "--cache-control <rule>", "--cors"]),
+        (
+            "Caching and headers:",
+            &["--compress <mode>", "--cache-control <rule>", "--cors", "--cors-origin <origin>"],
+        ),
         (
             "Security:",
             &["--auth-file <file>", "--server-name <host>", "--user <user>", "--confine"],

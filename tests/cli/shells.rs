@@ -48,7 +48,7 @@ fn bash_completes_commands_and_options() {
     }
     for strategy in strategies::ALL {
         let name = strategy.name;
-        assert_eq!(complete(&format!("miniweb {name} --cor")).as_deref(), Some("--cors\n"));
+        assert_eq!(complete(&format!("miniweb {name} --confi")).as_deref(), Some("--confine\n"));
         for own in (strategy.options)().flags.iter().filter(|own| own.long != "--help") {
             let completed = complete(&format!("miniweb {name} {}", own.long));
             assert_eq!(completed, Some(format!("{}\n", own.long)));

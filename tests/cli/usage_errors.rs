@@ -202,6 +202,34 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
                 "max-age=",
             ],
         ),
+        (
+            "--redirect",
+            &[
+                "",
+                "/a",
+                "a /b",
+                "/a b",
+                "/a /b 200",
+                "/a /b 301 x",
+                "/a//b /c",
+                "/a /a",
+                "/a/** /a/b/$1",
+                "/a /b$1",
+                "/* /$2",
+                "/a //h.example",
+                "/a /\\h.example",
+                "/* https://$1/",
+                "/* https://h.example$1",
+                "/a ftp://h.example/",
+                "/a /b\r\nX:y",
+                "/a /%zz",
+            ],
+        ),
+        ("--route-prefix", &["", "/", "sub", "//", "/a//b", "/.a", "/../a", "/%73ub", "/a?b"]),
+        (
+            "--cors-origin",
+            &["", "*", "null", "example.org", "https://", "https://h.example/", "https://h:x"],
+        ),
         ("--auth", &["", "me", "me:", "me:secret", &no_hash, &long_hash]),
         (
             "--media-type",
@@ -226,6 +254,12 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
     for switch in ["--list", "--cors", "--clean-urls"] {
         expect_failure(&[any_command(), &format!("{switch}=yes")], 2, &[switch]);
     }
+}
+
+#[test]
+fn every_origin_and_a_list_of_them_cannot_be_combined() {
+    let arguments = [any_command(), "--cors", "--cors-origin", "https://h.example"];
+    expect_failure(&arguments, 2, &["--cors and --cors-origin"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod concurrency;
 mod conditions;
 mod connection_limit;
 mod connections;
+mod cors;
 mod error_pages;
 mod files;
 mod framing;
@@ -35,7 +36,9 @@ mod paths;
 mod policy;
 mod proxies;
 mod ranges;
+mod redirects;
 mod regressions;
+mod route_prefix;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
@@ -87,6 +90,9 @@ fn main() {
         clean_urls::cases(),
         error_pages::cases(),
         addresses::cases(),
+        redirects::cases(),
+        route_prefix::cases(),
+        cors::cases(),
         authentication::cases(),
         proxies::cases(),
         admin::cases(),

@@ -173,7 +173,7 @@ fn a_large_error_page_is_sent_from_the_disk(setup: &'static Setup) {
 }
 
 /// One response of each kind, with its status. The path of the last is malformed.
-fn one_of_each(peer: &mut Peer) -> Vec<(u16, Response)> {
+pub fn one_of_each(peer: &mut Peer) -> Vec<(u16, Response)> {
     let tag = peer.settled("/docs/a.txt", &[]).required("ETag").to_owned();
     let requests = [
         (200, get("/docs/a.txt")),

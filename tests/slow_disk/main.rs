@@ -232,14 +232,21 @@ fn a_full_offload_pool_is_a_503_with_the_headers_of_its_path() {
     let Some((site, disk)) = site_and_slow_disk() else {
         return;
     };
-    let options =
-        ["--cors", "--header=X-A: b", "--header=/held-* X-B: c", "--header=/fast-* X-D: e"];
+    const ORIGIN: &str = "https://app.example";
+    let options = [
+        "--cors-origin",
+        ORIGIN,
+        "--header=X-A: b",
+        "--header=/held-* X-B: c",
+        "--header=/fast-* X-D: e",
+    ];
     for setup in setups().filter(|setup| setup.event_loops > 0) {
         let server = Server::start(setup, site.beside("disk"), &options);
         let hold = disk.hold();
         let send = |number| {
             let mut peer = server.connect();
-            peer.send(get(&format!("/held-open-{number}.html")));
+            let path = format!("/held-open-{number}.html");
+            peer.send(get_with(&path, &[&format!("Origin: {ORIGIN}")]));
             peer
         };
         let mut waiting: Vec<Peer> = (0..THREADS_MAX + QUEUED_JOBS_MAX).map(send).collect();
@@ -259,7 +266,8 @@ fn a_full_offload_pool_is_a_503_with_the_headers_of_its_path() {
             None
         });
         assert_eq!((refusal.status, refusal.field("Retry-After")), (503, Some("1")), "{setup:?}");
-        assert_eq!(refusal.field("Access-Control-Allow-Origin"), Some("*"), "{setup:?}");
+        assert_eq!(refusal.field("Access-Control-Allow-Origin"), Some(ORIGIN), "{setup:?}");
+        assert_eq!(refusal.list("Vary"), ["Origin"], "{setup:?}");
         let found = ["X-A", "X-B", "X-D"].map(|name| refusal.field(name));
         assert_eq!(found, [Some("b"), Some("c"), None], "{setup:?}");
         drop(hold);
