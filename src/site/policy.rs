@@ -117,7 +117,7 @@ impl Policy {
     ///
     /// # Errors
     /// Those of [`SitePath::parse`]; the path is not beneath the prefix.
-    #[inline]
+    #[inline(always)]
     pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, PathError> {
         let mut path = SitePath::parse(target).map_err(PathError::Malformed)?;
         if let Some(prefix) = self.route_prefix {
