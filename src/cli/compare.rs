@@ -174,8 +174,7 @@ fn contenders(
     Ok(contenders)
 }
 
-/// The fewest rounds with which a 99 % confidence interval can exclude the lowest and the highest
-/// value, each of which a burst of noise may have spoiled.
+/// Enough for 99 % confidence intervals of which a burst of noise in one or two rounds is no bound.
 const ROUNDS: u32 = 12;
 /// Under ten minutes, with a reserve for one server that hangs.
 const TIME: Duration = Duration::from_secs(570);
