@@ -4,19 +4,19 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::cli::{self, ReportOptions};
+use miniweb::cli::{self, ReportFiles, ReportOptions};
 use miniweb::compare::measure::{control_socket, floor};
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
-use miniweb::format::reason;
+use miniweb::format::{printable, reason};
 use miniweb::server::ListenAddress;
 
 use crate::output::{fail, print};
 
 pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     // Before the measurements, which may take ten minutes.
-    if let Some(error) = options.files().find_map(|path| report::writable(path).err()) {
+    if let Some(error) = unwritable(options) {
         return fail(1, &error.to_string());
     }
     let is_terminal = std::io::stderr().is_terminal();
@@ -24,7 +24,8 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
     // A closed stderr does not stop the measurements.
     let results = run::compare(request, &mut |event| match event {
         Event::Planned(results, expected) => {
-            let _ = std::io::stderr().write_all(report::plan(results, expected).as_bytes());
+            let _ = std::io::stderr()
+                .write_all(report::plan(results, expected, options.verbose).as_bytes());
             progress = Some(Progress::new(std::io::stderr(), is_terminal, results.order.len()));
         }
         Event::Measuring { measurement, done, elapsed } => {
@@ -43,9 +44,26 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
             return fail(3, &format!("the servers cannot be compared: {why}"));
         }
     };
-    match report(&results, options) {
+    finish(&results, options)
+}
+
+/// Reports the results in a file of `--json` again.
+pub fn report_from(file: &Path, options: &ReportOptions) -> ExitCode {
+    let error = || unwritable(options).map_or_else(|| report::read_json(file), Err);
+    match error() {
+        Ok(results) => finish(&results, options),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+fn unwritable(options: &ReportOptions) -> Option<std::io::Error> {
+    options.files.iter().find_map(|path| report::writable(path).err())
+}
+
+fn finish(results: &Results, options: &ReportOptions) -> ExitCode {
+    match report(results, options) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(1, &error.to_string()),
-        _ if report::any_valid(&results) => ExitCode::SUCCESS,
+        _ if report::any_valid(results) => ExitCode::SUCCESS,
         _ => fail(3, "nothing valid could be measured"),
     }
 }
@@ -55,11 +73,28 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     let stdout = std::io::stdout();
     let is_colored =
         options.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-    let printed = report::print_tables(results, &mut stdout.lock(), is_colored);
-    let json = options.json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
-    let html = options.html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
-    json.and(html).and(printed)
+    let ReportFiles { html, json, markdown, csv } = &options.files;
+    let json = json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
+    let html_written = html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
+    let markdown = markdown.as_ref().map_or(Ok(()), |path| report::write_markdown(results, path));
+    let csv = csv.as_ref().map_or(Ok(()), |path| report::write_csv(results, path));
+    let mut out = stdout.lock();
+    let mut printed = match options.verbose {
+        true => report::print_tables(results, &mut out, is_colored),
+        false => {
+            let columns = cli::terminal_columns(COLUMNS_MAX);
+            report::print_summary(results, &mut out, is_colored, columns)
+        }
+    };
+    if let (true, Ok(()), Some(path)) = (printed.is_ok(), &html_written, html) {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        printed = writeln!(out, "Report: file://{}", printable(&path.display().to_string()));
+    }
+    json.and(html_written).and(markdown).and(csv).and(printed)
 }
+
+/// A wider table is harder to read.
+const COLUMNS_MAX: usize = 130;
 
 pub fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = control_socket::serve().and_then(|()| {

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
             return comparison::compare(&request, &options);
         }
         #[cfg(feature = "compare")]
+        Ok(Invocation::Report(file, options)) => return comparison::report_from(&file, &options),
+        #[cfg(feature = "compare")]
         Ok(Invocation::Floor(root, paths)) => return comparison::serve_floor(&root, &paths),
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),

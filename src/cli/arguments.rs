@@ -113,6 +113,11 @@ impl Arguments {
         convert(&words)
     }
 
+    /// The options that are given, such as `--port`.
+    pub(super) fn option_names(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().map(|given| given.flag.long)
+    }
+
     fn is_given(&self, flag: &FlagInfo<'_>) -> bool {
         self.options.iter().any(|given| given.flag.long == flag.long)
     }

@@ -9,7 +9,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::invocation::Invocation;
-use super::report_options::ReportOptions;
+use super::report_options::{ReportFiles, ReportOptions};
 use super::tool::Tool;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
@@ -35,10 +35,7 @@ pub(super) static COMMAND: Tool = Tool {
         ("2", "the command line is wrong"),
         ("3", "no valid measurement was made"),
     ],
-    parse: |arguments| {
-        let (request, report) = request(arguments)?;
-        Ok(Invocation::Compare(Box::new(request), report))
-    },
+    parse: invocation,
 };
 
 /// The options of `miniweb compare`.
@@ -65,6 +62,10 @@ struct Compare {
     #[argh(option, arg_name = "seconds", from_str_fn(seconds))]
     time: Option<Duration>,
 
+    /// print all figures and intervals, and the order of the measurements, and not only a summary
+    #[argh(switch)]
+    verbose: bool,
+
     /// write an HTML report
     #[argh(option, arg_name = "file")]
     html: Option<PathBuf>,
@@ -72,6 +73,18 @@ struct Compare {
     /// write all measurements as JSON
     #[argh(option, arg_name = "file")]
     json: Option<PathBuf>,
+
+    /// write the summary and all figures as Markdown
+    #[argh(option, arg_name = "file")]
+    markdown: Option<PathBuf>,
+
+    /// write all figures as CSV
+    #[argh(option, arg_name = "file")]
+    csv: Option<PathBuf>,
+
+    /// measure nothing, and report the results in a file of --json again
+    #[argh(option, arg_name = "file")]
+    from: Option<PathBuf>,
 
     /// seed for the order of measurements (default: from the clock)
     #[argh(option, arg_name = "number", from_str_fn(seed))]
@@ -101,24 +114,52 @@ struct Compare {
     #[argh(option, arg_name = "number", from_str_fn(small_count))]
     rate: Option<u32>,
 
-    /// color of the tables: auto, always or never (default auto: at a terminal, unless NO_COLOR is
+    /// color on stdout: auto, always or never (default auto: at a terminal, unless NO_COLOR is
     /// set)
     #[argh(option, arg_name = "when", default = "ColorChoice::Auto", from_str_fn(parsed))]
     color: ColorChoice,
 }
 
-/// Turns the arguments of `miniweb compare` into a request.
+/// The options that `--from` can be combined with.
+const REPORT_OPTIONS: [&str; 7] =
+    ["--from", "--html", "--json", "--markdown", "--csv", "--color", "--verbose"];
+
+fn invocation(arguments: &Arguments) -> Result<Invocation, Failure> {
+    let mut options: Compare = arguments.parse().map_err(Failure::Usage)?;
+    let report = ReportOptions {
+        files: ReportFiles {
+            html: options.html.take(),
+            json: options.json.take(),
+            markdown: options.markdown.take(),
+            csv: options.csv.take(),
+        },
+        color: options.color,
+        verbose: options.verbose,
+    };
+    let Some(file) = options.from.take() else {
+        return Ok(Invocation::Compare(Box::new(request(arguments, options)?), report));
+    };
+    let mut given = arguments.option_names();
+    match (given.find(|name| !REPORT_OPTIONS.contains(name)), &arguments.root) {
+        (None, None) => Ok(Invocation::Report(file, report)),
+        (surplus, _) => Err(Failure::Usage(format!(
+            "--from cannot be combined with {}: it measures nothing",
+            surplus.unwrap_or("ROOT")
+        ))),
+    }
+}
+
+/// Turns the options of a measurement into a request.
 ///
 /// # Errors
 /// An option has an invalid value, or the root is not a directory.
-fn request(arguments: &Arguments) -> Result<(Request, ReportOptions), Failure> {
-    let options: Compare = arguments.parse().map_err(Failure::Usage)?;
+fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> {
     let root = arguments.root.as_ref().map(PathBuf::from);
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
         return Err(Failure::Unavailable(format!("{}: no such folder", root.display())));
     }
     let is_quick = options.quick;
-    let request = Request {
+    Ok(Request {
         command: command(),
         root,
         contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
@@ -134,8 +175,7 @@ fn request(arguments: &Arguments) -> Result<(Request, ReportOptions), Failure> {
             slow: options.slow,
             rate: options.rate.unwrap_or(if is_quick { 5000 } else { 2000 }),
         },
-    };
-    Ok((request, ReportOptions { html: options.html, json: options.json, color: options.color }))
+    })
 }
 
 /// The command line as it was typed.

@@ -7,11 +7,11 @@ use argh::{FlagInfo, FlagInfoKind};
 use super::command::{Command, EXTRA_COMMANDS, LONE_OPTIONS, TOOLS};
 use super::environment;
 use super::options::OptionGroup;
+use super::terminal::terminal_columns;
 use crate::server::strategies;
 
 /// Lines are wrapped at the terminal's width, but not wider than this: long lines are hard to read.
 const WIDTH_MAX: usize = 100;
-const WIDTH_DEFAULT: usize = 80;
 const INDENT: &str = "  ";
 
 /// `miniweb --help`: all that concerns the default strategy, and the commands.
@@ -90,7 +90,7 @@ struct Help {
 
 impl Help {
     fn new() -> Help {
-        Help { text: String::new(), width: terminal_width() }
+        Help { text: String::new(), width: terminal_columns(WIDTH_MAX) }
     }
 
     fn heading(&mut self, title: &str) {
@@ -163,10 +163,4 @@ impl Help {
 /// Lines break at spaces only: an option or a name with a hyphen stays whole.
 fn wrapping<'a>(width: usize) -> textwrap::Options<'a> {
     textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
-}
-
-fn terminal_width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 40);
-    columns.unwrap_or(WIDTH_DEFAULT).min(WIDTH_MAX)
 }

@@ -18,6 +18,9 @@ pub enum Invocation {
     /// Run a comparison.
     #[cfg(feature = "compare")]
     Compare(Box<Request>, ReportOptions),
+    /// Report the results in a file again.
+    #[cfg(feature = "compare")]
+    Report(PathBuf, ReportOptions),
     /// Run the floor of a comparison: a directory and the paths in it that will be requested.
     #[cfg(feature = "compare")]
     Floor(PathBuf, Vec<PathBuf>),

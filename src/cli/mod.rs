@@ -24,6 +24,7 @@ mod qr_code;
 mod report_options;
 mod serve;
 mod suggestion;
+mod terminal;
 mod tool;
 mod values;
 
@@ -35,7 +36,8 @@ use command::Command;
 pub use failure::Failure;
 pub use invocation::Invocation;
 #[cfg(feature = "compare")]
-pub use report_options::ReportOptions;
+pub use report_options::{ReportFiles, ReportOptions};
+pub use terminal::terminal_columns;
 
 /// Parses the arguments that follow the program's name.
 ///

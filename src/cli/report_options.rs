@@ -7,16 +7,26 @@ use crate::compare::report::ColorChoice;
 /// Where and how to write the reports.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
-    /// The file for the HTML report.
-    pub html: Option<PathBuf>,
-    /// The file for the results as JSON.
-    pub json: Option<PathBuf>,
+    pub files: ReportFiles,
     pub color: ColorChoice,
+    /// Whether all figures are printed, and not only the summary.
+    pub verbose: bool,
 }
 
-impl ReportOptions {
+/// The files for reports, each if it is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct ReportFiles {
+    pub html: Option<PathBuf>,
+    /// The results with all rounds.
+    pub json: Option<PathBuf>,
+    pub markdown: Option<PathBuf>,
+    pub csv: Option<PathBuf>,
+}
+
+impl ReportFiles {
     /// The files to be written.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [&self.json, &self.html].into_iter().filter_map(|file| file.as_deref())
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.json, &self.html, &self.markdown, &self.csv];
+        files.into_iter().filter_map(|file| file.as_deref())
     }
 }

@@ -133,6 +133,20 @@ impl Metric {
         }
     }
 
+    /// The unit of [`Metric::of`]; empty for counts.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Metric::Throughput => "1/s",
+            Metric::CpuPerRequest | Metric::UserCpuPerRequest | Metric::SystemCpuPerRequest => "us",
+            Metric::LatencyMedian | Metric::LatencyP99 | Metric::LatencyP999 => "ns",
+            Metric::SyscallsPerRequest
+            | Metric::WouldBlocksPerRequest
+            | Metric::ContextSwitchesPerRequest => "",
+            Metric::MemoryPerConnection => "bytes",
+            Metric::IdleCpu => "cores",
+        }
+    }
+
     /// For a heading, such as "CPU time per request".
     pub fn title(self) -> &'static str {
         match self {

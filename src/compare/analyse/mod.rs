@@ -3,6 +3,7 @@
 //! Everything here is computed from `Results`.
 
 pub mod checks;
+pub mod headline;
 pub mod metric;
 pub mod ranking;
 pub mod statistics;

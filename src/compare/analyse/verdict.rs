@@ -119,6 +119,21 @@ fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Op
     median(&others.filter_map(|other| noise(results, other, metric)).collect::<Vec<_>>())
 }
 
+/// The smallest effect on `metric` that the run would mostly have shown, as a factor: the interval
+/// of a typical pair has to exclude 1, and the effect has to exceed the A/A noise.
+pub fn detectable(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
+    let half_width =
+        |(a, b): (&ContenderInfo, &ContenderInfo)| match verdict(results, workload, metric, a, b) {
+            Verdict::Differs(estimate) | Verdict::NoDifferenceShown(estimate, _) => {
+                Some((estimate.high / estimate.median).max(estimate.median / estimate.low))
+            }
+            Verdict::Unranked => None,
+        };
+    let half_widths: Vec<f64> = pairs(results).into_iter().filter_map(half_width).collect();
+    let noise = noise(results, workload, metric).unwrap_or(1.0);
+    Some(median(&half_widths)?.max(noise).max(EFFECT_MIN))
+}
+
 /// The contenders that are ranked: all but the floor and the A/A twin.
 pub fn ranked_contenders(results: &Results) -> Vec<&ContenderInfo> {
     results
@@ -137,11 +152,17 @@ pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
     for (position, a) in ranked.iter().enumerate() {
         pairs.extend(ranked[position + 1..].iter().map(|b| (*a, *b)));
     }
-    pairs.extend(results.contenders.iter().filter_map(|contender| match &contender.kind {
+    pairs.extend(twins(results));
+    pairs
+}
+
+/// Each twin with its original.
+pub fn twins(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
+    let twins = results.contenders.iter().filter_map(|contender| match &contender.kind {
         ContenderKind::Twin { of } => Some((contender, results.contender(of)?)),
         _ => None,
-    }));
-    pairs
+    });
+    twins.collect()
 }
 
 /// A sentence that compares `a` with `b`, such as "alpha serves 1.32 [1.29, 1.35] times beta's

@@ -4,29 +4,34 @@
 //! |---|---|
 //! | before the run | [`writable`], [`plan()`] |
 //! | between measurements | [`Progress::draw`], at the end [`Progress::clear`] |
-//! | at the end, on stdout | [`print_tables`], colored if [`ColorChoice::is_colored`] |
+//! | at the end, on stdout | [`print_summary`], or with `--verbose` [`print_tables`], colored if [`ColorChoice::is_colored`] |
 //! | `--html` | [`write_html`] |
 //! | `--json` | [`write_json`] |
+//! | `--markdown`, `--csv` | [`write_markdown`], [`write_csv`] |
+//! | `--from` | [`read_json`] |
 //! | exit status 3 | unless [`any_valid`] |
 
 pub mod chart;
 pub mod color;
+pub mod figures;
 pub mod html;
 pub mod json;
 pub mod plan;
 pub mod progress;
+pub mod summary;
 pub mod svg;
 pub mod terminal;
 mod text;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 pub use crate::compare::analyse::checks::any_valid;
 pub use crate::compare::report::color::ColorChoice;
 pub use crate::compare::report::plan::plan;
 pub use crate::compare::report::progress::Progress;
+pub use crate::compare::report::summary::print_summary;
 pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
 use crate::format::error_with;
@@ -51,6 +56,33 @@ pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
         out.flush()
     };
     write().map_err(|error| error_with(path.display(), &error))
+}
+
+/// Reads the results that [`write_json`] has written.
+///
+/// # Errors
+/// From a system call, or the file is no such document; with the name of the file.
+pub fn read_json(path: &Path) -> io::Result<Results> {
+    let read = || json::read(BufReader::new(File::open(path)?));
+    read().map_err(|error| error_with(path.display(), &error))
+}
+
+/// Writes the summary and all figures as Markdown.
+///
+/// # Errors
+/// From a system call, with the name of the file.
+pub fn write_markdown(results: &Results, path: &Path) -> io::Result<()> {
+    let text = figures::markdown(results);
+    std::fs::write(path, text).map_err(|error| error_with(path.display(), &error))
+}
+
+/// Writes all figures as CSV (RFC 4180).
+///
+/// # Errors
+/// From a system call, with the name of the file.
+pub fn write_csv(results: &Results, path: &Path) -> io::Result<()> {
+    let text = figures::csv(results);
+    std::fs::write(path, text).map_err(|error| error_with(path.display(), &error))
 }
 
 /// Writes the HTML report.

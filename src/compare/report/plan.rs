@@ -8,8 +8,8 @@ use crate::compare::report::text::{WIDTH, wrapped};
 use crate::compare::results::{Measurement, Results};
 use crate::format::counted;
 
-/// The plan in lines of at most 80 columns.
-pub fn plan(results: &Results, expected: Duration) -> String {
+/// The plan in lines of at most 80 columns; with the order of the measurements if it is `verbose`.
+pub fn plan(results: &Results, expected: Duration, verbose: bool) -> String {
     let (environment, options) = (&results.environment, &results.options);
     let cores = match (environment.server_core, environment.client_core) {
         (Some(server), Some(client)) => {
@@ -28,6 +28,10 @@ pub fn plan(results: &Results, expected: Duration) -> String {
         format!("Site: {}", options.site),
     ];
     paragraphs.extend(environment.remarks.iter().cloned());
+    if !verbose {
+        paragraphs.push(format!("Seed {}. Ctrl-C reports the results so far.", options.seed));
+        return lines_of(&paragraphs);
+    }
     let contenders = results
         .contenders
         .iter()
@@ -42,6 +46,10 @@ pub fn plan(results: &Results, expected: Duration) -> String {
     paragraphs.extend(rounds.map(|measurements| {
         format!("{}: {}", measurements[0].round + 1, describe_order(results, measurements))
     }));
+    lines_of(&paragraphs)
+}
+
+fn lines_of(paragraphs: &[String]) -> String {
     let lines = paragraphs.iter().flat_map(|paragraph| wrapped(paragraph, 0, WIDTH));
     lines.map(|line| line + "\n").collect()
 }
@@ -74,7 +82,7 @@ mod tests {
     #[test]
     fn the_plan_has_the_seed_and_every_measurement() {
         let results = synthetic::results(42);
-        let text = plan(&results, Duration::from_secs(55));
+        let text = plan(&results, Duration::from_secs(55), true);
         assert!(
             text.contains("Seed 42. Contenders: 1 alpha, 2 beta, ")
                 && text.contains(", 55 s in total"),

@@ -1,0 +1,147 @@
+//! The answer in a few sentences: which strategy costs least, and where another is better.
+//!
+//! Every clause is computed from the leads, so none can contradict the tables.
+
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::{Lead, leads};
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::verdict::ranked_contenders;
+use crate::compare::results::{ContenderInfo, Pacing, Results, Workload, WorkloadKind};
+use crate::format::{self, counted};
+
+/// A contender that uses more than this share of a core without requests pays for its speed.
+const BUSY_WHILE_IDLE: f64 = 0.5;
+
+/// The sentences, the most important first.
+pub fn headline(results: &Results) -> Vec<String> {
+    let leads = leads(results);
+    let of_metric =
+        |metric| -> Vec<&Lead<'_>> { leads.iter().filter(|lead| lead.metric == metric).collect() };
+    let (cpu, rate) = (of_metric(Metric::CpuPerRequest), of_metric(Metric::Throughput));
+    if leads.is_empty() {
+        return vec!["Nothing valid was measured, so there is no ranking.".to_owned()];
+    }
+    let contenders = ranked_contenders(results);
+    let led =
+        |contender: &ContenderInfo| cpu.iter().filter(|lead| lead.is_led_by(contender)).count();
+    let cheapest = contenders.iter().rev().copied().max_by_key(|contender| led(contender));
+    let Some(cheapest) = cheapest.filter(|contender| led(contender) > 0) else {
+        return vec!["No strategy is shown to cost less CPU time than another.".to_owned()];
+    };
+    let alone = cpu.iter().filter(|lead| lead.is_led_by(cheapest) && lead.leaders.len() == 1);
+    let mut sentences = vec![format!(
+        "{}: least CPU time per request in {} of {}, in {} of them alone.",
+        cheapest.name,
+        led(cheapest),
+        counted(cpu.len(), "load"),
+        alone.count()
+    )];
+    for contender in contenders {
+        let is_cheaper = |lead: &&&Lead<'_>| lead.is_led_by(contender) && !lead.is_led_by(cheapest);
+        let is_fastest = |lead: &&&Lead<'_>| lead.is_led_by(contender) && lead.leaders.len() == 1;
+        let clauses = [
+            clause("least CPU time", cpu.iter().filter(is_cheaper)),
+            clause("most requests per second", rate.iter().filter(is_fastest)),
+        ];
+        let clauses: Vec<String> = clauses.into_iter().flatten().collect();
+        if !clauses.is_empty() {
+            let idle = idle_share(results, contender).filter(|share| *share > BUSY_WHILE_IDLE);
+            let cost =
+                idle.map(|share| format!(", at {:.0} % of a core while idle", share * 100.0));
+            sentences.push(format!(
+                "{}: {}{}.",
+                contender.name,
+                clauses.join("; "),
+                cost.unwrap_or_default()
+            ));
+        }
+    }
+    sentences
+}
+
+/// `least CPU time with 1 connection and large files`
+fn clause<'a>(what: &str, leads: impl Iterator<Item = &'a &'a Lead<'a>>) -> Option<String> {
+    let loads: Vec<String> = leads.map(|lead| load(lead.workload)).collect();
+    match &loads[..] {
+        [] => None,
+        [one] => Some(format!("{what} with {one}")),
+        [several @ .., last] => Some(format!("{what} with {} and {last}", several.join(", "))),
+    }
+}
+
+/// The CPU time without requests, as a share of a core: the median over the loads.
+fn idle_share(results: &Results, contender: &ContenderInfo) -> Option<f64> {
+    let cells = results.cells.iter().filter(|cell| cell.contender == contender.name);
+    let shares = cells.filter_map(|cell| Some(estimate(Metric::IdleCpu, cell)?.median));
+    crate::compare::analyse::statistics::median(&shares.collect::<Vec<_>>())
+}
+
+/// A load in words that fit behind "with": `64 connections`, `files of 1.0 MiB`.
+pub fn load(workload: &Workload) -> String {
+    let connections = || counted(workload.active_connections(), "connection");
+    match (workload.kind, workload.pacing) {
+        (_, Pacing::Open { requests_per_second }) => format!("{requests_per_second} requests/s"),
+        (WorkloadKind::KeepAlive, Pacing::Closed) => connections(),
+        (WorkloadKind::Pipelined, _) => format!("{} requests pipelined", workload.pipeline_depth),
+        (WorkloadKind::ConnectionPerRequest, _) => "a connection per request".to_owned(),
+        (WorkloadKind::LargeFile, _) => format!("files of {}", format::bytes(workload.body_bytes)),
+        (WorkloadKind::MostlyIdle, _) => format!("{} idle connections", workload.idle_connections),
+        (WorkloadKind::SlowReaders, _) => format!("{} slow readers", workload.idle_connections),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    /// Sets the CPU time per request of a contender under a workload.
+    fn set_cpu(results: &mut Results, contender: &str, workload: &str, micros: u64) {
+        let mut cells = results.cells.iter_mut();
+        let is_meant = |cell: &&mut crate::compare::results::Cell| {
+            cell.contender.starts_with(contender) && cell.workload == workload
+        };
+        cells.by_ref().filter(is_meant).for_each(|cell| {
+            for round in &mut cell.rounds {
+                let requests = round.requests;
+                round.cpu.iter_mut().for_each(|cpu| {
+                    (cpu.user_us, cpu.system_us) = (requests * micros, 0);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn the_headline_names_the_cheapest_and_where_another_is_cheaper() {
+        let mut results = synthetic::results(5);
+        let workloads: Vec<String> = results.workloads.iter().map(|w| w.name.clone()).collect();
+        for workload in &workloads {
+            for (contender, micros) in [("alpha", 10), ("beta", 20), ("gamma", 30)] {
+                let micros = if workload == "large" && contender == "beta" { 5 } else { micros };
+                set_cpu(&mut results, contender, workload, micros);
+            }
+        }
+        let sentences = headline(&results);
+        let loads = workloads.len();
+        let first = format!("alpha: least CPU time per request in {} of {loads} loads", loads - 1);
+        assert!(sentences[0].starts_with(&first), "{sentences:?}");
+        let beta = sentences.iter().find(|sentence| sentence.starts_with("beta: "));
+        assert!(beta.is_some_and(|text| text.contains("least CPU time with files of")), "{beta:?}");
+    }
+
+    #[test]
+    fn without_valid_results_or_differences_the_headline_says_so() {
+        let invalid = headline(&synthetic::invalid(5));
+        assert_eq!(invalid, ["Nothing valid was measured, so there is no ranking."]);
+        let mut results = synthetic::results(5);
+        let names: Vec<[String; 2]> =
+            results.cells.iter().map(|c| [c.contender.clone(), c.workload.clone()]).collect();
+        for [contender, workload] in names {
+            set_cpu(&mut results, &contender, &workload, 10);
+        }
+        assert_eq!(
+            headline(&results),
+            ["No strategy is shown to cost less CPU time than another."]
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! All figures as tables for other programs: Markdown for issues and pages, CSV for spreadsheets.
+
+use std::fmt::Write;
+
+use crate::compare::analyse::checks;
+use crate::compare::analyse::headline::{headline, load};
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::leads_at;
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::results::{Completeness, ContenderInfo, Results, Workload};
+use crate::format::printable;
+
+/// The metrics of the Markdown tables.
+const METRICS: [Metric; 6] = [
+    Metric::CpuPerRequest,
+    Metric::Throughput,
+    Metric::LatencyP99,
+    Metric::SyscallsPerRequest,
+    Metric::MemoryPerConnection,
+    Metric::IdleCpu,
+];
+
+/// The headline, and a table for each load.
+pub fn markdown(results: &Results) -> String {
+    let mut text = String::from("# What an I/O strategy costs\n\n");
+    if let Completeness::Partial { reason } = &results.completeness {
+        let _ = writeln!(text, "**Partial: {}.**\n", cell_text(reason));
+    }
+    for sentence in headline(results) {
+        let _ = writeln!(text, "- {}", cell_text(&sentence));
+    }
+    let environment = &results.environment;
+    let _ = writeln!(
+        text,
+        "\n{}, {} cores, {}; {} rounds, seed {}. Medians over rounds; bold is not shown to be worse \
+         than any other.",
+        cell_text(&environment.cpu_model),
+        environment.cores,
+        environment.started_at,
+        results.options.rounds,
+        results.options.seed
+    );
+    for workload in &results.workloads {
+        let _ = writeln!(text, "\n## {}\n", cell_text(&load(workload)));
+        let titles = METRICS.map(Metric::title).join(" | ");
+        let _ = writeln!(text, "| | {titles} |\n|---|{}", "---:|".repeat(METRICS.len()));
+        let leads = leads_at(results, workload, &METRICS);
+        for contender in &results.contenders {
+            let cells = METRICS.iter().zip(&leads).map(|(metric, lead)| {
+                let value = figure(results, workload, contender, *metric);
+                let value = value.map_or("–".to_owned(), |value| metric.format(value));
+                match lead.as_ref().is_some_and(|lead| lead.is_led_by(contender)) {
+                    true => format!("**{value}**"),
+                    false => value,
+                }
+            });
+            let cells: Vec<String> = cells.collect();
+            let _ = writeln!(text, "| {} | {} |", cell_text(&contender.name), cells.join(" | "));
+        }
+    }
+    text
+}
+
+/// One line for each load, contender and metric, with the interval.
+pub fn csv(results: &Results) -> String {
+    let mut text =
+        String::from("load,contender,metric,unit,median,low,high,level,rounds,is_ranked\r\n");
+    for workload in &results.workloads {
+        for contender in &results.contenders {
+            let Some(cell) = results.cell(&workload.name, &contender.name) else { continue };
+            for metric in Metric::ALL {
+                let Some(estimate) = estimate(metric, cell) else { continue };
+                let is_ranked = metric.is_ranked_under(workload.pacing)
+                    && checks::is_valid(results, workload, Some(cell), metric);
+                let _ = write!(
+                    text,
+                    "{},{},{},{},{},{},{},{:.4},{},{is_ranked}\r\n",
+                    field(&workload.name),
+                    field(&contender.name),
+                    field(metric.title()),
+                    metric.unit(),
+                    estimate.median,
+                    estimate.low,
+                    estimate.high,
+                    estimate.level,
+                    estimate.rounds
+                );
+            }
+        }
+    }
+    text
+}
+
+fn figure(
+    results: &Results,
+    workload: &Workload,
+    contender: &ContenderInfo,
+    metric: Metric,
+) -> Option<f64> {
+    let cell = results.cell(&workload.name, &contender.name)?;
+    Some(estimate(metric, cell)?.median)
+}
+
+/// Text in a table of Markdown: names come from the command line.
+fn cell_text(text: &str) -> String {
+    let mut escaped = String::new();
+    for char in printable(text).chars() {
+        if matches!(char, '|' | '*' | '_' | '`' | '<' | '[' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}
+
+/// A field, quoted if it has to be.
+fn field(text: &str) -> String {
+    match text.contains(['"', ',', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    #[test]
+    fn every_figure_is_in_both() {
+        let results = synthetic::results(2);
+        let (markdown, csv) = (markdown(&results), csv(&results));
+        let rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        assert!(rows.clone().all(|row| row.len() == 10), "{csv}");
+        for workload in &results.workloads {
+            for contender in &results.contenders {
+                let value = figure(&results, workload, contender, Metric::CpuPerRequest);
+                let Some(value) = value else { continue };
+                assert!(markdown.contains(&Metric::CpuPerRequest.format(value)), "{markdown}");
+                let is_it = |row: &Vec<&str>| {
+                    row[..3] == [&*workload.name, &*contender.name, "CPU time per request"]
+                };
+                let row = rows.clone().find(is_it).expect("each cell has its line");
+                assert_eq!(row[3..5], ["us", &*value.to_string()]);
+            }
+        }
+    }
+
+    #[test]
+    fn names_cannot_change_the_tables() {
+        let mut results = synthetic::results(2);
+        let name = "a|b,\"c\"\n*d*";
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "beta") {
+            cell.contender = name.to_owned();
+        }
+        let beta = results.contenders.iter_mut().find(|contender| contender.name == "beta");
+        beta.expect("synthetic results contain it").name = name.to_owned();
+        let markdown = markdown(&results);
+        assert!(markdown.contains("| a\\|b,\"c\"\\\\n\\*d\\* |"), "{markdown}");
+        assert!(csv(&results).contains(",\"a|b,\"\"c\"\"\n*d*\","));
+    }
+}

@@ -1,0 +1,255 @@
+//! The report of a run without `--verbose`: the answer, one table, and what limits both, in at most
+//! 25 lines.
+//!
+//! Invariants:
+//! - Nothing is expressed by color alone: leaders have an asterisk.
+//! - Names come from the command line and are untrusted: what is unprintable in them is escaped.
+
+use std::io::{self, Write};
+
+use crate::compare::analyse::checks::{any_valid, failed_checks};
+use crate::compare::analyse::headline::{headline, load};
+use crate::compare::analyse::metric::{Metric, significant};
+use crate::compare::analyse::ranking::{Lead, leads_at};
+use crate::compare::analyse::statistics::{estimate, median};
+use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
+use crate::compare::report::color::Style;
+use crate::compare::report::text::{truncated, wrapped};
+use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results, Workload};
+use crate::format::{counted, printable};
+
+/// The columns of the names of loads.
+const LOAD_WIDTH: usize = 25;
+/// `1234` and a bar, an asterisk, and the space before them.
+const COLUMN_WIDTH_MIN: usize = 7;
+const COLUMN_WIDTH_MAX: usize = 12;
+/// The lines of notes about cells that are not ranked.
+const NOTES_MAX: usize = 3;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Prints the summary in lines of at most `width` columns.
+///
+/// # Errors
+/// If `out` fails.
+pub fn print_summary(
+    results: &Results,
+    out: &mut impl Write,
+    is_colored: bool,
+    width: usize,
+) -> io::Result<()> {
+    let mut page = Page { out, is_colored, width };
+    if let Completeness::Partial { reason } = &results.completeness {
+        page.paragraph(
+            Style::Warning,
+            &format!("Partial: {reason}. These are the results up to that point."),
+        )?;
+    }
+    for sentence in headline(results) {
+        page.paragraph(Style::Strong, &sentence)?;
+    }
+    if any_valid(results) {
+        writeln!(page.out)?;
+        page.table(results)?;
+    }
+    writeln!(page.out)?;
+    for note in notes(results) {
+        page.paragraph(Style::Faint, &note)?;
+    }
+    Ok(())
+}
+
+struct Page<'a, W> {
+    out: &'a mut W,
+    is_colored: bool,
+    width: usize,
+}
+
+impl<W: Write> Page<'_, W> {
+    /// CPU time per request of each contender under each load.
+    fn table(&mut self, results: &Results) -> io::Result<()> {
+        let columns = self.columns(results);
+        let width = ((self.width - LOAD_WIDTH) / columns.len().max(1))
+            .clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX);
+        let mut heading = format!("{:LOAD_WIDTH$}", "CPU time per request, µs");
+        for contender in &columns {
+            let name = truncated(&printable(short_name(contender)), width - 2);
+            heading.push_str(&format!("{name:>name_width$}  ", name_width = width - 2));
+        }
+        self.line(Style::Faint, &heading)?;
+        for workload in &results.workloads {
+            let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
+            self.row(results, workload, &columns, lead.as_ref(), width)?;
+        }
+        Ok(())
+    }
+
+    /// The ranked contenders, and before them the reference loop if there is room for it.
+    fn columns<'r>(&self, results: &'r Results) -> Vec<&'r ContenderInfo> {
+        let ranked = ranked_contenders(results);
+        let has_room = LOAD_WIDTH + (ranked.len() + 1) * (COLUMN_WIDTH_MIN + 2) <= self.width;
+        let floor = results.contenders.iter().filter(|c| c.kind == ContenderKind::Floor);
+        floor.filter(|_| has_room).chain(ranked).collect()
+    }
+
+    fn row(
+        &mut self,
+        results: &Results,
+        workload: &Workload,
+        columns: &[&ContenderInfo],
+        lead: Option<&Lead<'_>>,
+        width: usize,
+    ) -> io::Result<()> {
+        let value = |contender: &&ContenderInfo| {
+            let cell = results.cell(&workload.name, &contender.name)?;
+            Some(estimate(Metric::CpuPerRequest, cell)?.median)
+        };
+        let values: Vec<Option<f64>> = columns.iter().map(value).collect();
+        let largest = values.iter().flatten().copied().fold(0.0, f64::max);
+        let name = truncated(&load(workload), LOAD_WIDTH - 1);
+        write!(self.out, "{name:LOAD_WIDTH$}")?;
+        for (contender, value) in columns.iter().zip(&values) {
+            let text = match value {
+                Some(value) => format!("{} {}", significant(*value), bar(*value, largest)),
+                None => "–  ".to_owned(),
+            };
+            let leads = lead.is_some_and(|lead| lead.is_led_by(contender));
+            let (style, mark) = if leads { (Style::Strong, '*') } else { (Style::Plain, ' ') };
+            let text = format!("{:>width$}{mark}", text.trim_end(), width = width - 1);
+            write!(self.out, "{}", style.paint(self.is_colored, &text))?;
+        }
+        writeln!(self.out)
+    }
+
+    fn paragraph(&mut self, style: Style, text: &str) -> io::Result<()> {
+        for line in wrapped(text, 0, self.width) {
+            self.line(style, &line)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", style.paint(self.is_colored, text.trim_end()))
+    }
+}
+
+/// Without the strategy that several have in common: `blocking:pool` is `pool`.
+fn short_name(contender: &ContenderInfo) -> &str {
+    contender.name.rsplit_once(':').map_or(&contender.name, |(_, model)| model)
+}
+
+fn bar(value: f64, largest: f64) -> char {
+    let level = (value / largest * BARS.len() as f64).ceil() as usize;
+    BARS[level.clamp(1, BARS.len()) - 1]
+}
+
+/// What the table does not say.
+fn notes(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    if any_valid(results) {
+        notes.push(
+            "* is not shown to be worse than any other. Bars are relative to the row.".to_owned(),
+        );
+    }
+    notes.extend(uncertainty(results));
+    let unranked = unranked(results);
+    let more = unranked.len().saturating_sub(NOTES_MAX);
+    notes.extend(unranked.into_iter().take(NOTES_MAX));
+    if more > 0 {
+        notes.push(format!("{} not ranked; see --verbose.", counted(more, "more cell")));
+    }
+    notes
+}
+
+/// How small a difference the run can show, and what its A/A comparison did.
+fn uncertainty(results: &Results) -> Option<String> {
+    let metric = Metric::CpuPerRequest;
+    let smallest = results.workloads.iter().filter_map(|w| detectable(results, w, metric));
+    let smallest = median(&smallest.collect::<Vec<_>>())?;
+    let twins = twins(results);
+    let compared = results.workloads.iter().flat_map(|w| twins.iter().map(move |pair| (w, pair)));
+    let verdicts: Vec<Verdict> =
+        compared.map(|(w, (twin, of))| verdict(results, w, metric, twin, of)).collect();
+    let differing = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Differs(_)));
+    let a_a = (!verdicts.is_empty()).then(|| {
+        format!(
+            " The same strategy twice (A/A) differs in {} of {}.",
+            differing.count(),
+            counted(verdicts.len(), "load")
+        )
+    });
+    Some(format!(
+        "Differences of less than {:.0} % would mostly not have been shown.{}",
+        (smallest - 1.0) * 100.0,
+        a_a.unwrap_or_default()
+    ))
+}
+
+/// The cells that are not ranked by CPU time, by the check that they fail.
+fn unranked(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    for workload in &results.workloads {
+        for contender in ranked_contenders(results) {
+            let Some(cell) = results.cell(&workload.name, &contender.name) else { continue };
+            let failures = failed_checks(results, workload, Some(cell));
+            let concerns =
+                |metric| failures.iter().find(move |failure| failure.check.concerns(metric));
+            if let Some(failure) = concerns(Metric::CpuPerRequest) {
+                let place = format!("{}, {}", load(workload), contender.name);
+                notes.push(format!(
+                    "Not ranked: {place}: {}, {}.",
+                    failure.check.title(),
+                    failure.detail
+                ));
+            }
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    fn printed(results: &Results, width: usize) -> String {
+        let mut out = Vec::new();
+        print_summary(results, &mut out, false, width).expect("writing to a Vec cannot fail");
+        String::from_utf8(out).expect("the output is UTF-8")
+    }
+
+    #[test]
+    fn the_summary_fits_a_screen_at_80_and_120_columns() {
+        for results in [synthetic::results(2), synthetic::partial(2), synthetic::invalid(2)] {
+            for width in [80, 120] {
+                let text = printed(&results, width);
+                assert!(text.lines().count() <= 25, "{text}");
+                assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn leaders_are_marked_without_color() {
+        let text = printed(&synthetic::results(2), 120);
+        assert!(text.contains('*') && text.contains("CPU time per request, µs"), "{text}");
+        assert!(printed(&synthetic::partial(2), 80).starts_with("Partial: interrupted."));
+        assert!(printed(&synthetic::invalid(2), 80).starts_with("Nothing valid was measured"));
+    }
+
+    #[test]
+    fn escape_sequences_in_names_are_escaped() {
+        let mut results = synthetic::results(2);
+        let name = "bad\x1b[2J".to_owned();
+        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "beta") {
+            cell.contender.clone_from(&name);
+        }
+        let mut beta = results.contenders.iter_mut().filter(|contender| contender.name == "beta");
+        beta.by_ref().for_each(|contender| contender.name.clone_from(&name));
+        assert!(!printed(&results, 120).contains('\x1b'));
+    }
+
+    #[test]
+    fn the_smallest_bar_is_not_empty() {
+        assert_eq!([bar(0.0, 10.0), bar(5.0, 10.0), bar(10.0, 10.0)], ['▁', '▄', '█']);
+    }
+}
