@@ -1,4 +1,4 @@
-//! The time per request of all strategies over real sockets, next to the floor.
+//! The time per request of all strategies over real sockets, next to the reference loop.
 //!
 //! A group is a workload of `miniweb compare`, a function one of its contenders. Criterion adds the
 //! history: each run reports changes since the previous one. To compare strategies with each other,
@@ -25,7 +25,7 @@ fn main() {
         .configure_from_args();
     let bench = Bench::open(None, PathBuf::from(env!("CARGO_BIN_EXE_miniweb")))
         .expect("the site can be prepared");
-    let contenders = [Contender::floor()].into_iter().chain(Contender::strategies(false));
+    let contenders = [Contender::reference_loop()].into_iter().chain(Contender::strategies(false));
     let contenders: Vec<Contender> = contenders.collect();
     // In an open loop the time per request is given by the rate.
     for workload in

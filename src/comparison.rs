@@ -1,11 +1,11 @@
-//! Runs a comparison and writes its reports, and runs the floor that a comparison has started.
+//! Runs a comparison and writes its reports, and runs the reference loop that a comparison has started.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use miniweb::cli::{self, ReportFiles, ReportOptions};
-use miniweb::compare::measure::{control_socket, floor};
+use miniweb::compare::measure::{control_socket, reference_loop};
 use miniweb::compare::report::{self, Progress};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, CompareError, Event, Request};
@@ -96,10 +96,13 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
 /// A wider table is harder to read.
 const COLUMNS_MAX: usize = 130;
 
-pub fn serve_floor(root: &Path, paths: &[PathBuf]) -> ExitCode {
+pub fn serve_reference_loop(root: &Path, paths: &[PathBuf]) -> ExitCode {
     let ran = control_socket::serve().and_then(|()| {
-        floor::serve(root, paths, |address| {
-            print(&format!("Serving the floor on {}\n", cli::url(&ListenAddress::Tcp(address))));
+        reference_loop::serve(root, paths, |address| {
+            print(&format!(
+                "Serving the reference loop on {}\n",
+                cli::url(&ListenAddress::Tcp(address))
+            ));
         })
     });
     ran.map_or_else(|error| fail(1, &reason(&error)), |()| ExitCode::SUCCESS)

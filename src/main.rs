@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "compare")]
         Ok(Invocation::Report(file, options)) => return comparison::report_from(&file, &options),
         #[cfg(feature = "compare")]
-        Ok(Invocation::Floor(root, paths)) => return comparison::serve_floor(&root, &paths),
+        Ok(Invocation::ReferenceLoop(root, paths)) => {
+            return comparison::serve_reference_loop(&root, &paths);
+        }
         Err(Failure::Usage(message)) => return fail(2, &message),
         Err(Failure::Unavailable(message)) => return fail(1, &message),
     };

@@ -287,10 +287,61 @@ fn an_interrupted_run_reports_partial_results() {
     kill_process(pid, Signal::INT).expect("the process is running");
     let output = comparison.wait_with_output().expect("it is a child of this process");
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        report.starts_with("PARTIAL: interrupted. ") && report.contains(&format!("{first} again")),
-        "{report}"
+    assert!(report.starts_with("Partial: interrupted. "), "{report}");
+}
+
+#[test]
+fn results_are_reported_again_without_measuring() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let first = first_strategy();
+    let measured = results(
+        &["--strategies", &first, "--workloads", "keep-alive", "--rounds", "2", "--time", "8"],
+        directory.path(),
     );
+    let [from, json, html, markdown, csv] =
+        ["results.json", "again.json", "report.html", "report.md", "figures.csv"].map(path);
+    let files =
+        ["--from", &from, "--json", &json, "--html", &html, "--markdown", &markdown, "--csv", &csv];
+    let started = Instant::now();
+    let output = compare(&files);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "it measured something");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.lines().count() <= 25, "{stdout}");
+    assert!(stdout.ends_with(&format!("Report: file://{html}\n")), "{stdout}");
+    let read = |path: &str| std::fs::read_to_string(path).expect("the report was written");
+    let again: Results = serde_json::from_str(&read(&json)).expect("the JSON matches the schema");
+    assert_eq!(again, measured);
+    // Every report has the same figure.
+    let cell = measured.cells.iter().find(|cell| cell.contender == first).expect("it was measured");
+    let figure = miniweb::compare::analyse::statistics::estimate(Metric::CpuPerRequest, cell);
+    let figure = figure.expect("the kernel reports it").median;
+    assert!(read(&csv).contains(&format!(",us,{figure},")), "{}", read(&csv));
+    for report in [&html, &markdown] {
+        assert!(read(report).contains(&Metric::CpuPerRequest.format(figure)), "{report}");
+    }
+    let verbose = compare(&["--from", &from, "--verbose"]);
+    assert!(String::from_utf8_lossy(&verbose.stdout).contains("When each strategy wins"));
+}
+
+#[test]
+fn what_cannot_be_reported_again_is_an_error() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let malformed = directory.path().join("malformed.json");
+    std::fs::write(&malformed, "{}").expect("the directory is writable");
+    let malformed = malformed.to_str().expect("UTF-8");
+    for (arguments, status, word) in [
+        (&["--from", "/nowhere.json"][..], 1, "/nowhere.json: no such file"),
+        (&["--from", malformed], 1, "malformed.json: missing field"),
+        (&["--from", malformed, "--quick"], 2, "--from cannot be combined with --quick"),
+        (&["--from", malformed, "."], 2, "--from cannot be combined with ROOT"),
+    ] {
+        let output = compare(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(word) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
+    }
 }
 
 #[test]

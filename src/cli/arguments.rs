@@ -114,6 +114,7 @@ impl Arguments {
     }
 
     /// The options that are given, such as `--port`.
+    #[cfg(feature = "compare")]
     pub(super) fn option_names(&self) -> impl Iterator<Item = &'static str> {
         self.options.iter().map(|given| given.flag.long)
     }

@@ -205,7 +205,9 @@ fn contenders(
     contenders.extend(against);
     for (n, contender) in contenders.iter().enumerate() {
         let name = &contender.info.name;
-        if name == "floor" || contenders[..n].iter().any(|other| other.info.name == *name) {
+        if name == Contender::REFERENCE
+            || contenders[..n].iter().any(|other| other.info.name == *name)
+        {
             return Err(Failure::Usage(format!(
                 "'{name}' is given twice by '--strategies' and '--against'"
             )));

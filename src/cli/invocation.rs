@@ -21,9 +21,9 @@ pub enum Invocation {
     /// Report the results in a file again.
     #[cfg(feature = "compare")]
     Report(PathBuf, ReportOptions),
-    /// Run the floor of a comparison: a directory and the paths in it that will be requested.
+    /// Run the reference loop of a comparison: a directory and the paths in it that will be requested.
     #[cfg(feature = "compare")]
-    Floor(PathBuf, Vec<PathBuf>),
+    ReferenceLoop(PathBuf, Vec<PathBuf>),
     /// Print this text and exit.
     Print(String),
 }

@@ -69,10 +69,10 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Fa
         }
         // Only a comparison starts it, so no help mentions it.
         #[cfg(feature = "compare")]
-        Some("floor") => {
+        Some("reference-loop") => {
             let mut paths = following.iter().map(std::path::PathBuf::from);
             let root = paths.next().unwrap_or_default();
-            return Ok(Invocation::Floor(root, paths.collect()));
+            return Ok(Invocation::ReferenceLoop(root, paths.collect()));
         }
         _ => {}
     }

@@ -20,7 +20,7 @@ pub struct Contender {
 pub(crate) enum Origin {
     /// This program with these arguments.
     Strategy(Vec<String>),
-    Floor,
+    ReferenceLoop,
     Foreign {
         address: SocketAddr,
         path: String,
@@ -78,10 +78,14 @@ impl Contender {
         Contender::new(&name, ContenderKind::Strategy, &description, origin, setup.concurrency)
     }
 
-    /// The floor: the lower bound for the cost of a request.
-    pub fn floor() -> Contender {
-        let description = "a bare loop that sends prepared responses";
-        Contender::new("floor", ContenderKind::Floor, description, Origin::Floor, usize::MAX)
+    /// The name of the reference loop.
+    pub const REFERENCE: &str = "reference";
+
+    /// A bare loop, for comparison: little else than the kernel's work.
+    pub fn reference_loop() -> Contender {
+        let description = "one epoll loop that sends prepared responses without parsing requests";
+        let (kind, origin) = (ContenderKind::ReferenceLoop, Origin::ReferenceLoop);
+        Contender::new(Contender::REFERENCE, kind, description, origin, usize::MAX)
     }
 
     /// The same strategy a second time, for the A/A comparison.
@@ -139,7 +143,7 @@ impl Contender {
     ) -> Contender {
         let command = match &origin {
             Origin::Strategy(arguments) => format!("miniweb {}", arguments.join(" ")),
-            Origin::Floor => "miniweb floor".to_owned(),
+            Origin::ReferenceLoop => "miniweb reference-loop".to_owned(),
             Origin::Foreign { address, path, pid } => {
                 format!("http://{address}{path}, process {pid}")
             }

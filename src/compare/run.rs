@@ -137,7 +137,7 @@ fn interrupt_flag() -> io::Result<Arc<AtomicBool>> {
 /// The contenders, and results without cells. Checks that the time suffices and that the responses
 /// of all contenders are equal.
 fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), CompareError> {
-    let mut contenders = vec![Contender::floor()];
+    let mut contenders = vec![Contender::reference_loop()];
     contenders.extend(request.contenders.iter().cloned());
     // The A/A comparison repeats the first strategy that was named.
     let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);
@@ -202,7 +202,7 @@ fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCh
         match contender.info.kind {
             ContenderKind::Strategy => {}
             ContenderKind::Twin { .. } => continue,
-            ContenderKind::Floor | ContenderKind::Foreign => {
+            ContenderKind::ReferenceLoop | ContenderKind::Foreign => {
                 exempt.push(contender.info.name.clone());
                 continue;
             }

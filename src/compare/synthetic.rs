@@ -32,7 +32,7 @@ pub fn results(seed: u64) -> Results {
                 "GET /nothing → 404".into(),
                 "GET / with If-None-Match → 304".into(),
             ],
-            exempt: vec!["floor".into()],
+            exempt: vec!["reference".into()],
         },
         order: Vec::new(),
         cells: Vec::new(),
@@ -121,7 +121,11 @@ fn contenders() -> Vec<ContenderInfo> {
             ContenderKind::Twin { of: "alpha".into() },
             "alpha, a second time",
         ),
-        contender("floor", ContenderKind::Floor, "prepared responses without HTTP parsing"),
+        contender(
+            "reference",
+            ContenderKind::ReferenceLoop,
+            "prepared responses without HTTP parsing",
+        ),
     ]
 }
 
@@ -185,7 +189,7 @@ fn round(
         "delta" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
         "epsilon" => (1.9, 6.6, 0.02, 140.0, 212_000.0),
         "nginx" => (3.1, 7.9, 0.001, 15.0, 900.0),
-        "floor" => (0.4, 4.8, 0.0, 10.0, 200.0),
+        "reference" => (0.4, 4.8, 0.0, 10.0, 200.0),
         _ => (2.1, 6.4, 0.0008, 14.0, 560.0),
     };
     let made =
@@ -285,7 +289,7 @@ fn syscalls(contender: &str, workload: &Workload, requests: u64) -> BTreeMap<Str
     if workload.body_bytes > 1 << 20 {
         add("sendfile", 34.0);
     }
-    if contender.starts_with("alpha") || contender == "floor" {
+    if contender.starts_with("alpha") || contender == "reference" {
         add("epoll_wait", 0.4 / depth);
     }
     if let Some(per_connection) = workload.requests_per_connection {

@@ -5,7 +5,7 @@
 //!
 //! Without a directory, the sample site is written to a temporary one, with a file of 1 MiB added.
 //! The embedded sample would not do: a real directory includes the cost of opening and revalidating
-//! files, the floor reads files, and every sample file fits into a socket buffer.
+//! files, the reference loop reads files, and every sample file fits into a socket buffer.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -198,7 +198,7 @@ impl Metric {
             | Metric::WouldBlocksPerRequest
             | Metric::ContextSwitchesPerRequest => significant(value),
             Metric::MemoryPerConnection => bytes(value),
-            Metric::IdleCpu if value < Metric::IdleCpu.resolution() => "0 %".to_owned(),
+            Metric::IdleCpu if value < Metric::IdleCpu.resolution() => "< 0.1 %".to_owned(),
             Metric::IdleCpu => format!("{:.1} %", value * 100.0),
         }
     }

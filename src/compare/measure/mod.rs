@@ -4,7 +4,7 @@ pub mod bench;
 pub mod control_socket;
 pub mod cores;
 pub(super) mod environment;
-pub mod floor;
 pub(super) mod process;
+pub mod reference_loop;
 pub(super) mod response_check;
 pub(super) mod server;

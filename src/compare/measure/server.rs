@@ -25,7 +25,7 @@ use crate::syscall_stats::{Counters, PAGE_BYTES};
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
-    /// None for foreign servers and the floor.
+    /// None for foreign servers and the reference loop.
     pub(crate) syscall_counters: Option<&'static Counters>,
     child: Option<OwnChild>,
 }
@@ -60,7 +60,7 @@ impl Server {
                     child: None,
                 });
             }
-            Origin::Floor => (vec!["floor".to_owned()], None),
+            Origin::ReferenceLoop => (vec!["reference-loop".to_owned()], None),
             Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
         };
         let mut command = Command::new(program);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::analyse::checks;
-use crate::compare::analyse::headline::{headline, load};
+use crate::compare::analyse::headline::{headline, load, order};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
 use crate::compare::analyse::statistics::estimate;
@@ -40,7 +40,9 @@ pub fn markdown(results: &Results) -> String {
         results.options.rounds,
         results.options.seed
     );
-    for workload in &results.workloads {
+    let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
+    workloads.sort_by_key(|workload| order(workload));
+    for workload in workloads {
         let _ = writeln!(text, "\n## {}\n", cell_text(&load(workload)));
         let titles = METRICS.map(Metric::title).join(" | ");
         let _ = writeln!(text, "| | {titles} |\n|---|{}", "---:|".repeat(METRICS.len()));

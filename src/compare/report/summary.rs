@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use crate::compare::analyse::checks::{any_valid, failed_checks};
-use crate::compare::analyse::headline::{headline, load};
+use crate::compare::analyse::headline::{headline, load, order};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
 use crate::compare::analyse::statistics::{estimate, median};
@@ -19,7 +19,7 @@ use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Result
 use crate::format::{counted, printable};
 
 /// The columns of the names of loads.
-const LOAD_WIDTH: usize = 25;
+const LOAD_WIDTH: usize = 22;
 /// `1234` and a bar, an asterisk, and the space before them.
 const COLUMN_WIDTH_MIN: usize = 7;
 const COLUMN_WIDTH_MAX: usize = 12;
@@ -70,13 +70,15 @@ impl<W: Write> Page<'_, W> {
         let columns = self.columns(results);
         let width = ((self.width - LOAD_WIDTH) / columns.len().max(1))
             .clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX);
-        let mut heading = format!("{:LOAD_WIDTH$}", "CPU time per request, µs");
+        let mut heading = format!("{:LOAD_WIDTH$}", "µs of CPU per request");
         for contender in &columns {
-            let name = truncated(&printable(short_name(contender)), width - 2);
-            heading.push_str(&format!("{name:>name_width$}  ", name_width = width - 2));
+            let name = truncated(&printable(short_name(contender)), width - 1);
+            heading.push_str(&format!("{name:>width$}"));
         }
         self.line(Style::Faint, &heading)?;
-        for workload in &results.workloads {
+        let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
+        workloads.sort_by_key(|workload| order(workload));
+        for workload in workloads {
             let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
             self.row(results, workload, &columns, lead.as_ref(), width)?;
         }
@@ -87,8 +89,9 @@ impl<W: Write> Page<'_, W> {
     fn columns<'r>(&self, results: &'r Results) -> Vec<&'r ContenderInfo> {
         let ranked = ranked_contenders(results);
         let has_room = LOAD_WIDTH + (ranked.len() + 1) * (COLUMN_WIDTH_MIN + 2) <= self.width;
-        let floor = results.contenders.iter().filter(|c| c.kind == ContenderKind::Floor);
-        floor.filter(|_| has_room).chain(ranked).collect()
+        let reference =
+            results.contenders.iter().filter(|c| c.kind == ContenderKind::ReferenceLoop);
+        reference.filter(|_| has_room).chain(ranked).collect()
     }
 
     fn row(
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn leaders_are_marked_without_color() {
         let text = printed(&synthetic::results(2), 120);
-        assert!(text.contains('*') && text.contains("CPU time per request, µs"), "{text}");
+        assert!(text.contains('*') && text.contains("µs of CPU per request"), "{text}");
         assert!(printed(&synthetic::partial(2), 80).starts_with("Partial: interrupted."));
         assert!(printed(&synthetic::invalid(2), 80).starts_with("Nothing valid was measured"));
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A contender has one color and one marker shape in all charts. An A/A twin has those of its
-//!   original, dashed; the floor is grey. Series are labelled directly, without a legend.
+//!   original, dashed; the reference loop is grey. Series are labelled directly, without a legend.
 //! - Every estimate is drawn with its confidence interval. What is not ranked is pale.
 //! - Charts are 420 units wide and stay readable at 340 pixels, so that several fit side by side,
 //!   or one on a phone.
@@ -37,7 +37,7 @@ pub struct SeriesStyle {
 
 pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle {
     match &contender.kind {
-        ContenderKind::Floor => SeriesStyle { class: "floor".to_owned(), shape: 5 },
+        ContenderKind::ReferenceLoop => SeriesStyle { class: "reference".to_owned(), shape: 5 },
         ContenderKind::Twin { of } => {
             match results
                 .contender(of)
@@ -47,7 +47,7 @@ pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle
                     let SeriesStyle { class, shape } = series_style(results, original);
                     SeriesStyle { class: format!("{class} twin"), shape }
                 }
-                None => SeriesStyle { class: "floor twin".to_owned(), shape: 5 },
+                None => SeriesStyle { class: "reference twin".to_owned(), shape: 5 },
             }
         }
         ContenderKind::Strategy | ContenderKind::Foreign => {

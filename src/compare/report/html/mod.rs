@@ -125,7 +125,7 @@ fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo)
     });
     let role = match &contender.kind {
         ContenderKind::Strategy => String::new(),
-        ContenderKind::Floor => "The floor, a lower bound for every server: ".to_owned(),
+        ContenderKind::ReferenceLoop => "Not ranked: ".to_owned(),
         ContenderKind::Twin { of } => format!("A/A comparison with {of}: "),
         ContenderKind::Foreign => "Foreign server: ".to_owned(),
     };
@@ -180,7 +180,7 @@ mod tests {
         for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
             round.syscalls = Some([(BAD.to_owned(), 1000)].into());
         }
-        for (old, new) in [("alpha", "alpha<i>"), ("floor", "<floor>")] {
+        for (old, new) in [("alpha", "alpha<i>"), ("reference", "<reference>")] {
             results
                 .contenders
                 .iter_mut()
@@ -194,7 +194,7 @@ mod tests {
         }
         let page = page(&results);
         assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));
-        for raw in ["<b onclick", "alpha<i>", "<floor>", "\u{1b}"] {
+        for raw in ["<b onclick", "alpha<i>", "<reference>", "\u{1b}"] {
             assert!(!page.contains(raw), "{raw}");
         }
     }

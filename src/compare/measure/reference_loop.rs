@@ -1,4 +1,5 @@
-//! The floor: what the kernel and the client alone cost for traffic of this shape.
+//! The reference loop: what the kernel and the client cost for traffic of this shape, and little
+//! else.
 //!
 //! One thread, one epoll instance, prepared responses. Only the start of the request line and the
 //! empty lines are parsed. There are no limits and no timeouts, so this server is for a comparison
@@ -99,7 +100,7 @@ impl Response {
         let length = file.metadata()?.len();
         // The head is as long as those of the strategies.
         let head = format!(
-            "HTTP/1.1 200 OK\r\nServer: floor!!\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html; \
+            "HTTP/1.1 200 OK\r\nServer: refloop\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html; \
              charset=utf-8\r\nContent-Length: {length}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Accept-Ranges: bytes\r\n\r\n"
         );
