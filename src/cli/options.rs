@@ -1,5 +1,8 @@
 //! The options that every strategy takes, in the groups in which the help shows them.
 
+// The doc comments of options are the help texts, in which an address has no markup.
+#![allow(rustdoc::bare_urls)]
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
