@@ -57,11 +57,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Opens the site in the user's browser. The server works as well without it.
+/// Opens the site in the user's browser. A failure is reported, and the server goes on.
 fn open_browser(banner: &Banner, addresses: &[ListenAddress]) {
     let opened = banner.browser_url(addresses).map(|url| (open::that_detached(&url), url));
     if let Some((Err(error), url)) = opened {
-        print_error(&format!("--open: no browser opens {url}: {}", reason(&error)));
+        print_error(&format!("--open: cannot open {url} in a browser: {}", reason(&error)));
     }
 }
 

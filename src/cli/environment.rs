@@ -65,14 +65,14 @@ fn value_of(variable: &str) -> Result<Option<String>, String> {
     let value = value.into_string().map_err(|value| {
         format!("invalid value '{}' for '{variable}': expected UTF-8", value.to_string_lossy())
     })?;
-    // What was meant to hide or protect something must not count as none because a template had
-    // nothing to insert.
+    // A template that had nothing to insert must not turn off an option that hides or protects
+    // something.
     if value.trim().is_empty() {
-        let expected = "expected a value, or an empty one for none";
+        let expected = "expected a value, or an empty string for none";
         return Err(format!("invalid value '{value}' for '{variable}': {expected}"));
     }
-    // Kubernetes sets this variable in each container beside a Service that is called miniweb. The
-    // others that it sets (MINIWEB_SERVICE_HOST, MINIWEB_PORT_80_TCP, …) name no option.
+    // Kubernetes sets this variable in containers if there is a Service called miniweb. The others
+    // that it sets (MINIWEB_SERVICE_HOST, MINIWEB_PORT_80_TCP, …) name no option.
     let is_address = || ["tcp://", "udp://", "sctp://"].iter().any(|it| value.starts_with(it));
     if variable == PORT && is_address() {
         warn(format!(

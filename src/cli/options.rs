@@ -94,12 +94,13 @@ pub(super) struct SiteOptions {
     pub clean_urls: bool,
 
     /// redirect request paths that match a pattern, before files are looked up: '/old/** /new/$1'
-    /// ($1 is what the first star matches), or '/blog https://blog.example.org 302' (default 301)
+    /// ($1 is what the first star matches), or '/blog https://blog.example.org 302' (the default
+    /// status is 301)
     #[argh(option, from_str_fn(parsed), arg_name = "rule")]
     pub redirect: Vec<RedirectRule>,
 
-    /// serve the site beneath this path, such as /docs, for a proxy that does not take it off;
-    /// patterns are compared with the path behind it
+    /// serve the site beneath this path, such as /docs, for a proxy that does not strip it;
+    /// patterns are compared with the rest of the path
     #[argh(option, from_str_fn(parsed), arg_name = "path")]
     pub route_prefix: Option<RoutePrefix>,
 
@@ -130,8 +131,8 @@ pub(super) struct NetworkOptions {
     #[argh(option, short = 'p', default = "7890", from_str_fn(port), arg_name = "number")]
     pub port: u16,
 
-    /// permission bits of the Unix sockets of --host: whom they permit to write may connect
-    /// (default 0666)
+    /// permission bits of the Unix sockets of --host; connecting requires write permission (default
+    /// 0666)
     #[argh(option, default = "0o666", from_str_fn(permission_bits), arg_name = "mode")]
     pub socket_mode: u32,
 
@@ -143,14 +144,14 @@ pub(super) struct NetworkOptions {
     #[argh(switch)]
     pub qr: bool,
 
-    /// address (127.0.0.1:9090 or unix:PATH) at which to answer /healthz, /readyz and Prometheus's
-    /// /metrics, without a password: it must not be public; the socket has mode 0660
+    /// address (127.0.0.1:9090 or unix:PATH, with mode 0660) of a listener for /healthz, /readyz
+    /// and /metrics (Prometheus); it requires no password, so it must not be public
     #[argh(option, from_str_fn(admin_address), arg_name = "address")]
     pub admin: Option<ListenAddress>,
 
-    /// path of the site, such as /health, that answers ok, or 503 while the server shuts down,
-    /// before --server-name and passwords are checked and without a line in the log; it hides a
-    /// file of that name
+    /// path for probes of the public port, such as /health: the response is a 200, or a 503 while
+    /// the server shuts down; it requires no host name or password, is not logged, and hides a file
+    /// of that name
     #[argh(option, from_str_fn(parsed), arg_name = "path")]
     pub health: Option<HealthPath>,
 
@@ -163,8 +164,8 @@ pub(super) struct NetworkOptions {
     #[argh(option, from_str_fn(count), arg_name = "number")]
     pub max_connections_per_client: Option<NonZeroUsize>,
 
-    /// address or network of a proxy, such as 10.0.0.0/8, or unix: for what connects to a Unix
-    /// socket: its X-Forwarded-For gives the address of the client for the log and for limiting
+    /// address or network of a proxy, such as 10.0.0.0/8, or 'unix:' for every client of a Unix
+    /// socket; its X-Forwarded-For gives the address of the client for the log and for limiting
     /// password attempts; may be repeated
     #[argh(option, from_str_fn(parsed), arg_name = "cidr")]
     pub trusted_proxy: Vec<TrustedProxy>,

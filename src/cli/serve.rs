@@ -52,7 +52,7 @@ pub(super) fn settings(
         index_names: site.index.into(),
         clean_urls: site.clean_urls,
         listings: site.list.then(Listings::new),
-        // Visitors of a server that runs unattended can't start it anew.
+        // The hint is for whoever started the server, not for visitors of one that runs unattended.
         suggests_listings: !site.list && is_at_terminal(),
         fallback,
         error_pages,
@@ -226,7 +226,7 @@ fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {
     Failure::Unavailable(error_with(subject, error).to_string())
 }
 
-/// Refuses `--open` and `--qr` where there is nothing that they could show.
+/// Refuses `--open` and `--qr` if there is no URL for them.
 fn check_browser_options(settings: &Settings, open: bool, qr: bool) -> Result<(), Failure> {
     let Settings { addresses, privileges, .. } = settings;
     let tcp = addresses.iter().filter_map(|address| match address {

@@ -1,7 +1,7 @@
 //! Which pages of other origins may read the site (`--cors`, `--cors-origin`).
 //!
-//! Credentials are never allowed: the site is the same for every client, and a page that may read
-//! it with the password of its visitor would need no password.
+//! Access-Control-Allow-Credentials is never sent: with it, a listed page could read the site with
+//! the password that its visitor has entered.
 
 use core::net::Ipv6Addr;
 use std::str::FromStr;
@@ -11,17 +11,17 @@ use crate::http::{HeaderBlock, Method, Request, is_authority};
 /// The origins whose pages may read the site (Fetch standard, section 3.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cors {
-    /// None but its own.
+    /// No other origin.
     #[default]
     Off,
-    /// Every one.
+    /// Every origin.
     AllOrigins,
-    /// These.
+    /// The listed ones.
     Origins(Vec<Origin>),
 }
 
 /// An origin as browsers serialize it: scheme and host in lower case, without the default port. The
-/// values of a command line live as long as the process.
+/// text is leaked, because options live as long as the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin(&'static str);
 
@@ -54,8 +54,8 @@ impl Cors {
         ])
     }
 
-    /// Whether `request` asks for permission in place of a page that may read the site. Such a
-    /// request never carries credentials (Fetch standard, section 3.2.2).
+    /// Whether `request` is a preflight for a page that may read the site. A preflight never
+    /// carries credentials (Fetch standard, section 3.2.2).
     pub(super) fn grants_preflight(&self, request: &Request<'_>) -> bool {
         request.method == Method::Options
             && match self {
@@ -82,9 +82,11 @@ impl FromStr for Origin {
         const EXPECTED: &str = "expected scheme://host or scheme://host:port without a path, such \
                                 as https://app.example.org";
         match text {
-            // Sandboxed frames and files of the local disk have it, whoever made them.
-            "null" => return Err("every page without an origin of its own is 'null'".to_owned()),
-            "*" => return Err("use --cors for every origin".to_owned()),
+            // Browsers send it for sandboxed frames and local files, whoever wrote them.
+            "null" => {
+                return Err("expected an origin: 'null' would match unrelated pages".to_owned());
+            }
+            "*" => return Err("expected one origin: --cors allows every origin".to_owned()),
             _ => {}
         }
         let (scheme, authority) = text.split_once("://").ok_or(EXPECTED)?;

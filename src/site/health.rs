@@ -1,8 +1,9 @@
-//! A path of the site that tells whether the server accepts requests (`--health`).
+//! A path on the public port that tells load balancers whether the server accepts requests
+//! (`--health`).
 //!
-//! It is answered before the host and the password of a request are checked, and without the disk:
-//! a load balancer that probes the public port knows neither, and a slow disk is not a reason to
-//! take the server out of service.
+//! The response is made before the host and the password are checked, because a load balancer may
+//! know neither, and without the disk, because a slow disk is no reason to take the server out of
+//! service.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::path::SitePath;
 use super::rules::check_pattern;
 use crate::http::{Method, Request, Response, Status, Target, text_response};
 
-/// The path, and what it tells.
+/// The path, and whether the server is shutting down.
 #[derive(Clone, Debug)]
 pub struct HealthPath {
     path: SitePath<'static>,
@@ -20,13 +21,13 @@ pub struct HealthPath {
 }
 
 impl HealthPath {
-    /// Has the path tell that the server is shutting down once `is_draining` is set.
+    /// Makes the response a 503 once `is_draining` is set.
     pub fn report_draining(&mut self, is_draining: Arc<AtomicBool>) {
         self.is_draining = is_draining;
     }
 
-    /// Whether `request` asks for the path, in whatever way it is encoded: the file of that name is
-    /// hidden. Not inlined, because most sites have no such path.
+    /// Whether `request` is a GET or HEAD of the path, however it is percent-encoded: no encoding
+    /// may reach a file of that name. Not inlined, because most sites have no such path.
     #[inline(never)]
     pub(super) fn is_asked_by(&self, request: &Request<'_>) -> bool {
         match request.target {
@@ -51,7 +52,7 @@ fn is_read(method: Method) -> bool {
     matches!(method, Method::Get | Method::Head)
 }
 
-/// A path as patterns see it, decoded and normalised: `/health`.
+/// A decoded and normalised path, as for patterns: `/health`.
 impl FromStr for HealthPath {
     type Err = String;
 
@@ -64,7 +65,7 @@ impl FromStr for HealthPath {
         };
         check_pattern(text)?;
         if let Some(special) = text.chars().find(|char| "*?[]{}\\%#".contains(*char)) {
-            return Err(format!("expected one path, not a pattern or a URL, without '{special}'"));
+            return Err(format!("expected a path without '{special}', not a pattern or a URL"));
         }
         let SitePath { is_hidden, .. } =
             SitePath::parse(text.as_bytes()).map_err(|reason| reason.to_owned())?;

@@ -1,11 +1,10 @@
 //! What is neither served nor listed (`--hide`).
 //!
 //! A pattern with a slash is compared with the path of the request, decoded and normalised, and any
-//! other pattern with each name in it. What it matches is hidden with all that is beneath it; what
-//! would match with a slash at its end, too, so that `/drafts/**` does not leave a redirect from
-//! `/drafts`, which would tell that there is such a directory. A
-//! hidden file is still sent where the configuration names it, as the fallback or an error page,
-//! and so is a hidden sidecar, as a coding of the file that it belongs to.
+//! other pattern with each name in it. What it matches is hidden with everything beneath it. So is
+//! a path that matches once a slash is appended: with `/drafts/**`, a redirect from `/drafts` would
+//! reveal that the directory exists. A hidden file is still sent as the fallback or as an error
+//! page, and a hidden sidecar as a coding of its file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -72,7 +71,7 @@ impl FromStr for HidePattern {
         match glob {
             "." | ".." => Err(format!("'{glob}' can match no name")),
             _ if glob.ends_with('/') && glob.starts_with('/') => {
-                Err(format!("'{glob}/' can match no path: expected no empty segments"))
+                Err(format!("'{glob}/' can match no path: expected no empty segment"))
             }
             "" => Err("expected the pattern of a name or path".to_owned()),
             _ if glob.starts_with('/') => {

@@ -1,11 +1,11 @@
 //! Redirects that the command line sets (`--redirect 'FROM TO [STATUS]'`).
 //!
-//! FROM is a pattern as in the other rules, compared with the path of the request as it is: the
-//! name of an index page is not added to that of a directory. Each `*` and `**` in it is a capture.
-//! `$1` to `$9` in TO insert them, percent-encoded again.
+//! FROM is a pattern as in the other rules, but is compared only with the requested path: for a
+//! directory, not also with that of its index page. Each `*` and `**` in it is a capture. `$1` to
+//! `$9` in TO insert them, percent-encoded again.
 //!
-//! A redirect comes before files. The rule was written for these paths and does what it says,
-//! whether or not the old files are still there; and it costs no look at the disk.
+//! Redirects are tried before files are looked up. So a rule applies whether or not the old files
+//! still exist, and costs no lookup on the disk.
 //!
 //! Invariants of a Location:
 //! 1. Its host is that of TO, or none: TO has no capture there, and a path begins with one slash.
@@ -19,6 +19,7 @@ use regex::bytes::{Captures, Regex, RegexBuilder};
 
 use super::path::{ESCAPED_IN_PATH, SitePath, escape_query};
 use super::rules::check_pattern;
+use crate::format::counted;
 use crate::http::{Status, is_authority};
 
 /// `FROM TO [STATUS]`
@@ -35,7 +36,7 @@ struct Target {
     /// Whether it is a path of this site. Otherwise it is a URL.
     is_path: bool,
     before_query: Vec<Piece>,
-    /// The query of the request takes its place if it has none.
+    /// None: the query of the request is kept.
     query: Option<Vec<Piece>>,
     fragment: Option<Vec<Piece>>,
 }
@@ -47,7 +48,7 @@ enum Piece {
     Capture(usize),
 }
 
-/// What a URL cannot contain anywhere. A percent sign and what separates the parts stay.
+/// The characters that no part of a URL may contain. Percent signs and delimiters are kept.
 const ESCAPED_IN_URL: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -60,7 +61,7 @@ const ESCAPED_IN_URL: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// A capture in a query is one value: `&`, `=` and `+` in it do not separate others.
+/// A capture in a query is one value, so its `&`, `=` and `+` are escaped.
 const ESCAPED_IN_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
@@ -88,7 +89,7 @@ impl Target {
     ) -> String {
         let before_query = joined(&self.before_query, captures, ESCAPED_IN_PATH);
         let mut location = match self.is_path {
-            // Where nothing was captured, a slash may follow the first one.
+            // After an empty capture, the path may begin with a second slash.
             true => format!("{route_prefix}/{}", before_query.trim_start_matches('/')),
             false => before_query,
         };
@@ -148,7 +149,7 @@ impl FromStr for RedirectRule {
         let from = capturing(from)?;
         let to = Target::parse(to, from.captures_len() - 1)?;
         match leads_to_itself(&from, &to) {
-            true => Err("the rule matches its own target, so it would never end".to_owned()),
+            true => Err("the rule matches its own target, so it would redirect forever".to_owned()),
             false => Ok(RedirectRule { from, to, status }),
         }
     }
@@ -165,21 +166,21 @@ fn capturing(glob: &str) -> Result<Regex, String> {
     compiled.map_err(|error| invalid(&error))
 }
 
-/// Adds the groups to the expression that globset makes of a pattern. All else in it is a literal
-/// or a class, so a star of the pattern is recognised by what globset makes of it.
+/// Adds capture groups to the regular expression that globset generates. Everything else in it is a
+/// literal or a class, so each star of the pattern is recognised by its translation.
 fn with_groups(regex: &str) -> String {
     const ONE_SEGMENT: &str = "[^/]*";
     let mut grouped = String::new();
     let mut rest = regex;
     while let Some(next) = rest.chars().next() {
         let (group, length) = if rest.starts_with(ONE_SEGMENT) {
-            // `a**` is two of them, and one for the user.
+            // globset translates `a**` to two of them, which are one capture.
             let after = rest.trim_start_matches(ONE_SEGMENT);
             ("([^/]*)", rest.len() - after.len())
         } else if rest.starts_with("(?:/|/.*/)") {
             ("(?:/|/(.*)/)", "(?:/|/.*/)".len())
         } else if rest == "/.*$" {
-            // `/old/**` includes `/old`: whoever moves a directory means its address, too.
+            // `/old/**` also matches `/old`, so that a moved directory needs only one rule.
             ("(?:/(.*))?$", rest.len())
         } else if rest.starts_with("/.*") {
             ("/(.*)", "/.*".len())
@@ -220,7 +221,7 @@ impl Target {
         }
         let is_path = text.starts_with('/');
         if matches!(text.as_bytes(), [b'/', b'/' | b'\\', ..]) {
-            return Err("expected a target without a second slash, or a whole URL".to_owned());
+            return Err("expected a target that begins with one slash, or an http URL".to_owned());
         }
         if !is_path {
             check_authority(text)?;
@@ -242,8 +243,8 @@ impl Target {
     }
 }
 
-/// Refuses what is no http URL. Its host is fixed: with a part of it captured, clients could choose
-/// where this server redirects to.
+/// Refuses a target that is not an http URL, or that has a capture in its host: clients could then
+/// choose the host that this server redirects to.
 fn check_authority(url: &str) -> Result<(), String> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let is_http = ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http));
@@ -252,7 +253,7 @@ fn check_authority(url: &str) -> Result<(), String> {
     let is_named = !matches!(authority.as_bytes(), [] | [b':', ..]);
     match is_http && is_named && is_authority(authority.as_bytes()) {
         true if authority.contains('$') => {
-            Err("the host of the target must not depend on the request".to_owned())
+            Err("expected a target without a capture in its host".to_owned())
         }
         true => Ok(()),
         false => Err(format!("expected a target that is a path or an http URL, not '{url}'")),
@@ -278,7 +279,8 @@ fn pieces(text: &str, captures: usize) -> Result<Vec<Piece>, String> {
             Some(number) if at > 0 => {
                 if number == 0 || number as usize > captures {
                     return Err(format!(
-                        "the target has ${number}, and the pattern {captures} stars"
+                        "the target has ${number}, but the pattern has {}",
+                        counted(captures, "capture")
                     ));
                 }
                 pieces.push(Piece::Capture(number as usize));
@@ -293,7 +295,7 @@ fn pieces(text: &str, captures: usize) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
-/// Whether `from` matches a target that `to` leads to: a path is tried in place of the captures.
+/// Whether `from` matches the path of `to`, with `x` in place of each capture.
 fn leads_to_itself(from: &Regex, to: &Target) -> bool {
     if !to.is_path {
         return false;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{Server, Site, any_setup, wait_until};
 
-/// The program that opens a URL is the first of several that is found in PATH.
+/// `--open` runs the first of several known programs that it finds in PATH.
 #[test]
 fn open_runs_the_program_that_opens_a_browser() {
     let site = Site::new();
@@ -31,7 +31,7 @@ fn without_a_browser_the_server_says_so_and_serves() {
     let mut server = Server::run(command);
     server.may_print_errors = true;
     let error = server.errors.next().expect("the error is printed");
-    let expected = format!("error: --open: no browser opens http://{}/: ", server.address);
+    let expected = format!("error: --open: cannot open http://{}/ in a browser: ", server.address);
     assert!(error.starts_with(&expected), "{error}");
     assert_eq!(server.get("/page.html").status, 200);
 }

@@ -1,4 +1,4 @@
-//! What the admin listener responds: three paths, to GET and HEAD.
+//! The responses of the admin listener, to GET and HEAD of three paths.
 
 use std::convert::Infallible;
 
@@ -24,7 +24,8 @@ impl Respond for Endpoints {
 
     fn respond(&mut self, request: &Request<'_>, _: &Now) -> Reply<Infallible> {
         if !matches!(request.method, Method::Get | Method::Head) {
-            let mut response = error_response(Status::MethodNotAllowed, "Only GET and HEAD.");
+            let mut response =
+                error_response(Status::MethodNotAllowed, "Only GET and HEAD are allowed.");
             response.headers.push("Allow", "GET, HEAD");
             return Reply::Ready(response);
         }
@@ -36,7 +37,10 @@ impl Respond for Endpoints {
             b"/healthz" => text_response(Status::Ok, PLAIN_TEXT, "ok\n"),
             b"/readyz" => self.readiness(),
             b"/metrics" => text_response(Status::Ok, METRICS_TYPE, self.metrics.render()),
-            _ => error_response(Status::NotFound, "There are /healthz, /readyz and /metrics."),
+            _ => error_response(
+                Status::NotFound,
+                "This listener has /healthz, /readyz and /metrics.",
+            ),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The counters of the server in the text format of Prometheus, version 0.0.4.
 //!
-//! Names follow the conventions of Prometheus: a prefix, base units, `_total` for counters. A
-//! counter begins at zero with the process and never decreases.
+//! Names follow the conventions of Prometheus: a prefix, base units, `_total` for counters. Each
+//! counter is zero when the process starts, and never decreases.
 
 use std::fmt::{Display, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ pub struct Metrics {
     strategy: String,
 }
 
-/// Timeouts by what the client has not done.
+/// Timeouts by kind.
 const TIMEOUTS: [(&str, Event); 4] = [
     ("idle", Event::IdleTimeout),
     ("header", Event::HeaderTimeout),
@@ -30,7 +30,7 @@ impl Metrics {
         Metrics { counters, started: SystemTime::now(), strategy }
     }
 
-    /// The present values.
+    /// The current values.
     pub fn render(&self) -> String {
         let mut text = Exposition(String::with_capacity(8 * 1024));
         self.add_responses(&mut text);
@@ -45,7 +45,7 @@ impl Metrics {
         );
         text.add_counter(
             "miniweb_panics_total",
-            "Panics, which are bugs; each closes one connection.",
+            "Panics, which are bugs of the server.",
             self.happened(Event::Panic),
         );
         text.add_counter(
@@ -72,7 +72,7 @@ impl Metrics {
             "Responses by status code, each counted at its end, except those of --health.",
         );
         for (code, count) in self.responses() {
-            // There is always one sample, so that the metric is never absent.
+            // Status 200 always has a sample, so that the metric is never absent.
             if count > 0 || code == 200 {
                 text.add(name, &[("code", &code.to_string())], count);
             }
@@ -85,19 +85,20 @@ impl Metrics {
     }
 
     fn add_connections(&self, text: &mut Exposition) {
-        // In this order: a connection that closes in between counts as open, never as minus one.
+        // In this order: a connection that closes between the two loads still counts as open, and
+        // the difference is never negative.
         let closed = self.happened(Event::Closed);
         let accepted = self.happened(Event::Accepted);
         for (name, help, value) in [
             (
                 "miniweb_connections_accepted_total",
-                "Connections accepted, without those that were rejected.",
+                "Connections accepted, except those that were rejected.",
                 accepted,
             ),
             ("miniweb_connections_closed_total", "Accepted connections that have closed.", closed),
             (
                 "miniweb_connections_evicted_total",
-                "Connections closed to make room for others at the limit.",
+                "Connections closed at the connection limit to make room for others.",
                 self.happened(Event::Evicted),
             ),
             (
@@ -112,7 +113,7 @@ impl Metrics {
         text.add_gauge("miniweb_connections_open", "Connections that are open now.", open);
         text.add_counters(
             "miniweb_timeouts_total",
-            "Timeouts by kind: an idle connection, a request header or body, a write.",
+            "Timeouts by kind: idle connection, request header, request body, write.",
             "kind",
             &TIMEOUTS.map(|(kind, event)| (kind, self.happened(event))),
         );
@@ -131,7 +132,7 @@ impl Metrics {
             text.add_counter(name, help, self.happened(event));
         }
         let bytes: i64 = self.counters.sets().map(|set| set.cache_bytes()).sum();
-        // While it is summed, one cache may shrink and another grow.
+        // Caches change while they are summed, so the sum may be negative.
         text.add_gauge(
             "miniweb_cache_bytes",
             "Bytes that the caches of files hold.",
@@ -182,7 +183,7 @@ impl Exposition {
         }
     }
 
-    /// `help` has neither a backslash nor a line end.
+    /// `help` is not escaped: it must not contain a backslash or a line feed.
     fn begin(&mut self, name: &str, kind: &str, help: &str) {
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
