@@ -10,10 +10,10 @@
 //! | `blocking` | nothing: each thread sleeps in `recv` | `server/strategies/blocking/` |
 //!
 //! # For users of the library
-//! [`server::Server`] serves a directory from a thread of your program, and a
-//! [`server::StopHandle`] shuts it down. It installs no signal handlers and changes nothing else of
-//! the process, see [`server::Settings::owns_process`]. [`server::strategies`] lists the
-//! strategies; [`site::Root`] and [`site::Policy`] say what is served and how.
+//! [`server::Server`] serves a directory on a thread of your program, and a [`server::StopHandle`]
+//! shuts it down. Unless [`server::Settings::owns_process`] is set, it installs no signal handlers
+//! and changes no other state of the process. [`server::strategies`] lists the strategies;
+//! [`site::Root`] and [`site::Policy`] say what is served and how.
 //!
 //! # Internals
 //! The other modules are public for the binary, the tests, the benches and the fuzz targets of this

@@ -5,14 +5,14 @@
 //! the cost of a strategy can be checked against strace (`tests/syscall_stats.rs`). Counters can be
 //! read at any time, from any thread.
 //!
-//! Where a worker counts depends on who reads ([`CounterSource`]):
+//! Where a worker counts depends on what reads the counters ([`CounterSource`]):
 //!
 //! - The process that starts the server may pass a file to count in (`--counters-file`,
 //!   `server/sys.rs`); all workers, threads and forked children then share one set of counters in
 //!   that file's pages.
 //! - With `--admin`, each worker takes one of several sets, which are summed when they are read:
-//!   event loops that shared one would wait for each other's cache lines. The sets are in memory
-//!   that forked children share.
+//!   event loops that shared one set would contend for its cache lines. The sets are in memory that
+//!   forked children share.
 //! - Otherwise each worker has a set of its own, which nothing reads.
 
 use std::sync::Arc;
@@ -116,13 +116,13 @@ impl Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Event {
-    /// A connection was accepted and is served.
+    /// A connection was accepted and not rejected.
     Accepted,
-    /// Such a connection was closed.
+    /// An accepted connection was closed.
     Closed,
-    /// A connection was closed, or told to finish, to make room for another.
+    /// A connection was closed, or shut down, to make room for another.
     Evicted,
-    /// A connection was closed at once, because its client has as many as it may have.
+    /// A connection was closed at once, because its client already has as many as it may have.
     Rejected,
     /// No request arrived in time.
     IdleTimeout,
@@ -136,7 +136,7 @@ pub enum Event {
     CacheHit,
     /// A path was looked up on the disk.
     CacheMiss,
-    /// A file left the cache, because others need the space, or was too large for it.
+    /// A file was removed from the cache to make room for others, or was too large for it.
     CacheEviction,
     /// A line of the access log could not be written.
     LogLineLost,
@@ -146,9 +146,9 @@ pub enum Event {
 
 const EVENTS: usize = Event::Panic as usize + 1;
 
-/// Status codes are counted from this one on.
+/// The lowest status code that is counted.
 const CODE_MIN: u16 = 200;
-/// More than HTTP has, so that no code is lost.
+/// Up to status 599, the last one of HTTP.
 const CODES: usize = 400;
 
 /// One set of counters. The layout is the same in private memory and in a shared page.
@@ -159,7 +159,7 @@ pub struct Counters {
     would_block: AtomicU64,
     events: [AtomicU64; EVENTS],
     sent_bytes: AtomicU64,
-    /// One set may be below zero: a worker may release what another has counted in another set.
+    /// A single set may be negative: a worker may release bytes that were counted in another set.
     cache_bytes: AtomicI64,
     responses: [AtomicU64; CODES],
 }
@@ -194,7 +194,8 @@ impl Counters {
 
     /// How often `event` happened.
     pub fn happened(&self, event: Event) -> u64 {
-        // Acquire: who reads that a connection has closed then also reads that it was accepted.
+        // Acquire: a thread that reads that a connection was closed then also reads that it was
+        // accepted.
         self.events[event as usize].load(Ordering::Acquire)
     }
 
@@ -235,10 +236,11 @@ pub struct CounterCells {
     cells: [Cell; CELLS],
 }
 
-/// More than a server has cores to contend for them. Threads and children share them in turn.
+/// Enough that event loops, usually one per core, rarely share a set. Workers take them in turn.
 const CELLS: usize = 32;
 
-/// No two sets share a cache line, or a pair of lines that the processor fetches together.
+/// Aligned so that no two sets share a cache line, or a pair of lines that the processor prefetches
+/// together.
 #[derive(Debug)]
 #[repr(C, align(128))]
 struct Cell(Counters);
@@ -253,17 +255,17 @@ impl CounterCells {
 /// Where the workers of a server count.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum CounterSource {
-    /// Each in a set of its own.
+    /// Each worker in a set of its own.
     #[default]
     Private,
-    /// All in one set, in a page that other processes map, too.
+    /// All workers in one set, in a page that other processes also map.
     Page(&'static Counters),
-    /// Each in the next of several sets, in memory that forked children share.
+    /// Each worker in the next of several sets, in memory that forked children share.
     Cells(&'static CounterCells),
 }
 
 impl CounterSource {
-    /// Every set that can be read.
+    /// Every set that can be read; none if they are private.
     pub fn sets(self) -> impl Iterator<Item = &'static Counters> {
         let (page, cells) = match self {
             CounterSource::Private => (None, None),
@@ -279,7 +281,7 @@ impl CounterSource {
 #[derive(Clone, Debug)]
 enum CounterStorage {
     Owned(Arc<Counters>),
-    /// In memory that other workers or processes use, too.
+    /// In memory that other workers or processes also use.
     Shared(&'static Counters),
 }
 
@@ -314,7 +316,7 @@ impl SyscallStats {
         }
     }
 
-    /// Whether anything may read the counters but the worker itself.
+    /// Whether anything but the worker itself may read the counters.
     pub fn is_read(&self) -> bool {
         matches!(self.counters, CounterStorage::Shared(_))
     }
@@ -352,7 +354,7 @@ impl SyscallStats {
         self.counters().sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Records that a cache of files has grown, or shrunk.
+    /// Records that a cache of files has grown by `bytes`, or shrunk if that is negative.
     pub fn add_cache_bytes(&self, bytes: i64) {
         self.counters().cache_bytes.fetch_add(bytes, Ordering::Relaxed);
     }

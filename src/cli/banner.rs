@@ -13,7 +13,7 @@ use crate::server::{ListenAddress, LogFormat};
 #[derive(Debug)]
 pub struct Banner {
     pub(super) served: String,
-    /// What precedes each path of the site.
+    /// `--route-prefix`, or an empty string.
     pub(super) route_prefix: &'static str,
     pub(super) description: String,
     pub(super) log: LogFormat,
@@ -25,9 +25,9 @@ pub struct Banner {
 }
 
 impl Banner {
-    /// The line for a server that listens at `addresses`, and at `admin` for its operator; for a
-    /// person `at_terminal`, also where other machines reach the server, and a hint. It is a line
-    /// of JSON if the lines of the access log, which follow on the same stream, are.
+    /// The text for a server that listens at `addresses`, with its admin listener at `admin`. The
+    /// first line names them. `at_terminal`, the URLs for other machines and a hint follow. With
+    /// `--log json` there is one line of JSON, because the log follows on the same stream.
     pub fn text(
         &self,
         addresses: &[ListenAddress],
@@ -106,8 +106,8 @@ fn listed(texts: &[String]) -> String {
     }
 }
 
-/// The URL at which a person on this machine opens what listens at `address`. For Unix sockets
-/// there is none, so it is their address.
+/// The URL that a browser on this machine opens for `address`. A Unix socket has none, so its
+/// address is returned.
 pub fn url(address: &ListenAddress) -> String {
     match address {
         // Not every browser opens 0.0.0.0 or [::].
@@ -123,7 +123,7 @@ fn is_named(addresses: &[ListenAddress], address: SocketAddr) -> bool {
     addresses.contains(&ListenAddress::Tcp(address))
 }
 
-/// Where other machines reach the server, the most likely address first.
+/// The addresses at which other machines can reach the server, the most likely one first.
 fn network_addresses(addresses: &[ListenAddress]) -> Vec<SocketAddr> {
     let tcp = addresses.iter().filter_map(|address| match address {
         ListenAddress::Tcp(address) => Some(*address),
@@ -135,8 +135,8 @@ fn network_addresses(addresses: &[ListenAddress]) -> Vec<SocketAddr> {
     networks
 }
 
-/// Where other machines reach a socket that listens at `listening`: at the addresses of this
-/// machine on its networks, if it listens on all.
+/// The addresses at which other machines can reach a socket that listens at `listening`. If that is
+/// the unspecified address, they are those of all network interfaces.
 fn reachable_at(listening: SocketAddr) -> Vec<SocketAddr> {
     match listening.ip() {
         ip if ip.is_loopback() => Vec::new(),
@@ -149,7 +149,8 @@ fn reachable_at(listening: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
-/// The addresses of this machine on its networks.
+/// The addresses of this machine's network interfaces, without those of loopback and IPv6
+/// link-local ones.
 fn machine_addresses() -> impl Iterator<Item = IpAddr> {
     let address_of = |address: nix::sys::socket::SockaddrStorage| {
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
@@ -169,10 +170,10 @@ fn machine_addresses() -> impl Iterator<Item = IpAddr> {
     networks.filter_map(move |interface| address_of(interface.address?)).filter(is_reachable)
 }
 
-/// The address from which this machine sends to others: containers and virtual machines may add
-/// interfaces that no other machine reaches. Connecting a UDP socket sends nothing.
+/// The source address for packets to other networks. Containers and virtual machines may add
+/// interfaces that other machines cannot reach. Connecting a UDP socket sends nothing.
 fn primary_address() -> Option<IpAddr> {
-    /// Of the network for documentation (RFC 5737): it is routed like any other.
+    /// An address of TEST-NET-1 (RFC 5737), which the routing table treats like any other.
     const ELSEWHERE: &str = "192.0.2.1:9";
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect(ELSEWHERE).ok()?;

@@ -5,11 +5,11 @@ use qrcode::{Color, EcLevel, QrCode};
 /// The light border that the standard asks for (ISO/IEC 18004), in modules.
 const QUIET_ZONE: usize = 4;
 
-/// Two rows of modules per line of text. At a terminal, colors make it dark on light whatever the
-/// theme is; elsewhere, light modules are drawn, as for light text on a dark background.
+/// Draws two rows of modules per line of text. With colors, the code is dark on light under every
+/// theme. Without, it is so only where text is light on a dark background.
 pub(super) fn qr_code(url: &str, has_color: bool) -> String {
     let code = QrCode::with_error_correction_level(url, EcLevel::L);
-    let code = code.expect("the URL of an address is far shorter than 2,953 bytes");
+    let code = code.expect("the URL of an address is shorter than 2,953 bytes");
     let (width, modules) = (code.width(), code.into_colors());
     let is_dark = |row: usize, column: usize| {
         let within = |at: usize| at.checked_sub(QUIET_ZONE).filter(|at| *at < width);

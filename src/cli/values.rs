@@ -14,7 +14,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| expected("a number from 0 to 65535"))
 }
 
-/// Octal, as of chmod(1).
+/// Permission bits in octal, as for chmod(1).
 pub(super) fn permission_bits(text: &str) -> Result<u32, String> {
     let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777);
     // from_str_radix takes a sign.

@@ -45,16 +45,16 @@ pub enum CloseReason {
     Panicked,
 }
 
-/// What a client has not done in time.
+/// The deadline that a client has missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
-    /// It has sent no request.
+    /// For the first byte of a request.
     Idle,
-    /// It has sent a part of a request head.
+    /// For the rest of a request head.
     Header,
-    /// It has sent a part of a request body.
+    /// For the rest of a request body.
     Body,
-    /// It has not read its response.
+    /// For reading a part of its response.
     Write,
 }
 

@@ -261,8 +261,8 @@ impl<F> Connection<F> {
         }
     }
 
-    /// Reacts to a deadline that has passed. Returns what the client has not done in time; None if
-    /// it is only slow to close.
+    /// Reacts to a deadline that has passed. Returns which one; None if the client was only slow to
+    /// close.
     pub fn handle_timeout<R: Respond<File = F>>(&mut self, now: &Now, site: &R) -> Option<Timeout> {
         if self.write_progress.is_some() {
             self.state = State::Closed { reason: CloseReason::WriteStalled };

@@ -28,7 +28,7 @@ pub struct Work<F> {
     is_check: bool,
     /// The header lines of the error that is sent instead if the work is not done.
     error_headers: Bytes,
-    /// Headers that are added to whatever is sent.
+    /// Headers that are added to the response, whichever it is.
     headers: Vec<(&'static str, &'static str)>,
 }
 

@@ -19,8 +19,8 @@ pub struct ErrorPage {
 }
 
 impl ErrorPage {
-    /// Renders a page that shows `status`, `message`, which is a sentence or an empty string, and
-    /// `links`: a target and a text each. Nothing is escaped.
+    /// Renders a page with `status`, `message` (a sentence or an empty string), and `links`, each a
+    /// target and a text. Nothing is escaped.
     pub fn new(status: Status, message: &str, links: &[(&str, &str)]) -> ErrorPage {
         let page = render(status, message, links);
         let mut headers = HeaderBlock::default();

@@ -22,7 +22,7 @@ pub struct TrustedProxies(Vec<TrustedProxy>);
 pub enum TrustedProxy {
     /// A network, or one host.
     Network(IpNet),
-    /// All that connect to a Unix socket.
+    /// Every client of a Unix socket.
     UnixSocket,
 }
 
@@ -43,7 +43,7 @@ impl TrustedProxies {
         self.0.iter().any(contains)
     }
 
-    /// Whether a peer is a trusted proxy: by its address, which those of Unix sockets do not have.
+    /// Whether a peer is a trusted proxy. `address` is None if it is connected to a Unix socket.
     pub fn contains_peer(&self, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => self.contains(address),

@@ -20,7 +20,8 @@ pub trait Respond {
         false
     }
 
-    /// Whether an [`Exchange`](super::Exchange) of `request` is recorded, if any is.
+    /// Whether the [`Exchange`](super::Exchange) of `request` is recorded, if
+    /// [`Limits::record_exchanges`](super::Limits::record_exchanges) is set.
     fn is_recorded(&self, _request: &Request<'_>) -> bool {
         true
     }

@@ -90,7 +90,7 @@ impl State {
         }
     }
 
-    /// What the client has not done once the read deadline has passed.
+    /// The timeout that has expired once the read deadline has passed.
     pub(super) fn timeout(&self) -> Option<Timeout> {
         match self {
             State::Idle { .. } => Some(Timeout::Idle),

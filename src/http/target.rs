@@ -20,7 +20,7 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Parses `target`; returns also the authority that an absolute-form or authority-form names.
+    /// Parses `target`. Returns its authority as well if it is in absolute-form or authority-form.
     pub(super) fn parse(
         target: &'a [u8],
         method: Method,

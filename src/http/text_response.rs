@@ -1,4 +1,4 @@
-//! Short texts for programs, such as probes and scrapers.
+//! Short plain responses for programs, such as health probes and metrics scrapers.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use super::error_page::push_retry_after;
 use super::response::{Body, HeaderBlock, Response};
 use super::status::Status;
 
-/// A response with a text that is true only now, so that no cache keeps it.
+/// A response whose text describes the present state, so no cache may store it.
 pub fn text_response<F>(status: Status, media_type: &str, text: impl Into<Bytes>) -> Response<F> {
     let text = text.into();
     let mut headers = HeaderBlock::default();

@@ -96,8 +96,8 @@ pub struct LogWriter {
 
 impl AccessLog {
     /// Creates the log and starts its threads, which count their calls in `stats`. `has_children`:
-    /// whether the server forks processes that write to it. `owns_process`: whether SIGHUP has its
-    /// file reopened.
+    /// whether the server forks processes that write to it. `owns_process`: whether SIGHUP reopens
+    /// its file.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.
@@ -249,7 +249,7 @@ impl Sink {
             if let Ok(length @ 1..) = written {
                 is_torn = lines[length - 1] != b'\n';
             }
-            // After an error of the disk, how much of them was written is unknown.
+            // After a disk error, it is unknown how much was written: all lines count as lost.
             let lost = &lines[written.unwrap_or(0)..];
             if !lost.is_empty() {
                 stats.count_events(Event::LogLineLost, memchr::memchr_iter(b'\n', lost).count());

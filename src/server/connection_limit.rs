@@ -49,7 +49,7 @@ pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
     /// The client that the connection is counted for.
     client: Option<ClientNetwork>,
-    /// Where the connection is counted as open, from its acceptance on.
+    /// Where the connection is counted as open, once it was accepted.
     stats: Option<Arc<SyscallStats>>,
 }
 
@@ -130,15 +130,15 @@ impl ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// Counts the connection as accepted, and as closed when the permit is dropped. So the numbers
-    /// agree however the connection ends, even if a child is killed.
+    /// Counts the connection as accepted, and as closed when the permit is dropped. So every
+    /// accepted connection is also counted as closed, even if the child that serves it is killed.
     pub fn count_in(&mut self, stats: &Arc<SyscallStats>) {
         stats.count_event(Event::Accepted);
         self.stats = Some(stats.clone());
     }
 
-    /// Turns the permit into the copy that a forked child inherits. Its parent keeps the connection
-    /// counted as open until it has reaped the child.
+    /// Marks the permit as the copy that a forked child inherits. The parent counts the connection
+    /// as closed when it has reaped the child.
     pub fn disown(&mut self) {
         self.stats = None;
     }

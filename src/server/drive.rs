@@ -298,7 +298,7 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     client.connection.abandon(record);
 }
 
-/// Records the end of a response. What is counted is what is logged, so the numbers of both agree.
+/// Counts and logs the end of a response, so that the counters and the log agree.
 fn record(
     exchange: &Exchange,
     address: Option<IpAddr>,
@@ -306,7 +306,7 @@ fn record(
     log: &AccessLog,
     stats: &SyscallStats,
 ) {
-    // Counted first: a line may have to wait.
+    // Counted first, because the log may block.
     stats.count_response(exchange.status.code());
     log.record(exchange, address, now);
 }

@@ -28,8 +28,8 @@ pub struct Listener {
     inheritance: Inheritance,
 }
 
-/// How calls on accepted sockets wait, and accept on the only listener of a server that has opened
-/// it itself. On others, accept never waits.
+/// How calls on accepted sockets wait. accept(2) waits in the same way if the server has a single
+/// listener and has opened it itself; otherwise accept never waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketMode {
     /// They fail with EAGAIN instead of waiting.
@@ -52,12 +52,12 @@ pub enum Ownership {
     Inherited,
 }
 
-/// Which options an accepted socket has from its listener.
+/// The socket options that an accepted socket inherits from its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inheritance {
-    /// All: a TCP socket is a copy of its listener.
+    /// All, on TCP: the kernel clones the listener.
     Options,
-    /// None: a Unix socket is made when the client connects.
+    /// None, on Unix sockets: the kernel creates the socket when the client connects.
     Nothing,
 }
 
@@ -73,7 +73,8 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// `is_only_one` says that a thread that waits in accept keeps no other listener waiting.
+    /// Wraps a bound socket and listens on it. `is_only_one`: whether the server has no other
+    /// listener, so that a thread may wait in accept.
     pub fn open(
         socket: Socket,
         mode: SocketMode,

@@ -4,8 +4,8 @@
 //! 1. Root creates a file that does not exist, and opens none that does: the user who owns the
 //!    directory could have put a link to any file in its place. Other than that, the file is opened
 //!    with the privileges that the server keeps, at the start and on every SIGHUP alike.
-//! 2. No log file is one that the site serves. That is checked of the file that was opened, because
-//!    its path may lead elsewhere than before.
+//! 2. The site never serves a log file. The check is made on the opened file, because its path may
+//!    have changed its meaning since.
 //! 3. A file that cannot be opened again stays open, so that no line is lost.
 
 use std::fs::File;
@@ -106,8 +106,8 @@ fn open(path: &Path, served: &ServedFiles) -> io::Result<File> {
     let mut options = File::options();
     options.append(true).mode(MODE).custom_flags(flags);
     let opened = match options.open(path) {
-        // A link may lead to a file that was renamed by a rotation. What it leads to is created
-        // only where it is not served, and without following another link: EEXIST.
+        // The path may be a link whose target a rotation has renamed. The target is created if the
+        // site does not serve it; create_new follows no further link (EEXIST).
         Err(error) if error.kind() == ErrorKind::NotFound => match resolve_file(path) {
             Some(target) if served.include(&target) => return Err(is_served()),
             Some(target) => options.create_new(true).open(target),

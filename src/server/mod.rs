@@ -78,11 +78,11 @@ pub struct Settings {
     pub root: Root,
     /// How it serves that: headers, compression, access.
     pub policy: Policy,
-    /// Where it listens, at least one address.
+    /// Where it listens. There must be at least one address.
     pub addresses: Vec<ListenAddress>,
-    /// The permission bits of the Unix sockets that it makes.
+    /// The permission bits of the Unix sockets that it creates for `addresses`.
     pub unix_socket_mode: u32,
-    /// Where health, readiness and metrics can be asked for.
+    /// The address of the admin listener: health, readiness and metrics.
     pub admin: Option<ListenAddress>,
     /// The limits of each connection.
     pub limits: Limits,
@@ -106,16 +106,16 @@ pub struct Settings {
     pub privileges: Privileges,
     /// A file to count system calls in, shared with the process that opened it.
     pub counters_file: Option<File>,
-    /// Whether the process exists for this server. Then it handles SIGINT, SIGTERM and SIGHUP,
-    /// accepts from the sockets that a supervisor has passed and tells it that it is ready, raises
-    /// the descriptor limit, and ends the process if a shutdown gets stuck. Otherwise a
-    /// [`StopHandle`] shuts it down, and it does none of this.
+    /// Whether the process exists for this server. If so, the server handles SIGINT, SIGTERM and
+    /// SIGHUP, accepts from the sockets that a supervisor has passed and notifies the supervisor,
+    /// raises the descriptor limit, and ends the process if a shutdown gets stuck. If not, it does
+    /// none of this, and a [`StopHandle`] shuts it down.
     pub owns_process: bool,
 }
 
 impl Settings {
-    /// The settings of `miniweb ROOT`, but on a free port, without a log, and within a process that
-    /// may do other things.
+    /// The settings of `miniweb ROOT`, but on a free port, without a log, and in a process that the
+    /// server does not own.
     pub fn new(root: Root) -> Settings {
         let strategy = (strategies::DEFAULT.configure)(&[]);
         Settings {
@@ -177,12 +177,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the port and drops privileges. It starts no thread. If privileges are dropped, the
-    /// process must not have started one, as they are dropped for this thread and for those that it
-    /// starts afterwards.
+    /// Binds the addresses and drops privileges. It starts no thread. If [`Settings::privileges`]
+    /// are to be dropped, the process must not have started a thread either: they are dropped only
+    /// for the calling thread and for those that it starts afterwards.
     ///
     /// # Errors
-    /// The address cannot be bound, privileges cannot be dropped, a resource is missing, or the
+    /// An address cannot be bound, privileges cannot be dropped, a resource is missing, or the
     /// strategy forks and the server does not own the process.
     pub fn open(mut settings: Settings) -> io::Result<Server> {
         let counters = counter_source(&mut settings)?;
@@ -207,7 +207,7 @@ impl Server {
         Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output, admin })
     }
 
-    /// Where the admin listener is bound, with the real port.
+    /// The bound address of the admin listener, with the real port.
     pub fn admin_address(&self) -> Option<&ListenAddress> {
         self.admin.as_ref().map(AdminListener::address)
     }
@@ -217,7 +217,7 @@ impl Server {
         &self.sockets.addresses
     }
 
-    /// What shuts the server down, if it does not own the process.
+    /// A handle that shuts the server down, if it does not own the process.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle::new(self.shutdown.clone())
     }
@@ -270,7 +270,7 @@ impl Server {
         };
         let context = ServerContext::new(listeners, shared, shutdown, supervisor, announce);
         let ran = strategy.run(context);
-        // Only now: it answers while the server drains.
+        // Last, because it responds while the server drains.
         if let Some(admin) = admin {
             admin.finish();
         }
@@ -292,8 +292,8 @@ fn count_panics(stats: SyscallStats) {
     }));
 }
 
-/// A comparison reads the counters that it passes. Otherwise they are read if there is an admin
-/// listener.
+/// The process that passes a counters file reads that; otherwise only an admin listener reads the
+/// counters.
 fn counter_source(settings: &mut Settings) -> io::Result<CounterSource> {
     match (settings.counters_file.take(), &settings.admin) {
         (Some(file), _) => sys::map_shared_counters(file).map(CounterSource::Page),
@@ -337,7 +337,7 @@ fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
 }
 
 /// The connection limit: `wanted`, or as many connections as the descriptor limit allows. The soft
-/// limit is raised as far as the hard limit permits, if the process is the server's. Each
+/// limit is raised as far as the hard limit permits, if the server owns the process. Each
 /// connection may need a second descriptor, for the file that it is sent.
 ///
 /// # Errors

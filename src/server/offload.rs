@@ -30,8 +30,8 @@ use crate::http::{CompletedReply, DeferredReply, ReplyReceiver};
 use crate::site::{File, FileChunk};
 use crate::sync::{lock, wait_timeout_while};
 
-/// How long a thread waits for its next job before it ends: long against the time to start one, and
-/// short for a program that has stopped its server.
+/// How long an idle thread waits for a job before it ends: much longer than starting a thread
+/// takes, but short for a program that has stopped its server.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// The pool of one server, shared by its event loops. Threads start on demand.

@@ -5,26 +5,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::shutdown_signal::ShutdownSignal;
 
-/// Tells the phase of a server to other threads.
+/// The phase of a server, for other threads to read.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     is_ready: Arc<AtomicBool>,
     shutdown: ShutdownSignal,
 }
 
-/// The life of a server, as its clients see it.
+/// The phases of a server's life, as clients see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// It does not accept yet.
     Starting,
     /// It accepts.
     Ready,
-    /// It shuts down: it finishes the responses in progress.
+    /// It shuts down, and finishes the responses in progress.
     Draining,
 }
 
 impl Readiness {
-    /// A server that starts, and that `shutdown` ends.
+    /// A server that is starting, and that `shutdown` will end.
     pub fn new(shutdown: ShutdownSignal) -> Readiness {
         Readiness { is_ready: Arc::default(), shutdown }
     }

@@ -1,5 +1,5 @@
-//! How a server is shut down: by SIGINT or SIGTERM, of which the first shuts it down in order and
-//! the second ends the process at once; or by a [`StopHandle`], if it does not own the process.
+//! Shuts a server down: the first SIGINT or SIGTERM does it gracefully, and the second ends the
+//! process at once. A server that does not own its process is shut down by a [`StopHandle`].
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -21,17 +21,17 @@ pub struct ShutdownSignal {
     source: Source,
 }
 
-/// Who requests the shutdown.
+/// What requests the shutdown.
 #[derive(Clone, Debug)]
 enum Source {
-    /// SIGINT and SIGTERM, which are handled as long as the process lives.
+    /// SIGINT and SIGTERM, whose handlers stay installed until the process ends.
     Signals,
     /// A [`StopHandle`], which writes to these streams.
     Handle(Arc<Mutex<Vec<UnixStream>>>),
 }
 
-/// Shuts a server of this process down from any thread. It is for servers that do not own the
-/// process; others are shut down by SIGINT and SIGTERM only.
+/// Shuts a server of this process down, from any thread. It has no effect on a server that owns the
+/// process: only SIGINT and SIGTERM shut that down.
 #[derive(Clone, Debug)]
 pub struct StopHandle(ShutdownSignal);
 
@@ -40,15 +40,15 @@ impl StopHandle {
         StopHandle(signal)
     }
 
-    /// Has the server close its port, send the responses in progress and end. It returns at once,
-    /// and calling it again changes nothing.
+    /// Makes the server close its port, send the responses in progress and end. It returns at once.
+    /// Further calls have no effect.
     pub fn stop(&self) {
         self.0.request();
     }
 }
 
 impl ShutdownSignal {
-    /// A signal that only a [`StopHandle`] gives.
+    /// A signal that only a [`StopHandle`] raises.
     pub fn without_handlers(timeout: Duration) -> ShutdownSignal {
         let source = Source::Handle(Arc::default());
         ShutdownSignal { timeout, is_requested: Arc::default(), source }
@@ -67,7 +67,7 @@ impl ShutdownSignal {
             flag::register(signal, is_requested.clone())?;
         }
         for signal in [SIGUSR1, SIGUSR2] {
-            // Other servers reopen their log on them. They would end this one.
+            // By default they end the process, but other servers reopen their log on them.
             flag::register(signal, Arc::default())?;
         }
         ignore_hangup()?;
@@ -128,7 +128,7 @@ impl ShutdownSignal {
                 }
             }
             Source::Handle(senders) => {
-                // Locked, so that a request comes before or after this.
+                // The lock orders this before or after a request.
                 let mut senders = lock(senders);
                 if self.is_requested() {
                     wake(&sender)?;

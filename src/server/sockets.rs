@@ -26,9 +26,9 @@ pub enum ListenAddress {
 pub struct ListeningSockets {
     /// The bound addresses, with the real ports.
     pub addresses: Vec<ListenAddress>,
-    /// For each event loop, one listener for each address.
+    /// For each event loop, a listener for each address.
     pub listeners: Vec<Vec<Listener>>,
-    /// To be removed when the server ends.
+    /// The socket files, which are removed when the server ends.
     pub files: Vec<UnixSocketFile>,
 }
 
@@ -39,9 +39,9 @@ struct Bound {
 }
 
 impl ListeningSockets {
-    /// Listens at each of `addresses`, for `event_loops` event loops. They share a port with
-    /// SO_REUSEPORT, and the kernel distributes connections among them; a Unix socket has no such
-    /// option, so they accept from one socket. Unix sockets get the permission bits
+    /// Listens at each of `addresses`, for `event_loops` event loops. Their TCP sockets share the
+    /// port with SO_REUSEPORT, and the kernel distributes connections among them. Unix sockets have
+    /// no such option, so all event loops accept from one; it gets the permission bits
     /// `unix_socket_mode`.
     ///
     /// # Errors
@@ -63,8 +63,8 @@ impl ListeningSockets {
         }
     }
 
-    /// The listening sockets that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)), from each
-    /// of which every event loop accepts. None if none was passed.
+    /// The listening sockets that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)). Every
+    /// event loop accepts from each of them. None if none was passed.
     ///
     /// # Errors
     /// A passed descriptor is not a listening TCP or Unix socket.
@@ -93,7 +93,7 @@ impl ListeningSockets {
         Ok(Some(ListeningSockets { addresses, listeners, files: Vec::new() }))
     }
 
-    /// Removes the files of Unix sockets that were made.
+    /// Removes the files of the Unix sockets that `bind` has created.
     pub fn remove_files(&self) {
         self.files.iter().for_each(UnixSocketFile::remove);
     }
@@ -120,7 +120,7 @@ pub fn listening(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds sockets to all addresses. Those of Unix sockets are added to `files`.
+/// Binds sockets to all addresses. The files of Unix sockets are added to `files`.
 fn bind_all(
     addresses: &[ListenAddress],
     unix_socket_mode: u32,
@@ -148,7 +148,7 @@ fn bind_all(
     addresses.iter().map(with_address).collect()
 }
 
-/// The addresses, and a listener for each of them for each event loop.
+/// The addresses, and for each event loop a listener for each of them.
 fn distribute(
     bound: Vec<Bound>,
     mode: SocketMode,

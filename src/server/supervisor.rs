@@ -25,7 +25,7 @@ impl Supervisor {
         }))
     }
 
-    /// Where no supervisor is to be told anything.
+    /// No supervisor, so that nothing is notified.
     pub fn none() -> Supervisor {
         Supervisor(None)
     }

@@ -1,8 +1,8 @@
-//! Unix sockets to listen on: their mode, and what a server that has ended left behind.
+//! Listening Unix sockets, and their files.
 //!
-//! A socket gets a temporary name first and then, once it listens and has its mode, its own. So a
-//! client never finds one that refuses it for being half made, and the socket of a server that was
-//! killed is replaced without a moment in which there is none.
+//! A socket is bound to a temporary name, and renamed to its path once it listens and has its mode.
+//! So a client never finds a socket that does not listen yet, and the stale socket of a killed
+//! server is replaced atomically.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -15,7 +15,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 #[derive(Debug)]
 pub struct UnixSocketFile {
     path: PathBuf,
-    /// Device and inode: by now the path may be another server's.
+    /// Device and inode, because another server may have replaced the file since.
     identity: (u64, u64),
 }
 
@@ -23,10 +23,11 @@ pub struct UnixSocketFile {
 /// permission (unix(7)). A socket at which no server listens is replaced.
 ///
 /// # Errors
-/// A server listens at the path, or it is not a socket; EINVAL if it is longer
-/// than 107 bytes, with a few more for the temporary name; what open(2) says of its directory.
+/// A server listens at the path, or another kind of file is there; EINVAL if the path, or that of
+/// the temporary name of nine bytes in its directory, is longer than 107 bytes; those of bind(2)
+/// for the directory.
 pub fn bind(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, UnixSocketFile)> {
-    // It is looked up again when the server ends.
+    // Absolute, because it is looked up again when the server ends.
     let path = std::path::absolute(path)?;
     let address = SockAddr::unix(&path)?;
     refuse_occupied(&path, &address)?;
@@ -51,8 +52,8 @@ pub fn bind(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, UnixSoc
 }
 
 impl UnixSocketFile {
-    /// Removes the file, unless another server has replaced it. After `--user` or `--confine` the
-    /// process may not be permitted to; then the next server replaces it.
+    /// Removes the file, unless another server has replaced it. After `--user` or `--confine`, the
+    /// process may lack the permission; the next server then replaces the file.
     pub fn remove(&self) {
         let metadata = fs::symlink_metadata(&self.path);
         if metadata.is_ok_and(|file| (file.dev(), file.ino()) == self.identity) {
@@ -70,7 +71,7 @@ fn refuse_occupied(path: &Path, address: &SockAddr) -> io::Result<()> {
         return Err(io::Error::other("expected a socket, or no file"));
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Connecting would wait while the backlog of the other server is full.
+    // A blocking connect would wait while the backlog of the other server is full.
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
@@ -79,8 +80,8 @@ fn refuse_occupied(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// A name in the same directory that no other server uses. The process ID would not do: containers
-/// that share a directory may all have 1.
+/// A random name in the same directory. The process ID would not be unique: in containers that
+/// share a directory, it may be 1 for all.
 fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{:08x}", fastrand::u32(..)))
 }

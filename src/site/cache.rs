@@ -48,10 +48,9 @@ pub struct FileCache {
     loader: Arc<Loader>,
     compressor: Arc<Compressor>,
     entries: Cache<Box<[u8]>, Entry, EntryWeighter, DefaultHashBuilder, EvictionCounter>,
-    /// None if nothing reads the counters: most requests of a site are hits, and they are counted
-    /// for nothing else.
+    /// None if nothing reads the counters: most requests are hits, and counting them has a cost.
     stats: Option<SyscallStats>,
-    /// The size of `entries` as it was counted last.
+    /// The size of `entries` when it was last counted.
     counted_bytes: u64,
     root_fresh_until: Moment,
     /// The operations on files in this turn of a client: lookups on the disk, opens, and ranges of
@@ -97,8 +96,8 @@ impl Weighter<Box<[u8]>, Entry> for EntryWeighter {
     }
 }
 
-/// Counts the entries that have to leave, or are too large to enter. (An entry that is replaced is
-/// reported to `on_evict`, too, but not to `before_evict`.)
+/// Counts the entries that are evicted, or are too large to be inserted. It uses `before_evict`,
+/// because `on_evict` is also called for an entry that is replaced.
 #[derive(Clone, Debug)]
 struct EvictionCounter(SyscallStats);
 

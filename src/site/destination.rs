@@ -22,7 +22,7 @@ use super::path::SitePath;
 use super::policy::Policy;
 use crate::http::{Now, Status};
 
-/// Why the address of a directory is redirected.
+/// The reason for the redirect of a directory's address without its slash.
 pub const DIRECTORY_ADDRESS: &str = "The directory's address ends with a slash.";
 const PAGE_EXTENSION: &[u8] = b".html";
 

@@ -51,8 +51,8 @@ struct Opened {
 }
 
 impl Drop for DirectoryRoot {
-    /// Ends the thread that reads the events. A forked child never drops its root: the watches are
-    /// those of its parent.
+    /// Ends the thread that reads the events. A forked child never drops its root, so it cannot end
+    /// the watches, which belong to its parent.
     fn drop(&mut self) {
         read(&self.opened).watched.as_ref().inspect(|watched| watched.close());
     }

@@ -1,8 +1,8 @@
-//! The built-in pages for failures, with links back to the folder and to the front page.
+//! The built-in error pages, with links to the parent directory and to the front page.
 //!
-//! The links are relative, so nothing of the request is in a page, and a page depends only on how
-//! deep the path is. They say nothing of what exists: a missing file, a hidden one and one in a
-//! folder that is missing, too, get the same page.
+//! The links are relative, so a page contains no text of the request, and depends only on the depth
+//! of the path. It does not reveal what exists: the page for a missing file is also that for a
+//! hidden file, and for a file in a missing directory.
 
 use std::sync::OnceLock;
 
@@ -11,10 +11,10 @@ use super::open_file::File;
 use super::path::SitePath;
 use crate::http::{ErrorPage, Response, Status, error_response};
 
-/// Beyond that many levels, there is no link to the front page: it would grow with the path.
+/// Deeper pages have no link to the front page, whose length would grow with the path.
 const LEVELS_MAX: usize = 16;
 
-/// The response for `status`, the failure to respond with what is at `path`.
+/// The error response with `status` to a request for `path`.
 pub fn failure(status: Status, path: &SitePath<'_>) -> Response<File> {
     match status {
         Status::NotFound => not_found(path),
@@ -43,9 +43,9 @@ fn not_found(path: &SitePath<'_>) -> Response<File> {
     pages[position.levels].get_or_init(page).response()
 }
 
-/// Where an address is in the tree of folders.
+/// The position of a path in the tree of directories.
 struct Position {
-    /// How many folders up from its relative links the root is, at most `LEVELS_MAX + 1`.
+    /// How many times `../` leads to the root, at most `LEVELS_MAX + 1`.
     levels: usize,
     is_directory: bool,
 }
@@ -68,7 +68,7 @@ impl Position {
         let links = match (self.levels, self.is_directory) {
             // It is the front page.
             (0, true) => &[][..],
-            // Its parent folder is the root.
+            // The parent directory is the root.
             (0, false) | (1, true) => &[front],
             (1..=LEVELS_MAX, _) => &[parent, front],
             _ => &[parent],

@@ -104,7 +104,7 @@ impl FileResponder {
         }
     }
 
-    /// The response to a target that has no path beneath the root.
+    /// The response to a target that is not a path beneath the root.
     #[cold]
     fn no_path(&self, error: PathError, query: Option<&[u8]>) -> Response<File> {
         let response = match error {
@@ -329,8 +329,8 @@ impl FileResponder {
     }
 }
 
-/// Whether `path` could be the address of a page: it has no extension, or that of a page. What an
-/// option hides could be one: otherwise its 404 would differ from what is sent for a missing path.
+/// Whether `path` may be the address of a page: it has no extension, or that of a page. A path that
+/// `--hide` hides may be one, so that its response does not differ from that of a missing path.
 fn is_page(path: &SitePath<'_>) -> bool {
     let name = path.file_name();
     let is_named_like_page = !name.contains(&b'.') || name.ends_with(b".html");

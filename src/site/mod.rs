@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `file_responder`, `file_response` | the response to a GET or HEAD |
 //! | `path` | decode and normalise a path |
-//! | `error_response` | the built-in pages for failures |
+//! | `error_response` | the built-in error pages |
 //! | `destination` | the file of a path: index pages, clean URLs, redirects |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
 //! | `watched_directories`, `watch` | notice changes on the disk |
@@ -19,11 +19,11 @@
 //! | `listing` | directories without an index page |
 //! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
 //! | `health` | the path that tells whether the server accepts requests |
-//! | `redirects` | redirects that the command line sets |
+//! | `redirects` | the redirects of `--redirect` |
 //! | `route_prefix` | the path beneath which the site is served |
-//! | `cors` | whose pages may read the site |
+//! | `cors` | which origins may read the site |
 //! | `server_names` | which hosts the site is served for |
-//! | `served_files` | which files of the disk are served |
+//! | `served_files` | whether a file on the disk is served |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
@@ -238,8 +238,8 @@ impl Site {
         }
     }
 
-    /// The same, with the headers for the origin that sent the request. Not inlined, because most
-    /// sites have no list of origins, and a reply is large to move.
+    /// Replies like [`Site::respond_to_host`], with the headers for the origin of the request. Not
+    /// inlined, because most sites have no list of origins, and a reply is expensive to move.
     #[cold]
     #[inline(never)]
     fn respond_to_origin(
@@ -254,8 +254,8 @@ impl Site {
         headers.fold(reply, |reply, (name, value)| reply.with_header(name, value))
     }
 
-    /// Replies to a request for a host that the site is served for. A call would cost each request
-    /// of a site without a list of origins a percent of its instructions.
+    /// Replies to a request for a host that the site is served for. Inlined, because a call would
+    /// cost 1 % of the instructions of each request.
     #[inline(always)]
     fn respond_to_host(
         &mut self,
@@ -317,8 +317,8 @@ impl Site {
         Some(Reply::Deferred(Work::check(error_headers, run)))
     }
 
-    /// The redirect of an option. It is for every method but OPTIONS, which asks about this server:
-    /// a 307 or 308 to another server may be followed with a POST.
+    /// The redirect of `--redirect`. It applies to every method but OPTIONS, which asks about this
+    /// server. POST is included, because clients repeat it after a 307 or 308.
     #[inline(never)]
     fn redirect(&self, request: &Request<'_>) -> Option<Reply<File>> {
         if request.method == Method::Options {

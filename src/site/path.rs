@@ -27,7 +27,7 @@ pub struct SitePath<'a> {
     pub is_hidden: bool,
     /// The name of the index page, if it is a directory.
     pub index: IndexName,
-    /// What precedes it in an address: empty, or a target without a slash at its end.
+    /// The prefix of its address (`--route-prefix`): empty, or a target without a slash at its end.
     pub route_prefix: &'static str,
 }
 
@@ -129,7 +129,7 @@ impl<'a> SitePath<'a> {
         }
     }
 
-    /// Whether it is hidden whatever the options say.
+    /// Whether it is hidden by its own name, whatever `--hide` says.
     pub fn has_hidden_name(&self) -> bool {
         is_hidden(self.relative.split(|b| *b == b'/'))
     }
@@ -193,8 +193,8 @@ impl IndexNames {
     }
 }
 
-/// Whether the file at `relative`, a path of the disk from the root, has no address because of its
-/// name. Nothing in it is percent-encoded.
+/// Whether the file at `relative`, a path on the disk from the root, is not served because of its
+/// name. The path is not percent-decoded.
 pub fn is_hidden_file(relative: &Path) -> bool {
     let name = |component| match component {
         Component::Normal(name) => Some(name.as_bytes()),

@@ -41,7 +41,7 @@ pub struct Policy {
     pub listings: Option<Arc<Listings>>,
     /// The path that tells whether the server accepts requests, if there is one.
     pub health: Option<Box<HealthPath>>,
-    /// Whether the 404 of a directory without an index page names the option for listings.
+    /// Whether the 404 of a directory without an index page names `--list`.
     pub suggests_listings: bool,
     /// The hosts that the site is served for; every host if there are none.
     pub server_names: Vec<ServerName>,
@@ -53,11 +53,11 @@ pub struct Policy {
     pub headers: Vec<HeaderRule>,
     /// Values of Cache-Control; the first rule that matches a path applies, else the default.
     pub cache_control: Vec<CacheRule>,
-    /// Whose scripts may read the site.
+    /// Which other origins may read the site.
     pub cors: Cors,
-    /// Redirects that come before files; the first rule that matches a path applies.
+    /// Redirects, which are tried before files; the first rule that matches a path applies.
     pub redirects: Vec<RedirectRule>,
-    /// The path beneath which the site is served, if it is not at the top of its host.
+    /// The path beneath which the site is served, unless that is `/`.
     pub route_prefix: Option<RoutePrefix>,
     /// Checks the user name and password of every request, if the site requires them.
     pub authenticator: Option<Arc<Authenticator>>,

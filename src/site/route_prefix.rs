@@ -1,8 +1,9 @@
 //! The path beneath which the site is served (`--route-prefix`).
 //!
-//! A proxy that passes on `/sub/…` as it is needs a site whose addresses begin with `/sub`. The
-//! prefix is taken off when a target is parsed, so that every pattern is compared with the path
-//! beneath the root, and it is put before each path that this server writes into a response.
+//! Behind a proxy that passes `/sub/…` on unchanged, the addresses of the site must begin with
+//! `/sub`. The prefix is stripped when a target is parsed, so that every pattern is compared with
+//! the path beneath the root, and it is prepended to each path that this server writes into a
+//! response.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -11,8 +12,8 @@ use percent_encoding::percent_encode;
 
 use super::path::{ESCAPED_IN_PATH, SitePath};
 
-/// A path without a slash at its end. The values of a command line live as long as the process, so
-/// that paths that hold one stay small and need no lifetime for it.
+/// A path without a slash at its end. It is leaked, because options live as long as the process: so
+/// a `SitePath` that holds one stays small and needs no lifetime for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoutePrefix {
     /// As in a target: percent-encoded, with a slash before it.
@@ -21,7 +22,7 @@ pub struct RoutePrefix {
     relative: &'static [u8],
 }
 
-/// Why a target has no path beneath the root.
+/// Why a target is not a path beneath the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// The reason for a 400, as a sentence.
@@ -38,7 +39,7 @@ impl RoutePrefix {
         self.target
     }
 
-    /// Takes the prefix off. The segments of `path` are decoded and normalised, so `/%73ub/` and
+    /// Strips the prefix. The segments of `path` are decoded and normalised, so `/%73ub/` and
     /// `//sub/` are beneath `/sub`, and `/subway` is not.
     #[inline(never)]
     pub(super) fn strip_from(self, path: &mut SitePath<'_>) -> Result<(), PathError> {

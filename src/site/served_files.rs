@@ -1,4 +1,4 @@
-//! Which files of the disk the site serves: none of them may be the log or a password file.
+//! Whether a file on the disk is served. The log and the password file must not be.
 
 use std::fs::File;
 use std::io;
@@ -11,8 +11,8 @@ use super::root::Root;
 /// The files beneath the root that clients can request.
 ///
 /// The root is recognised by its device and inode, so that a file is also found through a bind
-/// mount of the root. What `--hide` names counts as served: it is meant for what is of no interest,
-/// and does not hold for symbolic links with other names.
+/// mount of the root. Files that `--hide` matches count as served: the option does not protect
+/// them, since symbolic links with other names still lead to them.
 #[derive(Clone, Debug)]
 pub struct ServedFiles {
     /// None for the sample site, which has no files on the disk.
@@ -20,25 +20,25 @@ pub struct ServedFiles {
 }
 
 impl ServedFiles {
-    /// The files that are served beneath `root`, and beneath what replaces it later.
+    /// The files that are served beneath `root`, and beneath any directory that replaces it.
     pub fn of(root: &Root) -> ServedFiles {
         ServedFiles { root: root.path().map(Path::to_owned) }
     }
 
     /// Whether the file that `path` leads to is served, or would be once it is created.
     pub fn include(&self, path: &Path) -> bool {
-        // What leads nowhere is reported when it is opened.
+        // A path that leads nowhere is reported when it is opened.
         resolve(path).is_some_and(|target| self.include_resolved(&target))
     }
 
     /// Whether `file`, which was opened at `path`, is served.
     ///
     /// # Errors
-    /// Another file has come to its path since.
+    /// Another file has replaced it since.
     pub fn include_opened(&self, path: &Path, file: &File) -> io::Result<bool> {
-        // By the path and not by the link in /proc/self/fd, because not every container has /proc.
-        // Neither --user nor Landlock forbids what this needs: to search the directories that the
-        // file was opened through.
+        // This uses the path and not the link in /proc/self/fd, because not every container has
+        // /proc. It only searches the directories through which the file was opened, which neither
+        // --user nor Landlock forbids.
         let target = path.canonicalize()?;
         let is_same =
             identity(&target) == file.metadata().ok().map(|file| (file.dev(), file.ino()));
@@ -48,7 +48,7 @@ impl ServedFiles {
         }
     }
 
-    /// `target` has no symbolic links.
+    /// `target` is free of symbolic links.
     fn include_resolved(&self, target: &Path) -> bool {
         let Some(root) = self.root.as_deref().and_then(identity) else { return false };
         let is_root = |ancestor: &&Path| identity(ancestor) == Some(root);
@@ -61,8 +61,8 @@ impl ServedFiles {
     }
 }
 
-/// Where `path` leads, or where a file would be created if it were opened. None if there is no such
-/// directory.
+/// The file that `path` leads to, or that would be created if it were opened. None if its directory
+/// does not exist.
 pub fn resolve(path: &Path) -> Option<PathBuf> {
     /// As many as Linux follows in one path.
     const LINKS_MAX: usize = 40;

@@ -1,6 +1,6 @@
 //! One connection of the admin listener, with its socket.
 //!
-//! It is driven like those of the site, but simpler: no file is ever sent and no reply is deferred.
+//! It is driven like those of the site, but no file is sent and no reply is deferred.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,14 +15,14 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use super::endpoints::Endpoints;
 use crate::http::{CloseReason, Connection, Limits, Moment, Now, Step, Transmit};
 
-/// No client needs longer for one small request.
+/// Enough for one small request.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(10);
 
-/// More than one connection needs in a turn: a request, its response and the end.
+/// More than one request, its response and the close take.
 const STEPS_MAX: usize = 32;
 
-/// What one connection may cost. One request is enough: a connection that stays open would take the
-/// place of another.
+/// The limits of one connection. Keep-alive is off, because an idle connection would take the place
+/// of another.
 pub fn limits() -> Limits {
     const TIMEOUT: Duration = Duration::from_secs(5);
     Limits {
@@ -53,12 +53,12 @@ impl AdminConnection {
         AdminConnection { socket, http: Connection::new(limits, now), closes_at }
     }
 
-    /// When to drive it although its socket is not ready.
+    /// When to drive it even if its socket is not ready.
     pub fn deadline(&self) -> Moment {
         self.http.deadline().map_or(self.closes_at, |deadline| deadline.min(self.closes_at))
     }
 
-    /// What it waits for from its socket.
+    /// The socket, with the event that the connection waits for.
     pub fn poll_fd(&self) -> PollFd<'_> {
         let events = match self.http.step() {
             Step::Send => PollFlags::OUT,
@@ -67,8 +67,8 @@ impl AdminConnection {
         PollFd::from_borrowed_fd(self.socket.as_fd(), events)
     }
 
-    /// Reads and writes until the socket would block, and handles a timeout that has passed. False
-    /// if the connection is over.
+    /// Reads and writes until the socket would block, and handles a timeout that has expired.
+    /// Returns false if the connection has ended.
     pub fn drive(&mut self, is_ready: bool, now: &Now, endpoints: &mut Endpoints) -> bool {
         if is_ready && !self.run_steps(now, endpoints) || self.closes_at <= now.moment {
             return false;
@@ -76,7 +76,7 @@ impl AdminConnection {
         if self.deadline() > now.moment {
             return true;
         }
-        // Nobody counts what an admin client has not done in time.
+        // Timeouts of admin clients are not counted.
         let _ = self.http.handle_timeout(now, endpoints);
         self.run_steps(now, endpoints)
     }
@@ -130,7 +130,7 @@ impl AdminConnection {
         Ok(())
     }
 
-    /// Offers the output to the socket, and returns how many bytes it took.
+    /// Offers the output to the socket. Returns how many bytes the socket accepted.
     fn offer(&self) -> rustix::io::Result<usize> {
         /// A head with a small body, and a large body.
         const SLICES_MAX: usize = 4;
@@ -148,8 +148,8 @@ impl AdminConnection {
 
 impl Drop for AdminConnection {
     fn drop(&mut self) {
-        // A forked child may hold a copy of the descriptor, so closing it does not end the
-        // connection. It fails only if the peer has disconnected.
+        // A forked child may hold a copy of the descriptor, so closing this one may not end the
+        // connection. shutdown(2) fails only if the peer has disconnected.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
     }
 }

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Invariants:
-//! 1. It shares no lock, worker, log or connection limit with the site, so it answers while the
-//!    site is saturated, full or draining; and a forked child inherits no lock that its thread
-//!    holds.
+//! 1. It shares no lock, worker, log or connection limit with the site, so it responds while the
+//!    site is saturated, at its connection limit or draining. A forked child inherits no lock that
+//!    the admin thread holds.
 //! 2. It has at most [`CONNECTIONS_MAX`] connections. Each serves one request, and lasts for at
 //!    most [`connection::LIFETIME_MAX`].
 //! 3. Requests are parsed by the same code as those of the site. They are neither logged nor
@@ -41,13 +41,14 @@ use connection::AdminConnection;
 use endpoints::Endpoints;
 pub use metrics::Metrics;
 
-/// A supervisor, a load balancer and a scraper connect at the same time, and a person.
+/// Enough for a supervisor, a load balancer, a scraper and a person at the same time.
 const CONNECTIONS_MAX: usize = 8;
 
-/// What the admin listener may have open: itself, its waker and its connections.
+/// The descriptors that the admin listener may have open: the socket, its waker and its
+/// connections.
 pub const DESCRIPTORS_MAX: u64 = CONNECTIONS_MAX as u64 + 2;
 
-/// The group of the socket file can connect, such as that of a monitoring agent.
+/// The group of the socket file may connect, so that a monitoring agent can be given access.
 const UNIX_SOCKET_MODE: u32 = 0o660;
 
 /// The pause after a failed accept.
@@ -61,14 +62,14 @@ pub struct AdminListener {
     file: Option<UnixSocketFile>,
 }
 
-/// The thread that serves the listener.
+/// A handle to the thread that serves the listener.
 #[derive(Debug)]
 pub struct AdminThread {
     waker: Waker,
     thread: JoinHandle<()>,
 }
 
-/// What the thread owns.
+/// The state of that thread.
 struct AdminServer {
     listener: AdminListener,
     waker: Waker,
@@ -80,7 +81,7 @@ struct AdminServer {
     backoff_until: Option<Moment>,
 }
 
-/// What a wait has found.
+/// The result of a wait.
 struct Ready {
     is_stopped: bool,
     may_accept: bool,
@@ -186,15 +187,15 @@ impl AdminServer {
         ];
         let connections = self.connections.iter().map(AdminConnection::poll_fd);
         let mut polled: Vec<_> = own.into_iter().chain(connections).collect();
-        // After EINTR, what is ready is found by the next wait.
+        // If poll fails (EINTR), the next wait finds what is ready.
         let is_polled = poll(&mut polled, timeout.as_ref()).is_ok();
         let mut is_ready = polled.iter().map(|fd| is_polled && !fd.revents().is_empty());
         let mut next = || is_ready.next().unwrap_or(false);
         Ready { is_stopped: next(), may_accept: next(), connections: is_ready.collect() }
     }
 
-    /// Accepts one connection. At the limit, the oldest connection makes room for it: its client
-    /// has had the longest time to ask.
+    /// Accepts one connection. At the limit, the oldest connection is closed: its client has had
+    /// the most time for its request.
     fn accept(&mut self, now: &Now) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match rustix::net::accept_with(&self.listener.socket, flags) {
@@ -209,7 +210,7 @@ impl AdminServer {
                 }
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-            // No descriptor or memory is left, and trying again at once would spin.
+            // No descriptor or memory is left. Without a pause, the loop would spin.
             Err(_) => self.backoff_until = Some(now.moment + ACCEPT_BACKOFF),
         }
     }

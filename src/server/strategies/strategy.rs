@@ -44,7 +44,8 @@ pub trait ConfiguredStrategy: fmt::Debug + Send {
     /// What the first line of the output says, such as "mio, 2 workers".
     fn description(&self) -> String;
 
-    /// The number of its event loops, each of which accepts from every address; 1 if it has none.
+    /// The number of its event loops, each of which accepts at every address. A strategy without
+    /// event loops returns 1.
     fn event_loops(&self) -> usize {
         1
     }

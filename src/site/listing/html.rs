@@ -1,12 +1,12 @@
 //! A listing as an HTML page.
 //!
-//! The page is complete without its script, and every link is relative, so that it stays right
-//! behind a proxy that serves the site beneath another path. Each row has as little markup as HTML
-//! allows, because there may be a hundred thousand.
+//! The page is complete without its script. Every link is relative, so a proxy may serve the site
+//! beneath another path. Each row has as little markup as HTML allows, because there may be a
+//! hundred thousand.
 //!
 //! Invariant: [`content_security_policy`] allows [`STYLE`] and [`SCRIPT`] by their hashes, and
-//! nothing else. So both are constants, and no text of a name could run even if it were not
-//! escaped.
+//! nothing else. Both must be constants. Even if a name were not escaped, no script in it could
+//! run.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ use crate::site::path::SitePath;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// The rest of the frame has about 1 KiB.
+/// The rest of the frame is allowed 3 KiB, and takes about 1 KiB.
 const _: () = assert!(STYLE.len() + SCRIPT.len() + 3 * 1024 <= FRAME_BYTES as usize);
 
 pub(super) fn write_page(
@@ -85,7 +85,7 @@ pub(super) fn write_page(
     )
 }
 
-/// The value of the header of that name.
+/// The value of the Content-Security-Policy header.
 pub(super) fn content_security_policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let [style, script] =
@@ -98,7 +98,7 @@ pub(super) fn content_security_policy() -> &'static str {
     &POLICY
 }
 
-/// What is listed.
+/// The numbers in the footer.
 #[derive(Default)]
 struct Totals {
     directories: usize,
@@ -112,7 +112,7 @@ impl Totals {
             true => self.directories += 1,
             false => self.files += 1,
         }
-        // Sparse files may add up to more than there can be.
+        // The sizes of sparse files may add up to more than a u64 holds.
         self.bytes = self.bytes.saturating_add(entry.size_bytes);
     }
 
@@ -171,7 +171,7 @@ fn heading(column: Column, options: ListingOptions) -> String {
     )
 }
 
-/// The directories from the root to `path`, each but the last a link.
+/// The directories from the root to `path`. All but the last are links.
 fn breadcrumbs(path: &SitePath<'_>) -> String {
     let segments: Vec<&[u8]> =
         path.relative.split(|b| *b == b'/').filter(|segment| !segment.is_empty()).collect();

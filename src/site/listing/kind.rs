@@ -1,4 +1,4 @@
-//! What a file is, as far as its name tells, for the icon in a listing.
+//! The kind of a file, judged by its name, for its icon in a listing.
 
 use crate::site::media_type;
 
@@ -16,8 +16,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The attribute of a table row, with the space before it. It is one letter, and nothing for
-    /// what has no kind: a page may have a hundred thousand rows.
+    /// The attribute of a table row, with a leading space. Its value is one letter, and `Other` has
+    /// none, because a page may have a hundred thousand rows.
     pub(super) fn attribute(self) -> &'static str {
         match self {
             Kind::Directory => " class=d",
@@ -56,8 +56,8 @@ impl Kind {
     }
 }
 
-/// Whether a name that is sent as plain text is that of text for people. The others are programs
-/// and their settings.
+/// Whether a file that is sent as plain text is prose, judged by its name. The others are source
+/// code and configuration.
 fn is_prose(name: &[u8]) -> bool {
     let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
     [&b"txt"[..], b"text", b"log"].iter().any(|prose| extension.eq_ignore_ascii_case(prose))

@@ -1,8 +1,7 @@
-//! The order in which people expect names: `file2` before `file10`, and `Zoo` after `ant`.
+//! Natural sort order: `file2` before `file10`, and `Zoo` after `ant`.
 //!
-//! A run of digits compares as the number that it is, of any length. Letters of ASCII compare
-//! without their case. Names that are equal so far (`A1`, `a1` and `a01`) compare by their bytes,
-//! so the order of two names never depends on the order in which they were read.
+//! A run of digits, of any length, compares as a number. ASCII letters compare case-insensitively.
+//! Names that are then equal (`A1`, `a1` and `a01`) compare by their bytes, so the order is total.
 
 use std::cmp::Ordering;
 

@@ -1,11 +1,12 @@
-// A listing is complete without this script. It adds a filter, and the time zone of the reader.
+// A listing is complete without this script. It adds a filter, and shows times in the time zone of
+// the reader.
 const rows = [...document.querySelectorAll("tbody tr:not(.u)")];
 const filter = document.getElementById("filter");
 const found = document.getElementById("found");
 const sortLinks = document.querySelectorAll("th a");
 const number = new Intl.NumberFormat();
 
-// Without case and accents: "cafe" finds "Café".
+// Removes case and accents, so that "cafe" finds "Café".
 const fold = text => text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
 let names;
 
@@ -20,7 +21,7 @@ function applyFilter() {
   });
   found.textContent = words.length
     ? `${number.format(matches)} of ${number.format(rows.length)} match.` : "";
-  // The page in another order has the same filter.
+  // Keep the filter when the reader sorts by another column.
   const hash = words.length ? new URLSearchParams({ filter: filter.value }) : "";
   sortLinks.forEach(link => link.hash = hash);
 }
@@ -55,7 +56,7 @@ if (filter.value) applyFilter();
 const local = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
 });
-// All at once, because each change of a large table lays it out anew.
+// In one task, because the browser lays a large table out anew after each.
 for (const time of document.querySelectorAll("time")) {
   time.textContent = local.format(new Date(time.dateTime));
 }

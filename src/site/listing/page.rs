@@ -24,10 +24,9 @@ const SMALL_PAGE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of any page. Further entries are left out, and the page says so. A hundred
 /// thousand names of 100 bytes fit.
 const PAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// The most bytes of a page besides its path and its entries. Most of them are the style and the
-/// script of the HTML.
+/// The most bytes of a page besides its path and its entries: mainly the style and script of HTML.
 pub(super) const FRAME_BYTES: u64 = 12 * 1024;
-/// The most of those bytes that follow the entries.
+/// The most bytes of the frame that follow the entries.
 const FOOT_BYTES: u64 = 1024;
 
 /// The bytes that are collected before they are written to the file.

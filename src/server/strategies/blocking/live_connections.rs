@@ -28,7 +28,7 @@ struct Table {
 struct LiveConnection {
     socket: Arc<OwnedFd>,
     candidate: Mutex<Option<EvictionCandidate>>,
-    /// A connection is chosen again until its thread has woken, and is counted once.
+    /// Set when the eviction is counted: until its thread wakes, a connection may be chosen again.
     is_evicted: AtomicBool,
 }
 

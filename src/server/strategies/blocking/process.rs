@@ -88,8 +88,8 @@ struct Child {
 }
 
 impl Children {
-    /// Installs the signal handlers and starts a thread that reaps each child when it ends. To be
-    /// called once, before the first fork.
+    /// Installs the signal handlers and starts a thread that reaps each child when it ends. Call it
+    /// once, before the first fork.
     ///
     /// # Errors
     /// EMFILE or ENFILE if no descriptor is left.

@@ -252,7 +252,7 @@ impl BlockingServer {
         while outcome != DriveOutcome::Closed {
             let now = *worker.clock.now();
             if process::is_shut_down_by_parent() {
-                // The signal reached the parent only, and the site of the child tells of it, too.
+                // The shutdown signal reached only the parent. The child's --health reads this.
                 self.is_stopping.store(true, Ordering::Release);
             }
             if self.is_stopping() {
