@@ -33,8 +33,8 @@ video.addEventListener("timeupdate", () => {
 });
 </script>"#;
 
-/// Uses a listing in a frame as a reader would, first with its script, then without. The report has
-/// a line for each observation.
+/// Operates a listing in a frame as a reader would, first with its script, then without. The report
+/// has a line for each observation.
 const READER: &str = r#"<!doctype html><title>reader</title>
 <script>
 const report = [];

@@ -1,4 +1,4 @@
-//! Servers within a process that does other things, too.
+//! Servers as a part of another program.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -13,7 +13,7 @@ use miniweb::server::{ListenAddress, Server, Settings, StopHandle};
 use miniweb::site::Root;
 use support::{Peer, Setup, Site, get, patterned, setups, wait_until};
 
-/// Held by the test that runs: they look at the process as a whole.
+/// Held by the test that runs, because the tests observe the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// A server on a thread of this process.
@@ -63,7 +63,7 @@ fn a_stopped_server_finishes_its_responses_and_leaves_nothing_behind() {
     let content = patterned(8 << 20);
     site.write("large.bin", &content);
     site.write("text.txt", "a line of text\n".repeat(10_000));
-    // Made by a library on first use.
+    // A library opens it on first use.
     let handled = status("SigCgt:");
     for setup in setups().filter(|setup| !setup.forks) {
         let (threads, open) = (status("Threads:"), descriptors());

@@ -93,7 +93,7 @@ fn every_strategy_serves_a_passed_unix_socket_beside_a_tcp_socket() {
         }
         server.signal(Signal::TERM);
         assert!(server.wait().success(), "{setup:?}");
-        // It belongs to the supervisor.
+        // The file belongs to the supervisor, so the server must not remove it.
         assert!(path.exists(), "{setup:?}");
         UnixStream::connect(&path).expect("the supervisor's socket still listens");
     }

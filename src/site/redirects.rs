@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_captured_is_encoded_again_and_leads_to_no_other_host() {
+    fn captures_are_encoded_again_and_lead_to_no_other_host() {
         for (rule, target, expected) in [
             ("/a/* /b/$1", "/a/%0d%0aX:%20y", "/b/%0D%0AX:%20y"),
             ("/a/* /b/$1", "/a/%3f%23%25", "/b/%3F%23%25"),

@@ -136,7 +136,7 @@ fn a_wrong_variable_is_named() {
         ("MINIWEB_PORT", "x", "invalid value 'x' for 'MINIWEB_PORT': expected a number"),
         ("MINIWEB_LIST", "yes", "invalid value 'yes' for 'MINIWEB_LIST': expected one of 1, true"),
         ("MINIWEB_AUTH", "me:secret", "invalid value for 'MINIWEB_AUTH'"),
-        // What was meant to protect something does not count as none.
+        // Only MINIWEB_PORT may be ignored: the others may protect the site.
         ("MINIWEB_HIDE", " ", "for 'MINIWEB_HIDE': expected a value"),
         ("MINIWEB_SERVER_NAME", "\t", "for 'MINIWEB_SERVER_NAME': expected a value"),
         ("MINIWEB_AUTH_FILE", "  ", "for 'MINIWEB_AUTH_FILE': expected a value"),
@@ -155,9 +155,9 @@ fn a_wrong_variable_is_named() {
     }
 }
 
-/// Kubernetes sets these beside a Service called miniweb.
+/// Kubernetes sets these in containers if there is a Service called miniweb.
 #[test]
-fn what_kubernetes_sets_for_a_service_is_ignored() {
+fn the_variables_of_a_kubernetes_service_are_ignored() {
     let site = site();
     let root = site.root().display().to_string();
     let variables = [
@@ -173,8 +173,8 @@ fn what_kubernetes_sets_for_a_service_is_ignored() {
     ];
     let server = Server::run(with_variables(&[&root], &variables));
     assert_eq!(server.get("/public/").body, b"public");
-    // MINIWEB_PORT is as if it were not set: the default port, on an address that no other test
-    // listens on.
+    // MINIWEB_PORT counts as unset, so this listens on the default port, at an address that no
+    // other test uses.
     let words = [&root, "--host", "127.0.0.77", "--log", "none"];
     let server = Server::run(with_variables(&words, &[("MINIWEB_PORT", "tcp://10.0.0.1:80")]));
     assert_eq!(server.address.port(), 7890);
@@ -183,9 +183,9 @@ fn what_kubernetes_sets_for_a_service_is_ignored() {
     assert_eq!(server.get("/public/").body, b"public");
 }
 
-/// As in a block of YAML.
+/// A multi-line value in YAML may have some.
 #[test]
-fn blank_lines_of_a_variable_are_no_values() {
+fn blank_lines_of_a_variable_are_ignored() {
     let site = site();
     let root = site.root().display().to_string();
     let variables = [("MINIWEB_HIDE", "\n*.bak\n  \n/public\n"), ("MINIWEB_LOG", "none")];

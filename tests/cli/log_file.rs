@@ -188,7 +188,7 @@ fn a_log_file_that_cannot_be_used_is_an_error_of_one_line() {
     assert_eq!(output.expect("the binary exists").status.code(), Some(2), "with --log none");
 }
 
-/// A client could read the log there.
+/// Otherwise clients could read the log.
 #[test]
 fn a_log_file_that_would_be_served_is_refused_wherever_its_path_leads() {
     let site = Site::new();
@@ -237,7 +237,7 @@ fn a_log_file_may_be_a_link_to_one_that_a_rotation_has_renamed() {
 /// The path leads into ROOT only after the start. The server may write there: ROOT is beneath the
 /// directory of the log and belongs to the user.
 #[test]
-fn a_log_file_that_becomes_one_that_is_served_is_not_opened_again() {
+fn a_log_file_whose_path_leads_into_the_site_is_not_reopened() {
     let site = Site::new();
     let is_root = geteuid().is_root();
     if is_root {

@@ -36,7 +36,7 @@ fn without_a_browser_the_server_says_so_and_serves() {
     assert_eq!(server.get("/page.html").status, 200);
 }
 
-/// The crate's own tests show that such codes can be read.
+/// The tests of the crate show that scanners can read the code.
 #[test]
 fn qr_draws_the_address_for_other_machines() {
     let site = Site::new();

@@ -74,7 +74,7 @@ fn the_first_lines_say_how_to_go_on() {
 }
 
 #[test]
-fn the_404_of_a_folder_without_an_index_page_names_the_option_that_lists_it() {
+fn the_404_of_a_directory_without_an_index_page_names_the_option_list() {
     let site = Site::new();
     for folder in ["bare", "drafts", ".git"] {
         site.directory(folder);

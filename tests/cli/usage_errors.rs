@@ -257,7 +257,7 @@ fn an_invalid_rule_is_a_usage_error_that_names_its_option() {
 }
 
 #[test]
-fn every_origin_and_a_list_of_them_cannot_be_combined() {
+fn cors_and_cors_origin_cannot_be_combined() {
     let arguments = [any_command(), "--cors", "--cors-origin", "https://h.example"];
     expect_failure(&arguments, 2, &["--cors and --cors-origin"]);
 }

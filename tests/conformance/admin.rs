@@ -18,18 +18,18 @@ use crate::support::{
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
-        it_tells_health_readiness_and_metrics_and_nothing_else,
-        the_public_port_has_nothing_of_it,
+        it_serves_health_readiness_and_metrics_only,
+        the_public_port_does_not_serve_its_paths,
         promtool_accepts_the_metrics,
         every_response_is_counted_once_with_its_status_and_bytes,
-        what_is_counted_is_what_is_logged,
+        the_counters_agree_with_the_log,
         connections_evictions_and_timeouts_are_counted,
         the_cache_is_counted,
         readiness_ends_with_the_first_signal_and_health_with_the_process,
-        it_answers_while_the_site_is_full,
-        clients_that_keep_it_waiting_do_not_keep_others_out,
+        it_responds_while_the_site_is_at_its_connection_limit,
+        stalled_clients_do_not_keep_others_out,
         a_unix_socket_is_for_its_group_and_is_removed_at_the_end,
-        a_socket_without_a_server_is_replaced_and_nothing_else_is,
+        only_a_stale_socket_is_replaced,
         it_works_without_privileges,
     ];
     let concurrent = cases![if |setup| setup.serves_concurrently();
@@ -47,14 +47,14 @@ fn start(setup: &'static Setup, site: &Site, options: &[&str]) -> (Server, Admin
     (server, admin)
 }
 
-fn it_tells_health_readiness_and_metrics_and_nothing_else(setup: &'static Setup) {
+fn it_serves_health_readiness_and_metrics_only(setup: &'static Setup) {
     let site = Site::new();
     let name = ["--server-name=example.org", "--auth-file"];
     let hash = "user:$2y$04$abcdefghijklmnopqrstuuQ4r1bGr0oJ8b7zq6yPzqzWbN1pQJQ5S";
     let users = site.write_beside("users", hash);
     std::fs::set_permissions(&users, Permissions::from_mode(0o600)).expect("it is the test's");
     let users = users.to_str().expect("the path is UTF-8");
-    // It is not subject to what protects the site.
+    // The options that protect the site do not apply to it.
     let (_server, admin) = start(setup, &site, &[&name[..], &[users]].concat());
     for (path, body) in [("/healthz", "ok\n"), ("/readyz", "ready\n"), ("/readyz?x", "ready\n")] {
         let response = admin.get(path);
@@ -93,7 +93,7 @@ fn it_tells_health_readiness_and_metrics_and_nothing_else(setup: &'static Setup)
     assert!((0.0..60.0).contains(&(now.as_secs_f64() - started)), "{started}");
 }
 
-fn the_public_port_has_nothing_of_it(setup: &'static Setup) {
+fn the_public_port_does_not_serve_its_paths(setup: &'static Setup) {
     let site = Site::new();
     let (server, _) = start(setup, &site, &[]);
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -170,7 +170,7 @@ fn every_response_is_counted_once_with_its_status_and_bytes(setup: &'static Setu
         not_modified += 1;
         exchange(&close(get("/missing")));
         exchange(&close(get("/page.html")).replace("Host: h\r\n", ""));
-        // It times out.
+        // This one times out.
         exchange("GET /page.html HTTP/1.1\r\nHo");
     }
     let counts = [(200, ok), (304, not_modified), (400, 5), (404, 5), (408, 5)];
@@ -186,7 +186,7 @@ fn every_response_is_counted_once_with_its_status_and_bytes(setup: &'static Setu
     assert!(admin.metrics().get("miniweb_syscalls_total{call=\"accept4\"}") >= 41.0);
 }
 
-fn what_is_counted_is_what_is_logged(setup: &'static Setup) {
+fn the_counters_agree_with_the_log(setup: &'static Setup) {
     let site = Site::new();
     let mut server = {
         let options = [Admin::OPTION, "--log", "json"];
@@ -251,7 +251,7 @@ fn the_cache_is_counted(setup: &'static Setup) {
     assert_eq!(metrics.get("miniweb_cache_evictions_total"), 0.0);
     drop(peer);
     if setup.forks {
-        // The cache ends with its process.
+        // The cache of a child ends with it.
         admin.wait_for("miniweb_cache_bytes", 0);
     }
 }
@@ -334,7 +334,7 @@ fn readiness_ends_with_the_first_signal_and_health_with_the_process(setup: &'sta
     assert!(std::net::TcpStream::connect(admin.0).is_err());
 }
 
-fn it_answers_while_the_site_is_full(setup: &'static Setup) {
+fn it_responds_while_the_site_is_at_its_connection_limit(setup: &'static Setup) {
     let site = Site::new();
     site.sparse("huge.bin", 1 << 30);
     let (server, admin) = start(setup, &site, &["--max-connections=1"]);
@@ -350,7 +350,7 @@ fn it_answers_while_the_site_is_full(setup: &'static Setup) {
     assert!(waiting.is_waiting());
 }
 
-fn clients_that_keep_it_waiting_do_not_keep_others_out(setup: &'static Setup) {
+fn stalled_clients_do_not_keep_others_out(setup: &'static Setup) {
     let site = Site::new();
     let (_server, admin) = start(setup, &site, &[]);
     let slow: Vec<Peer> = (0..40)
@@ -361,7 +361,7 @@ fn clients_that_keep_it_waiting_do_not_keep_others_out(setup: &'static Setup) {
         })
         .collect();
     assert_eq!(admin.get("/healthz").status, 200);
-    // Those that were not closed for others time out.
+    // The connections that were not closed to make room time out.
     for mut peer in slow {
         let (bytes, _) = peer.rest();
         assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 408 "), "{}", shown(&bytes));
@@ -395,7 +395,7 @@ fn a_unix_socket_is_for_its_group_and_is_removed_at_the_end(setup: &'static Setu
     assert!(!path.exists());
 }
 
-fn a_socket_without_a_server_is_replaced_and_nothing_else_is(setup: &'static Setup) {
+fn only_a_stale_socket_is_replaced(setup: &'static Setup) {
     let site = Site::new();
     let path = site.beside("admin");
     let mut server = Server::start(setup, site.root(), &[&unix_admin(&path)]);
@@ -433,7 +433,7 @@ fn it_works_without_privileges(setup: &'static Setup) {
     assert_eq!(server.connect_to_unix(&path).get("/healthz").body, b"ok\n");
     server.signal(Signal::TERM);
     assert!(server.wait().success());
-    // It is not permitted to remove the socket; the next server replaces it.
+    // The process may not remove the socket; the next server replaces it.
     assert!(path.exists());
     let server = Server::start(setup, site.root(), &[&unix_admin(&path)]);
     assert_eq!(server.connect_to_unix(&path).get("/healthz").body, b"ok\n");

@@ -17,7 +17,7 @@ pub fn cases() -> Vec<Case> {
 const ORIGINS: [&str; 4] =
     ["--cors-origin", "https://app.example", "--cors-origin", "HTTP://LocalHost:80"];
 
-/// The origin that may read it. Checks the other headers that belong to it.
+/// The origin that may read `response`. Checks the other CORS headers.
 #[track_caller]
 fn allowed(response: &Response) -> Option<&str> {
     let allowed = response.field("Access-Control-Allow-Origin");

@@ -13,7 +13,7 @@ pub fn cases() -> Vec<Case> {
         an_error_page_that_goes_is_replaced_by_the_built_in_one,
         what_cannot_be_read_gets_the_error_page,
         the_built_in_page_links_to_the_parent_folder_and_the_front_page,
-        the_built_in_page_does_not_tell_what_exists,
+        the_built_in_page_does_not_reveal_what_exists,
     ]
 }
 
@@ -118,7 +118,7 @@ fn the_built_in_page_links_to_the_parent_folder_and_the_front_page(setup: &'stat
         assert_eq!(links, expected, "{path}");
         assert!(!page.contains("a b") && !page.contains("docs"), "{path} is in its page");
     }
-    // Without a folder of its own, a page for any other error has no links.
+    // Other errors do not belong to a directory, so their pages have no links.
     for (request, status) in
         [("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400), ("nonsense\r\n\r\n", 400)]
     {
@@ -128,7 +128,7 @@ fn the_built_in_page_links_to_the_parent_folder_and_the_front_page(setup: &'stat
     }
 }
 
-fn the_built_in_page_does_not_tell_what_exists(setup: &'static Setup) {
+fn the_built_in_page_does_not_reveal_what_exists(setup: &'static Setup) {
     let site = Site::new();
     site.write(".git/config", "x");
     site.directory("drafts");
@@ -139,7 +139,7 @@ fn the_built_in_page_does_not_tell_what_exists(setup: &'static Setup) {
         ("/.git/", "/missing/"),
         ("/drafts/", "/missing/"),
         ("/drafts", "/missing"),
-        // This folder exists. Only a server at a terminal says so.
+        // This directory exists. Only a server at a terminal says so.
         ("/bare/", "/missing/"),
         ("/bare/inner/", "/missing/inner/"),
     ] {

@@ -13,7 +13,7 @@ pub fn cases() -> Vec<Case> {
         it_is_answered_before_host_and_password_are_checked,
         it_hides_a_file_of_that_name_and_no_other,
         it_is_neither_logged_nor_counted,
-        it_tells_that_the_server_drains,
+        it_reports_that_the_server_is_draining,
     ]
 }
 
@@ -47,7 +47,7 @@ fn it_hides_a_file_of_that_name_and_no_other(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &["--health=/health"]);
     assert_eq!(server.get("/health").body, b"ok\n");
     assert_eq!(server.get("/a/health").body, b"a file");
-    // It does not need the disk.
+    // It does not read the disk.
     std::fs::remove_dir_all(site.root()).expect("the test owns the directory");
     assert_eq!(server.get("/health").body, b"ok\n");
 }
@@ -68,9 +68,9 @@ fn it_is_neither_logged_nor_counted(setup: &'static Setup) {
     assert!(matches!(&lines[..], [line] if line.contains("/page.html")), "{lines:?}");
 }
 
-/// While the server drains, it accepts no connection. But a load balancer may have sent its probe
-/// on one that is busy.
-fn it_tells_that_the_server_drains(setup: &'static Setup) {
+/// A draining server accepts no connection. But a load balancer may have sent its probe on one that
+/// is still busy.
+fn it_reports_that_the_server_is_draining(setup: &'static Setup) {
     const HUGE_BYTES: usize = 64 << 20;
     let site = Site::new();
     site.sparse("huge.bin", HUGE_BYTES as u64);
@@ -82,7 +82,7 @@ fn it_tells_that_the_server_drains(setup: &'static Setup) {
     assert_eq!(peer.response_to_head().status, 200);
     server.signal(Signal::TERM);
     wait_until("the server drains", || (admin.get("/readyz").status == 503).then_some(()));
-    // A child is told by its parent.
+    // A child is notified by its parent.
     std::thread::sleep(std::time::Duration::from_millis(500));
     peer.take(HUGE_BYTES);
     let response = peer.response();

@@ -105,7 +105,7 @@ fn a_hidden_file_is_sent_where_the_configuration_names_it(setup: &'static Setup)
     assert_eq!(response.body, b"sidecar");
 }
 
-/// Two sites with the same options, of which one has the directories, answer alike.
+/// Two sites with the same options, of which only one has the directories, respond alike.
 fn a_hidden_directory_is_like_one_that_does_not_exist(setup: &'static Setup) {
     let (with, without) = (Site::new(), Site::new());
     for name in ["drafts/x", "drafts/index.html", "drafts/sub/y", "flat/index.html", "a/b/c"] {
@@ -147,7 +147,7 @@ fn a_hidden_directory_is_like_one_that_does_not_exist(setup: &'static Setup) {
                     let [is, is_not] = peers.each_mut().map(|peer| peer.ask(&request));
                     assert_eq!((is.status, &is.body), (is_not.status, &is_not.body), "{request}");
                     let [fields, expected] = [&is, &is_not].map(|it| {
-                        // They depend on the time at which each site was written.
+                        // These headers depend on the time at which the site was written.
                         let own = ["ETag", "Last-Modified"];
                         let fields = it.headers_except_date().into_iter();
                         fields.filter(|field| !own.contains(&&*field.0)).collect::<Vec<_>>()

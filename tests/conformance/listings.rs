@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Case> {
         directories_come_first_and_the_query_selects_the_order,
         numbers_in_names_are_sorted_by_value,
         a_page_shows_kinds_dates_and_totals,
-        only_the_style_and_script_of_every_listing_are_allowed,
+        the_security_policy_allows_only_the_style_and_script_of_listings,
         breadcrumbs_link_to_every_parent_directory,
         head_and_get_of_a_listing_have_equal_headers,
         requests_pipelined_after_a_listing_are_answered_in_order,
@@ -302,7 +302,7 @@ fn names_are_escaped_in_the_page(setup: &'static Setup) {
     }
 }
 
-/// The page without the two texts that are part of every listing. Each occurs once.
+/// The page without the style and script of every listing. Each occurs once.
 #[track_caller]
 fn without_own_script_and_style(page: &str) -> String {
     let style = element(page, "<style>", "</style>");
@@ -321,7 +321,7 @@ fn element<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
     inner.unwrap_or_else(|| panic!("no {start} in {}", shown(page.as_bytes()))).0
 }
 
-fn only_the_style_and_script_of_every_listing_are_allowed(setup: &'static Setup) {
+fn the_security_policy_allows_only_the_style_and_script_of_listings(setup: &'static Setup) {
     let site = Site::new();
     site.write("bare/<script>alert(1)<", "x");
     let server = Server::start(setup, site.root(), &["--list"]);
@@ -338,7 +338,7 @@ fn only_the_style_and_script_of_every_listing_are_allowed(setup: &'static Setup)
              base-uri 'none'; form-action 'none'"
         )]
     );
-    // An attribute would need 'unsafe-inline', too.
+    // Style and event attributes would need 'unsafe-inline'.
     let rest = without_own_script_and_style(page);
     assert!(!rest.contains(" style=") && !rest.contains(" on"), "{rest}");
     for (path, fields) in [("/bare/", &[JSON][..]), ("/page.html", &[]), ("/missing", &[])] {
@@ -507,7 +507,7 @@ fn breadcrumbs_link_to_every_parent_directory(setup: &'static Setup) {
     let page = String::from_utf8(page).expect("a page is UTF-8");
     let (_, crumbs) = page.split_once("<h1>").expect("a page has a heading");
     let (crumbs, _) = crumbs.split_once("</h1>").expect("the heading ends");
-    // The links are relative, so that they stay right behind a proxy that adds a prefix.
+    // The links are relative, so that they also work behind a proxy that strips a prefix.
     assert_eq!(
         crumbs,
         "<a href=\"../../../\">Home</a><i>/</i><a href=\"../../\"><bdi>a b</bdi></a><i>/</i>\

@@ -222,7 +222,7 @@ fn a_header_rule_without_a_pattern_applies_to_every_response(setup: &'static Set
     for (status, response) in one_of_each(&mut server.connect()) {
         // `field` also checks that the header occurs only once.
         assert_eq!(response.field("X-A"), Some("b"), "{status}");
-        // A listing has one of its own, and browsers apply both.
+        // A listing has its own as well, and browsers apply both.
         let policies = response.list("Content-Security-Policy");
         assert!(policies.contains(&"a 'b'; c=d"), "{status}: {policies:?}");
     }
@@ -628,7 +628,7 @@ fn only_the_named_hosts_are_served(setup: &'static Setup) {
     assert_eq!(peer.ask(absolute("evil.example")).status, 421);
     let other = request("http://example.org:80/page.html", "evil.example");
     assert_eq!(peer.ask(other).status, 200);
-    // So does that of CONNECT, which is refused in any case.
+    // So does the authority of CONNECT, which is refused in any case.
     for (target, host, status) in [
         ("evil.example:443", "example.org", 421),
         ("example.org:443", "evil.example", 405),

@@ -1,4 +1,4 @@
-//! Redirects of the command line (`--redirect`). Its usage errors are tested in `tests/cli`.
+//! Redirects (`--redirect`). `tests/cli` has its usage errors.
 
 use super::policy::sha256;
 use crate::case::{Case, cases};
@@ -9,7 +9,7 @@ pub fn cases() -> Vec<Case> {
         a_request_is_redirected_where_its_rule_says,
         the_first_matching_rule_applies_before_files,
         a_redirect_leads_to_no_other_host_and_has_no_line_end,
-        a_redirect_is_for_every_method_but_options,
+        a_redirect_applies_to_every_method_but_options,
         a_redirect_comes_after_the_host_and_the_password,
         a_single_file_is_redirected_too,
     ]
@@ -76,7 +76,7 @@ fn the_first_matching_rule_applies_before_files(setup: &'static Setup) {
         ("/page.html", "/first"),
         ("/page.txt", "/second"),
         ("/docs/", "/third"),
-        // A directory's own redirect.
+        // The redirect of a directory's address without its slash.
         ("/docs", "/docs/"),
         ("/docs/index.html", "/docs/"),
         ("/.git/config", "/fourth/config"),
@@ -117,7 +117,7 @@ fn a_redirect_leads_to_no_other_host_and_has_no_line_end(setup: &'static Setup) 
     assert_eq!(peer.get("/a?\r\nX: y").status, 400);
 }
 
-fn a_redirect_is_for_every_method_but_options(setup: &'static Setup) {
+fn a_redirect_applies_to_every_method_but_options(setup: &'static Setup) {
     let site = Site::new();
     let rule = "--redirect=/form https://redirect.example/form 307";
     let server = Server::start(setup, site.root(), &[rule]);

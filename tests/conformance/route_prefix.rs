@@ -7,8 +7,8 @@ pub fn cases() -> Vec<Case> {
     cases![
         the_site_is_beneath_the_prefix_and_nothing_else_is,
         every_address_that_is_sent_has_the_prefix,
-        patterns_are_compared_with_the_path_behind_the_prefix,
-        what_is_hidden_by_its_name_is_so_behind_the_prefix,
+        patterns_are_compared_with_the_path_after_the_prefix,
+        dot_files_are_hidden_beneath_the_prefix,
         a_prefix_may_need_encoding,
         a_single_file_is_served_beneath_the_prefix,
     ]
@@ -98,7 +98,7 @@ fn every_address_that_is_sent_has_the_prefix(setup: &'static Setup) {
     assert_eq!(listing["path"], "/x/y/a/");
 }
 
-fn patterns_are_compared_with_the_path_behind_the_prefix(setup: &'static Setup) {
+fn patterns_are_compared_with_the_path_after_the_prefix(setup: &'static Setup) {
     let site = Site::new();
     site.write("drafts/a", "a");
     let options = [
@@ -120,7 +120,7 @@ fn patterns_are_compared_with_the_path_behind_the_prefix(setup: &'static Setup) 
     }
 }
 
-fn what_is_hidden_by_its_name_is_so_behind_the_prefix(setup: &'static Setup) {
+fn dot_files_are_hidden_beneath_the_prefix(setup: &'static Setup) {
     let site = Site::new();
     for name in [".well-known/a.txt", ".git/config", "docs/.well-known/a.txt"] {
         site.write(name, "text");

@@ -14,7 +14,7 @@ const CONFIGURATION: &str = include_str!("../../docs/deploy/haproxy.cfg");
 const OPTIONS: [&str; 6] =
     ["--health", "/healthz", "--trusted-proxy", "127.0.0.1", "--idle-timeout", "60"];
 
-/// Three machines that got the same files, with their times.
+/// The sites of three machines: the same files, with equal modification times.
 fn sites() -> [Site; 3] {
     [(); 3].map(|()| {
         let site = Site::new();

@@ -1,8 +1,7 @@
-//! The example configurations in docs/deploy, with the real programs. A test is skipped, and says
-//! so, where its program is not installed.
+//! Runs the real programs with the example configurations in docs/deploy. If a program is not
+//! installed, its test says that it is skipped.
 //!
-//! Each test takes the file as it is documented and replaces addresses and paths in it, nothing
-//! else.
+//! Each test replaces only addresses and paths in the documented file.
 
 mod haproxy;
 mod nginx;

@@ -14,7 +14,7 @@ const CONFIGURATION: &str = include_str!("../../docs/deploy/nginx.conf");
 /// The options in the head of the configuration, without the address.
 const OPTIONS: [&str; 4] = ["--trusted-proxy", "unix:", "--idle-timeout", "90"];
 
-/// What surrounds the file: one worker process, and no path outside the test's directory.
+/// The file in a complete configuration: one worker process, and no path outside `directory`.
 fn whole_configuration(site: &str, directory: &Path) -> String {
     let directory = directory.display();
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
@@ -44,7 +44,7 @@ fn start(socket: &Path) -> Option<Proxy> {
     Some(proxy)
 }
 
-/// A server of the socket that a supervisor holds, as with miniweb.socket.
+/// A server with a Unix socket that a supervisor has passed, as with miniweb.socket.
 fn server(setup: &'static Setup, site: &Site, socket: &UnixListener, options: &[&str]) -> Server {
     // The tests talk to it by TCP, too.
     let options = [&OPTIONS[..], options].concat();

@@ -1,4 +1,4 @@
-//! Runs a proxy in front of servers, and a load that notices each lost request.
+//! Runs a proxy in front of servers, under a load that detects every lost request.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ pub struct Proxy {
     _directory: TempDir,
 }
 
-/// A program of Debian that may be missing.
+/// The path of a program, or None if it is not installed.
 pub fn program(name: &str) -> Option<PathBuf> {
     let directories = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
     let found = directories.iter().map(|directory| Path::new(directory).join(name));
@@ -31,7 +31,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The text with each part replaced, all of which must be there.
+/// `text` with each of `parts` replaced. All of them must occur.
 pub fn replaced(text: &str, parts: &[(&str, &str)]) -> String {
     parts.iter().fold(text.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "the configuration has no {from:?}");
@@ -48,7 +48,7 @@ impl Proxy {
         configure: impl FnOnce(SocketAddr, &Path) -> String,
     ) -> Proxy {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // nginx expects that of a socket that it inherits. Two of its processes may wait for it.
+        // nginx expects an inherited socket to be non-blocking: two of its processes may poll it.
         socket.set_nonblocking(true).expect("it is a socket");
         let address = socket.local_addr().expect("it is bound");
         let directory = tempfile::Builder::new().prefix("miniweb-").tempdir();
@@ -59,7 +59,7 @@ impl Proxy {
         let mut command = Command::new(program);
         command.args(arguments).arg(&configuration);
         let mut command = with_sockets(&command, &[&socket]);
-        // The name by which nginx finds inherited sockets.
+        // The variable in which nginx finds inherited sockets.
         command.env("NGINX", "3;").stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("a shell can be started");
         let errors = process.stderr.take().expect("stderr is piped");
@@ -86,14 +86,14 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // These fail only if it has ended.
+        // These fail only if the proxy has ended.
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let _ = self.process.wait();
     }
 }
 
-/// Clients that send one request after the other, each on a connection of its own, until `work` is
-/// done. Each response must be the file, with one ETag.
+/// Runs `work` while clients send one request after another, each on a connection of its own. Each
+/// response must be the file, always with the same ETag.
 pub fn under_load(address: SocketAddr, site: &Site, setup: &Setup, work: impl FnOnce(&Load)) {
     const CLIENTS: usize = 3;
     let content = fs::read(site.path("page.html")).expect("every site has that page");
@@ -129,7 +129,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Waits for some more responses.
+    /// Waits until more responses have arrived.
     pub fn wait(&self) {
         let before = self.responses.load(Ordering::Acquire);
         wait_until("more responses", || {

@@ -10,7 +10,7 @@ const SOCKET: &str = include_str!("../../docs/deploy/miniweb.socket");
 
 #[test]
 fn systemd_accepts_the_units_and_finds_the_service_hardened() {
-    /// Of 100, the most exposed. The default of a service is 96.
+    /// Out of 100. A service without hardening has 96.
     const EXPOSURE_MAX: &str = "10";
     let Some(program) = program("systemd-analyze") else { return };
     let directory = tempfile::tempdir().expect("the temporary directory is writable");
@@ -24,7 +24,7 @@ fn systemd_accepts_the_units_and_finds_the_service_hardened() {
         });
     let verify = Command::new(&program).arg("verify").args([&service, &socket]).output();
     let verify = verify.expect("the program exists");
-    // Warnings, such as of an unknown setting, do not change the exit status.
+    // Warnings, such as for an unknown setting, do not change the exit status.
     let errors = String::from_utf8_lossy(&verify.stderr);
     let is_ours = |line: &&str| line.contains("miniweb");
     let complaints: Vec<&str> = errors.lines().filter(is_ours).collect();

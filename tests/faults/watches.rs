@@ -13,7 +13,7 @@ use crate::syscalls::with_fault;
 
 /// Replaces `page.html` and waits until the new content is served.
 fn expect_change(peer: &mut Peer, site: &Site, path: &str, what: &str) {
-    // Old files are trusted for the longest time.
+    // Files that have not changed for long are cached for the longest time.
     let old = SystemTime::now() - Duration::from_secs(3600);
     assert_eq!(peer.get(path).status, 200, "{what}");
     for version in ["one", "another"] {
@@ -30,10 +30,10 @@ fn expect_change(peer: &mut Peer, site: &Site, path: &str, what: &str) {
 fn a_change_becomes_visible_without_watches() {
     for setup in setups() {
         for (call, errno) in [
-            // The limits of watches and of instances of the user.
+            // The user's limits of watches and of instances.
             ("inotify_add_watch", "ENOSPC"),
             ("inotify_init1", "EMFILE"),
-            // A kernel without inotify, or one whose sandbox refuses it.
+            // A kernel without inotify, or a sandbox that refuses it.
             ("inotify_init1", "ENOSYS"),
         ] {
             let site = Site::new();
@@ -71,7 +71,7 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Neither a watch nor a cached file keeps it busy.
+/// Neither a watch nor a cached file keeps the file system busy.
 #[test]
 fn a_file_system_can_be_unmounted_while_its_files_are_cached() {
     for setup in setups() {
@@ -91,8 +91,8 @@ fn a_file_system_can_be_unmounted_while_its_files_are_cached() {
         for path in ["/disk/small.txt", "/disk/large.bin"] {
             assert_eq!(peer.get(path).status, 200, "{}", setup.name);
         }
-        // A large file stays open for a second after its last response. In a child it does until
-        // the connection closes, because the child sleeps in recv.
+        // A large file stays open for a second after its last response. In a child, which sleeps in
+        // recv, it stays open until the connection closes.
         if setup.forks {
             peer = server.connect();
         }

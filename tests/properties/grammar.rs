@@ -289,7 +289,7 @@ fn check_target(head: &Head<'_>) -> Parsed<()> {
         return Err(Stop::Malformed("a target that is not UTF-8"));
     }
     let is_valid = match head.target {
-        // Wider than the RFC: the port may be missing, because CONNECT is always refused.
+        // Wider than the RFC: the port is optional, because CONNECT is always refused.
         target if head.method == b"CONNECT" => {
             is_host_and_port(target) && !matches!(target, b"" | [b':', ..])
         }

@@ -46,7 +46,7 @@ impl Admin {
         Metrics::parse(std::str::from_utf8(&response.body).expect("the metrics are UTF-8"))
     }
 
-    /// Waits until a sample has a value: the server counts a moment after its client has read.
+    /// Waits until `sample` has `value`: clients may read a response before it is counted.
     #[track_caller]
     pub fn wait_for(self, sample: &str, value: u64) {
         wait_until(&format!("{sample} {value}"), || {
@@ -88,7 +88,7 @@ impl Metrics {
         Metrics(samples)
     }
 
-    /// The value of a sample; 0 if there is none, as of a status code that was never sent.
+    /// The value of a sample; 0 if there is none, as for a status code that was never sent.
     pub fn get(&self, sample: &str) -> f64 {
         self.0.get(sample).copied().unwrap_or(0.0)
     }

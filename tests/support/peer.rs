@@ -73,7 +73,7 @@ impl Peer {
     #[track_caller]
     pub fn connect_to_unix(path: &Path, address: SocketAddr) -> Peer {
         let stream = UnixStream::connect(path).expect("the server is listening");
-        // What tests do with a stream works with both kinds.
+        // The calls that tests make work on both kinds of stream.
         Peer::with_timeouts(OwnedFd::from(stream).into(), address)
     }
 

@@ -135,7 +135,7 @@ impl Response {
             assert!(modified <= date, "Last-Modified later than Date in {self:?}");
         }
         if let Some(location) = self.field("Location") {
-            // What tests of redirects configure.
+            // Tests of redirects configure this host.
             let is_configured = location.starts_with("https://redirect.example");
             let is_path = location.starts_with('/') && !location.starts_with("//");
             assert!(is_path || is_configured, "the Location names another host: {location}");

@@ -37,8 +37,8 @@ pub fn any_setup() -> &'static Setup {
     &strategies::DEFAULT.setups[0]
 }
 
-/// A command that runs the binary without arguments and with empty input. `TESTED_BINARY` in the
-/// environment names another one, such as one that was built for musl.
+/// A command that runs the binary without arguments and with empty input. The environment variable
+/// `TESTED_BINARY` may name another binary, such as one that was built for musl.
 pub fn miniweb() -> Command {
     let binary = std::env::var_os("TESTED_BINARY");
     let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_miniweb").into()));
