@@ -63,7 +63,6 @@ fn a_stopped_server_finishes_its_responses_and_leaves_nothing_behind() {
     let content = patterned(8 << 20);
     site.write("large.bin", &content);
     site.write("text.txt", "a line of text\n".repeat(10_000));
-    // A library opens it on first use.
     let handled = status("SigCgt:");
     for setup in setups().filter(|setup| !setup.forks) {
         let (threads, open) = (status("Threads:"), descriptors());
