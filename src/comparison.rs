@@ -1,4 +1,5 @@
-//! Runs a comparison and writes its reports, and runs the reference loop that a comparison has started.
+//! Runs a comparison and writes its reports, and runs the reference loop that a comparison has
+//! started.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};

@@ -21,7 +21,8 @@ pub enum Invocation {
     /// Report the results in a file again.
     #[cfg(feature = "compare")]
     Report(PathBuf, ReportOptions),
-    /// Run the reference loop of a comparison: a directory and the paths in it that will be requested.
+    /// Run the reference loop of a comparison: a directory and the paths in it that will be
+    /// requested.
     #[cfg(feature = "compare")]
     ReferenceLoop(PathBuf, Vec<PathBuf>),
     /// Print this text and exit.

@@ -10,18 +10,18 @@
 //! that.
 //!
 //! **The ratio of two contenders** is estimated from their ratios in each round, with the interval
-//! of a signed-rank test. It makes use of the order of the contenders within a round, which is drawn
-//! by lot: if one is as fast as the other but for a factor, they could have traded places. So the
-//! logarithm of their ratio, less that of the factor, is as likely to be positive as negative,
-//! whatever its size and whatever the distribution of the noise. Wilcoxon's test weighs each sign
-//! with the rank of the size. Bursts of noise have the highest ranks, so here ranks above the middle
-//! count like the middle one (winsorized ranks). The estimate is the factor at which the weights of
-//! both signs are equal (Hodges and Lehmann); the interval has the factors that the test does not
-//! reject. Its level is exact, and it is narrower than that of the sign test, which uses no sizes:
-//! see the simulation in the tests.
+//! of a signed-rank test. Within a round they share the state of the machine, and each is measured
+//! first as often as last. So if one is as fast as the other but for a factor, either could have
+//! had the noise of the other: the logarithm of their ratio, less that of the factor, is as likely
+//! to be positive as negative, whatever its size and whatever the distribution of the noise.
+//! Wilcoxon's test weighs each sign with the rank of the size. Bursts of noise have the highest
+//! ranks, so here ranks above the middle count like the middle one (winsorized ranks). The estimate
+//! is the factor at which the weights of both signs are equal (Hodges and Lehmann); the interval
+//! has the factors that the test does not reject. Under that symmetry its level is exact, and it is
+//! narrower than that of the sign test, which uses no sizes: see the simulation in the tests.
 //!
-//! The cost is rounds: five reach a confidence level of 93.75 %, eight reach 99.2 %, fewer than five
-//! cannot reach 90 %.
+//! The cost is rounds: five reach a confidence level of 93.75 %, eight reach 99.2 %, fewer than
+//! five cannot reach 90 %.
 //!
 //! Invariants:
 //! - Contenders are compared within a round only, by the ratio of their values: what slows down a
