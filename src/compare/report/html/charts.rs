@@ -112,13 +112,17 @@ fn chart_section<'a>(
     if charts.is_empty() {
         return Ok(());
     }
+    // Rates and CPU times are what most readers came for.
+    let is_open = matches!(title, "Throughput" | "CPU time per request");
+    let open = if is_open { " open" } else { "" };
     write!(
         out,
-        "<section>\n<h2>{title}</h2>\n<p class=\"intro\">{intro}</p>\n<div class=\"charts\">\n"
+        "<section>\n<details{open}>\n<summary><h2>{title}</h2></summary>\n<p class=\"intro\">{intro}</p>\n\
+         <div class=\"charts\">\n"
     )?;
     for (caption, chart) in charts {
         writeln!(out, "<figure><figcaption>{}</figcaption>{chart}</figure>", escape(caption))?;
     }
-    out.push_str("</div>\n</section>\n");
+    out.push_str("</div>\n</details>\n</section>\n");
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     for workload in &results.workloads {
         write!(
             out,
-            "<div class=\"load\">\n<h3>{} <code>{}</code></h3>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
+            "<details class=\"load\">\n<summary><h3>{} <code>{}</code></h3></summary>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
             escape(&workload.title),
             escape(&workload.name)
         )?;
@@ -60,7 +60,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
                 (noise - 1.0) * 100.0
             )?;
         }
-        out.push_str("</ul>\n</div>\n");
+        out.push_str("</ul>\n</details>\n");
     }
     out.push_str("</section>\n");
     Ok(())

@@ -54,7 +54,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
             .iter()
             .map(|workload| (format!("workload {}", workload.name), describe_workload(workload))),
     );
-    out.push_str("<section>\n<h2>How it was measured</h2>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
+    out.push_str("<section>\n<details>\n<summary><h2>How it was measured</h2></summary>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         writeln!(
             out,
@@ -63,23 +63,10 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
             escape(value)
         )?;
     }
-    out.push_str("</tbody>\n</table></div>\n<h3 class=\"apart\">Order of the measurements</h3>\n");
-    let mut measurements = results.order.iter().peekable();
-    while let Some(measurement) = measurements.next() {
-        write!(
-            out,
-            "<p class=\"order\">round {}, {}: {}",
-            measurement.round,
-            escape(&measurement.workload),
-            escape(&measurement.contender)
-        )?;
-        while let Some(next) = measurements.next_if(|next| {
-            next.round == measurement.round && next.workload == measurement.workload
-        }) {
-            write!(out, ", {}", escape(&next.contender))?;
-        }
-        out.push_str("</p>\n");
-    }
+    out.push_str(
+        "</tbody>\n</table></div>\n<p class=\"intro\">The order of the measurements is in the JSON file, \
+         and under <code>--verbose</code>.</p>\n</details>\n",
+    );
     out.push_str("</section>\n");
     Ok(())
 }

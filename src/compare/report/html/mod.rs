@@ -1,13 +1,14 @@
 //! The report as a single HTML page without scripts and external resources.
 //!
-//! It presents the ranking first, then charts, then every figure with its checks, and at the end
-//! everything needed to repeat the comparison.
+//! The first screen has the answer. Below it are the contenders, the ranking and the charts, and,
+//! folded, every figure with its checks, everything needed to repeat the comparison, and the terms.
 //!
 //! Invariants:
 //! - Every string from outside passes through [`escape`].
 //! - Equal results give an equal page: it contains no clock, no randomness and no name of this
 //!   machine.
 
+mod answer;
 mod charts;
 mod figures;
 mod method;
@@ -40,8 +41,9 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
     charts::write(out, results)?;
     figures::write(out, results)?;
     method::write(out, results)?;
+    terms(out);
     out.push_str(
-        "<footer>TemporaryDirectory by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
+        "<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
     );
     Ok(())
 }
@@ -70,11 +72,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     for remark in &environment.remarks {
         writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
     }
-    out.push_str("<ul class=\"contenders\">\n");
+    answer::write(out, results)?;
+    out.push_str("</header>\n<section>\n<h2>The contenders</h2>\n<ul class=\"contenders\">\n");
     for contender in &results.contenders {
         contender_key(out, results, contender)?;
     }
-    out.push_str("</ul>\n</header>\n<section>\n<h2>When each strategy wins</h2>\n");
+    out.push_str("</ul>\n</section>\n<section>\n<h2>When each strategy wins</h2>\n");
     if !checks::any_valid(results) {
         out.push_str("<p class=\"banner\">Nothing valid was measured, so there is no ranking.</p>\n</section>\n");
         return Ok(());
@@ -114,6 +117,44 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     }
     out.push_str("</ul>\n</section>\n");
     Ok(())
+}
+
+/// What a reader has to know to understand the report.
+fn terms(out: &mut String) {
+    const TERMS: [(&str, &str); 9] = [
+        (
+            "contender",
+            "A server that takes part: a strategy, the reference loop, a twin, a foreign server.",
+        ),
+        (
+            "reference",
+            "A bare epoll loop that sends prepared responses, for comparison. It is not ranked.",
+        ),
+        (
+            "A/A comparison",
+            "The same strategy a second time: what differs between the two is noise.",
+        ),
+        ("round", "Each contender measured once under each load. Ratios are taken within rounds."),
+        ("interval", "It contains the true value with the stated confidence, mostly 99 %."),
+        (
+            "closed loop",
+            "A connection sends its next request when the response to the last has arrived.",
+        ),
+        ("open loop", "Requests are sent at fixed times, whatever the server does."),
+        (
+            "Little's law",
+            "Requests in flight = rate × mean latency. A client that loses time violates it.",
+        ),
+        (
+            "crossed out",
+            "A figure that fails a check, such as a client at its limit. It is not ranked.",
+        ),
+    ];
+    out.push_str("<section>\n<details>\n<summary><h2>Terms</h2></summary>\n<dl class=\"terms\">\n");
+    for (term, meaning) in TERMS {
+        out.push_str(&format!("<dt>{term}</dt><dd>{meaning}</dd>\n"));
+    }
+    out.push_str("</dl>\n</details>\n</section>\n");
 }
 
 fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::Result {
@@ -204,7 +245,7 @@ mod tests {
         let page = page(&synthetic::results(6));
         for name in [
             "section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p",
-            "text", "title",
+            "text", "title", "details", "summary", "dt", "dd", "i", "b",
         ] {
             let opened = page.matches(&format!("<{name}>")).count()
                 + page.matches(&format!("<{name} ")).count();
