@@ -1,14 +1,21 @@
 //! Listening Unix sockets, and their files.
 //!
-//! A socket is bound to a temporary name, and renamed to its path once it listens and has its mode.
-//! So a client never finds a socket that does not listen yet, and the stale socket of a killed
-//! server is replaced atomically.
+//! A socket is made in a private directory beside its path, and renamed to the path once it listens
+//! and has its mode. So a client never finds a socket that does not listen yet, the stale socket of
+//! a killed server is replaced atomically, and the user who owns the directory cannot have root
+//! change the mode of another file by putting a link in place of the socket.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, chmodat, flock, fstat, mkdir, open,
+    renameat, statat, unlinkat,
+};
+use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// The file of a listening socket.
@@ -23,31 +30,59 @@ pub struct UnixSocketFile {
 /// permission (unix(7)). A socket at which no server listens is replaced.
 ///
 /// # Errors
-/// A server listens at the path, or another kind of file is there; EINVAL if the path, or that of
-/// the temporary name of nine bytes in its directory, is longer than 107 bytes; those of bind(2)
-/// for the directory.
+/// A server listens at the path, or another kind of file is there; EINVAL if the path, or a name of
+/// eleven bytes in its directory, is longer than 107 bytes; those of bind(2) for the directory.
 pub fn bind(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, UnixSocketFile)> {
     // Absolute, because it is looked up again when the server ends.
     let path = std::path::absolute(path)?;
     let address = SockAddr::unix(&path)?;
+    let parent = path.parent().ok_or(io::ErrorKind::IsADirectory)?;
+    // Until it is closed: of two servers that start at once, the second finds the first one's.
+    let lock = open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    flock(&lock, FlockOperation::LockExclusive)?;
     refuse_occupied(&path, &address)?;
-    let temporary = temporary_name(&path);
+    let private = PrivateDirectory::new_in(parent)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(&temporary)?)?;
-    let name_it = || {
-        fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
-        socket.listen(backlog)?;
-        let metadata = fs::symlink_metadata(&temporary)?;
-        fs::rename(&temporary, &path)?;
-        Ok((metadata.dev(), metadata.ino()))
-    };
-    match name_it() {
-        Ok(identity) => Ok((socket, UnixSocketFile { path, identity })),
-        Err(error) => {
-            // The first error says what is wrong.
-            let _ = fs::remove_file(&temporary);
-            Err(error)
+    socket.bind(&SockAddr::unix(private.path.join(NAME))?)?;
+    let stat = statat(&private.descriptor, NAME, AtFlags::SYMLINK_NOFOLLOW)?;
+    chmodat(&private.descriptor, NAME, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    socket.listen(backlog)?;
+    renameat(&private.descriptor, NAME, CWD, &path)?;
+    Ok((socket, UnixSocketFile { path, identity: (stat.st_dev, stat.st_ino) }))
+}
+
+/// The name of a socket in its private directory.
+const NAME: &str = "s";
+
+/// A directory in which no other user can replace a file. It is removed when dropped.
+struct PrivateDirectory {
+    path: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl PrivateDirectory {
+    fn new_in(parent: &Path) -> io::Result<PrivateDirectory> {
+        // Random and not the process ID: in containers that share a directory, it may be 1 for all.
+        let path = parent.join(format!(".{:08x}", fastrand::u32(..)));
+        mkdir(&path, Mode::RWXU)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = open(&path, flags, Mode::empty())?;
+        let stat = fstat(&descriptor)?;
+        let is_private = stat.st_uid == geteuid().as_raw()
+            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            && Mode::from_raw_mode(stat.st_mode) == Mode::RWXU;
+        match is_private {
+            true => Ok(PrivateDirectory { path, descriptor }),
+            false => Err(io::Error::other("another user has replaced a directory")),
         }
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        // The name is gone if the socket was renamed, and the error before this says what is wrong.
+        let _ = unlinkat(&self.descriptor, NAME, AtFlags::empty());
+        let _ = fs::remove_dir(&self.path);
     }
 }
 
@@ -80,14 +115,9 @@ fn refuse_occupied(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// A random name in the same directory. The process ID would not be unique: in containers that
-/// share a directory, it may be 1 for all.
-fn temporary_name(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".{:08x}", fastrand::u32(..)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -141,6 +171,21 @@ mod tests {
         let mut left = names(directory.path());
         left.sort();
         assert_eq!(left, ["file", "socket"]);
+    }
+
+    #[test]
+    fn of_servers_that_start_at_once_one_binds() {
+        for _ in 0..20 {
+            let directory = directory();
+            let path = directory.path().join("socket");
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let threads = [(); 3].map(|()| scope.spawn(|| bind(&path, MODE, 8).ok()));
+                threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+            });
+            assert_eq!(bound.len(), 1);
+            UnixStream::connect(&path).expect("the one that is left listens");
+            assert_eq!(names(directory.path()), ["socket"]);
+        }
     }
 
     #[test]
