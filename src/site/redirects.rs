@@ -67,7 +67,8 @@ const ESCAPED_IN_VALUE: &AsciiSet =
 
 impl RedirectRule {
     /// The status and the Location for a request of `path` and `query`. None if the rule does not
-    /// match.
+    /// match, or if what was captured would lead back to the request, or to `..`: a browser would
+    /// leave the path that TO begins with.
     pub(super) fn apply(
         &self,
         path: &SitePath<'_>,
@@ -76,7 +77,14 @@ impl RedirectRule {
         let slash: &[u8] = if path.is_directory && !path.relative.is_empty() { b"/" } else { b"" };
         let requested = [b"/", &*path.relative, slash].concat();
         let captures = self.from.captures(&requested)?;
-        Some((self.status, self.to.location(&captures, query, path.route_prefix)))
+        let location = self.to.location(&captures, query, path.route_prefix);
+        let target = location.split(['?', '#']).next().unwrap_or_default();
+        let own_target = match slash {
+            [] => path.to_file_target(),
+            _ => path.to_directory_target(),
+        };
+        let is_usable = target != own_target && !has_dot_segment(target);
+        is_usable.then_some((self.status, location))
     }
 }
 
@@ -107,6 +115,16 @@ impl Target {
         }
         location
     }
+}
+
+/// Whether a segment of a URL or path is `.` or `..`, which browsers resolve. They do not decode an
+/// encoded slash.
+fn has_dot_segment(target: &str) -> bool {
+    let is_dot = |segment: &str| {
+        let segment = segment.replace("%2e", ".").replace("%2E", ".");
+        segment == "." || segment == ".."
+    };
+    target.split('/').any(is_dot)
 }
 
 fn joined(pieces: &[Piece], captures: &Captures<'_>, escaped: &'static AsciiSet) -> String {
@@ -233,6 +251,9 @@ impl Target {
         }
         let (text, fragment) = split(text, '#');
         let (before_query, query) = split(text, '?');
+        if has_dot_segment(before_query) {
+            return Err("expected a target without the segments '.' and '..'".to_owned());
+        }
         let pieces = |text| pieces(text, captures);
         Ok(Target {
             is_path,
@@ -367,6 +388,20 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_leads_neither_back_nor_to_a_parent() {
+        for (rule, target) in [
+            ("/esc*/k https://h.example/users/$1/", "/esc%2e%2e/k"),
+            ("/go*/** /$1/$2", "/go../evil"),
+            ("/go* /a/$1/b", "/go."),
+            ("/*/[!x] /$1/$1", "/a/a"),
+            ("/*/[!x]/ /$1/$1/?b", "/a/a/"),
+        ] {
+            assert_eq!(location(rule, target), None, "{rule}: {target}");
+        }
+        assert_eq!(location("/go* /a/$1", "/go...").as_deref(), Some("/a/..."));
+    }
+
+    #[test]
     fn the_query_is_kept_unless_the_target_has_one() {
         for (rule, target, expected) in [
             ("/a /b", "/a?x=%20\"", "/b?x=%20%22"),
@@ -399,6 +434,8 @@ mod tests {
             "/a /b\tc",
             "/a /b\r\nX:y",
             "/a /%zz",
+            "/a /b/../c",
+            "/a https://h.example/%2E./c",
             "/a /b$1",
             "/* /b/$2",
             "/* /b/$0",
