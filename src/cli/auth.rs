@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::private_file::refuse_served;
 use crate::format::reason;
-use crate::site::{Authenticator, Credentials, Root};
+use crate::site::{Authenticator, Credentials, Root, ServedFiles};
 use crate::warning::warn;
 
 /// The authenticator of the site, if it requires passwords.
@@ -28,7 +28,7 @@ pub(super) fn authenticator(
         (None, Some(file)) => {
             // Every client could read the hashes.
             refuse_served("--auth-file", Path::new(&file), root)?;
-            Authenticator::from_file(Path::new(&file))
+            Authenticator::from_file(Path::new(&file), ServedFiles::of(root))
         }
     };
     made.map(|made| Some(Arc::new(made))).map_err(|error| Failure::Unavailable(reason(&error)))

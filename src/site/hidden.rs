@@ -66,6 +66,9 @@ impl FromStr for HidePattern {
     type Err = String;
 
     fn from_str(glob: &str) -> Result<HidePattern, String> {
+        if glob.trim() != glob {
+            return Err("expected a pattern without white space at its ends".to_owned());
+        }
         // A directory may be written with its slash.
         let glob = glob.strip_suffix('/').unwrap_or(glob);
         match glob {

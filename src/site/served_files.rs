@@ -7,22 +7,28 @@ use std::path::{Path, PathBuf};
 
 use super::path::is_hidden_file;
 use super::root::Root;
+use crate::http::Coding;
 
 /// The files beneath the root that clients can request.
 ///
 /// The root is recognised by its device and inode, so that a file is also found through a bind
-/// mount of the root. Files that `--hide` matches count as served: the option does not protect
-/// them, since symbolic links with other names still lead to them.
+/// mount of the root, and after the root was renamed: the open directory is served until another
+/// one has its path. If the root is a file, its sidecars are served, too. Files that `--hide`
+/// matches count as served: the option does not protect them, since symbolic links with other
+/// names still lead to them.
 #[derive(Clone, Debug)]
 pub struct ServedFiles {
     /// None for the sample site, which has no files on the disk.
     root: Option<PathBuf>,
+    /// The device and inode of the root when the server started.
+    opened: Option<(u64, u64)>,
 }
 
 impl ServedFiles {
     /// The files that are served beneath `root`, and beneath any directory that replaces it.
     pub fn of(root: &Root) -> ServedFiles {
-        ServedFiles { root: root.path().map(Path::to_owned) }
+        let root = root.path().map(Path::to_owned);
+        ServedFiles { opened: root.as_deref().and_then(identity), root }
     }
 
     /// Whether the file that `path` leads to is served, or would be once it is created.
@@ -50,8 +56,15 @@ impl ServedFiles {
 
     /// `target` is free of symbolic links.
     fn include_resolved(&self, target: &Path) -> bool {
-        let Some(root) = self.root.as_deref().and_then(identity) else { return false };
-        let is_root = |ancestor: &&Path| identity(ancestor) == Some(root);
+        let Some(path) = self.root.as_deref() else { return false };
+        let roots = [self.opened, identity(path)];
+        let is_root = |ancestor: &&Path| {
+            let found = identity(ancestor);
+            found.is_some() && roots.contains(&found)
+        };
+        if sidecar_of(target).is_some_and(|file| is_root(&file.as_path()) && file.is_file()) {
+            return true;
+        }
         let Some(relative) =
             target.ancestors().find(is_root).and_then(|root| target.strip_prefix(root).ok())
         else {
@@ -59,6 +72,13 @@ impl ServedFiles {
         };
         !is_hidden_file(relative)
     }
+}
+
+/// The file of which `path` has the name of a sidecar.
+fn sidecar_of(path: &Path) -> Option<PathBuf> {
+    let extension = path.extension()?;
+    let is_coding = |coding: &Coding| coding.extension().trim_start_matches('.') == extension;
+    Coding::ALL.iter().any(is_coding).then(|| path.with_extension(""))
 }
 
 /// The file that `path` leads to, or that would be created if it were opened. None if its directory

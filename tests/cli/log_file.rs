@@ -220,6 +220,44 @@ fn a_log_file_that_would_be_served_is_refused_wherever_its_path_leads() {
     }
 }
 
+/// The sidecars of a root that is a file are served, too.
+#[test]
+fn a_sidecar_of_the_root_file_is_refused() {
+    let site = Site::new();
+    for coding in ["br", "zst", "gz"] {
+        for option in ["--log-file", "--auth-file"] {
+            let path = site.write_beside(&format!("page.html.{coding}"), "");
+            let root = site.write_beside("page.html", "page");
+            let text = path.to_str().expect("a UTF-8 path");
+            let options = ["--log", "common", option, text];
+            let output = Server::command(any_setup(), &root, &options).output();
+            let output = output.expect("the binary exists");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains("expected a file that is not served"), "{text}: {stderr}");
+        }
+    }
+}
+
+/// While nothing has the path of the root, the open directory is still served.
+#[test]
+fn a_log_file_in_a_root_that_was_renamed_is_not_reopened() {
+    let site = Site::new();
+    let path = site.beside("access.log");
+    let mut server = logging_to(any_setup(), &site, &path, &[]);
+    server.may_print_errors = true;
+    fs::rename(site.root(), site.beside("renamed")).expect("it is ours");
+    let rotated = path.with_extension("1");
+    fs::rename(&path, &rotated).expect("the file exists");
+    symlink("renamed/page.html", &path).expect("the name is free");
+    server.signal(Signal::HUP);
+    assert_eq!(server.get("/after").status, 404);
+    wait_for_request(&rotated, "/after");
+    assert!(server.get("/page.html").status == 200);
+    let warning = server.errors.next().expect("a warning");
+    assert!(warning.ends_with("keeping the file that is open"), "{warning}");
+}
+
 #[test]
 fn a_log_file_may_be_a_link_to_one_that_a_rotation_has_renamed() {
     let site = Site::new();

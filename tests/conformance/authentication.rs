@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         each_user_of_a_password_file_has_a_password,
         responses_stay_in_order_while_a_password_is_checked,
         a_password_file_is_read_again_when_it_changes,
+        a_password_file_that_becomes_a_link_into_the_site_is_not_used,
         a_broken_password_file_leaves_the_users_as_they_are_and_one_warning,
         repeated_failures_are_throttled_per_address,
         throttling_an_address_does_not_lock_out_its_verified_users,
@@ -274,6 +275,25 @@ fn a_password_file_is_read_again_when_it_changes(setup: &'static Setup) {
     // A child that is forked now has not seen the change happen.
     let mut peer = server.connect_from(source(1));
     assert_eq!(status(&mut peer, "me:secret"), 200);
+}
+
+/// Every user could read the hashes of the others.
+fn a_password_file_that_becomes_a_link_into_the_site_is_not_used(setup: &'static Setup) {
+    let site = Site::new();
+    let mut server = start(setup, &site, &[ME]);
+    server.may_print_errors = true;
+    let mut peer = server.connect();
+    assert_eq!(status(&mut peer, "me:secret"), 200);
+    site.write("hashes", format!("{ME_CHANGED}\n"));
+    fs::remove_file(site.beside("passwords")).expect("the test owns the file");
+    std::os::unix::fs::symlink(site.path("hashes"), site.beside("passwords"))
+        .expect("the name is free");
+    let warning = wait_until("a warning about the link", || {
+        assert_eq!(status(&mut peer, "me:secret"), 200);
+        server.errors.try_next().filter(|warning| warning.contains("is not served"))
+    });
+    assert!(warning.starts_with("warning: --auth-file "), "{warning}");
+    assert_eq!(status(&mut peer, "me:newpass"), 401);
 }
 
 fn a_broken_password_file_leaves_the_users_as_they_are_and_one_warning(setup: &'static Setup) {

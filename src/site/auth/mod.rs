@@ -39,6 +39,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::served_files::ServedFiles;
 use crate::http::{Moment, Now, Request};
 use basic::BasicCredentials;
 use check_slots::CheckSlots;
@@ -68,7 +69,7 @@ pub struct Authenticator {
 #[derive(Debug)]
 enum Source {
     CommandLine(Arc<Users>),
-    File(PasswordFile),
+    File(Box<PasswordFile>),
 }
 
 /// One user name and the SHA-256 of a password: `USER:SHA256`.
@@ -109,9 +110,11 @@ impl Authenticator {
     /// For the users of a password file with lines of the form `user:hash`.
     ///
     /// # Errors
-    /// The file cannot be read or parsed; no descriptor, memory or random bytes are left.
-    pub fn from_file(path: &Path) -> io::Result<Authenticator> {
-        Authenticator::with_source(|key| PasswordFile::open(path, key).map(Source::File))
+    /// The file cannot be read or parsed, or is among those that are `served`; no descriptor,
+    /// memory or random bytes are left.
+    pub fn from_file(path: &Path, served: ServedFiles) -> io::Result<Authenticator> {
+        let open = |key| PasswordFile::open(path, served, key);
+        Authenticator::with_source(|key| Ok(Source::File(Box::new(open(key)?))))
     }
 
     fn with_source(

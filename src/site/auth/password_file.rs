@@ -6,6 +6,7 @@
 //! 2. At most one thread of a process looks at the file at a time, and never the thread of an event
 //!    loop, because a file system may be slow.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use super::users::Users;
 use crate::format::error_with;
 use crate::http::{Moment, Now};
 use crate::site::file_version::FileVersion;
+use crate::site::served_files::ServedFiles;
 use crate::site::shared_file::SharedFile;
 use crate::sync::{read, try_lock, write};
 use crate::warning::warn;
@@ -34,6 +36,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct PasswordFile {
     path: PathBuf,
+    served: ServedFiles,
     users: RwLock<Arc<Users>>,
     /// In nanoseconds since the origin of the clock.
     fresh_until_ns: AtomicU64,
@@ -50,15 +53,17 @@ type SeenVersion = Result<FileVersion, Errno>;
 
 impl PasswordFile {
     /// # Errors
-    /// The file cannot be read or parsed.
-    pub fn open(path: &Path, key: SecretKey) -> io::Result<PasswordFile> {
+    /// The file cannot be read or parsed, or is among those that are `served`.
+    pub fn open(path: &Path, served: ServedFiles, key: SecretKey) -> io::Result<PasswordFile> {
         let path = std::path::absolute(path)?;
         let (last_good, last_warning) = (LastGood::new(FILE_BYTES_MAX)?, SharedFile::new(1)?);
-        let loaded = load(&path).map_err(|reason| io::Error::other(reason.message(&path)))?;
+        let loaded =
+            load(&path, &served).map_err(|reason| io::Error::other(reason.message(&path)))?;
         let users = loaded.parse().map_err(|reason| io::Error::other(reason.message(&path)))?;
         last_good.store(&loaded.content);
         let file = PasswordFile {
             path,
+            served,
             last_good,
             users: RwLock::new(Arc::new(users)),
             // The file may still be changing, so the first request looks at it again.
@@ -91,7 +96,7 @@ impl PasswordFile {
         let started = Instant::now();
         let version = stat(&self.path).map(|stat| FileVersion::from_stat(&stat));
         if *seen != Some(version) {
-            match load(&self.path) {
+            match load(&self.path, &self.served) {
                 Ok(loaded) => {
                     *seen = loaded.version_as_of(now).map(Ok);
                     self.replace(&loaded);
@@ -196,21 +201,26 @@ struct Loaded {
 enum Unusable {
     Unreadable(Errno),
     NotAFile,
+    /// Every client could read the hashes.
+    Served,
     TooLarge,
     /// It changed while it was read.
     Changing,
     Malformed(String),
 }
 
-fn load(path: &Path) -> Result<Loaded, Unusable> {
-    let file = open_file(path).map_err(Unusable::Unreadable)?;
+fn load(path: &Path, served: &ServedFiles) -> Result<Loaded, Unusable> {
+    let file = File::from(open_file(path).map_err(Unusable::Unreadable)?);
     let before = fstat(&file).map_err(Unusable::Unreadable)?;
     if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
         return Err(Unusable::NotAFile);
     }
+    if served.include_opened(path, &file).map_err(|_| Unusable::Changing)? {
+        return Err(Unusable::Served);
+    }
     let version = FileVersion::from_stat(&before);
     let mut content = Vec::new();
-    let mut limited = io::Read::take(std::fs::File::from(file), FILE_BYTES_MAX + 1);
+    let mut limited = io::Read::take(file, FILE_BYTES_MAX + 1);
     io::Read::read_to_end(&mut limited, &mut content)
         .map_err(|error| Unusable::Unreadable(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     if content.len() as u64 > FILE_BYTES_MAX {
@@ -244,6 +254,7 @@ impl Unusable {
         let reason = match self {
             Unusable::Unreadable(errno) => crate::format::reason(&(*errno).into()),
             Unusable::NotAFile => "not a regular file".to_owned(),
+            Unusable::Served => "expected a file that is not served, outside ROOT".to_owned(),
             Unusable::TooLarge => format!("larger than {FILE_BYTES_MAX} bytes"),
             Unusable::Changing => "it changed while it was read".to_owned(),
             Unusable::Malformed(reason) => reason.clone(),
