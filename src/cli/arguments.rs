@@ -68,13 +68,14 @@ impl Arguments {
         if self.root.is_none() {
             self.root = environment::root();
         }
-        for flag in flags.iter().filter(|flag| !flag.hidden) {
+        for flag in flags.iter().filter(|flag| !flag.hidden && flag.long != "--help") {
             if self.is_given(flag) {
                 continue;
             }
             let given = |value| Given { flag, name: environment::variable_of(flag), value };
             self.options.extend(environment::values_of(flag)?.into_iter().map(given));
         }
+        environment::warn_of_unknown(flags);
         Ok(())
     }
 

@@ -68,12 +68,18 @@ impl Command {
     /// a bare name that no file has.
     ///
     /// # Errors
-    /// `unknown command 'copmare' …`
+    /// `unknown command 'copmare' …`, or `flder: no such file or folder …`
     pub(super) fn refuse_unknown(word: &OsStr) -> Result<(), Failure> {
         let is_path = word.as_encoded_bytes().contains(&b'/') || Path::new(word).exists();
+        let is_similar = did_you_mean(&word.to_string_lossy(), Command::names()).is_some();
         match is_path {
             true => Ok(()),
-            false => Err(Command::unknown(word)),
+            false if is_similar => Err(Command::unknown(word)),
+            // More likely the name of a folder.
+            false => Err(Failure::Usage(format!(
+                "{}: no such file or folder, and no command (see miniweb --help)",
+                word.to_string_lossy()
+            ))),
         }
     }
 

@@ -104,8 +104,8 @@ pub(super) struct SiteOptions {
     #[argh(option, from_str_fn(parsed), arg_name = "path")]
     pub route_prefix: Option<RoutePrefix>,
 
-    /// a file beneath ROOT to serve to browsers that open a path that does not exist (for
-    /// single-page apps)
+    /// a file beneath ROOT to serve to browsers that open a path that does not exist and has no
+    /// extension but .html (for single-page apps)
     #[argh(option, arg_name = "file")]
     pub fallback: Option<String>,
 

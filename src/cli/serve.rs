@@ -127,7 +127,7 @@ fn hint(settings: &Settings, is_root_given: bool) -> Option<String> {
     let index_names = &settings.policy.index_names;
     let has_index = || index_names.iter().any(|name| settings.root.has_file(name.as_bytes()));
     match &settings.root {
-        _ if !is_root_given => Some("To serve another folder: miniweb ./folder".to_owned()),
+        _ if !is_root_given => Some("To serve the current folder: miniweb .".to_owned()),
         Root::Directory(_) if settings.policy.listings.is_none() && !has_index() => {
             let name = index_names.first.as_str();
             Some(format!("There is no {name}. To list the files of folders, add --list"))

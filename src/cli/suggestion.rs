@@ -5,6 +5,14 @@ pub(super) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
+    most_similar(word, known).map(|best| format!("did you mean '{best}'?"))
+}
+
+/// The one of `known` that is most similar to `word`, if any is similar.
+pub(super) fn most_similar<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     /// At this similarity (Jaro and Winkler), two letters of a word may be exchanged or one be
     /// missing. Below it, suggestions are mostly wrong.
     const SIMILARITY_MIN: f64 = 0.8;
@@ -16,7 +24,7 @@ pub(super) fn did_you_mean<'a>(
     let (_, best) = similar
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    Some(format!("did you mean '{best}'?"))
+    Some(best)
 }
 
 #[cfg(test)]

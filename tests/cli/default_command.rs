@@ -57,7 +57,7 @@ fn a_mistyped_command_or_option_is_answered_with_a_suggestion() {
             &["copmare"][..],
             "unknown command 'copmare': did you mean 'compare'? (see miniweb --help)",
         ),
-        (&["no-such-folder"], "expected a path that exists, or one of"),
+        (&["no-such-folder"], "no-such-folder: no such file or folder, and no command"),
         (&["help", "copmare"], "did you mean 'compare'?"),
         (&["--prot", "80"], "unknown option '--prot': did you mean '--port'? (see miniweb --help)"),
         (&[".", "--lists"], "did you mean '--list'?"),
@@ -138,6 +138,7 @@ fn a_wrong_variable_is_named() {
         ("MINIWEB_AUTH", "me:secret", "invalid value for 'MINIWEB_AUTH'"),
         // Only MINIWEB_PORT may be ignored: the others may protect the site.
         ("MINIWEB_HIDE", " ", "for 'MINIWEB_HIDE': expected a value"),
+        ("MINIWEB_HIDE", " *.bak", "expected a pattern without white space at its ends"),
         ("MINIWEB_SERVER_NAME", "\t", "for 'MINIWEB_SERVER_NAME': expected a value"),
         ("MINIWEB_AUTH_FILE", "  ", "for 'MINIWEB_AUTH_FILE': expected a value"),
         ("MINIWEB_HEADER", "\n", "for 'MINIWEB_HEADER': expected a value"),
@@ -181,6 +182,25 @@ fn the_variables_of_a_kubernetes_service_are_ignored() {
     let warning = server.errors.next().expect("a warning");
     assert!(warning.starts_with("warning: MINIWEB_PORT is ignored"), "{warning}");
     assert_eq!(server.get("/public/").body, b"public");
+}
+
+/// The option that was meant may protect the site.
+#[test]
+fn a_mistyped_variable_gets_a_warning() {
+    let site = site();
+    let root = site.root().display().to_string();
+    let variables = [
+        ("MINIWEB_HIDES", "/public"),
+        ("MINIWEB_THREADS", "3"),
+        ("MINIWEB_HELP", "1"),
+        ("MINIWEB_BUILD_DATE", "today"),
+    ];
+    let server = Server::run(with_variables(&[&root, "-p0", "--log=none"], &variables));
+    let warning = server.errors.next().expect("a warning");
+    let expected = "warning: MINIWEB_HIDES sets no option: did you mean 'MINIWEB_HIDE'?";
+    assert_eq!(warning, expected);
+    assert_eq!(server.get("/public/").status, 200);
+    assert_eq!(server.errors.try_next(), None);
 }
 
 /// A multi-line value in YAML may have some.

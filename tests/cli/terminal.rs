@@ -59,7 +59,7 @@ fn the_first_lines_say_how_to_go_on() {
     site.write("without-index/file.txt", "file");
     let mut sample = server(&[], &site);
     assert!(sample.line().starts_with("Serving the sample site on http://127.0.0.1:"));
-    assert_eq!(sample.line(), "To serve another folder: miniweb ./folder");
+    assert_eq!(sample.line(), "To serve the current folder: miniweb .");
     let mut listed = server(&["without-index"], &site);
     assert!(listed.line().starts_with("Serving without-index on "));
     assert_eq!(listed.line(), "There is no index.html. To list the files of folders, add --list");

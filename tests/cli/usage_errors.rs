@@ -12,7 +12,9 @@ use crate::support::{Server, Site, miniweb};
 #[test]
 fn a_wrong_command_or_common_option_is_a_usage_error_of_one_line() {
     let all_commands: Vec<&str> = commands().collect();
-    expect_failure(&["no-such-command"], 2, &[&["no-such-command"], &*all_commands].concat());
+    let words = [&["no-such-command"], &*all_commands].concat();
+    expect_failure(&["help", "no-such-command"], 2, &words);
+    expect_failure(&["no-such-command"], 2, &["no-such-command: no such file or folder"]);
     expect_failure(&["--no-such-option"], 2, &["--no-such-option"]);
     for (arguments, words) in [
         (&["--no-such-option"][..], &["--no-such-option"][..]),
