@@ -103,13 +103,39 @@ pub fn all_checks(results: &Results, workload: &Workload, cell: Option<&Cell>) -
     ]
 }
 
+/// What a figure says about the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Measured,
+    /// A rate that the client limited: the server may be faster.
+    LowerBound,
+    /// A check failed.
+    Invalid,
+}
+
+pub fn standing(
+    results: &Results,
+    workload: &Workload,
+    cell: Option<&Cell>,
+    metric: Metric,
+) -> Standing {
+    let mut failures = failed_checks(results, workload, cell);
+    failures.retain(|failure| failure.check.concerns(metric));
+    let is_limited_by_client = failures.iter().all(|failure| failure.check == Check::Client);
+    match failures.is_empty() {
+        true => Standing::Measured,
+        false if is_limited_by_client && metric == Metric::Throughput => Standing::LowerBound,
+        false => Standing::Invalid,
+    }
+}
+
 pub fn is_valid(
     results: &Results,
     workload: &Workload,
     cell: Option<&Cell>,
     metric: Metric,
 ) -> bool {
-    !failed_checks(results, workload, cell).iter().any(|failure| failure.check.concerns(metric))
+    standing(results, workload, cell, metric) == Standing::Measured
 }
 
 pub fn failed_checks(

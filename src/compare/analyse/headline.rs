@@ -29,15 +29,17 @@ pub fn headline(results: &Results) -> Vec<String> {
         return vec!["No strategy is shown to cost less CPU time than another.".to_owned()];
     };
     let alone = cpu.iter().filter(|lead| lead.is_led_by(cheapest) && lead.leaders.len() == 1);
-    let mut sentences = vec![format!(
-        "{}: least CPU time per request in {} of {}, in {} of them alone.",
-        cheapest.name,
+    let first = format!(
+        "least CPU time per request in {} of {}, in {} of them alone",
         led(cheapest),
         counted(cpu.len(), "load"),
         alone.count()
-    )];
+    );
+    let others = clauses_of(results, cheapest, cheapest, &cpu, &rate);
+    let first = [Some(first), others].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let mut sentences = vec![format!("{}: {first}.", cheapest.name)];
     let mut clauses: Vec<(Vec<&str>, String)> = Vec::new();
-    for contender in contenders {
+    for contender in contenders.into_iter().filter(|contender| contender.name != cheapest.name) {
         let Some(clause) = clauses_of(results, contender, cheapest, &cpu, &rate) else { continue };
         match clauses.iter_mut().find(|(_, other)| *other == clause) {
             Some((names, _)) => names.push(&contender.name),

@@ -7,12 +7,12 @@
 //!
 //! Invariants:
 //! - Nothing is interpolated: a crossover is reported as lying *between* two measured points.
-//! - Where the client was the bottleneck for one contender, there is no leader in the metrics this
-//!   affects, because that contender might have been the fastest.
+//! - A rate that the client limited is a lower bound: such a contender may lead, and none is shown
+//!   to beat it. Its latency is the client's, so there is no leader in latency.
 //! - The lead follows from verdicts alone. Contenders that cannot be distinguished from the best
 //!   share it.
 
-use crate::compare::analyse::checks::{self, Check};
+use crate::compare::analyse::checks::{self, Check, Standing};
 use crate::compare::analyse::metric::{Better, Metric};
 use crate::compare::analyse::statistics::ratio;
 use crate::compare::analyse::verdict::{Verdict, noise, ranked_contenders, verdict_of_valid};
@@ -146,13 +146,20 @@ pub fn leads_at<'a>(
         .collect()
 }
 
+/// A contender that is ranked under one workload.
+struct Rival<'a> {
+    contender: &'a ContenderInfo,
+    cell: &'a Cell,
+    standing: Standing,
+}
+
 fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lead<'a> {
     let noise = noise(results, workload, metric);
     let rival = |contender: &'a ContenderInfo| {
         let cell = results.cell(&workload.name, &contender.name)?;
-        let is_ranked = !metric.values(cell).is_empty()
-            && checks::is_valid(results, workload, Some(cell), metric);
-        is_ranked.then_some((contender, cell))
+        let standing = checks::standing(results, workload, Some(cell), metric);
+        let is_ranked = !metric.values(cell).is_empty() && standing != Standing::Invalid;
+        is_ranked.then_some(Rival { contender, cell, standing })
     };
     let is_client_bound = |contender: &ContenderInfo| {
         let cell = results.cell(&workload.name, &contender.name);
@@ -161,18 +168,25 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
             .iter()
             .any(|failure| failure.check == Check::Client && failure.check.concerns(metric))
     };
-    if ranked_contenders(results).into_iter().any(is_client_bound) {
+    let contenders = ranked_contenders(results);
+    if metric != Metric::Throughput && contenders.iter().copied().any(is_client_bound) {
         return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
     }
-    let rivals: Vec<(&ContenderInfo, &Cell)> =
-        ranked_contenders(results).into_iter().filter_map(rival).collect();
-    let beats = |a: &Cell, b: &Cell| match verdict_of_valid(metric, a, b, noise) {
-        Verdict::Differs(estimate) => (estimate.median > 1.0) == (metric.better() == Better::More),
+    let rivals: Vec<Rival<'_>> = contenders.into_iter().filter_map(rival).collect();
+    let beats = |a: &Rival<'_>, b: &Rival<'_>| match verdict_of_valid(metric, a.cell, b.cell, noise)
+    {
+        Verdict::Differs(estimate) => {
+            b.standing == Standing::Measured
+                && (estimate.median > 1.0) == (metric.better() == Better::More)
+        }
         _ => false,
     };
-    let is_beaten = |cell: &Cell| rivals.iter().any(|(_, rival)| beats(rival, cell));
-    let mut leaders: Vec<(&ContenderInfo, &Cell)> =
-        rivals.iter().copied().filter(|(_, cell)| !is_beaten(cell)).collect();
+    let is_beaten = |rival: &Rival<'_>| rivals.iter().any(|other| beats(other, rival));
+    let mut leaders: Vec<(&ContenderInfo, &Cell)> = rivals
+        .iter()
+        .filter(|rival| !is_beaten(rival))
+        .map(|rival| (rival.contender, rival.cell))
+        .collect();
     // Sorted by the ratio to the first leader, round by round, the best first.
     if let Some((_, first)) = leaders.first().copied() {
         let rank = |cell: &Cell| {
@@ -304,20 +318,32 @@ mod tests {
         assert!(!Axis::Connections.joins(workload("keep-alive-8"), workload("keep-alive-8")));
     }
 
+    /// Whether it is faster or slower than the others, as far as the client could tell.
     #[test]
-    fn a_client_bound_contender_suspends_the_lead() {
-        let mut results = synthetic::results(5);
-        let client_bound =
-            |cell: &&mut Cell| cell.contender == "alpha" && cell.workload == "pipelined";
-        let cell =
-            results.cells.iter_mut().find(client_bound).expect("synthetic results contain it");
-        cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
-        let leads_in = |metric| {
-            leads(&results)
-                .iter()
-                .any(|lead| lead.workload.name == "pipelined" && lead.metric == metric)
-        };
-        assert!(!leads_in(Metric::Throughput) && leads_in(Metric::CpuPerRequest));
+    fn a_rate_that_the_client_limited_is_a_lower_bound() {
+        for (factor, is_alone) in [(10, true), (1, false)] {
+            let mut results = synthetic::results(5);
+            for cell in results.cells.iter_mut().filter(|cell| cell.workload == "pipelined") {
+                let is_bound = cell.contender.starts_with("alpha");
+                for round in &mut cell.rounds {
+                    let times = if is_bound { factor } else { 2 };
+                    let before = round.requests as f64 / round.duration_seconds();
+                    round.requests = (10_000 + u64::from(round.number)) * times;
+                    round.duration_us = 1_000_000;
+                    round.client_cpu_share = if is_bound { 0.99 } else { 0.5 };
+                    // So that Little's law holds.
+                    round.in_flight_average *= round.requests as f64 / before;
+                }
+            }
+            let leads = leads(&results);
+            let is_it = |lead: &&Lead<'_>| {
+                lead.workload.name == "pipelined" && lead.metric == Metric::Throughput
+            };
+            let lead = leads.iter().find(is_it).expect("it is ranked");
+            let names: Vec<&str> = lead.leaders.iter().map(|leader| &*leader.name).collect();
+            assert!(names.contains(&"alpha"), "{names:?}");
+            assert_eq!(names.len() == 1, is_alone, "{names:?}");
+        }
     }
 
     #[test]

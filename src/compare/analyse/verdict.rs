@@ -11,7 +11,7 @@
 //! The A/A pair itself would never exceed its own noise. It is compared with the median noise of
 //! the other workloads.
 
-use crate::compare::analyse::checks;
+use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median, ratio};
 use crate::compare::results::{Cell, ContenderInfo, ContenderKind, Results, Workload};
@@ -25,6 +25,8 @@ pub const EFFECT_MIN: f64 = 1.02;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     Differs(Estimate),
+    /// The client limited the greater rate, so the true ratio is even further from 1.
+    DiffersAtLeast(Estimate),
     NoDifferenceShown(Estimate, Inconclusive),
     /// A check failed, or the metric was not measured.
     Unranked,
@@ -69,14 +71,24 @@ pub fn verdict(
 ) -> Verdict {
     let cells = [a, b].map(|contender| results.cell(&workload.name, &contender.name));
     let is_twin_pair = is_twin(a, b) || is_twin(b, a);
-    match cells {
-        [Some(a), Some(b)]
-            if cells.iter().all(|cell| checks::is_valid(results, workload, *cell, metric)) =>
-        {
-            let noise = if is_twin_pair { noise_elsewhere } else { noise };
-            let noise = noise(results, workload, metric);
-            verdict_of_valid(metric, a, b, noise)
-        }
+    let [Some(a), Some(b)] = cells else { return Verdict::Unranked };
+    let noise = if is_twin_pair { noise_elsewhere } else { noise };
+    let judge = || verdict_of_valid(metric, a, b, noise(results, workload, metric));
+    use Standing::{LowerBound, Measured};
+    match [a, b].map(|cell| checks::standing(results, workload, Some(cell), metric)) {
+        [Measured, Measured] => judge(),
+        [LowerBound, Measured] => match judge() {
+            Verdict::Differs(estimate) if estimate.median > 1.0 => {
+                Verdict::DiffersAtLeast(estimate)
+            }
+            _ => Verdict::Unranked,
+        },
+        [Measured, LowerBound] => match judge() {
+            Verdict::Differs(estimate) if estimate.median < 1.0 => {
+                Verdict::DiffersAtLeast(estimate)
+            }
+            _ => Verdict::Unranked,
+        },
         _ => Verdict::Unranked,
     }
 }
@@ -124,7 +136,9 @@ fn noise_elsewhere(results: &Results, workload: &Workload, metric: Metric) -> Op
 pub fn detectable(results: &Results, workload: &Workload, metric: Metric) -> Option<f64> {
     let half_width =
         |(a, b): (&ContenderInfo, &ContenderInfo)| match verdict(results, workload, metric, a, b) {
-            Verdict::Differs(estimate) | Verdict::NoDifferenceShown(estimate, _) => {
+            Verdict::Differs(estimate)
+            | Verdict::DiffersAtLeast(estimate)
+            | Verdict::NoDifferenceShown(estimate, _) => {
                 Some((estimate.high / estimate.median).max(estimate.median / estimate.low))
             }
             Verdict::Unranked => None,
@@ -181,17 +195,20 @@ pub fn sentence(
             shown.extend(idle_clause(results, workload, a, b));
             continue;
         }
+        // The name in the first clause, "its" in the others.
+        let whose = if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
+        let verb = metric.verb();
         match verdict(results, workload, *metric, a, b) {
             Verdict::Differs(estimate) => {
-                // The name in the first clause, "its" in the others.
-                let whose =
-                    if shown.is_empty() { format!("{}'s", b.name) } else { "its".to_owned() };
                 let times = if estimate.median < 1.0 { "of" } else { "times" };
-                shown.push(format!(
-                    "{} {} {times} {whose} {title}",
-                    metric.verb(),
-                    format_ratio(&estimate)
-                ));
+                shown.push(format!("{verb} {} {times} {whose} {title}", format_ratio(&estimate)));
+            }
+            Verdict::DiffersAtLeast(estimate) => {
+                let bound = match estimate.median > 1.0 {
+                    true => format!("at least {} times", ratio_number(estimate.low)),
+                    false => format!("at most {} of", ratio_number(estimate.high)),
+                };
+                shown.push(format!("{verb} {bound} {whose} {title}, as the client was the limit"));
             }
             Verdict::NoDifferenceShown(estimate, reason) => {
                 not_shown.push(format!(
@@ -228,7 +245,7 @@ fn idle_clause(
         Verdict::Differs(_) => {
             Some(format!("uses {} of a core while idle, {} {}", share(a)?, b.name, share(b)?))
         }
-        Verdict::NoDifferenceShown(..) | Verdict::Unranked => None,
+        Verdict::DiffersAtLeast(_) | Verdict::NoDifferenceShown(..) | Verdict::Unranked => None,
     }
 }
 
