@@ -221,10 +221,13 @@ fn connections_evictions_and_timeouts_are_counted(setup: &'static Setup) {
         admin.wait_for("miniweb_connections_evicted_total", evicted);
     }
     admin.wait_for("miniweb_connections_open", 1);
+    // A connection counts until it is closed, or its child reaped: the next one would evict it.
     drop(idle);
+    admin.wait_for("miniweb_connections_open", 0);
     let mut silent = server.connect();
     silent.expect_end();
     admin.wait_for("miniweb_timeouts_total{kind=\"idle\"}", 1);
+    admin.wait_for("miniweb_connections_open", 0);
     let mut slow = server.connect();
     slow.send("GET /page.html HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1");
     assert_eq!(slow.response().status, 200);
