@@ -37,6 +37,18 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String
     format!("{count} {one}{plural}")
 }
 
+/// `a`, `a and b`, `a, b and c`
+pub fn listed(texts: &[impl AsRef<str>]) -> String {
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    match &texts[..] {
+        [several @ .., before_last, last] => {
+            let several = [several, &[*before_last]].concat().join(", ");
+            format!("{several} and {last}")
+        }
+        one_or_none => one_or_none.concat(),
+    }
+}
+
 /// The error in words, without the name of the file or address.
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
@@ -159,6 +171,14 @@ fn is_line_or_direction(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_ends_with_and() {
+        assert_eq!(listed(&[""; 0]), "");
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed(&["a", "b"]), "a and b");
+        assert_eq!(listed(&["a", "b", "c"].map(String::from)), "a, b and c");
+    }
 
     #[test]
     fn unprintable_are_the_controls_the_format_characters_and_the_separators() {

@@ -6,7 +6,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
 use super::qr_code::qr_code;
-use crate::format::{json_string, printable};
+use crate::format::{json_string, listed, printable};
 use crate::server::{ListenAddress, LogFormat};
 
 /// What the first line of the output says about a server.
@@ -75,8 +75,7 @@ impl Banner {
 
     /// The first URL of the site that a browser can open.
     pub fn browser_url(&self, addresses: &[ListenAddress]) -> Option<String> {
-        let mut addresses = addresses.iter();
-        let tcp = addresses.find(|address| matches!(address, ListenAddress::Tcp(_)));
+        let tcp = addresses.iter().find(|address| address.tcp().is_some());
         tcp.map(|address| self.url(address))
     }
 
@@ -95,15 +94,6 @@ fn json(text: &String) -> String {
     let mut out = Vec::new();
     json_string(&mut out, text.as_bytes());
     String::from_utf8(out).expect("JSON is UTF-8")
-}
-
-/// `a`, `a and b`, `a, b and c`
-fn listed(texts: &[String]) -> String {
-    match texts {
-        [] => String::new(),
-        [one] => one.clone(),
-        [several @ .., last] => format!("{} and {last}", several.join(", ")),
-    }
 }
 
 /// The URL that a browser on this machine opens for `address`. A Unix socket has none, so its
@@ -125,10 +115,7 @@ fn is_named(addresses: &[ListenAddress], address: SocketAddr) -> bool {
 
 /// The addresses at which other machines can reach the server, the most likely one first.
 fn network_addresses(addresses: &[ListenAddress]) -> Vec<SocketAddr> {
-    let tcp = addresses.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => Some(*address),
-        ListenAddress::Unix(_) => None,
-    });
+    let tcp = addresses.iter().filter_map(ListenAddress::tcp);
     let mut networks: Vec<SocketAddr> = tcp.flat_map(reachable_at).collect();
     let primary = primary_address();
     networks.sort_by_key(|address| Some(address.ip()) != primary);

@@ -57,24 +57,24 @@ pub(super) fn values_of(flag: &FlagInfo<'_>) -> Result<Vec<Option<String>>, Stri
 /// Warns of variables that seem to be mistyped: the option that was meant may protect something.
 /// Others are not ours to judge, since Kubernetes sets some for a Service called miniweb.
 pub(super) fn warn_of_unknown(flags: &[&FlagInfo<'_>]) {
-    let known: Vec<String> = flags.iter().map(|flag| variable_of(flag)).collect();
-    let of_strategies = strategies::ALL.iter().flat_map(|strategy| (strategy.options)().flags);
-    let of_strategies: Vec<String> = of_strategies.map(variable_of).collect();
     let short = |variable: &str| variable.trim_start_matches(VARIABLE_PREFIX).to_lowercase();
-    for (name, _) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
+    let known: Vec<String> = flags.iter().map(|flag| short(&variable_of(flag))).collect();
+    let of_strategies = strategies::ALL.iter().flat_map(|strategy| (strategy.options)().flags);
+    let of_strategies: Vec<String> = of_strategies.map(|flag| short(&variable_of(flag))).collect();
+    for (variable, _) in std::env::vars_os() {
+        let Some(variable) = variable.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX))
+        else {
             continue;
         };
-        let is_known = known.iter().chain(&of_strategies).any(|variable| variable == name);
-        let is_of_kubernetes =
-            ["MINIWEB_SERVICE_", "MINIWEB_PORT_"].iter().any(|prefix| name.starts_with(prefix));
-        if is_known || is_of_kubernetes || name == ROOT {
+        let name = short(variable);
+        let is_known = known.iter().chain(&of_strategies).any(|known| *known == name);
+        let is_of_kubernetes = ["service_", "port_"].iter().any(|prefix| name.starts_with(prefix));
+        if is_known || is_of_kubernetes || variable == ROOT {
             continue;
         }
-        let options: Vec<String> = known.iter().map(|variable| short(variable)).collect();
-        if let Some(best) = most_similar(&short(name), options.iter().map(String::as_str)) {
+        if let Some(best) = most_similar(&name, known.iter().map(String::as_str)) {
             let meant = format!("{VARIABLE_PREFIX}{}", best.to_uppercase());
-            warn(format!("{name} sets no option: did you mean '{meant}'?"));
+            warn(format!("{variable} sets no option: did you mean '{meant}'?"));
         }
     }
 }

@@ -229,10 +229,7 @@ fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {
 /// Refuses `--open` and `--qr` if there is no URL for them.
 fn check_browser_options(settings: &Settings, open: bool, qr: bool) -> Result<(), Failure> {
     let Settings { addresses, privileges, .. } = settings;
-    let tcp = addresses.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => Some(address),
-        ListenAddress::Unix(_) => None,
-    });
+    let tcp = addresses.iter().filter_map(ListenAddress::tcp);
     let refusal = if open && (privileges.user.is_some() || privileges.confine) {
         // The browser would be confined, or run as that user.
         "--open cannot be combined with --user or --confine"
