@@ -50,8 +50,10 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
 
 /// Reports the results in a file of `--json` again.
 pub fn report_from(file: &Path, options: &ReportOptions) -> ExitCode {
-    let error = || unwritable(options).map_or_else(|| report::read_json(file), Err);
-    match error() {
+    if let Some(error) = unwritable(options) {
+        return fail(1, &error.to_string());
+    }
+    match report::read_json(file) {
         Ok(results) => finish(&results, options),
         Err(error) => fail(1, &error.to_string()),
     }

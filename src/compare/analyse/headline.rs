@@ -7,7 +7,7 @@ use crate::compare::analyse::ranking::{Lead, leads};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::ranked_contenders;
 use crate::compare::results::{ContenderInfo, Pacing, Results, Workload, WorkloadKind};
-use crate::format::{self, counted};
+use crate::format::{self, counted, listed};
 
 /// A contender that uses more than this share of a core without requests pays for its speed.
 const BUSY_WHILE_IDLE: f64 = 0.5;
@@ -80,17 +80,14 @@ fn clause<'a>(what: &str, leads: impl Iterator<Item = &'a &'a Lead<'a>>) -> Opti
     (!loads.is_empty()).then(|| format!("{what} with {}", listed(&loads)))
 }
 
-/// `a`, `a and b`, `a, b and c`
-fn listed(texts: &[&str]) -> String {
-    match texts {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [several @ .., last] => format!("{} and {last}", several.join(", ")),
-    }
+/// The workloads in the order in which reports show them: of one kind, few connections come first.
+pub fn in_order(results: &Results) -> Vec<&Workload> {
+    let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
+    workloads.sort_by_key(|workload| order(workload));
+    workloads
 }
 
-/// The order in which reports show loads: of one kind, few connections come first.
-pub fn order(workload: &Workload) -> impl Ord + use<> {
+fn order(workload: &Workload) -> impl Ord + use<> {
     let is_open = workload.pacing != Pacing::Closed;
     (is_open, workload.kind, workload.connections)
 }

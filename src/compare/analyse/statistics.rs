@@ -31,7 +31,7 @@
 //! - Swapping the contenders gives the reciprocal ratio and interval.
 
 use crate::compare::analyse::metric::Metric;
-use crate::compare::results::Cell;
+use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
 
 /// The confidence level of every interval with enough rounds. A report makes about a hundred
 /// statements; at 95 %, about five intervals would miss the true value.
@@ -100,6 +100,17 @@ impl Estimate {
 
 pub fn estimate(metric: Metric, cell: &Cell) -> Option<Estimate> {
     Estimate::of(&metric.values(cell))
+}
+
+/// The figure of a contender under a workload: the median over the rounds.
+pub fn figure(
+    results: &Results,
+    workload: &Workload,
+    contender: &ContenderInfo,
+    metric: Metric,
+) -> Option<f64> {
+    let cell = results.cell(&workload.name, &contender.name)?;
+    Some(estimate(metric, cell)?.median)
 }
 
 /// The ratio of `a` to `b`, round by round.

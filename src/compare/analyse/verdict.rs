@@ -13,7 +13,7 @@
 
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::{Metric, significant};
-use crate::compare::analyse::statistics::{Estimate, estimate, median, ratio};
+use crate::compare::analyse::statistics::{Estimate, figure, median, ratio};
 use crate::compare::results::{Cell, ContenderInfo, ContenderKind, Results, Workload};
 
 /// Five rounds reach 93.75 %.
@@ -238,8 +238,7 @@ fn idle_clause(
     b: &ContenderInfo,
 ) -> Option<String> {
     let share = |contender: &ContenderInfo| {
-        let cell = results.cell(&workload.name, &contender.name)?;
-        Some(Metric::IdleCpu.format(estimate(Metric::IdleCpu, cell)?.median))
+        Some(Metric::IdleCpu.format(figure(results, workload, contender, Metric::IdleCpu)?))
     };
     match verdict(results, workload, Metric::IdleCpu, a, b) {
         Verdict::Differs(_) => {

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use crate::compare::analyse::checks;
-use crate::compare::analyse::headline::{headline, load, order};
+use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
-use crate::compare::analyse::statistics::estimate;
-use crate::compare::results::{Completeness, ContenderInfo, Results, Workload};
+use crate::compare::analyse::statistics::{estimate, figure};
+use crate::compare::results::{Completeness, Results};
 use crate::format::printable;
 
 /// The metrics of the Markdown tables.
@@ -40,9 +40,7 @@ pub fn markdown(results: &Results) -> String {
         results.options.rounds,
         results.options.seed
     );
-    let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
-    workloads.sort_by_key(|workload| order(workload));
-    for workload in workloads {
+    for workload in in_order(results) {
         let _ = writeln!(text, "\n## {}\n", cell_text(&load(workload)));
         let titles = METRICS.map(Metric::title).join(" | ");
         let _ = writeln!(text, "| | {titles} |\n|---|{}", "---:|".repeat(METRICS.len()));
@@ -91,16 +89,6 @@ pub fn csv(results: &Results) -> String {
         }
     }
     text
-}
-
-fn figure(
-    results: &Results,
-    workload: &Workload,
-    contender: &ContenderInfo,
-    metric: Metric,
-) -> Option<f64> {
-    let cell = results.cell(&workload.name, &contender.name)?;
-    Some(estimate(metric, cell)?.median)
 }
 
 /// Text in a table of Markdown: names come from the command line.

@@ -16,6 +16,7 @@ pub mod color;
 pub mod figures;
 pub mod html;
 pub mod json;
+mod page;
 pub mod plan;
 pub mod progress;
 pub mod summary;

@@ -8,13 +8,14 @@
 use std::io::{self, Write};
 
 use crate::compare::analyse::checks::{any_valid, failed_checks};
-use crate::compare::analyse::headline::{headline, load, order};
+use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
-use crate::compare::analyse::statistics::{estimate, median};
+use crate::compare::analyse::statistics::{figure, median};
 use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
 use crate::compare::report::color::Style;
-use crate::compare::report::text::{truncated, wrapped};
+use crate::compare::report::page::Page;
+use crate::compare::report::text::truncated;
 use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results, Workload};
 use crate::format::{counted, printable};
 
@@ -41,27 +42,22 @@ pub fn print_summary(
     if let Completeness::Partial { reason } = &results.completeness {
         page.paragraph(
             Style::Warning,
+            0,
             &format!("Partial: {reason}. These are the results up to that point."),
         )?;
     }
     for sentence in headline(results) {
-        page.paragraph(Style::Strong, &sentence)?;
+        page.paragraph(Style::Strong, 0, &sentence)?;
     }
     if any_valid(results) {
-        writeln!(page.out)?;
+        page.gap()?;
         page.table(results)?;
     }
-    writeln!(page.out)?;
+    page.gap()?;
     for note in notes(results) {
-        page.paragraph(Style::Faint, &note)?;
+        page.paragraph(Style::Faint, 0, &note)?;
     }
     Ok(())
-}
-
-struct Page<'a, W> {
-    out: &'a mut W,
-    is_colored: bool,
-    width: usize,
 }
 
 impl<W: Write> Page<'_, W> {
@@ -76,11 +72,9 @@ impl<W: Write> Page<'_, W> {
             heading.push_str(&format!("{name:>width$}"));
         }
         self.line(Style::Faint, &heading)?;
-        let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
-        workloads.sort_by_key(|workload| order(workload));
-        for workload in workloads {
+        for workload in in_order(results) {
             let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
-            self.row(results, workload, &columns, lead.as_ref(), width)?;
+            self.load_row(results, workload, &columns, lead.as_ref(), width)?;
         }
         Ok(())
     }
@@ -94,7 +88,7 @@ impl<W: Write> Page<'_, W> {
         reference.filter(|_| has_room).chain(ranked).collect()
     }
 
-    fn row(
+    fn load_row(
         &mut self,
         results: &Results,
         workload: &Workload,
@@ -103,8 +97,7 @@ impl<W: Write> Page<'_, W> {
         width: usize,
     ) -> io::Result<()> {
         let value = |contender: &&ContenderInfo| {
-            let cell = results.cell(&workload.name, &contender.name)?;
-            Some(estimate(Metric::CpuPerRequest, cell)?.median)
+            figure(results, workload, contender, Metric::CpuPerRequest)
         };
         let values: Vec<Option<f64>> = columns.iter().map(value).collect();
         let largest = values.iter().flatten().copied().fold(0.0, f64::max);
@@ -121,17 +114,6 @@ impl<W: Write> Page<'_, W> {
             write!(self.out, "{}", style.paint(self.is_colored, &text))?;
         }
         writeln!(self.out)
-    }
-
-    fn paragraph(&mut self, style: Style, text: &str) -> io::Result<()> {
-        for line in wrapped(text, 0, self.width) {
-            self.line(style, &line)?;
-        }
-        Ok(())
-    }
-
-    fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{}", style.paint(self.is_colored, text.trim_end()))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
-use crate::compare::report::text::{WIDTH, truncated, wrapped};
+use crate::compare::report::page::Page;
+use crate::compare::report::text::{WIDTH, truncated};
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::{counted, printable};
 
@@ -40,7 +41,7 @@ const SENTENCE_METRICS: [Metric; 3] =
 /// # Errors
 /// If `out` fails.
 pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -> io::Result<()> {
-    let mut page = Page { out, is_colored };
+    let mut page = Page { out, is_colored, width: WIDTH };
     if let Completeness::Partial { reason } = &results.completeness {
         page.paragraph(
             Style::Warning,
@@ -66,11 +67,6 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         page.workload(results, workload)?;
     }
     page.ranking(results)
-}
-
-struct Page<'a, W> {
-    out: &'a mut W,
-    is_colored: bool,
 }
 
 impl<W: Write> Page<'_, W> {
@@ -192,22 +188,6 @@ impl<W: Write> Page<'_, W> {
             self.paragraph(Style::Plain, 0, &crossover.describe())?;
         }
         Ok(())
-    }
-
-    /// Prints `text`, wrapped at spaces.
-    fn paragraph(&mut self, style: Style, indent: usize, text: &str) -> io::Result<()> {
-        for line in wrapped(text, indent, WIDTH) {
-            self.line(style, &line)?;
-        }
-        Ok(())
-    }
-
-    fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{}", style.paint(self.is_colored, text.trim_end()))
-    }
-
-    fn gap(&mut self) -> io::Result<()> {
-        writeln!(self.out)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use crate::compare::analyse::headline::{headline, load, order};
+use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
-use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::statistics::figure;
 use crate::compare::report::chart;
 use crate::compare::report::svg::escape;
-use crate::compare::results::{ContenderKind, Results, Workload};
+use crate::compare::results::{ContenderInfo, ContenderKind, Results};
 
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str("<ul class=\"headline\">\n");
@@ -30,14 +30,11 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         write!(out, "<th class=\"{class}\">{name}</th>")?;
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
-    workloads.sort_by_key(|workload| order(workload));
-    for workload in workloads {
-        let value = |name: &str| {
-            let cell = results.cell(&workload.name, name)?;
-            Some(estimate(Metric::CpuPerRequest, cell)?.median)
+    for workload in in_order(results) {
+        let value = |contender: &&ContenderInfo| {
+            figure(results, workload, contender, Metric::CpuPerRequest)
         };
-        let values: Vec<Option<f64>> = contenders.iter().map(|c| value(&c.name)).collect();
+        let values: Vec<Option<f64>> = contenders.iter().map(value).collect();
         let largest = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
         let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
         write!(out, "<tr><th scope=\"row\">{}</th>", escape(&load(workload)))?;

@@ -19,6 +19,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     };
     chart_section(
         out,
+        Visibility::Open,
         "CPU time per request",
         "CPU time of the server, all its threads and processes: <i class=\"key\"></i>user and \
          <i class=\"key system\"></i>system.",
@@ -26,6 +27,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     )?;
     chart_section(
         out,
+        Visibility::Folded,
         "System calls per request",
         "Counted by the server itself, one shade per system call.",
         each(bars::draw_syscalls),
@@ -40,6 +42,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     let holding = || most(false).into_iter().chain(most(true));
     chart_section(
         out,
+        Visibility::Folded,
         "Memory per connection",
         "Growth of the server's anonymous memory per open connection, on a logarithmic axis.",
         holding().map(|workload| {
@@ -51,6 +54,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     )?;
     chart_section(
         out,
+        Visibility::Folded,
         "CPU while idle",
         "All connections open, no requests in flight. 100 % is one core.",
         holding().map(|workload| {
@@ -73,6 +77,7 @@ fn throughput(out: &mut String, results: &Results) -> fmt::Result {
     });
     chart_section(
         out,
+        Visibility::Open,
         "Throughput",
         "Requests per second in a closed loop, against the number of connections where several were measured.",
         curves.chain(alone),
@@ -85,6 +90,7 @@ fn latency(out: &mut String, results: &Results) -> fmt::Result {
         results.workloads.iter().partition(|workload| workload.pacing != Pacing::Closed);
     chart_section(
         out,
+        Visibility::Folded,
         "Latency",
         "Latency by percentile; each step to the right is ten times rarer. The line shows the responses of all rounds \
          together. The markers, side by side at 50, 99 and 99.9 %, are the medians over rounds of each round's \
@@ -101,9 +107,17 @@ fn closed_loops(results: &Results) -> impl Iterator<Item = &Workload> {
     results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed)
 }
 
+/// Whether the reader has to unfold a section. Rates and CPU times are what most came for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visibility {
+    Open,
+    Folded,
+}
+
 /// A section with all charts that have data; nothing without any. `intro` is trusted markup.
 fn chart_section<'a>(
     out: &mut String,
+    visibility: Visibility,
     title: &str,
     intro: &str,
     charts: impl Iterator<Item = (&'a str, Option<String>)>,
@@ -112,9 +126,10 @@ fn chart_section<'a>(
     if charts.is_empty() {
         return Ok(());
     }
-    // Rates and CPU times are what most readers came for.
-    let is_open = matches!(title, "Throughput" | "CPU time per request");
-    let open = if is_open { " open" } else { "" };
+    let open = match visibility {
+        Visibility::Open => " open",
+        Visibility::Folded => "",
+    };
     write!(
         out,
         "<section>\n<details{open}>\n<summary><h2>{title}</h2></summary>\n<p class=\"intro\">{intro}</p>\n\
