@@ -132,7 +132,7 @@ fn notes(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     if any_valid(results) {
         notes.push(
-            "* is not shown to be worse than any other. Bars are relative to the row.".to_owned(),
+            "* No other is shown to be better. Rows without * show no difference. Bars are per row.".to_owned(),
         );
     }
     notes.extend(uncertainty(results));
