@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -257,44 +257,4 @@ impl ClientConnection {
             LoadError::Connect
         }
     }
-}
-
-/// Opens a connection and verifies the response to a first request, so that the server has accepted
-/// it and serves it.
-pub(super) fn open_verified(
-    address: SocketAddr,
-    template: &RequestTemplate,
-    deadline: Instant,
-    receive_buffer_bytes: Option<usize>,
-) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    if let Some(bytes) = receive_buffer_bytes {
-        socket.set_recv_buffer_size(bytes)?;
-    }
-    // A timeout of zero would mean none.
-    let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    socket.connect_timeout(&address.into(), left())?;
-    let mut socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(left()))?;
-    socket.write_all(template.first())?;
-    let (mut reader, mut buffer) = (ResponseReader::default(), [0; 16 * 1024]);
-    loop {
-        let length = socket.read(&mut buffer)?;
-        let malformed = |_| io::Error::new(ErrorKind::InvalidData, "malformed response");
-        match reader.next(&mut &buffer[..length]).map_err(malformed)? {
-            Some(response) if template.error_in(&response).is_some() => {
-                let what = format!(
-                    "unexpected response: status {} with {} bytes",
-                    response.status, response.body_bytes
-                );
-                return Err(io::Error::new(ErrorKind::InvalidData, what));
-            }
-            Some(_) => break,
-            None if length == 0 => return Err(ErrorKind::UnexpectedEof.into()),
-            None => {}
-        }
-    }
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }

@@ -2,19 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{self, ClientConnection, PendingRequest, Status};
+use super::connection::{ClientConnection, PendingRequest, Status};
+use super::opening::Opening;
 use super::pace::{Pace, Schedule};
 use super::plan::Plan;
 use super::result::{LoadError, LoadResult, Recorder};
 use super::slow_readers::SlowClients;
-use super::template::{RequestTemplate, Reuse};
+use super::template::Reuse;
 
 /// The time allowed for opening all connections, and the addition for each of them.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -88,23 +89,19 @@ impl Load {
             plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
         let deadline =
             Instant::now() + OPEN_TIMEOUT + OPEN_TIMEOUT_PER_CONNECTION * connections as u32;
-        let open = |_| open_or_explain(plan.address, &kept, deadline);
-        let idle = (0..plan.idle).map(open).collect::<io::Result<Vec<_>>>()?;
+        let opening = Opening::new(plan.address, &kept, deadline);
+        let idle = opening.sockets(plan.idle)?;
         let slow = plan
             .slow
             .clone()
-            .map(|readers| SlowClients::open(plan.address, readers, &kept, deadline))
+            .map(|readers| SlowClients::open(readers, &opening, plan.address))
             .transpose()?;
         let mut connections = Vec::with_capacity(plan.active);
-        for key in 0..plan.active {
-            if key >= verified {
-                connections.push(ClientConnection::unopened(key));
-                continue;
-            }
-            let socket = open(key)?;
+        for (key, socket) in opening.sockets(verified)?.into_iter().enumerate() {
             register(&poll, &socket, key, BOTH)?;
             connections.push(ClientConnection::over(socket, key));
         }
+        connections.extend((verified..plan.active).map(ClientConnection::unopened));
         let schedule = match plan.pace {
             Pace::Closed => None,
             Pace::Open { per_second } => Some(Schedule::new(per_second)?),
@@ -357,22 +354,4 @@ impl Load {
 
 fn register(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
-}
-
-fn open_or_explain(
-    address: SocketAddr,
-    template: &RequestTemplate,
-    deadline: Instant,
-) -> io::Result<TcpStream> {
-    connection::open_verified(address, template, deadline, None).map_err(|error| {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
-                io::ErrorKind::TimedOut,
-                "timed out waiting for the first response on a connection",
-            ),
-            kind => {
-                io::Error::new(kind, format!("the first request on a connection failed: {error}"))
-            }
-        }
-    })
 }

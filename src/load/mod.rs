@@ -19,6 +19,7 @@
 mod chunked;
 mod connection;
 mod generator;
+mod opening;
 mod pace;
 mod plan;
 mod response;

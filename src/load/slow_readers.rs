@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::connection::open_verified;
+use super::opening::Opening;
 use super::response::ResponseReader;
 use super::result::{LoadError, Recorder};
 use super::template::RequestTemplate;
@@ -45,19 +45,12 @@ impl SlowClients {
     /// Connects all of them. The first request is `small`, because reading a large response at this
     /// rate would take long.
     pub(super) fn open(
-        address: SocketAddr,
         readers: SlowReaders,
-        small: &RequestTemplate,
-        deadline: Instant,
+        opening: &Opening<'_>,
+        address: SocketAddr,
     ) -> io::Result<SlowClients> {
-        let clients = (0..readers.connections)
-            .map(|_| SlowClient::open(address, &readers.template, small, deadline));
-        Ok(SlowClients {
-            clients: clients.collect::<io::Result<_>>()?,
-            readers,
-            address,
-            next_tick: Instant::now(),
-        })
+        let clients = SlowClient::open(readers.connections, &readers.template, opening)?;
+        Ok(SlowClients { clients, readers, address, next_tick: Instant::now() })
     }
 
     pub(super) fn next_tick(&self) -> Instant {
@@ -82,9 +75,9 @@ impl SlowClients {
             if client.read(&mut scratch[..share], &self.readers.template, recorder).is_err() {
                 recorder.record_error(LoadError::ClosedEarly, 1);
                 // If this fails, too, the next tick reads EOF from the old socket and tries again.
-                if let Ok(fresh) =
-                    SlowClient::open(self.address, &self.readers.template, small, now + TICK)
-                {
+                let opening = Opening::new(self.address, small, now + TICK);
+                let fresh = SlowClient::open(1, &self.readers.template, &opening);
+                if let Some(fresh) = fresh.ok().and_then(|mut fresh| fresh.pop()) {
                     *client = fresh;
                 }
             }
@@ -94,14 +87,16 @@ impl SlowClients {
 
 impl SlowClient {
     fn open(
-        address: SocketAddr,
+        count: usize,
         template: &RequestTemplate,
-        small: &RequestTemplate,
-        deadline: Instant,
-    ) -> io::Result<SlowClient> {
-        let mut socket = open_verified(address, small, deadline, Some(RECEIVE_BUFFER_BYTES))?;
-        socket.write_all(template.first())?;
-        Ok(SlowClient { socket, reader: ResponseReader::default() })
+        opening: &Opening<'_>,
+    ) -> io::Result<Vec<SlowClient>> {
+        let sockets = opening.with_receive_buffer(RECEIVE_BUFFER_BYTES).sockets(count)?;
+        let client = |mut socket: TcpStream| {
+            socket.write_all(template.first())?;
+            Ok(SlowClient { socket, reader: ResponseReader::default() })
+        };
+        sockets.into_iter().map(client).collect()
     }
 
     fn read(
