@@ -71,6 +71,14 @@ impl Check {
             || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
     }
 
+    /// What a cell that fails it loses.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Check::Client => "the rate is a lower bound, latency not ranked",
+            _ => "not ranked",
+        }
+    }
+
     pub fn title(self) -> &'static str {
         match self {
             Check::Measured => "measured",
@@ -136,6 +144,17 @@ pub fn is_valid(
     metric: Metric,
 ) -> bool {
     standing(results, workload, cell, metric) == Standing::Measured
+}
+
+/// Whether a figure takes part in the ranking with its exact value. A lower bound may lead, but its
+/// value is not known.
+pub fn is_ranked(
+    results: &Results,
+    workload: &Workload,
+    cell: Option<&Cell>,
+    metric: Metric,
+) -> bool {
+    metric.is_ranked_under(workload.pacing) && is_valid(results, workload, cell, metric)
 }
 
 pub fn failed_checks(

@@ -192,7 +192,15 @@ pub fn sentence(
     for metric in metrics.iter().filter(|metric| metric.is_ranked_under(workload.pacing)) {
         let title = metric.title();
         if *metric == Metric::IdleCpu {
-            shown.extend(idle_clause(results, workload, a, b));
+            let shares = [a, b].map(|contender| idle_share(results, workload, contender));
+            match (verdict(results, workload, *metric, a, b), shares) {
+                (Verdict::Differs(_), [Some(own), Some(other)]) => shown
+                    .push(format!("uses {own} of a core while idle, against {}'s {other}", b.name)),
+                (Verdict::NoDifferenceShown(..), [Some(own), Some(other)]) => {
+                    not_shown.push(format!("{title}, {own} against {other}"));
+                }
+                _ => {}
+            }
             continue;
         }
         // The name in the first clause, "its" in the others.
@@ -229,23 +237,11 @@ pub fn sentence(
     }
 }
 
-/// Such as "uses 96.3 % of a core while idle, beta < 0.1 %". The share of one that sleeps is below
-/// the resolution, so a ratio would be arbitrary. None if no difference is shown.
-fn idle_clause(
-    results: &Results,
-    workload: &Workload,
-    a: &ContenderInfo,
-    b: &ContenderInfo,
-) -> Option<String> {
-    let share = |contender: &ContenderInfo| {
-        Some(Metric::IdleCpu.format(figure(results, workload, contender, Metric::IdleCpu)?))
-    };
-    match verdict(results, workload, Metric::IdleCpu, a, b) {
-        Verdict::Differs(_) => {
-            Some(format!("uses {} of a core while idle, {} {}", share(a)?, b.name, share(b)?))
-        }
-        Verdict::DiffersAtLeast(_) | Verdict::NoDifferenceShown(..) | Verdict::Unranked => None,
-    }
+/// Such as `96.3 %`. Two shares are stated side by side and not as a ratio: that of a contender that
+/// sleeps is below the resolution, so a ratio would be arbitrary.
+fn idle_share(results: &Results, workload: &Workload, contender: &ContenderInfo) -> Option<String> {
+    let share = figure(results, workload, contender, Metric::IdleCpu)?;
+    Some(Metric::IdleCpu.format(share))
 }
 
 /// `0.61 [0.58, 0.63]`

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::compare::analyse::checks;
+use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
-use crate::compare::analyse::statistics::{estimate, figure};
+use crate::compare::analyse::statistics::estimate;
+use crate::compare::report::words::{rounds, value_text};
 use crate::compare::results::{Completeness, Results};
-use crate::format::printable;
+use crate::format::{counted, printable};
 
 /// The metrics of the Markdown tables.
 const METRICS: [Metric; 6] = [
@@ -32,12 +33,12 @@ pub fn markdown(results: &Results) -> String {
     let environment = &results.environment;
     let _ = writeln!(
         text,
-        "\n{}, {} cores, {}; {} rounds, seed {}. Medians over rounds; bold is not shown to be worse \
-         than any other.",
+        "\n{}, {}, {}; {}, seed {}. Medians over rounds; bold is shown to be better than another \
+         and not shown to be worse than any. ≥: the client was the limit.",
         cell_text(&environment.cpu_model),
-        environment.cores,
-        environment.started_at,
-        results.options.rounds,
+        counted(environment.cores, "core"),
+        cell_text(&environment.started_at),
+        rounds(results),
         results.options.seed
     );
     for workload in in_order(results) {
@@ -47,8 +48,8 @@ pub fn markdown(results: &Results) -> String {
         let leads = leads_at(results, workload, &METRICS);
         for contender in &results.contenders {
             let cells = METRICS.iter().zip(&leads).map(|(metric, lead)| {
-                let value = figure(results, workload, contender, *metric);
-                let value = value.map_or("–".to_owned(), |value| metric.format(value));
+                let value = value_text(results, workload, contender, *metric);
+                let value = value.unwrap_or_else(|| "–".to_owned());
                 match lead.as_ref().is_some_and(|lead| lead.is_led_by(contender)) {
                     true => format!("**{value}**"),
                     false => value,
@@ -64,17 +65,19 @@ pub fn markdown(results: &Results) -> String {
 /// One line for each load, contender and metric, with the interval.
 pub fn csv(results: &Results) -> String {
     let mut text =
-        String::from("load,contender,metric,unit,median,low,high,level,rounds,is_ranked\r\n");
+        String::from("load,contender,metric,unit,median,low,high,level,rounds,is_ranked,");
+    text.push_str("is_lower_bound\r\n");
     for workload in &results.workloads {
         for contender in &results.contenders {
             let Some(cell) = results.cell(&workload.name, &contender.name) else { continue };
             for metric in Metric::ALL {
                 let Some(estimate) = estimate(metric, cell) else { continue };
-                let is_ranked = metric.is_ranked_under(workload.pacing)
-                    && checks::is_valid(results, workload, Some(cell), metric);
+                let is_ranked = checks::is_ranked(results, workload, Some(cell), metric);
+                let standing = checks::standing(results, workload, Some(cell), metric);
+                let is_lower_bound = standing == Standing::LowerBound;
                 let _ = write!(
                     text,
-                    "{},{},{},{},{},{},{},{:.4},{},{is_ranked}\r\n",
+                    "{},{},{},{},{},{},{},{:.4},{},{is_ranked},{is_lower_bound}\r\n",
                     field(&workload.name),
                     field(&contender.name),
                     field(metric.title()),
@@ -114,6 +117,7 @@ fn field(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::analyse::statistics::figure;
     use crate::compare::synthetic;
 
     #[test]
@@ -121,7 +125,7 @@ mod tests {
         let results = synthetic::results(2);
         let (markdown, csv) = (markdown(&results), csv(&results));
         let rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        assert!(rows.clone().all(|row| row.len() == 10), "{csv}");
+        assert!(rows.clone().all(|row| row.len() == 11), "{csv}");
         for workload in &results.workloads {
             for contender in &results.contenders {
                 let value = figure(&results, workload, contender, Metric::CpuPerRequest);

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use serde::Serialize;
 
-use crate::compare::analyse::checks;
+use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads;
 use crate::compare::analyse::statistics::estimate;
@@ -45,7 +45,11 @@ struct CheckSummary {
 #[derive(Serialize)]
 struct FigureSummary {
     metric: &'static str,
+    /// The contender is ranked by this value under this workload: the metric is ranked there, and
+    /// every check that concerns it passed.
     is_ranked: bool,
+    /// The client limited this rate. The true one is not lower, and may lead.
+    is_lower_bound: bool,
     median: f64,
     low: f64,
     high: f64,
@@ -101,8 +105,17 @@ fn cells<'a>(
         let estimate = estimate(metric, cell)?;
         let (median, low, high, level) =
             (estimate.median, estimate.low, estimate.high, estimate.level);
-        let is_ranked = checks::is_valid(results, workload, Some(cell), metric);
-        Some(FigureSummary { metric: metric.title(), is_ranked, median, low, high, level })
+        let is_ranked = checks::is_ranked(results, workload, Some(cell), metric);
+        let standing = checks::standing(results, workload, Some(cell), metric);
+        Some(FigureSummary {
+            metric: metric.title(),
+            is_ranked,
+            is_lower_bound: standing == Standing::LowerBound,
+            median,
+            low,
+            high,
+            level,
+        })
     };
     results.contenders.iter().map(move |contender| {
         let cell = results.cell(&workload.name, &contender.name);

@@ -13,6 +13,7 @@
 
 pub mod chart;
 pub mod color;
+mod contradictions;
 pub mod figures;
 pub mod html;
 pub mod json;
@@ -23,6 +24,7 @@ pub mod summary;
 pub mod svg;
 pub mod terminal;
 mod text;
+mod words;
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};

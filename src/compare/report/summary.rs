@@ -131,9 +131,7 @@ fn bar(value: f64, largest: f64) -> char {
 fn notes(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     if any_valid(results) {
-        notes.push(
-            "* No other is shown to be better. Rows without * show no difference. Bars are per row.".to_owned(),
-        );
+        notes.push(legend(results));
     }
     notes.extend(uncertainty(results));
     let unranked = unranked(results);
@@ -145,6 +143,26 @@ fn notes(results: &Results) -> Vec<String> {
     notes
 }
 
+/// What the marks of the table mean, and why rows have none.
+fn legend(results: &Results) -> String {
+    let leads = results.workloads.iter().filter_map(|workload| {
+        leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten()
+    });
+    let (marked, unmarked): (Vec<_>, Vec<_>) = leads.partition(Lead::is_shown);
+    let (tied, alone): (Vec<_>, Vec<_>) = unmarked.iter().partition(|lead| lead.rivals > 1);
+    let reasons = [
+        (!tied.is_empty()).then_some("no difference is shown"),
+        (!alone.is_empty()).then_some("fewer than two are ranked"),
+    ];
+    let reasons: Vec<&str> = reasons.into_iter().flatten().collect();
+    let sentences = [
+        (!marked.is_empty()).then(|| "* No other is shown to be better.".to_owned()),
+        (!reasons.is_empty()).then(|| format!("Rows without *: {}.", reasons.join(", or "))),
+        Some("Bars are per row.".to_owned()),
+    ];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 /// How small a difference the run can show, and what its A/A comparison did.
 fn uncertainty(results: &Results) -> Option<String> {
     let metric = Metric::CpuPerRequest;
@@ -152,8 +170,9 @@ fn uncertainty(results: &Results) -> Option<String> {
     let smallest = median(&smallest.collect::<Vec<_>>())?;
     let twins = twins(results);
     let compared = results.workloads.iter().flat_map(|w| twins.iter().map(move |pair| (w, pair)));
-    let verdicts: Vec<Verdict> =
+    let mut verdicts: Vec<Verdict> =
         compared.map(|(w, (twin, of))| verdict(results, w, metric, twin, of)).collect();
+    verdicts.retain(|verdict| *verdict != Verdict::Unranked);
     let differing = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Differs(_)));
     let a_a = (!verdicts.is_empty()).then(|| {
         format!(

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use crate::compare::analyse::checks::{self, Check};
+use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
 use crate::compare::analyse::statistics::estimate;
@@ -15,13 +15,14 @@ use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::Page;
 use crate::compare::report::text::{WIDTH, truncated};
+use crate::compare::report::words::{NO_CROSSOVER, noise_range, rounds, value_text, without_wins};
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::{counted, printable};
 
-const NAME_WIDTH: usize = 18;
+pub(super) const NAME_WIDTH: usize = 18;
 
 /// Heading, width including the space before it, and metric of each column.
-const COLUMNS: [(&str, usize, Metric); 8] = [
+pub(super) const COLUMNS: [(&str, usize, Metric); 8] = [
     ("req/s", 7, Metric::Throughput),
     ("CPU/r", 7, Metric::CpuPerRequest),
     ("p50", 8, Metric::LatencyMedian),
@@ -58,7 +59,7 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         environment.cpu_model,
         counted(environment.cores, "core"),
         options.seed,
-        counted(options.rounds, "round"),
+        rounds(results),
         options.window_ms
     );
     page.paragraph(Style::Faint, 0, &text)?;
@@ -86,6 +87,9 @@ impl<W: Write> Page<'_, W> {
         let leads = leads_at(results, workload, &COLUMNS.map(|(.., metric)| metric));
         for contender in &results.contenders {
             self.row(results, workload, contender, &leads)?;
+        }
+        if let Some(range) = noise_range(results, workload) {
+            self.paragraph(Style::Faint, 0, &format!("noise: {range}"))?;
         }
         if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
             let text = format!(
@@ -123,9 +127,8 @@ impl<W: Write> Page<'_, W> {
             )
         )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
-            let value = cell.and_then(|cell| estimate(*metric, cell));
-            let text =
-                value.map_or("-".to_owned(), |estimate| compact(&metric.format(estimate.median)));
+            let text = value_text(results, workload, contender, *metric);
+            let text = text.map_or("-".to_owned(), |text| compact(&text));
             let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(contender));
             let style = if leads { Style::Strong } else { style(*metric) };
             write!(self.out, "{}", style.paint(self.is_colored, &format!("{text:>width$}")))?;
@@ -136,23 +139,11 @@ impl<W: Write> Page<'_, W> {
             self.paragraph(Style::Faint, 4, &details)?;
         }
         for failure in failures {
-            let what = if failure.check.concerns(Metric::CpuPerRequest) {
-                "not ranked"
-            } else {
-                "rate and latency not ranked"
-            };
-            let text = format!("! {what}: {}: {}", failure.check.title(), failure.detail);
+            let (what, check) = (failure.check.consequence(), failure.check.title());
+            let text = format!("! {what}: {check}: {}", failure.detail);
             self.paragraph(Style::Warning, 4, &text)?;
         }
-        let noise = checks::all_checks(results, workload, cell)
-            .into_iter()
-            .find(|result| result.check == Check::Noise);
-        match noise {
-            Some(noise) if results.contenders.first() == Some(contender) => {
-                self.paragraph(Style::Faint, 4, &format!("machine noise: {}", noise.detail))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn ranking(&mut self, results: &Results) -> io::Result<()> {
@@ -169,7 +160,7 @@ impl<W: Write> Page<'_, W> {
                 self.paragraph(
                     Style::Plain,
                     0,
-                    &format!("{}: does not lead anywhere", contender.name),
+                    &format!("{}: {}", contender.name, without_wins(results, contender)),
                 )?;
                 continue;
             }
@@ -182,7 +173,7 @@ impl<W: Write> Page<'_, W> {
         let crossovers = crossovers(results);
         self.line(Style::Strong, "Where the lead changes")?;
         if crossovers.is_empty() {
-            self.paragraph(Style::Plain, 0, "Nowhere between the measured workloads.")?;
+            self.paragraph(Style::Plain, 0, NO_CROSSOVER)?;
         }
         for crossover in crossovers {
             self.paragraph(Style::Plain, 0, &crossover.describe())?;

@@ -7,6 +7,7 @@ use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::report::text::truncated;
+use crate::compare::report::words::value_text;
 use crate::compare::results::{ContenderInfo, Results, Workload};
 
 const LEFT: f64 = 140.0;
@@ -197,7 +198,7 @@ impl<'a> Frame<'a> {
     /// Draws a row. `draw` draws its bar or point, which ends at `end`; the value follows.
     fn row(&mut self, row: &Row<'_>, y: f64, end: f64, draw: impl FnOnce(&mut Drawing)) {
         let Frame { results, workload, metric, .. } = *self;
-        let is_valid = checks::is_valid(
+        let standing = checks::standing(
             results,
             workload,
             results.cell(&workload.name, &row.contender.name),
@@ -205,7 +206,7 @@ impl<'a> Frame<'a> {
         );
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
         let title =
-            format!("{}: {}{note}", row.contender.name, tooltip(metric, &row.total, is_valid));
+            format!("{}: {}{note}", row.contender.name, tooltip(metric, &row.total, standing));
         self.drawing.group(
             &cell_class(results, workload, row.contender, metric),
             &title,
@@ -221,7 +222,7 @@ impl<'a> Frame<'a> {
                     "value",
                     Anchor::Start,
                     (end + 7.0, y + 4.5),
-                    &metric.format(row.total.median),
+                    &value_text(results, workload, row.contender, metric).unwrap_or_default(),
                 );
                 for (number, line) in note_lines(&row.note).iter().enumerate() {
                     drawing.text(

@@ -79,7 +79,7 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
             drawing.group(class, &contender.name, |drawing| drawing.path("curve", &[*from, *to]));
         }
         for (workload, estimate, (x, y)) in &points {
-            let is_valid = checks::is_valid(
+            let standing = checks::standing(
                 results,
                 workload,
                 results.cell(&workload.name, &contender.name),
@@ -89,7 +89,7 @@ pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
                 "{}, {} connections: {}",
                 contender.name,
                 workload.connections,
-                tooltip(metric, estimate, is_valid)
+                tooltip(metric, estimate, standing)
             );
             drawing.group(&cell_class(results, workload, contender, metric), &title, |drawing| {
                 drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));

@@ -11,12 +11,13 @@ pub mod bars;
 pub mod curve;
 pub mod percentiles;
 
-use crate::compare::analyse::checks;
+use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::statistics::Estimate;
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
 use crate::compare::report::text::truncated;
 use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
+use crate::format::counted;
 
 pub const WIDTH: f64 = 420.0;
 /// Every strategy's name fits.
@@ -68,16 +69,27 @@ fn cell_class(
     metric: Metric,
 ) -> String {
     let cell = results.cell(&workload.name, &contender.name);
-    let pale = if checks::is_valid(results, workload, cell, metric) { "" } else { " pale" };
+    let pale = match checks::standing(results, workload, cell, metric) {
+        Standing::Measured | Standing::LowerBound => "",
+        Standing::Invalid => " pale",
+    };
     format!("{}{pale}", series_style(results, contender).class)
 }
 
 /// A tooltip: the value and its confidence interval.
-fn tooltip(metric: Metric, estimate: &Estimate, is_valid: bool) -> String {
+fn tooltip(metric: Metric, estimate: &Estimate, standing: Standing) -> String {
     let Estimate { median, low, high, level, rounds } = *estimate;
     let [median, low, high] = [median, low, high].map(|value| metric.format(value));
-    let pale = if is_valid { "" } else { "; not ranked" };
-    format!("{median} [{low}, {high}], {:.0} % confidence, {rounds} rounds{pale}", level * 100.0)
+    let (at_least, note) = match standing {
+        Standing::Measured => ("", ""),
+        Standing::LowerBound => ("at least ", "; the client was the limit"),
+        Standing::Invalid => ("", "; failed a check"),
+    };
+    format!(
+        "{at_least}{median} [{low}, {high}], {:.0} % confidence, {}{note}",
+        level * 100.0,
+        counted(rounds, "round")
+    )
 }
 
 /// The horizontal grid lines and their labels.

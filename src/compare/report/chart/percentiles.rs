@@ -82,7 +82,7 @@ fn draw_curve(
     let Curve { contender, cell, latency, service_time } = curve;
     let style = series_style(results, contender);
     let class = cell_class(results, workload, contender, Metric::LatencyMedian);
-    let is_valid = checks::is_valid(results, workload, Some(cell), Metric::LatencyMedian);
+    let standing = checks::standing(results, workload, Some(cell), Metric::LatencyMedian);
     if let Some(service_time) = service_time {
         let title = format!("{}: service time, from the actual send", contender.name);
         drawing.group(&class, &title, |drawing| {
@@ -101,7 +101,7 @@ fn draw_curve(
             continue;
         };
         let x = across.at(nines) + offset;
-        let tooltip = tooltip(metric, &estimate, is_valid);
+        let tooltip = tooltip(metric, &estimate, standing);
         let title = format!("{}, {}: {tooltip}", contender.name, metric.title());
         drawing.group(&class, &title, |drawing| {
             drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));

@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Write};
 
-use crate::compare::analyse::checks::{self, Outcome};
+use crate::compare::analyse::checks::{self, Outcome, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::{Lead, leads_at};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::chart;
 use crate::compare::report::svg::escape;
+use crate::compare::report::words::value_text;
 use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
 
 /// The columns of the table of each workload.
@@ -28,7 +29,9 @@ const COLUMNS: [Metric; 9] = [
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str(
         "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds with their confidence \
-         intervals (sign test; no distribution is assumed). Leaders are bold.</p>\n",
+         intervals; no distribution is assumed. Ratios in the sentences are taken within rounds, so they \
+         may differ from those of the medians. Leaders are bold; ≥ marks a rate that the client limited, and \
+         a figure that is crossed out failed a check.</p>\n",
     );
     for workload in &results.workloads {
         write!(
@@ -75,7 +78,7 @@ fn figure_row(
 ) -> fmt::Result {
     let cell = results.cell(&workload.name, &contender.name);
     let check_results = checks::all_checks(results, workload, cell);
-    let is_ranked = |metric| checks::is_valid(results, workload, cell, metric);
+    let standing = |metric| checks::standing(results, workload, cell, metric);
     let unranked = if check_results.iter().any(|result| result.outcome == Outcome::Failed) {
         " unranked"
     } else {
@@ -86,15 +89,17 @@ fn figure_row(
     for (metric, lead) in COLUMNS.into_iter().zip(leads) {
         let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(contender));
         let class = match () {
-            () if !is_ranked(metric) => " class=\"unranked\"",
+            () if standing(metric) == Standing::Invalid => " class=\"unranked\"",
             () if leads => " class=\"leads\"",
             () => "",
         };
         match cell.and_then(|cell| estimate(metric, cell)) {
             None => out.push_str("<td>–</td>"),
             Some(estimate) => {
-                let [median, low, high] = [estimate.median, estimate.low, estimate.high]
-                    .map(|v| unbroken(&metric.format(v)));
+                let median = value_text(results, workload, contender, metric).unwrap_or_default();
+                let [median, low, high] =
+                    [median, metric.format(estimate.low), metric.format(estimate.high)]
+                        .map(|text| escape(&unbroken(&text)));
                 write!(out, "<td{class}>{median}<small>{low} – {high}</small>")?;
                 for part in cell.map_or(Vec::new(), |cell| parts(metric, cell)) {
                     write!(out, "<small>{}</small>", escape(&part))?;

@@ -19,6 +19,7 @@ use crate::compare::analyse::checks;
 use crate::compare::analyse::ranking::{crossovers, wins};
 use crate::compare::report::chart;
 use crate::compare::report::svg::{Drawing, escape};
+use crate::compare::report::words::{NO_CROSSOVER, levels, rounds, without_wins};
 use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results};
 use crate::format::counted;
 
@@ -41,7 +42,7 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
     charts::write(out, results)?;
     figures::write(out, results)?;
     method::write(out, results)?;
-    terms(out);
+    terms(out, results);
     out.push_str(
         "<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
     );
@@ -57,7 +58,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
          on {} ({}), {}.</p>\n",
         counted(results.contenders.len(), "server"),
         counted(results.workloads.len(), "workload"),
-        counted(results.options.rounds, "round"),
+        rounds(results),
         escape(&environment.cpu_model),
         counted(environment.cores, "core"),
         escape(&environment.started_at)
@@ -90,7 +91,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         let class = chart::series_style(results, contender).class;
         write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&contender.name))?;
         if wins.is_empty() {
-            out.push_str("<p>It does not lead anywhere.</p>");
+            write!(out, "<p>{}</p>", without_wins(results, contender))?;
         } else {
             out.push_str("<dl>");
             for (metric, places) in wins {
@@ -110,7 +111,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     );
     let crossovers = crossovers(results);
     if crossovers.is_empty() {
-        out.push_str("<li>Nowhere between the measured workloads.</li>\n");
+        writeln!(out, "<li>{NO_CROSSOVER}</li>")?;
     }
     for crossover in crossovers {
         writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
@@ -120,7 +121,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 /// What a reader has to know to understand the report.
-fn terms(out: &mut String) {
+fn terms(out: &mut String, results: &Results) {
     const TERMS: [(&str, &str); 9] = [
         (
             "contender",
@@ -135,7 +136,6 @@ fn terms(out: &mut String) {
             "The same strategy a second time: what differs between the two is noise.",
         ),
         ("round", "Each contender measured once under each load. Ratios are taken within rounds."),
-        ("interval", "It contains the true value with the stated confidence, mostly 99 %."),
         (
             "closed loop",
             "A connection sends its next request when the response to the last has arrived.",
@@ -145,14 +145,17 @@ fn terms(out: &mut String) {
             "Little's law",
             "Requests in flight = rate × mean latency. A client that loses time violates it.",
         ),
-        (
-            "crossed out",
-            "A figure that fails a check, such as a client at its limit. It is not ranked.",
-        ),
+        ("crossed out", "A figure that failed a check. It is not ranked."),
+        ("≥", "A rate at which the client was at its limit: the server may be faster."),
     ];
     out.push_str("<section>\n<details>\n<summary><h2>Terms</h2></summary>\n<dl class=\"terms\">\n");
     for (term, meaning) in TERMS {
         out.push_str(&format!("<dt>{term}</dt><dd>{meaning}</dd>\n"));
+    }
+    if let Some(levels) = levels(results) {
+        out.push_str(&format!(
+            "<dt>interval</dt><dd>It contains the true value with {levels} confidence.</dd>\n"
+        ));
     }
     out.push_str("</dl>\n</details>\n</section>\n");
 }

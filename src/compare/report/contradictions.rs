@@ -1,0 +1,211 @@
+//! Results that contradict what a report could be tempted to say: each test feeds in data under which
+//! a sentence would be false, and expects no report to print it.
+
+#![cfg(test)]
+
+use crate::compare::analyse::headline::headline;
+use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::ranking::leads;
+use crate::compare::analyse::verdict::{Verdict, sentence, verdict};
+use crate::compare::report::{figures, html, json, summary, terminal};
+use crate::compare::results::{Results, Round};
+use crate::compare::synthetic;
+
+/// The text of every report, by name. Line breaks of the terminal are undone.
+fn reports(results: &Results) -> Vec<(&'static str, String)> {
+    let utf_8 = |bytes: Vec<u8>| String::from_utf8(bytes).expect("reports are UTF-8");
+    let (mut short, mut tables, mut document) = (Vec::new(), Vec::new(), Vec::new());
+    summary::print_summary(results, &mut short, false, 120).expect("a Vec can be written to");
+    terminal::print_tables(results, &mut tables, false).expect("a Vec can be written to");
+    json::write(results, &mut document).expect("a Vec can be written to");
+    let [short, tables] =
+        [short, tables].map(|text| utf_8(text).split_whitespace().collect::<Vec<_>>().join(" "));
+    vec![
+        ("summary", short),
+        ("tables", tables),
+        ("HTML", html::page(results)),
+        ("Markdown", figures::markdown(results)),
+        ("CSV", figures::csv(results)),
+        ("JSON", utf_8(document)),
+    ]
+}
+
+#[track_caller]
+fn expect_nowhere(results: &Results, phrases: &[&str]) {
+    for (report, text) in reports(results) {
+        let text = text.to_lowercase();
+        for phrase in phrases {
+            assert!(!text.contains(phrase), "the {report} says '{phrase}'");
+        }
+    }
+}
+
+/// Changes every round of `contender` under `workload`, or under all workloads.
+fn modify(
+    results: &mut Results,
+    contender: &str,
+    workload: Option<&str>,
+    mut change: impl FnMut(&mut Round),
+) {
+    let cells = results.cells.iter_mut().filter(|cell| {
+        cell.contender == contender && workload.is_none_or(|name| cell.workload == name)
+    });
+    cells.flat_map(|cell| &mut cell.rounds).for_each(&mut change);
+}
+
+fn sentence_on(results: &Results, workload: &str, metrics: &[Metric], pair: [&str; 2]) -> String {
+    let workload = results.workload(workload).expect("synthetic results contain it");
+    let [a, b] = pair.map(|name| results.contender(name).expect("synthetic results contain it"));
+    sentence(results, workload, metrics, a, b)
+}
+
+#[test]
+fn a_beaten_reference_loop_is_called_no_bound() {
+    let mut results = synthetic::results(8);
+    modify(&mut results, "reference", None, |round| {
+        round.requests /= 3;
+        round.in_flight_average /= 3.0;
+    });
+    let phrases = ["floor", "no server", "lower limit", "upper limit", "at best", "ceiling"];
+    expect_nowhere(&results, &phrases);
+    expect_nowhere(&results, &["as fast as possible", "cheapest possible", "cannot be beaten"]);
+}
+
+#[test]
+fn idle_shares_are_stated_side_by_side() {
+    let mut results = synthetic::results(8);
+    modify(&mut results, "beta", None, |round| round.idle_cpu_share = Some(0.962));
+    modify(&mut results, "alpha", None, |round| round.idle_cpu_share = Some(0.000_01));
+    let text = sentence_on(&results, "idle-512", &[Metric::IdleCpu], ["beta", "alpha"]);
+    assert_eq!(text, "beta uses 96.2 % of a core while idle, against alpha's < 0.1 %");
+    let ratios = ["962 times", "of its cpu while idle", "times alpha's cpu while idle"];
+    expect_nowhere(&results, &ratios);
+}
+
+#[test]
+fn two_servers_that_sleep_are_neither_a_ratio_nor_a_win() {
+    let mut results = synthetic::results(8);
+    let names: Vec<String> = results.contenders.iter().map(|c| c.name.clone()).collect();
+    for name in &names {
+        modify(&mut results, name, None, |round| round.idle_cpu_share = Some(0.0));
+    }
+    let workload = results.workload("idle-512").expect("synthetic results contain it");
+    let [a, b] = ["alpha", "gamma"].map(|name| results.contender(name).expect("it is a contender"));
+    let judged = verdict(&results, workload, Metric::IdleCpu, a, b);
+    assert!(matches!(judged, Verdict::NoDifferenceShown(..)), "{judged:?}");
+    let text = sentence_on(&results, "idle-512", &[Metric::IdleCpu], ["alpha", "gamma"]);
+    assert_eq!(
+        text,
+        "alpha and gamma: no difference shown in CPU while idle, < 0.1 % against < 0.1 %"
+    );
+    let leads = leads(&results);
+    let mut of_idle = leads.iter().filter(|lead| lead.metric == Metric::IdleCpu);
+    assert!(of_idle.all(|lead| !lead.is_shown()));
+    expect_nowhere(&results, &["least cpu while idle", "nan", "inf "]);
+}
+
+#[test]
+fn a_rate_that_the_client_limited_is_at_least_that() {
+    let mut results = synthetic::results(8);
+    modify(&mut results, "alpha", Some("pipelined"), |round| {
+        round.client_cpu_share = 0.99;
+        round.requests *= 4;
+        round.in_flight_average *= 4.0;
+    });
+    let metrics = [Metric::Throughput];
+    let text = sentence_on(&results, "pipelined", &metrics, ["alpha", "gamma"]);
+    assert!(text.starts_with("alpha serves at least "), "{text}");
+    assert!(text.ends_with(" requests per second, as the client was the limit"), "{text}");
+    let shown = Metric::Throughput.format(
+        crate::compare::analyse::statistics::figure(
+            &results,
+            results.workload("pipelined").expect("synthetic results contain it"),
+            results.contender("alpha").expect("synthetic results contain it"),
+            Metric::Throughput,
+        )
+        .expect("it was measured"),
+    );
+    for (report, text) in reports(&results) {
+        let is_marked = text.contains(&format!("≥ {shown}")) || text.contains(&format!("≥{shown}"));
+        match report {
+            "tables" | "HTML" | "Markdown" => assert!(is_marked, "{report}: {shown}"),
+            "CSV" => assert!(text.contains(",false,true\r\n"), "{text}"),
+            "JSON" => assert!(text.contains("\"is_lower_bound\":true"), "{text}"),
+            _ => {}
+        }
+    }
+    expect_nowhere(&results, &["rate and latency not ranked"]);
+}
+
+/// Intervals of ratios come from a signed-rank test.
+#[test]
+fn the_sign_test_is_not_mentioned() {
+    for results in [synthetic::results(8), synthetic::partial(8), synthetic::invalid(8)] {
+        expect_nowhere(&results, &["sign test"]);
+    }
+}
+
+#[test]
+fn the_confidence_level_is_that_of_the_rounds() {
+    let mut results = synthetic::results(8);
+    results.cells.iter_mut().for_each(|cell| cell.rounds.truncate(5));
+    let page = html::page(&results);
+    assert!(page.contains("with at least 93.7 % confidence"), "{page}");
+    expect_nowhere(&results, &["99 %"]);
+}
+
+#[test]
+fn the_rounds_are_those_that_were_measured() {
+    let results = synthetic::partial(8);
+    expect_nowhere(&results, &["in 6 rounds", ", 6 rounds of each", "; 6 rounds,"]);
+    assert!(figures::markdown(&results).contains("; 2 to 6 rounds, seed "));
+}
+
+/// An A/A comparison that fails its checks neither differs nor agrees.
+#[test]
+fn loads_without_an_a_a_comparison_are_not_counted() {
+    let mut results = synthetic::results(8);
+    let workloads: Vec<String> = results.workloads.iter().map(|w| w.name.clone()).collect();
+    for name in &workloads[1..] {
+        modify(&mut results, "alpha again", Some(name), |round| {
+            round.noise.steal_share = Some(0.06);
+        });
+    }
+    let (_, text) = reports(&results).swap_remove(0);
+    assert!(text.contains("The same strategy twice (A/A) differs in 0 of 1 load."), "{text}");
+}
+
+#[test]
+fn a_row_without_a_leader_has_its_own_reason() {
+    let mut results = synthetic::results(8);
+    for name in ["beta", "gamma", "delta", "epsilon", "nginx"] {
+        modify(&mut results, name, Some("churn"), |round| round.noise.steal_share = Some(0.06));
+    }
+    let (_, text) = reports(&results).swap_remove(0);
+    assert!(text.contains("fewer than two are ranked"), "{text}");
+    let names: Vec<String> = results.contenders.iter().map(|c| c.name.clone()).collect();
+    for name in names {
+        modify(&mut results, &name, None, |round| {
+            round.cpu = None;
+        });
+    }
+    let (_, text) = reports(&results).swap_remove(0);
+    assert!(!text.contains("no difference is shown"), "{text}");
+    assert!(!headline(&results)[0].contains("in 0 of"), "{text}");
+}
+
+#[test]
+fn a_contender_that_is_ranked_nowhere_is_not_said_to_be_beaten() {
+    let mut results = synthetic::results(8);
+    modify(&mut results, "delta", None, |round| round.noise.steal_share = Some(0.06));
+    let reports = reports(&results);
+    assert!(reports[1].1.contains("delta: not ranked anywhere"), "{}", reports[1].1);
+    assert!(reports[2].1.contains("<p>not ranked anywhere</p>"));
+}
+
+#[test]
+fn without_neighbours_no_change_of_the_lead_is_denied() {
+    let mut results = synthetic::results(8);
+    results.workloads.truncate(1);
+    expect_nowhere(&results, &["nowhere between the measured workloads"]);
+}
