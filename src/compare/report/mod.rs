@@ -11,6 +11,7 @@
 //! | `--from` | [`read_json`] |
 //! | exit status 3 | unless [`any_valid`] |
 
+mod agreement;
 pub mod chart;
 pub mod color;
 mod contradictions;
