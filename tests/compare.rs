@@ -3,10 +3,11 @@
 //! The machine that runs the tests is busy, so no test depends on which strategy is faster, except
 //! where a large difference is added on purpose.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+#[path = "support/comparison.rs"]
+mod comparison;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use miniweb::compare::Contender;
@@ -14,29 +15,7 @@ use miniweb::compare::analyse::metric::Metric;
 use miniweb::compare::results::{Completeness, ContenderKind, Results, WorkloadKind};
 use rustix::process::{Pid, Signal, kill_process};
 
-fn compare(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    command.arg("compare").args(arguments).output().expect("cargo has built the program")
-}
-
-fn results(arguments: &[&str], directory: &Path) -> Results {
-    let path = directory.join("results.json");
-    let output = compare(
-        &[arguments, &["--quick", "--color", "never", "--json", path.to_str().expect("UTF-8")]]
-            .concat(),
-    );
-    // Status 3 means that the machine was too busy for a ranking. The rounds are there all the
-    // same.
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {stderr}", output.status);
-    let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-    serde_json::from_str(&json).expect("the JSON matches the schema")
-}
-
-/// The name of a strategy for tests that need any one.
-fn first_strategy() -> String {
-    Contender::strategies(true).swap_remove(0).info.name
-}
+use comparison::{compare, first_strategy, results};
 
 #[test]
 fn usage_errors_name_the_option_and_exit_with_2() {
@@ -49,7 +28,13 @@ fn usage_errors_name_the_option_and_exit_with_2() {
         (&["--seed", "x"], "--seed"),
         (&["--color", "green"], "--color"),
         (&["--connections", "999999"], "--connections"),
-        (&["--against", "nginx"], "--against"),
+        (&["--against", "nginx"], "expected name=URL or name=URL,PID"),
+        (&["--against", "nginx=http://127.0.0.1:1/,x"], "expected name=URL or name=URL,PID"),
+        (
+            &["--against", "nginx=http://127.0.0.1:1/page.html,1"],
+            "URL of a folder, ending with '/'",
+        ),
+        (&["--against", "nginx=http://127.0.0.1:1/"], "--against needs ROOT"),
         (&["--workloads", "keep-alive,heavy"], "heavy"),
     ] {
         let output = compare(arguments);
@@ -65,6 +50,7 @@ fn impossible_requests_are_rejected_before_measuring() {
     let empty = tempfile::tempdir().expect("a temporary directory");
     let empty = empty.path().to_str().expect("UTF-8");
     let dead = format!("dead=http://127.0.0.1:1/,{}", std::process::id());
+    let first = first_strategy();
     for (arguments, status, words) in [
         (
             &["--html", "/no/such/directory/report.html"][..],
@@ -74,7 +60,7 @@ fn impossible_requests_are_rejected_before_measuring() {
         (&["--json", empty], 1, "it is a folder"),
         (&["--quick", "--time", "1"], 2, "windows take at least"),
         (&[empty], 3, "no suitable file found"),
-        (&["--strategies", &first_strategy(), "--against", &dead], 3, "dead: Connection refused"),
+        (&["html", "--strategies", &first, "--against", &dead], 3, "dead: Connection refused"),
     ] {
         let output = compare(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -85,28 +71,6 @@ fn impossible_requests_are_rejected_before_measuring() {
         );
         assert!(stderr.contains(words) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
-}
-
-#[test]
-fn what_a_foreign_server_sends_is_escaped() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        let mut client = listener.accept().expect("the comparison connects").0;
-        let mut request = BufReader::new(client.try_clone().expect("descriptors are free"));
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            request.read_line(&mut line).expect("the comparison sends a request");
-        }
-        let _ = client.write_all("HTTP/1.1 2\x1b[2J\u{9b}\u{202e} OK\r\n\r\n".as_bytes());
-    });
-    let against = format!("other=http://{address}/,{}", std::process::id());
-    let output = compare(&["--strategies", &first_strategy(), "--against", &against]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    let escaped = r"other: status 2\u{1b}[2J\u{9b}\u{202e} for GET /";
-    assert!(stderr.ends_with(&format!("{escaped}\n")), "{stderr:?}");
 }
 
 #[test]
@@ -342,43 +306,4 @@ fn what_cannot_be_reported_again_is_an_error() {
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
         assert!(stderr.contains(word) && stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
-}
-
-#[test]
-fn a_foreign_server_is_measured_from_outside() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(directory.path().join("page.html"), vec![b'x'; 500])
-        .expect("the directory is writable");
-    let mut other = Command::new(env!("CARGO_BIN_EXE_miniweb"));
-    let first = Contender::strategies(true).swap_remove(0).info;
-    other.args(first.command.split(' ').skip(1)).arg(directory.path());
-    other.args(["--port", "0", "--log", "none"]);
-    let mut other = other.stdout(Stdio::piped()).spawn().expect("cargo has built the program");
-    let mut line = String::new();
-    let stdout = other.stdout.take().expect("stdout and stderr are piped");
-    BufReader::new(stdout).read_line(&mut line).expect("the server prints a line");
-    let url = line
-        .split(' ')
-        .find(|word| word.starts_with("http://"))
-        .expect("the line contains the URL")
-        .trim()
-        .to_owned();
-    let against = format!("other={url}page.html,{}", other.id());
-    let arguments = [
-        "--strategies",
-        &first.name,
-        "--against",
-        &against,
-        "--workloads",
-        "keep-alive,large-file",
-        "--rounds",
-        "1",
-    ];
-    let results = results(&arguments, directory.path());
-    let _ = other.kill();
-    let _ = other.wait();
-    let cell = results.cell("keep-alive-64", "other").expect("the cell was measured");
-    let round = cell.rounds.first().unwrap_or_else(|| panic!("{:?}", cell.failures));
-    assert!(round.requests > 0 && round.cpu.is_some() && round.syscalls.is_none());
-    assert!(results.cell("large-file", "other").is_none(), "only one small file is known");
 }

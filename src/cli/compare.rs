@@ -50,7 +50,8 @@ struct Compare {
     #[argh(option, arg_name = "names", from_str_fn(workload_names))]
     workloads: Option<Vec<String>>,
 
-    /// another server to compare with, as name=URL,PID: nginx=http://127.0.0.1:8080/,1234
+    /// another server that serves ROOT, as name=URL,PID: nginx=http://127.0.0.1:8080/,1234;
+    /// without PID, its CPU time and memory are not measured
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
     against: Vec<Contender>,
 
@@ -157,6 +158,11 @@ fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> 
     let root = arguments.root.as_ref().map(PathBuf::from);
     if let Some(root) = root.as_ref().filter(|root| !root.is_dir()) {
         return Err(Failure::Unavailable(format!("{}: no such folder", root.display())));
+    }
+    if root.is_none() && !options.against.is_empty() {
+        let reason = "--against needs ROOT, a folder that the other server serves, too: the sample \
+                      site is written to a temporary folder";
+        return Err(Failure::Usage(reason.to_owned()));
     }
     let is_quick = options.quick;
     Ok(Request {

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::compare::results::{ContenderInfo, ContenderKind, Workload, WorkloadKind};
+use crate::compare::results::{ContenderInfo, ContenderKind, Workload};
 use crate::server::strategies::{self, Comparison, Setup};
 
 /// A server that takes part, and how it is started.
@@ -21,11 +21,30 @@ pub(crate) enum Origin {
     /// This program with these arguments.
     Strategy(Vec<String>),
     ReferenceLoop,
-    Foreign {
-        address: SocketAddr,
-        path: String,
-        pid: u32,
-    },
+    Foreign(ForeignServer),
+}
+
+/// A server that runs already, and serves the directory of the comparison.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignServer {
+    pub(crate) address: SocketAddr,
+    /// The Host of its URL.
+    pub(crate) host: String,
+    /// The path of its URL, beneath which the directory is served. It begins and ends with a slash.
+    pub(crate) base: String,
+    /// Its main process. Without one, it is seen from outside only.
+    pub(crate) pid: Option<u32>,
+}
+
+impl ForeignServer {
+    /// The request target of a file of the site.
+    pub(crate) fn target(&self, path: &str) -> String {
+        format!("{}{}", self.base, path.trim_start_matches('/'))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}{}", self.host, self.base)
+    }
 }
 
 impl Contender {
@@ -98,39 +117,44 @@ impl Contender {
     }
 
     /// Whether it can serve a workload at all. It cannot if the workload keeps more connections
-    /// open than it serves at the same time, or needs a second file from a foreign server, of which
-    /// only one file is known.
+    /// open than it serves at the same time.
     pub fn supports(&self, workload: &Workload) -> bool {
         let is_kept = workload.requests_per_connection.is_none();
-        let is_foreign = self.info.kind == ContenderKind::Foreign;
-        let needs_large =
-            matches!(workload.kind, WorkloadKind::LargeFile | WorkloadKind::SlowReaders);
-        let would_wait = is_kept && workload.connections as usize > self.concurrency;
-        let lacks_file = is_foreign && needs_large;
-        !(would_wait || lacks_file)
+        !is_kept || workload.connections as usize <= self.concurrency
     }
 
-    /// Parses `name=http://host:port/path,PID`.
+    /// Parses `name=http://host:port/path/,PID`; `,PID` may be omitted.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn foreign(text: &str) -> Result<Contender, String> {
         const FORM: &str =
-            "expected name=URL,PID, such as nginx=http://127.0.0.1:8080/page.html,1234";
-        let (name, rest) = text.split_once('=').ok_or(FORM)?;
-        let (url, pid) = rest.rsplit_once(',').ok_or(FORM)?;
-        let pid = pid.parse().map_err(|_| FORM)?;
+            "expected name=URL or name=URL,PID, such as nginx=http://127.0.0.1:8080/,1234";
+        let (name, rest) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or(FORM)?;
+        let (url, pid) = match rest.rsplit_once(',') {
+            None => (rest, None),
+            Some((url, pid)) => (url, Some(pid.parse::<u32>().map_err(|_| FORM)?)),
+        };
         let (host, path) = url
             .strip_prefix("http://")
             .map(|rest| rest.split_once('/').unwrap_or((rest, "")))
             .ok_or(FORM)?;
-        let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-        let mut addresses = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
-        let address = addresses.next().ok_or_else(|| format!("{host}: no address found"))?;
-        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+        if !path.is_empty() && !path.ends_with('/') {
+            return Err("expected the URL of a folder, ending with '/', where the server serves \
+                        ROOT, such as nginx=http://127.0.0.1:8080/,1234"
+                .to_owned());
+        }
+        let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+        let addresses = with_port.to_socket_addrs();
+        let mut addresses = addresses.map_err(|error| format!("{with_port}: {error}"))?;
+        let address = addresses.next().ok_or_else(|| format!("{with_port}: no address found"))?;
+        if let Some(pid) = pid
+            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+        {
             return Err(format!("no process has the ID {pid}"));
         }
-        let origin = Origin::Foreign { address, path: format!("/{path}"), pid };
+        let (host, base) = (host.to_owned(), format!("/{path}"));
+        let origin = Origin::Foreign(ForeignServer { address, host, base, pid });
         Ok(Contender::new(name, ContenderKind::Foreign, url, origin, usize::MAX))
     }
 
@@ -144,9 +168,10 @@ impl Contender {
         let command = match &origin {
             Origin::Strategy(arguments) => format!("miniweb {}", arguments.join(" ")),
             Origin::ReferenceLoop => "miniweb reference-loop".to_owned(),
-            Origin::Foreign { address, path, pid } => {
-                format!("http://{address}{path}, process {pid}")
-            }
+            Origin::Foreign(server) => match server.pid {
+                Some(pid) => format!("{}, process {pid}", server.url()),
+                None => server.url(),
+            },
         };
         let info = ContenderInfo {
             name: name.to_owned(),

@@ -5,6 +5,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `contender`, `workloads`, `test_site` | the servers, the loads, and the files that are served |
+//! | `foreign` | what a foreign server has to fulfil to take part |
 //! | `order`, `budget` | the order of the measurements, and how long each may take |
 //! | [`measure`] | one measurement: start a server, load it, read its counters |
 //! | [`run`] | the whole comparison: takes every measurement and stores what it returns |
@@ -23,6 +24,7 @@
 pub mod analyse;
 mod budget;
 mod contender;
+mod foreign;
 pub mod measure;
 mod order;
 pub mod report;

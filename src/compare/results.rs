@@ -112,6 +112,9 @@ pub struct ResponseCheck {
     pub requests: Vec<String>,
     /// Names of the contenders that were not checked, such as the reference loop.
     pub exempt: Vec<String>,
+    /// Names of the foreign servers: only the status and body of each file were compared.
+    #[serde(default)]
+    pub bodies_only: Vec<String>,
 }
 
 /// One planned measurement.

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::compare::budget::{Budget, WindowLengths};
-use crate::compare::contender::{Contender, Origin};
+use crate::compare::contender::Contender;
+use crate::compare::foreign;
 use crate::compare::measure::bench::Bench;
 use crate::compare::measure::{environment, response_check};
 use crate::compare::order;
@@ -22,7 +23,7 @@ use crate::compare::results::{
     SCHEMA_VERSION, Setting, Workload,
 };
 use crate::compare::workloads::WorkloadParameters;
-use crate::format::{counted, error_with};
+use crate::format::counted;
 
 /// What to compare, and how.
 #[derive(Debug)]
@@ -173,12 +174,15 @@ fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), C
             minimum.as_secs() + 1
         )));
     }
+    let (mut response_check, head_bytes) = check_responses(bench, &contenders)?;
+    foreign::admit(bench, &contenders, head_bytes, &mut environment, &mut response_check)
+        .map_err(CompareError::ResponsesDiffer)?;
     let results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
         environment,
         options: Options::default(),
-        response_check: check_responses(bench, &contenders)?,
+        response_check,
         order,
         contenders: infos.into_iter().cloned().collect(),
         workloads,
@@ -188,21 +192,19 @@ fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), C
 }
 
 /// Sends the same requests to every strategy. Servers whose responses differ cannot be compared.
-fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCheck, CompareError> {
+/// Also returns the length of their headers.
+fn check_responses(
+    bench: &Bench,
+    contenders: &[Contender],
+) -> Result<(ResponseCheck, Option<usize>), CompareError> {
     let requests = response_check::requests(&bench.site);
     let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
     let mut exempt = Vec::new();
     for contender in contenders {
-        if let Origin::Foreign { address, path, .. } = &contender.origin {
-            let cannot_compare = |error| {
-                CompareError::ResponsesDiffer(error_with(&contender.info.name, &error).to_string())
-            };
-            response_check::content_bytes(*address, path).map_err(cannot_compare)?;
-        }
         match contender.info.kind {
             ContenderKind::Strategy => {}
-            ContenderKind::Twin { .. } => continue,
-            ContenderKind::ReferenceLoop | ContenderKind::Foreign => {
+            ContenderKind::Twin { .. } | ContenderKind::Foreign => continue,
+            ContenderKind::ReferenceLoop => {
                 exempt.push(contender.info.name.clone());
                 continue;
             }
@@ -227,10 +229,14 @@ fn check_responses(bench: &Bench, contenders: &[Contender]) -> Result<ResponseCh
             }
         }
     }
-    Ok(ResponseCheck {
+    let head_bytes =
+        reference.and_then(|(_, responses)| Some(response_check::head_bytes(responses.first()?)));
+    let check = ResponseCheck {
         requests: requests.into_iter().map(|(description, _)| description).collect(),
         exempt,
-    })
+        bodies_only: Vec::new(),
+    };
+    Ok((check, head_bytes))
 }
 
 fn options(bench: &Bench, request: &Request, windows: &WindowLengths) -> Options {

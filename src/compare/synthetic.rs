@@ -33,6 +33,7 @@ pub fn results(seed: u64) -> Results {
                 "GET / with If-None-Match → 304".into(),
             ],
             exempt: vec!["reference".into()],
+            bodies_only: vec!["nginx".into()],
         },
         order: Vec::new(),
         cells: Vec::new(),

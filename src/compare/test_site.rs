@@ -80,6 +80,12 @@ impl TestSite {
         Ok(TestSite { temporary: Some(temporary), ..site })
     }
 
+    /// The files that workloads request.
+    pub(crate) fn files(&self) -> Vec<&TestFile> {
+        let large = Some(&self.large).filter(|large| large.path != self.small.path);
+        std::iter::once(&self.small).chain(large).collect()
+    }
+
     /// Whether the largest file is large enough for the workloads that need one.
     pub(crate) fn has_large(&self) -> bool {
         self.large.bytes >= LARGE_BYTES_MIN

@@ -11,7 +11,7 @@
 
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::statistics::median;
-use crate::compare::results::{Cell, ErrorKind, Pacing, Results, Round, Workload};
+use crate::compare::results::{Cell, ContenderKind, ErrorKind, Pacing, Results, Round, Workload};
 use crate::format::counted;
 
 /// A busy machine may break a few connections. With more errors, the workload is another one.
@@ -52,6 +52,9 @@ pub enum Check {
     Offered,
     /// No one else used the cores.
     Noise,
+    /// The memory of a foreign server grew with its connections. One that allocates in advance has
+    /// no memory per connection that could be compared.
+    Memory,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +69,21 @@ impl Check {
     /// Whether failing this check excludes a cell from the ranking by `metric`. A client at its
     /// limit hides the capacity of the server, but the CPU time per request remains correct.
     pub fn concerns(self, metric: Metric) -> bool {
-        use Metric::{LatencyMedian, LatencyP99, LatencyP999, Throughput};
-        self != Check::Client
-            || matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
+        use Metric::{LatencyMedian, LatencyP99, LatencyP999, MemoryPerConnection, Throughput};
+        match self {
+            Check::Client => {
+                matches!(metric, Throughput | LatencyMedian | LatencyP99 | LatencyP999)
+            }
+            Check::Memory => metric == MemoryPerConnection,
+            _ => true,
+        }
     }
 
     /// What a cell that fails it loses.
     pub fn consequence(self) -> &'static str {
         match self {
             Check::Client => "the rate is a lower bound, latency not ranked",
+            Check::Memory => "memory not ranked",
             _ => "not ranked",
         }
     }
@@ -87,6 +96,7 @@ impl Check {
             Check::Client => "client",
             Check::Offered => "offered rate",
             Check::Noise => "noise",
+            Check::Memory => "memory",
         }
     }
 }
@@ -108,6 +118,7 @@ pub fn all_checks(results: &Results, workload: &Workload, cell: Option<&Cell>) -
         client(results, cell),
         offered(workload, cell),
         noise(cell),
+        memory(results, cell),
     ]
 }
 
@@ -285,6 +296,23 @@ fn noise(cell: &Cell) -> CheckResult {
     judged(Check::Noise, is_quiet, parts.join(", "))
 }
 
+fn memory(results: &Results, cell: &Cell) -> CheckResult {
+    let is_foreign = results
+        .contender(&cell.contender)
+        .is_some_and(|contender| contender.kind == ContenderKind::Foreign);
+    if !is_foreign {
+        return skipped(Check::Memory, "its memory grows with connections");
+    }
+    let Some(growth) = median_of(cell, |round| round.memory_bytes_per_connection) else {
+        return skipped(Check::Memory, "not measured");
+    };
+    let metric = Metric::MemoryPerConnection;
+    let does_grow = growth >= metric.resolution();
+    let reason = if does_grow { "" } else { ": allocated before they opened" };
+    let detail = format!("grows by {} per connection{reason}", metric.format(growth));
+    judged(Check::Memory, does_grow, detail)
+}
+
 fn median_of(cell: &Cell, value: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
     median(&cell.rounds.iter().filter_map(value).collect::<Vec<_>>())
 }
@@ -382,6 +410,26 @@ mod tests {
                 && Check::Client.concerns(Metric::LatencyP99)
         );
         assert!(Check::Noise.concerns(Metric::CpuPerRequest));
+    }
+
+    #[test]
+    fn memory_that_a_foreign_server_allocates_in_advance_is_not_ranked() {
+        for (growth, is_ranked) in [(0.0, false), (-64.0, false), (63.0, false), (900.0, true)] {
+            let mut results = synthetic::results(1);
+            for cell in &mut results.cells {
+                for round in &mut cell.rounds {
+                    round.memory_bytes_per_connection = Some(growth);
+                }
+            }
+            let workload = results.workload("idle-512").expect("synthetic results contain it");
+            for (contender, expected) in [("nginx", is_ranked), ("alpha", true)] {
+                let cell = results.cell("idle-512", contender);
+                let metrics = [Metric::MemoryPerConnection, Metric::CpuPerRequest];
+                let ranked =
+                    metrics.map(|metric| super::is_ranked(&results, workload, cell, metric));
+                assert_eq!(ranked, [expected, true], "{contender}, {growth}");
+            }
+        }
     }
 
     #[test]

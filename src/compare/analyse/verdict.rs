@@ -237,8 +237,8 @@ pub fn sentence(
     }
 }
 
-/// Such as `96.3 %`. Two shares are stated side by side and not as a ratio: that of a contender that
-/// sleeps is below the resolution, so a ratio would be arbitrary.
+/// Such as `96.3 %`. Two shares are stated side by side and not as a ratio: that of a contender
+/// that sleeps is below the resolution, so a ratio would be arbitrary.
 fn idle_share(results: &Results, workload: &Workload, contender: &ContenderInfo) -> Option<String> {
     let share = figure(results, workload, contender, Metric::IdleCpu)?;
     Some(Metric::IdleCpu.format(share))

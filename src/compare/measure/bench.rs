@@ -11,9 +11,8 @@ use crate::compare::budget::WindowLengths;
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::process::{Machine, ResourceUsage};
-use crate::compare::measure::response_check;
 use crate::compare::measure::server::Server;
-use crate::compare::results::{ErrorKind, Histogram, Pacing, Round, Workload};
+use crate::compare::results::{Cpu, ErrorKind, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
 use crate::compare::workloads::{self, WorkloadParameters};
 use crate::format::counted;
@@ -83,8 +82,10 @@ impl Bench {
         let server = self.start(contender)?;
         let before_connections = server.resource_usage()?;
         let mut load = Load::open(self.plan(contender, workload, &server)?)?;
-        let memory_bytes = server.resource_usage()?.anonymous_bytes as f64
-            - before_connections.anonymous_bytes as f64;
+        let with_connections = server.resource_usage()?;
+        let memory_bytes = with_connections
+            .zip(before_connections)
+            .map(|(with, before)| with.anonymous_bytes as f64 - before.anonymous_bytes as f64);
         load.run(windows.warm_up)?;
 
         let (usage_before, machine_before) = (server.resource_usage()?, Machine::now());
@@ -92,10 +93,21 @@ impl Bench {
         let result = load.run(windows.measured)?;
         let calls = server.syscall_counters.map(Calls::of);
         let (usage, machine) = (server.resource_usage()?, Machine::now());
-        let cpu = usage.cpu_since(&usage_before);
-        let idle_cpu_share = idle_cpu_share(&server, windows.idle);
+        let usage = usage_before.zip(usage);
+        let cpu = usage.as_ref().map(|(before, now)| now.cpu_since(before));
+        let idle_cpu_share = server.pid.map(|pid| idle_cpu_share(pid, windows.idle));
+        if let (Some(pid), Some(0)) = (server.pid, cpu.map(Cpu::total_us))
+            && result.responses > 0
+        {
+            return Err(io::Error::other(format!(
+                "process {pid} used no CPU time for {}: expected the process ID of the server",
+                counted(result.responses, "response")
+            )));
+        }
 
-        let used = self.cores.pinned.map(|(server, client)| {
+        // What other programs used of a core is known only if the server used no other.
+        let pinned = self.cores.pinned.filter(|_| server.is_on_its_core());
+        let used = pinned.zip(cpu).map(|((server, client), cpu)| {
             [(server, Duration::from_micros(cpu.total_us())), (client, result.client_cpu)]
         });
         if let Some(panics @ 1..) = server.syscall_counters.map(Counters::panics) {
@@ -111,15 +123,16 @@ impl Bench {
             requests: result.responses,
             bytes: result.received_bytes,
             errors: errors(&result),
-            cpu: Some(cpu),
+            cpu,
             latency: Histogram::of(&result.latency_ns),
             service_time: result.service_time_ns.as_ref().map(Histogram::of),
             syscalls: calls.as_ref().map(|(before, now)| now.since(before)),
             would_blocks: calls.map(|(before, now)| now.would_block - before.would_block),
-            context_switches: Some(usage.switches_since(&usage_before)),
-            memory_bytes_per_connection: (workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
-                .then(|| memory_bytes / f64::from(workload.connections)),
-            idle_cpu_share: Some(idle_cpu_share),
+            context_switches: usage.map(|(before, now)| now.switches_since(&before)),
+            memory_bytes_per_connection: memory_bytes
+                .filter(|_| workload.connections >= CONNECTIONS_MIN_FOR_MEMORY)
+                .map(|bytes| bytes / f64::from(workload.connections)),
+            idle_cpu_share,
             client_cpu_share: result.client_cpu.as_secs_f64() / result.duration.as_secs_f64(),
             in_flight_average: result.in_flight_average,
             noise: machine.noise_since(&machine_before, used.as_ref().map_or(&[], |used| used)),
@@ -137,23 +150,23 @@ impl Bench {
         } else {
             Reuse::KeepAlive
         };
-        let host = server.address.to_string();
-        let template = match &contender.origin {
-            Origin::Foreign { path, .. } => RequestTemplate::get(
-                &host,
-                path,
-                reuse,
-                response_check::content_bytes(server.address, path)?,
-            ),
-            _ => RequestTemplate::get(&host, &workload.path, reuse, workload.body_bytes),
+        let foreign = match &contender.origin {
+            Origin::Foreign(foreign) => Some(foreign),
+            Origin::Strategy(_) | Origin::ReferenceLoop => None,
         };
+        let host =
+            foreign.map_or_else(|| server.address.to_string(), |foreign| foreign.host.clone());
+        let target =
+            |path: &str| foreign.map_or_else(|| path.to_owned(), |foreign| foreign.target(path));
+        let template =
+            RequestTemplate::get(&host, &target(&workload.path), reuse, workload.body_bytes);
         let silent = workload.idle_connections as usize;
         let slow = workload.reader_bytes_per_second.map(|bytes_per_second| SlowReaders {
             connections: silent,
             bytes_per_second,
             template: RequestTemplate::get(
                 &host,
-                &format!("/{}", self.site.large.path),
+                &target(&format!("/{}", self.site.large.path)),
                 Reuse::KeepAlive,
                 self.site.large.bytes,
             ),
@@ -176,14 +189,14 @@ impl Bench {
     }
 }
 
-/// CPU time over wall time of a server with open connections and no requests.
+/// CPU time over wall time of a process with open connections and no requests.
 ///
 /// It is read from /proc and not through the control socket, because in an idle window a response
 /// on it would be most of the CPU time. No task starts or exits now, so /proc is complete.
-fn idle_cpu_share(server: &Server, window: Duration) -> f64 {
-    let (before, began) = (ResourceUsage::of(server.pid, None), Instant::now());
+fn idle_cpu_share(pid: u32, window: Duration) -> f64 {
+    let (before, began) = (ResourceUsage::of(pid, None), Instant::now());
     std::thread::sleep(window);
-    let used = ResourceUsage::of(server.pid, None).cpu_since(&before);
+    let used = ResourceUsage::of(pid, None).cpu_since(&before);
     used.total_us() as f64 / 1e6 / began.elapsed().as_secs_f64()
 }
 

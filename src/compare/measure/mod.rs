@@ -4,6 +4,7 @@ pub mod bench;
 pub mod control_socket;
 pub mod cores;
 pub(super) mod environment;
+pub(super) mod pinning;
 pub(super) mod process;
 pub mod reference_loop;
 pub(super) mod response_check;

@@ -187,6 +187,19 @@ impl Machine {
     }
 }
 
+/// The IDs of all threads of a process and its descendants.
+pub(crate) fn tasks_of(pid: u32) -> Vec<u32> {
+    let mut tasks = numbers_in(&format!("/proc/{pid}/task"));
+    let children = tasks.iter().flat_map(|task| {
+        let path = format!("/proc/{pid}/task/{task}/children");
+        let children = read_to_string(path).unwrap_or_default();
+        children.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>()
+    });
+    let of_children: Vec<u32> = children.flat_map(tasks_of).collect();
+    tasks.extend(of_children);
+    tasks
+}
+
 fn numbers_in(directory: &str) -> Vec<u32> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()

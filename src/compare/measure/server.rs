@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::compare::contender::{Contender, Origin};
+use crate::compare::contender::{Contender, ForeignServer, Origin};
 use crate::compare::measure::control_socket::ControlSocket;
 use crate::compare::measure::cores::Cores;
+use crate::compare::measure::pinning::PinnedServer;
 use crate::compare::measure::process::ResourceUsage;
 use crate::compare::test_site::TestSite;
 use crate::option_values::VARIABLE_PREFIX;
@@ -24,10 +25,12 @@ use crate::syscall_stats::{Counters, PAGE_BYTES};
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) pid: u32,
+    /// None for a foreign server whose process is not known.
+    pub(crate) pid: Option<u32>,
     /// None for foreign servers and the reference loop.
     pub(crate) syscall_counters: Option<&'static Counters>,
     child: Option<OwnChild>,
+    pinned: Option<PinnedServer>,
 }
 
 /// A server that this process started. Its stdout is kept open, so that writing to it does not
@@ -52,14 +55,7 @@ impl Server {
         program: &Path,
     ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
-            Origin::Foreign { address, pid, .. } => {
-                return Ok(Server {
-                    address: *address,
-                    pid: *pid,
-                    syscall_counters: None,
-                    child: None,
-                });
-            }
+            Origin::Foreign(foreign) => return Ok(Server::of_foreign(foreign, cores)),
             Origin::ReferenceLoop => (vec!["reference-loop".to_owned()], None),
             Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
         };
@@ -108,17 +104,35 @@ impl Server {
         // The descriptors meant for the child are closed here when the command is dropped.
         Ok(Server {
             address,
-            pid,
+            pid: Some(pid),
             syscall_counters,
             child: Some(OwnChild { process: child, control_socket, _stdout: stdout }),
+            pinned: None,
         })
     }
-}
 
-impl Server {
-    pub(crate) fn resource_usage(&self) -> io::Result<ResourceUsage> {
+    /// A foreign server, pinned if that is possible. The plan of the comparison has reported if it
+    /// is not.
+    fn of_foreign(foreign: &ForeignServer, cores: &Cores) -> Server {
+        let pinned = foreign.pid.zip(cores.pinned);
+        Server {
+            address: foreign.address,
+            pid: foreign.pid,
+            syscall_counters: None,
+            child: None,
+            pinned: pinned.and_then(|(pid, (core, _))| PinnedServer::pin(pid, core).ok()),
+        }
+    }
+
+    /// None if its process is not known.
+    pub(crate) fn resource_usage(&self) -> io::Result<Option<ResourceUsage>> {
         let reported = self.child.as_ref().map(|child| child.control_socket.usage()).transpose()?;
-        Ok(ResourceUsage::of(self.pid, reported))
+        Ok(self.pid.map(|pid| ResourceUsage::of(pid, reported)))
+    }
+
+    /// Whether it runs on the server's core only, if servers are pinned.
+    pub(crate) fn is_on_its_core(&self) -> bool {
+        self.child.is_some() || self.pinned.is_some()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Results that contradict what a report could be tempted to say: each test feeds in data under which
-//! a sentence would be false, and expects no report to print it.
+//! Results that contradict what a report could be tempted to say: each test feeds in data under
+//! which a sentence would be false, and expects no report to print it.
 
 #![cfg(test)]
 

@@ -41,6 +41,9 @@ pub fn markdown(results: &Results) -> String {
         rounds(results),
         results.options.seed
     );
+    for remark in &environment.remarks {
+        let _ = writeln!(text, "\n{}", cell_text(remark));
+    }
     for workload in in_order(results) {
         let _ = writeln!(text, "\n## {}\n", cell_text(&load(workload)));
         let titles = METRICS.map(Metric::title).join(" | ");

@@ -63,6 +63,9 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         options.window_ms
     );
     page.paragraph(Style::Faint, 0, &text)?;
+    for remark in &environment.remarks {
+        page.paragraph(Style::Faint, 0, remark)?;
+    }
     page.gap()?;
     for workload in &results.workloads {
         page.workload(results, workload)?;

@@ -50,12 +50,13 @@ pub(super) fn levels(results: &Results) -> Option<String> {
 /// Such as `steal 0.0 to 0.2 %, other programs 0.3 to 1.0 %`: the range of the medians of all
 /// contenders under a workload. None if nothing was measured.
 pub(super) fn noise_range(results: &Results, workload: &Workload) -> Option<String> {
-    let sources: [(&str, fn(&Noise) -> Option<f64>); 3] = [
+    type Share = fn(&Noise) -> Option<f64>;
+    let sources: [(&str, Share); 3] = [
         ("steal", |noise| noise.steal_share),
         ("other programs", |noise| noise.foreign_cpu_share),
         ("CPU pressure", |noise| noise.cpu_pressure_share),
     ];
-    let range = |(name, share): (&str, fn(&Noise) -> Option<f64>)| {
+    let range = |(name, share): (&str, Share)| {
         let cells = results.cells.iter().filter(|cell| cell.workload == workload.name);
         let shares = cells.filter_map(|cell| {
             let shares = cell.rounds.iter().filter_map(|round| share(&round.noise));

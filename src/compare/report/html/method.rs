@@ -40,6 +40,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         ("client core".to_owned(), core(environment.client_core)),
         ("versions".to_owned(), versions.collect::<Vec<_>>().join("; ")),
         ("equal responses to".to_owned(), results.response_check.requests.join("; ")),
+        ("equal status and body only".to_owned(), results.response_check.bodies_only.join(", ")),
         ("not checked".to_owned(), results.response_check.exempt.join(", ")),
     ]);
     rows.extend(
