@@ -1,10 +1,12 @@
 //! Analysis: metrics, confidence intervals, checks, verdicts and ranking.
 //!
-//! Everything here is computed from `Results`.
+//! Everything here is computed from `Results`. The reports pass them through [`rounds::quiet`]
+//! first, which decides which rounds count; the other modules take every round that they see.
 
 pub mod checks;
 pub mod headline;
 pub mod metric;
 pub mod ranking;
+pub mod rounds;
 pub mod statistics;
 pub mod verdict;

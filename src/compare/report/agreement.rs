@@ -24,7 +24,11 @@ fn every_report_of_a_run_has_the_same_numbers() {
     for cell in limited.cells.iter_mut().filter(|cell| cell.contender == "alpha") {
         cell.rounds.iter_mut().for_each(|round| round.client_cpu_share = 0.99);
     }
-    for results in [synthetic::results(9), synthetic::partial(9), synthetic::invalid(9), limited] {
+    let mut noisy = synthetic::results(9);
+    noisy.cells[0].rounds[1].noise.steal_share = Some(0.3);
+    noisy.cells[9].rounds[4].noise.steal_share = Some(0.3);
+    let usual = [synthetic::results(9), synthetic::partial(9), synthetic::invalid(9)];
+    for results in usual.into_iter().chain([limited, noisy]) {
         let expected = of_csv(&results);
         let json = of_json(&results);
         assert_eq!(json, expected, "JSON and CSV");

@@ -161,6 +161,26 @@ fn the_rounds_are_those_that_were_measured() {
     assert!(figures::markdown(&results).contains("; 2 to 6 rounds, seed "));
 }
 
+#[test]
+fn rounds_that_do_not_count_are_counted() {
+    let mut results = synthetic::results(8);
+    let name = results.workloads[0].name.clone();
+    modify(&mut results, "gamma", Some(&name), |round| {
+        if round.number < 2 {
+            round.noise.steal_share = Some(0.3);
+        }
+    });
+    let expected = "2 of 60 rounds left out, for all contenders alike, because a measurement lost \
+                    over 10 % to steal";
+    let reports = reports(&results);
+    for (report, text) in &reports[..4] {
+        assert!(text.contains(expected), "{report}");
+    }
+    let json = &reports[5].1;
+    assert!(json.contains(&format!("{{\"workload\":\"{name}\",\"rounds\":[0,1]}}")));
+    assert!(json::read(json.as_bytes()).expect("it was just written") == results, "all are kept");
+}
+
 /// An A/A comparison that fails its checks neither differs nor agrees.
 #[test]
 fn loads_without_an_a_a_comparison_are_not_counted() {

@@ -6,8 +6,9 @@ use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
+use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::estimate;
-use crate::compare::report::words::{rounds, value_text};
+use crate::compare::report::words::{left_out, round_count, value_text};
 use crate::compare::results::{Completeness, Results};
 use crate::format::{counted, printable};
 
@@ -23,6 +24,8 @@ const METRICS: [Metric; 6] = [
 
 /// The headline, and a table for each load.
 pub fn markdown(results: &Results) -> String {
+    let left_out = left_out(results);
+    let results = &*rounds::quiet(results);
     let mut text = String::from("# What an I/O strategy costs\n\n");
     if let Completeness::Partial { reason } = &results.completeness {
         let _ = writeln!(text, "**Partial: {}.**\n", cell_text(reason));
@@ -38,10 +41,10 @@ pub fn markdown(results: &Results) -> String {
         cell_text(&environment.cpu_model),
         counted(environment.cores, "core"),
         cell_text(&environment.started_at),
-        rounds(results),
+        round_count(results),
         results.options.seed
     );
-    for remark in &environment.remarks {
+    for remark in environment.remarks.iter().chain(&left_out) {
         let _ = writeln!(text, "\n{}", cell_text(remark));
     }
     for workload in in_order(results) {
@@ -67,6 +70,7 @@ pub fn markdown(results: &Results) -> String {
 
 /// One line for each load, contender and metric, with the interval.
 pub fn csv(results: &Results) -> String {
+    let results = &*rounds::quiet(results);
     let mut text =
         String::from("load,contender,metric,unit,median,low,high,level,rounds,is_ranked,");
     text.push_str("is_lower_bound\r\n");

@@ -4,6 +4,7 @@
 //! compute from them: checks, medians with intervals, leads. The latter is for programs that do not
 //! want to compute it; [`read`] ignores it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads;
+use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::results::{Results, SCHEMA_VERSION, Workload};
 
@@ -23,8 +25,17 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Derived<'a> {
+    /// Rounds of a workload that do not count, for any contender.
+    left_out: Vec<LeftOutSummary<'a>>,
     cells: Vec<CellSummary<'a>>,
     leads: Vec<LeadSummary<'a>>,
+}
+
+#[derive(Serialize)]
+struct LeftOutSummary<'a> {
+    workload: &'a str,
+    /// Their numbers.
+    rounds: BTreeSet<u32>,
 }
 
 #[derive(Serialize)]
@@ -68,7 +79,15 @@ struct LeadSummary<'a> {
 /// # Errors
 /// If `out` fails.
 pub fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Document { results, derived: derived(results) })?;
+    let left_out = rounds::left_out(results).into_iter().map(|left_out| LeftOutSummary {
+        workload: &left_out.workload.name,
+        rounds: left_out.rounds,
+    });
+    let left_out = left_out.collect();
+    serde_json::to_writer(
+        &mut *out,
+        &Document { results, derived: derived(&rounds::quiet(results), left_out) },
+    )?;
     out.write_all(b"\n")
 }
 
@@ -87,14 +106,14 @@ pub fn read(source: impl Read) -> io::Result<Results> {
     }
 }
 
-fn derived(results: &Results) -> Derived<'_> {
+fn derived<'a>(results: &'a Results, left_out: Vec<LeftOutSummary<'a>>) -> Derived<'a> {
     let cells = results.workloads.iter().flat_map(|workload| cells(results, workload)).collect();
     let leads = leads(results).into_iter().filter(|lead| lead.is_shown()).map(|lead| LeadSummary {
         workload: &lead.workload.name,
         metric: lead.metric.title(),
         leaders: lead.leaders.iter().map(|contender| contender.name.as_str()).collect(),
     });
-    Derived { cells, leads: leads.collect() }
+    Derived { left_out, cells, leads: leads.collect() }
 }
 
 fn cells<'a>(

@@ -31,7 +31,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-pub use crate::compare::analyse::checks::any_valid;
+use crate::compare::analyse::{checks, rounds};
 pub use crate::compare::report::color::ColorChoice;
 pub use crate::compare::report::plan::plan;
 pub use crate::compare::report::progress::Progress;
@@ -39,6 +39,11 @@ pub use crate::compare::report::summary::print_summary;
 pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
 use crate::format::error_with;
+
+/// Whether anything can be ranked.
+pub fn any_valid(results: &Results) -> bool {
+    checks::any_valid(&rounds::quiet(results))
+}
 
 /// Checks that a report can be written to `path`, without changing an existing file.
 ///

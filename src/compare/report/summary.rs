@@ -11,11 +11,13 @@ use crate::compare::analyse::checks::{any_valid, failed_checks};
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
+use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::{figure, median};
 use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::Page;
 use crate::compare::report::text::truncated;
+use crate::compare::report::words::left_out_total;
 use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results, Workload};
 use crate::format::{counted, printable};
 
@@ -38,6 +40,8 @@ pub fn print_summary(
     is_colored: bool,
     width: usize,
 ) -> io::Result<()> {
+    let left_out = left_out_total(results);
+    let results = &*rounds::quiet(results);
     let mut page = Page { out, is_colored, width };
     if let Completeness::Partial { reason } = &results.completeness {
         page.paragraph(
@@ -56,6 +60,9 @@ pub fn print_summary(
     page.gap()?;
     for note in notes(results) {
         page.paragraph(Style::Faint, 0, &note)?;
+    }
+    if let Some(left_out) = left_out {
+        page.paragraph(Style::Faint, 0, &format!("{left_out}."))?;
     }
     Ok(())
 }

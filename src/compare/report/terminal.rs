@@ -10,12 +10,15 @@ use std::io::{self, Write};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::Page;
 use crate::compare::report::text::{WIDTH, truncated};
-use crate::compare::report::words::{NO_CROSSOVER, noise_range, rounds, value_text, without_wins};
+use crate::compare::report::words::{
+    NO_CROSSOVER, left_out, noise_range, round_count, value_text, without_wins,
+};
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::{counted, printable};
 
@@ -42,6 +45,8 @@ const SENTENCE_METRICS: [Metric; 3] =
 /// # Errors
 /// If `out` fails.
 pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -> io::Result<()> {
+    let left_out = left_out(results);
+    let results = &*rounds::quiet(results);
     let mut page = Page { out, is_colored, width: WIDTH };
     if let Completeness::Partial { reason } = &results.completeness {
         page.paragraph(
@@ -59,11 +64,11 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
         environment.cpu_model,
         counted(environment.cores, "core"),
         options.seed,
-        rounds(results),
+        round_count(results),
         options.window_ms
     );
     page.paragraph(Style::Faint, 0, &text)?;
-    for remark in &environment.remarks {
+    for remark in environment.remarks.iter().chain(&left_out) {
         page.paragraph(Style::Faint, 0, remark)?;
     }
     page.gap()?;

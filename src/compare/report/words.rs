@@ -1,8 +1,11 @@
 //! Words that several reports share. Each is computed from the results, so that no report states
 //! what its figures contradict.
 
+use std::collections::BTreeSet;
+
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;
+use crate::compare::analyse::rounds::{self, LeftOut};
 use crate::compare::analyse::statistics::{Estimate, estimate, figure, median};
 use crate::compare::results::{Cell, ContenderInfo, Noise, Results, Workload};
 use crate::format::counted;
@@ -25,8 +28,39 @@ pub(super) fn value_text(
     }
 }
 
+/// Such as "3 of 120 rounds left out …: keep-alive-64 2 of 12, open-2000 1 of 12". `results` are
+/// those with all rounds. None if all rounds count.
+pub(super) fn left_out(results: &Results) -> Option<String> {
+    let left_out = rounds::left_out(results);
+    let places = left_out.iter().map(|left_out| {
+        let LeftOut { workload, rounds, measured } = left_out;
+        format!("{} {} of {measured}", workload.name, rounds.len())
+    });
+    let places = places.collect::<Vec<_>>().join(", ");
+    Some(format!("{}: {places}.", left_out_total(results)?))
+}
+
+/// Such as "3 of 120 rounds left out, for all contenders alike, because a measurement lost over
+/// 10 % to steal".
+pub(super) fn left_out_total(results: &Results) -> Option<String> {
+    let left_out: usize = rounds::left_out(results).iter().map(|it| it.rounds.len()).sum();
+    let measured = results.workloads.iter().map(|workload| {
+        let cells = results.cells.iter().filter(|cell| cell.workload == workload.name);
+        let numbers = cells.flat_map(|cell| &cell.rounds).map(|round| round.number);
+        numbers.collect::<BTreeSet<u32>>().len()
+    });
+    (left_out > 0).then(|| {
+        format!(
+            "{left_out} of {} left out, for all contenders alike, because a measurement lost over \
+             {:.0} % to steal",
+            counted(measured.sum::<usize>(), "round"),
+            rounds::STEAL_SHARE_MAX * 100.0
+        )
+    })
+}
+
 /// `12 rounds`, or `7 to 12 rounds` if cells have different numbers of them.
-pub(super) fn rounds(results: &Results) -> String {
+pub(super) fn round_count(results: &Results) -> String {
     let counts = || results.cells.iter().map(|cell| cell.rounds.len());
     match (counts().min(), counts().max()) {
         (Some(least), Some(most)) if least < most => {

@@ -17,9 +17,10 @@ use std::fmt::{self, Write};
 
 use crate::compare::analyse::checks;
 use crate::compare::analyse::ranking::{crossovers, wins};
+use crate::compare::analyse::rounds;
 use crate::compare::report::chart;
 use crate::compare::report::svg::{Drawing, escape};
-use crate::compare::report::words::{NO_CROSSOVER, levels, rounds, without_wins};
+use crate::compare::report::words::{NO_CROSSOVER, left_out, levels, round_count, without_wins};
 use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results};
 use crate::format::counted;
 
@@ -27,18 +28,20 @@ const STYLE: &str = include_str!("report.css");
 
 pub fn page(results: &Results) -> String {
     let mut out = String::new();
-    write_page(&mut out, results).expect("writing to a String cannot fail");
+    let left_out = left_out(results);
+    write_page(&mut out, &rounds::quiet(results), left_out)
+        .expect("writing to a String cannot fail");
     out
 }
 
-fn write_page(out: &mut String, results: &Results) -> fmt::Result {
+fn write_page(out: &mut String, results: &Results, left_out: Option<String>) -> fmt::Result {
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>What an I/O strategy costs: miniweb compare</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
     )?;
-    summary(out, results)?;
+    summary(out, results, left_out)?;
     charts::write(out, results)?;
     figures::write(out, results)?;
     method::write(out, results)?;
@@ -50,7 +53,7 @@ fn write_page(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 /// The contenders, their ranking, and where the lead changes.
-fn summary(out: &mut String, results: &Results) -> fmt::Result {
+fn summary(out: &mut String, results: &Results, left_out: Option<String>) -> fmt::Result {
     let environment = &results.environment;
     write!(
         out,
@@ -58,7 +61,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
          on {} ({}), {}.</p>\n",
         counted(results.contenders.len(), "server"),
         counted(results.workloads.len(), "workload"),
-        rounds(results),
+        round_count(results),
         escape(&environment.cpu_model),
         counted(environment.cores, "core"),
         escape(&environment.started_at)
@@ -70,7 +73,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
             escape(reason)
         )?;
     }
-    for remark in &environment.remarks {
+    for remark in environment.remarks.iter().chain(&left_out) {
         writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
     }
     answer::write(out, results)?;
