@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use miniweb::cli::{self, ReportFiles, ReportOptions};
 use miniweb::compare::measure::{control_socket, reference_loop};
 use miniweb::compare::report::{self, Progress};
+use miniweb::compare::request::{CompareError, Request};
 use miniweb::compare::results::Results;
-use miniweb::compare::run::{self, CompareError, Event, Request};
+use miniweb::compare::run::{self, Event};
 use miniweb::format::{printable, reason};
 use miniweb::server::ListenAddress;
 
@@ -27,11 +28,12 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
         Event::Planned(results, expected) => {
             let _ = std::io::stderr()
                 .write_all(report::plan(results, expected, options.verbose).as_bytes());
-            progress = Some(Progress::new(std::io::stderr(), is_terminal, results.order.len()));
+            progress = Some(Progress::new(std::io::stderr(), is_terminal));
         }
-        Event::Measuring { measurement, done, elapsed } => {
+        Event::Measuring { measurement, done, planned, elapsed } => {
             let label = format!("{}, {}", measurement.workload, measurement.contender);
-            let _ = progress.as_mut().map(|progress| progress.draw(done, elapsed, &label));
+            let of = (done, planned);
+            let _ = progress.as_mut().map(|progress| progress.draw(of, elapsed, &label));
         }
     });
     let _ = progress.map(|mut progress| progress.clear());

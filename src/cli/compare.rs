@@ -13,7 +13,8 @@ use super::report_options::{ReportFiles, ReportOptions};
 use super::tool::Tool;
 use crate::compare::Contender;
 use crate::compare::report::ColorChoice;
-use crate::compare::run::Request;
+use crate::compare::request::Request;
+use crate::compare::results::Axis;
 use crate::compare::workloads::{self, WorkloadParameters};
 use crate::option_values::{ERROR_MARK, count, expected, parsed, seconds};
 
@@ -49,6 +50,12 @@ struct Compare {
     /// slow-readers, mostly-idle, open, or a full name such as keep-alive-64 (default all)
     #[argh(option, arg_name = "names", from_str_fn(workload_names))]
     workloads: Option<Vec<String>>,
+
+    /// what to vary, separated by commas: connections (1 to 8192), idle (0 to 10000 idle
+    /// connections), size (of the file, 0 to 16 MiB), rate (1 to 95 % of capacity) (default without
+    /// --workloads and --quick: a coarse sweep of each, beside the workloads)
+    #[argh(option, arg_name = "names", from_str_fn(sweeps))]
+    sweep: Option<Vec<Axis>>,
 
     /// another server that serves ROOT, as name=URL,PID: nginx=http://127.0.0.1:8080/,1234;
     /// without PID, its CPU time and memory are not measured
@@ -170,6 +177,7 @@ fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> 
         root,
         contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
         workloads: options.workloads,
+        sweeps: options.sweep.unwrap_or_default(),
         time: options.time.unwrap_or(if is_quick { QUICK_TIME } else { TIME }),
         seed: options.seed.unwrap_or_else(seed_from_clock),
         rounds: options.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
@@ -260,6 +268,13 @@ fn workload_names(text: &str) -> Result<Vec<String>, String> {
         false => Err(expected(&format!("names that begin with {}", kinds.join(", ")))),
     });
     names.collect()
+}
+
+fn sweeps(text: &str) -> Result<Vec<Axis>, String> {
+    let names = Axis::ALL.map(Axis::name);
+    let axis = |name: &str| Axis::ALL.into_iter().find(|axis| axis.name() == name);
+    let axes: Option<Vec<Axis>> = text.split(',').map(axis).collect();
+    axes.ok_or_else(|| expected(&format!("names out of {}", names.join(", "))))
 }
 
 fn foreign(text: &str) -> Result<Contender, String> {

@@ -7,7 +7,7 @@ use super::banner::Banner;
 #[cfg(feature = "compare")]
 use super::report_options::ReportOptions;
 #[cfg(feature = "compare")]
-use crate::compare::run::Request;
+use crate::compare::request::Request;
 use crate::server::Settings;
 
 /// What the command line asks for.

@@ -8,7 +8,10 @@
 //!    anew.
 //! 3. A measurement that might exceed the limit is not started.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use crate::compare::results::Workload;
 
 /// The three phases of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,25 +22,25 @@ pub(crate) struct WindowLengths {
 }
 
 /// The remaining time of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Budget {
     ends: Instant,
     window_max: Duration,
-    /// The time that measurements took in addition to their windows, and the number of them.
-    overhead: Duration,
-    measurements: u32,
+    /// By the name of the workload: the time that its measurements took in addition to their
+    /// windows, and their number. It is seconds with 10,000 connections, and milliseconds with one.
+    overheads: HashMap<String, (Duration, u32)>,
 }
 
-/// The overhead assumed for the first measurement: starting the server, connecting, stopping it.
+/// The overhead assumed for the first measurement of a workload: starting the server, stopping it,
+/// and opening the connections.
 const OVERHEAD: Duration = Duration::from_millis(40);
+const OVERHEAD_PER_CONNECTION: Duration = Duration::from_micros(150);
 /// The share of the time that is planned for. The rest is a reserve for slow measurements.
 const PLANNED_SHARE: f64 = 0.97;
-/// Shorter windows hold too few responses for a p99, and too few scheduling decisions.
-const MEASURED_MIN: Duration = Duration::from_millis(40);
 
 impl WindowLengths {
     /// Warm-up and idle windows are proportional to the measured one.
-    const fn for_measured(measured: Duration) -> WindowLengths {
+    pub(crate) const fn for_measured(measured: Duration) -> WindowLengths {
         let per_mille = measured.as_micros() as u64;
         WindowLengths {
             warm_up: Duration::from_micros(per_mille * 3 / 10),
@@ -52,69 +55,112 @@ impl WindowLengths {
 }
 
 impl Budget {
+    /// Shorter windows hold too few responses for a p99, and too few scheduling decisions.
+    const MEASURED_MIN: Duration = Duration::from_millis(40);
+
     /// `time` from `now` on, with measured windows of at most `window_max`.
     pub(crate) fn new(now: Instant, time: Duration, window_max: Duration) -> Budget {
-        Budget { ends: now + time, window_max, overhead: Duration::ZERO, measurements: 0 }
+        Budget { ends: now + time, window_max, overheads: HashMap::new() }
     }
 
-    /// The duration of as many measurements with the shortest windows.
+    /// The duration of as many measurements with the shortest windows, if they took no other time.
     pub(crate) fn minimum(measurements: usize) -> Duration {
-        WindowLengths::for_measured(MEASURED_MIN).total() * measurements as u32
+        WindowLengths::for_measured(Budget::MEASURED_MIN).total() * measurements as u32
     }
 
-    /// The windows of the next measurements if `measurements_left` remain.
-    pub(crate) fn windows(&self, now: Instant, measurements_left: usize) -> WindowLengths {
-        let share = self.ends.saturating_duration_since(now).mul_f64(PLANNED_SHARE)
-            / measurements_left.max(1) as u32;
+    /// The duration of measurements under these workloads with windows of this length.
+    pub(crate) fn duration<'a>(
+        measurements: impl IntoIterator<Item = &'a Workload>,
+        measured: Duration,
+    ) -> Duration {
+        let windows = WindowLengths::for_measured(measured).total();
+        measurements.into_iter().map(|workload| windows + assumed_overhead(workload)).sum()
+    }
+
+    /// The windows of the next measurements if those under these workloads remain, and as many
+    /// others as are kept in `reserve`.
+    pub(crate) fn windows(
+        &self,
+        now: Instant,
+        left: &[&Workload],
+        reserve: usize,
+    ) -> WindowLengths {
+        let time = self.ends.saturating_duration_since(now).mul_f64(PLANNED_SHARE);
+        let count = (left.len() + reserve).max(1) as u32;
+        let share = time.saturating_sub(self.overhead_of(left, reserve)) / count;
         let whole = WindowLengths::for_measured(Duration::from_secs(1)).total().as_secs_f64();
-        let measured = share.saturating_sub(self.mean_overhead()).div_f64(whole);
-        WindowLengths::for_measured(measured.clamp(MEASURED_MIN, self.window_max.max(MEASURED_MIN)))
+        let least = Budget::MEASURED_MIN;
+        let measured = share.div_f64(whole).clamp(least, self.window_max.max(least));
+        WindowLengths::for_measured(measured)
     }
 
-    /// The mean overhead of a measurement.
-    fn mean_overhead(&self) -> Duration {
-        if self.measurements == 0 { OVERHEAD } else { self.overhead / self.measurements }
-    }
-
-    /// The expected duration of as many measurements.
-    pub(crate) fn expected(&self, now: Instant, measurements: usize) -> Duration {
-        let measurement = self.windows(now, measurements).total() + self.mean_overhead();
-        (measurement * measurements as u32).min(self.ends.saturating_duration_since(now))
+    /// The expected duration of what remains.
+    pub(crate) fn expected(&self, now: Instant, left: &[&Workload], reserve: usize) -> Duration {
+        let windows = self.windows(now, left, reserve).total() * (left.len() + reserve) as u32;
+        let expected = windows + self.overhead_of(left, reserve);
+        expected.min(self.ends.saturating_duration_since(now))
     }
 
     /// Whether a measurement with these windows would end in time.
-    pub(crate) fn has_room(&self, now: Instant, windows: &WindowLengths) -> bool {
-        now + windows.total() + self.mean_overhead() <= self.ends
+    pub(crate) fn has_room(
+        &self,
+        now: Instant,
+        windows: &WindowLengths,
+        workload: &Workload,
+    ) -> bool {
+        now + windows.total() + self.overhead(workload) <= self.ends
     }
 
     /// Records that a measurement with these windows took `took`.
-    pub(crate) fn record(&mut self, windows: &WindowLengths, took: Duration) {
-        self.overhead += took.saturating_sub(windows.total());
-        self.measurements += 1;
+    pub(crate) fn record(&mut self, windows: &WindowLengths, took: Duration, workload: &Workload) {
+        let (overhead, count) = self.overheads.entry(workload.name.clone()).or_default();
+        *overhead += took.saturating_sub(windows.total());
+        *count += 1;
     }
+
+    fn overhead_of(&self, left: &[&Workload], reserve: usize) -> Duration {
+        let known: Duration = left.iter().map(|workload| self.overhead(workload)).sum();
+        // What the reserve is for is not known yet; it is like the rest.
+        let mean = known / left.len().max(1) as u32;
+        known + if left.is_empty() { OVERHEAD } else { mean } * reserve as u32
+    }
+
+    fn overhead(&self, workload: &Workload) -> Duration {
+        match self.overheads.get(&workload.name) {
+            Some((overhead, count)) => *overhead / *count,
+            None => assumed_overhead(workload),
+        }
+    }
+}
+
+fn assumed_overhead(workload: &Workload) -> Duration {
+    OVERHEAD + OVERHEAD_PER_CONNECTION * workload.connections
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::synthetic;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Simulates measurements in rounds of ten, each with the given overhead. Returns when the run
     /// ends and how many measurements it took.
     fn run(time: Duration, measurements: usize, overhead: Duration) -> (Duration, usize) {
+        let results = synthetic::results(1);
+        let left = vec![&results.workloads[0]; measurements];
         let start = Instant::now();
         let (mut budget, mut now) = (Budget::new(start, time, SECOND), start);
-        let mut windows = budget.windows(now, measurements);
+        let mut windows = budget.windows(now, &left, 0);
         for measurement in 0..measurements {
             if measurement % 10 == 0 {
-                windows = budget.windows(now, measurements - measurement);
+                windows = budget.windows(now, &left[measurement..], 0);
             }
-            if !budget.has_room(now, &windows) {
+            if !budget.has_room(now, &windows, left[0]) {
                 return (now - start, measurement);
             }
             now += windows.total() + overhead;
-            budget.record(&windows, windows.total() + overhead);
+            budget.record(&windows, windows.total() + overhead, left[0]);
         }
         (now - start, measurements)
     }
@@ -137,6 +183,20 @@ mod tests {
             took <= 10 * SECOND + SECOND && (7..12).contains(&measurements),
             "{took:?}, {measurements}"
         );
+    }
+
+    #[test]
+    fn windows_leave_room_for_workloads_that_take_long_to_set_up() {
+        let results = synthetic::results(1);
+        let [few, many] = ["keep-alive-1", "idle-10000"]
+            .map(|name| results.workload(name).expect("synthetic results contain it"));
+        let mut budget = Budget::new(Instant::now(), 100 * SECOND, SECOND);
+        let windows = budget.windows(Instant::now(), &[few, many], 0);
+        budget.record(&windows, windows.total() + 30 * SECOND, many);
+        let left = [few, many, many, many];
+        let windows = budget.windows(Instant::now(), &left, 0);
+        assert!(windows.total() * 4 < 10 * SECOND, "{windows:?}");
+        assert!(budget.windows(Instant::now(), &left[..2], 1).total() > SECOND, "for one more");
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub struct Contender {
     /// What the reports show of it.
     pub info: ContenderInfo,
     pub(crate) origin: Origin,
-    /// Keep-alive connections that are served at the same time. Any further one waits until another
-    /// closes, which in a comparison never happens.
+    /// Keep-alive connections that are served at the same time, as far as a comparison goes. Any
+    /// further one waits until another closes, which in a comparison never happens.
     pub(crate) concurrency: usize,
 }
 
@@ -46,6 +46,9 @@ impl ForeignServer {
         format!("http://{}{}", self.host, self.base)
     }
 }
+
+/// A process for each of 8,000 connections starts and ends in 10 s, far longer than any window.
+const PROCESSES_MAX: usize = 2_000;
 
 impl Contender {
     /// The strategies of a comparison for which the user named none.
@@ -94,7 +97,9 @@ impl Contender {
             description += &format!(", {handicap_us} µs slower on purpose");
         }
         let origin = Origin::Strategy(arguments);
-        Contender::new(&name, ContenderKind::Strategy, &description, origin, setup.concurrency)
+        let concurrency =
+            if setup.forks { setup.concurrency.min(PROCESSES_MAX) } else { setup.concurrency };
+        Contender::new(&name, ContenderKind::Strategy, &description, origin, concurrency)
     }
 
     /// The name of the reference loop.

@@ -4,9 +4,9 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `contender`, `workloads`, `test_site` | the servers, the loads, and the files that are served |
+//! | `contender`, `workloads`, `sweep`, `test_site` | the servers, the loads, and the files that are served |
 //! | `foreign` | what a foreign server has to fulfil to take part |
-//! | `order`, `budget` | the order of the measurements, and how long each may take |
+//! | [`request`], `plan`, `order`, `budget` | what is measured, in which order, and how long each may take |
 //! | [`measure`] | one measurement: start a server, load it, read its counters |
 //! | [`run`] | the whole comparison: takes every measurement and stores what it returns |
 //! | [`results`] | the measured data; everything below reads it and nothing else |
@@ -27,9 +27,12 @@ mod contender;
 mod foreign;
 pub mod measure;
 mod order;
+mod plan;
 pub mod report;
+pub mod request;
 pub mod results;
 pub mod run;
+mod sweep;
 mod synthetic;
 mod test_site;
 pub mod workloads;

@@ -181,6 +181,24 @@ pub struct Workload {
     pub body_bytes: u64,
     /// The rate at which each slow reader reads a large file.
     pub reader_bytes_per_second: Option<u64>,
+    /// The sweep for which it was measured. `None`: a load of the tables, which may also be a point
+    /// of a sweep.
+    #[serde(default)]
+    pub sweep: Option<Axis>,
+}
+
+/// A property by which workloads differ. A sweep measures several workloads that differ in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axis {
+    /// Active connections.
+    Connections,
+    /// Connections without requests, beside the active ones.
+    Idle,
+    /// Size of the file.
+    Size,
+    /// Requests per second in an open loop.
+    Rate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -328,6 +346,14 @@ impl Results {
 
     pub fn workload(&self, name: &str) -> Option<&Workload> {
         self.workloads.iter().find(|workload| workload.name == name)
+    }
+
+    /// The workloads of the tables: all that were not measured for a sweep, or all if there is
+    /// nothing else.
+    pub fn loads(&self) -> Vec<&Workload> {
+        let loads: Vec<&Workload> =
+            self.workloads.iter().filter(|workload| workload.sweep.is_none()).collect();
+        if loads.is_empty() { self.workloads.iter().collect() } else { loads }
     }
 }
 

@@ -7,53 +7,17 @@
 //! 3. A finished measurement is kept, whatever happens after it.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::compare::budget::{Budget, WindowLengths};
-use crate::compare::contender::Contender;
-use crate::compare::foreign;
 use crate::compare::measure::bench::Bench;
-use crate::compare::measure::{environment, response_check};
-use crate::compare::order;
+use crate::compare::plan::Plan;
+use crate::compare::request::{CompareError, Request};
 use crate::compare::results::{
-    Cell, Completeness, ContenderInfo, ContenderKind, Measurement, Options, ResponseCheck, Results,
-    SCHEMA_VERSION, Setting, Workload,
+    Cell, Completeness, Measurement, Options, Results, Setting, Workload,
 };
-use crate::compare::workloads::WorkloadParameters;
-use crate::format::counted;
-
-/// What to compare, and how.
-#[derive(Debug)]
-pub struct Request {
-    /// The command line, as typed.
-    pub command: String,
-    /// The directory to serve; None for the sample site.
-    pub root: Option<PathBuf>,
-    /// Strategies and foreign servers, in the order of the reports.
-    pub contenders: Vec<Contender>,
-    /// Names of workloads or of groups of them; None for all.
-    pub workloads: Option<Vec<String>>,
-    /// The time limit of the whole run.
-    pub time: Duration,
-    /// Determines the order of the measurements.
-    pub seed: u64,
-    /// Measurements of each contender under each workload.
-    pub rounds: u32,
-    pub parameters: WorkloadParameters,
-}
-
-/// Why nothing was measured.
-#[derive(Debug)]
-pub enum CompareError {
-    Io(io::Error),
-    /// The time limit is too short for all measurements.
-    TimeTooShort(String),
-    /// The contenders' responses differ, or one of them does not respond.
-    ResponsesDiffer(String),
-}
 
 /// Progress of a comparison.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +29,8 @@ pub enum Event<'a> {
         measurement: &'a Measurement,
         /// How many are finished.
         done: usize,
+        /// How many there are, so far: sweeps are refined at the end.
+        planned: usize,
         elapsed: Duration,
     },
 }
@@ -82,42 +48,60 @@ pub fn compare(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Results, CompareError> {
     let interrupted = interrupt_flag()?;
-    let bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
+    let mut bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
     let began = Instant::now();
-    let (contenders, mut results) = plan(request, &bench)?;
+    let (mut plan, mut results) = Plan::new(request, &mut bench)?;
     let window_max = if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX };
     let mut budget = Budget::new(began, request.time, window_max);
-    let mut windows = budget.windows(Instant::now(), results.order.len());
+    let mut windows = budget.windows(Instant::now(), &left(&results, 0), plan.reserve());
     results.options = options(&bench, request, &windows);
-    report(Event::Planned(&results, budget.expected(Instant::now(), results.order.len())));
-    for (done, measurement) in results.order.iter().enumerate() {
-        let began_at = Instant::now();
-        if done > 0 && results.order[done - 1].round != measurement.round {
-            windows = budget.windows(began_at, results.order.len() - done);
+    let expected = budget.expected(Instant::now(), &left(&results, 0), plan.reserve());
+    report(Event::Planned(&results, expected));
+    let mut done = 0;
+    loop {
+        if done == results.order.len() && !plan.refine(&mut results, &mut bench)? {
+            break;
         }
+        let (began_at, planned) = (Instant::now(), results.order.len());
+        let measurement = &results.order[done];
+        let starts_round = done.checked_sub(1).is_none_or(|last| {
+            let last = &results.order[last];
+            (last.round, &last.workload) != (measurement.round, &measurement.workload)
+        });
+        if starts_round {
+            windows = budget.windows(began_at, &left(&results, done), plan.reserve());
+        }
+        let Some((contender, workload)) = plan.find(&results.workloads, measurement) else {
+            done += 1;
+            continue;
+        };
         let reason = match () {
             () if interrupted.load(Ordering::Acquire) => Some("interrupted"),
-            () if !budget.has_room(began_at, &windows) => Some("time limit reached"),
+            () if !budget.has_room(began_at, &windows, workload) => Some("time limit reached"),
             () => None,
         };
         if let Some(reason) = reason {
             results.completeness = Completeness::Partial { reason: reason.to_owned() };
             break;
         }
-        report(Event::Measuring { measurement, done, elapsed: began.elapsed() });
-        let Some((contender, workload)) = find(&contenders, &results.workloads, measurement) else {
-            continue;
-        };
+        report(Event::Measuring { measurement, done, planned, elapsed: began.elapsed() });
+        done += 1;
         let measured = bench.measure(contender, workload, measurement.round, &windows);
         let cell = cell_of(&mut results.cells, measurement);
         match measured {
             Ok(round) => cell.rounds.push(round),
             Err(error) => cell.failures.push(format!("round {}: {error}", measurement.round + 1)),
         }
-        budget.record(&windows, began_at.elapsed());
+        budget.record(&windows, began_at.elapsed(), workload);
     }
     results.environment.elapsed_seconds = began.elapsed().as_secs();
     Ok(results)
+}
+
+/// The workloads of the measurements that remain when the first `done` are finished.
+fn left(results: &Results, done: usize) -> Vec<&Workload> {
+    let left = results.order[done..].iter();
+    left.filter_map(|measurement| results.workload(&measurement.workload)).collect()
 }
 
 /// A flag that the first SIGINT or SIGTERM sets. The second one ends the process at once.
@@ -133,110 +117,6 @@ fn interrupt_flag() -> io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
     Ok(interrupted)
-}
-
-/// The contenders, and results without cells. Checks that the time suffices and that the responses
-/// of all contenders are equal.
-fn plan(request: &Request, bench: &Bench) -> Result<(Vec<Contender>, Results), CompareError> {
-    let mut contenders = vec![Contender::reference_loop()];
-    contenders.extend(request.contenders.iter().cloned());
-    // The A/A comparison repeats the first strategy that was named.
-    let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);
-    contenders.extend(first.map(Contender::twin));
-    let mut workloads = bench.workloads(&request.parameters);
-    workloads.retain(|workload| {
-        let is_named = |name: &String| {
-            workload.name == *name || workload.name.starts_with(&format!("{name}-"))
-        };
-        request.workloads.as_ref().is_none_or(|names| names.iter().any(is_named))
-    });
-    let mut environment = environment::describe(&bench.cores);
-    if !bench.site.has_large() {
-        let remark = "The site has no large file; workloads that need one are left out.";
-        environment.remarks.push(remark.to_owned());
-    }
-    let infos: Vec<&ContenderInfo> = contenders.iter().map(|contender| &contender.info).collect();
-    let mut order = order::measurements(
-        &infos,
-        &workloads.iter().collect::<Vec<_>>(),
-        request.rounds,
-        request.seed,
-    );
-    order.retain(|measurement| {
-        let pair = find(&contenders, &workloads, measurement);
-        pair.is_some_and(|(contender, workload)| contender.supports(workload))
-    });
-    let minimum = Budget::minimum(order.len());
-    if minimum > request.time {
-        let (given, windows) = (request.time.as_secs_f64(), counted(order.len(), "window"));
-        return Err(CompareError::TimeTooShort(format!(
-            "--time {given}: {windows} take at least {} s",
-            minimum.as_secs() + 1
-        )));
-    }
-    let (mut response_check, head_bytes) = check_responses(bench, &contenders)?;
-    foreign::admit(bench, &contenders, head_bytes, &mut environment, &mut response_check)
-        .map_err(CompareError::ResponsesDiffer)?;
-    let results = Results {
-        schema_version: SCHEMA_VERSION,
-        completeness: Completeness::Whole,
-        environment,
-        options: Options::default(),
-        response_check,
-        order,
-        contenders: infos.into_iter().cloned().collect(),
-        workloads,
-        cells: Vec::new(),
-    };
-    Ok((contenders, results))
-}
-
-/// Sends the same requests to every strategy. Servers whose responses differ cannot be compared.
-/// Also returns the length of their headers.
-fn check_responses(
-    bench: &Bench,
-    contenders: &[Contender],
-) -> Result<(ResponseCheck, Option<usize>), CompareError> {
-    let requests = response_check::requests(&bench.site);
-    let mut reference: Option<(&str, Vec<Vec<u8>>)> = None;
-    let mut exempt = Vec::new();
-    for contender in contenders {
-        match contender.info.kind {
-            ContenderKind::Strategy => {}
-            ContenderKind::Twin { .. } | ContenderKind::Foreign => continue,
-            ContenderKind::ReferenceLoop => {
-                exempt.push(contender.info.name.clone());
-                continue;
-            }
-        }
-        let server = bench.start(contender)?;
-        let responses =
-            requests.iter().map(|(_, request)| response_check::response(server.address, request));
-        let responses = responses.collect::<io::Result<Vec<_>>>()?;
-        match &reference {
-            None => reference = Some((&contender.info.name, responses)),
-            Some((other, expected)) => {
-                let differs = responses
-                    .iter()
-                    .zip(expected)
-                    .position(|(response, expected)| response != expected);
-                if let Some(at) = differs {
-                    let (description, name) = (&requests[at].0, &contender.info.name);
-                    return Err(CompareError::ResponsesDiffer(format!(
-                        "{other} and {name} respond differently to {description}"
-                    )));
-                }
-            }
-        }
-    }
-    let head_bytes =
-        reference.and_then(|(_, responses)| Some(response_check::head_bytes(responses.first()?)));
-    let check = ResponseCheck {
-        requests: requests.into_iter().map(|(description, _)| description).collect(),
-        exempt,
-        bodies_only: Vec::new(),
-    };
-    Ok((check, head_bytes))
 }
 
 fn options(bench: &Bench, request: &Request, windows: &WindowLengths) -> Options {
@@ -260,16 +140,6 @@ fn options(bench: &Bench, request: &Request, windows: &WindowLengths) -> Options
     }
 }
 
-fn find<'a>(
-    contenders: &'a [Contender],
-    workloads: &'a [Workload],
-    measurement: &Measurement,
-) -> Option<(&'a Contender, &'a Workload)> {
-    let contender =
-        contenders.iter().find(|contender| contender.info.name == measurement.contender)?;
-    Some((contender, workloads.iter().find(|workload| workload.name == measurement.workload)?))
-}
-
 fn cell_of<'a>(cells: &'a mut Vec<Cell>, measurement: &Measurement) -> &'a mut Cell {
     let known = cells.iter().position(|cell| {
         cell.contender == measurement.contender && cell.workload == measurement.workload
@@ -280,10 +150,4 @@ fn cell_of<'a>(cells: &'a mut Vec<Cell>, measurement: &Measurement) -> &'a mut C
         cells.len() - 1
     });
     &mut cells[at]
-}
-
-impl From<io::Error> for CompareError {
-    fn from(error: io::Error) -> CompareError {
-        CompareError::Io(error)
-    }
 }

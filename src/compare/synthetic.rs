@@ -143,6 +143,7 @@ fn workloads() -> Vec<Workload> {
         path: "/style.css".into(),
         body_bytes: 4096,
         reader_bytes_per_second: None,
+        sweep: None,
     };
     let mut workloads = Vec::new();
     for connections in [1, 8, 64, 512] {
@@ -168,11 +169,34 @@ fn workloads() -> Vec<Workload> {
     workloads.push(Workload { requests_per_connection: Some(1), ..churn });
     let large = base("large", WorkloadKind::LargeFile, "a file of 8 MiB", 8);
     workloads.push(Workload { body_bytes: 8 << 20, path: "/large.bin".into(), ..large });
-    let idle = base("idle-512", WorkloadKind::MostlyIdle, "512 connections, 8 of them active", 512);
+    let idle = base("idle-504", WorkloadKind::MostlyIdle, "504 idle connections", 512);
     workloads.push(Workload { idle_connections: 504, ..idle });
     let slow = base("slow", WorkloadKind::SlowReaders, "slow readers, 64 KiB/s each", 32);
     workloads.push(Workload { reader_bytes_per_second: Some(65_536), body_bytes: 16_384, ..slow });
+    workloads.extend(sweeps(&base));
     workloads
+}
+
+/// The points that are not loads of their own.
+fn sweeps(base: &dyn Fn(&str, WorkloadKind, &str, u32) -> Workload) -> Vec<Workload> {
+    let many = base("keep-alive-2048", WorkloadKind::KeepAlive, "2048 connections", 2048);
+    let mut points = vec![Workload { sweep: Some(Axis::Connections), ..many }];
+    for idle_connections in [100, 10_000] {
+        let (name, connections) = (format!("idle-{idle_connections}"), idle_connections + 8);
+        let idle = base(&name, WorkloadKind::MostlyIdle, "idle connections", connections);
+        points.push(Workload { idle_connections, sweep: Some(Axis::Idle), ..idle });
+    }
+    for body_bytes in [0, 65_536] {
+        let file = base(&format!("file-{body_bytes}"), WorkloadKind::KeepAlive, "a file", 8);
+        points.push(Workload { body_bytes, sweep: Some(Axis::Size), ..file });
+    }
+    for requests_per_second in [2_000.0, 50_000.0] {
+        let name = format!("open-{requests_per_second}");
+        let open = base(&name, WorkloadKind::KeepAlive, "at a fixed rate", 64);
+        let pacing = Pacing::Open { requests_per_second };
+        points.push(Workload { pacing, sweep: Some(Axis::Rate), ..open });
+    }
+    points
 }
 
 fn round(

@@ -1,4 +1,4 @@
-//! The site that the contenders serve, and the two files that are requested.
+//! The site that the contenders serve, and the files that are requested.
 //!
 //! The small file is the one closest to 1 KiB: large enough to be realistic, small enough that
 //! waiting dominates copying. The large file is the largest.
@@ -16,6 +16,8 @@ pub(crate) struct TestSite {
     pub(crate) directory: PathBuf,
     pub(crate) small: TestFile,
     pub(crate) large: TestFile,
+    /// Files that were asked for by size.
+    sized: Vec<TestFile>,
     temporary: Option<TemporaryDirectory>,
 }
 
@@ -30,10 +32,12 @@ pub(crate) struct TestFile {
     pub(crate) bytes: u64,
 }
 
-const SMALL_BYTES: f64 = 1024.0;
+const SMALL_BYTES: u64 = 1024;
 const LARGE_BYTES: usize = 1024 * 1024;
 /// Smaller files are served from memory and fit into a socket buffer.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
+/// A file stands for a size of a sweep if it is larger or smaller by at most this factor.
+const SIZE_FACTOR_MAX: f64 = 1.5;
 /// The depth to which the directory is searched.
 const DEPTH_MAX: usize = 8;
 
@@ -48,17 +52,14 @@ impl TestSite {
 
     fn find(root: &Path) -> io::Result<TestSite> {
         let directory = root.canonicalize()?;
-        let mut files = Vec::new();
-        collect(&directory, &directory, DEPTH_MAX, &mut files);
-        // read_dir returns entries in any order; sorted, the choice is reproducible.
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let distance = |file: &TestFile| (file.bytes.max(1) as f64 / SMALL_BYTES).log2().abs();
-        // 404.html is served for missing files.
-        let candidates = files.iter().filter(|file| file.path != "404.html");
-        let small = candidates.min_by(|a, b| distance(a).total_cmp(&distance(b))).cloned();
+        let files = files_in(&directory);
+        let small = closest(&files, SMALL_BYTES).cloned();
         let large = files.into_iter().max_by_key(|file| file.bytes);
+        let sized = Vec::new();
         match small.zip(large) {
-            Some((small, large)) => Ok(TestSite { directory, small, large, temporary: None }),
+            Some((small, large)) => {
+                Ok(TestSite { directory, small, large, sized, temporary: None })
+            }
             None => Err(io::Error::other(format!("{}: no suitable file found", root.display()))),
         }
     }
@@ -83,7 +84,31 @@ impl TestSite {
     /// The files that workloads request.
     pub(crate) fn files(&self) -> Vec<&TestFile> {
         let large = Some(&self.large).filter(|large| large.path != self.small.path);
-        std::iter::once(&self.small).chain(large).collect()
+        std::iter::once(&self.small).chain(large).chain(&self.sized).collect()
+    }
+
+    /// A file of this size. A temporary site gets one if it has none; a directory of the user may
+    /// have none that comes close.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn file_of(&mut self, bytes: u64) -> io::Result<Option<TestFile>> {
+        let known = [&self.small, &self.large].into_iter().chain(&self.sized);
+        if let Some(file) = known.into_iter().find(|file| file.bytes == bytes) {
+            return Ok(Some(file.clone()));
+        }
+        let file = match &self.temporary {
+            Some(_) => {
+                let file = TestFile { path: format!("size-{bytes}.bin"), bytes };
+                std::fs::write(self.directory.join(&file.path), vec![b'x'; bytes as usize])?;
+                Some(file)
+            }
+            None => closest(&files_in(&self.directory), bytes)
+                .filter(|file| distance(file, bytes) <= SIZE_FACTOR_MAX.log2())
+                .cloned(),
+        };
+        self.sized.extend(file.clone());
+        Ok(file)
     }
 
     /// Whether the largest file is large enough for the workloads that need one.
@@ -111,6 +136,25 @@ impl Drop for TemporaryDirectory {
         // A leftover temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// All files, in an order that is the same every time.
+fn files_in(directory: &Path) -> Vec<TestFile> {
+    let mut files = Vec::new();
+    collect(directory, directory, DEPTH_MAX, &mut files);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+fn closest(files: &[TestFile], bytes: u64) -> Option<&TestFile> {
+    // 404.html is served for missing files.
+    let candidates = files.iter().filter(|file| file.path != "404.html");
+    candidates.min_by(|a, b| distance(a, bytes).total_cmp(&distance(b, bytes)))
+}
+
+/// The logarithm of the factor between the size of a file and another size.
+fn distance(file: &TestFile, bytes: u64) -> f64 {
+    (file.bytes.max(1) as f64 / bytes.max(1) as f64).log2().abs()
 }
 
 /// Collects files whose names need no percent-encoding.

@@ -32,6 +32,9 @@ pub struct WorkloadParameters {
     pub rate: u32,
 }
 
+/// The connections that request something beside idle or slow ones, and those that request large
+/// files.
+pub(crate) const ACTIVE_CONNECTIONS: u32 = 8;
 /// A weak mobile connection.
 const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
 
@@ -68,30 +71,13 @@ pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workl
         workloads.push(large_file(site));
         workloads.push(slow_readers(parameters.slow, site));
     }
-    workloads.push(Workload {
-        name: format!("mostly-idle-{}", parameters.idle),
-        kind: WorkloadKind::MostlyIdle,
-        title: format!(
-            "mostly idle: {}, small file on 8 active connections",
-            counted(parameters.idle, "idle connection")
-        ),
-        idle_connections: parameters.idle,
-        ..keep_alive(parameters.idle + 8, &site.small)
-    });
-    workloads.push(Workload {
-        name: format!("open-{}", parameters.rate),
-        title: format!(
-            "keep-alive at a fixed {} requests/s, small file, {}",
-            parameters.rate,
-            counted(connections, "connection")
-        ),
-        pacing: Pacing::Open { requests_per_second: f64::from(parameters.rate) },
-        ..keep_alive(connections, &site.small)
-    });
+    workloads.push(mostly_idle(parameters.idle, &site.small));
+    workloads.push(open_loop(parameters.rate, connections, &site.small));
     workloads
 }
 
-fn keep_alive(connections: u32, file: &TestFile) -> Workload {
+/// A small file, or the one of a sweep, again and again on keep-alive connections.
+pub(crate) fn keep_alive(connections: u32, file: &TestFile) -> Workload {
     Workload {
         name: format!("keep-alive-{connections}"),
         kind: WorkloadKind::KeepAlive,
@@ -104,6 +90,34 @@ fn keep_alive(connections: u32, file: &TestFile) -> Workload {
         path: format!("/{}", file.path),
         body_bytes: file.bytes,
         reader_bytes_per_second: None,
+        sweep: None,
+    }
+}
+
+/// Idle connections beside [`ACTIVE_CONNECTIONS`] that request a file.
+pub(crate) fn mostly_idle(idle_connections: u32, file: &TestFile) -> Workload {
+    Workload {
+        name: format!("mostly-idle-{idle_connections}"),
+        kind: WorkloadKind::MostlyIdle,
+        title: format!(
+            "mostly idle: {}, small file on {ACTIVE_CONNECTIONS} active connections",
+            counted(idle_connections, "idle connection")
+        ),
+        idle_connections,
+        ..keep_alive(idle_connections + ACTIVE_CONNECTIONS, file)
+    }
+}
+
+/// Requests at a fixed rate, whatever the server does.
+pub(crate) fn open_loop(rate: u32, connections: u32, file: &TestFile) -> Workload {
+    Workload {
+        name: format!("open-{rate}"),
+        title: format!(
+            "keep-alive at a fixed {rate} requests/s, small file, {}",
+            counted(connections, "connection")
+        ),
+        pacing: Pacing::Open { requests_per_second: f64::from(rate) },
+        ..keep_alive(connections, file)
     }
 }
 
@@ -112,7 +126,7 @@ fn large_file(site: &TestSite) -> Workload {
         name: "large-file".to_owned(),
         kind: WorkloadKind::LargeFile,
         title: format!("large file ({}), 8 connections", crate::format::bytes(site.large.bytes)),
-        ..keep_alive(8, &site.large)
+        ..keep_alive(ACTIVE_CONNECTIONS, &site.large)
     }
 }
 
@@ -121,10 +135,11 @@ fn slow_readers(count: u32, site: &TestSite) -> Workload {
         name: format!("slow-readers-{count}"),
         kind: WorkloadKind::SlowReaders,
         title: format!(
-            "slow readers: {count} that read a large file slowly, small file on 8 active connections"
+            "slow readers: {count} that read a large file slowly, small file on {ACTIVE_CONNECTIONS} \
+             active connections"
         ),
         idle_connections: count,
         reader_bytes_per_second: Some(SLOW_BYTES_PER_SECOND),
-        ..keep_alive(count + 8, &site.small)
+        ..keep_alive(count + ACTIVE_CONNECTIONS, &site.small)
     }
 }

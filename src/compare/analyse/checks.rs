@@ -421,9 +421,9 @@ mod tests {
                     round.memory_bytes_per_connection = Some(growth);
                 }
             }
-            let workload = results.workload("idle-512").expect("synthetic results contain it");
+            let workload = results.workload("idle-504").expect("synthetic results contain it");
             for (contender, expected) in [("nginx", is_ranked), ("alpha", true)] {
-                let cell = results.cell("idle-512", contender);
+                let cell = results.cell("idle-504", contender);
                 let metrics = [Metric::MemoryPerConnection, Metric::CpuPerRequest];
                 let ranked =
                     metrics.map(|metric| super::is_ranked(&results, workload, cell, metric));

@@ -3,7 +3,7 @@
 //! Every clause is computed from the leads, so none can contradict the tables.
 
 use crate::compare::analyse::metric::Metric;
-use crate::compare::analyse::ranking::{Lead, leads};
+use crate::compare::analyse::ranking::{Lead, leads_of};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::ranked_contenders;
 use crate::compare::results::{ContenderInfo, Pacing, Results, Workload, WorkloadKind};
@@ -14,7 +14,7 @@ const BUSY_WHILE_IDLE: f64 = 0.5;
 
 /// The sentences, the most important first.
 pub fn headline(results: &Results) -> Vec<String> {
-    let leads = leads(results);
+    let leads = leads_of(results, &results.loads());
     let of_metric =
         |metric| -> Vec<&Lead<'_>> { leads.iter().filter(|lead| lead.metric == metric).collect() };
     let (cpu, rate) = (of_metric(Metric::CpuPerRequest), of_metric(Metric::Throughput));
@@ -80,9 +80,9 @@ fn clause<'a>(what: &str, leads: impl Iterator<Item = &'a &'a Lead<'a>>) -> Opti
     (!loads.is_empty()).then(|| format!("{what} with {}", listed(&loads)))
 }
 
-/// The workloads in the order in which reports show them: of one kind, few connections come first.
+/// The loads in the order in which reports show them: of one kind, few connections come first.
 pub fn in_order(results: &Results) -> Vec<&Workload> {
-    let mut workloads: Vec<&Workload> = results.workloads.iter().collect();
+    let mut workloads = results.loads();
     workloads.sort_by_key(|workload| order(workload));
     workloads
 }
@@ -150,7 +150,7 @@ mod tests {
             }
         }
         let sentences = headline(&results);
-        let loads = workloads.len();
+        let loads = results.loads().len();
         let first = format!("alpha: least CPU time per request in {} of {loads} loads", loads - 1);
         assert!(sentences[0].starts_with(&first), "{sentences:?}");
         let beta = sentences.iter().find(|sentence| sentence.starts_with("beta: "));

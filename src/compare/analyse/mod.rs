@@ -3,7 +3,9 @@
 //! Everything here is computed from `Results`. The reports pass them through [`rounds::quiet`]
 //! first, which decides which rounds count; the other modules take every round that they see.
 
+pub mod axis;
 pub mod checks;
+pub mod crossover;
 pub mod headline;
 pub mod metric;
 pub mod ranking;

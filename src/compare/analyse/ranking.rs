@@ -1,12 +1,8 @@
-//! The ranking: which contender leads under which workload, and where the lead changes.
+//! The ranking: which contender leads under which workload.
 //!
-//! A workload is a point on three axes: active connections, share of idle connections, size of the
-//! file. At each point and for each metric, the leaders are the contenders that no other is shown
-//! to beat. A crossover lies between two neighbouring points on a line along one axis if the
-//! leaders differ.
+//! For each workload and metric, the leaders are the contenders that no other is shown to beat.
 //!
 //! Invariants:
-//! - Nothing is interpolated: a crossover is reported as lying *between* two measured points.
 //! - A rate that the client limited is a lower bound: such a contender may lead, and none is shown
 //!   to beat it. Its latency is the client's, so there is no leader in latency.
 //! - The lead follows from verdicts alone. Contenders that cannot be distinguished from the best
@@ -17,7 +13,6 @@ use crate::compare::analyse::metric::{Better, Metric};
 use crate::compare::analyse::statistics::ratio;
 use crate::compare::analyse::verdict::{Verdict, noise, ranked_contenders, verdict_of_valid};
 use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
-use crate::format::{self, counted};
 
 /// The leaders under one workload by one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,25 +23,6 @@ pub struct Lead<'a> {
     pub leaders: Vec<&'a ContenderInfo>,
     /// The number of ranked contenders.
     pub rivals: usize,
-}
-
-/// A change of the lead between two neighbouring workloads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Crossover<'a> {
-    /// The axis on which they differ.
-    pub axis: Axis,
-    pub below: Lead<'a>,
-    pub above: Lead<'a>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// Active connections.
-    Connections,
-    /// Idle connections as a share of all.
-    IdleShare,
-    /// Size of the file.
-    BodyBytes,
 }
 
 impl Lead<'_> {
@@ -73,58 +49,16 @@ impl Lead<'_> {
     }
 }
 
-impl Crossover<'_> {
-    /// Such as "most requests per second: gamma at 8 connections, alpha at 64 connections".
-    pub fn describe(&self) -> String {
-        let (below, above) = (&self.below, &self.above);
-        format!(
-            "{}: {} at {}, {} at {}",
-            below.metric.superlative(),
-            below.describe(),
-            self.axis.describe(below.workload),
-            above.describe(),
-            self.axis.describe(above.workload)
-        )
-    }
-}
-
-impl Axis {
-    const ALL: [Axis; 3] = [Axis::Connections, Axis::IdleShare, Axis::BodyBytes];
-
-    fn position(self, workload: &Workload) -> f64 {
-        match self {
-            Axis::Connections => f64::from(workload.active_connections()),
-            Axis::IdleShare => {
-                f64::from(workload.idle_connections) / f64::from(workload.connections.max(1))
-            }
-            Axis::BodyBytes => workload.body_bytes as f64,
-        }
-    }
-
-    fn describe(self, workload: &Workload) -> String {
-        match self {
-            Axis::Connections => counted(workload.active_connections(), "connection"),
-            Axis::IdleShare => format!("{:.0} % idle", 100.0 * self.position(workload)),
-            Axis::BodyBytes => format!("{} per file", format::bytes(workload.body_bytes)),
-        }
-    }
-
-    /// Whether `a` and `b` differ on this axis and nowhere else.
-    pub fn joins(self, a: &Workload, b: &Workload) -> bool {
-        let differs = |axis: Axis| axis.position(a) != axis.position(b);
-        let same_load = a.pacing == b.pacing
-            && a.pipeline_depth == b.pipeline_depth
-            && a.requests_per_connection == b.requests_per_connection
-            && a.reader_bytes_per_second == b.reader_bytes_per_second;
-        same_load && Axis::ALL.into_iter().all(|axis| differs(axis) == (axis == self))
-    }
-}
-
 /// The leads of all workloads and metrics for which anything is ranked.
 pub fn leads(results: &Results) -> Vec<Lead<'_>> {
+    leads_of(results, &results.workloads.iter().collect::<Vec<_>>())
+}
+
+/// The leads of some workloads.
+pub fn leads_of<'a>(results: &'a Results, workloads: &[&'a Workload]) -> Vec<Lead<'a>> {
     let points = Metric::RANKED
         .into_iter()
-        .flat_map(|metric| results.workloads.iter().map(move |workload| (metric, workload)))
+        .flat_map(|metric| workloads.iter().map(move |workload| (metric, *workload)))
         .filter(|(metric, workload)| metric.is_ranked_under(workload.pacing));
     points
         .map(|(metric, workload)| lead(results, workload, metric))
@@ -203,32 +137,9 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
     }
 }
 
-/// Neighbouring workloads that have no leader in common.
-pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
-    let leads = leads(results);
-    let mut crossovers = Vec::new();
-    for axis in Axis::ALL {
-        for below in leads.iter().filter(|lead| lead.is_shown()) {
-            let position = |lead: &Lead<'_>| axis.position(lead.workload);
-            let on_line = leads.iter().filter(|above| {
-                above.metric == below.metric
-                    && axis.joins(below.workload, above.workload)
-                    && position(above) > position(below)
-            });
-            let next = on_line.min_by(|a, b| position(a).total_cmp(&position(b)));
-            if let Some(above) = next.filter(|above| above.is_shown())
-                && !above.leaders.iter().any(|contender| below.leaders.contains(contender))
-            {
-                crossovers.push(Crossover { axis, below: below.clone(), above: above.clone() });
-            }
-        }
-    }
-    crossovers
-}
-
-/// For each ranked contender, the metrics by which it leads and the workloads where it does.
+/// For each ranked contender, the metrics by which it leads and the loads where it does.
 pub fn wins(results: &Results) -> Vec<(&ContenderInfo, Vec<(Metric, String)>)> {
-    let leads = leads(results);
+    let leads = leads_of(results, &results.loads());
     let of_contender = |contender| {
         Metric::RANKED
             .into_iter()
@@ -265,37 +176,6 @@ mod tests {
     use crate::compare::synthetic;
 
     #[test]
-    fn a_crossover_is_found() {
-        let mut results = synthetic::results(5);
-        // `gamma` becomes the cheapest by far up to 8 connections, and the most expensive beyond.
-        for cell in results.cells.iter_mut().filter(|cell| cell.contender == "gamma") {
-            let (more, less) = if matches!(&*cell.workload, "keep-alive-1" | "keep-alive-8") {
-                (1, 3)
-            } else {
-                (3, 1)
-            };
-            for cpu in cell.rounds.iter_mut().filter_map(|round| round.cpu.as_mut()) {
-                (cpu.user_us, cpu.system_us) =
-                    (cpu.user_us * more / less, cpu.system_us * more / less);
-            }
-        }
-        let crossovers = crossovers(&results);
-        let found = crossovers.iter().find(|crossover| {
-            crossover.axis == Axis::Connections
-                && crossover.below.metric == Metric::CpuPerRequest
-                && crossover.below.workload.name == "keep-alive-8"
-        });
-        let words = found.expect("the synthetic crossover").describe();
-        let others = words.strip_prefix("least CPU time per request: gamma at 8 connections, ");
-        let others = others.and_then(|words| words.strip_suffix(" at 64 connections"));
-        assert!(others.is_some_and(|others| !others.contains("gamma")), "{words}");
-        assert!(!crossovers.iter().any(|crossover| {
-            crossover.below.metric == Metric::CpuPerRequest
-                && crossover.below.workload.name == "keep-alive-1"
-        }));
-    }
-
-    #[test]
     fn a_busy_loop_never_leads_in_idle_cpu() {
         let results = synthetic::results(5);
         for lead in leads(&results).iter().filter(|lead| lead.metric == Metric::IdleCpu) {
@@ -306,16 +186,6 @@ mod tests {
             );
             assert!(lead.is_shown());
         }
-    }
-
-    #[test]
-    fn idle_share_and_file_size_are_separate_axes() {
-        let results = synthetic::results(5);
-        let workload = |name| results.workload(name).expect("synthetic results contain it");
-        assert!(Axis::IdleShare.joins(workload("keep-alive-8"), workload("idle-512")));
-        assert!(Axis::BodyBytes.joins(workload("keep-alive-8"), workload("large")));
-        assert!(!Axis::Connections.joins(workload("keep-alive-64"), workload("pipelined")));
-        assert!(!Axis::Connections.joins(workload("keep-alive-8"), workload("keep-alive-8")));
     }
 
     /// Whether it is faster or slower than the others, as far as the client could tell.
@@ -383,6 +253,5 @@ mod tests {
     #[test]
     fn invalid_results_have_no_leads() {
         assert_eq!(leads(&synthetic::invalid(5)), []);
-        assert_eq!(crossovers(&synthetic::invalid(5)), []);
     }
 }

@@ -82,7 +82,7 @@ impl Server {
                 command.args(["--counters-file", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
             }
             None => {
-                command.args([&site.small.path, &site.large.path]);
+                command.args(site.files().iter().map(|file| &file.path));
             }
         }
         // A process group of its own: Ctrl-C reaches only the comparison, which then stops its

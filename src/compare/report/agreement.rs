@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use crate::compare::analyse::axis::{Line, lines};
 use crate::compare::analyse::headline::load;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::report::{figures, html, json, terminal};
@@ -35,7 +36,7 @@ fn every_report_of_a_run_has_the_same_numbers() {
         for (report, found, least) in [
             ("terminal", of_terminal(&results), 3),
             ("HTML", of_html(&results), 3),
-            ("Markdown", of_markdown(&results), 3),
+            ("Markdown", of_markdown(&results), 4),
         ] {
             assert!(found.len() * least >= expected.len(), "{report}: {} numbers", found.len());
             for (place, text) in &found {
@@ -159,22 +160,30 @@ fn of_html(results: &Results) -> Medians {
 }
 
 fn of_markdown(results: &Results) -> Medians {
-    let markdown = figures::markdown(results);
+    let (markdown, lines) = (figures::markdown(results), lines(results));
     let mut medians = Medians::new();
     for section in markdown.split("\n## ").skip(1) {
         let (heading, table) = section.split_once('\n').expect("a table follows the heading");
-        let workload = results.workloads.iter().find(|workload| load(workload) == heading);
-        let workload = workload.expect("the heading is a load");
         let mut rows = table
             .lines()
             .filter(|line| line.starts_with('|'))
             .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
         let titles = rows.next().expect("the table has a head");
+        let workload = results.loads().into_iter().find(|workload| load(workload) == heading);
+        let sweep = lines.iter().find(|line| heading.ends_with(&line.axis.title()));
         for row in rows.skip(1) {
             for (title, value) in titles.iter().zip(&row).skip(1) {
+                let place = match (workload, sweep) {
+                    (Some(workload), _) => place(&workload.name, row[0], title),
+                    (None, Some(Line { axis, points })) => {
+                        let point = points.iter().find(|point| axis.describe(point) == row[0]);
+                        let point = point.expect("the row is a point");
+                        place(&point.name, title, axis.metric().title())
+                    }
+                    (None, None) => panic!("'{heading}' is neither a load nor a sweep"),
+                };
                 if *value != "–" {
-                    let value = value.replace(['*', ' '], "");
-                    medians.insert(place(&workload.name, row[0], title), value);
+                    medians.insert(place, value.replace(['*', ' '], ""));
                 }
             }
         }

@@ -76,7 +76,7 @@ fn idle_shares_are_stated_side_by_side() {
     let mut results = synthetic::results(8);
     modify(&mut results, "beta", None, |round| round.idle_cpu_share = Some(0.962));
     modify(&mut results, "alpha", None, |round| round.idle_cpu_share = Some(0.000_01));
-    let text = sentence_on(&results, "idle-512", &[Metric::IdleCpu], ["beta", "alpha"]);
+    let text = sentence_on(&results, "idle-504", &[Metric::IdleCpu], ["beta", "alpha"]);
     assert_eq!(text, "beta uses 96.2 % of a core while idle, against alpha's < 0.1 %");
     let ratios = ["962 times", "of its cpu while idle", "times alpha's cpu while idle"];
     expect_nowhere(&results, &ratios);
@@ -89,11 +89,11 @@ fn two_servers_that_sleep_are_neither_a_ratio_nor_a_win() {
     for name in &names {
         modify(&mut results, name, None, |round| round.idle_cpu_share = Some(0.0));
     }
-    let workload = results.workload("idle-512").expect("synthetic results contain it");
+    let workload = results.workload("idle-504").expect("synthetic results contain it");
     let [a, b] = ["alpha", "gamma"].map(|name| results.contender(name).expect("it is a contender"));
     let judged = verdict(&results, workload, Metric::IdleCpu, a, b);
     assert!(matches!(judged, Verdict::NoDifferenceShown(..)), "{judged:?}");
-    let text = sentence_on(&results, "idle-512", &[Metric::IdleCpu], ["alpha", "gamma"]);
+    let text = sentence_on(&results, "idle-504", &[Metric::IdleCpu], ["alpha", "gamma"]);
     assert_eq!(
         text,
         "alpha and gamma: no difference shown in CPU while idle, < 0.1 % against < 0.1 %"
@@ -170,7 +170,7 @@ fn rounds_that_do_not_count_are_counted() {
             round.noise.steal_share = Some(0.3);
         }
     });
-    let expected = "2 of 60 rounds left out, for all contenders alike, because a measurement lost \
+    let expected = "2 of 102 rounds left out, for all contenders alike, because a measurement lost \
                     over 10 % to steal";
     let reports = reports(&results);
     for (report, text) in &reports[..4] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::compare::analyse::axis::{Line, lines};
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
@@ -22,7 +23,7 @@ const METRICS: [Metric; 6] = [
     Metric::IdleCpu,
 ];
 
-/// The headline, and a table for each load.
+/// The headline, and a table for each load and each sweep.
 pub fn markdown(results: &Results) -> String {
     let left_out = left_out(results);
     let results = &*rounds::quiet(results);
@@ -65,7 +66,26 @@ pub fn markdown(results: &Results) -> String {
             let _ = writeln!(text, "| {} | {} |", cell_text(&contender.name), cells.join(" | "));
         }
     }
+    for line in lines(results) {
+        sweep(&mut text, results, &line);
+    }
     text
+}
+
+/// A table with a row for each point.
+fn sweep(text: &mut String, results: &Results, line: &Line<'_>) {
+    let metric = line.axis.metric();
+    let names = results.contenders.iter().map(|contender| cell_text(&contender.name));
+    let names: Vec<String> = names.collect();
+    let _ = writeln!(text, "\n## {} by {}\n", metric.title(), line.axis.title());
+    let _ = writeln!(text, "| | {} |\n|---|{}", names.join(" | "), "---:|".repeat(names.len()));
+    for point in &line.points {
+        let value = |contender| value_text(results, point, contender, metric);
+        let values = results.contenders.iter().map(value);
+        let values: Vec<String> =
+            values.map(|value| value.unwrap_or_else(|| "–".to_owned())).collect();
+        let _ = writeln!(text, "| {} | {} |", line.axis.describe(point), values.join(" | "));
+    }
 }
 
 /// One line for each load, contender and metric, with the interval.
@@ -133,7 +153,7 @@ mod tests {
         let (markdown, csv) = (markdown(&results), csv(&results));
         let rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
         assert!(rows.clone().all(|row| row.len() == 11), "{csv}");
-        for workload in &results.workloads {
+        for workload in results.loads() {
             for contender in &results.contenders {
                 let value = figure(&results, workload, contender, Metric::CpuPerRequest);
                 let Some(value) = value else { continue };

@@ -19,25 +19,28 @@ const BAR_WIDTH: usize = 20;
 pub struct Progress<W> {
     out: W,
     is_terminal: bool,
-    measurements: usize,
 }
 
 impl<W: Write> Progress<W> {
     /// `is_terminal`: whether `out` is one.
-    pub fn new(out: W, is_terminal: bool, measurements: usize) -> Progress<W> {
-        Progress { out, is_terminal, measurements }
+    pub fn new(out: W, is_terminal: bool) -> Progress<W> {
+        Progress { out, is_terminal }
     }
 
-    /// Draws the line: `done` measurements after `elapsed`, and the next is `label`.
+    /// Draws the line: `done` of all measurements after `elapsed`, and the next is `label`.
     ///
     /// # Errors
     /// If `out` fails.
-    pub fn draw(&mut self, done: usize, elapsed: Duration, label: &str) -> io::Result<()> {
+    pub fn draw(
+        &mut self,
+        (done, planned): (usize, usize),
+        elapsed: Duration,
+        label: &str,
+    ) -> io::Result<()> {
         if !self.is_terminal {
             return Ok(());
         }
-        let line: String =
-            line(done, self.measurements, elapsed, label).chars().take(WIDTH).collect();
+        let line: String = line(done, planned, elapsed, label).chars().take(WIDTH).collect();
         // Carriage return, the line, and erase to the end of the previous line.
         write!(self.out, "\r{line}\x1b[K")?;
         self.out.flush()
@@ -92,9 +95,9 @@ mod tests {
     #[test]
     fn a_line_fits_the_terminal_and_moves_no_cursor() {
         let mut out = Vec::new();
-        let mut progress = Progress::new(&mut out, true, 4);
+        let mut progress = Progress::new(&mut out, true);
         progress
-            .draw(1, Duration::from_secs(2), &format!("round 1\x1b[2J\n{}", "x".repeat(200)))
+            .draw((1, 4), Duration::from_secs(2), &format!("round 1\x1b[2J\n{}", "x".repeat(200)))
             .expect("writing to a Vec cannot fail");
         let text = String::from_utf8(out).expect("the output is UTF-8");
         let line = text
@@ -111,8 +114,10 @@ mod tests {
     #[test]
     fn nothing_is_written_without_a_terminal() {
         let mut out = Vec::new();
-        let mut progress = Progress::new(&mut out, false, 4);
-        progress.draw(1, Duration::from_secs(2), "round 1").expect("writing to a Vec cannot fail");
+        let mut progress = Progress::new(&mut out, false);
+        progress
+            .draw((1, 4), Duration::from_secs(2), "round 1")
+            .expect("writing to a Vec cannot fail");
         progress.clear().expect("writing to a Vec cannot fail");
         assert_eq!(out, b"");
     }

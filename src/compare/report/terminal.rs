@@ -8,8 +8,9 @@
 use std::io::{self, Write};
 
 use crate::compare::analyse::checks;
+use crate::compare::analyse::crossover::crossovers;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
-use crate::compare::analyse::ranking::{Lead, crossovers, leads_at, wins};
+use crate::compare::analyse::ranking::{Lead, leads_at, wins};
 use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::{noise, pairs, sentence};

@@ -1,107 +1,124 @@
-//! Line charts: a metric against the number of connections.
+//! Line charts: a metric along an axis, with one curve per contender. Both axes are logarithmic.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
+use crate::compare::analyse::axis::Line;
 use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::Metric;
-use crate::compare::analyse::ranking::Axis;
 use crate::compare::analyse::statistics::{Estimate, estimate};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::results::{Pacing, Results, Workload};
+use crate::compare::results::{Results, Workload};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
+/// Ticks that are closer to each other than this would overlap.
+const TICK_DISTANCE_MIN: f64 = 34.0;
+/// The distance of 0 from the smallest other position, which has no place on a logarithmic axis.
+const ZERO_DISTANCE: f64 = 26.0;
 
-/// Groups of at least two closed-loop workloads that differ only in their connections, in ascending
-/// order.
-pub fn families(results: &Results) -> Vec<Vec<&Workload>> {
-    let mut families: Vec<Vec<&Workload>> = Vec::new();
-    for workload in results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed) {
-        let family = families.iter_mut().find(|family| {
-            family.iter().all(|other| {
-                other.kind == workload.kind && Axis::Connections.joins(other, workload)
-            })
-        });
-        match family {
-            Some(family) => family.push(workload),
-            None => families.push(vec![workload]),
-        }
-    }
-    families.retain(|family| family.len() > 1);
-    families.iter_mut().for_each(|family| family.sort_by_key(|workload| workload.connections));
-    families
+/// One point of a curve.
+struct Point<'a> {
+    workload: &'a Workload,
+    estimate: Estimate,
+    place: (f64, f64),
 }
 
-/// One curve per contender.
-pub fn draw(results: &Results, family: &[&Workload], metric: Metric) -> String {
-    let value = |workload: &Workload, name: &str| {
+/// The curves of all contenders with data.
+pub fn draw(results: &Results, line: &Line<'_>, metric: Metric) -> String {
+    let estimate = |workload: &Workload, name: &str| {
         results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell))
     };
-    let all = family.iter().flat_map(|workload| {
-        results.contenders.iter().filter_map(|contender| value(workload, &contender.name))
+    let all = line.points.iter().flat_map(|workload| {
+        let of_contender = |contender| estimate(workload, contender);
+        results.contenders.iter().filter_map(move |contender| of_contender(&contender.name))
     });
-    let max = all.map(|estimate| estimate.high).fold(0.0, f64::max);
-    let (least, most) = (family[0].connections.max(1), family[family.len() - 1].connections.max(2));
-    let across = Scale::log((f64::from(least), f64::from(most)), (LEFT, RIGHT));
-    let up = Scale::from_zero(max, (BOTTOM, TOP));
-    let mut drawing =
-        Drawing::new(WIDTH, HEIGHT, &format!("{} against connections", metric.title()));
+    let least = metric.resolution();
+    let (low, high) = all.fold((f64::MAX, least), |(low, high), estimate| {
+        (low.min(estimate.low.max(least)), high.max(estimate.high))
+    });
+    let up = Scale::log((low.min(high), high), (BOTTOM, TOP));
+    let across = Across::new(line);
+    let label = format!("{} against {}", metric.title(), line.axis.title());
+    let mut drawing = Drawing::new(WIDTH, HEIGHT, &label);
     value_axis(&mut drawing, &up, (LEFT, RIGHT), |value| metric.format(value));
-    for workload in family {
-        let x = across.at(f64::from(workload.connections));
-        drawing.line("grid", (x, BOTTOM), (x, BOTTOM + 5.0));
-        drawing.text("tick", Anchor::Middle, (x, BOTTOM + 19.0), &workload.connections.to_string());
-    }
-    drawing.text("axis", Anchor::Middle, (f64::midpoint(LEFT, RIGHT), HEIGHT - 8.0), "connections");
+    position_axis(&mut drawing, line, &across);
     let mut labels = Vec::new();
     for contender in &results.contenders {
-        let points: Vec<(&Workload, Estimate, (f64, f64))> = family
+        let points: Vec<Point<'_>> = line
+            .points
             .iter()
             .filter_map(|workload| {
-                let estimate = value(workload, &contender.name)?;
-                let place = (across.at(f64::from(workload.connections)), up.at(estimate.median));
-                Some((*workload, estimate, place))
+                let estimate = estimate(workload, &contender.name)?;
+                let place = (across.at(line, workload), up.at(estimate.median));
+                Some(Point { workload, estimate, place })
             })
             .collect();
-        let Some((_, _, end)) = points.last() else {
+        let Some(end) = points.last().map(|point| point.place) else {
             continue;
         };
-        let series_style = series_style(results, contender);
+        let style = series_style(results, contender);
+        let class = |workload| cell_class(results, workload, contender, metric);
         for ends in points.windows(2) {
-            let [(before, _, from), (after, _, to)] = ends else {
-                continue;
-            };
             // A segment is pale if one of its ends is.
-            let classes =
-                [before, after].map(|workload| cell_class(results, workload, contender, metric));
-            let class = if classes[0].len() > classes[1].len() { &classes[0] } else { &classes[1] };
-            drawing.group(class, &contender.name, |drawing| drawing.path("curve", &[*from, *to]));
-        }
-        for (workload, estimate, (x, y)) in &points {
-            let standing = checks::standing(
-                results,
-                workload,
-                results.cell(&workload.name, &contender.name),
-                metric,
-            );
-            let title = format!(
-                "{}, {} connections: {}",
-                contender.name,
-                workload.connections,
-                tooltip(metric, estimate, standing)
-            );
-            drawing.group(&cell_class(results, workload, contender, metric), &title, |drawing| {
-                drawing.line("whisker", (*x, up.at(estimate.low)), (*x, up.at(estimate.high)));
-                drawing.marker("marker", series_style.shape, (*x, *y));
+            let classes = [class(ends[0].workload), class(ends[1].workload)];
+            let class = classes.iter().max_by_key(|class| class.len()).map_or("", String::as_str);
+            drawing.group(class, &contender.name, |drawing| {
+                drawing.path("curve", &[ends[0].place, ends[1].place]);
             });
         }
-        labels.push(EndLabel {
-            class: series_style.class,
-            text: contender.name.clone(),
-            end: *end,
-        });
+        for Point { workload, estimate, place } in &points {
+            let cell = results.cell(&workload.name, &contender.name);
+            let standing = checks::standing(results, workload, cell, metric);
+            let figures = tooltip(metric, estimate, standing);
+            let title = format!("{}, {}: {figures}", contender.name, line.axis.describe(workload));
+            drawing.group(&class(workload), &title, |drawing| {
+                let ends = [estimate.low, estimate.high].map(|value| (place.0, up.at(value)));
+                drawing.line("whisker", ends[0], ends[1]);
+                drawing.marker("marker", style.shape, *place);
+            });
+        }
+        labels.push(EndLabel { class: style.class, text: contender.name.clone(), end });
     }
     end_labels(&mut drawing, labels, RIGHT + 16.0, (TOP, BOTTOM));
     drawing.finish()
+}
+
+/// The horizontal axis.
+struct Across {
+    scale: Scale,
+}
+
+impl Across {
+    fn new(line: &Line<'_>) -> Across {
+        let positions = line.points.iter().map(|workload| line.axis.position(workload));
+        let least = positions.clone().filter(|position| *position > 0.0).fold(f64::MAX, f64::min);
+        let most = positions.clone().fold(1.0, f64::max);
+        let has_zero = positions.clone().any(|position| position == 0.0);
+        let left = if has_zero { LEFT + ZERO_DISTANCE } else { LEFT };
+        Across { scale: Scale::log((least.min(most), most), (left, RIGHT)) }
+    }
+
+    fn at(&self, line: &Line<'_>, workload: &Workload) -> f64 {
+        match line.axis.position(workload) {
+            0.0 => LEFT + 4.0,
+            position => self.scale.at(position),
+        }
+    }
+}
+
+fn position_axis(drawing: &mut Drawing, line: &Line<'_>, across: &Across) {
+    // From the right, so that the last position always has its label.
+    let mut free_until = f64::MAX;
+    for workload in line.points.iter().rev() {
+        let x = across.at(line, workload);
+        drawing.line("grid", (x, BOTTOM), (x, BOTTOM + 5.0));
+        if x + TICK_DISTANCE_MIN <= free_until {
+            let text = line.axis.tick(workload);
+            drawing.text("tick", Anchor::Middle, (x, BOTTOM + 19.0), &text);
+            free_until = x;
+        }
+    }
+    let middle = (f64::midpoint(LEFT, RIGHT), HEIGHT - 8.0);
+    drawing.text("axis", Anchor::Middle, middle, line.axis.title());
 }

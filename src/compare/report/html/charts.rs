@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::compare::analyse::metric::Metric;
-use crate::compare::report::chart::{bars, curve, percentiles};
+use crate::compare::report::chart::{bars, percentiles};
 use crate::compare::report::svg::escape;
 use crate::compare::results::{Pacing, Results, Workload, WorkloadKind};
 
@@ -64,23 +64,15 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 fn throughput(out: &mut String, results: &Results) -> fmt::Result {
-    let families = curve::families(results);
-    let curves = families.iter().map(|family| {
-        let what =
-            family[0].title.rsplit_once(", ").map_or(family[0].title.as_str(), |(what, _)| what);
-        (what, Some(curve::draw(results, family, Metric::Throughput)))
-    });
-    let alone = closed_loops(results)
-        .filter(|workload| !families.iter().any(|family| family.contains(workload)));
-    let alone = alone.map(|workload| {
+    let charts = closed_loops(results).map(|workload| {
         (workload.title.as_str(), bars::draw(results, workload, Metric::Throughput))
     });
     chart_section(
         out,
         Visibility::Open,
         "Throughput",
-        "Requests per second in a closed loop, against the number of connections where several were measured.",
-        curves.chain(alone),
+        "Requests per second in a closed loop.",
+        charts,
     )
 }
 
@@ -104,7 +96,7 @@ fn latency(out: &mut String, results: &Results) -> fmt::Result {
 }
 
 fn closed_loops(results: &Results) -> impl Iterator<Item = &Workload> {
-    results.workloads.iter().filter(|workload| workload.pacing == Pacing::Closed)
+    results.loads().into_iter().filter(|workload| workload.pacing == Pacing::Closed)
 }
 
 /// Whether the reader has to unfold a section. Rates and CPU times are what most came for.

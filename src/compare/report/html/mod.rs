@@ -16,7 +16,8 @@ mod method;
 use std::fmt::{self, Write};
 
 use crate::compare::analyse::checks;
-use crate::compare::analyse::ranking::{crossovers, wins};
+use crate::compare::analyse::crossover::crossovers;
+use crate::compare::analyse::ranking::wins;
 use crate::compare::analyse::rounds;
 use crate::compare::report::chart;
 use crate::compare::report::svg::{Drawing, escape};
