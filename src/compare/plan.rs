@@ -132,7 +132,7 @@ impl Plan {
             for axis in axes {
                 let points = sweep::points(*axis, resolution, &self.sweeps, &mut bench.site)?;
                 let is_new =
-                    |point: &Workload| workloads.iter().all(|known| known.name != point.name);
+                    |point: &Workload| !workloads.iter().any(|known| known.is_same_load(point));
                 let points: Vec<Workload> = points.into_iter().filter(is_new).collect();
                 workloads.extend(points);
             }

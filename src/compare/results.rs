@@ -417,6 +417,12 @@ impl Cpu {
 }
 
 impl Workload {
+    /// Whether `other` sends the same requests in the same way, whatever its name is.
+    pub fn is_same_load(&self, other: &Workload) -> bool {
+        let Workload { name, kind, title, sweep, .. } = other.clone();
+        Workload { name, kind, title, sweep, ..self.clone() } == *other
+    }
+
     /// Connections that send requests.
     pub fn active_connections(&self) -> u32 {
         self.connections.saturating_sub(self.idle_connections)

@@ -43,7 +43,7 @@ pub(crate) fn points(
     site: &mut TestSite,
 ) -> io::Result<Vec<Workload>> {
     let mut points = Vec::new();
-    for position in positions(axis, resolution, parameters.capacity) {
+    for position in positions(axis, resolution, parameters.capacity, site.small.bytes) {
         points.extend(at(axis, position, parameters, site)?);
     }
     // A directory may have one file for two sizes.
@@ -72,7 +72,8 @@ pub(crate) fn between(
     }))
 }
 
-fn positions(axis: Axis, resolution: Resolution, capacity: f64) -> Vec<u64> {
+/// The small file, which all other workloads request, stands for its size.
+fn positions(axis: Axis, resolution: Resolution, capacity: f64, small: u64) -> Vec<u64> {
     use Resolution::{Coarse, Fine};
     let shares = |shares: &[f64]| shares.iter().map(|share| rounded(share * capacity)).collect();
     match (axis, resolution) {
@@ -80,9 +81,9 @@ fn positions(axis: Axis, resolution: Resolution, capacity: f64) -> Vec<u64> {
         (Axis::Connections, Fine) => vec![1, 4, 16, 64, 256, 1024, 4096, 8192],
         (Axis::Idle, Coarse) => vec![0, 100, 1000, 10_000],
         (Axis::Idle, Fine) => vec![0, 10, 32, 100, 320, 1000, 3200, 10_000],
-        (Axis::Size, Coarse) => vec![0, 1 << 10, 1 << 15, 1 << 20, 1 << 24],
+        (Axis::Size, Coarse) => vec![0, small, 1 << 15, 1 << 20, 1 << 24],
         (Axis::Size, Fine) => {
-            vec![0, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24]
+            vec![0, small, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24]
         }
         (Axis::Rate, Coarse) => shares(&[0.01, 0.1, 0.3, 0.6, 0.95]),
         (Axis::Rate, Fine) => shares(&[0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95]),

@@ -6,6 +6,7 @@
 pub mod axis;
 pub mod checks;
 pub mod crossover;
+pub mod explanation;
 pub mod headline;
 pub mod metric;
 pub mod ranking;

@@ -205,8 +205,11 @@ impl<'a> Frame<'a> {
             metric,
         );
         let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
-        let title =
-            format!("{}: {}{note}", row.contender.name, tooltip(metric, &row.total, standing));
+        let title = format!(
+            "{}: {}{note}",
+            row.contender.name,
+            tooltip(|value| metric.format(value), &row.total, standing)
+        );
         self.drawing.group(
             &cell_class(results, workload, row.contender, metric),
             &title,

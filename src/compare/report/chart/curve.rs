@@ -1,12 +1,14 @@
 //! Line charts: a metric along an axis, with one curve per contender. Both axes are logarithmic.
+//!
+//! Twins are left out: their curves would hide those of their originals.
 
 use super::{EndLabel, HEIGHT, WIDTH, cell_class, end_labels, series_style, tooltip, value_axis};
 use crate::compare::analyse::axis::Line;
 use crate::compare::analyse::checks;
-use crate::compare::analyse::metric::Metric;
-use crate::compare::analyse::statistics::{Estimate, estimate};
+use crate::compare::analyse::metric::{Metric, significant};
+use crate::compare::analyse::statistics::{Estimate, estimate, ratio};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::results::{Results, Workload};
+use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 272.0;
@@ -15,7 +17,9 @@ const BOTTOM: f64 = HEIGHT - 46.0;
 /// Ticks that are closer to each other than this would overlap.
 const TICK_DISTANCE_MIN: f64 = 34.0;
 /// The distance of 0 from the smallest other position, which has no place on a logarithmic axis.
-const ZERO_DISTANCE: f64 = 26.0;
+const ZERO_DISTANCE: f64 = 36.0;
+/// No contender costs less than this share of another.
+const RATIO_MIN: f64 = 0.001;
 
 /// One point of a curve.
 struct Point<'a> {
@@ -24,16 +28,34 @@ struct Point<'a> {
     place: (f64, f64),
 }
 
-/// The curves of all contenders with data.
-pub fn draw(results: &Results, line: &Line<'_>, metric: Metric) -> String {
+/// The curves of all contenders with data. With a `base`, they show ratios to it.
+pub fn draw(
+    results: &Results,
+    line: &Line<'_>,
+    metric: Metric,
+    base: Option<&ContenderInfo>,
+) -> String {
     let estimate = |workload: &Workload, name: &str| {
-        results.cell(&workload.name, name).and_then(|cell| estimate(metric, cell))
+        let cell = results.cell(&workload.name, name)?;
+        match base {
+            None => estimate(metric, cell),
+            Some(base) => ratio(metric, cell, results.cell(&workload.name, &base.name)?),
+        }
     };
+    let format = |value: f64| match base {
+        None => metric.format(value),
+        Some(_) => significant(value),
+    };
+    let is_drawn = |contender: &&ContenderInfo| {
+        let is_base = base.is_some_and(|base| base.name == contender.name);
+        !is_base && !matches!(contender.kind, ContenderKind::Twin { .. })
+    };
+    let contenders: Vec<&ContenderInfo> = results.contenders.iter().filter(is_drawn).collect();
     let all = line.points.iter().flat_map(|workload| {
-        let of_contender = |contender| estimate(workload, contender);
-        results.contenders.iter().filter_map(move |contender| of_contender(&contender.name))
+        let of_contender = |contender: &ContenderInfo| estimate(workload, &contender.name);
+        contenders.iter().filter_map(move |contender| of_contender(contender))
     });
-    let least = metric.resolution();
+    let least = if base.is_some() { RATIO_MIN } else { metric.resolution() };
     let (low, high) = all.fold((f64::MAX, least), |(low, high), estimate| {
         (low.min(estimate.low.max(least)), high.max(estimate.high))
     });
@@ -41,10 +63,10 @@ pub fn draw(results: &Results, line: &Line<'_>, metric: Metric) -> String {
     let across = Across::new(line);
     let label = format!("{} against {}", metric.title(), line.axis.title());
     let mut drawing = Drawing::new(WIDTH, HEIGHT, &label);
-    value_axis(&mut drawing, &up, (LEFT, RIGHT), |value| metric.format(value));
+    value_axis(&mut drawing, &up, (LEFT, RIGHT), format);
     position_axis(&mut drawing, line, &across);
     let mut labels = Vec::new();
-    for contender in &results.contenders {
+    for contender in contenders {
         let points: Vec<Point<'_>> = line
             .points
             .iter()
@@ -70,7 +92,7 @@ pub fn draw(results: &Results, line: &Line<'_>, metric: Metric) -> String {
         for Point { workload, estimate, place } in &points {
             let cell = results.cell(&workload.name, &contender.name);
             let standing = checks::standing(results, workload, cell, metric);
-            let figures = tooltip(metric, estimate, standing);
+            let figures = tooltip(format, estimate, standing);
             let title = format!("{}, {}: {figures}", contender.name, line.axis.describe(workload));
             drawing.group(&class(workload), &title, |drawing| {
                 let ends = [estimate.low, estimate.high].map(|value| (place.0, up.at(value)));

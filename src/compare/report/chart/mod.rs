@@ -77,9 +77,9 @@ fn cell_class(
 }
 
 /// A tooltip: the value and its confidence interval.
-fn tooltip(metric: Metric, estimate: &Estimate, standing: Standing) -> String {
+fn tooltip(format: impl Fn(f64) -> String, estimate: &Estimate, standing: Standing) -> String {
     let Estimate { median, low, high, level, rounds } = *estimate;
-    let [median, low, high] = [median, low, high].map(|value| metric.format(value));
+    let [median, low, high] = [median, low, high].map(format);
     let (at_least, note) = match standing {
         Standing::Measured => ("", ""),
         Standing::LowerBound => ("at least ", "; the client was the limit"),

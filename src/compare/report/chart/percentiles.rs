@@ -101,7 +101,7 @@ fn draw_curve(
             continue;
         };
         let x = across.at(nines) + offset;
-        let tooltip = tooltip(metric, &estimate, standing);
+        let tooltip = tooltip(|value| metric.format(value), &estimate, standing);
         let title = format!("{}, {}: {tooltip}", contender.name, metric.title());
         drawing.group(&class, &title, |drawing| {
             drawing.line("whisker", (x, up.at(estimate.low)), (x, up.at(estimate.high)));

@@ -1,14 +1,15 @@
-//! The first screen of the HTML report: the answer, and the table that it rests on.
+//! The first screen of the HTML report: the answer in a few sentences, and the curves on which the
+//! most depends.
 
 use std::fmt::{self, Write};
 
-use crate::compare::analyse::headline::{headline, in_order, load};
+use crate::compare::analyse::axis::{Line, lines};
+use crate::compare::analyse::explanation::of_sweeps;
+use crate::compare::analyse::headline::headline;
 use crate::compare::analyse::metric::Metric;
-use crate::compare::analyse::ranking::leads_at;
-use crate::compare::analyse::statistics::figure;
-use crate::compare::report::chart;
+use crate::compare::report::chart::curve;
 use crate::compare::report::svg::escape;
-use crate::compare::results::{ContenderInfo, ContenderKind, Results};
+use crate::compare::results::{Axis, ContenderInfo, ContenderKind, Results};
 
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str("<ul class=\"headline\">\n");
@@ -17,44 +18,46 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         let subject = if subject.is_empty() { String::new() } else { format!("{subject}:") };
         writeln!(out, "<li><b>{}</b> {}</li>", escape(&subject), escape(rest))?;
     }
-    out.push_str(
-        "</ul>\n<div class=\"scroll\"><table class=\"costs\">\n<caption>CPU time per request. Bars are \
-         relative to the row; bold is not shown to be worse than any other.</caption>\n<thead><tr><th></th>",
-    );
-    let is_shown = |kind: &ContenderKind| !matches!(kind, ContenderKind::Twin { .. });
-    let contenders: Vec<_> =
-        results.contenders.iter().filter(|contender| is_shown(&contender.kind)).collect();
-    for contender in &contenders {
-        let class = chart::series_style(results, contender).class;
-        let name = escape(&contender.name).replace(':', ":<wbr>");
-        write!(out, "<th class=\"{class}\">{name}</th>")?;
+    out.push_str("</ul>\n");
+    let lines = lines(results);
+    let of_cpu = || lines.iter().filter(|line| line.axis.metric() == Metric::CpuPerRequest);
+    if of_cpu().next().is_none() {
+        return Ok(());
     }
-    out.push_str("</tr></thead>\n<tbody>\n");
-    for workload in in_order(results) {
-        let value = |contender: &&ContenderInfo| {
-            figure(results, workload, contender, Metric::CpuPerRequest)
-        };
-        let values: Vec<Option<f64>> = contenders.iter().map(value).collect();
-        let largest = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
-        let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
-        write!(out, "<tr><th scope=\"row\">{}</th>", escape(&load(workload)))?;
-        for (contender, value) in contenders.iter().zip(values) {
-            let Some(value) = value else {
-                out.push_str("<td>–</td>");
-                continue;
-            };
-            let leads = lead.as_ref().is_some_and(|lead| lead.is_led_by(contender));
-            let class = chart::series_style(results, contender).class;
-            write!(
-                out,
-                "<td class=\"{class}{}\">{}<i style=\"width:{:.1}%\"></i></td>",
-                if leads { " leads" } else { "" },
-                Metric::CpuPerRequest.format(value).replace(' ', "\u{a0}"),
-                100.0 * value / largest
-            )?;
-        }
-        out.push_str("</tr>\n");
+    out.push_str("<div class=\"charts curves\">\n");
+    for line in of_cpu() {
+        figure(out, results, line)?;
     }
-    out.push_str("</tbody>\n</table></div>\n");
+    out.push_str("</div>\n");
     Ok(())
+}
+
+/// A curve with what it shows at its upper end, and why.
+pub(super) fn figure(out: &mut String, results: &Results, line: &Line<'_>) -> fmt::Result {
+    let metric = line.axis.metric();
+    let base = base(results, line.axis);
+    let unit = base.map_or(String::new(), |base| format!(", {} = 1", base.name));
+    write!(
+        out,
+        "<figure><figcaption>{} <span>by {}{}</span></figcaption>{}",
+        metric.title(),
+        line.axis.title(),
+        escape(&unit),
+        curve::draw(results, line, metric, base)
+    )?;
+    let is_of_line = |name: &str| line.points.iter().any(|point| point.name == name);
+    let explanations = of_sweeps(results);
+    if let Some(found) = explanations.iter().find(|found| is_of_line(&found.workload.name)) {
+        let place = line.axis.describe(found.workload);
+        write!(out, "<p>With {}, {}.</p>", escape(&place), escape(&found.sentence()))?;
+    }
+    out.push_str("</figure>\n");
+    Ok(())
+}
+
+/// What the curves are relative to. A file of 16 MiB costs a thousand times the CPU time of an empty
+/// one, which would hide all differences between contenders.
+fn base(results: &Results, axis: Axis) -> Option<&ContenderInfo> {
+    let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
+    (axis == Axis::Size).then(|| results.contenders.iter().find(is_reference)).flatten()
 }

@@ -1,4 +1,4 @@
-//! The tables of the HTML report: every figure with its interval and its checks.
+//! The table of a workload in the HTML report: every figure with its interval and its checks.
 
 use std::fmt::{self, Write};
 
@@ -25,47 +25,35 @@ const COLUMNS: [Metric; 9] = [
     Metric::IdleCpu,
 ];
 
-/// Every figure with its interval, the checks of every cell, and a sentence for every pair.
-pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
-    out.push_str(
-        "<section>\n<h2>Every figure</h2>\n<p class=\"intro\">Medians over rounds with their confidence \
-         intervals; no distribution is assumed. Ratios in the sentences are taken within rounds, so they \
-         may differ from those of the medians. Leaders are bold; ≥ marks a rate that the client limited, and \
-         a figure that is crossed out failed a check.</p>\n",
-    );
-    for workload in &results.workloads {
-        write!(
-            out,
-            "<details class=\"load\">\n<summary><h3>{} <code>{}</code></h3></summary>\n<div class=\"scroll\"><table>\n<thead><tr><th></th>",
-            escape(&workload.title),
-            escape(&workload.name)
-        )?;
-        for metric in COLUMNS {
-            write!(out, "<th>{}</th>", metric.title())?;
-        }
-        out.push_str("</tr></thead>\n<tbody>\n");
-        let leads = leads_at(results, workload, &COLUMNS);
-        for contender in &results.contenders {
-            figure_row(out, results, workload, contender, &leads)?;
-        }
-        out.push_str("</tbody>\n</table></div>\n<ul class=\"verdicts\">\n");
-        for (a, b) in pairs(results) {
-            writeln!(
-                out,
-                "<li>{}</li>",
-                escape(&sentence(results, workload, &Metric::RANKED, a, b))
-            )?;
-        }
-        if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
-            writeln!(
-                out,
-                "<li>A/A comparison: CPU time per request differs by up to {:.1} % (confidence limit)</li>",
-                (noise - 1.0) * 100.0
-            )?;
-        }
-        out.push_str("</ul>\n</details>\n");
+/// Every figure under one workload with its interval, the checks of every cell, and a sentence for
+/// every pair.
+pub(super) fn write(out: &mut String, results: &Results, workload: &Workload) -> fmt::Result {
+    out.push_str("<div class=\"scroll\"><table>\n<thead><tr><th></th>");
+    for metric in COLUMNS {
+        write!(out, "<th>{}</th>", metric.title())?;
     }
-    out.push_str("</section>\n");
+    out.push_str("</tr></thead>\n<tbody>\n");
+    let leads = leads_at(results, workload, &COLUMNS);
+    for contender in &results.contenders {
+        figure_row(out, results, workload, contender, &leads)?;
+    }
+    out.push_str("</tbody>\n</table></div>\n");
+    // The points of a sweep are there for the curve; what matters of each pair is in it.
+    if workload.sweep.is_some() {
+        return Ok(());
+    }
+    out.push_str("<ul class=\"verdicts\">\n");
+    for (a, b) in pairs(results) {
+        writeln!(out, "<li>{}</li>", escape(&sentence(results, workload, &Metric::RANKED, a, b)))?;
+    }
+    if let Some(noise) = noise(results, workload, Metric::CpuPerRequest) {
+        writeln!(
+            out,
+            "<li>A/A comparison: CPU time per request differs by up to {:.1} % (confidence limit)</li>",
+            (noise - 1.0) * 100.0
+        )?;
+    }
+    out.push_str("</ul>\n");
     Ok(())
 }
 

@@ -6,6 +6,9 @@ use crate::compare::report::svg::escape;
 use crate::compare::results::{Pacing, Results, Workload};
 use crate::format::{self, counted};
 
+pub(super) const ID: &str = "method";
+pub(super) const TITLE: &str = "How it was measured";
+
 /// Everything needed to repeat the comparison or to question it.
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     let (environment, options) = (&results.environment, &results.options);
@@ -55,7 +58,10 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
             .iter()
             .map(|workload| (format!("workload {}", workload.name), describe_workload(workload))),
     );
-    out.push_str("<section>\n<details>\n<summary><h2>How it was measured</h2></summary>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n");
+    write!(
+        out,
+        "<section id=\"{ID}\">\n<details>\n<summary><h2>{TITLE}</h2></summary>\n<div class=\"scroll\"><table class=\"settings\">\n<tbody>\n"
+    )?;
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         writeln!(
             out,

@@ -1,7 +1,8 @@
 //! The report as a single HTML page without scripts and external resources.
 //!
-//! The first screen has the answer. Below it are the contenders, the ranking and the charts, and,
-//! folded, every figure with its checks, everything needed to repeat the comparison, and the terms.
+//! The first screen has the answer: a few sentences and the curves of the sweeps. Below it are the
+//! loads and the sweeps, each with its details folded, the contenders, and what is needed to repeat
+//! the comparison or to understand the report.
 //!
 //! Invariants:
 //! - Every string from outside passes through [`escape`].
@@ -9,20 +10,20 @@
 //!   machine.
 
 mod answer;
-mod charts;
+mod contenders;
 mod figures;
+mod glossary;
+mod loads;
 mod method;
+mod sweeps;
 
 use std::fmt::{self, Write};
 
-use crate::compare::analyse::checks;
-use crate::compare::analyse::crossover::crossovers;
-use crate::compare::analyse::ranking::wins;
+use crate::compare::analyse::axis::lines;
 use crate::compare::analyse::rounds;
-use crate::compare::report::chart;
-use crate::compare::report::svg::{Drawing, escape};
-use crate::compare::report::words::{NO_CROSSOVER, left_out, levels, round_count, without_wins};
-use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results};
+use crate::compare::report::svg::escape;
+use crate::compare::report::words::{left_out, round_count};
+use crate::compare::results::{Completeness, Results};
 use crate::format::counted;
 
 const STYLE: &str = include_str!("report.css");
@@ -42,31 +43,22 @@ fn write_page(out: &mut String, results: &Results, left_out: Option<String>) -> 
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>What an I/O strategy costs: miniweb compare</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
     )?;
-    summary(out, results, left_out)?;
-    charts::write(out, results)?;
-    figures::write(out, results)?;
+    header(out, results, left_out)?;
+    loads::write(out, results)?;
+    sweeps::write(out, results)?;
+    contenders::write(out, results)?;
     method::write(out, results)?;
-    terms(out, results);
+    glossary::write(out, results);
     out.push_str(
         "<footer>Made by <code>miniweb compare</code>.</footer>\n</main>\n</body>\n</html>\n",
     );
     Ok(())
 }
 
-/// The contenders, their ranking, and where the lead changes.
-fn summary(out: &mut String, results: &Results, left_out: Option<String>) -> fmt::Result {
+/// The answer, what was measured, and the table of contents.
+fn header(out: &mut String, results: &Results, left_out: Option<String>) -> fmt::Result {
     let environment = &results.environment;
-    write!(
-        out,
-        "<header>\n<h1>What an I/O strategy costs</h1>\n<p class=\"lede\">{} under {}, {} of each in alternation, \
-         on {} ({}), {}.</p>\n",
-        counted(results.contenders.len(), "server"),
-        counted(results.workloads.len(), "workload"),
-        round_count(results),
-        escape(&environment.cpu_model),
-        counted(environment.cores, "core"),
-        escape(&environment.started_at)
-    )?;
+    out.push_str("<header>\n<h1>What an I/O strategy costs</h1>\n");
     if let Completeness::Partial { reason } = &results.completeness {
         writeln!(
             out,
@@ -74,118 +66,40 @@ fn summary(out: &mut String, results: &Results, left_out: Option<String>) -> fmt
             escape(reason)
         )?;
     }
-    for remark in environment.remarks.iter().chain(&left_out) {
-        writeln!(out, "<p class=\"lede\">{}</p>", escape(remark))?;
-    }
     answer::write(out, results)?;
-    out.push_str("</header>\n<section>\n<h2>The contenders</h2>\n<ul class=\"contenders\">\n");
-    for contender in &results.contenders {
-        contender_key(out, results, contender)?;
+    write!(
+        out,
+        "<p class=\"lede\">{} under {}, {} of each in alternation, on {} ({}), {}.",
+        counted(results.contenders.len(), "server"),
+        counted(results.workloads.len(), "workload"),
+        round_count(results),
+        escape(&environment.cpu_model),
+        counted(environment.cores, "core"),
+        escape(&environment.started_at)
+    )?;
+    for remark in environment.remarks.iter().chain(&left_out) {
+        write!(out, " {}", escape(remark))?;
     }
-    out.push_str("</ul>\n</section>\n<section>\n<h2>When each strategy wins</h2>\n");
-    if !checks::any_valid(results) {
-        out.push_str("<p class=\"banner\">Nothing valid was measured, so there is no ranking.</p>\n</section>\n");
-        return Ok(());
+    out.push_str("</p>\n<nav>");
+    for (id, title) in sections(results) {
+        write!(out, "<a href=\"#{id}\">{title}</a> ")?;
     }
-    out.push_str(
-        "<p class=\"intro\">A contender wins where it is shown to be better than another and none is shown to be better than it. \
-         Cells that fail a check are not ranked.</p>\n<div class=\"wins\">\n",
-    );
-    for (contender, wins) in wins(results) {
-        let class = chart::series_style(results, contender).class;
-        write!(out, "<div class=\"win {class}\"><h3>{}</h3>", escape(&contender.name))?;
-        if wins.is_empty() {
-            write!(out, "<p>{}</p>", without_wins(results, contender))?;
-        } else {
-            out.push_str("<dl>");
-            for (metric, places) in wins {
-                write!(
-                    out,
-                    "<dt>{}</dt><dd>{}</dd>",
-                    escape(&metric.superlative()),
-                    escape(&places)
-                )?;
-            }
-            out.push_str("</dl>");
-        }
-        out.push_str("</div>\n");
-    }
-    out.push_str(
-        "</div>\n<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"crossovers\">\n",
-    );
-    let crossovers = crossovers(results);
-    if crossovers.is_empty() {
-        writeln!(out, "<li>{NO_CROSSOVER}</li>")?;
-    }
-    for crossover in crossovers {
-        writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
-    }
-    out.push_str("</ul>\n</section>\n");
+    out.push_str("</nav>\n</header>\n");
     Ok(())
 }
 
-/// What a reader has to know to understand the report.
-fn terms(out: &mut String, results: &Results) {
-    const TERMS: [(&str, &str); 9] = [
-        (
-            "contender",
-            "A server that takes part: a strategy, the reference loop, a twin, a foreign server.",
-        ),
-        (
-            "reference",
-            "A bare epoll loop that sends prepared responses, for comparison. It is not ranked.",
-        ),
-        (
-            "A/A comparison",
-            "The same strategy a second time: what differs between the two is noise.",
-        ),
-        ("round", "Each contender measured once under each load. Ratios are taken within rounds."),
-        (
-            "closed loop",
-            "A connection sends its next request when the response to the last has arrived.",
-        ),
-        ("open loop", "Requests are sent at fixed times, whatever the server does."),
-        (
-            "Little's law",
-            "Requests in flight = rate × mean latency. A client that loses time violates it.",
-        ),
-        ("crossed out", "A figure that failed a check. It is not ranked."),
-        ("≥", "A rate at which the client was at its limit: the server may be faster."),
-    ];
-    out.push_str("<section>\n<details>\n<summary><h2>Terms</h2></summary>\n<dl class=\"terms\">\n");
-    for (term, meaning) in TERMS {
-        out.push_str(&format!("<dt>{term}</dt><dd>{meaning}</dd>\n"));
-    }
-    if let Some(levels) = levels(results) {
-        out.push_str(&format!(
-            "<dt>interval</dt><dd>It contains the true value with {levels} confidence.</dd>\n"
-        ));
-    }
-    out.push_str("</dl>\n</details>\n</section>\n");
-}
-
-fn contender_key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::Result {
-    let series_style = chart::series_style(results, contender);
-    let mut swatch = Drawing::new(36.0, 14.0, "");
-    swatch.group(&series_style.class, &contender.name, |swatch| {
-        swatch.path("curve", &[(1.0, 7.0), (35.0, 7.0)]);
-        swatch.marker("marker", series_style.shape, (18.0, 7.0));
-    });
-    let role = match &contender.kind {
-        ContenderKind::Strategy => String::new(),
-        ContenderKind::ReferenceLoop => "Not ranked: ".to_owned(),
-        ContenderKind::Twin { of } => format!("A/A comparison with {of}: "),
-        ContenderKind::Foreign => "Foreign server: ".to_owned(),
-    };
-    writeln!(
-        out,
-        "<li class=\"{}\">{}<b>{}</b><span>{}{}</span></li>",
-        series_style.class,
-        swatch.finish(),
-        escape(&contender.name),
-        escape(&role),
-        escape(&contender.description)
-    )
+/// The sections of this page, in order.
+fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
+    let sweeps = (!lines(results).is_empty()).then_some((sweeps::ID, sweeps::TITLE));
+    [(loads::ID, loads::TITLE)]
+        .into_iter()
+        .chain(sweeps)
+        .chain([
+            (contenders::ID, contenders::TITLE),
+            (method::ID, method::TITLE),
+            (glossary::ID, glossary::TITLE),
+        ])
+        .collect()
 }
 
 #[cfg(test)]
@@ -198,7 +112,7 @@ mod tests {
         for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6)] {
             let page = page(&results);
             for foreign in ["<script", "src=", "href=", "@import", "url(", "NaN", "inf"] {
-                let without_words = page.replace("information", "");
+                let without_words = page.replace("information", "").replace("href=\"#", "");
                 assert!(!without_words.contains(foreign), "{foreign}");
             }
         }

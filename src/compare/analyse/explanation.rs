@@ -1,0 +1,236 @@
+//! Why one contender costs more than another: what the counters of the two show.
+//!
+//! A clause is written only if the two differ by so much that it can matter, so a sentence has
+//! whatever distinguishes this pair under this load. Counters show where the time goes, not what
+//! would happen without it; the sentences state both counts and leave it at that.
+
+use crate::compare::analyse::axis::{Line, lines};
+use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
+use crate::compare::analyse::ranking::leads_at;
+use crate::compare::analyse::statistics::{estimate, ratio};
+use crate::compare::analyse::verdict::{Verdict, ranked_contenders, verdict};
+use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
+use crate::format::listed;
+
+/// Counts per request that differ by less do not explain microseconds.
+const COUNT_DIFFERENCE_MIN: f64 = 0.05;
+/// Nor do counts that differ by less than this factor.
+const COUNT_FACTOR_MIN: f64 = 1.2;
+/// System calls that are named in one sentence.
+const CALLS_MAX: usize = 2;
+/// A part of the difference of at least this share is named.
+const SHARE_MIN: f64 = 0.7;
+
+/// What one contender costs more than another under one load, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation<'a> {
+    pub workload: &'a Workload,
+    pub costlier: &'a ContenderInfo,
+    pub cheaper: &'a ContenderInfo,
+    /// Such as "costs 117 times mio's CPU time per request".
+    pub claim: String,
+    /// Such as "2510 recv calls per request against 1.03"; may be empty, and is without counters.
+    pub reasons: Vec<String>,
+}
+
+impl Explanation<'_> {
+    /// The claim and its reasons as one sentence, without a full stop.
+    pub fn sentence(&self) -> String {
+        let claim = format!("{} {}", self.costlier.name, self.claim);
+        match self.reasons.is_empty() {
+            true => claim,
+            false => format!("{claim}: {}", self.reasons.join("; ")),
+        }
+    }
+}
+
+/// For each ranked contender that is shown to cost more CPU time than the leader under this load:
+/// why. The costliest comes first.
+pub fn explanations<'a>(results: &'a Results, workload: &'a Workload) -> Vec<Explanation<'a>> {
+    let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
+    let Some(leader) = lead.filter(|lead| lead.is_shown()).map(|lead| lead.leaders[0]) else {
+        return Vec::new();
+    };
+    let costs = |contender: &ContenderInfo| {
+        results
+            .cell(&workload.name, &contender.name)
+            .and_then(|cell| Some(estimate(Metric::CpuPerRequest, cell)?.median))
+    };
+    let mut others = ranked_contenders(results);
+    others.sort_by(|a, b| costs(b).partial_cmp(&costs(a)).unwrap_or(std::cmp::Ordering::Equal));
+    others.into_iter().filter_map(|other| explain(results, workload, other, leader)).collect()
+}
+
+/// For each sweep over CPU time: why the costliest contender at its upper end costs more than the
+/// leader there.
+pub fn of_sweeps(results: &Results) -> Vec<Explanation<'_>> {
+    let of_line = |Line { axis, points }: Line<'_>| {
+        let last = results.workload(&points.last()?.name)?;
+        let is_cpu = axis.metric() == Metric::CpuPerRequest;
+        is_cpu.then(|| explanations(results, last)).and_then(|all| all.into_iter().next())
+    };
+    lines(results).into_iter().filter_map(of_line).collect()
+}
+
+/// `None` unless `costlier` is shown to cost more.
+fn explain<'a>(
+    results: &'a Results,
+    workload: &'a Workload,
+    costlier: &'a ContenderInfo,
+    cheaper: &'a ContenderInfo,
+) -> Option<Explanation<'a>> {
+    let [more, less] =
+        [costlier, cheaper].map(|contender| results.cell(&workload.name, &contender.name));
+    let (more, less) = more.zip(less)?;
+    let verdict = verdict(results, workload, Metric::CpuPerRequest, costlier, cheaper);
+    let Verdict::Differs(times) = verdict else { return None };
+    let reasons = [calls(more, less), would_blocks(more, less), switches(more, less)];
+    let place = where_spent(more, less);
+    (times.median > 1.0).then(|| Explanation {
+        workload,
+        costlier,
+        cheaper,
+        claim: format!(
+            "costs {} times {}'s CPU time per request",
+            significant(times.median),
+            cheaper.name
+        ),
+        reasons: reasons.into_iter().flatten().chain(place).collect(),
+    })
+}
+
+/// The system calls whose counts differ most.
+fn calls(more: &Cell, less: &Cell) -> Option<String> {
+    let (of_more, of_less) = (frequent_syscalls(more), frequent_syscalls(less));
+    // Without counters there are none, which is not the same as 0 calls.
+    if of_more.is_empty() || of_less.is_empty() {
+        return None;
+    }
+    let count = |calls: &[(&str, f64)], name: &str| {
+        calls.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, count)| *count)
+    };
+    let names = of_more.iter().chain(&of_less).map(|(name, _)| *name);
+    let mut counts: Vec<(&str, f64, f64)> =
+        names.map(|name| (name, count(&of_more, name), count(&of_less, name))).collect();
+    counts.retain(|(_, more, less)| do_differ(*more, *less));
+    counts.sort_by(|a, b| (b.1 - b.2).abs().total_cmp(&(a.1 - a.2).abs()).then(a.0.cmp(b.0)));
+    counts.dedup_by(|a, b| a.0 == b.0);
+    let words = counts.iter().take(CALLS_MAX).map(|(name, more, less)| {
+        format!("{} {name} calls per request against {}", significant(*more), significant(*less))
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| listed(&words))
+}
+
+fn would_blocks(more: &Cell, less: &Cell) -> Option<String> {
+    let [more, less] = medians(Metric::WouldBlocksPerRequest, more, less)?;
+    do_differ(more, less).then(|| {
+        format!(
+            "{} calls per request that find nothing to do (EAGAIN) against {}",
+            significant(more),
+            significant(less)
+        )
+    })
+}
+
+fn switches(more: &Cell, less: &Cell) -> Option<String> {
+    let [more, less] = medians(Metric::ContextSwitchesPerRequest, more, less)?;
+    do_differ(more, less).then(|| {
+        format!("{} context switches per request against {}", significant(more), significant(less))
+    })
+}
+
+/// Whether most of the difference is time in the kernel, or in the program.
+fn where_spent(more: &Cell, less: &Cell) -> Option<String> {
+    let difference = |metric| medians(metric, more, less).map(|[more, less]| more - less);
+    let whole = difference(Metric::CpuPerRequest)?;
+    let share = difference(Metric::SystemCpuPerRequest)? / whole;
+    let (share, place) =
+        if share >= 0.5 { (share, "in the kernel") } else { (1.0 - share, "outside the kernel") };
+    let percent = (share * 100.0).min(100.0);
+    (share >= SHARE_MIN).then(|| format!("{percent:.0} % of the difference is time {place}"))
+}
+
+fn medians(metric: Metric, more: &Cell, less: &Cell) -> Option<[f64; 2]> {
+    // A ratio exists only if both were measured in the same rounds.
+    ratio(metric, more, less)?;
+    Some([estimate(metric, more)?.median, estimate(metric, less)?.median])
+}
+
+fn do_differ(a: f64, b: f64) -> bool {
+    (a - b).abs() >= COUNT_DIFFERENCE_MIN && a.max(b) >= COUNT_FACTOR_MIN * a.min(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::synthetic;
+
+    fn cells<'a>(results: &'a mut Results, name: &'a str) -> impl Iterator<Item = &'a mut Cell> {
+        results.cells.iter_mut().filter(move |cell| cell.contender == name)
+    }
+
+    #[test]
+    fn an_explanation_has_the_counts_that_differ() {
+        let mut results = synthetic::results(3);
+        for (name, recvs) in [("alpha", 1), ("alpha again", 1), ("beta", 100)] {
+            for round in cells(&mut results, name).flat_map(|cell| &mut cell.rounds) {
+                let n = round.requests;
+                let calls = [("recv", n * recvs), ("send", n)].map(|(c, n)| (c.to_owned(), n));
+                round.syscalls = Some(calls.into());
+                round.would_blocks = Some(n * (recvs - 1));
+                let cpu = round.cpu.as_mut().expect("synthetic results contain it");
+                (cpu.user_us, cpu.system_us) = (n, n * 5 * recvs);
+            }
+        }
+        let workload = results.workload("keep-alive-64").expect("synthetic results contain it");
+        let explanations = explanations(&results, workload);
+        let beta = explanations.iter().find(|e| e.costlier.name == "beta").expect("it costs more");
+        assert_eq!(beta.cheaper.name, "alpha");
+        assert!(
+            beta.sentence().starts_with("beta costs 83.5 times alpha's CPU time per request: ")
+        );
+        assert_eq!(
+            beta.reasons[..2],
+            [
+                "100 recv calls per request against 1.00",
+                "99.0 calls per request that find nothing to do (EAGAIN) against 0"
+            ]
+        );
+        let place = beta.reasons.last().expect("there are several");
+        assert_eq!(place, "100 % of the difference is time in the kernel");
+    }
+
+    #[test]
+    fn without_counters_only_the_cpu_time_explains() {
+        let mut results = synthetic::results(3);
+        for cell in &mut results.cells {
+            for round in &mut cell.rounds {
+                (round.syscalls, round.would_blocks) = (None, None);
+                round.context_switches = None;
+            }
+        }
+        for workload in &results.workloads {
+            for explanation in explanations(&results, workload) {
+                for reason in &explanation.reasons {
+                    assert!(reason.contains("% of the difference"), "{reason}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_to_differ_is_not_explained() {
+        let invalid = synthetic::invalid(3);
+        assert!(invalid.workloads.iter().all(|w| explanations(&invalid, w).is_empty()));
+        assert_eq!(of_sweeps(&invalid), []);
+    }
+
+    #[test]
+    fn each_sweep_is_explained_at_its_upper_end() {
+        let results = synthetic::results(3);
+        let names: Vec<&str> =
+            of_sweeps(&results).iter().map(|found| found.workload.name.as_str()).collect();
+        assert_eq!(names[..2], ["idle-10000", "keep-alive-2048"]);
+    }
+}
