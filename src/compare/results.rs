@@ -12,7 +12,7 @@
 //! - Contenders and workloads are referred to by name, so a partial run needs no consistent
 //!   indices.
 //! - [`SCHEMA_VERSION`] rises when a field is removed or changes its meaning. Adding one with a
-//!   default does not raise it.
+//!   default does not raise it. `docs/compare.schema.json` is made from these types.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ pub const SCHEMA_VERSION: u32 = 2;
 
 /// One run of `miniweb compare`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     /// The [`SCHEMA_VERSION`] of the writing program.
     pub schema_version: u32,
@@ -43,6 +44,7 @@ pub struct Results {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Completeness {
     Whole,
@@ -54,6 +56,7 @@ pub enum Completeness {
 
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// Start of the run in UTC, such as `2025-01-31T12:00:00Z`.
     pub started_at: String,
@@ -80,6 +83,7 @@ pub struct Environment {
 
 /// The options of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Options {
     /// As typed.
     pub command: String,
@@ -99,6 +103,7 @@ pub struct Options {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Setting {
     /// Such as `--workers`.
     pub name: String,
@@ -107,6 +112,7 @@ pub struct Setting {
 
 /// The check that all contenders send equal responses. A comparison that fails it measures nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ResponseCheck {
     /// Descriptions of the requests. The responses were equal byte for byte, except for Date.
     pub requests: Vec<String>,
@@ -119,6 +125,7 @@ pub struct ResponseCheck {
 
 /// One planned measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Measurement {
     /// From 0. The measurements of one round are compared with each other.
     pub round: u32,
@@ -128,6 +135,7 @@ pub struct Measurement {
 
 /// A server that takes part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ContenderInfo {
     /// Short and unique.
     pub name: String,
@@ -140,6 +148,7 @@ pub struct ContenderInfo {
 
 /// The role of a contender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ContenderKind {
     /// A strategy of miniweb. It is ranked.
@@ -159,6 +168,7 @@ pub enum ContenderKind {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Workload {
     /// Short and unique, such as `keep-alive-64`.
     pub name: String,
@@ -189,6 +199,7 @@ pub struct Workload {
 
 /// A property by which workloads differ. A sweep measures several workloads that differ in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
     /// Active connections.
@@ -202,6 +213,7 @@ pub enum Axis {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkloadKind {
     /// A small file, again and again on keep-alive connections.
@@ -219,6 +231,7 @@ pub enum WorkloadKind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Pacing {
     /// A closed loop: the next request follows the response. Measures capacity.
@@ -232,6 +245,7 @@ pub enum Pacing {
 
 /// The measurements of one contender under one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cell {
     pub contender: String,
     pub workload: String,
@@ -244,6 +258,7 @@ pub struct Cell {
 
 /// One measurement: totals, never rates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Round {
     /// See [`Measurement::round`].
     pub number: u32,
@@ -286,6 +301,7 @@ pub struct Round {
 
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// The connection could not be established.
@@ -301,12 +317,14 @@ pub enum ErrorKind {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cpu {
     pub user_us: u64,
     pub system_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ContextSwitches {
     /// The thread slept.
     pub voluntary: u64,
@@ -316,6 +334,7 @@ pub struct ContextSwitches {
 
 /// Other activity on the machine, as shares of the window from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Noise {
     /// CPU time that the hypervisor gave to other virtual machines, over all cores.
     pub steal_share: Option<f64>,
@@ -329,6 +348,7 @@ pub struct Noise {
 /// The non-empty buckets of an HDR histogram, in ascending order. Three significant digits: every
 /// value is accurate to 0.1 %.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Histogram {
     /// The upper bound of each bucket in nanoseconds, and its count, which is not 0.

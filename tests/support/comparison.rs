@@ -22,7 +22,19 @@ pub fn results(arguments: &[&str], directory: &Path) -> Results {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {stderr}", output.status);
     let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-    serde_json::from_str(&json).expect("the JSON matches the schema")
+    expect_valid(&json);
+    serde_json::from_str(&json).expect("the JSON matches the types")
+}
+
+/// Fails if a document of a run does not match the schema that is documented.
+fn expect_valid(document: &str) {
+    let schema = serde_json::from_str(include_str!("../../docs/compare.schema.json"));
+    let schema: serde_json::Value = schema.expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is valid");
+    let document: serde_json::Value = serde_json::from_str(document).expect("it is JSON");
+    let errors: Vec<String> =
+        validator.iter_errors(&document).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
 }
 
 /// The name of a strategy for tests that need any one.

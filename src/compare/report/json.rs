@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 
 use serde::Serialize;
 
-use crate::compare::analyse::checks::{self, Standing};
+use crate::compare::analyse::checks::{self, Outcome, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads;
 use crate::compare::analyse::rounds;
@@ -17,21 +17,27 @@ use crate::compare::analyse::statistics::estimate;
 use crate::compare::results::{Results, SCHEMA_VERSION, Workload};
 
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Document<'a> {
     #[serde(flatten)]
     results: &'a Results,
+    /// What the reports compute from the rest.
     derived: Derived<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Derived<'a> {
     /// Rounds of a workload that do not count, for any contender.
     left_out: Vec<LeftOutSummary<'a>>,
+    /// Every contender under every workload.
     cells: Vec<CellSummary<'a>>,
+    /// Where a contender is shown to be better than another.
     leads: Vec<LeadSummary<'a>>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LeftOutSummary<'a> {
     workload: &'a str,
     /// Their numbers.
@@ -39,6 +45,7 @@ struct LeftOutSummary<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CellSummary<'a> {
     workload: &'a str,
     contender: &'a str,
@@ -47,31 +54,53 @@ struct CellSummary<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CheckSummary {
+    /// Its name, such as "Little's law".
     check: &'static str,
-    outcome: String,
+    outcome: OutcomeSummary,
+    /// The figures, for people.
     detail: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FigureSummary {
+    /// Such as "CPU time per request".
     metric: &'static str,
+    /// The unit of the values; empty for counts.
+    unit: &'static str,
     /// The contender is ranked by this value under this workload: the metric is ranked there, and
     /// every check that concerns it passed.
     is_ranked: bool,
     /// The client limited this rate. The true one is not lower, and may lead.
     is_lower_bound: bool,
+    /// Over the rounds that count.
     median: f64,
+    /// The interval.
     low: f64,
     high: f64,
+    /// Its confidence level.
     level: f64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LeadSummary<'a> {
     workload: &'a str,
     metric: &'static str,
+    /// The contenders that no other is shown to beat.
     leaders: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+enum OutcomeSummary {
+    Passed,
+    Failed,
+    /// There is no data, or the check does not apply.
+    Skipped,
 }
 
 /// Writes the document and a newline.
@@ -128,6 +157,7 @@ fn cells<'a>(
         let standing = checks::standing(results, workload, Some(cell), metric);
         Some(FigureSummary {
             metric: metric.title(),
+            unit: metric.unit(),
             is_ranked,
             is_lower_bound: standing == Standing::LowerBound,
             median,
@@ -141,7 +171,11 @@ fn cells<'a>(
         let checks =
             checks::all_checks(results, workload, cell).into_iter().map(|result| CheckSummary {
                 check: result.check.title(),
-                outcome: format!("{:?}", result.outcome).to_lowercase(),
+                outcome: match result.outcome {
+                    Outcome::Passed => OutcomeSummary::Passed,
+                    Outcome::Failed => OutcomeSummary::Failed,
+                    Outcome::Skipped => OutcomeSummary::Skipped,
+                },
                 detail: result.detail,
             });
         let figures = Metric::ALL.into_iter().filter_map(|metric| figure(metric, cell?));

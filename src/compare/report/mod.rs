@@ -18,6 +18,7 @@ mod contradictions;
 pub mod figures;
 pub mod html;
 pub mod json;
+mod json_schema;
 mod page;
 pub mod plan;
 pub mod progress;
