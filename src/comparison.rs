@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use miniweb::cli::{self, ReportFiles, ReportOptions};
 use miniweb::compare::measure::{control_socket, reference_loop};
-use miniweb::compare::report::{self, Progress};
+use miniweb::compare::report::{self, Progress, TwoRuns};
 use miniweb::compare::request::{CompareError, Request};
 use miniweb::compare::results::Results;
 use miniweb::compare::run::{self, Event};
@@ -61,6 +61,57 @@ pub fn report_from(file: &Path, options: &ReportOptions) -> ExitCode {
     }
 }
 
+/// Sets the results in two files side by side.
+pub fn side_by_side(files: &[PathBuf; 2], options: &ReportOptions) -> ExitCode {
+    if let Some(error) = unwritable(options) {
+        return fail(1, &error.to_string());
+    }
+    let [before, after] = match files.each_ref().map(|file| report::read_json(file)) {
+        [Ok(before), Ok(after)] => [before, after],
+        [Err(error), _] | [_, Err(error)] => return fail(1, &error.to_string()),
+    };
+    let runs = TwoRuns::new(names_of(files), [&before, &after]);
+    let stdout = std::io::stdout();
+    let is_colored = is_colored(options);
+    let ReportFiles { html, markdown, csv, .. } = &options.files;
+    let written =
+        report::write_side_by_side(&runs, html.as_deref(), markdown.as_deref(), csv.as_deref());
+    let mut out = stdout.lock();
+    let columns = cli::terminal_columns(COLUMNS_MAX);
+    let mut printed =
+        report::side_by_side::print(&runs, &mut out, is_colored, columns, options.verbose);
+    if let (true, Ok(()), Some(path)) = (printed.is_ok(), &written, html) {
+        printed = print_link(&mut out, path);
+    }
+    match written.and(printed) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(1, &error.to_string()),
+        _ if runs.any_comparable() => ExitCode::SUCCESS,
+        _ => fail(
+            3,
+            "nothing could be compared: no cell that both runs have passed its checks in both",
+        ),
+    }
+}
+
+/// The names of the files, or their paths if those are equal.
+fn names_of(files: &[PathBuf; 2]) -> [String; 2] {
+    let names = files.each_ref().map(|file| file.file_name().map(|name| name.to_string_lossy()));
+    match names {
+        [Some(before), Some(after)] if before != after => [before.into_owned(), after.into_owned()],
+        _ => files.each_ref().map(|file| file.display().to_string()),
+    }
+}
+
+fn is_colored(options: &ReportOptions) -> bool {
+    let is_terminal = std::io::stdout().is_terminal();
+    options.color.is_colored(is_terminal, std::env::var_os("NO_COLOR").as_deref())
+}
+
+fn print_link(out: &mut impl Write, path: &Path) -> std::io::Result<()> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    writeln!(out, "Report: file://{}", printable(&path.display().to_string()))
+}
+
 fn unwritable(options: &ReportOptions) -> Option<std::io::Error> {
     options.files.iter().find_map(|path| report::writable(path).err())
 }
@@ -76,8 +127,7 @@ fn finish(results: &Results, options: &ReportOptions) -> ExitCode {
 /// Writes all reports, even if one of them fails: the measurements took long.
 fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     let stdout = std::io::stdout();
-    let is_colored =
-        options.color.is_colored(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    let is_colored = is_colored(options);
     let ReportFiles { html, json, markdown, csv } = &options.files;
     let json = json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
     let html_written = html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
@@ -92,8 +142,7 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
         }
     };
     if let (true, Ok(()), Some(path)) = (printed.is_ok(), &html_written, html) {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        printed = writeln!(out, "Report: file://{}", printable(&path.display().to_string()));
+        printed = print_link(&mut out, path);
     }
     json.and(html_written).and(markdown).and(csv).and(printed)
 }

@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         #[cfg(feature = "compare")]
         Ok(Invocation::Report(file, options)) => return comparison::report_from(&file, &options),
         #[cfg(feature = "compare")]
+        Ok(Invocation::SideBySide(files, options)) => {
+            return comparison::side_by_side(&files, &options);
+        }
+        #[cfg(feature = "compare")]
         Ok(Invocation::ReferenceLoop(root, paths)) => {
             return comparison::serve_reference_loop(&root, &paths);
         }

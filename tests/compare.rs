@@ -290,6 +290,52 @@ fn results_are_reported_again_without_measuring() {
 }
 
 #[test]
+fn two_runs_are_set_side_by_side() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let first = first_strategy();
+    let slowed = format!("{first}+slow:200us");
+    let few = ["--workloads", "keep-alive-64,open", "--rounds", "5", "--time", "12"];
+    for (name, strategy) in [("before.json", &first), ("after.json", &slowed)] {
+        results(&[&["--strategies", strategy][..], &few].concat(), directory.path());
+        // Under another name, the slowed strategy is the same contender.
+        let text = std::fs::read_to_string(path("results.json")).expect("it was written");
+        std::fs::write(path(name), text.replace("+slow:200us", "")).expect("it is writable");
+    }
+    let [before, after, html, markdown, csv] =
+        ["before.json", "after.json", "both.html", "both.md", "both.csv"].map(path);
+    let both = ["--from", &before, "--from", &after];
+    let files = ["--html", &html, "--markdown", &markdown, "--csv", &csv];
+    let output = compare(&[&both[..], &files].concat());
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
+    assert!(stdout.lines().count() <= 25, "{stdout}");
+    assert!(stdout.starts_with("after.json ("), "{stdout}");
+    assert!(stdout.contains("Their rounds were not"), "{stdout}");
+    let csv = std::fs::read_to_string(&csv).expect("it was written");
+    let row = csv
+        .lines()
+        .find(|line| line.starts_with(&format!("keep-alive-64,{first},CPU time per request,us,")));
+    let row: Vec<&str> = row.expect("it was measured twice").split(',').collect();
+    let [before_us, after_us]: [f64; 2] =
+        [row[4], row[5]].map(|value| value.parse().expect("it is a number"));
+    assert!((150.0..=300.0).contains(&(after_us - before_us)), "{row:?}");
+    for report in [&html, &markdown] {
+        let text = std::fs::read_to_string(report).expect("it was written");
+        assert!(text.contains("before.json") && text.contains("were not paired"), "{report}");
+    }
+    for (arguments, words) in [
+        (&["--from", &before, "--from", &after, "--json", &html][..], "--json cannot be combined"),
+        (&["--from", &before, "--from", &after, "--from", &after], "--from is given 3 times"),
+    ] {
+        let output = compare(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(words) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
 fn what_cannot_be_reported_again_is_an_error() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let malformed = directory.path().join("malformed.json");

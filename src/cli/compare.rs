@@ -90,9 +90,10 @@ struct Compare {
     #[argh(option, arg_name = "file")]
     csv: Option<PathBuf>,
 
-    /// measure nothing, and report the results in a file of --json again
+    /// measure nothing, and report the results in a file of --json again; given twice, set two runs
+    /// side by side
     #[argh(option, arg_name = "file")]
-    from: Option<PathBuf>,
+    from: Vec<PathBuf>,
 
     /// seed for the order of measurements (default: from the clock)
     #[argh(option, arg_name = "number", from_str_fn(seed))]
@@ -144,16 +145,33 @@ fn invocation(arguments: &Arguments) -> Result<Invocation, Failure> {
         color: options.color,
         verbose: options.verbose,
     };
-    let Some(file) = options.from.take() else {
+    let runs = std::mem::take(&mut options.from);
+    if runs.is_empty() {
         return Ok(Invocation::Compare(Box::new(request(arguments, options)?), report));
-    };
+    }
     let mut given = arguments.option_names();
     match (given.find(|name| !REPORT_OPTIONS.contains(name)), &arguments.root) {
-        (None, None) => Ok(Invocation::Report(file, report)),
-        (surplus, _) => Err(Failure::Usage(format!(
-            "--from cannot be combined with {}: it measures nothing",
-            surplus.unwrap_or("ROOT")
-        ))),
+        (None, None) => {}
+        (surplus, _) => {
+            return Err(Failure::Usage(format!(
+                "--from cannot be combined with {}: it measures nothing",
+                surplus.unwrap_or("ROOT")
+            )));
+        }
+    }
+    match <[PathBuf; 2]>::try_from(runs) {
+        Ok(_) if report.files.json.is_some() => Err(Failure::Usage(
+            "--json cannot be combined with two --from: it writes the results of one run"
+                .to_owned(),
+        )),
+        Ok(runs) => Ok(Invocation::SideBySide(runs, report)),
+        Err(runs) => match <[PathBuf; 1]>::try_from(runs) {
+            Ok([run]) => Ok(Invocation::Report(run, report)),
+            Err(runs) => Err(Failure::Usage(format!(
+                "--from is given {} times: expected one run, or two to set side by side",
+                runs.len()
+            ))),
+        },
     }
 }
 

@@ -21,6 +21,9 @@ pub enum Invocation {
     /// Report the results in a file again.
     #[cfg(feature = "compare")]
     Report(PathBuf, ReportOptions),
+    /// Set the results in two files side by side.
+    #[cfg(feature = "compare")]
+    SideBySide([PathBuf; 2], ReportOptions),
     /// Run the reference loop of a comparison: a directory and the paths in it that will be
     /// requested.
     #[cfg(feature = "compare")]

@@ -11,5 +11,7 @@ pub mod headline;
 pub mod metric;
 pub mod ranking;
 pub mod rounds;
+pub mod side_by_side;
 pub mod statistics;
+pub mod unpaired;
 pub mod verdict;

@@ -122,7 +122,7 @@ pub fn csv(results: &Results) -> String {
 }
 
 /// Text in a table of Markdown: names come from the command line.
-fn cell_text(text: &str) -> String {
+pub(super) fn cell_text(text: &str) -> String {
     let mut escaped = String::new();
     for char in printable(text).chars() {
         if matches!(char, '|' | '*' | '_' | '`' | '<' | '[' | '\\') {
@@ -134,7 +134,7 @@ fn cell_text(text: &str) -> String {
 }
 
 /// A field, quoted if it has to be.
-fn field(text: &str) -> String {
+pub(super) fn field(text: &str) -> String {
     match text.contains(['"', ',', '\r', '\n']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

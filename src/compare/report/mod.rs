@@ -9,6 +9,7 @@
 //! | `--json` | [`write_json`] |
 //! | `--markdown`, `--csv` | [`write_markdown`], [`write_csv`] |
 //! | `--from` | [`read_json`] |
+//! | `--from` twice | [`TwoRuns::new`], [`side_by_side::print`], [`write_side_by_side`] |
 //! | exit status 3 | unless [`any_valid`] |
 
 mod agreement;
@@ -22,6 +23,7 @@ mod json_schema;
 mod page;
 pub mod plan;
 pub mod progress;
+pub mod side_by_side;
 pub mod summary;
 pub mod svg;
 pub mod terminal;
@@ -36,6 +38,7 @@ use crate::compare::analyse::{checks, rounds};
 pub use crate::compare::report::color::ColorChoice;
 pub use crate::compare::report::plan::plan;
 pub use crate::compare::report::progress::Progress;
+pub use crate::compare::report::side_by_side::TwoRuns;
 pub use crate::compare::report::summary::print_summary;
 pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
@@ -93,6 +96,25 @@ pub fn write_markdown(results: &Results, path: &Path) -> io::Result<()> {
 pub fn write_csv(results: &Results, path: &Path) -> io::Result<()> {
     let text = figures::csv(results);
     std::fs::write(path, text).map_err(|error| error_with(path.display(), &error))
+}
+
+/// Writes the reports of two runs side by side, each to its file, and tries all of them.
+///
+/// # Errors
+/// From a system call, with the name of the file.
+pub fn write_side_by_side(
+    runs: &TwoRuns<'_>,
+    html: Option<&Path>,
+    markdown: Option<&Path>,
+    csv: Option<&Path>,
+) -> io::Result<()> {
+    let write = |path: Option<&Path>, text: fn(&TwoRuns<'_>) -> String| {
+        let Some(path) = path else { return Ok(()) };
+        std::fs::write(path, text(runs)).map_err(|error| error_with(path.display(), &error))
+    };
+    let html = write(html, side_by_side::html);
+    let markdown = write(markdown, side_by_side::markdown);
+    html.and(markdown).and(write(csv, side_by_side::csv))
 }
 
 /// Writes the HTML report.

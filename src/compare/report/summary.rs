@@ -152,7 +152,7 @@ fn notes(results: &Results) -> Vec<String> {
 
 /// What the marks of the table mean, and why rows have none.
 fn legend(results: &Results) -> String {
-    let leads = results.workloads.iter().filter_map(|workload| {
+    let leads = results.loads().into_iter().filter_map(|workload| {
         leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten()
     });
     let (marked, unmarked): (Vec<_>, Vec<_>) = leads.partition(Lead::is_shown);

@@ -26,7 +26,7 @@ use crate::compare::report::words::{left_out, round_count};
 use crate::compare::results::{Completeness, Results};
 use crate::format::counted;
 
-const STYLE: &str = include_str!("report.css");
+pub(super) const STYLE: &str = include_str!("report.css");
 
 pub fn page(results: &Results) -> String {
     let mut out = String::new();
