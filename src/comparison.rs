@@ -5,7 +5,8 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use miniweb::cli::{self, ReportFiles, ReportOptions};
+use miniweb::cli::{self, ReportFiles, ReportOptions, SavedRun};
+use miniweb::compare::baselines::Saved;
 use miniweb::compare::measure::{control_socket, reference_loop};
 use miniweb::compare::report::{self, Progress, TwoRuns};
 use miniweb::compare::request::{CompareError, Request};
@@ -51,26 +52,26 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
 }
 
 /// Reports the results in a file of `--json` again.
-pub fn report_from(file: &Path, options: &ReportOptions) -> ExitCode {
+pub fn report_from(run: &SavedRun, options: &ReportOptions) -> ExitCode {
     if let Some(error) = unwritable(options) {
         return fail(1, &error.to_string());
     }
-    match report::read_json(file) {
+    match report::read_json(&run.file) {
         Ok(results) => finish(&results, options),
         Err(error) => fail(1, &error.to_string()),
     }
 }
 
 /// Sets the results in two files side by side.
-pub fn side_by_side(files: &[PathBuf; 2], options: &ReportOptions) -> ExitCode {
+pub fn side_by_side(saved: &[SavedRun; 2], options: &ReportOptions) -> ExitCode {
     if let Some(error) = unwritable(options) {
         return fail(1, &error.to_string());
     }
-    let [before, after] = match files.each_ref().map(|file| report::read_json(file)) {
+    let [before, after] = match saved.each_ref().map(|run| report::read_json(&run.file)) {
         [Ok(before), Ok(after)] => [before, after],
         [Err(error), _] | [_, Err(error)] => return fail(1, &error.to_string()),
     };
-    let runs = TwoRuns::new(names_of(files), [&before, &after]);
+    let runs = TwoRuns::new(names_of(saved), [&before, &after]);
     let stdout = std::io::stdout();
     let is_colored = is_colored(options);
     let ReportFiles { html, markdown, csv, .. } = &options.files;
@@ -93,12 +94,12 @@ pub fn side_by_side(files: &[PathBuf; 2], options: &ReportOptions) -> ExitCode {
     }
 }
 
-/// The names of the files, or their paths if those are equal.
-fn names_of(files: &[PathBuf; 2]) -> [String; 2] {
-    let names = files.each_ref().map(|file| file.file_name().map(|name| name.to_string_lossy()));
-    match names {
-        [Some(before), Some(after)] if before != after => [before.into_owned(), after.into_owned()],
-        _ => files.each_ref().map(|file| file.display().to_string()),
+/// The names of the runs, without the directories of files unless the names are equal.
+fn names_of(saved: &[SavedRun; 2]) -> [String; 2] {
+    let short = saved.each_ref().map(|run| Path::new(&run.name).file_name());
+    match short.map(|name| name.map(|name| name.to_string_lossy().into_owned())) {
+        [Some(before), Some(after)] if before != after => [before, after],
+        _ => saved.each_ref().map(|run| run.name.clone()),
     }
 }
 
@@ -113,6 +114,11 @@ fn print_link(out: &mut impl Write, path: &Path) -> std::io::Result<()> {
 }
 
 fn unwritable(options: &ReportOptions) -> Option<std::io::Error> {
+    if let Some((_, baselines)) = &options.files.baseline
+        && let Err(error) = baselines.prepare()
+    {
+        return Some(error);
+    }
     options.files.iter().find_map(|path| report::writable(path).err())
 }
 
@@ -128,7 +134,7 @@ fn finish(results: &Results, options: &ReportOptions) -> ExitCode {
 fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     let stdout = std::io::stdout();
     let is_colored = is_colored(options);
-    let ReportFiles { html, json, markdown, csv } = &options.files;
+    let ReportFiles { html, json, markdown, csv, baseline } = &options.files;
     let json = json.as_ref().map_or(Ok(()), |path| report::write_json(results, path));
     let html_written = html.as_ref().map_or(Ok(()), |path| report::write_html(results, path));
     let markdown = markdown.as_ref().map_or(Ok(()), |path| report::write_markdown(results, path));
@@ -144,7 +150,21 @@ fn report(results: &Results, options: &ReportOptions) -> std::io::Result<()> {
     if let (true, Ok(()), Some(path)) = (printed.is_ok(), &html_written, html) {
         printed = print_link(&mut out, path);
     }
-    json.and(html_written).and(markdown).and(csv).and(printed)
+    let saved = match baseline {
+        // Results without any valid cell would only replace better ones.
+        Some((name, baselines)) if report::any_valid(results) => {
+            baselines.save(name, results).and_then(|saved| print_saved(&mut out, name, &saved))
+        }
+        _ => Ok(()),
+    };
+    json.and(html_written).and(markdown).and(csv).and(saved).and(printed)
+}
+
+fn print_saved(out: &mut impl Write, name: &str, saved: &Saved) -> std::io::Result<()> {
+    let path = printable(&saved.path.display().to_string());
+    let replaced = saved.replaced.as_ref();
+    let replaced = replaced.map(|began| format!(", in place of the run of {}", printable(began)));
+    writeln!(out, "Saved as {name}{}: {path}", replaced.unwrap_or_default())
 }
 
 /// A wider table is harder to read.

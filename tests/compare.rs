@@ -36,6 +36,8 @@ fn usage_errors_name_the_option_and_exit_with_2() {
         ),
         (&["--against", "nginx=http://127.0.0.1:1/"], "--against needs ROOT"),
         (&["--workloads", "keep-alive,heavy"], "heavy"),
+        (&["--baseline", "../main"], "'../main' for '--baseline': expected at most 64 letters"),
+        (&["--baseline", "main", "--from", "main"], "--from cannot be combined with --baseline"),
     ] {
         let output = compare(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -333,6 +335,50 @@ fn two_runs_are_set_side_by_side() {
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(words) && stderr.lines().count() == 1, "{stderr}");
     }
+}
+
+#[test]
+fn a_run_is_saved_under_a_name_and_found_by_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let site = directory.path().join("site");
+    std::fs::create_dir(&site).expect("the directory is writable");
+    std::fs::write(site.join("page.html"), "text").expect("the directory is writable");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_miniweb"));
+        command.arg("compare").args(arguments).env("XDG_DATA_HOME", directory.path());
+        // A file of the name would come first.
+        command.current_dir(&site).output().expect("cargo has built the program")
+    };
+    let first = first_strategy();
+    let save = || {
+        let few = ["--workloads", "connection-per-request", "--rounds", "2", "--time", "6"];
+        run(&[&[".", "--strategies", &first, "--baseline", "main"][..], &few].concat())
+    };
+    let file = directory.path().join("miniweb/baselines/main.json");
+    let output = save();
+    if output.status.code() == Some(3) {
+        assert!(!file.exists(), "nothing valid is not worth saving");
+        eprintln!("skipped: the machine is too busy for a valid measurement");
+        return;
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.ends_with(&format!("Saved as main: {}\n", file.display())), "{output:?}");
+    let read = || std::fs::read_to_string(&file).expect("it was saved");
+    let before: Results = serde_json::from_str(&read()).expect("it is a document");
+    let again = save();
+    if again.status.success() {
+        let stdout = String::from_utf8_lossy(&again.stdout);
+        let began = &before.environment.started_at;
+        assert!(stdout.contains(&format!("Saved as main, in place of the run of {began}: ")));
+    }
+    assert!(run(&["--from", "main"]).status.success());
+    let both = run(&["--from", "main", "--from", "main"]);
+    let stdout = String::from_utf8_lossy(&both.stdout);
+    assert!(stdout.starts_with("main (") && both.status.success(), "{both:?}");
+    let missing = run(&["--from", "other"]);
+    let stderr = String::from_utf8_lossy(&missing.stderr);
+    assert_eq!(missing.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("other: no such file, and no saved run of this name in "), "{stderr}");
 }
 
 #[test]

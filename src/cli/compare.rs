@@ -9,9 +9,10 @@ use argh::{ArgsInfo, FromArgs};
 use super::arguments::Arguments;
 use super::failure::Failure;
 use super::invocation::Invocation;
-use super::report_options::{ReportFiles, ReportOptions};
+use super::report_options::{ReportFiles, ReportOptions, SavedRun};
 use super::tool::Tool;
 use crate::compare::Contender;
+use crate::compare::baselines::{Baselines, is_valid_name};
 use crate::compare::report::ColorChoice;
 use crate::compare::request::Request;
 use crate::compare::results::Axis;
@@ -90,10 +91,15 @@ struct Compare {
     #[argh(option, arg_name = "file")]
     csv: Option<PathBuf>,
 
-    /// measure nothing, and report the results in a file of --json again; given twice, set two runs
-    /// side by side
-    #[argh(option, arg_name = "file")]
-    from: Vec<PathBuf>,
+    /// save the run under a name for --from, in ~/.local/share/miniweb/baselines; it replaces the
+    /// run that has the name
+    #[argh(option, arg_name = "name", from_str_fn(baseline_name))]
+    baseline: Option<String>,
+
+    /// measure nothing, and report the results in a file of --json, or a saved run, again; given
+    /// twice, set two runs side by side
+    #[argh(option, arg_name = "file-or-name")]
+    from: Vec<String>,
 
     /// seed for the order of measurements (default: from the clock)
     #[argh(option, arg_name = "number", from_str_fn(seed))]
@@ -141,6 +147,10 @@ fn invocation(arguments: &Arguments) -> Result<Invocation, Failure> {
             json: options.json.take(),
             markdown: options.markdown.take(),
             csv: options.csv.take(),
+            baseline: match options.baseline.take() {
+                Some(name) => Some((name, baselines()?)),
+                None => None,
+            },
         },
         color: options.color,
         verbose: options.verbose,
@@ -159,19 +169,51 @@ fn invocation(arguments: &Arguments) -> Result<Invocation, Failure> {
             )));
         }
     }
-    match <[PathBuf; 2]>::try_from(runs) {
+    let runs = runs.into_iter().map(saved_run).collect::<Result<Vec<_>, Failure>>()?;
+    match <[SavedRun; 2]>::try_from(runs) {
         Ok(_) if report.files.json.is_some() => Err(Failure::Usage(
             "--json cannot be combined with two --from: it writes the results of one run"
                 .to_owned(),
         )),
         Ok(runs) => Ok(Invocation::SideBySide(runs, report)),
-        Err(runs) => match <[PathBuf; 1]>::try_from(runs) {
+        Err(runs) => match <[SavedRun; 1]>::try_from(runs) {
             Ok([run]) => Ok(Invocation::Report(run, report)),
             Err(runs) => Err(Failure::Usage(format!(
                 "--from is given {} times: expected one run, or two to set side by side",
                 runs.len()
             ))),
         },
+    }
+}
+
+/// The file that `given` names: an existing one, or that of a saved run.
+fn saved_run(given: String) -> Result<SavedRun, Failure> {
+    let file = PathBuf::from(&given);
+    if file.exists() || !is_valid_name(&given) {
+        return Ok(SavedRun { file, name: given });
+    }
+    let saved = baselines()?;
+    let file = saved.path(&given);
+    if !file.exists() {
+        let directory = saved.directory().display();
+        let reason = format!("{given}: no such file, and no saved run of this name in {directory}");
+        return Err(Failure::Unavailable(reason));
+    }
+    Ok(SavedRun { file, name: given })
+}
+
+fn baselines() -> Result<Baselines, Failure> {
+    let variable = std::env::var_os;
+    Baselines::of_user(variable("XDG_DATA_HOME"), variable("HOME"))
+        .ok_or_else(|| Failure::Unavailable("no folder for saved runs: HOME is not set".to_owned()))
+}
+
+fn baseline_name(text: &str) -> Result<String, String> {
+    match is_valid_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(expected(
+            "at most 64 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        )),
     }
 }
 

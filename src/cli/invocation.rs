@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::banner::Banner;
 #[cfg(feature = "compare")]
-use super::report_options::ReportOptions;
+use super::report_options::{ReportOptions, SavedRun};
 #[cfg(feature = "compare")]
 use crate::compare::request::Request;
 use crate::server::Settings;
@@ -20,10 +20,10 @@ pub enum Invocation {
     Compare(Box<Request>, ReportOptions),
     /// Report the results in a file again.
     #[cfg(feature = "compare")]
-    Report(PathBuf, ReportOptions),
+    Report(SavedRun, ReportOptions),
     /// Set the results in two files side by side.
     #[cfg(feature = "compare")]
-    SideBySide([PathBuf; 2], ReportOptions),
+    SideBySide([SavedRun; 2], ReportOptions),
     /// Run the reference loop of a comparison: a directory and the paths in it that will be
     /// requested.
     #[cfg(feature = "compare")]

@@ -36,7 +36,7 @@ use command::Command;
 pub use failure::Failure;
 pub use invocation::Invocation;
 #[cfg(feature = "compare")]
-pub use report_options::{ReportFiles, ReportOptions};
+pub use report_options::{ReportFiles, ReportOptions, SavedRun};
 pub use terminal::terminal_columns;
 
 /// Parses the arguments that follow the program's name.

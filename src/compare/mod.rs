@@ -12,6 +12,7 @@
 //! | [`results`] | the measured data; everything below reads it and nothing else |
 //! | [`analyse`] | metrics, confidence intervals, checks, verdicts, ranking |
 //! | [`report`] | terminal, HTML and JSON output |
+//! | [`baselines`] | runs that were saved under a name |
 //!
 //! Invariants:
 //! - Measuring and reporting share [`results::Results`] and nothing else. A report reads no clock
@@ -22,6 +23,7 @@
 //!   `results`.
 
 pub mod analyse;
+pub mod baselines;
 mod budget;
 mod contender;
 mod foreign;
