@@ -21,6 +21,7 @@
 //! - [`http`]: HTTP/1.1 without I/O. [`http::Connection`] turns bytes into requests and responses
 //!   into bytes.
 //! - [`syscall_stats`]: counters of system calls, which a comparison reads.
+//! - [`trace_recording`]: the steps of a server, which a comparison draws.
 //! - [`load`]: a load generator. [`compare`]: measures what each strategy costs, and reports it.
 //! - [`cli`]: the command line. [`mod@format`]: amounts and errors as text.
 //!
@@ -61,4 +62,6 @@ pub mod site;
 mod sync;
 #[allow(missing_docs)]
 pub mod syscall_stats;
+#[allow(missing_docs)]
+pub mod trace_recording;
 mod warning;

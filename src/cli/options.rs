@@ -281,13 +281,17 @@ pub(super) struct LogOptions {
     #[argh(option, arg_name = "file")]
     pub log_file: Option<PathBuf>,
 
-    /// print each step of the server on stderr
+    /// print each step of the server on stderr, with the time in seconds since the start
     #[argh(switch)]
     pub trace: bool,
 
     /// a file to count system calls in; the server then ends with its standard input
     #[argh(option, hidden_help, arg_name = "file")]
     pub counters_file: Option<PathBuf>,
+
+    /// a file to record the steps of the server in, instead of printing them
+    #[argh(option, hidden_help, arg_name = "file")]
+    pub recording_file: Option<PathBuf>,
 
     /// microseconds of work to add to every response, for a comparison to detect
     #[argh(

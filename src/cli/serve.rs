@@ -16,7 +16,7 @@ use super::private_file::refuse_served;
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
-use crate::server::{ListenAddress, LogFormat, Privileges, Settings};
+use crate::server::{ListenAddress, LogFormat, Privileges, Settings, Trace};
 use crate::site::{
     Cors, ErrorPageRule, ErrorPages, Listings, Origin, Policy, Root, RoutePrefix,
     default_directory, is_hidden_file,
@@ -100,10 +100,13 @@ pub(super) fn settings(
         per_client_max: network.max_connections_per_client,
         log: log_format,
         log_file: log.log_file,
-        trace: log.trace,
+        trace: trace(log.trace, log.recording_file.as_deref())?,
         shutdown_timeout: network.shutdown_timeout,
         privileges,
-        counters_file: log.counters_file.map(|file| counters_file(&file)).transpose()?,
+        counters_file: log
+            .counters_file
+            .map(|file| shared_file("--counters-file", &file))
+            .transpose()?,
         owns_process: true,
     };
     check_browser_options(&settings, network.open, network.qr)?;
@@ -217,9 +220,22 @@ fn check_log_file(file: &Path, format: LogFormat, root: &Root) -> Result<(), Fai
     refuse_served("--log-file", file, root)
 }
 
-fn counters_file(path: &Path) -> Result<File, Failure> {
+fn trace(is_printed: bool, recording_file: Option<&Path>) -> Result<Trace, Failure> {
+    match (is_printed, recording_file) {
+        (false, None) => Ok(Trace::Off),
+        (true, None) => Ok(Trace::Stderr),
+        (false, Some(file)) => shared_file("--recording-file", file).map(Trace::Recording),
+        (true, Some(_)) => {
+            let message = "--trace and --recording-file cannot be combined: expected one of them";
+            Err(Failure::Usage(message.to_owned()))
+        }
+    }
+}
+
+/// A file that the process which starts the server maps, too.
+fn shared_file(option: &str, path: &Path) -> Result<File, Failure> {
     let opened = File::options().read(true).write(true).open(path);
-    opened.map_err(|error| unavailable(format_args!("--counters-file {}", path.display()), &error))
+    opened.map_err(|error| unavailable(format_args!("{option} {}", path.display()), &error))
 }
 
 fn unavailable(subject: impl Display, error: &std::io::Error) -> Failure {

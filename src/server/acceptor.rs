@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::connection_limit::ConnectionLimit;
 use super::listener::{Accepted, Listener, wait_for_connections};
+use super::trace_event::TraceEvent;
 use super::worker::Worker;
 use crate::http::Moment;
 
@@ -70,7 +71,7 @@ impl Acceptor {
             },
             Accepted::WouldBlock => AcceptOutcome::WouldBlock,
             Accepted::Exhausted(errno) => {
-                worker.tracer.trace_worker(format_args!("accept: {errno}; backing off"));
+                worker.tracer.trace_worker(TraceEvent::BacksOff { what: "accept", error: &errno });
                 self.back_off(now);
                 AcceptOutcome::BackingOff
             }

@@ -21,6 +21,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use super::access_log::AccessLog;
 use super::client::{Client, PendingJob, ReadState};
 use super::proxy_header::{ProxyHeader, ProxyHeaderProgress};
+use super::trace_event::TraceEvent;
+use super::traced_site::TracedSite;
 use super::worker::Worker;
 use crate::http::{CloseReason, Closing, Exchange, Now, Output, Step, Timeout, Transmit};
 use crate::syscall_stats::{Call, Event, SyscallStats};
@@ -138,6 +140,9 @@ fn receive(
     worker: &mut Worker,
     flags: RecvFlags,
 ) -> ControlFlow<DriveOutcome> {
+    if flags.is_empty() {
+        worker.tracer.trace_call(client.id, Call::Recv);
+    }
     let received = rustix::net::recv(&client.socket, &mut worker.receive_buffer[..], flags)
         .map(|(length, _)| length);
     worker.record_transfer(client.id, Call::Recv, received);
@@ -179,7 +184,14 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
         }
     }
     let mut site = worker.site.for_client(client.network());
-    let deferred = client.connection.receive(input, worker.clock.now(), &mut site);
+    let now = worker.clock.now();
+    let deferred = match worker.tracer.is_enabled() {
+        false => client.connection.receive(input, now, &mut site),
+        true => {
+            let mut site = TracedSite::new(site, &worker.tracer, client.id);
+            client.connection.receive(input, now, &mut site)
+        }
+    };
     if let Some(deferred) = deferred
         && let Some(reply) = worker.offload_response(client, *deferred)
     {
@@ -242,6 +254,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
         Transmit::Memory { more } => {
             let more = if more { SendFlags::MORE } else { SendFlags::empty() };
             let flags = SendFlags::NOSIGNAL | more;
+            worker.tracer.trace_call(client.id, Call::Send);
             let (call, sent) = match &slices[..] {
                 [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
                 many => {
@@ -256,6 +269,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
         Transmit::File { file, range } => {
             let count = (range.end - range.start).min(TURN_BYTES_MAX) as usize;
             let mut offset = range.start;
+            worker.tracer.trace_call(client.id, Call::Sendfile);
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);
             worker.record_transfer(client.id, Call::Sendfile, sent);
             (sent, Offered::File)
@@ -278,7 +292,7 @@ fn handle_error(client: &mut Client, errno: Errno) -> ControlFlow<DriveOutcome> 
 
 fn half_close(client: &mut Client, worker: &mut Worker) {
     worker.stats.count(Call::Shutdown);
-    worker.tracer.trace(client.id, format_args!("shutdown of the write side"));
+    worker.tracer.trace(client.id, TraceEvent::HalfCloses);
     match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
         Ok(()) => client.connection.half_closed(worker.clock.now()),
         Err(_) => client.connection.fail(CloseReason::Failed),
@@ -292,7 +306,7 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
         let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
     }
     worker.stats.count(Call::Close);
-    worker.tracer.trace(client.id, format_args!("close: {}", closing.reason));
+    worker.tracer.trace(client.id, TraceEvent::Closes(closing.reason));
     let (now, address) = (worker.clock.now(), client.address);
     let record = |exchange| record(&exchange, address, now, &worker.log, &worker.stats);
     client.connection.abandon(record);

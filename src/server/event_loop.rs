@@ -22,16 +22,18 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::acceptor::{AcceptOutcome, Acceptor};
-use super::client::{Client, ReadState};
+use super::client::{Client, Interest, ReadState};
 use super::drive::{DriveOutcome, TURN_BYTES_MAX, drive, drive_with_timeout};
 use super::eviction;
 use super::listener::Listener;
 use super::timer_queue::TimerQueue;
+use super::trace_event::{ReadySource, TraceEvent};
 use super::turn_queue::TurnQueue;
 use super::waker::Waker;
 use super::worker::Worker;
+use crate::format::counted;
 use crate::http::{CloseReason, Moment};
-use crate::syscall_stats::Event;
+use crate::syscall_stats::{Call, Event};
 
 /// The connections accepted per pass. Each is served at once, so an unbounded number would keep all
 /// other clients, the timers and the shutdown signal waiting under a stream of new connections.
@@ -147,6 +149,7 @@ impl EventLoop {
         if matches!(self.phase, Phase::Draining { .. }) {
             return;
         }
+        self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::Shutdown));
         self.set_acceptable();
         let accept_until = self.now() + LAST_ACCEPTS_TIME.min(self.shutdown_timeout);
         while self.now() < accept_until && self.accept_one(&mut register) {
@@ -182,9 +185,18 @@ impl EventLoop {
         }
     }
 
-    /// Records that a client's socket is ready; [`EventLoop::serve_ready`] serves it.
-    pub fn set_ready(&mut self, key: usize) {
+    /// Records that a listener is ready, and that the backlog may hold connections.
+    pub fn listener_ready(&mut self) {
+        self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::Listener));
+        self.set_acceptable();
+    }
+
+    /// Records that a client's socket is ready, and for the trace for what;
+    /// [`EventLoop::serve_ready`] serves it.
+    pub fn set_ready(&mut self, key: usize, readable: bool, writable: bool) {
         if let Some(client) = self.clients.get_mut(key) {
+            let source = ReadySource::Client { readable, writable };
+            self.worker.tracer.trace(client.id, TraceEvent::Ready(source));
             self.turns.add_woken(client);
         }
     }
@@ -211,16 +223,44 @@ impl EventLoop {
     /// Gives every client one turn, as if each were readable.
     pub fn serve_all(&mut self) {
         self.turns.clear();
+        self.worker.tracer.set_polling(true);
         for key in 0..self.clients.capacity() {
             self.set_read_state(key, ReadState::MaybeReadable);
             self.serve(key);
         }
+        self.worker.tracer.set_polling(false);
+    }
+
+    /// Counts and traces that the strategy now waits in `call`, for at most `timeout`.
+    pub fn begin_wait(&self, call: Call, timeout: Option<Duration>) {
+        self.worker.stats.count(call);
+        self.worker.tracer.begin_wait(call, timeout, || self.awaited_sockets());
+    }
+
+    /// Traces that the wait has ended and how many sockets are ready, and reads the clock for the
+    /// pass that begins.
+    pub fn end_wait(&mut self, call: Call, ready: usize) {
+        self.worker.clock.tick();
+        self.worker.tracer.end_wait(call, ready);
+    }
+
+    /// Traces that a timer has ended the wait.
+    pub fn trace_timer(&self) {
+        self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::Timer));
+    }
+
+    /// Traces that nothing happened in a pass over all sockets, and that the strategy sleeps for
+    /// `pause` now.
+    pub fn trace_idle_pass(&self, pause: Duration) {
+        let sockets = self.accepting_listeners().len() + self.clients.len();
+        self.worker.tracer.trace_idle_pass(sockets, pause);
     }
 
     /// Does what other threads have asked for: evicts connections for another worker, and delivers
     /// completed jobs. A completion whose client has been closed is dropped.
     pub fn handle_wake_up(&mut self) {
         if self.worker.take_eviction_request() {
+            self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::EvictionRequest));
             self.evict();
         }
         for (client_key, completion) in self.worker.take_completions() {
@@ -228,6 +268,7 @@ impl EventLoop {
             if let Some(client) = self.clients.get_mut(key)
                 && client.id == client_key.id
             {
+                self.worker.tracer.trace(client.id, TraceEvent::JobEnds);
                 client.complete(completion, self.worker.clock.now());
                 self.turns.add_completed(client);
             }
@@ -355,6 +396,27 @@ impl EventLoop {
         if let Phase::Serving { acceptor, .. } = &mut self.phase {
             acceptor.resume();
         }
+    }
+
+    /// What a wait is for, such as "the listener, #1 to read, #2 to write".
+    fn awaited_sockets(&self) -> String {
+        // More would not fit on a screen.
+        const CLIENTS_MAX: usize = 8;
+        let listeners = match self.accepting_listeners().len() {
+            0 => None,
+            1 => Some("the listener".to_owned()),
+            several => Some(format!("{several} listeners")),
+        };
+        let clients = self.clients.iter().map(|(_, client)| match client.interest() {
+            Interest::Read => format!("#{} to read", client.id),
+            Interest::Write => format!("#{} to write", client.id),
+            Interest::None => format!("the pool to serve #{}", client.id),
+        });
+        let more = self.clients.len().saturating_sub(CLIENTS_MAX);
+        let more = (more > 0).then(|| counted(more as u64, "more client"));
+        let all: Vec<String> =
+            listeners.into_iter().chain(clients.take(CLIENTS_MAX)).chain(more).collect();
+        if all.is_empty() { "a signal".to_owned() } else { all.join(", ") }
     }
 
     fn keys(&self) -> Vec<usize> {

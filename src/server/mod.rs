@@ -30,6 +30,8 @@ mod supervisor;
 mod sys;
 mod timer_fd;
 mod timer_queue;
+mod trace_event;
+mod traced_site;
 mod tracer;
 mod turn_queue;
 mod unix_socket;
@@ -48,9 +50,10 @@ pub use log_line::LogFormat;
 pub use privileges::Privileges;
 pub use shutdown_signal::StopHandle;
 pub use sockets::{ListenAddress, listening};
-pub use sys::map_shared_counters;
+pub use sys::{map_recording, map_shared_counters};
 #[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
+pub use tracer::Trace;
 
 use crate::http::{Limits, TrustedProxies};
 use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, ServedFiles, checks_max};
@@ -66,6 +69,7 @@ use shutdown_signal::ShutdownSignal;
 use sockets::ListeningSockets;
 use strategies::ConfiguredStrategy;
 use supervisor::Supervisor;
+use tracer::TraceSink;
 use unix_socket::UnixSocketFile;
 use worker::Shared;
 
@@ -98,8 +102,8 @@ pub struct Settings {
     pub log: LogFormat,
     /// Where the access log is written; None for stdout.
     pub log_file: Option<PathBuf>,
-    /// Whether each step is printed on stderr.
-    pub trace: bool,
+    /// Whether each step is printed on stderr, or recorded.
+    pub trace: Trace,
     /// How long a shutdown waits for responses in progress.
     pub shutdown_timeout: Duration,
     /// What is given up before the first connection is accepted.
@@ -132,7 +136,7 @@ impl Settings {
             per_client_max: None,
             log: LogFormat::None,
             log_file: None,
-            trace: false,
+            trace: Trace::Off,
             shutdown_timeout: Duration::from_secs(10),
             privileges: Privileges::default(),
             counters_file: None,
@@ -172,6 +176,7 @@ pub struct Server {
     shutdown: ShutdownSignal,
     supervisor: Supervisor,
     counters: CounterSource,
+    trace: TraceSink,
     log_output: LogOutput,
     admin: Option<AdminListener>,
 }
@@ -186,6 +191,7 @@ impl Server {
     /// strategy forks and the server does not own the process.
     pub fn open(mut settings: Settings) -> io::Result<Server> {
         let counters = counter_source(&mut settings)?;
+        let trace = trace_sink(&mut settings)?;
         // Before the port is bound: a signal ends the server in order from the first connection on.
         let shutdown = match settings.owns_process {
             true => ShutdownSignal::install(settings.shutdown_timeout)?,
@@ -204,7 +210,7 @@ impl Server {
             false => Supervisor::none(),
         };
         let log_output = drop_privileges(&settings).inspect_err(|_| sockets.remove_files())?;
-        Ok(Server { settings, sockets, shutdown, supervisor, counters, log_output, admin })
+        Ok(Server { settings, sockets, shutdown, supervisor, counters, trace, log_output, admin })
     }
 
     /// The bound address of the admin listener, with the real port.
@@ -229,7 +235,8 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
-        let Server { settings, sockets, shutdown, supervisor, counters, log_output, admin } = self;
+        let Server { settings, sockets, shutdown, supervisor, counters, trace, log_output, admin } =
+            self;
         let stats = SyscallStats::new(counters);
         let owns_process = settings.owns_process;
         if owns_process {
@@ -256,7 +263,7 @@ impl Server {
             expects_proxy_header: settings.proxy_protocol,
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,
-            trace: settings.trace,
+            trace,
             counters,
         };
         let readiness = Readiness::new(shutdown.clone());
@@ -299,6 +306,15 @@ fn counter_source(settings: &mut Settings) -> io::Result<CounterSource> {
         (Some(file), _) => sys::map_shared_counters(file).map(CounterSource::Page),
         (None, Some(_)) => sys::map_counter_cells().map(CounterSource::Cells),
         (None, None) => Ok(CounterSource::Private),
+    }
+}
+
+/// What becomes of the steps. The times of a trace count from here.
+fn trace_sink(settings: &mut Settings) -> io::Result<TraceSink> {
+    match std::mem::take(&mut settings.trace) {
+        Trace::Off => Ok(TraceSink::Off),
+        Trace::Stderr => Ok(TraceSink::stderr()),
+        Trace::Recording(file) => sys::map_recording(file).map(TraceSink::Recording),
     }
 }
 

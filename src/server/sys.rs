@@ -11,6 +11,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::process::Pid;
 
 use crate::syscall_stats::{CounterCells, Counters};
+use crate::trace_recording::Recording;
 
 /// The two returns of fork.
 #[derive(Debug)]
@@ -51,20 +52,37 @@ pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
 /// # Errors
 /// InvalidInput if the file is shorter than the counters; otherwise the error of mmap.
 pub fn map_shared_counters(file: File) -> io::Result<&'static Counters> {
-    let length = size_of::<Counters>();
+    map_shared(&file, "counters")
+}
+
+/// Maps the recording in `file`, in the same way.
+///
+/// # Errors
+/// InvalidInput if the file is shorter than a recording; otherwise the error of mmap.
+pub fn map_recording(file: File) -> io::Result<&'static Recording> {
+    map_shared(&file, "recording")
+}
+
+/// What several processes may map. Only for types that consist of atomics.
+trait OfAtomics {}
+impl OfAtomics for Counters {}
+impl OfAtomics for Recording {}
+
+fn map_shared<T: OfAtomics>(file: &File, what: &str) -> io::Result<&'static T> {
+    let length = size_of::<T>();
     if file.metadata()?.len() < length as u64 {
-        let message = "the file for the counters is too short";
+        let message = format!("the file for the {what} is too short");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     let address = std::ptr::null_mut();
     // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
-    let address = unsafe { mmap(address, length, protection, MapFlags::SHARED, &file, 0)? };
+    let address = unsafe { mmap(address, length, protection, MapFlags::SHARED, file, 0)? };
     // SAFETY: the mapping starts at a page boundary, so it is aligned; it is as long as the type
     // (checked above, and its creator seals the file against shrinking); it is never unmapped. The
-    // type consists of atomics, for which every bit pattern is valid and which may change at any
-    // time.
-    Ok(unsafe { &*address.cast::<Counters>() })
+    // type consists of atomics (`OfAtomics`), for which every bit pattern is valid and which may
+    // change at any time.
+    Ok(unsafe { &*address.cast::<T>() })
 }
 
 /// Maps counters for the workers of this process and of the children that it forks. The mapping

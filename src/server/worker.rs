@@ -17,7 +17,8 @@ use super::clock::{Clock, ClockMode};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::proxy_header::ProxyHeader;
-use super::tracer::{ConnectionId, Tracer};
+use super::trace_event::TraceEvent;
+use super::tracer::{ConnectionId, TraceSink, Tracer, TransferMode};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output, TrustedProxies};
 use crate::site::{self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Site, WorkerSite};
@@ -71,7 +72,7 @@ pub struct Shared {
     pub offload_pool: OffloadPool,
     /// For the caches of the workers.
     pub cache_budget: MemoryBudget,
-    pub trace: bool,
+    pub trace: TraceSink,
     /// Where each worker counts.
     pub counters: CounterSource,
 }
@@ -114,10 +115,14 @@ impl Worker {
         site: Site,
         offload: Offload,
     ) -> Worker {
+        let transfer_mode = match offload {
+            Offload::Inline => TransferMode::Blocking,
+            Offload::Pool { .. } => TransferMode::NonBlocking,
+        };
         Worker {
             clock: Clock::new(clock_mode),
             stats,
-            tracer: Tracer::new(name, shared.trace),
+            tracer: Tracer::new(name, shared.trace, transfer_mode),
             progress: 0,
             site: site.with_handicap(shared.policy.handicap),
             log: shared.log.clone(),
@@ -143,13 +148,13 @@ impl Worker {
         self.accepted += 1;
         self.progress += 1;
         let id = ConnectionId(self.accepted);
-        self.tracer.trace_accept(id, peer);
+        self.tracer.trace(id, TraceEvent::Accepted { peer });
         let address = peer.map(|peer| peer.ip().to_canonical());
         let is_proxy = self.trusted_proxies.contains_peer(address);
         if !is_proxy && address.is_some_and(|address| !permit.assign_to(address)) {
             self.stats.count(Call::Close);
             self.stats.count_event(Event::Rejected);
-            self.tracer.trace(id, format_args!("close: the client has too many connections"));
+            self.tracer.trace(id, TraceEvent::Rejected);
             return None;
         }
         permit.count_in(&self.stats);
@@ -180,7 +185,7 @@ impl Worker {
     /// may have written X-Forwarded-For itself.
     pub fn identify(&self, client: &mut Client, address: Option<IpAddr>) {
         if let Some(address) = address {
-            self.tracer.trace(client.id, format_args!("PROXY header: from {address}"));
+            self.tracer.trace(client.id, TraceEvent::ProxyHeader { address });
             client.address = Some(address);
             if self.trusted_proxies.contains(address) {
                 client.connection.trust(self.trusted_proxies.clone());
@@ -205,7 +210,7 @@ impl Worker {
         let Offload::Pool { pool, completions, outstanding } = &mut self.offload else {
             return Some(deferred.wait());
         };
-        self.tracer.trace(client.id, format_args!("response offloaded to the pool"));
+        self.tracer.trace(client.id, TraceEvent::Offloaded("response"));
         match pool.submit(client_key(client), Job::Response(deferred), completions) {
             Ok(guard) => {
                 *outstanding += 1;
@@ -229,7 +234,7 @@ impl Worker {
         let Offload::Pool { pool, completions, outstanding } = &mut self.offload else {
             return false;
         };
-        self.tracer.trace(client.id, format_args!("file read offloaded to the pool"));
+        self.tracer.trace(client.id, TraceEvent::Offloaded("file read"));
         let job = Job::FileChunk(FileChunk::new(file, range, self.stats.clone()));
         let submitted = pool.submit(client_key(client), job, completions);
         if let Ok(guard) = submitted {

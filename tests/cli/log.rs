@@ -145,7 +145,7 @@ const UNPRINTABLE: &str = "\u{80}\u{85}\u{9b}31m\u{9f}\u{2028}\u{2029}\u{61c}\u{
     \u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{e0041}";
 
 #[test]
-fn whatever_a_client_sends_fills_one_line_of_the_log_and_none_of_the_trace() {
+fn whatever_a_client_sends_fills_one_line_of_the_log_and_is_escaped_in_the_trace() {
     let site = Site::new();
     let is_hidden = |char: char| char.is_control() || UNPRINTABLE.contains(char) && char > '~';
     let unprintable = get_with(

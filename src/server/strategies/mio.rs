@@ -120,14 +120,11 @@ impl Reactor {
         let mut events = Events::with_capacity(1024);
         while !self.event_loop.is_finished() {
             let timeout = self.arm_timer()?;
-            self.event_loop.worker.stats.count(Call::Wait);
+            self.event_loop.begin_wait(Call::Wait, timeout);
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => self.event_loop.worker.clock.tick(),
+                _ => self.event_loop.end_wait(Call::Wait, events.iter().count()),
             }
-            let tracer = &self.event_loop.worker.tracer;
-            let (call, ready) = (Call::Wait.name(), events.iter().count());
-            tracer.trace_worker(format_args!("{call}: {ready} ready"));
             for event in &events {
                 self.handle(event);
             }
@@ -142,11 +139,14 @@ impl Reactor {
     fn handle(&mut self, event: &Event) {
         match event.token() {
             // Accepted at the end of the pass: open connections come before new ones.
-            LISTENER => self.event_loop.set_acceptable(),
+            LISTENER => self.event_loop.listener_ready(),
             SHUTDOWN => self.event_loop.begin_shutdown(register_client(&self.poll)),
             WAKER => self.event_loop.handle_wake_up(),
             // Edge-triggered, the expired timer need not be read.
-            TIMER => self.armed = None,
+            TIMER => {
+                self.event_loop.trace_timer();
+                self.armed = None;
+            }
             Token(key) => {
                 if event.is_error() {
                     self.event_loop.socket_error(key);
@@ -156,7 +156,7 @@ impl Reactor {
                 } else if event.is_readable() {
                     self.event_loop.set_read_state(key, ReadState::MaybeReadable);
                 }
-                self.event_loop.set_ready(key);
+                self.event_loop.set_ready(key, event.is_readable(), event.is_writable());
             }
         }
     }

@@ -62,7 +62,6 @@ impl ConfiguredStrategy for Poll {
             // The stream stays readable after the first signal, so it is listed only until then.
             let shutdown = (!is_shutting_down).then_some(shutdown.as_fd());
             let ready = wait(&mut event_loop, shutdown)?;
-            event_loop.worker.clock.tick();
             for (source, events) in ready {
                 handle(&mut event_loop, source, events);
             }
@@ -91,20 +90,19 @@ fn wait(
 ) -> io::Result<Vec<(Source, PollFlags)>> {
     let now = event_loop.worker.clock.now().moment;
     let timeout = event_loop.next_timeout().map(|next| next.since(now));
+    event_loop.begin_wait(Call::Poll, timeout);
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let (sources, mut list): (Vec<_>, Vec<_>) = descriptors(event_loop, shutdown).unzip();
-    let worker = &event_loop.worker;
-    worker.stats.count(Call::Poll);
     let ready = match poll(&mut list, timeout.as_ref()) {
         Ok(ready) => ready,
         Err(Errno::INTR) => 0,
         Err(errno) => return Err(errno.into()),
     };
-    let (call, listed) = (Call::Poll.name(), list.len());
-    worker.tracer.trace_worker(format_args!("{call}: {ready} of {listed} ready"));
     let scanned = sources.into_iter().zip(list.iter().map(PollFd::revents));
     // After EINTR the kernel has not filled in the list: nothing is ready.
-    Ok(scanned.filter(|(_, events)| ready > 0 && !events.is_empty()).collect())
+    let scanned = scanned.filter(|(_, events)| ready > 0 && !events.is_empty()).collect();
+    event_loop.end_wait(Call::Poll, ready);
+    Ok(scanned)
 }
 
 /// The list: every descriptor, and the readiness that is waited for.
@@ -140,13 +138,17 @@ fn handle(event_loop: &mut EventLoop, source: Source, events: PollFlags) {
             event_loop.waker.reset();
             event_loop.handle_wake_up();
         }
-        Source::Listener => event_loop.set_acceptable(),
+        Source::Listener => event_loop.listener_ready(),
         Source::Client { key } => {
             if events.intersects(PollFlags::ERR | PollFlags::HUP) {
                 event_loop.socket_error(key);
             }
             event_loop.set_read_state(key, ReadState::MaybeReadable);
-            event_loop.set_ready(key);
+            event_loop.set_ready(
+                key,
+                events.contains(PollFlags::IN),
+                events.contains(PollFlags::OUT),
+            );
         }
     }
 }

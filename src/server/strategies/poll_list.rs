@@ -16,7 +16,6 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 
 use super::strategy::{self, Comparison, ConfiguredStrategy, Setup, Strategy};
-use crate::format;
 use crate::option_values::microseconds;
 use crate::server::context::ServerContext;
 use crate::server::event_loop::EventLoop;
@@ -82,14 +81,12 @@ impl PollList {
         event_loop.accept(|_, _, _| Ok(()));
         event_loop.serve_all();
         event_loop.expire_timers();
-        let is_idle = event_loop.worker.progress == progress_before;
-        if is_idle && !self.pause.is_zero() {
-            let worker = &event_loop.worker;
-            worker.stats.count(Call::Sleep);
-            if !event_loop.is_empty() {
-                let (call, pause) = (Call::Sleep.name(), format::time(self.pause));
-                worker.tracer.trace_worker(format_args!("{call}: {pause}"));
-            }
+        if event_loop.worker.progress != progress_before {
+            return;
+        }
+        event_loop.trace_idle_pass(self.pause);
+        if !self.pause.is_zero() {
+            event_loop.worker.stats.count(Call::Sleep);
             std::thread::sleep(self.pause);
         }
     }

@@ -19,6 +19,7 @@ use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
 use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
 use crate::server::listener::Accepted;
+use crate::server::trace_event::TraceEvent;
 use crate::server::worker::{Shared, Worker};
 use crate::sync::lock;
 use crate::syscall_stats::Call;
@@ -110,7 +111,7 @@ impl BlockingServer {
             let guard = self.live.insert(&client.socket);
             let server = self.clone();
             acceptor.stats.count(Call::Spawn);
-            acceptor.tracer.trace(client.id, format_args!("thread started"));
+            acceptor.tracer.trace(client.id, TraceEvent::Starts("thread"));
             let spawned = std::thread::Builder::new().spawn(move || {
                 let idle = lock(&server.idle_workers).pop();
                 let new_worker = || server.worker("thread", CONNECTION_CACHE_BYTES_MAX);
@@ -121,7 +122,7 @@ impl BlockingServer {
             });
             if let Err(error) = spawned {
                 // The connection was dropped with the closure.
-                acceptor.tracer.trace_worker(format_args!("spawn: {error}; backing off"));
+                acceptor.tracer.trace_worker(TraceEvent::BacksOff { what: "spawn", error: &error });
                 std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
@@ -140,7 +141,7 @@ impl BlockingServer {
         let mut acceptor = self.worker("acceptor", 0);
         while let Some(client) = self.next_client(&mut acceptor) {
             acceptor.stats.count(Call::Fork);
-            acceptor.tracer.trace(client.id, format_args!("fork"));
+            acceptor.tracer.trace(client.id, TraceEvent::Starts("process"));
             let cache = self.shared.cache_budget.take_up_to(CONNECTION_CACHE_BYTES_MAX);
             let (listeners, stats) = (self.listeners.as_slice(), &acceptor.stats);
             let forked = self.children.fork(client, cache, listeners, stats, |client, cache| {
@@ -149,7 +150,7 @@ impl BlockingServer {
                 self.serve(client, &mut worker, None);
             });
             if let Err(error) = forked {
-                acceptor.tracer.trace_worker(format_args!("fork: {error}; backing off"));
+                acceptor.tracer.trace_worker(TraceEvent::BacksOff { what: "fork", error: &error });
                 std::thread::sleep(ACCEPT_BACKOFF);
             }
         }
@@ -233,11 +234,14 @@ impl BlockingServer {
     /// Waits for a connection; None once the server is shutting down.
     fn accept(&self, worker: &mut Worker) -> Option<(OwnedFd, Option<SocketAddr>)> {
         while !self.is_stopping() {
+            worker.tracer.trace_worker(TraceEvent::Waits { call: Call::Accept });
             match self.listeners.accept(&self.is_stopping, &worker.stats) {
                 Accepted::Connection(socket, peer) => return Some((socket, peer)),
                 Accepted::WouldBlock => {}
                 Accepted::Exhausted(errno) => {
-                    worker.tracer.trace_worker(format_args!("accept: {errno}; backing off"));
+                    worker
+                        .tracer
+                        .trace_worker(TraceEvent::BacksOff { what: "accept", error: &errno });
                     std::thread::sleep(ACCEPT_BACKOFF);
                 }
             }
