@@ -55,8 +55,8 @@ pub(super) fn figure(out: &mut String, results: &Results, line: &Line<'_>) -> fm
     Ok(())
 }
 
-/// What the curves are relative to. A file of 16 MiB costs a thousand times the CPU time of an empty
-/// one, which would hide all differences between contenders.
+/// What the curves are relative to. A file of 16 MiB costs a thousand times the CPU time of an
+/// empty one, which would hide all differences between contenders.
 fn base(results: &Results, axis: Axis) -> Option<&ContenderInfo> {
     let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
     (axis == Axis::Size).then(|| results.contenders.iter().find(is_reference)).flatten()
