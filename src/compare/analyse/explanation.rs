@@ -27,7 +27,7 @@ pub struct Explanation<'a> {
     pub workload: &'a Workload,
     pub costlier: &'a ContenderInfo,
     pub cheaper: &'a ContenderInfo,
-    /// Such as "costs 117 times mio's CPU time per request".
+    /// Such as "costs 117 times mio's CPU time".
     pub claim: String,
     /// Such as "2510 recv calls per request against 1.03"; may be empty, and is without counters.
     pub reasons: Vec<String>,
@@ -72,6 +72,19 @@ pub fn of_sweeps(results: &Results) -> Vec<Explanation<'_>> {
     lines(results).into_iter().filter_map(of_line).collect()
 }
 
+/// What is found at the upper ends of the sweeps, without the reasons, in one sentence.
+pub fn summary_of_sweeps(results: &Results) -> Option<String> {
+    let lines = lines(results);
+    let clause = |found: &Explanation<'_>| {
+        let is_on_it = |point: &Workload| point.name == found.workload.name;
+        let line = lines.iter().find(|line| line.points.iter().any(|point| is_on_it(point)))?;
+        let place = line.axis.describe(found.workload);
+        Some(format!("with {place}, {} {}", found.costlier.name, found.claim))
+    };
+    let clauses: Vec<String> = of_sweeps(results).iter().filter_map(clause).collect();
+    (!clauses.is_empty()).then(|| format!("At the ends: {}.", clauses.join("; ")))
+}
+
 /// `None` unless `costlier` is shown to cost more.
 fn explain<'a>(
     results: &'a Results,
@@ -90,11 +103,7 @@ fn explain<'a>(
         workload,
         costlier,
         cheaper,
-        claim: format!(
-            "costs {} times {}'s CPU time per request",
-            significant(times.median),
-            cheaper.name
-        ),
+        claim: format!("costs {} times {}'s CPU time", significant(times.median), cheaper.name),
         reasons: reasons.into_iter().flatten().chain(place).collect(),
     })
 }
@@ -187,9 +196,7 @@ mod tests {
         let explanations = explanations(&results, workload);
         let beta = explanations.iter().find(|e| e.costlier.name == "beta").expect("it costs more");
         assert_eq!(beta.cheaper.name, "alpha");
-        assert!(
-            beta.sentence().starts_with("beta costs 83.5 times alpha's CPU time per request: ")
-        );
+        assert!(beta.sentence().starts_with("beta costs 83.5 times alpha's CPU time: "));
         assert_eq!(
             beta.reasons[..2],
             [

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::compare::analyse::axis::{Line, lines};
 use crate::compare::analyse::checks::{self, Standing};
+use crate::compare::analyse::explanation::{explanations, summary_of_sweeps};
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
@@ -31,7 +32,7 @@ pub fn markdown(results: &Results) -> String {
     if let Completeness::Partial { reason } = &results.completeness {
         let _ = writeln!(text, "**Partial: {}.**\n", cell_text(reason));
     }
-    for sentence in headline(results) {
+    for sentence in headline(results).into_iter().chain(summary_of_sweeps(results)) {
         let _ = writeln!(text, "- {}", cell_text(&sentence));
     }
     let environment = &results.environment;
@@ -64,6 +65,11 @@ pub fn markdown(results: &Results) -> String {
             });
             let cells: Vec<String> = cells.collect();
             let _ = writeln!(text, "| {} | {} |", cell_text(&contender.name), cells.join(" | "));
+        }
+        let sentences = explanations(results, workload);
+        for (n, explanation) in sentences.iter().enumerate() {
+            let gap = if n == 0 { "\n" } else { "" };
+            let _ = writeln!(text, "{gap}- {}", cell_text(&explanation.sentence()));
         }
     }
     for line in lines(results) {

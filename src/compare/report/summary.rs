@@ -8,6 +8,7 @@
 use std::io::{self, Write};
 
 use crate::compare::analyse::checks::{any_valid, failed_checks};
+use crate::compare::analyse::explanation::summary_of_sweeps;
 use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
@@ -50,7 +51,7 @@ pub fn print_summary(
             &format!("Partial: {reason}. These are the results up to that point."),
         )?;
     }
-    for sentence in headline(results) {
+    for sentence in headline(results).into_iter().chain(summary_of_sweeps(results)) {
         page.paragraph(Style::Strong, 0, &sentence)?;
     }
     if any_valid(results) {
@@ -195,10 +196,11 @@ fn uncertainty(results: &Results) -> Option<String> {
     ))
 }
 
-/// The cells that are not ranked by CPU time, by the check that they fail.
+/// The cells of the loads that are not ranked by CPU time, by the check that they fail. In a sweep, a
+/// rate that a contender cannot serve is part of the result.
 fn unranked(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
-    for workload in &results.workloads {
+    for workload in results.loads() {
         for contender in ranked_contenders(results) {
             let Some(cell) = results.cell(&workload.name, &contender.name) else { continue };
             let failures = failed_checks(results, workload, Some(cell));

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use crate::compare::analyse::checks;
 use crate::compare::analyse::crossover::crossovers;
+use crate::compare::analyse::explanation::explanations;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at, wins};
 use crate::compare::analyse::rounds;
@@ -107,7 +108,12 @@ impl<W: Write> Page<'_, W> {
             );
             self.paragraph(Style::Faint, 0, &text)?;
         }
-        for (a, b) in pairs(results) {
+        for explanation in explanations(results, workload) {
+            self.paragraph(Style::Plain, 2, &explanation.sentence())?;
+        }
+        // The points of a sweep are there for their curve.
+        let pairs = if workload.sweep.is_none() { pairs(results) } else { Vec::new() };
+        for (a, b) in pairs {
             self.paragraph(Style::Plain, 2, &sentence(results, workload, &SENTENCE_METRICS, a, b))?;
         }
         self.gap()
