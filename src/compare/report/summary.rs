@@ -196,8 +196,8 @@ fn uncertainty(results: &Results) -> Option<String> {
     ))
 }
 
-/// The cells of the loads that are not ranked by CPU time, by the check that they fail. In a sweep, a
-/// rate that a contender cannot serve is part of the result.
+/// The cells of the loads that are not ranked by CPU time, by the check that they fail. In a sweep,
+/// a rate that a contender cannot serve is part of the result.
 fn unranked(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     for workload in results.loads() {
