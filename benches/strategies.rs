@@ -3,20 +3,59 @@
 //! A group is a workload of `miniweb compare`, a function one of its contenders. Criterion adds the
 //! history: each run reports changes since the previous one. To compare strategies with each other,
 //! use `miniweb compare`, which also measures latency and CPU time and states confidence intervals.
+//!
+//! Without options, such as in a full `cargo bench`, it ends with a short comparison of that kind
+//! and prints its headline. Cargo runs benches in the order of their names, and this one is the
+//! last, so the headline is what a full `cargo bench` ends with.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use miniweb::cli::{self, Invocation};
 use miniweb::compare::Contender;
 use miniweb::compare::measure::bench::{Bench, LoadedServer};
-use miniweb::compare::results::Pacing;
+use miniweb::compare::report;
+use miniweb::compare::results::{Completeness, Pacing};
+use miniweb::compare::run;
 use miniweb::compare::workloads::WorkloadParameters;
 
 const PARAMETERS: WorkloadParameters =
     WorkloadParameters { is_quick: true, connections: 64, depth: 16, idle: 500, slow: 32, rate: 1 };
 
 fn main() {
+    // Each pins the thread that generates its load, so each needs a thread whose cores are free.
+    std::thread::scope(|scope| {
+        scope.spawn(bench_strategies);
+    });
+    // What was asked for by an option is finished.
+    if std::env::args().skip(1).all(|argument| argument == "--bench") {
+        match headline() {
+            Ok(text) => println!("{text}"),
+            Err(reason) => println!("The strategies were not compared: {reason}"),
+        }
+    }
+}
+
+/// The headline of `miniweb compare --quick`, which takes under a minute.
+fn headline() -> Result<String, String> {
+    let arguments = ["compare", "--quick"].into_iter().map(OsString::from);
+    let mut request = match cli::parse(arguments) {
+        Ok(Invocation::Compare(request, _)) => request,
+        other => return Err(format!("{other:?}")),
+    };
+    request.program = PathBuf::from(env!("CARGO_BIN_EXE_miniweb"));
+    println!("\nminiweb compare --quick, for at most {} s:", request.time.as_secs());
+    let results = run::compare(&request, &mut |_| {}).map_err(|error| format!("{error:?}"))?;
+    let mut lines = report::headline(&results);
+    if let Completeness::Partial { reason } = &results.completeness {
+        lines.insert(0, format!("Partial: {reason}."));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn bench_strategies() {
     let mut criterion = Criterion::default()
         // Enough to see the spread; criterion requires at least ten.
         .sample_size(15)

@@ -17,6 +17,7 @@ use crate::compare::report::ColorChoice;
 use crate::compare::request::Request;
 use crate::compare::results::Axis;
 use crate::compare::workloads::{self, WorkloadParameters};
+use crate::format::reason;
 use crate::option_values::{ERROR_MARK, count, expected, parsed, seconds};
 
 /// `miniweb compare`
@@ -234,6 +235,7 @@ fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> 
     let is_quick = options.quick;
     Ok(Request {
         command: command(),
+        program: std::env::current_exe().map_err(|error| Failure::Unavailable(reason(&error)))?,
         root,
         contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
         workloads: options.workloads,

@@ -13,6 +13,8 @@ use crate::compare::workloads::WorkloadParameters;
 pub struct Request {
     /// The command line, as typed.
     pub command: String,
+    /// The miniweb whose strategies are measured.
+    pub program: PathBuf,
     /// The directory to serve; None for the sample site.
     pub root: Option<PathBuf>,
     /// Strategies and foreign servers, in the order of the reports.

@@ -48,7 +48,7 @@ pub fn compare(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Results, CompareError> {
     let interrupted = interrupt_flag()?;
-    let mut bench = Bench::open(request.root.as_deref(), std::env::current_exe()?)?;
+    let mut bench = Bench::open(request.root.as_deref(), request.program.clone())?;
     let began = Instant::now();
     let (mut plan, mut results) = Plan::new(request, &mut bench)?;
     let window_max = if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX };

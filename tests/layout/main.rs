@@ -35,6 +35,16 @@ fn belongs_to(source: &Source, strategy: &Strategy) -> bool {
     rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
+/// Cargo runs benches in the order of their names, and a full `cargo bench` ends with the headline
+/// of a comparison.
+#[test]
+fn the_bench_that_ends_with_the_headline_is_the_last() {
+    let manifest = include_str!("../../Cargo.toml");
+    let benches = manifest.split("[[bench]]").skip(1);
+    let names = benches.filter_map(|bench| bench.split("name = \"").nth(1)?.split('"').next());
+    assert_eq!(names.max(), Some("strategies"));
+}
+
 #[test]
 fn no_two_modules_import_each_other() {
     for (directory, root) in [("src/", "src/lib.rs"), ("tests/", "")] {

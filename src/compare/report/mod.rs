@@ -34,7 +34,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use crate::compare::analyse::{checks, rounds};
+use crate::compare::analyse::{self, checks, rounds};
 pub use crate::compare::report::color::ColorChoice;
 pub use crate::compare::report::plan::plan;
 pub use crate::compare::report::progress::Progress;
@@ -43,6 +43,11 @@ pub use crate::compare::report::summary::print_summary;
 pub use crate::compare::report::terminal::print_tables;
 use crate::compare::results::Results;
 use crate::format::error_with;
+
+/// The answer in sentences, the most important first.
+pub fn headline(results: &Results) -> Vec<String> {
+    analyse::headline::headline(&rounds::quiet(results))
+}
 
 /// Whether anything can be ranked.
 pub fn any_valid(results: &Results) -> bool {
