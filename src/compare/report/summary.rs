@@ -162,11 +162,16 @@ fn legend(results: &Results) -> String {
         (!tied.is_empty()).then_some("no difference is shown"),
         (!alone.is_empty()).then_some("fewer than two are ranked"),
     ];
+    let has_gaps = ranked_contenders(results).into_iter().any(|contender| {
+        let metric = Metric::CpuPerRequest;
+        results.loads().iter().any(|load| figure(results, load, contender, metric).is_none())
+    });
     let reasons: Vec<&str> = reasons.into_iter().flatten().collect();
     let sentences = [
         (!marked.is_empty()).then(|| "* No other is shown to be better.".to_owned()),
         (!reasons.is_empty()).then(|| format!("Rows without *: {}.", reasons.join(", or "))),
         Some("Bars are per row.".to_owned()),
+        has_gaps.then(|| "–: not measured.".to_owned()),
     ];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
