@@ -36,6 +36,11 @@ pub fn compare(request: &Request, options: &ReportOptions) -> ExitCode {
             let of = (done, planned);
             let _ = progress.as_mut().map(|progress| progress.draw(of, elapsed, &label));
         }
+        Event::Recording { contender, measured, elapsed } => {
+            let label = format!("one second of {contender}");
+            let of = (measured, measured);
+            let _ = progress.as_mut().map(|progress| progress.draw(of, elapsed, &label));
+        }
     });
     let _ = progress.map(|mut progress| progress.clear());
     let results = match results {

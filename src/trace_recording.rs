@@ -41,6 +41,7 @@ pub struct RecordedStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "compare", derive(Serialize, Deserialize))]
 #[cfg_attr(feature = "compare", serde(rename_all = "kebab-case"))]
+#[cfg_attr(all(test, feature = "compare"), derive(schemars::JsonSchema))]
 #[repr(u8)]
 pub enum StepKind {
     /// A worker waits in accept.

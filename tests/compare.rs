@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use miniweb::compare::Contender;
 use miniweb::compare::analyse::metric::Metric;
 use miniweb::compare::results::{Completeness, ContenderKind, Results, WorkloadKind};
+use miniweb::compare::timeline::{ClientKind, StepKind};
+use miniweb::server::strategies::setups;
 use rustix::process::{Pid, Signal, kill_process};
 
 use comparison::{compare, first_strategy, results};
@@ -60,7 +62,7 @@ fn impossible_requests_are_rejected_before_measuring() {
             "/no/such/directory/report.html: no such file or folder",
         ),
         (&["--json", empty], 1, "it is a folder"),
-        (&["--quick", "--time", "1"], 2, "windows take at least"),
+        (&["--quick", "--time", "1"], 2, "windows and the timelines take at least"),
         (&[empty], 3, "no suitable file found"),
         (&["html", "--strategies", &first, "--against", &dead], 3, "dead: Connection refused"),
     ] {
@@ -254,6 +256,49 @@ fn an_interrupted_run_reports_partial_results() {
     let output = comparison.wait_with_output().expect("it is a child of this process");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(report.starts_with("Partial: interrupted. "), "{report}");
+}
+
+#[test]
+fn a_quick_run_has_a_timeline_of_every_strategy() {
+    let names: Vec<String> =
+        Contender::strategies(false).into_iter().map(|contender| contender.info.name).collect();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let strategies = names.join(",");
+    let arguments =
+        ["--strategies", &strategies, "--workloads", "keep-alive", "--rounds", "1", "--time", "16"];
+    let results = results(&arguments, directory.path());
+    let of: Vec<&str> = results.timelines.iter().map(|timeline| &*timeline.contender).collect();
+    assert_eq!(of, names, "{:?}", results.environment.remarks);
+    for timeline in &results.timelines {
+        let name = &timeline.contender;
+        let setup = setups().find(|setup| setup.name == name).expect("it is a set-up");
+        assert_eq!(timeline.dropped, 0, "{name}");
+        let steps = &timeline.steps;
+        assert!(steps.is_sorted_by_key(|step| step.at_us), "{name}: {steps:?}");
+        assert!(steps.iter().all(|step| step.at_us <= timeline.duration_us), "{name}: {steps:?}");
+        assert!(steps.iter().all(|step| step.worker < timeline.workers.len()), "{name}");
+        let has = |client: ClientKind, kinds: &[StepKind]| {
+            let client = timeline.client(client).map(|(number, _)| number);
+            steps.iter().any(|step| step.client == client && kinds.contains(&step.kind))
+        };
+        assert!(has(ClientKind::Stuck, &[StepKind::Recv]), "{name}: {steps:?}");
+        let (_, quick) = timeline.client(ClientKind::Quick).expect("it takes part");
+        let responses = quick.requests.iter().filter_map(|request| request.responded_us);
+        if setup.serves_concurrently() {
+            assert!(responses.count() > 0, "{name}: {quick:?}");
+            let is_full = [StepKind::SendWouldBlock, StepKind::WaitsInSend];
+            assert!(has(ClientKind::Slow, &is_full), "{name}: {steps:?}");
+        } else {
+            assert_eq!(responses.count(), 0, "{name} waits for the stuck client: {quick:?}");
+            assert!(has(ClientKind::Stuck, &[StepKind::WaitsInRecv]), "{name}: {steps:?}");
+            assert!(!has(ClientKind::Quick, &[StepKind::Accepted]), "{name}: {steps:?}");
+        }
+        let waits = [StepKind::WaitsForReadiness, StepKind::Polled];
+        let is_waiting = steps.iter().any(|step| waits.contains(&step.kind));
+        assert_eq!(is_waiting, setup.strategy.is_event_loop, "{name}: {steps:?}");
+    }
+    let json = serde_json::to_string(&results.timelines).expect("it can be serialized");
+    assert!(json.len() < 200 * 1024, "{} bytes", json.len());
 }
 
 #[test]

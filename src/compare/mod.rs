@@ -9,7 +9,7 @@
 //! | [`request`], `plan`, `order`, `budget` | what is measured, in which order, and how long each may take |
 //! | [`measure`] | one measurement: start a server, load it, read its counters |
 //! | [`run`] | the whole comparison: takes every measurement and stores what it returns |
-//! | [`results`] | the measured data; everything below reads it and nothing else |
+//! | [`results`], [`timeline`] | the measured data; everything below reads it and nothing else |
 //! | [`analyse`] | metrics, confidence intervals, checks, verdicts, ranking |
 //! | [`report`] | terminal, HTML and JSON output |
 //! | [`baselines`] | runs that were saved under a name |
@@ -36,7 +36,9 @@ pub mod results;
 pub mod run;
 mod sweep;
 mod synthetic;
+mod synthetic_timelines;
 mod test_site;
+pub mod timeline;
 pub mod workloads;
 
 pub use contender::Contender;

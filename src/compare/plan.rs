@@ -11,7 +11,7 @@ use crate::compare::budget::{Budget, WindowLengths};
 use crate::compare::contender::Contender;
 use crate::compare::foreign;
 use crate::compare::measure::bench::Bench;
-use crate::compare::measure::{environment, response_check};
+use crate::compare::measure::{environment, response_check, timeline};
 use crate::compare::order::{self, Rounds};
 use crate::compare::request::{CompareError, Request};
 use crate::compare::results::{
@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     contenders: Vec<Contender>,
     rounds: Rounds,
     seed: u64,
+    /// The time for all measurements; the rest is for the timelines.
+    time: Duration,
     sweeps: SweepParameters,
     /// How often the sweeps may still be refined.
     refinements: u32,
@@ -63,9 +65,12 @@ impl Plan {
             contenders,
             rounds: Rounds { of_loads: request.rounds, of_points },
             seed: request.seed,
+            time: request.time,
             sweeps: SweepParameters { connections: request.parameters.connections, capacity: 0.0 },
             refinements: 0,
         };
+        let for_timelines = timeline::TIMELINE_TIME * plan.recorded().count() as u32;
+        plan.time = request.time.saturating_sub(for_timelines);
         let mut environment = environment::describe(&bench.cores);
         if !bench.site.has_large() {
             let remark = "The site has no large file; workloads that need one are left out.";
@@ -83,11 +88,11 @@ impl Plan {
             .map_err(CompareError::ResponsesDiffer)?;
         let order = plan.order(&workloads.iter().collect::<Vec<_>>());
         let minimum = Budget::minimum(order.len());
-        if minimum > request.time {
+        if minimum > plan.time {
             let (given, windows) = (request.time.as_secs_f64(), counted(order.len(), "window"));
             return Err(CompareError::TimeTooShort(format!(
-                "--time {given}: {windows} take at least {} s",
-                minimum.as_secs() + 1
+                "--time {given}: {windows} and the timelines take at least {} s",
+                (minimum + for_timelines).as_secs() + 1
             )));
         }
         let contenders = plan.contenders.iter().map(|contender| contender.info.clone());
@@ -101,6 +106,7 @@ impl Plan {
             contenders: contenders.collect(),
             workloads,
             cells: Vec::new(),
+            timelines: Vec::new(),
         };
         Ok((plan, results))
     }
@@ -143,7 +149,7 @@ impl Plan {
             let duration = Budget::duration(measured, window).mul_f64(reserve);
             // A sweep that was asked for is measured even with short windows.
             let is_wanted = resolution == Resolution::Coarse && !request.sweeps.is_empty();
-            if duration <= request.time || is_wanted {
+            if duration <= self.time || is_wanted {
                 best = Some(workloads);
             }
         }
@@ -165,6 +171,17 @@ impl Plan {
             }
         }
         Ok(capacity)
+    }
+
+    /// The time for all measurements.
+    pub(crate) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// The contenders of which a timeline is recorded.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = &Contender> {
+        let strategies = |contender: &&Contender| contender.info.kind == ContenderKind::Strategy;
+        self.contenders.iter().filter(strategies)
     }
 
     /// The number of measurements for which time is kept, because sweeps will be refined.

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compare::timeline::Timeline;
+
 /// Version of the JSON form of [`Results`].
 pub const SCHEMA_VERSION: u32 = 2;
 
@@ -41,6 +43,10 @@ pub struct Results {
     pub workloads: Vec<Workload>,
     /// At most one for each contender and workload; none where nothing was measured.
     pub cells: Vec<Cell>,
+    /// One recorded second of each strategy, in the order of the contenders. Recorded after all
+    /// measurements, and no figure comes from it.
+    #[serde(default)]
+    pub timelines: Vec<Timeline>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

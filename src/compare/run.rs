@@ -5,6 +5,7 @@
 //!    another.
 //! 2. Nothing is printed during a measurement.
 //! 3. A finished measurement is kept, whatever happens after it.
+//! 4. Timelines are recorded after the last measurement, in time that is set aside for them.
 
 use std::io;
 use std::sync::Arc;
@@ -13,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use crate::compare::budget::{Budget, WindowLengths};
 use crate::compare::measure::bench::Bench;
+use crate::compare::measure::timeline;
 use crate::compare::plan::Plan;
 use crate::compare::request::{CompareError, Request};
 use crate::compare::results::{
     Cell, Completeness, Measurement, Options, Results, Setting, Workload,
 };
+use crate::format::reason;
 
 /// Progress of a comparison.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,13 @@ pub enum Event<'a> {
         done: usize,
         /// How many there are, so far: sweeps are refined at the end.
         planned: usize,
+        elapsed: Duration,
+    },
+    /// The timeline of a strategy is recorded, after all measurements.
+    Recording {
+        contender: &'a str,
+        /// How many measurements there were.
+        measured: usize,
         elapsed: Duration,
     },
 }
@@ -52,11 +62,12 @@ pub fn compare(
     let began = Instant::now();
     let (mut plan, mut results) = Plan::new(request, &mut bench)?;
     let window_max = if request.parameters.is_quick { QUICK_WINDOW_MAX } else { WINDOW_MAX };
-    let mut budget = Budget::new(began, request.time, window_max);
+    let mut budget = Budget::new(began, plan.time(), window_max);
     let mut windows = budget.windows(Instant::now(), &left(&results, 0), plan.reserve());
     results.options = options(&bench, request, &windows);
     let expected = budget.expected(Instant::now(), &left(&results, 0), plan.reserve());
-    report(Event::Planned(&results, expected));
+    let for_timelines = request.time.saturating_sub(plan.time());
+    report(Event::Planned(&results, expected + for_timelines));
     let mut done = 0;
     loop {
         if done == results.order.len() && !plan.refine(&mut results, &mut bench)? {
@@ -94,6 +105,9 @@ pub fn compare(
         }
         budget.record(&windows, began_at.elapsed(), workload);
     }
+    if !results.cells.is_empty() && !interrupted.load(Ordering::Acquire) {
+        record_timelines(&bench, &plan, &mut results, began, report);
+    }
     results.environment.elapsed_seconds = began.elapsed().as_secs();
     Ok(results)
 }
@@ -102,6 +116,28 @@ pub fn compare(
 fn left(results: &Results, done: usize) -> Vec<&Workload> {
     let left = results.order[done..].iter();
     left.filter_map(|measurement| results.workload(&measurement.workload)).collect()
+}
+
+/// Records a second of each strategy. One that fails is missing in the report; the measurements
+/// have shown whether its server works.
+fn record_timelines(
+    bench: &Bench,
+    plan: &Plan,
+    results: &mut Results,
+    began: Instant,
+    report: &mut dyn FnMut(Event<'_>),
+) {
+    for contender in plan.recorded() {
+        let (name, measured) = (&contender.info.name, results.order.len());
+        report(Event::Recording { contender: name, measured, elapsed: began.elapsed() });
+        match timeline::record(bench, contender) {
+            Ok(timeline) => results.timelines.push(timeline),
+            Err(error) => {
+                let remark = format!("No timeline of {name} was recorded: {}.", reason(&error));
+                results.environment.remarks.push(remark);
+            }
+        }
+    }
 }
 
 /// A flag that the first SIGINT or SIGTERM sets. The second one ends the process at once.

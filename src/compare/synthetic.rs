@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use crate::compare::results::*;
+use crate::compare::synthetic_timelines;
 use crate::format::counted;
 
 /// A factor around 1, from a triangular distribution.
@@ -37,6 +38,7 @@ pub fn results(seed: u64) -> Results {
         },
         order: Vec::new(),
         cells: Vec::new(),
+        timelines: synthetic_timelines::all(),
         contenders,
         workloads,
     };

@@ -13,5 +13,6 @@ pub mod ranking;
 pub mod rounds;
 pub mod side_by_side;
 pub mod statistics;
+pub mod timeline;
 pub mod unpaired;
 pub mod verdict;

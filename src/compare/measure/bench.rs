@@ -11,7 +11,7 @@ use crate::compare::budget::WindowLengths;
 use crate::compare::contender::{Contender, Origin};
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::process::{Machine, ResourceUsage};
-use crate::compare::measure::server::Server;
+use crate::compare::measure::server::{Server, Tracing};
 use crate::compare::results::{Cpu, ErrorKind, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
 use crate::compare::workloads::{self, WorkloadParameters};
@@ -68,7 +68,11 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, contender: &Contender) -> io::Result<Server> {
-        Server::start(contender, &self.site, &self.cores, &self.program)
+        self.start_with(contender, Tracing::Off)
+    }
+
+    pub(crate) fn start_with(&self, contender: &Contender, tracing: Tracing) -> io::Result<Server> {
+        Server::start(contender, &self.site, &self.cores, &self.program, tracing)
     }
 
     /// Start, connect, warm up, measure, observe the idle server.

@@ -9,3 +9,4 @@ pub(super) mod process;
 pub mod reference_loop;
 pub(super) mod response_check;
 pub(super) mod server;
+pub(super) mod timeline;

@@ -21,6 +21,7 @@ use crate::compare::measure::process::ResourceUsage;
 use crate::compare::test_site::TestSite;
 use crate::option_values::VARIABLE_PREFIX;
 use crate::syscall_stats::{Counters, PAGE_BYTES};
+use crate::trace_recording::{RECORDING_BYTES, Recording};
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -29,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) pid: Option<u32>,
     /// None for foreign servers and the reference loop.
     pub(crate) syscall_counters: Option<&'static Counters>,
+    /// The steps of a strategy that was started with [`Tracing::Recorded`].
+    pub(crate) recording: Option<&'static Recording>,
     child: Option<OwnChild>,
     pinned: Option<PinnedServer>,
 }
@@ -42,6 +45,13 @@ struct OwnChild {
     _stdout: BufReader<ChildStdout>,
 }
 
+/// Whether a server records its steps, which takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracing {
+    Off,
+    Recorded,
+}
+
 /// Limits that no workload reaches.
 const LIMITS: [&str; 6] =
     ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
@@ -53,11 +63,14 @@ impl Server {
         site: &TestSite,
         cores: &Cores,
         program: &Path,
+        tracing: Tracing,
     ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
             Origin::Foreign(foreign) => return Ok(Server::of_foreign(foreign, cores)),
             Origin::ReferenceLoop => (vec!["reference-loop".to_owned()], None),
-            Origin::Strategy(arguments) => (arguments.clone(), Some(counters_file()?)),
+            Origin::Strategy(arguments) => {
+                (arguments.clone(), Some(shared_file("stats", PAGE_BYTES)?))
+            }
         };
         let mut command = Command::new(program);
         let (control_socket, stdin) = ControlSocket::pair()?;
@@ -74,16 +87,22 @@ impl Server {
             command.env_remove(name);
         }
         match &page {
-            // The child inherits the descriptor under the same number.
             Some(page) => {
                 command
                     .args(["--port", "0", "--log", "none", "--shutdown-timeout", "1"])
                     .args(LIMITS);
-                command.args(["--counters-file", &format!("/proc/self/fd/{}", page.as_raw_fd())]);
+                command.args(["--counters-file", &inherited(page)]);
             }
             None => {
                 command.args(site.files().iter().map(|file| &file.path));
             }
+        }
+        let recorded = match (tracing, &page) {
+            (Tracing::Recorded, Some(_)) => Some(shared_file("trace", RECORDING_BYTES)?),
+            _ => None,
+        };
+        if let Some(file) = &recorded {
+            command.args(["--recording-file", &inherited(file)]);
         }
         // A process group of its own: Ctrl-C reaches only the comparison, which then stops its
         // children in order.
@@ -101,11 +120,14 @@ impl Server {
         let pid = child.id();
         let syscall_counters =
             page.map(|page| crate::server::map_shared_counters(File::from(page))).transpose()?;
+        let recording =
+            recorded.map(|file| crate::server::map_recording(File::from(file))).transpose()?;
         // The descriptors meant for the child are closed here when the command is dropped.
         Ok(Server {
             address,
             pid: Some(pid),
             syscall_counters,
+            recording,
             child: Some(OwnChild { process: child, control_socket, _stdout: stdout }),
             pinned: None,
         })
@@ -119,6 +141,7 @@ impl Server {
             address: foreign.address,
             pid: foreign.pid,
             syscall_counters: None,
+            recording: None,
             child: None,
             pinned: pinned.and_then(|(pid, (core, _))| PinnedServer::pin(pid, core).ok()),
         }
@@ -159,10 +182,16 @@ impl Drop for Server {
     }
 }
 
-/// The shared page for the counters. Only this process and the child that inherits it can reach it.
-fn counters_file() -> io::Result<OwnedFd> {
-    let page = memfd_create("stats", MemfdFlags::ALLOW_SEALING)?;
-    rustix::fs::ftruncate(&page, PAGE_BYTES)?;
-    fcntl_add_seals(&page, SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(page)
+/// Memory for the counters or the steps. Only this process and the child that inherits it can reach
+/// it.
+fn shared_file(name: &str, bytes: u64) -> io::Result<OwnedFd> {
+    let file = memfd_create(name, MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::ftruncate(&file, bytes)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+/// The path of a file in the child, which inherits the descriptor under the same number.
+fn inherited(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }

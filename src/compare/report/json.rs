@@ -204,6 +204,17 @@ mod tests {
     }
 
     #[test]
+    fn results_from_before_there_were_timelines_are_read() {
+        let mut text = Vec::new();
+        let results = synthetic::partial(4);
+        write(&results, &mut text).expect("writing to a Vec cannot fail");
+        let mut value: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+        value.as_object_mut().expect("it is an object").remove("timelines");
+        let old = read(value.to_string().as_bytes()).expect("the field has a default");
+        assert!(old == Results { timelines: Vec::new(), ..results });
+    }
+
+    #[test]
     fn another_schema_version_is_rejected() {
         let results = Results { schema_version: SCHEMA_VERSION + 1, ..synthetic::partial(4) };
         let mut text = Vec::new();

@@ -10,6 +10,7 @@
 pub mod bars;
 pub mod curve;
 pub mod percentiles;
+pub mod timeline;
 
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;

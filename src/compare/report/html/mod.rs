@@ -16,6 +16,7 @@ mod glossary;
 mod loads;
 mod method;
 mod sweeps;
+mod timelines;
 
 use std::fmt::{self, Write};
 
@@ -46,6 +47,7 @@ fn write_page(out: &mut String, results: &Results, left_out: Option<String>) -> 
     header(out, results, left_out)?;
     loads::write(out, results)?;
     sweeps::write(out, results)?;
+    timelines::write(out, results)?;
     contenders::write(out, results)?;
     method::write(out, results)?;
     glossary::write(out, results);
@@ -91,9 +93,11 @@ fn header(out: &mut String, results: &Results, left_out: Option<String>) -> fmt:
 /// The sections of this page, in order.
 fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
     let sweeps = (!lines(results).is_empty()).then_some((sweeps::ID, sweeps::TITLE));
+    let timelines = (!results.timelines.is_empty()).then_some((timelines::ID, timelines::TITLE));
     [(loads::ID, loads::TITLE)]
         .into_iter()
         .chain(sweeps)
+        .chain(timelines)
         .chain([
             (contenders::ID, contenders::TITLE),
             (method::ID, method::TITLE),
@@ -139,6 +143,7 @@ mod tests {
             .iter_mut()
             .for_each(|load| (load.title, load.path) = (BAD.into(), BAD.into()));
         results.cells.iter_mut().for_each(|cell| cell.failures = vec![BAD.into()]);
+        results.timelines.iter_mut().for_each(|timeline| timeline.workers.fill(BAD.into()));
         for round in results.cells.iter_mut().flat_map(|cell| &mut cell.rounds) {
             round.syscalls = Some([(BAD.to_owned(), 1000)].into());
         }
@@ -153,6 +158,11 @@ mod tests {
                 .iter_mut()
                 .filter(|cell| cell.contender == old)
                 .for_each(|cell| cell.contender = new.into());
+            results
+                .timelines
+                .iter_mut()
+                .filter(|timeline| timeline.contender == old)
+                .for_each(|timeline| timeline.contender = new.into());
         }
         let page = page(&results);
         assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"));
@@ -172,6 +182,15 @@ mod tests {
                 + page.matches(&format!("<{name} ")).count();
             assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
         }
+    }
+
+    #[test]
+    fn results_without_timelines_have_no_section_for_them() {
+        let mut results = synthetic::results(6);
+        const HEADING: &str = "One second under the microscope";
+        assert!(page(&results).contains(HEADING));
+        results.timelines.clear();
+        assert!(!page(&results).contains(HEADING));
     }
 
     #[test]
