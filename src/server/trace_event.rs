@@ -37,7 +37,8 @@ pub enum TraceEvent<'a> {
     Polled {
         sockets: usize,
         passes: u64,
-        pause: Duration,
+        /// How long it meant to sleep between the passes.
+        slept: Duration,
         time: Duration,
     },
     /// A call on a blocking socket may sleep now.
@@ -151,15 +152,15 @@ impl fmt::Display for TraceEvent<'_> {
                 write!(f, "wakes from {call} after {waited}: {ready} ready")
             }
             TraceEvent::Ready(source) => source.fmt(f),
-            TraceEvent::Polled { sockets, passes, pause, .. } => {
+            TraceEvent::Polled { sockets, passes, slept, .. } => {
                 let (sockets, passes) =
                     (counted(sockets as u64, "socket"), counted(passes, "time"));
                 write!(f, "polled {sockets} {passes}, and nothing happened")?;
-                match pause {
+                match slept {
                     Duration::ZERO => Ok(()),
-                    pause => {
-                        let (call, pause) = (Call::Sleep.name(), time(pause));
-                        write!(f, "; slept in {call} for {pause} after each")
+                    slept => {
+                        let (call, slept) = (Call::Sleep.name(), time(slept));
+                        write!(f, "; slept in {call} in between, for at least {slept}")
                     }
                 }
             }
@@ -263,12 +264,12 @@ mod tests {
     fn passes_in_which_nothing_happened_are_one_line() {
         let time = Duration::from_millis(1);
         let polled =
-            |pause| TraceEvent::Polled { sockets: 3, passes: 1204, pause, time }.to_string();
+            |slept| TraceEvent::Polled { sockets: 3, passes: 1204, slept, time }.to_string();
         assert_eq!(polled(Duration::ZERO), "polled 3 sockets 1204 times, and nothing happened");
         assert_eq!(
-            polled(Duration::from_micros(200)),
-            "polled 3 sockets 1204 times, and nothing happened; slept in clock_nanosleep for \
-             200 µs after each"
+            polled(Duration::from_millis(241)),
+            "polled 3 sockets 1204 times, and nothing happened; slept in clock_nanosleep in \
+             between, for at least 241.0 ms"
         );
     }
 

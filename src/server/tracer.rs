@@ -110,7 +110,7 @@ struct IdlePasses {
     since: Moment,
     passes: u64,
     sockets: usize,
-    pause: Duration,
+    slept: Duration,
 }
 
 impl Tracer {
@@ -221,8 +221,8 @@ impl ActiveTracer {
     #[cold]
     fn trace(&self, connection: Option<ConnectionId>, event: &TraceEvent<'_>) {
         let now = read_monotonic();
-        if let Some(IdlePasses { since, passes, sockets, pause }) = self.idle_passes.take() {
-            let polled = TraceEvent::Polled { sockets, passes, pause, time: now.since(since) };
+        if let Some(IdlePasses { since, passes, sockets, slept }) = self.idle_passes.take() {
+            let polled = TraceEvent::Polled { sockets, passes, slept, time: now.since(since) };
             self.write(now, None, &polled);
         }
         self.write(now, connection, event);
@@ -247,10 +247,11 @@ impl ActiveTracer {
 
     #[cold]
     fn count_idle_pass(&self, sockets: usize, pause: Duration) {
-        let before = self.idle_passes.get();
-        let (since, passes) =
-            before.map_or_else(|| (read_monotonic(), 0), |before| (before.since, before.passes));
-        self.idle_passes.set(Some(IdlePasses { since, passes: passes + 1, sockets, pause }));
+        let none =
+            || IdlePasses { since: read_monotonic(), passes: 0, sockets, slept: Duration::ZERO };
+        let before = self.idle_passes.get().unwrap_or_else(none);
+        let (passes, slept) = (before.passes + 1, before.slept + pause);
+        self.idle_passes.set(Some(IdlePasses { passes, sockets, slept, ..before }));
     }
 
     fn write(&self, now: Moment, connection: Option<ConnectionId>, event: &TraceEvent<'_>) {

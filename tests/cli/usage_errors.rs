@@ -356,6 +356,14 @@ fn a_usage_error_names_the_help_of_its_command() {
 }
 
 #[test]
+fn steps_are_printed_or_recorded() {
+    let arguments = [any_command(), "--trace", "--recording-file", "/dev/null"];
+    expect_failure(&arguments, 2, &["--trace and --recording-file cannot be combined"]);
+    let arguments = [any_command(), "--recording-file", "/dev/null"];
+    expect_failure(&arguments, 1, &["the file for the recording is too short"]);
+}
+
+#[test]
 fn a_switch_takes_no_value() {
     for arguments in [
         &[any_command(), "--trace=yes"][..],

@@ -94,7 +94,8 @@ fn connections_of_nginx_are_kept_open_and_carry_the_addresses_of_clients() {
         drop(proxy);
         server.signal(Signal::TERM);
         server.wait();
-        let accepted = server.errors.rest().iter().filter(|line| line.contains(" accept")).count();
+        let is_accept = |line: &&String| line.contains(" #") && line.contains(" accept");
+        let accepted = server.errors.rest().iter().filter(is_accept).count();
         assert!((1..5).contains(&accepted), "{}: {accepted} connections", setup.name);
         let lines = server.output.rest();
         let of_client = lines.iter().filter(|line| line.starts_with(&format!("{client} - ")));
