@@ -39,7 +39,7 @@ pub(super) fn figure(out: &mut String, results: &Results, line: &Line<'_>) -> fm
     let unit = base.map_or(String::new(), |base| format!(", {} = 1", base.name));
     write!(
         out,
-        "<figure><figcaption>{} <span>by {}{}</span></figcaption>{}",
+        "<figure><figcaption class=\"metric\">{} <span>by {}{}</span></figcaption>{}",
         metric.title(),
         line.axis.title(),
         escape(&unit),

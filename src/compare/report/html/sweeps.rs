@@ -36,7 +36,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
                 let metric = Metric::Throughput;
                 writeln!(
                     out,
-                    "<figure><figcaption>{} <span>by {}</span></figcaption>{}</figure>",
+                    "<figure><figcaption class=\"metric\">{} <span>by {}</span></figcaption>{}</figure>",
                     metric.title(),
                     line.axis.title(),
                     curve::draw(results, line, metric, None)
