@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::compare::analyse::timeline::describe;
-use crate::compare::report::chart::timeline;
+use crate::compare::report::chart::{series_style, timeline};
 use crate::compare::report::svg::escape;
 use crate::compare::results::Results;
 use crate::compare::timeline::REQUEST_INTERVAL_MS;
@@ -30,10 +30,11 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     for timeline in results.timelines.iter().filter(|timeline| timeline.duration_us > 0) {
         let Some(contender) = results.contender(&timeline.contender) else { continue };
         let (name, sentences) = (escape(&contender.name), escape(&describe(timeline).join(" ")));
+        let class = series_style(results, contender).class;
         let chart = timeline::draw(results, contender, timeline);
         writeln!(
             out,
-            "<figure><figcaption>{name}<span class=\"what\">{sentences}</span></figcaption>{chart}</figure>"
+            "<figure><figcaption class=\"of {class}\"><b>{name}</b><span class=\"what\">{sentences}</span></figcaption>{chart}</figure>"
         )?;
     }
     out.push_str("</div>\n</section>\n");
