@@ -90,7 +90,9 @@ impl Contender {
 
     fn of(setup: &Setup, handicap_us: Option<u32>) -> Contender {
         let mut arguments: Vec<String> = setup.arguments.iter().map(ToString::to_string).collect();
-        let (mut name, mut description) = (setup.name.to_owned(), setup.description());
+        let summary = (setup.strategy.options)().description.trim_end_matches('.').to_owned();
+        let (mut name, mut description) =
+            (setup.name.to_owned(), format!("{summary} ({})", setup.description()));
         if let Some(handicap_us) = handicap_us {
             arguments.extend(["--handicap".to_owned(), handicap_us.to_string()]);
             name += &format!("+slow:{handicap_us}us");
@@ -183,6 +185,7 @@ impl Contender {
             kind,
             description: description.to_owned(),
             command,
+            connections_max: (concurrency < usize::MAX).then_some(concurrency as u32),
         };
         Contender { info, origin, concurrency }
     }

@@ -150,6 +150,10 @@ pub struct ContenderInfo {
     pub description: String,
     /// The command that started it, or its address.
     pub command: String,
+    /// It takes part in workloads with at most this many keep-alive connections: more would wait, or
+    /// take too long to set up.
+    #[serde(default)]
+    pub connections_max: Option<u32>,
 }
 
 /// The role of a contender.
@@ -351,8 +355,8 @@ pub struct Noise {
     pub cpu_pressure_share: Option<f64>,
 }
 
-/// The non-empty buckets of an HDR histogram, in ascending order. Three significant digits: every
-/// value is accurate to 0.1 %.
+/// The non-empty buckets of an HDR histogram, in ascending order. Two significant digits: every
+/// value is accurate to 1 %.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]

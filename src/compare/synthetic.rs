@@ -111,6 +111,7 @@ fn contenders() -> Vec<ContenderInfo> {
         kind,
         description: description.into(),
         command: format!("miniweb {name}"),
+        connections_max: None,
     };
     vec![
         contender("alpha", ContenderKind::Strategy, "one thread, one event loop"),

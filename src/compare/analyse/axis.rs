@@ -105,6 +105,20 @@ pub fn lines(results: &Results) -> Vec<Line<'_>> {
     Axis::ALL.into_iter().filter_map(longest).collect()
 }
 
+/// Every line of at least two points.
+pub fn all_lines(results: &Results) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for axis in Axis::ALL {
+        for origin in &results.workloads {
+            let line = line_through(results, axis, origin);
+            if line.points.len() > 1 && !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
 fn line_through<'a>(results: &'a Results, axis: Axis, origin: &'a Workload) -> Line<'a> {
     let is_on_it = |other: &&Workload| other.name == origin.name || axis.joins(origin, other);
     let mut points: Vec<&Workload> = results.workloads.iter().filter(is_on_it).collect();

@@ -9,9 +9,11 @@
 //! - Checks use the median over rounds, because the statistics already tolerate single bad rounds.
 //!   Errors are summed, because a median would hide them.
 
-use crate::compare::analyse::metric::{Metric, significant};
+use crate::compare::analyse::metric::{Metric, significant, time};
 use crate::compare::analyse::statistics::median;
-use crate::compare::results::{Cell, ContenderKind, ErrorKind, Pacing, Results, Round, Workload};
+use crate::compare::results::{
+    Cell, ContenderInfo, ContenderKind, ErrorKind, Pacing, Results, Round, Workload,
+};
 use crate::format::counted;
 
 /// A busy machine may break a few connections. With more errors, the workload is another one.
@@ -115,7 +117,7 @@ pub fn all_checks(results: &Results, workload: &Workload, cell: Option<&Cell>) -
         measured,
         errors(cell),
         littles_law(workload, cell),
-        client(results, cell),
+        client(results, workload, cell),
         offered(workload, cell),
         noise(cell),
         memory(results, cell),
@@ -248,7 +250,10 @@ fn littles_law(workload: &Workload, cell: &Cell) -> CheckResult {
     judged(Check::LittlesLaw, holds, detail)
 }
 
-fn client(results: &Results, cell: &Cell) -> CheckResult {
+fn client(results: &Results, workload: &Workload, cell: &Cell) -> CheckResult {
+    if let Some(result) = schedule_kept(results, workload) {
+        return result;
+    }
     let environment = &results.environment;
     let share_a_core = environment.cores == 1
         || (environment.server_core.is_some()
@@ -259,6 +264,24 @@ fn client(results: &Results, cell: &Cell) -> CheckResult {
         true => skipped(Check::Client, &format!("{detail}, on the server's core")),
         false => judged(Check::Client, busy <= CLIENT_CPU_SHARE_MAX, detail),
     }
+}
+
+/// In an open loop, a client that wakes up for every request is busy without being at its limit. It
+/// is if even requests to the reference loop wait longer to be sent than to be answered. The
+/// reference loop decides for all contenders, because with a slow server requests wait for a
+/// connection, too. `None` without a reference loop, or in a closed loop.
+fn schedule_kept(results: &Results, workload: &Workload) -> Option<CheckResult> {
+    let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
+    let reference = results.contenders.iter().find(is_reference)?;
+    let cell = results.cell(&workload.name, &reference.name)?;
+    let latency_ns = median_of(cell, |round| round.latency.mean_ns())?;
+    let service_ns = median_of(cell, |round| round.service_time.as_ref()?.mean_ns())?;
+    let (waited, answered) = (time(latency_ns - service_ns), time(service_ns));
+    let detail = format!(
+        "requests to {} waited {waited} to be sent, and {answered} for the response",
+        reference.name
+    );
+    Some(judged(Check::Client, latency_ns <= 2.0 * service_ns, detail))
 }
 
 fn offered(workload: &Workload, cell: &Cell) -> CheckResult {

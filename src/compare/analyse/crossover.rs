@@ -2,7 +2,7 @@
 //!
 //! Nothing is interpolated: a change lies *between* two neighbouring points that were measured.
 
-use crate::compare::analyse::axis::{Line, lines};
+use crate::compare::analyse::axis::{Line, all_lines, lines};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::{Lead, leads, leads_at};
 use crate::compare::analyse::verdict::{Verdict, pairs, verdict};
@@ -18,11 +18,11 @@ pub struct Crossover<'a> {
 }
 
 impl Crossover<'_> {
-    /// Such as "most requests per second: gamma at 8 connections, alpha at 64 connections".
+    /// Such as "most requests per second: gamma with 8 connections, alpha with 64 connections".
     pub fn describe(&self) -> String {
         let (below, above) = (&self.below, &self.above);
         format!(
-            "{}: {} at {}, {} at {}",
+            "{}: {} with {}, {} with {}",
             below.metric.superlative(),
             below.describe(),
             self.axis.describe(below.workload),
@@ -32,23 +32,40 @@ impl Crossover<'_> {
     }
 }
 
-/// Neighbouring workloads that have no leader in common.
+/// The changes of the lead along each line: from the point where one group of leaders was last shown
+/// to the next point at which none of them leads.
 pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     let leads = leads(results);
-    let mut crossovers = Vec::new();
-    for axis in Axis::ALL {
-        for below in leads.iter().filter(|lead| lead.is_shown()) {
-            let position = |lead: &Lead<'_>| axis.position(lead.workload);
-            let on_line = leads.iter().filter(|above| {
-                above.metric == below.metric
-                    && axis.joins(below.workload, above.workload)
-                    && position(above) > position(below)
-            });
-            let next = on_line.min_by(|a, b| position(a).total_cmp(&position(b)));
-            if let Some(above) = next.filter(|above| above.is_shown())
-                && !above.leaders.iter().any(|contender| below.leaders.contains(contender))
-            {
-                crossovers.push(Crossover { axis, below: below.clone(), above: above.clone() });
+    let mut crossovers: Vec<Crossover<'_>> = Vec::new();
+    for line in all_lines(results) {
+        for metric in Metric::RANKED {
+            let at = |point: &&Workload| {
+                let is_it = |lead: &&Lead<'_>| {
+                    lead.metric == metric && lead.workload.name == point.name && lead.is_shown()
+                };
+                leads.iter().find(is_it)
+            };
+            // At some points several may share the lead. What they have in common with those before
+            // them goes on leading.
+            let mut since: Option<(&Lead<'_>, Vec<&ContenderInfo>)> = None;
+            for lead in line.points.iter().filter_map(at) {
+                let common = |leaders: &[&ContenderInfo]| -> Vec<&ContenderInfo> {
+                    let leading = lead.leaders.iter().copied();
+                    leading.filter(|leader| leaders.contains(leader)).collect()
+                };
+                since = match since {
+                    None => Some((lead, lead.leaders.clone())),
+                    Some((below, leaders)) => match common(&leaders) {
+                        none if none.is_empty() => {
+                            let (below, above) = (below.clone(), lead.clone());
+                            crossovers.push(Crossover { axis: line.axis, below, above });
+                            Some((lead, lead.leaders.clone()))
+                        }
+                        // The last point at which nobody else shares the lead bounds the change.
+                        same if lead.leaders.len() == same.len() => Some((lead, same)),
+                        fewer => Some((below, fewer)),
+                    },
+                };
             }
         }
     }
@@ -119,8 +136,8 @@ mod tests {
                 && crossover.below.workload.name == "keep-alive-8"
         });
         let words = found.expect("the synthetic crossover").describe();
-        let others = words.strip_prefix("least CPU time per request: gamma at 8 connections, ");
-        let others = others.and_then(|words| words.strip_suffix(" at 64 connections"));
+        let others = words.strip_prefix("least CPU time per request: gamma with 8 connections, ");
+        let others = others.and_then(|words| words.strip_suffix(" with 64 connections"));
         assert!(others.is_some_and(|others| !others.contains("gamma")), "{words}");
         assert!(!crossovers.iter().any(|crossover| {
             crossover.below.metric == Metric::CpuPerRequest

@@ -21,14 +21,17 @@ const CALLS_MAX: usize = 2;
 /// A part of the difference of at least this share is named.
 const SHARE_MIN: f64 = 0.7;
 
+/// A contender that uses so much of a core without requests does not sleep between them.
+const POLLING_SHARE_MIN: f64 = 0.5;
+
 /// What one contender costs more than another under one load, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation<'a> {
     pub workload: &'a Workload,
     pub costlier: &'a ContenderInfo,
     pub cheaper: &'a ContenderInfo,
-    /// Such as "costs 117 times mio's CPU time".
-    pub claim: String,
+    /// The ratio of their CPU times per request.
+    pub times: f64,
     /// Such as "2510 recv calls per request against 1.03"; may be empty, and is without counters.
     pub reasons: Vec<String>,
 }
@@ -36,7 +39,9 @@ pub struct Explanation<'a> {
 impl Explanation<'_> {
     /// The claim and its reasons as one sentence, without a full stop.
     pub fn sentence(&self) -> String {
-        let claim = format!("{} {}", self.costlier.name, self.claim);
+        let (costlier, cheaper) = (&self.costlier.name, &self.cheaper.name);
+        let claim =
+            format!("{costlier} costs {} times {cheaper}'s CPU time", significant(self.times));
         match self.reasons.is_empty() {
             true => claim,
             false => format!("{claim}: {}", self.reasons.join("; ")),
@@ -61,15 +66,16 @@ pub fn explanations<'a>(results: &'a Results, workload: &'a Workload) -> Vec<Exp
     others.into_iter().filter_map(|other| explain(results, workload, other, leader)).collect()
 }
 
-/// For each sweep over CPU time: why the costliest contender at its upper end costs more than the
-/// leader there.
+/// For each sweep over CPU time: why the costliest contender costs more than the leader, at the
+/// highest point where a difference is shown.
 pub fn of_sweeps(results: &Results) -> Vec<Explanation<'_>> {
-    let of_line = |Line { axis, points }: Line<'_>| {
-        let last = results.workload(&points.last()?.name)?;
-        let is_cpu = axis.metric() == Metric::CpuPerRequest;
-        is_cpu.then(|| explanations(results, last)).and_then(|all| all.into_iter().next())
-    };
-    lines(results).into_iter().filter_map(of_line).collect()
+    lines(results).into_iter().filter_map(|line| of_line(results, line)).collect()
+}
+
+fn of_line<'a>(results: &'a Results, line: Line<'a>) -> Option<Explanation<'a>> {
+    let is_cpu = line.axis.metric() == Metric::CpuPerRequest;
+    let mut points = line.points.into_iter().rev().filter(|_| is_cpu);
+    points.find_map(|point| explanations(results, point).into_iter().next())
 }
 
 /// What is found at the upper ends of the sweeps, without the reasons, in one sentence.
@@ -79,10 +85,12 @@ pub fn summary_of_sweeps(results: &Results) -> Option<String> {
         let is_on_it = |point: &Workload| point.name == found.workload.name;
         let line = lines.iter().find(|line| line.points.iter().any(|point| is_on_it(point)))?;
         let place = line.axis.describe(found.workload);
-        Some(format!("with {place}, {} {}", found.costlier.name, found.claim))
+        let Explanation { costlier, cheaper, times, .. } = found;
+        let times = significant(*times);
+        Some(format!("{place}, {} {times} times {}'s", costlier.name, cheaper.name))
     };
     let clauses: Vec<String> = of_sweeps(results).iter().filter_map(clause).collect();
-    (!clauses.is_empty()).then(|| format!("At the ends: {}.", clauses.join("; ")))
+    (!clauses.is_empty()).then(|| format!("CPU time with {}.", clauses.join("; ")))
 }
 
 /// `None` unless `costlier` is shown to cost more.
@@ -97,56 +105,89 @@ fn explain<'a>(
     let (more, less) = more.zip(less)?;
     let verdict = verdict(results, workload, Metric::CpuPerRequest, costlier, cheaper);
     let Verdict::Differs(times) = verdict else { return None };
-    let reasons = [calls(more, less), would_blocks(more, less), switches(more, less)];
+    let reasons = [
+        calls(more, less),
+        would_blocks(more, less),
+        switches(more, less),
+        longer_calls(more, less),
+        polling(more),
+    ];
     let place = where_spent(more, less);
     (times.median > 1.0).then(|| Explanation {
         workload,
         costlier,
         cheaper,
-        claim: format!("costs {} times {}'s CPU time", significant(times.median), cheaper.name),
+        times: times.median,
         reasons: reasons.into_iter().flatten().chain(place).collect(),
     })
 }
 
-/// The system calls whose counts differ most.
+/// The system calls whose counts differ most, if the costlier makes more calls in all.
 fn calls(more: &Cell, less: &Cell) -> Option<String> {
+    let [of_more, of_less] = medians(Metric::SyscallsPerRequest, more, less)?;
+    if !is_more(of_more, of_less) {
+        return None;
+    }
     let (of_more, of_less) = (frequent_syscalls(more), frequent_syscalls(less));
     // Without counters there are none, which is not the same as 0 calls.
     if of_more.is_empty() || of_less.is_empty() {
         return None;
     }
-    let count = |calls: &[(&str, f64)], name: &str| {
+    let of_name = |calls: &[(&str, f64)], name: &str| {
         calls.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, count)| *count)
     };
     let names = of_more.iter().chain(&of_less).map(|(name, _)| *name);
     let mut counts: Vec<(&str, f64, f64)> =
-        names.map(|name| (name, count(&of_more, name), count(&of_less, name))).collect();
-    counts.retain(|(_, more, less)| do_differ(*more, *less));
-    counts.sort_by(|a, b| (b.1 - b.2).abs().total_cmp(&(a.1 - a.2).abs()).then(a.0.cmp(b.0)));
+        names.map(|name| (name, of_name(&of_more, name), of_name(&of_less, name))).collect();
+    counts.retain(|(_, more, less)| is_more(*more, *less));
+    counts.sort_by(|a, b| (b.1 - b.2).total_cmp(&(a.1 - a.2)).then(a.0.cmp(b.0)));
     counts.dedup_by(|a, b| a.0 == b.0);
     let words = counts.iter().take(CALLS_MAX).map(|(name, more, less)| {
-        format!("{} {name} calls per request against {}", significant(*more), significant(*less))
+        format!("{} {name} calls per request against {}", count(*more), count(*less))
     });
     let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| listed(&words))
 }
 
+/// How long a system call takes, if the costlier does not make more of them.
+fn longer_calls(more: &Cell, less: &Cell) -> Option<String> {
+    let calls = medians(Metric::SyscallsPerRequest, more, less)?;
+    let times = medians(Metric::SystemCpuPerRequest, more, less)?;
+    let [of_more, of_less] = [0, 1].map(|n| times[n] / calls[n]);
+    let is_it = !is_more(calls[0], calls[1]) && of_more >= COUNT_FACTOR_MIN * of_less;
+    let metric = Metric::SystemCpuPerRequest;
+    (is_it && of_less > 0.0).then(|| {
+        format!(
+            "a system call takes {} in the kernel on average against {}",
+            metric.format(of_more),
+            metric.format(of_less)
+        )
+    })
+}
+
+/// What is spent between requests counts for the requests.
+fn polling(more: &Cell) -> Option<String> {
+    let share = estimate(Metric::IdleCpu, more)?.median;
+    (share >= POLLING_SHARE_MIN).then(|| {
+        format!("it also works between requests, {:.0} % of a core while idle", share * 100.0)
+    })
+}
+
 fn would_blocks(more: &Cell, less: &Cell) -> Option<String> {
     let [more, less] = medians(Metric::WouldBlocksPerRequest, more, less)?;
-    do_differ(more, less).then(|| {
+    is_more(more, less).then(|| {
         format!(
             "{} calls per request that find nothing to do (EAGAIN) against {}",
-            significant(more),
-            significant(less)
+            count(more),
+            count(less)
         )
     })
 }
 
 fn switches(more: &Cell, less: &Cell) -> Option<String> {
     let [more, less] = medians(Metric::ContextSwitchesPerRequest, more, less)?;
-    do_differ(more, less).then(|| {
-        format!("{} context switches per request against {}", significant(more), significant(less))
-    })
+    is_more(more, less)
+        .then(|| format!("{} context switches per request against {}", count(more), count(less)))
 }
 
 /// Whether most of the difference is time in the kernel, or in the program.
@@ -166,8 +207,18 @@ fn medians(metric: Metric, more: &Cell, less: &Cell) -> Option<[f64; 2]> {
     Some([estimate(metric, more)?.median, estimate(metric, less)?.median])
 }
 
-fn do_differ(a: f64, b: f64) -> bool {
-    (a - b).abs() >= COUNT_DIFFERENCE_MIN && a.max(b) >= COUNT_FACTOR_MIN * a.min(b)
+/// Whether the costlier does so much more of it that it can explain something.
+fn is_more(more: f64, less: f64) -> bool {
+    more - less >= COUNT_DIFFERENCE_MIN && more >= COUNT_FACTOR_MIN * less
+}
+
+/// `1212`, `1.02`, `0`: hundredths suffice for what is counted.
+fn count(value: f64) -> String {
+    match value {
+        value if value >= 10.0 => significant(value),
+        value if value < 0.005 => "0".to_owned(),
+        value => format!("{value:.2}"),
+    }
 }
 
 #[cfg(test)]
@@ -220,7 +271,9 @@ mod tests {
         for workload in &results.workloads {
             for explanation in explanations(&results, workload) {
                 for reason in &explanation.reasons {
-                    assert!(reason.contains("% of the difference"), "{reason}");
+                    let is_cpu =
+                        reason.contains("% of the difference") || reason.contains("% of a core");
+                    assert!(is_cpu, "{reason}");
                 }
             }
         }

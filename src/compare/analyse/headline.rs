@@ -12,6 +12,9 @@ use crate::format::{self, counted, listed};
 /// A contender that uses more than this share of a core without requests pays for its speed.
 const BUSY_WHILE_IDLE: f64 = 0.5;
 
+/// A sentence that lists more loads than this is not read.
+const LOADS_NAMED_MAX: usize = 5;
+
 /// The sentences, the most important first.
 pub fn headline(results: &Results) -> Vec<String> {
     let leads = leads_of(results, &results.loads());
@@ -68,15 +71,21 @@ fn clauses_of(
     let clauses: Vec<String> = clauses.into_iter().flatten().collect();
     let idle = idle_share(results, contender).filter(|share| *share > BUSY_WHILE_IDLE);
     let cost = idle.map(|share| format!(", at {:.0} % of a core while idle", share * 100.0));
-    (!clauses.is_empty()).then(|| clauses.join("; ") + &cost.unwrap_or_default())
+    // What it cannot do, no load shows: it takes part in few of them.
+    let is_alone = contender.connections_max == Some(1);
+    let limit = if is_alone { ", while it serves one connection at a time" } else { "" };
+    (!clauses.is_empty()).then(|| clauses.join("; ") + limit + &cost.unwrap_or_default())
 }
 
 /// `least CPU time with 1 connection and files of 1.0 MiB`
 fn clause<'a>(what: &str, leads: impl Iterator<Item = &'a &'a Lead<'a>>) -> Option<String> {
     let mut workloads: Vec<&Workload> = leads.map(|lead| lead.workload).collect();
     workloads.sort_by_key(|workload| order(workload));
-    let loads: Vec<String> = workloads.into_iter().map(load).collect();
-    let loads: Vec<&str> = loads.iter().map(String::as_str).collect();
+    let mut loads: Vec<String> = workloads.into_iter().map(load).collect();
+    if loads.len() > LOADS_NAMED_MAX {
+        let more = loads.split_off(LOADS_NAMED_MAX - 1).len();
+        loads.push(format!("{more} more loads"));
+    }
     (!loads.is_empty()).then(|| format!("{what} with {}", listed(&loads)))
 }
 
@@ -101,6 +110,9 @@ fn idle_share(results: &Results, contender: &ContenderInfo) -> Option<f64> {
 
 /// A load in words that fit behind "with": `64 connections`, `files of 1.0 MiB`.
 pub fn load(workload: &Workload) -> String {
+    if let Some(axis) = workload.sweep {
+        return axis.describe(workload);
+    }
     let connections = || counted(workload.active_connections(), "connection");
     match (workload.kind, workload.pacing) {
         (_, Pacing::Open { requests_per_second }) => format!("{requests_per_second} requests/s"),

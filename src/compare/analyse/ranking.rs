@@ -4,7 +4,8 @@
 //!
 //! Invariants:
 //! - A rate that the client limited is a lower bound: such a contender may lead, and none is shown
-//!   to beat it. Its latency is the client's, so there is no leader in latency.
+//!   to beat it. With several of them there is no leader in rate. Its latency is the client's, so
+//!   there is no leader in latency.
 //! - The lead follows from verdicts alone. Contenders that cannot be distinguished from the best
 //!   share it.
 
@@ -116,11 +117,14 @@ fn lead<'a>(results: &'a Results, workload: &'a Workload, metric: Metric) -> Lea
         _ => false,
     };
     let is_beaten = |rival: &Rival<'_>| rivals.iter().any(|other| beats(other, rival));
-    let mut leaders: Vec<(&ContenderInfo, &Cell)> = rivals
-        .iter()
-        .filter(|rival| !is_beaten(rival))
-        .map(|rival| (rival.contender, rival.cell))
-        .collect();
+    let unbeaten = || rivals.iter().filter(|rival| !is_beaten(rival));
+    // Which of several that the client limited is the fastest, it cannot tell.
+    let limited = unbeaten().filter(|rival| rival.standing == Standing::LowerBound);
+    if limited.count() > 1 {
+        return Lead { workload, metric, leaders: Vec::new(), rivals: 0 };
+    }
+    let mut leaders: Vec<(&ContenderInfo, &Cell)> =
+        unbeaten().map(|rival| (rival.contender, rival.cell)).collect();
     // Sorted by the ratio to the first leader, round by round, the best first.
     if let Some((_, first)) = leaders.first().copied() {
         let rank = |cell: &Cell| {
@@ -152,14 +156,14 @@ pub fn wins(results: &Results) -> Vec<(&ContenderInfo, Vec<(Metric, String)>)> {
         .collect()
 }
 
-/// "everywhere", or the names of the workloads: those where it leads alone, then those where the
+/// "all loads", or the names of the workloads: those where it leads alone, then those where the
 /// lead is shared.
 fn places(leads: &[Lead<'_>], metric: Metric, contender: &ContenderInfo) -> Option<String> {
     let measured: Vec<_> = leads.iter().filter(|lead| lead.metric == metric).collect();
     let shown = measured.iter().filter(|lead| lead.is_shown() && lead.leaders.contains(&contender));
     let (alone, tied): (Vec<_>, Vec<_>) = shown.partition(|lead| lead.leaders.len() == 1);
     let names = |leads: &[&&Lead<'_>]| match leads.len() {
-        all if all > 1 && all == measured.len() => "everywhere".to_owned(),
+        all if all > 1 && all == measured.len() => "all loads".to_owned(),
         _ => leads.iter().map(|lead| lead.workload.name.as_str()).collect::<Vec<_>>().join(", "),
     };
     match (alone.is_empty(), tied.is_empty()) {
@@ -229,7 +233,7 @@ mod tests {
                 .into_iter()
                 .flatten()
                 .find(|(metric, _)| *metric == Metric::CpuPerRequest);
-            cpu.is_some_and(|(_, words)| words.contains("everywhere"))
+            cpu.is_some_and(|(_, words)| words.contains("all loads"))
         };
         for cell in &mut results.cells {
             let times = if cell.contender.starts_with("alpha") { 1 } else { 4 };

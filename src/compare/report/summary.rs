@@ -17,7 +17,7 @@ use crate::compare::analyse::statistics::{figure, median};
 use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::Page;
-use crate::compare::report::text::truncated;
+use crate::compare::report::text::{truncated, wrapped};
 use crate::compare::report::words::left_out_total;
 use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results, Workload};
 use crate::format::{counted, printable};
@@ -27,8 +27,11 @@ const LOAD_WIDTH: usize = 22;
 /// `1234` and a bar, an asterisk, and the space before them.
 const COLUMN_WIDTH_MIN: usize = 7;
 const COLUMN_WIDTH_MAX: usize = 12;
-/// The lines of notes about cells that are not ranked.
+/// The notes about cells that are not ranked.
 const NOTES_MAX: usize = 3;
+/// The path of the HTML report follows in one line more.
+const LINES_MAX: usize = 24;
+const ROWS_MAX: usize = 10;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Prints the summary in lines of at most `width` columns.
@@ -41,17 +44,14 @@ pub fn print_summary(
     is_colored: bool,
     width: usize,
 ) -> io::Result<()> {
-    let left_out = left_out_total(results);
+    let left_out = left_out_total(results).map(|left_out| format!("{left_out}."));
     let results = &*rounds::quiet(results);
+    let Text { headline, notes } = Text::fitting(results, left_out, width);
     let mut page = Page { out, is_colored, width };
     if let Completeness::Partial { reason } = &results.completeness {
-        page.paragraph(
-            Style::Warning,
-            0,
-            &format!("Partial: {reason}. These are the results up to that point."),
-        )?;
+        page.paragraph(Style::Warning, 0, &partial(reason))?;
     }
-    for sentence in headline(results).into_iter().chain(summary_of_sweeps(results)) {
+    for sentence in headline {
         page.paragraph(Style::Strong, 0, &sentence)?;
     }
     if any_valid(results) {
@@ -59,13 +59,61 @@ pub fn print_summary(
         page.table(results)?;
     }
     page.gap()?;
-    for note in notes(results) {
+    for note in notes {
         page.paragraph(Style::Faint, 0, &note)?;
     }
-    if let Some(left_out) = left_out {
-        page.paragraph(Style::Faint, 0, &format!("{left_out}."))?;
-    }
     Ok(())
+}
+
+fn partial(reason: &str) -> String {
+    format!("Partial: {reason}. These are the results up to that point.")
+}
+
+/// The paragraphs above and below the table.
+struct Text {
+    headline: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Text {
+    /// As many details, and as many paragraphs of their own, as fit on the screen.
+    fn fitting(results: &Results, left_out: Option<String>, width: usize) -> Text {
+        let (headline, sweeps) = (headline(results), summary_of_sweeps(results));
+        let whole: Vec<String> = headline.iter().cloned().chain(sweeps).collect();
+        let all_notes = |unranked_max| notes(results, unranked_max).into_iter();
+        let joined = |texts: Vec<String>| vec![texts.join(" ")];
+        let few: Vec<String> = all_notes(0).chain(left_out.clone()).collect();
+        let layouts = [
+            Text { headline: whole.clone(), notes: all_notes(NOTES_MAX).chain(left_out).collect() },
+            Text { headline: whole.clone(), notes: few.clone() },
+            Text { headline: whole, notes: joined(few.clone()) },
+            Text { headline: headline.clone(), notes: joined(few.clone()) },
+        ];
+        let fits = |text: &Text| text.lines(results, width) <= LINES_MAX;
+        let last = Text { headline: joined(headline), notes: joined(few) };
+        layouts.into_iter().find(fits).unwrap_or(last)
+    }
+
+    fn lines(&self, results: &Results, width: usize) -> usize {
+        let partial = match &results.completeness {
+            Completeness::Whole => None,
+            Completeness::Partial { reason } => Some(partial(reason)),
+        };
+        let texts = self.headline.iter().chain(&self.notes).chain(&partial);
+        let text: usize = texts.map(|text| wrapped(text, 0, width).len()).sum();
+        let table = if any_valid(results) { rows(results).len() + 2 } else { 0 };
+        text + table + 1
+    }
+}
+
+/// The loads of the table. A run of several sweeps has too many for a screen: then these are spread
+/// evenly over all.
+fn rows(results: &Results) -> Vec<&Workload> {
+    let loads = in_order(results);
+    match loads.len() {
+        0..=ROWS_MAX => loads,
+        all => (0..ROWS_MAX).map(|n| loads[n * (all - 1) / (ROWS_MAX - 1)]).collect(),
+    }
 }
 
 impl<W: Write> Page<'_, W> {
@@ -80,7 +128,7 @@ impl<W: Write> Page<'_, W> {
             heading.push_str(&format!("{name:>width$}"));
         }
         self.line(Style::Faint, &heading)?;
-        for workload in in_order(results) {
+        for workload in rows(results) {
             let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
             self.load_row(results, workload, &columns, lead.as_ref(), width)?;
         }
@@ -135,18 +183,23 @@ fn bar(value: f64, largest: f64) -> char {
     BARS[level.clamp(1, BARS.len()) - 1]
 }
 
-/// What the table does not say.
-fn notes(results: &Results) -> Vec<String> {
+/// What the table does not say, with at most `unranked_max` of the cells that are not ranked.
+fn notes(results: &Results, unranked_max: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if any_valid(results) {
         notes.push(legend(results));
     }
     notes.extend(uncertainty(results));
     let unranked = unranked(results);
-    let more = unranked.len().saturating_sub(NOTES_MAX);
-    notes.extend(unranked.into_iter().take(NOTES_MAX));
-    if more > 0 {
-        notes.push(format!("{} not ranked; see --verbose.", counted(more, "more cell")));
+    let left = unranked.len().saturating_sub(unranked_max);
+    notes.extend(unranked.into_iter().take(unranked_max));
+    if left > 0 {
+        let cells = if unranked_max > 0 { "more cell" } else { "cell" };
+        notes.push(format!("{} not ranked; see --verbose.", counted(left, cells)));
+    }
+    let rows_left = results.loads().len() - rows(results).len();
+    if rows_left > 0 {
+        notes.push(format!("{} not shown; see --verbose.", counted(rows_left, "row")));
     }
     notes
 }
@@ -227,6 +280,7 @@ fn unranked(results: &Results) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::results::Axis;
     use crate::compare::synthetic;
 
     fn printed(results: &Results, width: usize) -> String {
@@ -237,10 +291,17 @@ mod tests {
 
     #[test]
     fn the_summary_fits_a_screen_at_80_and_120_columns() {
-        for results in [synthetic::results(2), synthetic::partial(2), synthetic::invalid(2)] {
+        let mut sweeps = synthetic::results(2);
+        sweeps.workloads.iter_mut().for_each(|workload| workload.sweep = Some(Axis::Idle));
+        let mut noisy = synthetic::results(2);
+        for cell in noisy.cells.iter_mut().filter(|cell| cell.contender == "gamma") {
+            cell.rounds.iter_mut().for_each(|round| round.noise.foreign_cpu_share = Some(0.5));
+        }
+        let others = [synthetic::results(2), synthetic::partial(2), synthetic::invalid(2)];
+        for results in others.into_iter().chain([sweeps, noisy]) {
             for width in [80, 120] {
                 let text = printed(&results, width);
-                assert!(text.lines().count() <= 25, "{text}");
+                assert!(text.lines().count() < 25, "one line is for the path:\n{text}");
                 assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
             }
         }

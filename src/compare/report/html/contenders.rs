@@ -10,6 +10,7 @@ use crate::compare::report::chart;
 use crate::compare::report::svg::{Drawing, escape};
 use crate::compare::report::words::{NO_CROSSOVER, without_wins};
 use crate::compare::results::{ContenderInfo, ContenderKind, Results};
+use crate::format::counted;
 
 pub(super) const ID: &str = "contenders";
 pub(super) const TITLE: &str = "The contenders";
@@ -69,9 +70,12 @@ fn key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::R
         ContenderKind::Twin { of } => format!("A/A comparison with {of}: "),
         ContenderKind::Foreign => "Foreign server: ".to_owned(),
     };
+    let limit = contender.connections_max.map_or(String::new(), |max| {
+        format!(" Takes part with at most {}.", counted(max, "keep-alive connection"))
+    });
     write!(
         out,
-        "<h3>{}{}</h3><p>{}{}</p>",
+        "<h3>{}{}</h3><p>{}{}.{limit}</p>",
         swatch.finish(),
         escape(&contender.name),
         escape(&role),

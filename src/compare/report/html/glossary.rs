@@ -21,7 +21,7 @@ const DRAWN: [(&str, &str); 8] = [
     ("≥", "A rate at which the client was at its limit: the server may be faster."),
 ];
 
-const TERMS: [(&str, &str); 12] = [
+const TERMS: [(&str, &str); 15] = [
     (
         "contender",
         "A server that takes part: a strategy, the reference loop, a twin, a foreign server.",
@@ -45,13 +45,19 @@ const TERMS: [(&str, &str); 12] = [
     ),
     ("would-block", "A system call that found nothing to read, or no room to write (EAGAIN)."),
     ("context switch", "A thread stopped running: it slept, or the kernel preferred another."),
+    ("pipelined", "The next requests are sent before the response to the first has arrived."),
+    ("p99", "All but the slowest hundredth of the responses took at most this long."),
+    (
+        "CPU pressure",
+        "The share of time in which something waited for a core. It is shown, and not judged.",
+    ),
     ("steal", "Time that the hypervisor gave to other virtual machines."),
     ("crossover", "Two neighbouring points of a sweep at which different contenders lead."),
 ];
 
 pub(super) fn write(out: &mut String, results: &Results) {
     out.push_str(&format!(
-        "<section id=\"{ID}\">\n<details>\n<summary><h2>{TITLE}</h2></summary>\n<dl class=\"terms\">\n"
+        "<section id=\"{ID}\">\n<details open>\n<summary><h2>{TITLE}</h2></summary>\n<dl class=\"terms\">\n"
     ));
     for (term, meaning) in DRAWN.into_iter().chain(TERMS) {
         out.push_str(&format!("<dt>{term}</dt><dd>{meaning}</dd>\n"));

@@ -34,7 +34,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
 fn costs(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str(
         "<div class=\"scroll\"><table class=\"costs\">\n<caption>CPU time per request. Bars are \
-         relative to the row; bold is not shown to be worse than any other.</caption>\n<thead><tr><th></th>",
+         relative to the row; bold: another is shown to be worse, and none to be better; –: it does not take part with so many connections.</caption>\n<thead><tr><th></th>",
     );
     let is_shown = |kind: &ContenderKind| !matches!(kind, ContenderKind::Twin { .. });
     let contenders: Vec<_> =
@@ -90,7 +90,10 @@ pub(super) fn details(out: &mut String, results: &Results, workload: &Workload) 
         }
         out.push_str("</ul>\n");
     }
-    charts(out, results, workload)?;
+    // The points of a sweep are there for its curve.
+    if workload.sweep.is_none() {
+        charts(out, results, workload)?;
+    }
     figures::write(out, results, workload)?;
     out.push_str("</details>\n");
     Ok(())

@@ -71,13 +71,19 @@ fn header(out: &mut String, results: &Results, left_out: Option<String>) -> fmt:
     answer::write(out, results)?;
     write!(
         out,
-        "<p class=\"lede\">{} under {}, {} of each in alternation, on {} ({}), {}.",
-        counted(results.contenders.len(), "server"),
+        "<p class=\"lede\">{} under {}, {} of each in alternation, on {} ({}), {}.{}",
+        counted(results.contenders.len(), "contender"),
         counted(results.workloads.len(), "workload"),
         round_count(results),
         escape(&environment.cpu_model),
         counted(environment.cores, "core"),
-        escape(&environment.started_at)
+        escape(&environment.started_at),
+        match (environment.server_core, environment.client_core) {
+            (Some(server), Some(client)) if server != client => {
+                " The server has one core, the client another."
+            }
+            _ => "",
+        }
     )?;
     for remark in environment.remarks.iter().chain(&left_out) {
         write!(out, " {}", escape(remark))?;
