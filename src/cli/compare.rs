@@ -80,7 +80,7 @@ struct Compare {
     #[argh(option, arg_name = "file")]
     html: Option<PathBuf>,
 
-    /// write all measurements as JSON
+    /// write all measurements as JSON (NAME.json.gz: compressed)
     #[argh(option, arg_name = "file")]
     json: Option<PathBuf>,
 

@@ -150,8 +150,8 @@ pub struct ContenderInfo {
     pub description: String,
     /// The command that started it, or its address.
     pub command: String,
-    /// It takes part in workloads with at most this many keep-alive connections: more would wait, or
-    /// take too long to set up.
+    /// It takes part in workloads with at most this many keep-alive connections: more would wait,
+    /// or take too long to set up.
     #[serde(default)]
     pub connections_max: Option<u32>,
 }

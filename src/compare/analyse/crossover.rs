@@ -32,8 +32,8 @@ impl Crossover<'_> {
     }
 }
 
-/// The changes of the lead along each line: from the point where one group of leaders was last shown
-/// to the next point at which none of them leads.
+/// The changes of the lead along each line: from the last point that one group of leaders has to
+/// itself, to the next point at which none of them leads.
 pub fn crossovers(results: &Results) -> Vec<Crossover<'_>> {
     let leads = leads(results);
     let mut crossovers: Vec<Crossover<'_>> = Vec::new();

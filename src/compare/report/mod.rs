@@ -31,8 +31,12 @@ mod text;
 mod words;
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
+
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
 
 use crate::compare::analyse::{self, checks, rounds};
 pub use crate::compare::report::color::ColorChoice;
@@ -54,6 +58,9 @@ pub fn any_valid(results: &Results) -> bool {
     checks::any_valid(&rounds::quiet(results))
 }
 
+/// The first bytes of a gzip file (RFC 1952 section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// Checks that a report can be written to `path`, without changing an existing file.
 ///
 /// # Errors
@@ -63,14 +70,21 @@ pub fn writable(path: &Path) -> io::Result<()> {
     opened.map(drop).map_err(|error| error_with(path.display(), &error))
 }
 
-/// Writes the results with all rounds.
+/// Writes the results with all rounds; compressed with gzip if the name ends in `.gz`.
 ///
 /// # Errors
 /// From a system call, with the name of the file.
 pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
     let write = || {
         let mut out = BufWriter::new(File::create(path)?);
-        json::write(results, &mut out)?;
+        match path.extension().is_some_and(|extension| extension == "gz") {
+            false => json::write(results, &mut out)?,
+            true => {
+                let mut encoder = GzEncoder::new(&mut out, Compression::best());
+                json::write(results, &mut encoder)?;
+                encoder.finish()?;
+            }
+        }
         out.flush()
     };
     write().map_err(|error| error_with(path.display(), &error))
@@ -81,7 +95,13 @@ pub fn write_json(results: &Results, path: &Path) -> io::Result<()> {
 /// # Errors
 /// From a system call, or the file is no such document; with the name of the file.
 pub fn read_json(path: &Path) -> io::Result<Results> {
-    let read = || json::read(BufReader::new(File::open(path)?));
+    let read = || {
+        let mut file = BufReader::new(File::open(path)?);
+        match file.fill_buf()?.starts_with(&GZIP_MAGIC) {
+            false => json::read(file),
+            true => json::read(BufReader::new(GzDecoder::new(file))),
+        }
+    };
     read().map_err(|error| error_with(path.display(), &error))
 }
 
@@ -134,6 +154,19 @@ pub fn write_html(results: &Results, path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::compare::synthetic;
+
+    #[test]
+    fn results_are_compressed_if_their_file_is_named_so() {
+        let directory = tempfile::tempdir().expect("the temporary directory is writable");
+        let results = synthetic::results(1);
+        let [plain, compressed] = ["run.json", "run.json.gz"].map(|name| {
+            let path = directory.path().join(name);
+            write_json(&results, &path).expect("the directory is writable");
+            assert!(read_json(&path).expect("it was just written") == results);
+            path.metadata().expect("it exists").len()
+        });
+        assert!(compressed * 3 < plain, "{compressed} of {plain} bytes");
+    }
 
     /// Writes reports of synthetic results to `target/`, for inspection.
     #[test]

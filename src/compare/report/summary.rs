@@ -175,7 +175,11 @@ impl<W: Write> Page<'_, W> {
 
 /// Without the strategy that several have in common: `blocking:pool` is `pool`.
 fn short_name(contender: &ContenderInfo) -> &str {
-    contender.name.rsplit_once(':').map_or(&contender.name, |(_, model)| model)
+    contender
+        .name
+        .split_once(':')
+        .filter(|(strategy, _)| !strategy.contains('+'))
+        .map_or(&contender.name, |(_, model)| model)
 }
 
 fn bar(value: f64, largest: f64) -> char {
