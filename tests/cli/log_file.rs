@@ -338,7 +338,11 @@ fn a_server_without_privileges_opens_its_log_file_again() {
             fs::write(&path, "").expect("the test owns the directory");
             run("chown", &["nobody"], &path);
             server.signal(Signal::HUP);
-            assert_eq!(server.get("/second").status, 404);
+            // Until it has opened the new file, it logs to the old one.
+            wait_until("a request in the new file", || {
+                assert_eq!(server.get("/second").status, 404);
+                (!requests_in(&path).is_empty()).then_some(())
+            });
             run("chown", &["nobody"], &directory);
         }
         rotate(&server, &path, &path.with_extension("2"));
