@@ -34,9 +34,9 @@ pub(super) static COMMAND: Tool = Tool {
     },
     exit_statuses: &[
         ("0", "results were produced"),
-        ("1", "a report could not be written"),
-        ("2", "the command line is wrong"),
-        ("3", "no valid measurement was made"),
+        ("1", "the folder does not exist, or a report could not be written"),
+        ("2", "the command line is wrong, or --time is too short"),
+        ("3", "nothing valid could be measured, for example because responses differ"),
     ],
     parse: invocation,
 };
@@ -49,13 +49,14 @@ struct Compare {
     strategies: Option<String>,
 
     /// workloads, separated by commas: keep-alive, pipelined, connection-per-request, large-file,
-    /// slow-readers, mostly-idle, open, or a full name such as keep-alive-64 (default all)
+    /// slow-readers, mostly-idle, open, or a full name such as keep-alive-64 (default all; with
+    /// --sweep none)
     #[argh(option, arg_name = "names", from_str_fn(workload_names))]
     workloads: Option<Vec<String>>,
 
-    /// what to vary, separated by commas: connections (1 to 8192), idle (0 to 10000 idle
-    /// connections), size (of the file, 0 to 16 MiB), rate (1 to 95 % of capacity) (default without
-    /// --workloads and --quick: a coarse sweep of each, beside the workloads)
+    /// properties to vary, separated by commas: connections (1 to 8192), idle (0 to 10000 idle
+    /// connections), size (of the file, 0 to 16 MiB), rate (1 to 95 % of capacity) (default all if
+    /// --time suffices; none with --workloads or --quick)
     #[argh(option, arg_name = "names", from_str_fn(sweeps))]
     sweep: Option<Vec<Axis>>,
 
@@ -336,7 +337,7 @@ fn sweeps(text: &str) -> Result<Vec<Axis>, String> {
     let names = Axis::ALL.map(Axis::name);
     let axis = |name: &str| Axis::ALL.into_iter().find(|axis| axis.name() == name);
     let axes: Option<Vec<Axis>> = text.split(',').map(axis).collect();
-    axes.ok_or_else(|| expected(&format!("names out of {}", names.join(", "))))
+    axes.ok_or_else(|| expected(&format!("a comma-separated list of {}", names.join(", "))))
 }
 
 fn foreign(text: &str) -> Result<Contender, String> {

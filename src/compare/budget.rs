@@ -41,11 +41,11 @@ const PLANNED_SHARE: f64 = 0.97;
 impl WindowLengths {
     /// Warm-up and idle windows are proportional to the measured one.
     pub(crate) const fn for_measured(measured: Duration) -> WindowLengths {
-        let per_mille = measured.as_micros() as u64;
+        let measured_us = measured.as_micros() as u64;
         WindowLengths {
-            warm_up: Duration::from_micros(per_mille * 3 / 10),
+            warm_up: Duration::from_micros(measured_us * 3 / 10),
             measured,
-            idle: Duration::from_micros(per_mille * 2 / 10),
+            idle: Duration::from_micros(measured_us * 2 / 10),
         }
     }
 

@@ -79,7 +79,7 @@ impl Plan {
         let workloads = match plan.with_sweeps(request, bench, &loads)? {
             Some(workloads) => workloads,
             None => {
-                let remark = "There are no sweeps; they need more time (--time).";
+                let remark = "No sweeps were measured: they need more time (--time).";
                 environment.remarks.push(remark.to_owned());
                 loads
             }

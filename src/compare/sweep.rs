@@ -1,9 +1,8 @@
-//! The sweeps: series of workloads that differ in one property, from one end of what a server meets
-//! to the other.
+//! The sweeps: series of workloads that differ in one property, over the range that servers see.
 //!
-//! A sweep begins with positions at equal ratios. Where two contenders cross between two of them,
-//! another one is measured in between (`analyse::axis` finds these places), so the time is spent
-//! where the answer changes.
+//! A sweep begins with a few positions, at about equal ratios where that makes sense. Where two
+//! contenders swap places between two of them, another point is measured in between
+//! (`analyse::crossover::crossings` finds these gaps), so the time goes where the order changes.
 //!
 //! A workload that is measured anyway is not measured a second time: the load of 64 keep-alive
 //! connections is a point of the sweep over connections.
@@ -17,9 +16,9 @@ use crate::compare::workloads::{ACTIVE_CONNECTIONS, keep_alive, mostly_idle, ope
 /// How many positions a sweep begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resolution {
-    /// For a run that has loads to measure, too.
+    /// The default.
     Coarse,
-    /// For a run that measures nothing but sweeps.
+    /// If the time allows windows of `plan::FINE_WINDOW_MIN`.
     Fine,
 }
 

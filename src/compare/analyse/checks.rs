@@ -2,7 +2,8 @@
 //!
 //! Each cell is checked as listed below. A cell that fails is shown with the reason, and is not
 //! ranked by the metrics that the check concerns. The checks judge the measurement, not the
-//! contender: a slow server passes all of them.
+//! contender: a slow server passes all of them, except that in an open loop it may not achieve the
+//! offered rate.
 //!
 //! Invariants:
 //! - A check without data is skipped, never failed: a foreign server has no counters of ours.

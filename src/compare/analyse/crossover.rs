@@ -1,6 +1,7 @@
 //! Where the lead changes, and where contenders cross, along the axes of `axis`.
 //!
-//! Nothing is interpolated: a change lies *between* two neighbouring points that were measured.
+//! Nothing is interpolated: a change lies *between* two measured points. They are not always
+//! neighbours: points between them may share the lead, or show none.
 
 use crate::compare::analyse::axis::{Line, all_lines, lines};
 use crate::compare::analyse::metric::Metric;
@@ -8,7 +9,7 @@ use crate::compare::analyse::ranking::{Lead, leads, leads_at};
 use crate::compare::analyse::verdict::{Verdict, pairs, verdict};
 use crate::compare::results::{Axis, ContenderInfo, Results, Workload};
 
-/// A change of the lead between two neighbouring workloads.
+/// A change of the lead between two points of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossover<'a> {
     /// The axis on which they differ.

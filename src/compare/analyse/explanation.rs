@@ -41,7 +41,7 @@ impl Explanation<'_> {
     pub fn sentence(&self) -> String {
         let (costlier, cheaper) = (&self.costlier.name, &self.cheaper.name);
         let claim =
-            format!("{costlier} costs {} times {cheaper}'s CPU time", significant(self.times));
+            format!("{costlier} uses {} times the CPU time of {cheaper}", significant(self.times));
         match self.reasons.is_empty() {
             true => claim,
             false => format!("{claim}: {}", self.reasons.join("; ")),
@@ -87,10 +87,13 @@ pub fn summary_of_sweeps(results: &Results) -> Option<String> {
         let place = line.axis.describe(found.workload);
         let Explanation { costlier, cheaper, times, .. } = found;
         let times = significant(*times);
-        Some(format!("{place}, {} {times} times {}'s", costlier.name, cheaper.name))
+        Some(format!(
+            "with {place}, {} uses {times} times as much as {}",
+            costlier.name, cheaper.name
+        ))
     };
     let clauses: Vec<String> = of_sweeps(results).iter().filter_map(clause).collect();
-    (!clauses.is_empty()).then(|| format!("CPU time with {}.", clauses.join("; ")))
+    (!clauses.is_empty()).then(|| format!("CPU time: {}.", clauses.join("; ")))
 }
 
 /// `None` unless `costlier` is shown to cost more.
@@ -176,11 +179,7 @@ fn polling(more: &Cell) -> Option<String> {
 fn would_blocks(more: &Cell, less: &Cell) -> Option<String> {
     let [more, less] = medians(Metric::WouldBlocksPerRequest, more, less)?;
     is_more(more, less).then(|| {
-        format!(
-            "{} calls per request that find nothing to do (EAGAIN) against {}",
-            count(more),
-            count(less)
-        )
+        format!("{} would-block calls per request (EAGAIN) against {}", count(more), count(less))
     })
 }
 
@@ -247,12 +246,12 @@ mod tests {
         let explanations = explanations(&results, workload);
         let beta = explanations.iter().find(|e| e.costlier.name == "beta").expect("it costs more");
         assert_eq!(beta.cheaper.name, "alpha");
-        assert!(beta.sentence().starts_with("beta costs 83.5 times alpha's CPU time: "));
+        assert!(beta.sentence().starts_with("beta uses 83.5 times the CPU time of alpha: "));
         assert_eq!(
             beta.reasons[..2],
             [
                 "100 recv calls per request against 1.00",
-                "99.0 calls per request that find nothing to do (EAGAIN) against 0"
+                "99.0 would-block calls per request (EAGAIN) against 0"
             ]
         );
         let place = beta.reasons.last().expect("there are several");

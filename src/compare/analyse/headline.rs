@@ -29,11 +29,11 @@ pub fn headline(results: &Results) -> Vec<String> {
         |contender: &ContenderInfo| cpu.iter().filter(|lead| lead.is_led_by(contender)).count();
     let cheapest = contenders.iter().rev().copied().max_by_key(|contender| led(contender));
     let Some(cheapest) = cheapest.filter(|contender| led(contender) > 0) else {
-        return vec!["No strategy is shown to cost less CPU time than another.".to_owned()];
+        return vec!["No contender is shown to use less CPU time than another.".to_owned()];
     };
     let alone = cpu.iter().filter(|lead| lead.is_led_by(cheapest) && lead.leaders.len() == 1);
     let first = format!(
-        "least CPU time per request in {} of {}, in {} of them alone",
+        "least CPU time per request in {} of {}, sole leader in {} of them",
         led(cheapest),
         counted(cpu.len(), "load"),
         alone.count()
@@ -73,7 +73,7 @@ fn clauses_of(
     let cost = idle.map(|share| format!(", at {:.0} % of a core while idle", share * 100.0));
     // What it cannot do, no load shows: it takes part in few of them.
     let is_alone = contender.connections_max == Some(1);
-    let limit = if is_alone { ", while it serves one connection at a time" } else { "" };
+    let limit = if is_alone { ", but it serves only one connection at a time" } else { "" };
     (!clauses.is_empty()).then(|| clauses.join("; ") + limit + &cost.unwrap_or_default())
 }
 
@@ -181,7 +181,7 @@ mod tests {
         }
         assert_eq!(
             headline(&results),
-            ["No strategy is shown to cost less CPU time than another."]
+            ["No contender is shown to use less CPU time than another."]
         );
     }
 }

@@ -1,5 +1,4 @@
-//! The first screen of the HTML report: the answer in a few sentences, and the curves on which the
-//! most depends.
+//! The first screen of the HTML report: the answer in a few sentences, and the curves of CPU time.
 
 use std::fmt::{self, Write};
 

@@ -23,7 +23,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
         );
     }
     out.push_str(
-        "<p class=\"intro\">A contender wins where it is shown to be better than another and none is shown \
+        "<p class=\"intro\">A contender leads where it is shown to be better than another and none is shown \
          to be better than it. Cells that fail a check are not ranked.</p>\n<div class=\"wins\">\n",
     );
     let wins = wins(results);

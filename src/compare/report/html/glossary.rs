@@ -17,11 +17,11 @@ const DRAWN: [(&str, &str); 8] = [
     ("gap in a bar", "The bar is cut off, because it is far longer than the others."),
     ("pale", "The figure failed a check. It is not ranked."),
     ("crossed out", "The same, for a number."),
-    ("bold", "Another is shown to be worse, and none is shown to be better."),
+    ("bold", "It leads: it is shown to be better than another, and none is shown to be better."),
     ("≥", "A rate at which the client was at its limit: the server may be faster."),
 ];
 
-const TERMS: [(&str, &str); 15] = [
+const TERMS: [(&str, &str); 16] = [
     (
         "contender",
         "A server that takes part: a strategy, the reference loop, a twin, a foreign server.",
@@ -32,7 +32,8 @@ const TERMS: [(&str, &str); 15] = [
          some loads another way to wait costs less.",
     ),
     ("A/A comparison", "The same strategy a second time: what differs between the two is noise."),
-    ("round", "Each contender measured once under each load. Ratios are taken within rounds."),
+    ("round", "Each contender measured once under one workload. Ratios are taken within rounds."),
+    ("workload", "What the clients do: a load, or a point of a sweep."),
     ("load, sweep", "A load is one way to send requests. A sweep varies one property of a load."),
     (
         "closed loop",
@@ -52,7 +53,7 @@ const TERMS: [(&str, &str); 15] = [
         "The share of time in which something waited for a core. It is shown, and not judged.",
     ),
     ("steal", "Time that the hypervisor gave to other virtual machines."),
-    ("crossover", "Two neighbouring points of a sweep at which different contenders lead."),
+    ("crossover", "Two points of a curve at which different contenders lead."),
 ];
 
 pub(super) fn write(out: &mut String, results: &Results) {

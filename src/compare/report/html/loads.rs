@@ -34,7 +34,8 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
 fn costs(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str(
         "<div class=\"scroll\"><table class=\"costs\">\n<caption>CPU time per request. Bars are \
-         relative to the row; bold: another is shown to be worse, and none to be better; –: it does not take part with so many connections.</caption>\n<thead><tr><th></th>",
+         relative to the largest in the row. Bold: leads, alone or with others. –: not measured, for \
+         example because the contender cannot serve so many connections at a time.</caption>\n<thead><tr><th></th>",
     );
     let is_shown = |kind: &ContenderKind| !matches!(kind, ContenderKind::Twin { .. });
     let contenders: Vec<_> =

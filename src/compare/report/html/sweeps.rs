@@ -24,7 +24,7 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     write!(
         out,
         "<section id=\"{ID}\">\n<h2>{TITLE}</h2>\n<p class=\"intro\">A sweep varies one property of a load. \
-         Where two contenders cross, further points were measured between them. Both axes are \
+         Where two contenders swap places, further points may have been measured in between. Both axes are \
          logarithmic.</p>\n<div class=\"charts\">\n"
     )?;
     for line in &lines {
@@ -111,15 +111,16 @@ fn limits(results: &Results, line: &Line<'_>) -> String {
     };
     let mut limits: Vec<(String, Vec<&str>)> = Vec::new();
     for contender in ranked_contenders(results) {
-        let limit = keeps_up(contender).unwrap_or_else(|| "no rate of the sweep".to_owned());
+        let limit = keeps_up(contender).unwrap_or_else(|| "none".to_owned());
         match limits.iter_mut().find(|(known, _)| *known == limit) {
             Some((_, names)) => names.push(&contender.name),
             None => limits.push((limit, vec![&contender.name])),
         }
     }
-    let words = limits.iter().map(|(limit, names)| format!("{} up to {limit}", listed(names)));
+    let words = limits.iter().map(|(limit, names)| format!("{}: {limit}", listed(names)));
     format!(
-        "The latencies are valid for {}. Beyond that, the server or the client was at its limit.",
+        "The highest rate of the sweep with a valid p99: {}. At higher rates a check failed, mostly \
+         because the server or the client was at its limit.",
         words.collect::<Vec<_>>().join("; ")
     )
 }

@@ -18,10 +18,10 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     }
     write!(
         out,
-        "<section id=\"{ID}\">\n<h2>{TITLE}</h2>\n<p class=\"intro\">The steps that each server itself recorded, after all measurements, with the same three \
+        "<section id=\"{ID}\">\n<h2>{TITLE}</h2>\n<p class=\"intro\">After all measurements, each server recorded its steps for one second, with the same three \
          clients: <b>stuck</b> connects first and sends half a request; <b>slow</b> requests a large file and reads \
          little of it at a time; <b>quick</b> requests a small file every {REQUEST_INTERVAL_MS} ms on one connection. \
-         Work is drawn wider than it is, or it could not be seen.</p>\n<ul class=\"legend\">\n"
+         Work is drawn wider than it is, so that it can be seen.</p>\n<ul class=\"legend\">\n"
     )?;
     for (swatch, meaning) in timeline::legend() {
         writeln!(out, "<li>{swatch}{meaning}</li>")?;
