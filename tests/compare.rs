@@ -62,7 +62,7 @@ fn impossible_requests_are_rejected_before_measuring() {
             "/no/such/directory/report.html: no such file or folder",
         ),
         (&["--json", empty], 1, "it is a folder"),
-        (&["--quick", "--time", "1"], 2, "windows and the timelines take at least"),
+        (&["--quick", "--time", "1"], 2, "invalid value '1' for '--time': expected at least"),
         (&[empty], 3, "no suitable file found"),
         (&["html", "--strategies", &first, "--against", &dead], 3, "dead: Connection refused"),
     ] {

@@ -89,10 +89,12 @@ impl Plan {
         let order = plan.order(&workloads.iter().collect::<Vec<_>>());
         let minimum = Budget::minimum(order.len());
         if minimum > plan.time {
-            let (given, windows) = (request.time.as_secs_f64(), counted(order.len(), "window"));
+            let given = request.time.as_secs_f64();
             return Err(CompareError::TimeTooShort(format!(
-                "--time {given}: {windows} and the timelines take at least {} s",
-                (minimum + for_timelines).as_secs() + 1
+                "invalid value '{given}' for '--time': expected at least {} seconds for {} and the \
+                 timelines",
+                (minimum + for_timelines).as_secs() + 1,
+                counted(order.len(), "measurement")
             )));
         }
         let contenders = plan.contenders.iter().map(|contender| contender.info.clone());
