@@ -18,7 +18,6 @@ use crate::compare::results::{
     Axis, Completeness, ContenderInfo, ContenderKind, Measurement, Options, ResponseCheck, Results,
     SCHEMA_VERSION, Workload,
 };
-
 use crate::compare::sweep::{self, Resolution, SweepParameters};
 use crate::compare::workloads;
 use crate::format::counted;
@@ -86,7 +85,7 @@ impl Plan {
         };
         foreign::admit(bench, &plan.contenders, head_bytes, &mut environment, &mut response_check)
             .map_err(CompareError::ResponsesDiffer)?;
-        let order = plan.order(&workloads.iter().collect::<Vec<_>>());
+        let order = plan.order(&workloads);
         let minimum = Budget::minimum(order.len());
         if minimum > plan.time {
             let given = request.time.as_secs_f64();
@@ -145,7 +144,7 @@ impl Plan {
                 workloads.extend(points);
             }
             self.refinements = REFINEMENTS;
-            let order = self.order(&workloads.iter().collect::<Vec<_>>());
+            let order = self.order(&workloads);
             let measured = order.iter().filter_map(|measurement| find(&workloads, measurement));
             let reserve = 1.0 + self.reserve() as f64 / order.len() as f64;
             let duration = Budget::duration(measured, window).mul_f64(reserve);
@@ -208,19 +207,19 @@ impl Plan {
                 break;
             }
         }
-        results.order.extend(self.order(&points.iter().collect::<Vec<_>>()));
+        results.order.extend(self.order(&points));
         let is_refined = !points.is_empty();
         results.workloads.extend(points);
         Ok(is_refined)
     }
 
-    fn order(&self, workloads: &[&Workload]) -> Vec<Measurement> {
+    fn order(&self, workloads: &[Workload]) -> Vec<Measurement> {
         let infos: Vec<&ContenderInfo> =
             self.contenders.iter().map(|contender| &contender.info).collect();
-        let mut order = order::measurements(&infos, workloads, self.rounds, self.seed);
+        let workload_refs: Vec<&Workload> = workloads.iter().collect();
+        let mut order = order::measurements(&infos, &workload_refs, self.rounds, self.seed);
         order.retain(|measurement| {
-            let workload = workloads.iter().find(|workload| workload.name == measurement.workload);
-            let pair = self.contender(measurement).zip(workload);
+            let pair = self.find(workloads, measurement);
             pair.is_some_and(|(contender, workload)| contender.supports(workload))
         });
         order
@@ -231,11 +230,8 @@ impl Plan {
         workloads: &'a [Workload],
         measurement: &Measurement,
     ) -> Option<(&'a Contender, &'a Workload)> {
-        Some((self.contender(measurement)?, find(workloads, measurement)?))
-    }
-
-    fn contender(&self, measurement: &Measurement) -> Option<&Contender> {
-        self.contenders.iter().find(|contender| contender.info.name == measurement.contender)
+        let is_it = |contender: &&Contender| contender.info.name == measurement.contender;
+        Some((self.contenders.iter().find(is_it)?, find(workloads, measurement)?))
     }
 }
 

@@ -378,6 +378,11 @@ impl Results {
         self.workloads.iter().find(|workload| workload.name == name)
     }
 
+    pub fn reference_loop(&self) -> Option<&ContenderInfo> {
+        let is_it = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
+        self.contenders.iter().find(is_it)
+    }
+
     /// The workloads of the tables: all that were not measured for a sweep, or all if there is
     /// nothing else.
     pub fn loads(&self) -> Vec<&Workload> {

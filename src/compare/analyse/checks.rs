@@ -12,9 +12,7 @@
 
 use crate::compare::analyse::metric::{Metric, significant, time};
 use crate::compare::analyse::statistics::median;
-use crate::compare::results::{
-    Cell, ContenderInfo, ContenderKind, ErrorKind, Pacing, Results, Round, Workload,
-};
+use crate::compare::results::{Cell, ContenderKind, ErrorKind, Pacing, Results, Round, Workload};
 use crate::format::counted;
 
 /// A busy machine may break a few connections. With more errors, the workload is another one.
@@ -272,8 +270,7 @@ fn client(results: &Results, workload: &Workload, cell: &Cell) -> CheckResult {
 /// reference loop decides for all contenders, because with a slow server requests wait for a
 /// connection, too. `None` without a reference loop, or in a closed loop.
 fn schedule_kept(results: &Results, workload: &Workload) -> Option<CheckResult> {
-    let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
-    let reference = results.contenders.iter().find(is_reference)?;
+    let reference = results.reference_loop()?;
     let cell = results.cell(&workload.name, &reference.name)?;
     let latency_ns = median_of(cell, |round| round.latency.mean_ns())?;
     let service_ns = median_of(cell, |round| round.service_time.as_ref()?.mean_ns())?;

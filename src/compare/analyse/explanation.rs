@@ -66,33 +66,25 @@ pub fn explanations<'a>(results: &'a Results, workload: &'a Workload) -> Vec<Exp
     others.into_iter().filter_map(|other| explain(results, workload, other, leader)).collect()
 }
 
-/// For each sweep over CPU time: why the costliest contender costs more than the leader, at the
-/// highest point where a difference is shown.
-pub fn of_sweeps(results: &Results) -> Vec<Explanation<'_>> {
-    lines(results).into_iter().filter_map(|line| of_line(results, line)).collect()
-}
-
-fn of_line<'a>(results: &'a Results, line: Line<'a>) -> Option<Explanation<'a>> {
+/// Why the costliest contender of a sweep over CPU time costs more than the leader, at the highest
+/// point where a difference is shown.
+pub fn of_sweep<'a>(results: &'a Results, line: &Line<'a>) -> Option<Explanation<'a>> {
     let is_cpu = line.axis.metric() == Metric::CpuPerRequest;
-    let mut points = line.points.into_iter().rev().filter(|_| is_cpu);
+    let mut points = line.points.iter().rev().filter(|_| is_cpu);
     points.find_map(|point| explanations(results, point).into_iter().next())
 }
 
 /// What is found at the upper ends of the sweeps, without the reasons, in one sentence.
 pub fn summary_of_sweeps(results: &Results) -> Option<String> {
-    let lines = lines(results);
-    let clause = |found: &Explanation<'_>| {
-        let is_on_it = |point: &Workload| point.name == found.workload.name;
-        let line = lines.iter().find(|line| line.points.iter().any(|point| is_on_it(point)))?;
-        let place = line.axis.describe(found.workload);
-        let Explanation { costlier, cheaper, times, .. } = found;
-        let times = significant(*times);
+    let clause = |line: &Line<'_>| {
+        let Explanation { workload, costlier, cheaper, times, .. } = of_sweep(results, line)?;
+        let (place, times) = (line.axis.describe(workload), significant(times));
         Some(format!(
             "with {place}, {} uses {times} times as much as {}",
             costlier.name, cheaper.name
         ))
     };
-    let clauses: Vec<String> = of_sweeps(results).iter().filter_map(clause).collect();
+    let clauses: Vec<String> = lines(results).iter().filter_map(clause).collect();
     (!clauses.is_empty()).then(|| format!("CPU time: {}.", clauses.join("; ")))
 }
 
@@ -110,8 +102,13 @@ fn explain<'a>(
     let Verdict::Differs(times) = verdict else { return None };
     let reasons = [
         calls(more, less),
-        would_blocks(more, less),
-        switches(more, less),
+        counted(
+            Metric::WouldBlocksPerRequest,
+            "would-block calls per request (EAGAIN)",
+            more,
+            less,
+        ),
+        counted(Metric::ContextSwitchesPerRequest, "context switches per request", more, less),
         longer_calls(more, less),
         polling(more),
     ];
@@ -132,10 +129,6 @@ fn calls(more: &Cell, less: &Cell) -> Option<String> {
         return None;
     }
     let (of_more, of_less) = (frequent_syscalls(more), frequent_syscalls(less));
-    // Without counters there are none, which is not the same as 0 calls.
-    if of_more.is_empty() || of_less.is_empty() {
-        return None;
-    }
     let of_name = |calls: &[(&str, f64)], name: &str| {
         calls.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, count)| *count)
     };
@@ -176,17 +169,10 @@ fn polling(more: &Cell) -> Option<String> {
     })
 }
 
-fn would_blocks(more: &Cell, less: &Cell) -> Option<String> {
-    let [more, less] = medians(Metric::WouldBlocksPerRequest, more, less)?;
-    is_more(more, less).then(|| {
-        format!("{} would-block calls per request (EAGAIN) against {}", count(more), count(less))
-    })
-}
-
-fn switches(more: &Cell, less: &Cell) -> Option<String> {
-    let [more, less] = medians(Metric::ContextSwitchesPerRequest, more, less)?;
-    is_more(more, less)
-        .then(|| format!("{} context switches per request against {}", count(more), count(less)))
+/// Both counts of `what`, if the costlier has more.
+fn counted(metric: Metric, what: &str, more: &Cell, less: &Cell) -> Option<String> {
+    let [more, less] = medians(metric, more, less)?;
+    is_more(more, less).then(|| format!("{} {what} against {}", count(more), count(less)))
 }
 
 /// Whether most of the difference is time in the kernel, or in the program.
@@ -282,14 +268,15 @@ mod tests {
     fn what_is_not_shown_to_differ_is_not_explained() {
         let invalid = synthetic::invalid(3);
         assert!(invalid.workloads.iter().all(|w| explanations(&invalid, w).is_empty()));
-        assert_eq!(of_sweeps(&invalid), []);
+        assert!(lines(&invalid).iter().all(|line| of_sweep(&invalid, line).is_none()));
     }
 
     #[test]
     fn each_sweep_is_explained_at_its_upper_end() {
         let results = synthetic::results(3);
-        let names: Vec<&str> =
-            of_sweeps(&results).iter().map(|found| found.workload.name.as_str()).collect();
+        let lines = lines(&results);
+        let found = lines.iter().filter_map(|line| of_sweep(&results, line));
+        let names: Vec<&str> = found.map(|found| found.workload.name.as_str()).collect();
         assert_eq!(names[..2], ["idle-10000", "keep-alive-2048"]);
     }
 }

@@ -6,8 +6,8 @@ use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::{Lead, leads_of};
 use crate::compare::analyse::statistics::estimate;
 use crate::compare::analyse::verdict::ranked_contenders;
-use crate::compare::results::{ContenderInfo, Pacing, Results, Workload, WorkloadKind};
-use crate::format::{self, counted, listed};
+use crate::compare::results::{Axis, ContenderInfo, Pacing, Results, Workload, WorkloadKind};
+use crate::format::{counted, listed};
 
 /// A contender that uses more than this share of a core without requests pays for its speed.
 const BUSY_WHILE_IDLE: f64 = 0.5;
@@ -110,19 +110,21 @@ fn idle_share(results: &Results, contender: &ContenderInfo) -> Option<f64> {
 
 /// A load in words that fit behind "with": `64 connections`, `files of 1.0 MiB`.
 pub fn load(workload: &Workload) -> String {
-    if let Some(axis) = workload.sweep {
-        return axis.describe(workload);
-    }
-    let connections = || counted(workload.active_connections(), "connection");
-    match (workload.kind, workload.pacing) {
-        (_, Pacing::Open { requests_per_second }) => format!("{requests_per_second} requests/s"),
-        (WorkloadKind::KeepAlive, Pacing::Closed) => connections(),
-        (WorkloadKind::Pipelined, _) => format!("{} pipelined requests", workload.pipeline_depth),
-        (WorkloadKind::ConnectionPerRequest, _) => "new connections".to_owned(),
-        (WorkloadKind::LargeFile, _) => format!("files of {}", format::bytes(workload.body_bytes)),
-        (WorkloadKind::MostlyIdle, _) => format!("{} idle connections", workload.idle_connections),
-        (WorkloadKind::SlowReaders, _) => format!("{} slow readers", workload.idle_connections),
-    }
+    let axis = match (workload.sweep, workload.kind, workload.pacing) {
+        (Some(axis), ..) => axis,
+        (None, _, Pacing::Open { .. }) => Axis::Rate,
+        (None, WorkloadKind::KeepAlive, _) => Axis::Connections,
+        (None, WorkloadKind::LargeFile, _) => Axis::Size,
+        (None, WorkloadKind::MostlyIdle, _) => Axis::Idle,
+        (None, WorkloadKind::Pipelined, _) => {
+            return format!("{} pipelined requests", workload.pipeline_depth);
+        }
+        (None, WorkloadKind::ConnectionPerRequest, _) => return "new connections".to_owned(),
+        (None, WorkloadKind::SlowReaders, _) => {
+            return format!("{} slow readers", workload.idle_connections);
+        }
+    };
+    axis.describe(workload)
 }
 
 #[cfg(test)]

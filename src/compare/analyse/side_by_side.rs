@@ -159,8 +159,7 @@ fn change<'a>(
 
 /// The largest effect within the interval of the reference loop; 1 without one.
 fn noise(runs: [&Results; 2], workload: &Workload, metric: Metric, tests: &mut Tests) -> f64 {
-    let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
-    let reference = runs[0].contenders.iter().find(is_reference);
+    let reference = runs[0].reference_loop();
     let ratio = reference.and_then(|loop_| ratio(runs, workload, loop_, metric, tests));
     ratio.map_or(1.0, |ratio| ratio.effect_max())
 }

@@ -16,17 +16,12 @@ use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::{figure, median};
 use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
 use crate::compare::report::color::Style;
-use crate::compare::report::page::Page;
-use crate::compare::report::text::{truncated, wrapped};
-use crate::compare::report::words::left_out_total;
-use crate::compare::results::{Completeness, ContenderInfo, ContenderKind, Results, Workload};
-use crate::format::{counted, printable};
+use crate::compare::report::page::{COLUMN_WIDTH_MIN, LOAD_WIDTH, Page};
+use crate::compare::report::text::wrapped;
+use crate::compare::report::words::{left_out_total, partial};
+use crate::compare::results::{Completeness, ContenderInfo, Results, Workload};
+use crate::format::counted;
 
-/// The columns of the names of loads.
-const LOAD_WIDTH: usize = 22;
-/// `1234` and a bar, an asterisk, and the space before them.
-const COLUMN_WIDTH_MIN: usize = 7;
-const COLUMN_WIDTH_MAX: usize = 12;
 /// The notes about cells that are not ranked.
 const NOTES_MAX: usize = 3;
 /// The path of the HTML report follows in one line more.
@@ -65,10 +60,6 @@ pub fn print_summary(
     Ok(())
 }
 
-fn partial(reason: &str) -> String {
-    format!("Partial: {reason}. These are the results up to that point.")
-}
-
 /// The paragraphs above and below the table.
 struct Text {
     headline: Vec<String>,
@@ -80,11 +71,16 @@ impl Text {
     fn fitting(results: &Results, left_out: Option<String>, width: usize) -> Text {
         let (headline, sweeps) = (headline(results), summary_of_sweeps(results));
         let whole: Vec<String> = headline.iter().cloned().chain(sweeps).collect();
-        let all_notes = |unranked_max| notes(results, unranked_max).into_iter();
         let joined = |texts: Vec<String>| vec![texts.join(" ")];
-        let few: Vec<String> = all_notes(0).chain(left_out.clone()).collect();
+        let (general, unranked) = (general_notes(results), unranked(results));
+        let notes = |unranked_max| -> Vec<String> {
+            let unranked = unranked_notes(&unranked, unranked_max);
+            let after = rows_left_out(results).into_iter().chain(left_out.clone());
+            general.iter().cloned().chain(unranked).chain(after).collect()
+        };
+        let few = notes(0);
         let layouts = [
-            Text { headline: whole.clone(), notes: all_notes(NOTES_MAX).chain(left_out).collect() },
+            Text { headline: whole.clone(), notes: notes(NOTES_MAX) },
             Text { headline: whole.clone(), notes: few.clone() },
             Text { headline: whole, notes: joined(few.clone()) },
             Text { headline: headline.clone(), notes: joined(few.clone()) },
@@ -120,14 +116,9 @@ impl<W: Write> Page<'_, W> {
     /// CPU time per request of each contender under each load.
     fn table(&mut self, results: &Results) -> io::Result<()> {
         let columns = self.columns(results);
-        let width = ((self.width - LOAD_WIDTH) / columns.len().max(1))
-            .clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX);
-        let mut heading = format!("{:LOAD_WIDTH$}", "µs of CPU per request");
-        for contender in &columns {
-            let name = truncated(&printable(short_name(contender)), width - 1);
-            heading.push_str(&format!("{name:>width$}"));
-        }
-        self.line(Style::Faint, &heading)?;
+        let width = self.column_width(columns.len());
+        let names = columns.iter().map(|contender| short_name(contender));
+        self.load_heading("µs of CPU per request", names, width)?;
         for workload in rows(results) {
             let lead = leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten();
             self.load_row(results, workload, &columns, lead.as_ref(), width)?;
@@ -139,9 +130,7 @@ impl<W: Write> Page<'_, W> {
     fn columns<'r>(&self, results: &'r Results) -> Vec<&'r ContenderInfo> {
         let ranked = ranked_contenders(results);
         let has_room = LOAD_WIDTH + (ranked.len() + 1) * (COLUMN_WIDTH_MIN + 2) <= self.width;
-        let reference =
-            results.contenders.iter().filter(|c| c.kind == ContenderKind::ReferenceLoop);
-        reference.filter(|_| has_room).chain(ranked).collect()
+        results.reference_loop().filter(|_| has_room).into_iter().chain(ranked).collect()
     }
 
     fn load_row(
@@ -157,8 +146,7 @@ impl<W: Write> Page<'_, W> {
         };
         let values: Vec<Option<f64>> = columns.iter().map(value).collect();
         let largest = values.iter().flatten().copied().fold(0.0, f64::max);
-        let name = truncated(&load(workload), LOAD_WIDTH - 1);
-        write!(self.out, "{name:LOAD_WIDTH$}")?;
+        self.load_name(&load(workload))?;
         for (contender, value) in columns.iter().zip(&values) {
             let text = match value {
                 Some(value) => format!("{} {}", significant(*value), bar(*value, largest)),
@@ -187,23 +175,28 @@ fn bar(value: f64, largest: f64) -> char {
     BARS[level.clamp(1, BARS.len()) - 1]
 }
 
-/// What the table does not say, with at most `unranked_max` of the cells that are not ranked.
-fn notes(results: &Results, unranked_max: usize) -> Vec<String> {
+/// What the marks mean, and how certain the figures are.
+fn general_notes(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     if any_valid(results) {
         notes.push(legend(results));
     }
     notes.extend(uncertainty(results));
-    let unranked = unranked(results);
-    let left = unranked.len().saturating_sub(unranked_max);
-    notes.extend(unranked.into_iter().take(unranked_max));
+    notes
+}
+
+fn rows_left_out(results: &Results) -> Option<String> {
+    let count = results.loads().len() - rows(results).len();
+    (count > 0).then(|| format!("{} not shown; see --verbose.", counted(count, "row")))
+}
+
+/// At most `max` of these notes, and how many there are beside them.
+fn unranked_notes(unranked: &[String], max: usize) -> Vec<String> {
+    let mut notes: Vec<String> = unranked.iter().take(max).cloned().collect();
+    let left = unranked.len() - notes.len();
     if left > 0 {
-        let cells = if unranked_max > 0 { "more cell" } else { "cell" };
+        let cells = if notes.is_empty() { "cell" } else { "more cell" };
         notes.push(format!("{} not ranked; see --verbose.", counted(left, cells)));
-    }
-    let rows_left = results.loads().len() - rows(results).len();
-    if rows_left > 0 {
-        notes.push(format!("{} not shown; see --verbose.", counted(rows_left, "row")));
     }
     notes
 }

@@ -13,6 +13,11 @@ use crate::format::counted;
 /// Under "Where the lead changes".
 pub(super) const NO_CROSSOVER: &str = "No change is shown between neighbouring workloads.";
 
+/// Above the results of a run that has ended early.
+pub(super) fn partial(reason: &str) -> String {
+    format!("Partial: {reason}. These are the results up to that point.")
+}
+
 /// The median as every report shows it: `12.3 µs`, or `≥ 61.2k` if the client limited the rate.
 pub(super) fn value_text(
     results: &Results,

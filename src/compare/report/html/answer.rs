@@ -3,12 +3,12 @@
 use std::fmt::{self, Write};
 
 use crate::compare::analyse::axis::{Line, lines};
-use crate::compare::analyse::explanation::of_sweeps;
+use crate::compare::analyse::explanation::of_sweep;
 use crate::compare::analyse::headline::headline;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::report::chart::curve;
 use crate::compare::report::svg::escape;
-use crate::compare::results::{Axis, ContenderInfo, ContenderKind, Results};
+use crate::compare::results::{Axis, ContenderInfo, Results};
 
 pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     out.push_str("<ul class=\"headline\">\n");
@@ -33,8 +33,23 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
 
 /// A curve with what it shows at its upper end, and why.
 pub(super) fn figure(out: &mut String, results: &Results, line: &Line<'_>) -> fmt::Result {
-    let metric = line.axis.metric();
-    let base = base(results, line.axis);
+    curves(out, results, line, line.axis.metric(), base(results, line.axis))?;
+    if let Some(found) = of_sweep(results, line) {
+        let place = line.axis.describe(found.workload);
+        write!(out, "<p>With {}, {}.</p>", escape(&place), escape(&found.sentence()))?;
+    }
+    out.push_str("</figure>\n");
+    Ok(())
+}
+
+/// The start of a figure: what is drawn, and the curves. The caller closes it.
+pub(super) fn curves(
+    out: &mut String,
+    results: &Results,
+    line: &Line<'_>,
+    metric: Metric,
+    base: Option<&ContenderInfo>,
+) -> fmt::Result {
     let unit = base.map_or(String::new(), |base| format!(", {} = 1", base.name));
     write!(
         out,
@@ -43,20 +58,11 @@ pub(super) fn figure(out: &mut String, results: &Results, line: &Line<'_>) -> fm
         line.axis.title(),
         escape(&unit),
         curve::draw(results, line, metric, base)
-    )?;
-    let is_of_line = |name: &str| line.points.iter().any(|point| point.name == name);
-    let explanations = of_sweeps(results);
-    if let Some(found) = explanations.iter().find(|found| is_of_line(&found.workload.name)) {
-        let place = line.axis.describe(found.workload);
-        write!(out, "<p>With {}, {}.</p>", escape(&place), escape(&found.sentence()))?;
-    }
-    out.push_str("</figure>\n");
-    Ok(())
+    )
 }
 
 /// What the curves are relative to. A file of 16 MiB costs a thousand times the CPU time of an
 /// empty one, which would hide all differences between contenders.
 fn base(results: &Results, axis: Axis) -> Option<&ContenderInfo> {
-    let is_reference = |contender: &&ContenderInfo| contender.kind == ContenderKind::ReferenceLoop;
-    (axis == Axis::Size).then(|| results.contenders.iter().find(is_reference)).flatten()
+    results.reference_loop().filter(|_| axis == Axis::Size)
 }

@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use super::sweeps;
 use crate::compare::analyse::checks;
 use crate::compare::analyse::crossover::crossovers;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::wins;
 use crate::compare::report::chart;
 use crate::compare::report::svg::{Drawing, escape};
-use crate::compare::report::words::{NO_CROSSOVER, without_wins};
+use crate::compare::report::words::without_wins;
 use crate::compare::results::{ContenderInfo, ContenderKind, Results};
 use crate::format::counted;
 
@@ -84,16 +85,8 @@ fn key(out: &mut String, results: &Results, contender: &ContenderInfo) -> fmt::R
 }
 
 fn lead_changes(out: &mut String, results: &Results) -> fmt::Result {
-    out.push_str(
-        "<details>\n<summary><h3>Where the lead changes</h3></summary>\n<ul class=\"crossovers\">\n",
-    );
-    let crossovers = crossovers(results);
-    if crossovers.is_empty() {
-        writeln!(out, "<li>{NO_CROSSOVER}</li>")?;
-    }
-    for crossover in crossovers {
-        writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
-    }
-    out.push_str("</ul>\n</details>\n");
+    out.push_str("<details>\n<summary><h3>Where the lead changes</h3></summary>\n");
+    sweeps::list(out, &crossovers(results))?;
+    out.push_str("</details>\n");
     Ok(())
 }

@@ -23,7 +23,7 @@ use std::fmt::{self, Write};
 use crate::compare::analyse::axis::lines;
 use crate::compare::analyse::rounds;
 use crate::compare::report::svg::escape;
-use crate::compare::report::words::{left_out, round_count};
+use crate::compare::report::words::{left_out, partial, round_count};
 use crate::compare::results::{Completeness, Results};
 use crate::format::counted;
 
@@ -62,11 +62,7 @@ fn header(out: &mut String, results: &Results, left_out: Option<String>) -> fmt:
     let environment = &results.environment;
     out.push_str("<header>\n<h1>What an I/O strategy costs</h1>\n");
     if let Completeness::Partial { reason } = &results.completeness {
-        writeln!(
-            out,
-            "<p class=\"banner\">Partial: {}. These are the results up to that point.</p>",
-            escape(reason)
-        )?;
+        writeln!(out, "<p class=\"banner\">{}</p>", escape(&partial(reason)))?;
     }
     answer::write(out, results)?;
     write!(

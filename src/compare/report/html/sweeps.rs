@@ -5,11 +5,11 @@ use std::fmt::{self, Write};
 use super::{answer, loads};
 use crate::compare::analyse::axis::{Line, lines};
 use crate::compare::analyse::checks;
-use crate::compare::analyse::crossover::crossovers;
+use crate::compare::analyse::crossover::{Crossover, crossovers};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::verdict::ranked_contenders;
-use crate::compare::report::chart::curve;
 use crate::compare::report::svg::escape;
+use crate::compare::report::words::NO_CROSSOVER;
 use crate::compare::results::{Axis, ContenderInfo, Results, Workload};
 use crate::format::{counted, listed};
 
@@ -29,27 +29,17 @@ pub(super) fn write(out: &mut String, results: &Results) -> fmt::Result {
     )?;
     for line in &lines {
         match line.axis {
-            Axis::Rate => {
-                answer::figure(out, results, line)?;
-            }
+            Axis::Rate => answer::figure(out, results, line)?,
             Axis::Connections | Axis::Size => {
-                let metric = Metric::Throughput;
-                writeln!(
-                    out,
-                    "<figure><figcaption class=\"metric\">{} <span>by {}</span></figcaption>{}</figure>",
-                    metric.title(),
-                    line.axis.title(),
-                    curve::draw(results, line, metric, None)
-                )?;
+                answer::curves(out, results, line, Metric::Throughput, None)?;
+                out.push_str("</figure>\n");
             }
             Axis::Idle => {}
         }
     }
     out.push_str("</div>\n");
-    for line in &lines {
-        if line.axis == Axis::Rate {
-            writeln!(out, "<p class=\"intro\">{}</p>", escape(&limits(results, line)))?;
-        }
+    if let Some(line) = lines.iter().find(|line| line.axis == Axis::Rate) {
+        writeln!(out, "<p class=\"intro\">{}</p>", escape(&limits(results, line)))?;
     }
     lead_changes(out, results)?;
     points(out, results)?;
@@ -64,7 +54,16 @@ fn lead_changes(out: &mut String, results: &Results) -> fmt::Result {
     if crossovers.is_empty() {
         return Ok(());
     }
-    out.push_str("<h3 class=\"apart\">Where the lead changes</h3>\n<ul class=\"crossovers\">\n");
+    out.push_str("<h3 class=\"apart\">Where the lead changes</h3>\n");
+    list(out, &crossovers)
+}
+
+/// The crossovers in words.
+pub(super) fn list(out: &mut String, crossovers: &[Crossover<'_>]) -> fmt::Result {
+    out.push_str("<ul class=\"crossovers\">\n");
+    if crossovers.is_empty() {
+        writeln!(out, "<li>{NO_CROSSOVER}</li>")?;
+    }
     for crossover in crossovers {
         writeln!(out, "<li>{}</li>", escape(&crossover.describe()))?;
     }

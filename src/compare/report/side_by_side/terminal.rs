@@ -7,19 +7,15 @@ use crate::compare::analyse::headline::load;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::side_by_side::{Outcome, SideBySide};
 use crate::compare::report::color::Style;
-use crate::compare::report::page::Page;
+use crate::compare::report::page::{LOAD_WIDTH, Page};
 use crate::compare::report::text::{truncated, wrapped};
 use crate::compare::results::{ContenderInfo, ContenderKind, Workload};
-use crate::format::{counted, printable};
+use crate::format::counted;
 
 const LINES_MAX: usize = 25;
 /// Lines of one sentence of the introduction; `--verbose` has the rest.
 const SENTENCE_LINES_MAX: usize = 2;
 const INTRODUCTION_LINES_MAX: usize = 12;
-/// The columns of the names of loads.
-const LOAD_WIDTH: usize = 22;
-const COLUMN_WIDTH_MIN: usize = 7;
-const COLUMN_WIDTH_MAX: usize = 12;
 /// The gaps, the heading, the legend and the line about rows that are left out.
 const LINES_AROUND_ROWS: usize = 5;
 
@@ -64,8 +60,7 @@ impl<W: Write> Page<'_, W> {
     /// that differ come first.
     fn ratios(&mut self, both: &SideBySide<'_>, rows_max: usize) -> io::Result<()> {
         let columns = self.contenders(both);
-        let count = columns.len().max(1);
-        let width = ((self.width - LOAD_WIDTH) / count).clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX);
+        let width = self.column_width(columns.len());
         let columns = &columns[..columns.len().min((self.width - LOAD_WIDTH) / width)];
         let outcome = |workload: &Workload, contender: &ContenderInfo| {
             both.change(workload, contender, Metric::CpuPerRequest).map(|change| change.outcome)
@@ -82,14 +77,10 @@ impl<W: Write> Page<'_, W> {
             return Ok(());
         }
         self.gap()?;
-        let mut heading = format!("{:LOAD_WIDTH$}", "CPU per request, ×");
-        for contender in columns {
-            let name = truncated(&printable(&contender.name), width - 1);
-            heading.push_str(&format!("{name:>width$}"));
-        }
-        self.line(Style::Faint, &heading)?;
+        let names = columns.iter().map(|contender| contender.name.as_str());
+        self.load_heading("CPU per request, ×", names, width)?;
         for workload in loads.iter().filter(|it| shown.iter().any(|row| row == it)) {
-            write!(self.out, "{:LOAD_WIDTH$}", truncated(&load(workload), LOAD_WIDTH - 1))?;
+            self.load_name(&load(workload))?;
             for contender in columns {
                 let (style, text) = match outcome(workload, contender) {
                     Some(Outcome::Differs(ratio)) => {
