@@ -90,9 +90,9 @@ fn wait(
 ) -> io::Result<Vec<(Source, PollFlags)>> {
     let now = event_loop.worker.clock.now().moment;
     let timeout = event_loop.next_timeout().map(|next| next.since(now));
+    let (sources, mut list): (Vec<_>, Vec<_>) = descriptors(event_loop, shutdown).unzip();
     event_loop.begin_wait(Call::Poll, timeout);
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    let (sources, mut list): (Vec<_>, Vec<_>) = descriptors(event_loop, shutdown).unzip();
     let ready = match poll(&mut list, timeout.as_ref()) {
         Ok(ready) => ready,
         Err(Errno::INTR) => 0,
