@@ -19,6 +19,7 @@ mod line_writer;
 mod listener;
 mod log_file;
 mod log_line;
+mod network;
 mod offload;
 mod privileges;
 mod proxy_header;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use log_line::LogFormat;
+pub(crate) use network::network_addresses;
 pub use privileges::Privileges;
 pub use shutdown_signal::StopHandle;
 pub use sockets::{ListenAddress, listening};
