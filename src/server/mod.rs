@@ -58,7 +58,9 @@ pub(crate) use timer_fd::TimerFd;
 pub use tracer::Trace;
 
 use crate::http::{Limits, TrustedProxies};
-use crate::site::{Authenticator, MemoryBudget, OpenFiles, Policy, Root, ServedFiles, checks_max};
+use crate::site::{
+    MemoryBudget, OpenFiles, Policy, PrivateFiles, Root, ServedFiles, checks_max,
+};
 use crate::syscall_stats::{CounterSource, Event, SyscallStats};
 use access_log::AccessLog;
 use admin::{AdminListener, Metrics};
@@ -211,7 +213,10 @@ impl Server {
             true => Supervisor::connect(),
             false => Supervisor::none(),
         };
-        let log_output = drop_privileges(&settings).inspect_err(|_| sockets.remove_files())?;
+        let mut private_files = PrivateFiles::new();
+        private_files.extend(settings.policy.authenticator.iter().flat_map(|it| it.file()));
+        let log_output = drop_privileges(&settings, &private_files)
+            .inspect_err(|_| sockets.remove_files())?;
         Ok(Server { settings, sockets, shutdown, supervisor, counters, trace, log_output, admin })
     }
 
@@ -333,19 +338,18 @@ fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
     }
 }
 
-/// Drops the privileges that serving does not need. The password file is read again and the log
-/// file is opened again while the server runs, so that must be possible without them.
-fn drop_privileges(settings: &Settings) -> io::Result<LogOutput> {
-    let Settings { privileges, root, policy, log_file, .. } = settings;
+/// Drops the privileges that serving does not need. Private files are read again and the log file
+/// is opened again while the server runs, so that must be possible without them.
+fn drop_privileges(settings: &Settings, private_files: &PrivateFiles) -> io::Result<LogOutput> {
+    let Settings { privileges, root, log_file, .. } = settings;
     let log_file = log_file.as_ref().map(std::path::absolute).transpose()?;
     if let (Some(user), Some(path)) = (&privileges.user, &log_file) {
         LogFile::create_for(user, path)?;
     }
-    let authenticator = policy.authenticator.as_deref();
-    let readable = authenticator.map(Authenticator::directories).unwrap_or_default();
+    let readable = private_files.directories()?;
     privileges.drop(root, &readable, log_file.as_ref().and_then(|path| path.parent()))?;
     let with_user = |error| privileges.explain(error);
-    authenticator.map_or(Ok(()), Authenticator::check_access).map_err(with_user)?;
+    private_files.check_access().map_err(with_user)?;
     match log_file {
         Some(path) => {
             LogFile::open(path, ServedFiles::of(root)).map(LogOutput::File).map_err(with_user)

@@ -24,6 +24,7 @@
 //! | `cors` | which origins may read the site |
 //! | `server_names` | which hosts the site is served for |
 //! | `served_files` | whether a file on the disk is served |
+//! | `private_file` | files that no client may read |
 //! | `auth` | which requests carry the name and password of a user |
 //! | `waiting` | requests that wait for one result |
 //! | `offloaded`, `file_chunk`, `slow_mounts` | roots whose files are slow to open or read |
@@ -58,6 +59,7 @@ mod open_root;
 mod panic_trigger;
 mod path;
 mod policy;
+mod private_file;
 mod ranges;
 mod redirects;
 mod representation;
@@ -104,6 +106,7 @@ pub use open_files::OpenFiles;
 pub use path::SitePath;
 pub use path::{IndexName, IndexNames, is_hidden_file};
 pub use policy::{Compress, ErrorPages, Policy};
+pub(crate) use private_file::PrivateFiles;
 pub use redirects::RedirectRule;
 pub use root::{Root, default_directory};
 pub use route_prefix::RoutePrefix;

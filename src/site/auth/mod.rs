@@ -165,22 +165,11 @@ impl Authenticator {
         Access::Unknown(Check { authenticator: self.clone(), credentials, client, now: *now })
     }
 
-    /// Checks that this process can still read the password file.
-    ///
-    /// # Errors
-    /// That of open(2), with the path.
-    pub fn check_access(&self) -> io::Result<()> {
+    /// The file that must stay readable while the server runs, with its option.
+    pub fn file(&self) -> Option<(&'static str, PathBuf)> {
         match &self.source {
-            Source::CommandLine(_) => Ok(()),
-            Source::File(file) => file.check_access(),
-        }
-    }
-
-    /// The directories beneath which files must stay readable while the server runs.
-    pub fn directories(&self) -> Vec<PathBuf> {
-        match &self.source {
-            Source::CommandLine(_) => Vec::new(),
-            Source::File(file) => file.directories(),
+            Source::CommandLine(_) => None,
+            Source::File(file) => Some(("--auth-file", file.path().to_owned())),
         }
     }
 

@@ -6,22 +6,20 @@
 //! 2. At most one thread of a process looks at the file at a time, and never the thread of an event
 //!    loop, because a file system may be slow.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open, stat};
 use rustix::io::Errno;
 
 use super::last_good::LastGood;
 use super::secret_key::{Purpose, SecretKey};
 use super::users::Users;
-use crate::format::error_with;
 use crate::http::{Moment, Now};
 use crate::site::file_version::FileVersion;
+use crate::site::private_file::{PRIVATE_FILE_BYTES_MAX, PrivateFile, private_file_version};
 use crate::site::served_files::ServedFiles;
 use crate::site::shared_file::SharedFile;
 use crate::sync::{read, try_lock, write};
@@ -29,8 +27,6 @@ use crate::warning::warn;
 
 /// How long the file is used before it is compared with the disk again.
 const FRESH: Duration = Duration::from_millis(900);
-/// About 14,000 users.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The users of a password file.
 #[derive(Debug)]
@@ -56,10 +52,11 @@ impl PasswordFile {
     /// The file cannot be read or parsed, or is among those that are `served`.
     pub fn open(path: &Path, served: ServedFiles, key: SecretKey) -> io::Result<PasswordFile> {
         let path = std::path::absolute(path)?;
-        let (last_good, last_warning) = (LastGood::new(FILE_BYTES_MAX)?, SharedFile::new(1)?);
-        let loaded =
-            load(&path, &served).map_err(|reason| io::Error::other(reason.message(&path)))?;
-        let users = loaded.parse().map_err(|reason| io::Error::other(reason.message(&path)))?;
+        let (last_good, last_warning) =
+            (LastGood::new(PRIVATE_FILE_BYTES_MAX)?, SharedFile::new(1)?);
+        let unusable = |reason: String| io::Error::other(about(&path, &reason));
+        let loaded = PrivateFile::read(&path, &served).map_err(unusable)?;
+        let users = Users::parse(&loaded.content).map_err(unusable)?;
         last_good.store(&loaded.content);
         let file = PasswordFile {
             path,
@@ -94,11 +91,11 @@ impl PasswordFile {
             return;
         }
         let started = Instant::now();
-        let version = stat(&self.path).map(|stat| FileVersion::from_stat(&stat));
+        let version = private_file_version(&self.path);
         if *seen != Some(version) {
-            match load(&self.path, &self.served) {
+            match PrivateFile::read(&self.path, &self.served) {
                 Ok(loaded) => {
-                    *seen = loaded.version_as_of(now).map(Ok);
+                    *seen = loaded.version_as_of(now.wall).map(Ok);
                     self.replace(&loaded);
                 }
                 Err(reason) => {
@@ -113,34 +110,17 @@ impl PasswordFile {
         self.fresh_until_ns.store(fresh_until, Ordering::Release);
     }
 
-    /// Checks that this process, with the user and restrictions it has now, can read the file.
-    ///
-    /// # Errors
-    /// That of open(2), with the path.
-    pub fn check_access(&self) -> io::Result<()> {
-        open_file(&self.path).map(drop).map_err(|errno| {
-            error_with(format_args!("--auth-file {}", self.path.display()), &errno.into())
-        })
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// The directories that the file is reached through: that of its path and, if that is a
-    /// symbolic link, that of the file.
-    pub fn directories(&self) -> Vec<PathBuf> {
-        let target = std::fs::canonicalize(&self.path).ok();
-        let paths = [Some(&self.path), target.as_ref()];
-        let mut directories: Vec<PathBuf> =
-            paths.into_iter().flatten().filter_map(|path| Some(path.parent()?.into())).collect();
-        directories.dedup();
-        directories
-    }
-
-    fn replace(&self, loaded: &Loaded) {
+    fn replace(&self, loaded: &PrivateFile) {
         if Users::version_of(&loaded.content) == *self.users().version() {
             // Another process may have read another version since.
             self.last_good.store(&loaded.content);
             return self.warn_of_mode(loaded);
         }
-        match loaded.parse() {
+        match Users::parse(&loaded.content) {
             Ok(users) => {
                 self.last_good.store(&loaded.content);
                 *write(&self.users) = Arc::new(users);
@@ -151,26 +131,23 @@ impl PasswordFile {
     }
 
     /// Keeps the users of the last file that could be used, which another process may have read.
-    fn keep_users(&self, reason: &Unusable) {
+    fn keep_users(&self, reason: &str) {
         let last_good = self.last_good.load_other_than(self.users().version());
         if let Some(Ok(users)) = last_good.map(|content| Users::parse(&content)) {
             *write(&self.users) = Arc::new(users);
         }
-        let reason = reason.message(&self.path);
+        let reason = about(&self.path, reason);
         self.warn_once(&format!("{reason}; keeping the users of its last usable version"));
     }
 
-    fn warn_of_mode(&self, loaded: &Loaded) {
-        if loaded.mode & 0o004 == 0 {
+    fn warn_of_mode(&self, loaded: &PrivateFile) {
+        match loaded.mode_warning("--auth-file", &self.path) {
+            Some(warning) => self.warn_once(&warning),
             // The next warning is news, even if it is the same as the last one.
-            self.replace_last_warning(0);
-            return;
+            None => {
+                self.replace_last_warning(0);
+            }
         }
-        self.warn_once(&format!(
-            "every user of this machine can read --auth-file {}: expected mode 0640 or 0600, found {:04o}",
-            self.path.display(),
-            loaded.mode & 0o7777
-        ));
     }
 
     fn warn_once(&self, message: &str) {
@@ -190,77 +167,9 @@ impl PasswordFile {
     }
 }
 
-/// A file as it was read.
-struct Loaded {
-    content: Vec<u8>,
-    version: FileVersion,
-    mode: u32,
-}
-
-/// Why a file cannot be used.
-enum Unusable {
-    Unreadable(Errno),
-    NotAFile,
-    /// Every client could read the hashes.
-    Served,
-    TooLarge,
-    /// It changed while it was read.
-    Changing,
-    Malformed(String),
-}
-
-fn load(path: &Path, served: &ServedFiles) -> Result<Loaded, Unusable> {
-    let file = File::from(open_file(path).map_err(Unusable::Unreadable)?);
-    let before = fstat(&file).map_err(Unusable::Unreadable)?;
-    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
-        return Err(Unusable::NotAFile);
-    }
-    if served.include_opened(path, &file).map_err(|_| Unusable::Changing)? {
-        return Err(Unusable::Served);
-    }
-    let version = FileVersion::from_stat(&before);
-    let mut content = Vec::new();
-    let mut limited = io::Read::take(file, FILE_BYTES_MAX + 1);
-    io::Read::read_to_end(&mut limited, &mut content)
-        .map_err(|error| Unusable::Unreadable(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    if content.len() as u64 > FILE_BYTES_MAX {
-        return Err(Unusable::TooLarge);
-    }
-    let after = fstat(limited.get_ref()).map_err(Unusable::Unreadable)?;
-    match FileVersion::from_stat(&after) == version {
-        true => Ok(Loaded { content, version, mode: before.st_mode }),
-        false => Err(Unusable::Changing),
-    }
-}
-
-fn open_file(path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    // O_NONBLOCK, because opening a FIFO blocks until it has a writer.
-    open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-}
-
-impl Loaded {
-    fn parse(&self) -> Result<Users, Unusable> {
-        Users::parse(&self.content).map_err(Unusable::Malformed)
-    }
-
-    /// The version, unless the content may still change while the version stays the same.
-    fn version_as_of(&self, now: &Now) -> Option<FileVersion> {
-        Some(self.version).filter(|version| !version.mtime(now.wall).is_racy())
-    }
-}
-
-impl Unusable {
-    fn message(&self, path: &Path) -> String {
-        let reason = match self {
-            Unusable::Unreadable(errno) => crate::format::reason(&(*errno).into()),
-            Unusable::NotAFile => "not a regular file".to_owned(),
-            Unusable::Served => "expected a file that is not served, outside ROOT".to_owned(),
-            Unusable::TooLarge => format!("larger than {FILE_BYTES_MAX} bytes"),
-            Unusable::Changing => "it changed while it was read".to_owned(),
-            Unusable::Malformed(reason) => reason.clone(),
-        };
-        format!("--auth-file {}: {reason}", path.display())
-    }
+/// A reason why the file cannot be used, with its path.
+fn about(path: &Path, reason: &str) -> String {
+    format!("--auth-file {}: {reason}", path.display())
 }
 
 fn nanoseconds(moment: Moment) -> u64 {
