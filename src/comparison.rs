@@ -180,7 +180,7 @@ pub fn serve_reference_loop(root: &Path, paths: &[PathBuf]) -> ExitCode {
         reference_loop::serve(root, paths, |address| {
             print(&format!(
                 "Serving the reference loop on {}\n",
-                cli::url(&ListenAddress::Tcp(address))
+                cli::url("http", &ListenAddress::Tcp(address))
             ));
         })
     });

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
-use miniweb::cli::{self, Banner, Failure, Invocation};
+use miniweb::cli::{self, Banner, Failure, Invocation, Running};
 use miniweb::format::reason;
 use miniweb::server::{ListenAddress, Server};
 
@@ -47,9 +47,11 @@ fn main() -> ExitCode {
             miniweb::compare::measure::control_socket::serve()?;
         }
         let admin = server.admin_address().cloned();
+        let fingerprint = server.certificate_fingerprint().map(str::to_owned);
         server.run(move |addresses| {
             let at_terminal = std::io::stdout().is_terminal();
-            print(&banner.text(addresses, admin.as_ref(), at_terminal));
+            let (admin, fingerprint) = (admin.as_ref(), fingerprint.as_deref());
+            print(&banner.text(&Running { addresses, admin, fingerprint }, at_terminal));
             if banner.opens_browser {
                 open_browser(&banner, addresses);
             }

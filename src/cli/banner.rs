@@ -6,9 +6,11 @@ use super::qr_code::qr_code;
 use crate::format::{json_string, listed, printable};
 use crate::server::{ListenAddress, LogFormat, network_addresses};
 
-/// What the first line of the output says about a server.
+/// What the first lines of the output say about a server.
 #[derive(Debug)]
 pub struct Banner {
+    /// `https`, or `http` without TLS.
+    pub(super) scheme: &'static str,
     pub(super) served: String,
     /// `--route-prefix`, or an empty string.
     pub(super) route_prefix: &'static str,
@@ -21,35 +23,45 @@ pub struct Banner {
     pub opens_browser: bool,
 }
 
+/// What is known about a server once it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// Where it listens, with the real ports.
+    pub addresses: &'a [ListenAddress],
+    /// The address of the admin listener.
+    pub admin: Option<&'a ListenAddress>,
+    /// The SHA-256 fingerprint of a self-signed certificate.
+    pub fingerprint: Option<&'a str>,
+}
+
 impl Banner {
-    /// The text for a server that listens at `addresses`, with its admin listener at `admin`. The
-    /// first line names them. `at_terminal`, the URLs for other machines and a hint follow. With
-    /// `--log json` there is one line of JSON, because the log follows on the same stream.
-    pub fn text(
-        &self,
-        addresses: &[ListenAddress],
-        admin: Option<&ListenAddress>,
-        at_terminal: bool,
-    ) -> String {
+    /// The text for a running server. The first line names its addresses. The fingerprint of a
+    /// self-signed certificate follows and, `at_terminal`, the URLs for other machines and a hint.
+    /// With `--log json` there is one line of JSON, because the log follows on the same stream.
+    pub fn text(&self, running: &Running<'_>, at_terminal: bool) -> String {
+        let Running { addresses, admin, fingerprint } = *running;
         if self.log == LogFormat::Json {
-            return self.json_line(addresses, admin);
+            return self.json_line(running);
         }
         let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
-        let Banner { served, route_prefix, description, .. } = self;
-        let admin = admin.map(|admin| format!("; admin on {}", url(admin))).unwrap_or_default();
+        let Banner { scheme, served, route_prefix, description, .. } = self;
+        let admin = admin.map(|it| format!("; admin on {}", url("http", it))).unwrap_or_default();
         let line = format!("Serving {served} on {} ({description}){admin}", listed(&urls));
         let mut lines = format!("{}\n", printable(&line));
+        lines.extend(fingerprint.map(fingerprint_lines));
         if !at_terminal && !self.has_qr_code {
             return lines;
         }
         let networks = network_addresses(addresses);
         if at_terminal {
             for address in networks.iter().filter(|address| !is_named(addresses, **address)) {
-                lines.push_str(&format!("For other machines: http://{address}{route_prefix}/\n"));
+                let url = format!("{scheme}://{address}{route_prefix}/");
+                lines.push_str(&format!("For other machines: {url}\n"));
             }
         }
         if let (true, Some(address)) = (self.has_qr_code, networks.first()) {
-            lines.push_str(&qr_code(&format!("http://{address}{route_prefix}/"), at_terminal));
+            let url = format!("{scheme}://{address}{route_prefix}/");
+            lines.push_str(&qr_code(&url, at_terminal));
         }
         if let (true, Some(hint)) = (at_terminal, &self.hint) {
             lines.push_str(&format!("{hint}\n"));
@@ -57,16 +69,18 @@ impl Banner {
         lines
     }
 
-    fn json_line(&self, addresses: &[ListenAddress], admin: Option<&ListenAddress>) -> String {
+    fn json_line(&self, running: &Running<'_>) -> String {
+        let Running { addresses, admin, fingerprint } = *running;
         let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
         let [first, served, strategy] = [&urls[0], &self.served, &self.description].map(json);
         let urls: Vec<String> = urls.iter().map(json).collect();
         let urls = urls.join(",");
-        let admin = admin.map(|admin| format!(",\"admin\":{}", json(&url(admin))));
-        let admin = admin.unwrap_or_default();
+        let admin = admin.map(|admin| format!(",\"admin\":{}", json(&url("http", admin))));
+        let fingerprint = fingerprint.map(|it| format!(",\"certificate_sha256\":\"{it}\""));
+        let [admin, fingerprint] = [admin, fingerprint].map(Option::unwrap_or_default);
         format!(
             "{{\"event\":\"listening\",\"url\":{first},\"urls\":[{urls}],\"serving\":{served},\
-             \"strategy\":{strategy}{admin}}}\n"
+             \"strategy\":{strategy}{admin}{fingerprint}}}\n"
         )
     }
 
@@ -80,9 +94,10 @@ impl Banner {
     fn url(&self, address: &ListenAddress) -> String {
         match address {
             ListenAddress::Tcp(_) if !self.route_prefix.is_empty() => {
-                format!("{}{}/", url(address).trim_end_matches('/'), self.route_prefix)
+                let url = url(self.scheme, address);
+                format!("{}{}/", url.trim_end_matches('/'), self.route_prefix)
             }
-            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => url(address),
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => url(self.scheme, address),
         }
     }
 }
@@ -93,15 +108,25 @@ fn json(text: &String) -> String {
     String::from_utf8(out).expect("JSON is UTF-8")
 }
 
+/// A fingerprint of 32 bytes in two lines, which fit a terminal of 80 columns.
+fn fingerprint_lines(fingerprint: &str) -> String {
+    const HALF: usize = "00:".len() * 16;
+    let (first, second) = fingerprint.split_at_checked(HALF).unwrap_or((fingerprint, ""));
+    format!(
+        "The certificate is self-signed. Its SHA-256 fingerprint, which browsers show:\n  \
+         {first}\n  {second}\n"
+    )
+}
+
 /// The URL that a browser on this machine opens for `address`. A Unix socket has none, so its
 /// address is returned.
-pub fn url(address: &ListenAddress) -> String {
+pub fn url(scheme: &str, address: &ListenAddress) -> String {
     match address {
         // Not every browser opens 0.0.0.0 or [::].
         ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
-            format!("http://localhost:{}/", address.port())
+            format!("{scheme}://localhost:{}/", address.port())
         }
-        ListenAddress::Tcp(address) => format!("http://{address}/"),
+        ListenAddress::Tcp(address) => format!("{scheme}://{address}/"),
         ListenAddress::Unix(_) => address.to_string(),
     }
 }

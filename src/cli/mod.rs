@@ -25,13 +25,14 @@ mod report_options;
 mod serve;
 mod suggestion;
 mod terminal;
+mod tls;
 mod tool;
 mod values;
 
 use std::ffi::{OsStr, OsString};
 
 use arguments::CommandLine;
-pub use banner::{Banner, url};
+pub use banner::{Banner, Running, url};
 use command::Command;
 pub use failure::Failure;
 pub use invocation::Invocation;

@@ -11,7 +11,10 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FromArgs};
 use nix::unistd::User;
 
 use super::arguments::Arguments;
-use super::values::{admin_address, compress, log_format, permission_bits, port, user};
+use super::values::{
+    RedirectAddress, admin_address, compress, log_format, permission_bits, port, redirect_address,
+    user,
+};
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
 use crate::server::{ListenAddress, LogFormat};
@@ -263,8 +266,27 @@ pub(super) struct SecurityOptions {
     #[argh(option, from_str_fn(user), arg_name = "user")]
     pub user: Option<User>,
 
-    /// deny all file access (Landlock) except reading ROOT and the directory of --auth-file, and
-    /// writing to the directory of --log-file
+    /// serve HTTPS with the certificate in this PEM file, followed by those of intermediate
+    /// authorities; it is read again when it changes
+    #[argh(option, arg_name = "file")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// the key of --tls-cert, in PEM without a passphrase
+    #[argh(option, arg_name = "file")]
+    pub tls_key: Option<PathBuf>,
+
+    /// serve HTTPS with a certificate made for this run, whose fingerprint is printed, to try
+    /// things out: clients do not trust it
+    #[argh(switch)]
+    pub tls_self_signed: bool,
+
+    /// address (:80, 192.0.2.1:80 or unix:PATH; default host: that of --host) of a listener that
+    /// redirects HTTP to HTTPS, and serves /.well-known/acme-challenge/
+    #[argh(option, from_str_fn(redirect_address), arg_name = "address")]
+    pub redirect_http: Option<RedirectAddress>,
+
+    /// deny all file access (Landlock) except reading ROOT and the directories of --auth-file,
+    /// --tls-cert and --tls-key, and writing to the directory of --log-file
     #[argh(switch)]
     pub confine: bool,
 }

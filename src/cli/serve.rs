@@ -13,6 +13,7 @@ use super::banner::Banner;
 use super::failure::Failure;
 use super::options::CommonOptions;
 use super::private_file::refuse_served;
+use super::tls::TlsOptions;
 use crate::format::error_with;
 use crate::http::Limits;
 use crate::server::strategies::Strategy;
@@ -86,13 +87,28 @@ pub(super) fn settings(
     if let Some(file) = &log.log_file {
         check_log_file(file, log_format, &root)?;
     }
+    let addresses = listen_addresses(&network.host, network.port)?;
+    let tls = TlsOptions {
+        certificate: security.tls_cert,
+        key: security.tls_key,
+        self_signed: security.tls_self_signed,
+        redirect_http: security.redirect_http,
+    };
+    #[cfg(not(feature = "tls"))]
+    tls.refuse()?;
+    #[cfg(feature = "tls")]
+    let (tls, redirect_http) = (tls.source(&root)?, tls.redirect_address(&addresses));
     let settings = Settings {
         strategy: configured,
         root,
         policy,
-        addresses: listen_addresses(&network.host, network.port)?,
+        addresses,
         unix_socket_mode: network.socket_mode,
         admin: network.admin,
+        #[cfg(feature = "tls")]
+        tls,
+        #[cfg(feature = "tls")]
+        redirect_http,
         limits,
         proxy_protocol: network.proxy_protocol,
         trusted_proxies: network.trusted_proxy.into(),
@@ -113,7 +129,12 @@ pub(super) fn settings(
     // No other reader needs it, and it may take a look at the disk.
     let hint = if is_at_terminal() { hint(&settings, arguments.root.is_some()) } else { None };
     let route_prefix = settings.policy.route_prefix.map_or("", RoutePrefix::as_target);
+    #[cfg(feature = "tls")]
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    #[cfg(not(feature = "tls"))]
+    let scheme = "http";
     let banner = Banner {
+        scheme,
         served,
         route_prefix,
         description,

@@ -54,7 +54,10 @@ fn user_by_number(name: &str, uid: u32, gid: Option<u32>) -> User {
 
 /// The address of the admin listener.
 pub(super) fn admin_address(text: &str) -> Result<ListenAddress, String> {
-    let what = "HOST:PORT with a host of this machine, or unix:PATH";
+    listen_address(text, "HOST:PORT with a host of this machine, or unix:PATH")
+}
+
+fn listen_address(text: &str, what: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
         Some("") => Err(expected(what)),
         Some(path) => Ok(ListenAddress::Unix(path.into())),
@@ -62,6 +65,23 @@ pub(super) fn admin_address(text: &str) -> Result<ListenAddress, String> {
             let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
             first.map(ListenAddress::Tcp).ok_or_else(|| expected(what))
         }
+    }
+}
+
+/// The address of the listener that redirects to HTTPS.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "a build without TLS refuses it"))]
+pub(super) enum RedirectAddress {
+    /// A port of the host that the server listens on.
+    Port(u16),
+    Address(ListenAddress),
+}
+
+pub(super) fn redirect_address(text: &str) -> Result<RedirectAddress, String> {
+    match text.strip_prefix(':').unwrap_or(text).parse() {
+        Ok(port) => Ok(RedirectAddress::Port(port)),
+        Err(_) => listen_address(text, "HOST:PORT with a host of this machine, :PORT or unix:PATH")
+            .map(RedirectAddress::Address),
     }
 }
 

@@ -31,6 +31,8 @@ mod supervisor;
 mod sys;
 mod timer_fd;
 mod timer_queue;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace_event;
 mod traced_site;
 mod tracer;
@@ -55,12 +57,12 @@ pub use sockets::{ListenAddress, listening};
 pub use sys::{map_recording, map_shared_counters};
 #[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
+#[cfg(feature = "tls")]
+pub use tls::TlsSource;
 pub use tracer::Trace;
 
 use crate::http::{Limits, TrustedProxies};
-use crate::site::{
-    MemoryBudget, OpenFiles, Policy, PrivateFiles, Root, ServedFiles, checks_max,
-};
+use crate::site::{MemoryBudget, OpenFiles, Policy, PrivateFiles, Root, ServedFiles, checks_max};
 use crate::syscall_stats::{CounterSource, Event, SyscallStats};
 use access_log::AccessLog;
 use admin::{AdminListener, Metrics};
@@ -73,6 +75,8 @@ use shutdown_signal::ShutdownSignal;
 use sockets::ListeningSockets;
 use strategies::ConfiguredStrategy;
 use supervisor::Supervisor;
+#[cfg(feature = "tls")]
+use tls::Certificates;
 use tracer::TraceSink;
 use unix_socket::UnixSocketFile;
 use worker::Shared;
@@ -92,6 +96,12 @@ pub struct Settings {
     pub unix_socket_mode: u32,
     /// The address of the admin listener: health, readiness and metrics.
     pub admin: Option<ListenAddress>,
+    /// Where the certificate comes from; None for plain HTTP.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsSource>,
+    /// The address of a plain listener that redirects to the TLS one.
+    #[cfg(feature = "tls")]
+    pub redirect_http: Option<ListenAddress>,
     /// The limits of each connection.
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
@@ -133,6 +143,10 @@ impl Settings {
             addresses: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 0).into())],
             unix_socket_mode: 0o666,
             admin: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            redirect_http: None,
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
@@ -183,6 +197,8 @@ pub struct Server {
     trace: TraceSink,
     log_output: LogOutput,
     admin: Option<AdminListener>,
+    #[cfg(feature = "tls")]
+    certificates: Option<Certificates>,
 }
 
 impl Server {
@@ -215,14 +231,38 @@ impl Server {
         };
         let mut private_files = PrivateFiles::new();
         private_files.extend(settings.policy.authenticator.iter().flat_map(|it| it.file()));
-        let log_output = drop_privileges(&settings, &private_files)
-            .inspect_err(|_| sockets.remove_files())?;
-        Ok(Server { settings, sockets, shutdown, supervisor, counters, trace, log_output, admin })
+        #[cfg(feature = "tls")]
+        let certificates =
+            open_certificates(&settings, &sockets).inspect_err(|_| sockets.remove_files())?;
+        #[cfg(feature = "tls")]
+        private_files.extend(certificates.iter().flat_map(Certificates::files));
+        let log_output =
+            drop_privileges(&settings, &private_files).inspect_err(|_| sockets.remove_files())?;
+        Ok(Server {
+            settings,
+            sockets,
+            shutdown,
+            supervisor,
+            counters,
+            trace,
+            log_output,
+            admin,
+            #[cfg(feature = "tls")]
+            certificates,
+        })
     }
 
     /// The bound address of the admin listener, with the real port.
     pub fn admin_address(&self) -> Option<&ListenAddress> {
         self.admin.as_ref().map(AdminListener::address)
+    }
+
+    /// The SHA-256 fingerprint of a self-signed certificate, as browsers show it.
+    pub fn certificate_fingerprint(&self) -> Option<&str> {
+        #[cfg(feature = "tls")]
+        return self.certificates.as_ref()?.fingerprint();
+        #[cfg(not(feature = "tls"))]
+        None
     }
 
     /// The bound addresses, with the real ports.
@@ -242,8 +282,15 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
-        let Server { settings, sockets, shutdown, supervisor, counters, trace, log_output, admin } =
-            self;
+        #[cfg(feature = "tls")]
+        let (tls, reload_thread) = match self.certificates {
+            Some(certificates) => {
+                (Some(certificates.server_config()?), Some(certificates.start_reloading()?))
+            }
+            None => (None, None),
+        };
+        let Server { settings, sockets, shutdown, supervisor, counters, trace, .. } = self;
+        let (log_output, admin) = (self.log_output, self.admin);
         let stats = SyscallStats::new(counters);
         let owns_process = settings.owns_process;
         if owns_process {
@@ -272,6 +319,8 @@ impl Server {
             log,
             trace,
             counters,
+            #[cfg(feature = "tls")]
+            tls,
         };
         let readiness = Readiness::new(shutdown.clone());
         let metrics = Metrics::new(counters, strategy.description());
@@ -287,6 +336,10 @@ impl Server {
         // Last, because it responds while the server drains.
         if let Some(admin) = admin {
             admin.finish();
+        }
+        #[cfg(feature = "tls")]
+        if let Some(thread) = reload_thread {
+            thread.finish();
         }
         ran?;
         log_writer.finish();
@@ -336,6 +389,18 @@ fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
         Some(passed) => Ok(passed),
         None => ListeningSockets::bind(addresses, *unix_socket_mode, socket_mode, event_loops),
     }
+}
+
+/// Reads or makes the certificate with the privileges that the server was started with, so that an
+/// error names its cause. It is read again while the server runs.
+#[cfg(feature = "tls")]
+fn open_certificates(
+    settings: &Settings,
+    sockets: &ListeningSockets,
+) -> io::Result<Option<Certificates>> {
+    let served = ServedFiles::of(&settings.root);
+    let open = |source| Certificates::open(source, &sockets.addresses, served);
+    settings.tls.clone().map(open).transpose()
 }
 
 /// Drops the privileges that serving does not need. Private files are read again and the log file

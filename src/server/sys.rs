@@ -5,11 +5,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Mutex;
+#[cfg(feature = "tls")]
+use std::sync::MutexGuard;
 
 use nix::libc;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::process::Pid;
 
+use crate::sync::lock;
 use crate::syscall_stats::{CounterCells, Counters};
 use crate::trace_recording::Recording;
 
@@ -20,15 +24,27 @@ pub enum Forked {
     Child,
 }
 
+/// Held while the process forks, and by a thread while it must not.
+static FORK: Mutex<()> = Mutex::new(());
+
+/// Keeps the process from forking as long as the guard lives: for a thread that takes locks of
+/// other libraries, which a child would inherit.
+#[cfg(feature = "tls")]
+pub fn exclude_fork() -> MutexGuard<'static, ()> {
+    lock(&FORK)
+}
+
 /// Forks. The child closes its copies of `listeners`, so that no port outlives the parent.
 ///
 /// # Errors
 /// EAGAIN or ENOMEM: no process can be created now.
 pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
+    // The child unlocks its copy.
+    let _fork = lock(&FORK);
     // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
     // of the parent held at that moment. The parent's other threads wait for signals, move log
-    // lines, or serve the admin listener, which takes no lock: they sleep in read, recv, futex,
-    // write or poll. None of them uses std's streams or checks a password, the child does not touch
+    // lines, serve the admin listener, which takes no lock, or look at certificates, which takes
+    // locks only while it excludes forks: they sleep in read, recv, futex, write or poll. None of them uses std's streams or checks a password, the child does not touch
     // the log's buffer, and libc restores the allocator's locks in the child. The lock on the table
     // of children is held by this thread, and the child does not take it.
     match unsafe { libc::fork() } {

@@ -70,6 +70,9 @@ pub struct Shared {
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
+    /// The configuration of TLS sessions; None for plain HTTP.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// For the caches of the workers.
     pub cache_budget: MemoryBudget,
     pub trace: TraceSink,

@@ -96,6 +96,8 @@ pub use compress::{MadeCoding, PIECE_BYTES as COMPRESSED_PIECE_BYTES};
 pub use compressor::Compressor;
 pub use cors::{Cors, Origin};
 pub use file_chunk::FileChunk;
+#[cfg(feature = "tls")]
+pub(crate) use file_version::FileVersion;
 pub use health::HealthPath;
 pub use hidden::{HiddenPaths, HidePattern};
 pub use listing::Listings;
@@ -107,6 +109,8 @@ pub use path::SitePath;
 pub use path::{IndexName, IndexNames, is_hidden_file};
 pub use policy::{Compress, ErrorPages, Policy};
 pub(crate) use private_file::PrivateFiles;
+#[cfg(feature = "tls")]
+pub(crate) use private_file::{PrivateFile, private_file_version};
 pub use redirects::RedirectRule;
 pub use root::{Root, default_directory};
 pub use route_prefix::RoutePrefix;

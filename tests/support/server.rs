@@ -293,7 +293,7 @@ fn anonymous_files(id: i32) -> Vec<(u64, u64)> {
 
 /// The address in the first line of a server's output.
 pub fn address_in(greeting: &str) -> Option<SocketAddr> {
-    let (authority, _) = greeting.split_once("http://")?.1.split_once('/')?;
+    let (authority, _) = greeting.split_once("://")?.1.split_once('/')?;
     authority.replace("localhost", "127.0.0.1").parse().ok()
 }
 

@@ -1,0 +1,196 @@
+//! A thread that replaces the certificate when its files change, and the keys of session tickets.
+//!
+//! It compares the files with what it has seen instead of waiting for events: certificates are
+//! renewed through links, mounts and network file systems, of which not all have events, and two
+//! system calls twice a second cost nothing that can be measured.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustls::sign::CertifiedKey;
+
+use super::config::CurrentCertificate;
+use super::pair::{CertificateFiles, LoadedPair, Validity, Versions};
+use super::tickets::{ROTATION_INTERVAL, Tickets};
+use crate::server::sys;
+use crate::warning::warn;
+
+/// A new pair is used within a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a fault lasts before it is reported. A program that replaces two files replaces one
+/// after the other, and until then they do not belong together.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// How often the certificate in use is compared with the clock.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where certificates come from.
+#[derive(Debug)]
+pub enum Source {
+    /// The certificate is only in memory.
+    Memory,
+    Files(Box<WatchedFiles>),
+}
+
+/// Files and what is known of them.
+#[derive(Debug)]
+pub struct WatchedFiles {
+    files: CertificateFiles,
+    /// The versions in use; None if the files must be read again in any case.
+    seen: Option<Versions>,
+    fault: Option<Fault>,
+    /// What stderr says about the files that are there now.
+    warned: Vec<String>,
+}
+
+/// Why the files cannot be used.
+#[derive(Debug)]
+struct Fault {
+    reason: String,
+    since: Instant,
+}
+
+impl Source {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub fn open(files: CertificateFiles) -> Result<(Source, CertifiedKey), String> {
+        let LoadedPair { pair, versions, warnings } = files.load()?;
+        warnings.iter().for_each(warn);
+        let watched = WatchedFiles { files, seen: versions, fault: None, warned: warnings };
+        Ok((Source::Files(Box::new(watched)), pair))
+    }
+
+    /// Each option with its path.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        match self {
+            Source::Memory => Vec::new(),
+            Source::Files(watched) => watched.files.paths().into(),
+        }
+    }
+}
+
+impl WatchedFiles {
+    /// What the files contain, if that has changed and can be used.
+    fn look(&mut self, now: Instant) -> Option<CertifiedKey> {
+        if self.seen == Some(self.files.versions()) {
+            return None;
+        }
+        match self.files.load() {
+            Ok(LoadedPair { pair, versions, warnings }) => {
+                self.seen = versions;
+                self.fault = None;
+                warnings.iter().filter(|it| !self.warned.contains(it)).for_each(warn);
+                self.warned = warnings;
+                Some(pair)
+            }
+            Err(reason) => {
+                // They are read again until they can be used: permissions of directories change
+                // without a trace in the version of a file.
+                self.seen = None;
+                self.note(reason, now);
+                None
+            }
+        }
+    }
+
+    /// Reports a fault that lasts, once.
+    fn note(&mut self, reason: String, now: Instant) {
+        let since = match &self.fault {
+            Some(fault) if fault.reason == reason => fault.since,
+            _ => now,
+        };
+        if now - since >= GRACE && !self.warned.contains(&reason) {
+            warn(format_args!("{reason}; keeping the certificate that is in use"));
+            self.warned.push(reason.clone());
+        }
+        self.fault = Some(Fault { reason, since });
+    }
+}
+
+/// What the thread works with.
+#[derive(Debug)]
+pub struct Reloader {
+    source: Source,
+    current: Arc<CurrentCertificate>,
+    tickets: Arc<Tickets>,
+    has_warned_of_expiry: bool,
+}
+
+/// A handle to the thread. Dropping it ends the thread, too, but does not wait for that.
+#[derive(Debug)]
+pub struct ReloadThread {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl ReloadThread {
+    /// Ends the thread.
+    pub fn finish(self) {
+        drop(self.stop);
+        // Cryptography that panics would be a bug of its library; the server has ended anyway.
+        let _ = self.thread.join();
+    }
+}
+
+impl Reloader {
+    pub fn new(source: Source, current: Arc<CurrentCertificate>, tickets: Arc<Tickets>) -> Self {
+        Reloader { source, current, tickets, has_warned_of_expiry: false }
+    }
+
+    /// # Errors
+    /// EAGAIN: no thread can be started.
+    pub fn start(self) -> io::Result<ReloadThread> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().spawn(move || self.run(&stopped))?;
+        Ok(ReloadThread { stop, thread })
+    }
+
+    fn run(mut self, stopped: &Receiver<()>) {
+        let interval = match self.source {
+            Source::Memory => EXPIRY_INTERVAL,
+            Source::Files(_) => LOOK_INTERVAL,
+        };
+        let started = Instant::now();
+        let (mut next_rotation, mut next_expiry) =
+            (started + ROTATION_INTERVAL, started + EXPIRY_INTERVAL);
+        while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let now = Instant::now();
+            if let Source::Files(watched) = &mut self.source
+                && let Some(pair) = watched.look(now)
+            {
+                self.current.replace(pair);
+                self.has_warned_of_expiry = false;
+            }
+            if now >= next_rotation {
+                next_rotation = now + ROTATION_INTERVAL;
+                let _no_fork = sys::exclude_fork();
+                // Without random bytes, the present keys are used for another interval.
+                let _ = self.tickets.rotate();
+            }
+            if now >= next_expiry {
+                next_expiry = now + EXPIRY_INTERVAL;
+                self.warn_of_expiry();
+            }
+        }
+    }
+
+    fn warn_of_expiry(&mut self) {
+        if self.has_warned_of_expiry {
+            return;
+        }
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let current = self.current.load();
+        if let Validity::Past(end) = Validity::of(&current, &provider, SystemTime::now()) {
+            let end = httpdate::fmt_http_date(end);
+            warn(format_args!("the certificate in use has expired: {end}"));
+            self.has_warned_of_expiry = true;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The keys of session tickets (RFC 8446 §4.6.1, RFC 5077).
+//!
+//! A ticket is the state of a session, encrypted with a key that only the server has. Whoever
+//! learns that key can decrypt recorded TLS 1.2 sessions, so it is replaced and forgotten.
+//!
+//! rustls can replace the keys by itself, during a handshake. That fails where each connection has
+//! a process of its own: the process that forks makes no handshake, so its keys would stay the
+//! same, and each child would make keys that no other process knows. So here the reload thread of
+//! the process that forks replaces them, and every child that is forked later has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::Error;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::ProducesTickets;
+
+/// How long a key encrypts new tickets. For as long again, it only decrypts them. A [`Ticketer`]
+/// replaces its own key after six hours, so this must be less.
+pub const ROTATION_INTERVAL: Duration = Duration::from_secs(5 * 3600);
+
+/// The keys of session tickets. They are read without a lock, for the same reason as the
+/// certificate.
+#[derive(Debug)]
+pub struct Tickets(ArcSwap<Keys>);
+
+#[derive(Debug)]
+struct Keys {
+    current: Arc<dyn ProducesTickets>,
+    previous: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl Tickets {
+    /// # Errors
+    /// The kernel has no random bytes.
+    pub fn new() -> Result<Tickets, Error> {
+        Ok(Tickets(ArcSwap::from_pointee(Keys { current: Ticketer::new()?, previous: None })))
+    }
+
+    /// Makes a new key, keeps the present one for tickets that clients have, and forgets the one
+    /// before it.
+    ///
+    /// # Errors
+    /// The kernel has no random bytes; the keys stay as they are.
+    pub fn rotate(&self) -> Result<(), Error> {
+        let current = Ticketer::new()?;
+        let previous = Some(self.0.load().current.clone());
+        self.0.store(Arc::new(Keys { current, previous }));
+        Ok(())
+    }
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    /// The time for which every ticket is accepted, if it was made just before its key was replaced.
+    fn lifetime(&self) -> u32 {
+        ROTATION_INTERVAL.as_secs() as u32
+    }
+
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        self.0.load().current.encrypt(session)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let keys = self.0.load();
+        let previous = || keys.previous.as_ref()?.decrypt(ticket);
+        keys.current.decrypt(ticket).or_else(previous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_outlives_one_rotation_and_not_two() {
+        let tickets = Tickets::new().expect("random bytes");
+        let ticket = tickets.encrypt(b"session").expect("it can be encrypted");
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        tickets.rotate().expect("random bytes");
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        let next = tickets.encrypt(b"next").expect("it can be encrypted");
+        tickets.rotate().expect("random bytes");
+        assert_eq!(tickets.decrypt(&ticket), None);
+        assert_eq!(tickets.decrypt(&next).as_deref(), Some(&b"next"[..]));
+        assert_eq!(tickets.decrypt(b""), None);
+    }
+}
