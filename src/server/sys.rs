@@ -43,10 +43,11 @@ pub fn fork(listeners: &[impl AsFd]) -> io::Result<Forked> {
     let _fork = lock(&FORK);
     // SAFETY: the child has only the calling thread, so it must not take a lock that another thread
     // of the parent held at that moment. The parent's other threads wait for signals, move log
-    // lines, serve the admin listener, which takes no lock, or look at certificates, which takes
-    // locks only while it excludes forks: they sleep in read, recv, futex, write or poll. None of them uses std's streams or checks a password, the child does not touch
-    // the log's buffer, and libc restores the allocator's locks in the child. The lock on the table
-    // of children is held by this thread, and the child does not take it.
+    // lines, serve the admin listener, which takes no lock, or look at certificates, and exclude
+    // forks while they take locks for that: they sleep in read, recv, futex, write or poll. None of
+    // them uses std's streams or checks a password, the child does not touch the log's buffer, and
+    // libc restores the allocator's locks in the child. The lock on the table of children is held
+    // by this thread, and the child does not take it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {

@@ -56,7 +56,8 @@ impl ProducesTickets for Tickets {
         true
     }
 
-    /// The time for which every ticket is accepted, if it was made just before its key was replaced.
+    /// The time for which a ticket is accepted at least: it may be made just before its key is
+    /// replaced.
     fn lifetime(&self) -> u32 {
         ROTATION_INTERVAL.as_secs() as u32
     }
