@@ -64,14 +64,16 @@ pub fn server_config(
 
 /// What the server can negotiate, the preferred first.
 ///
-/// The server's order of cipher suites counts, not the client's. AES-128-GCM takes a fifth to a
-/// quarter less time per byte than AES-256-GCM, and no attack on either is known; OpenSSL, and so
-/// curl, would choose AES-256. A phone without AES instructions would prefer ChaCha20-Poly1305, but
-/// phones have had them since about 2014.
+/// The server's order of cipher suites counts, not the client's. AES-128-GCM takes an eighth less
+/// time per byte than AES-256-GCM (measured with VAES), and no attack on either is known; OpenSSL,
+/// and so curl, would choose AES-256. ChaCha20-Poly1305 takes three times as long, and suits only
+/// clients without instructions for AES.
 ///
-/// In groups, the client's order counts in rustls. X25519MLKEM768 is included: a recording of its
-/// traffic stays secret even if a quantum computer can solve the discrete logarithm one day, which
-/// matters to sites with passwords. Current browsers prefer it, and pay for it themselves as well.
+/// Of the groups, the client's order counts (rustls has no option for that). X25519MLKEM768 costs a
+/// handshake a quarter more time than X25519 (90 instead of 70 µs) and 1.1 KB. It is included
+/// nevertheless: what was recorded today stays secret even if a quantum computer can solve discrete
+/// logarithms one day, and that includes passwords. Only clients that prefer it, as current browsers
+/// do, pay for it.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
@@ -92,5 +94,162 @@ fn provider() -> CryptoProvider {
             kx_group::X25519MLKEM768,
         ],
         ..aws_lc_rs::default_provider()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use rustls::client::Resumption;
+    use rustls::pki_types::ServerName;
+    use rustls::{
+        AlertDescription, CipherSuite, ClientConfig, ClientConnection, HandshakeKind, NamedGroup,
+        RootCertStore, ServerConnection, SupportedProtocolVersion,
+    };
+
+    use super::*;
+    use crate::server::tls::self_signed::SelfSigned;
+
+    /// A server and what its clients trust.
+    struct Fixture {
+        config: Arc<ServerConfig>,
+        tickets: Arc<Tickets>,
+        roots: Arc<RootCertStore>,
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let made = SelfSigned::make(&[]).expect("random bytes");
+            let mut roots = RootCertStore::empty();
+            let certificate = made.pair.end_entity_cert().expect("there is one").clone();
+            roots.add(certificate.into_owned()).expect("it is valid");
+            let tickets = Arc::new(Tickets::new().expect("random bytes"));
+            let current = Arc::new(CurrentCertificate::new(made.pair));
+            let config = server_config(current, tickets.clone()).expect("the provider has all");
+            Fixture { config, tickets, roots: Arc::new(roots) }
+        }
+
+        fn client(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let builder = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .expect("the provider has both versions");
+            let mut config =
+                builder.with_root_certificates(self.roots.clone()).with_no_client_auth();
+            config.resumption = Resumption::in_memory_sessions(4);
+            config
+        }
+
+        /// A connection after the handshake and a byte in both directions, seen from the client.
+        fn connect(&self, client: &Arc<ClientConfig>) -> Result<ClientConnection, Error> {
+            let name = ServerName::try_from("localhost").expect("a valid name");
+            let mut client = ClientConnection::new(client.clone(), name)?;
+            let mut server = ServerConnection::new(self.config.clone())?;
+            client.writer().write_all(b"?").expect("it is buffered");
+            let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+            while client.wants_write() || server.wants_write() {
+                while client.wants_write() {
+                    client.write_tls(&mut to_server).expect("memory is writable");
+                }
+                let mut received = &to_server[..];
+                while !received.is_empty() {
+                    server.read_tls(&mut received).expect("memory is readable");
+                    // The client learns from the alert.
+                    let _ = server.process_new_packets();
+                }
+                if server.reader().read(&mut [0]).is_ok() {
+                    server.writer().write_all(b"!").expect("it is buffered");
+                }
+                while server.wants_write() {
+                    server.write_tls(&mut to_client).expect("memory is writable");
+                }
+                let mut received = &to_client[..];
+                while !received.is_empty() {
+                    client.read_tls(&mut received).expect("memory is readable");
+                    client.process_new_packets()?;
+                }
+                to_server.clear();
+                to_client.clear();
+            }
+            assert!(client.reader().read(&mut [0]).is_ok(), "the server has responded");
+            Ok(client)
+        }
+    }
+
+    #[test]
+    fn the_server_prefers_aes_128_in_both_versions() {
+        let fixture = Fixture::new();
+        for (version, expected) in [
+            (&TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+            (&TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        ] {
+            // The order of the client is that of the library: AES-256 first.
+            let connection = fixture.connect(&Arc::new(fixture.client(version)));
+            let connection = connection.expect("they have much in common");
+            let suite = connection.negotiated_cipher_suite().expect("the handshake is complete");
+            assert_eq!(suite.suite(), expected);
+        }
+    }
+
+    #[test]
+    fn a_client_gets_the_group_that_it_prefers() {
+        let fixture = Fixture::new();
+        for group in [kx_group::X25519, kx_group::SECP256R1, kx_group::X25519MLKEM768] {
+            let provider = CryptoProvider {
+                kx_groups: vec![group, kx_group::SECP384R1],
+                ..aws_lc_rs::default_provider()
+            };
+            let client = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_protocol_versions(&[&TLS13])
+                .expect("the provider has the version")
+                .with_root_certificates(fixture.roots.clone())
+                .with_no_client_auth();
+            let connection = fixture.connect(&Arc::new(client)).expect("they have both groups");
+            let negotiated: Option<NamedGroup> =
+                connection.negotiated_key_exchange_group().map(|group| group.name());
+            assert_eq!(negotiated, Some(group.name()));
+        }
+    }
+
+    #[test]
+    fn a_client_that_offers_only_other_protocols_is_refused() {
+        let fixture = Fixture::new();
+        for (offered, negotiated) in [
+            (&[][..], Ok(None)),
+            (&["h2", "http/1.1"], Ok(Some("http/1.1"))),
+            (&["h2"], Err(AlertDescription::NoApplicationProtocol)),
+        ] {
+            let mut client = fixture.client(&TLS13);
+            client.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let connected = fixture.connect(&Arc::new(client));
+            let protocol = connected
+                .as_ref()
+                .map(|connection| connection.alpn_protocol())
+                .map_err(Clone::clone);
+            let expected =
+                negotiated.map(|name| name.map(str::as_bytes)).map_err(Error::AlertReceived);
+            assert_eq!(protocol, expected, "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_resumes_a_session_until_its_key_is_forgotten() {
+        for version in [&TLS13, &TLS12] {
+            let fixture = Fixture::new();
+            let client = Arc::new(fixture.client(version));
+            let kind = || {
+                let connected = fixture.connect(&client).expect("they have much in common");
+                connected.handshake_kind().expect("the handshake is complete")
+            };
+            assert_eq!(kind(), HandshakeKind::Full);
+            assert_eq!(kind(), HandshakeKind::Resumed);
+            fixture.tickets.rotate().expect("random bytes");
+            assert_eq!(kind(), HandshakeKind::Resumed, "the previous key still decrypts");
+            for _ in 0..2 {
+                fixture.tickets.rotate().expect("random bytes");
+            }
+            assert_eq!(kind(), HandshakeKind::Full);
+        }
     }
 }

@@ -194,3 +194,86 @@ impl Reloader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::site::{Root, ServedFiles};
+
+    /// A certificate and its key in PEM.
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().expect("random bytes");
+        let parameters = CertificateParams::new(vec!["localhost".to_owned()]);
+        let certificate = parameters.and_then(|parameters| parameters.self_signed(&key));
+        (certificate.expect("a valid name").pem(), key.serialize_pem())
+    }
+
+    fn write(directory: &Path, name: &str, content: &str) {
+        fs::write(directory.join(name), content).expect("the directory is writable");
+    }
+
+    fn watched(directory: &Path) -> (WatchedFiles, CertifiedKey) {
+        let served = ServedFiles::of(&Root::Sample);
+        let [certificate, key] = ["cert", "key"].map(|name| directory.join(name));
+        let files = CertificateFiles::new(certificate, key, served).expect("paths are absolute");
+        match Source::open(files).expect("the pair is complete") {
+            (Source::Files(watched), pair) => (*watched, pair),
+            (Source::Memory, _) => unreachable!("it was opened from files"),
+        }
+    }
+
+    #[test]
+    fn a_pair_is_replaced_when_both_files_are_and_keeps_silent_meanwhile() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = directory.path();
+        let (certificate, key) = pair();
+        write(directory, "cert", &certificate);
+        write(directory, "key", &key);
+        let (mut watched, old) = watched(directory);
+        let started = Instant::now();
+        let (certificate, key) = pair();
+        write(directory, "cert", &certificate);
+        assert!(watched.look(started).is_none(), "the key is still the old one");
+        assert!(watched.look(started + GRACE / 2).is_none());
+        write(directory, "key", &key);
+        let new = watched.look(started + GRACE).expect("both are there");
+        assert_ne!(new.cert, old.cert);
+        let told = |warned: &[String]| warned.iter().any(|it| it.contains("does not belong"));
+        assert!(!told(&watched.warned), "{:?}", watched.warned);
+    }
+
+    #[test]
+    fn a_fault_that_lasts_is_reported_once_and_again_after_a_usable_pair() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = directory.path();
+        let (certificate, key) = pair();
+        write(directory, "cert", &certificate);
+        write(directory, "key", &key);
+        let (mut watched, _) = watched(directory);
+        let mut now = Instant::now();
+        let mut reported_after = |watched: &mut WatchedFiles, looks: u32| {
+            let mut before = watched.warned.len();
+            for _ in 0..looks {
+                now += LOOK_INTERVAL;
+                if watched.look(now).is_some() {
+                    before = watched.warned.len();
+                }
+            }
+            watched.warned.len() - before
+        };
+        write(directory, "cert", &certificate[..300]);
+        assert_eq!(reported_after(&mut watched, 3), 0);
+        assert_eq!(reported_after(&mut watched, 9), 1);
+        fs::remove_file(directory.join("cert")).expect("it exists");
+        assert_eq!(reported_after(&mut watched, 9), 1, "another fault");
+        write(directory, "cert", &certificate);
+        assert_eq!(reported_after(&mut watched, 1), 0);
+        fs::remove_file(directory.join("cert")).expect("it exists");
+        assert_eq!(reported_after(&mut watched, 9), 1);
+    }
+}
