@@ -132,6 +132,12 @@ pub enum Event {
     BodyTimeout,
     /// A client did not read its response in time.
     WriteTimeout,
+    /// A TLS handshake was completed.
+    Handshake,
+    /// The same, with the ticket of an earlier session, so that no signature was needed.
+    Resumed,
+    /// A TLS handshake began and was not completed.
+    HandshakeFailed,
     /// A path was found in the cache of files, and was fresh.
     CacheHit,
     /// A path was looked up on the disk.

@@ -94,9 +94,6 @@ pub(super) fn settings(
         self_signed: security.tls_self_signed,
         redirect_http: security.redirect_http,
     };
-    #[cfg(not(feature = "tls"))]
-    tls.refuse()?;
-    #[cfg(feature = "tls")]
     let (tls, redirect_http) = (tls.source(&root)?, tls.redirect_address(&addresses));
     let settings = Settings {
         strategy: configured,
@@ -105,9 +102,7 @@ pub(super) fn settings(
         addresses,
         unix_socket_mode: network.socket_mode,
         admin: network.admin,
-        #[cfg(feature = "tls")]
         tls,
-        #[cfg(feature = "tls")]
         redirect_http,
         limits,
         proxy_protocol: network.proxy_protocol,
@@ -129,10 +124,7 @@ pub(super) fn settings(
     // No other reader needs it, and it may take a look at the disk.
     let hint = if is_at_terminal() { hint(&settings, arguments.root.is_some()) } else { None };
     let route_prefix = settings.policy.route_prefix.map_or("", RoutePrefix::as_target);
-    #[cfg(feature = "tls")]
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    #[cfg(not(feature = "tls"))]
-    let scheme = "http";
     let banner = Banner {
         scheme,
         served,

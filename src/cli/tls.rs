@@ -1,6 +1,5 @@
 //! `--tls-cert`, `--tls-key`, `--tls-self-signed` and `--redirect-http` → the TLS settings.
 
-#[cfg(feature = "tls")]
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -8,9 +7,7 @@ use super::failure::Failure;
 #[cfg(feature = "tls")]
 use super::private_file::refuse_served;
 use super::values::RedirectAddress;
-#[cfg(feature = "tls")]
 use crate::server::{ListenAddress, TlsSource};
-#[cfg(feature = "tls")]
 use crate::site::Root;
 
 /// The options, of which a server without TLS has none.
@@ -56,26 +53,12 @@ impl TlsOptions {
         source.map_err(|message| Failure::Usage(message.to_owned()))
     }
 
-    /// The address of `--redirect-http`. Its default host is that of the first TCP address.
-    #[cfg(feature = "tls")]
-    pub(super) fn redirect_address(self, addresses: &[ListenAddress]) -> Option<ListenAddress> {
-        self.redirect_http.map(|address| match address {
-            RedirectAddress::Address(address) => address,
-            RedirectAddress::Port(port) => {
-                let first = addresses.iter().find_map(ListenAddress::tcp);
-                let host = first.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |first| first.ip());
-                ListenAddress::Tcp((host, port).into())
-            }
-        })
-    }
-
-    /// Refuses the options in a build without TLS: a server that ignored them would serve what they
-    /// protect in the clear.
+    /// A server that ignored the options would serve in the clear what they protect.
     ///
     /// # Errors
-    /// An option is given.
+    /// An option is given, and this build has no TLS.
     #[cfg(not(feature = "tls"))]
-    pub(super) fn refuse(self) -> Result<(), Failure> {
+    pub(super) fn source(&self, _: &Root) -> Result<Option<TlsSource>, Failure> {
         let given = [
             ("--tls-cert", self.certificate.is_some()),
             ("--tls-key", self.key.is_some()),
@@ -86,7 +69,19 @@ impl TlsOptions {
             Some((option, _)) => Err(Failure::Usage(format!(
                 "{option} requires a build with TLS: this one is without the Cargo feature 'tls'"
             ))),
-            None => Ok(()),
+            None => Ok(None),
         }
+    }
+
+    /// The address of `--redirect-http`. Its default host is that of the first TCP address.
+    pub(super) fn redirect_address(self, addresses: &[ListenAddress]) -> Option<ListenAddress> {
+        self.redirect_http.map(|address| match address {
+            RedirectAddress::Address(address) => address,
+            RedirectAddress::Port(port) => {
+                let first = addresses.iter().find_map(ListenAddress::tcp);
+                let host = first.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |first| first.ip());
+                ListenAddress::Tcp((host, port).into())
+            }
+        })
     }
 }

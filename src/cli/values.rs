@@ -70,7 +70,6 @@ fn listen_address(text: &str, what: &str) -> Result<ListenAddress, String> {
 
 /// The address of the listener that redirects to HTTPS.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "a build without TLS refuses it"))]
 pub(super) enum RedirectAddress {
     /// A port of the host that the server listens on.
     Port(u16),

@@ -25,6 +25,10 @@ pub enum CloseReason {
     IdleTimeout,
     /// A trusted proxy did not begin the connection with a valid PROXY header.
     NoProxyHeader,
+    /// The records of TLS were invalid, or no common version or cipher was found.
+    TlsFailed,
+    /// The client sent HTTP without TLS to a port that requires TLS.
+    HttpsRequired,
     /// A request was malformed, too large, too late or unsupported.
     Refused(RequestError),
     /// The request body was not read, so the start of the next request is unknown.
@@ -65,6 +69,8 @@ impl fmt::Display for CloseReason {
             CloseReason::ClientRequested => f.write_str("the client requested it"),
             CloseReason::IdleTimeout => f.write_str("no request arrived in time"),
             CloseReason::NoProxyHeader => f.write_str("there was no valid PROXY header"),
+            CloseReason::TlsFailed => f.write_str("TLS failed"),
+            CloseReason::HttpsRequired => f.write_str("the port requires TLS"),
             CloseReason::Refused(error) => {
                 write!(f, "the request was refused with status {}", error.status().code())
             }

@@ -65,7 +65,7 @@ impl Acceptor {
             };
         };
         match self.accept_from_any(worker) {
-            Accepted::Connection(socket, peer) => match worker.new_client(socket, peer, permit) {
+            Accepted::Connection(incoming) => match worker.new_client(incoming, permit) {
                 Some(client) => AcceptOutcome::Accepted(client),
                 None => AcceptOutcome::Rejected,
             },

@@ -23,7 +23,7 @@
 //!    full socket does.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Shutdown};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -34,6 +34,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use signal_hook::consts::SIGHUP;
 use socket2::{Domain, Socket, Type};
 
+use super::client::Peer;
 use super::clock::read_monotonic;
 use super::line_writer::write_lines;
 use super::log_file::LogOutput;
@@ -143,11 +144,12 @@ impl AccessLog {
     }
 
     /// Writes the line of one response. Waits while the buffer is full.
-    pub fn record(&self, exchange: &Exchange, peer: Option<IpAddr>, now: &Now) {
+    pub fn record(&self, exchange: &Exchange, peer: Peer, now: &Now) {
         if self.format == LogFormat::None {
             return;
         }
-        let client = exchange.forwarded_for.or(peer);
+        let address = exchange.forwarded_for.or(peer.address);
+        let client = Peer { address, ..peer };
         // An event loop reads its clock once per pass, and most responses take less than a pass.
         let now = &Now { moment: read_monotonic(), ..*now };
         match &self.destination {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
 use super::proxy_header::ProxyHeader;
+use super::tls::{TlsParameters, TlsSession};
 use super::tracer::ConnectionId;
+use super::worker::Worker;
 use crate::http::{CloseReason, Connection, Now, Step};
-use crate::site::{self, ClientNetwork};
+use crate::site::{self, ClientNetwork, Service};
 
 /// An accepted connection with everything that belongs to it.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Client {
     /// clears it.
     pub read_state: ReadState,
     pub connection: Connection<site::File>,
+    pub transport: Transport,
     /// Shared with threads that shut it down to wake a thread that sleeps in it.
     pub socket: Arc<OwnedFd>,
     /// The address of the peer, or the one that its PROXY header names. It may be a proxy.
@@ -30,6 +33,22 @@ pub struct Client {
     pub pending_job: PendingJob,
     /// Whether an event loop has it in its turn queue.
     pub is_queued: bool,
+}
+
+/// How the bytes of a connection are carried over its socket.
+#[derive(Debug)]
+pub enum Transport {
+    /// As they are.
+    Plain(Service),
+    /// Encrypted. Boxed, because most servers have no TLS.
+    Tls(Box<TlsSession>),
+}
+
+/// What the access log tells about a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub address: Option<IpAddr>,
+    pub tls: Option<TlsParameters>,
 }
 
 /// What is known about unread input of a socket.
@@ -61,14 +80,79 @@ pub enum Interest {
     None,
 }
 
+impl Transport {
+    /// The part of the site that the connection may see.
+    pub fn service(&self) -> Service {
+        match self {
+            Transport::Plain(service) => *service,
+            Transport::Tls(_) => Service::Site,
+        }
+    }
+
+    /// Whether encrypted bytes wait for the socket.
+    #[inline]
+    pub fn has_unsent(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(session) => !session.unsent().is_empty(),
+        }
+    }
+
+    /// Whether a handshake is in progress, or has to be made first.
+    pub fn awaits_handshake(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(session) => !session.is_established() && !session.is_ended(),
+        }
+    }
+
+    /// Whether the client has announced that no further input follows.
+    pub fn has_input_ended(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(session) => session.has_input_ended(),
+        }
+    }
+
+    fn parameters(&self) -> Option<TlsParameters> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(session) => session.parameters(),
+        }
+    }
+}
+
 impl Client {
     /// The network that it connects from, for which a site counts wrong passwords.
     pub fn network(&self) -> ClientNetwork {
         self.address.map_or(ClientNetwork::Unknown, ClientNetwork::from)
     }
 
+    pub fn peer(&self) -> Peer {
+        Peer { address: self.address, tls: self.transport.parameters() }
+    }
+
+    /// Lends the buffers of `worker` to this client while it is driven.
+    pub fn lend_buffers(&mut self, worker: &mut Worker) {
+        self.connection.lend_buffers(&mut worker.spare_output);
+        if let Transport::Tls(session) = &mut self.transport {
+            session.unsent_mut().lend_buffer(&mut worker.spare_records);
+        }
+    }
+
+    /// Returns the buffers to `worker`.
+    pub fn reclaim_buffers(&mut self, worker: &mut Worker) {
+        self.connection.reclaim_buffers(&mut worker.spare_output);
+        if let Transport::Tls(session) = &mut self.transport {
+            session.unsent_mut().reclaim_buffer(&mut worker.spare_records);
+        }
+    }
+
     /// What has to happen at the socket before the client can continue.
     pub fn interest(&self) -> Interest {
+        if self.transport.has_unsent() {
+            return Interest::Write;
+        }
         match (&self.pending_job, self.connection.step()) {
             (PendingJob::Response(_) | PendingJob::FileChunk(_), _) | (_, Step::Wait) => {
                 Interest::None

@@ -9,7 +9,6 @@
 //! The one difference is a slow file system: an event loop lets the offload pool read the file and
 //! sends the bytes that the pool returns, whereas a blocking strategy waits in sendfile.
 
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -19,7 +18,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::access_log::AccessLog;
-use super::client::{Client, PendingJob, ReadState};
+use super::client::{Client, Peer, PendingJob, ReadState, Transport};
+use super::encrypted::{self, Input};
 use super::proxy_header::{ProxyHeader, ProxyHeaderProgress};
 use super::trace_event::TraceEvent;
 use super::traced_site::TracedSite;
@@ -50,11 +50,11 @@ pub enum DriveOutcome {
 /// Gives `client` one turn: serves it until it has to wait, for its socket or for an offloaded job,
 /// until it is closed, or until its turn is over.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
-    client.connection.lend_buffers(&mut worker.spare_output);
+    client.lend_buffers(worker);
     // A panic is a bug of ours. It closes the connection that triggered it; the worker continues.
     match catch_unwind(AssertUnwindSafe(|| run_steps(client, worker))) {
         Ok(outcome) => {
-            client.connection.reclaim_buffers(&mut worker.spare_output);
+            client.reclaim_buffers(worker);
             outcome
         }
         Err(_) => {
@@ -77,7 +77,7 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
     if outcome == DriveOutcome::Closed || !is_late {
         return outcome;
     }
-    let site = worker.site.for_client(client.network());
+    let site = worker.site.for_client(client.network(), client.transport.service());
     if let Some(timeout) = client.connection.handle_timeout(now, &site) {
         worker.stats.count_event(match timeout {
             Timeout::Idle => Event::IdleTimeout,
@@ -94,7 +94,13 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
     worker.site.begin_turn();
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
+            Step::Close(closing) => {
+                close(client, worker, closing);
+                ControlFlow::Break(DriveOutcome::Closed)
+            }
             Step::Send => send_or_await_file(client, worker),
+            // A part of a handshake.
+            _ if client.transport.has_unsent() => send_records(client, worker),
             // What was made of a response has been sent; the rest waits for the next turn.
             Step::Resume if worker.site.is_turn_over() => ControlFlow::Break(DriveOutcome::Yielded),
             Step::Resume => {
@@ -119,10 +125,6 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
                 half_close(client, worker);
                 ControlFlow::Continue(())
             }
-            Step::Close(closing) => {
-                close(client, worker, closing);
-                ControlFlow::Break(DriveOutcome::Closed)
-            }
         };
         if let ControlFlow::Break(outcome) = flow {
             return outcome;
@@ -140,6 +142,10 @@ fn receive(
     worker: &mut Worker,
     flags: RecvFlags,
 ) -> ControlFlow<DriveOutcome> {
+    if client.transport.has_input_ended() {
+        client.connection.end_of_input();
+        return ControlFlow::Continue(());
+    }
     if flags.is_empty() {
         worker.tracer.trace_call(client.id, Call::Recv);
     }
@@ -170,20 +176,29 @@ fn receive(
 /// long goes to the offload pool; if the worker has none, or the pool is full and refuses it, the
 /// reply is there at once.
 fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
-    let mut input = &worker.receive_buffer[..length];
+    let mut start = 0;
     if let ProxyHeader::Expected(_) = client.proxy_header {
-        match client.proxy_header.receive(input) {
+        match client.proxy_header.receive(&worker.receive_buffer[..length]) {
             ProxyHeaderProgress::Incomplete => return,
             ProxyHeaderProgress::Invalid => {
                 return client.connection.fail(CloseReason::NoProxyHeader);
             }
             ProxyHeaderProgress::Complete(address, rest) => {
-                input = rest;
+                start = length - rest.len();
                 worker.identify(client, address);
             }
         }
     }
-    let mut site = worker.site.for_client(client.network());
+    let input = match client.transport {
+        Transport::Plain(_) => Input::Received,
+        Transport::Tls(_) => encrypted::receive(client, worker, start..length),
+    };
+    let input = match input {
+        Input::Received => &worker.receive_buffer[start..length],
+        Input::Decrypted => &worker.plaintext[..],
+        Input::None => return,
+    };
+    let mut site = worker.site.for_client(client.network(), client.transport.service());
     let now = worker.clock.now();
     let deferred = match worker.tracer.is_enabled() {
         false => client.connection.receive(input, now, &mut site),
@@ -201,8 +216,14 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
 
 /// Writes once, unless the next bytes have to be read by the offload pool first.
 fn send_or_await_file(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
+    if encrypted::has_unsent_response(client) {
+        return send_records(client, worker);
+    }
     if matches!(client.pending_job, PendingJob::FileChunk(_)) {
-        return ControlFlow::Break(DriveOutcome::Blocked);
+        return match client.transport.has_unsent() {
+            true => send_records(client, worker),
+            false => ControlFlow::Break(DriveOutcome::Blocked),
+        };
     }
     if worker.site.is_offloaded()
         && let Some((file, range)) = client.connection.output().next_file()
@@ -212,7 +233,16 @@ fn send_or_await_file(client: &mut Client, worker: &mut Worker) -> ControlFlow<D
             return ControlFlow::Break(DriveOutcome::Blocked);
         }
     }
-    send(client, worker)
+    match client.transport {
+        Transport::Plain(_) => send(client, worker),
+        Transport::Tls(_) => match encrypted::encrypt(client, worker) {
+            Ok(()) => send_records(client, worker),
+            Err(reason) => {
+                client.connection.fail(reason);
+                ControlFlow::Continue(())
+            }
+        },
+    }
 }
 
 /// What one write has offered to the socket.
@@ -235,15 +265,37 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
     };
     worker.progress += sent as u64;
     worker.stats.count_sent(sent);
-    let (now, address) = (worker.clock.now(), client.address);
-    let record = |exchange| record(&exchange, address, now, &worker.log, &worker.stats);
-    client.connection.sent(sent as u64, now, record);
+    count_sent(client, worker, sent as u64);
     match offered {
         Offered::Memory { bytes } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
         // sendfile may stop early for reasons other than a full send buffer; the next call shows
         // which.
         Offered::Memory { .. } | Offered::File => ControlFlow::Continue(()),
     }
+}
+
+/// Writes encrypted bytes once.
+fn send_records(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
+    let sent = match encrypted::send(client, worker, SendFlags::empty()) {
+        Ok(sent) => sent,
+        Err(errno) => return handle_error(client, errno),
+    };
+    worker.progress += sent.bytes as u64;
+    worker.stats.count_sent(sent.bytes);
+    if sent.response_bytes > 0 {
+        count_sent(client, worker, sent.response_bytes);
+    }
+    match client.transport.has_unsent() {
+        true => ControlFlow::Break(DriveOutcome::Blocked),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+/// Tells the connection what has been sent of its output.
+fn count_sent(client: &mut Client, worker: &mut Worker, bytes: u64) {
+    let (now, peer) = (worker.clock.now(), client.peer());
+    let record = |exchange| record(&exchange, peer, now, &worker.log, &worker.stats);
+    client.connection.sent(bytes, now, record);
 }
 
 /// Offers the next output to the socket, and returns how many bytes it took.
@@ -293,6 +345,7 @@ fn handle_error(client: &mut Client, errno: Errno) -> ControlFlow<DriveOutcome> 
 fn half_close(client: &mut Client, worker: &mut Worker) {
     worker.stats.count(Call::Shutdown);
     worker.tracer.trace(client.id, TraceEvent::HalfCloses);
+    encrypted::end(client, worker);
     match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
         Ok(()) => client.connection.half_closed(worker.clock.now()),
         Err(_) => client.connection.fail(CloseReason::Failed),
@@ -300,27 +353,24 @@ fn half_close(client: &mut Client, worker: &mut Worker) {
 }
 
 fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
-    if closing.reset {
-        worker.stats.count(Call::Setsockopt);
-        // If it fails, the peer gets an ordinary close instead of a reset.
-        let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
+    match closing.reset {
+        true => {
+            worker.stats.count(Call::Setsockopt);
+            // If it fails, the peer gets an ordinary close instead of a reset.
+            let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
+        }
+        false => encrypted::end(client, worker),
     }
     worker.stats.count(Call::Close);
     worker.tracer.trace(client.id, TraceEvent::Closes(closing.reason));
-    let (now, address) = (worker.clock.now(), client.address);
-    let record = |exchange| record(&exchange, address, now, &worker.log, &worker.stats);
+    let (now, peer) = (worker.clock.now(), client.peer());
+    let record = |exchange| record(&exchange, peer, now, &worker.log, &worker.stats);
     client.connection.abandon(record);
 }
 
 /// Counts and logs the end of a response, so that the counters and the log agree.
-fn record(
-    exchange: &Exchange,
-    address: Option<IpAddr>,
-    now: &Now,
-    log: &AccessLog,
-    stats: &SyscallStats,
-) {
+fn record(exchange: &Exchange, peer: Peer, now: &Now, log: &AccessLog, stats: &SyscallStats) {
     // Counted first, because the log may block.
     stats.count_response(exchange.status.code());
-    log.record(exchange, address, now);
+    log.record(exchange, peer, now);
 }

@@ -11,6 +11,7 @@ use rustix::net::SocketFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use socket2::Socket;
 
+use crate::site::Service;
 use crate::syscall_stats::{Call, SyscallStats};
 
 /// The length of the accept queue. std and mio use 128, which overflows under connection churn, and
@@ -26,6 +27,7 @@ pub struct Listener {
     ownership: Ownership,
     waits_in_accept: bool,
     inheritance: Inheritance,
+    service: Service,
 }
 
 /// How calls on accepted sockets wait. accept(2) waits in the same way if the server has a single
@@ -64,7 +66,7 @@ enum Inheritance {
 /// The result of one accept.
 #[derive(Debug)]
 pub enum Accepted {
-    Connection(OwnedFd, Option<SocketAddr>),
+    Connection(Incoming),
     /// The backlog is empty, or a signal has interrupted the wait.
     WouldBlock,
     /// A connection waits, but the system cannot open it now: mostly no descriptor or memory is
@@ -72,14 +74,25 @@ pub enum Accepted {
     Exhausted(Errno),
 }
 
+/// An accepted socket.
+#[derive(Debug)]
+pub struct Incoming {
+    pub socket: OwnedFd,
+    /// None on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// What it may ask for.
+    pub service: Service,
+}
+
 impl Listener {
     /// Wraps a bound socket and listens on it. `is_only_one`: whether the server has no other
-    /// listener, so that a thread may wait in accept.
+    /// listener, so that a thread may wait in accept. `service`: what its connections may ask for.
     pub fn open(
         socket: Socket,
         mode: SocketMode,
         ownership: Ownership,
         is_only_one: bool,
+        service: Service,
     ) -> io::Result<Listener> {
         let is_tcp = socket.local_addr()?.as_socket().is_some();
         let inheritance = if is_tcp { Inheritance::Options } else { Inheritance::Nothing };
@@ -96,7 +109,7 @@ impl Listener {
         if ownership == Ownership::Owned {
             socket.listen(BACKLOG)?;
         }
-        Ok(Listener { fd: socket.into(), mode, ownership, waits_in_accept, inheritance })
+        Ok(Listener { fd: socket.into(), mode, ownership, waits_in_accept, inheritance, service })
     }
 
     /// Whether [`Listener::accept`] waits for a connection, until [`Listener::shut_down`] wakes it.
@@ -128,7 +141,8 @@ impl Listener {
             return match (rustix::net::acceptfrom_with(&self.fd, flags), self.mode) {
                 (Ok((socket, peer)), _) => {
                     self.set_timeouts(&socket, stats);
-                    Accepted::Connection(socket, peer.and_then(|peer| peer.try_into().ok()))
+                    let peer = peer.and_then(|peer| peer.try_into().ok());
+                    Accepted::Connection(Incoming { socket, peer, service: self.service })
                 }
                 // A blocking thread returns to see why it was woken. An event loop must find out
                 // whether the backlog is empty: readiness is reported only once.

@@ -7,9 +7,10 @@
 //!    end in an ellipsis.
 
 use std::io::Write;
-use std::net::IpAddr;
 
+use super::client::Peer;
 use super::line_writer::WRITE_BYTES_MAX;
+use super::tls::TlsParameters;
 use crate::format;
 use crate::http::{Exchange, Now};
 
@@ -42,7 +43,7 @@ pub fn write_line(
     format: LogFormat,
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) {
     // Writing to a Vec cannot fail.
@@ -58,7 +59,7 @@ pub fn write_line(
 fn short_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) -> std::io::Result<()> {
     write!(out, "{} ", exchange.status.code())?;
@@ -72,7 +73,7 @@ fn short_line(
         format::bytes(exchange.body_bytes),
         format::time(now.moment.since(exchange.started))
     )?;
-    if let Some(client) = client {
+    if let Some(client) = client.address {
         write!(out, "  {client}")?;
     }
     out.extend_from_slice(if exchange.complete { b"\n" } else { b"  cut short\n" });
@@ -82,7 +83,7 @@ fn short_line(
 fn common_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) -> std::io::Result<()> {
     common_fields(out, exchange, client, now)?;
@@ -93,7 +94,7 @@ fn common_line(
 fn combined_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) -> std::io::Result<()> {
     common_fields(out, exchange, client, now)?;
@@ -110,10 +111,10 @@ fn combined_line(
 fn common_fields(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) -> std::io::Result<()> {
-    match client {
+    match client.address {
         Some(client) => write!(out, "{client} - - [")?,
         None => write!(out, "- - - [")?,
     }
@@ -131,7 +132,7 @@ fn common_fields(
 fn json_line(
     out: &mut Vec<u8>,
     exchange: &Exchange,
-    client: Option<IpAddr>,
+    client: Peer,
     now: &Now,
 ) -> std::io::Result<()> {
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -143,8 +144,11 @@ fn json_line(
         "\",\"body_bytes\":{},\"complete\":{},\"duration_us\":{micros}",
         exchange.body_bytes, exchange.complete
     )?;
-    if let Some(client) = client {
+    if let Some(client) = client.address {
         write!(out, ",\"peer\":\"{client}\"")?;
+    }
+    if let Some(TlsParameters { version, cipher }) = client.tls {
+        write!(out, ",\"tls\":\"{version}\",\"cipher\":\"{cipher}\"")?;
     }
     for (name, value) in [("referer", &exchange.referer), ("user_agent", &exchange.user_agent)] {
         if let Some(value) = value {
@@ -204,7 +208,14 @@ mod tests {
         let wall: SystemTime = UNIX_EPOCH + Duration::from_secs(u32::MAX.into());
         let now = Now::new(Moment::new(Duration::MAX), wall);
         let mut out = Vec::new();
-        write_line(format, &mut out, &exchange, Some(Ipv6Addr::from([0xff; 16]).into()), &now);
+        let peer = Peer {
+            address: Some(Ipv6Addr::from([0xff; 16]).into()),
+            tls: Some(TlsParameters {
+                version: "TLSv1.3",
+                cipher: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            }),
+        };
+        write_line(format, &mut out, &exchange, peer, &now);
         String::from_utf8(out).expect("a line is UTF-8")
     }
 

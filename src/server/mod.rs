@@ -13,6 +13,7 @@ mod clock;
 mod connection_limit;
 mod context;
 mod drive;
+mod encrypted;
 mod event_loop;
 mod eviction;
 mod line_writer;
@@ -31,7 +32,6 @@ mod supervisor;
 mod sys;
 mod timer_fd;
 mod timer_queue;
-#[cfg(feature = "tls")]
 mod tls;
 mod trace_event;
 mod traced_site;
@@ -57,7 +57,6 @@ pub use sockets::{ListenAddress, listening};
 pub use sys::{map_recording, map_shared_counters};
 #[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
-#[cfg(feature = "tls")]
 pub use tls::TlsSource;
 pub use tracer::Trace;
 
@@ -72,10 +71,9 @@ use log_file::{LogFile, LogOutput};
 use offload::OffloadPool;
 use readiness::Readiness;
 use shutdown_signal::ShutdownSignal;
-use sockets::ListeningSockets;
+use sockets::{ListeningSockets, SocketOptions};
 use strategies::ConfiguredStrategy;
 use supervisor::Supervisor;
-#[cfg(feature = "tls")]
 use tls::Certificates;
 use tracer::TraceSink;
 use unix_socket::UnixSocketFile;
@@ -92,16 +90,14 @@ pub struct Settings {
     pub policy: Policy,
     /// Where it listens. There must be at least one address.
     pub addresses: Vec<ListenAddress>,
+    /// Where plain HTTP is redirected to HTTPS, if there is TLS.
+    pub redirect_http: Option<ListenAddress>,
     /// The permission bits of the Unix sockets that it creates for `addresses`.
     pub unix_socket_mode: u32,
     /// The address of the admin listener: health, readiness and metrics.
     pub admin: Option<ListenAddress>,
     /// Where the certificate comes from; None for plain HTTP.
-    #[cfg(feature = "tls")]
     pub tls: Option<TlsSource>,
-    /// The address of a plain listener that redirects to the TLS one.
-    #[cfg(feature = "tls")]
-    pub redirect_http: Option<ListenAddress>,
     /// The limits of each connection.
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
@@ -143,9 +139,7 @@ impl Settings {
             addresses: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 0).into())],
             unix_socket_mode: 0o666,
             admin: None,
-            #[cfg(feature = "tls")]
             tls: None,
-            #[cfg(feature = "tls")]
             redirect_http: None,
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -197,7 +191,6 @@ pub struct Server {
     trace: TraceSink,
     log_output: LogOutput,
     admin: Option<AdminListener>,
-    #[cfg(feature = "tls")]
     certificates: Option<Certificates>,
 }
 
@@ -231,10 +224,8 @@ impl Server {
         };
         let mut private_files = PrivateFiles::new();
         private_files.extend(settings.policy.authenticator.iter().flat_map(|it| it.file()));
-        #[cfg(feature = "tls")]
         let certificates =
             open_certificates(&settings, &sockets).inspect_err(|_| sockets.remove_files())?;
-        #[cfg(feature = "tls")]
         private_files.extend(certificates.iter().flat_map(Certificates::files));
         let log_output =
             drop_privileges(&settings, &private_files).inspect_err(|_| sockets.remove_files())?;
@@ -247,7 +238,6 @@ impl Server {
             trace,
             log_output,
             admin,
-            #[cfg(feature = "tls")]
             certificates,
         })
     }
@@ -259,15 +249,17 @@ impl Server {
 
     /// The SHA-256 fingerprint of a self-signed certificate, as browsers show it.
     pub fn certificate_fingerprint(&self) -> Option<&str> {
-        #[cfg(feature = "tls")]
-        return self.certificates.as_ref()?.fingerprint();
-        #[cfg(not(feature = "tls"))]
-        None
+        self.certificates.as_ref()?.fingerprint()
     }
 
     /// The bound addresses, with the real ports.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.sockets.addresses
+    }
+
+    /// The bound address where plain HTTP is redirected to HTTPS, with the real port.
+    pub fn redirect_address(&self) -> Option<&ListenAddress> {
+        self.sockets.redirect_address.as_ref()
     }
 
     /// A handle that shuts the server down, if it does not own the process.
@@ -282,7 +274,6 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
-        #[cfg(feature = "tls")]
         let (tls, reload_thread) = match self.certificates {
             Some(certificates) => {
                 (Some(certificates.server_config()?), Some(certificates.start_reloading()?))
@@ -315,18 +306,17 @@ impl Server {
             limits: Arc::new(limits),
             trusted_proxies: Arc::new(settings.trusted_proxies),
             expects_proxy_header: settings.proxy_protocol,
+            tls,
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,
             trace,
             counters,
-            #[cfg(feature = "tls")]
-            tls,
         };
         let readiness = Readiness::new(shutdown.clone());
         let metrics = Metrics::new(counters, strategy.description());
         let start = |admin: AdminListener| admin.serve(metrics, readiness.clone());
         let admin = admin.map(start).transpose()?;
-        let ListeningSockets { addresses, listeners, files } = sockets;
+        let ListeningSockets { addresses, listeners, files, .. } = sockets;
         let announce = move || {
             readiness.set_ready();
             announce(&addresses);
@@ -337,7 +327,6 @@ impl Server {
         if let Some(admin) = admin {
             admin.finish();
         }
-        #[cfg(feature = "tls")]
         if let Some(thread) = reload_thread {
             thread.finish();
         }
@@ -379,21 +368,25 @@ fn trace_sink(settings: &mut Settings) -> io::Result<TraceSink> {
 }
 
 fn open_sockets(settings: &Settings) -> io::Result<ListeningSockets> {
-    let Settings { strategy, limits, addresses, unix_socket_mode, .. } = settings;
-    let (socket_mode, event_loops) = (strategy.socket_mode(limits), strategy.event_loops());
+    let Settings { strategy, limits, addresses, .. } = settings;
+    let options = SocketOptions {
+        mode: strategy.socket_mode(limits),
+        event_loops: strategy.event_loops(),
+        unix_socket_mode: settings.unix_socket_mode,
+        redirect_http: settings.redirect_http.as_ref(),
+    };
     let passed = match settings.owns_process {
-        true => ListeningSockets::passed(socket_mode, event_loops)?,
+        true => ListeningSockets::passed(&options)?,
         false => None,
     };
     match passed {
         Some(passed) => Ok(passed),
-        None => ListeningSockets::bind(addresses, *unix_socket_mode, socket_mode, event_loops),
+        None => ListeningSockets::bind(addresses, &options),
     }
 }
 
 /// Reads or makes the certificate with the privileges that the server was started with, so that an
 /// error names its cause. It is read again while the server runs.
-#[cfg(feature = "tls")]
 fn open_certificates(
     settings: &Settings,
     sockets: &ListeningSockets,

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::listener::{BACKLOG, Listener, Ownership, SocketMode};
 use super::unix_socket::{self, UnixSocketFile};
 use crate::format::error_with;
+use crate::site::Service;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,49 +27,60 @@ pub enum ListenAddress {
 pub struct ListeningSockets {
     /// The bound addresses, with the real ports.
     pub addresses: Vec<ListenAddress>,
+    /// The bound address where plain HTTP is redirected to HTTPS.
+    pub redirect_address: Option<ListenAddress>,
     /// For each event loop, a listener for each address.
     pub listeners: Vec<Vec<Listener>>,
     /// The socket files, which are removed when the server ends.
     pub files: Vec<UnixSocketFile>,
 }
 
+/// How sockets are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions<'a> {
+    pub mode: SocketMode,
+    /// Each gets a listener for each address. TCP sockets share the port with SO_REUSEPORT, and the
+    /// kernel distributes connections among them. Unix sockets have no such option, so all event
+    /// loops accept from one.
+    pub event_loops: usize,
+    /// The permission bits of Unix sockets.
+    pub unix_socket_mode: u32,
+    /// Where plain HTTP is redirected to HTTPS.
+    pub redirect_http: Option<&'a ListenAddress>,
+}
+
 /// The sockets of one address: one for each event loop.
 struct Bound {
     address: ListenAddress,
     sockets: Vec<Socket>,
+    ownership: Ownership,
+    service: Service,
 }
 
 impl ListeningSockets {
-    /// Listens at each of `addresses`, for `event_loops` event loops. Their TCP sockets share the
-    /// port with SO_REUSEPORT, and the kernel distributes connections among them. Unix sockets have
-    /// no such option, so all event loops accept from one; it gets the permission bits
-    /// `unix_socket_mode`.
+    /// Listens at each of `addresses`.
     ///
     /// # Errors
     /// EADDRINUSE, EADDRNOTAVAIL or EACCES; those of [`unix_socket::bind`].
     pub fn bind(
         addresses: &[ListenAddress],
-        unix_socket_mode: u32,
-        mode: SocketMode,
-        event_loops: usize,
+        options: &SocketOptions<'_>,
     ) -> io::Result<ListeningSockets> {
         let mut files = Vec::new();
-        let bound = bind_all(addresses, unix_socket_mode, event_loops, &mut files);
-        match bound.and_then(|bound| distribute(bound, mode, Ownership::Owned)) {
-            Ok((addresses, listeners)) => Ok(ListeningSockets { addresses, listeners, files }),
-            Err(error) => {
-                files.iter().for_each(UnixSocketFile::remove);
-                Err(error)
-            }
-        }
+        let opened = bind_all(addresses, Service::Site, options, &mut files)
+            .and_then(|bound| open(bound, options, &mut files));
+        opened
+            .inspect_err(|_| files.iter().for_each(UnixSocketFile::remove))
+            .map(|sockets| ListeningSockets { files, ..sockets })
     }
 
     /// The listening sockets that a supervisor has passed (LISTEN_FDS, sd_listen_fds(3)). Every
     /// event loop accepts from each of them. None if none was passed.
     ///
     /// # Errors
-    /// A passed descriptor is not a listening TCP or Unix socket.
-    pub fn passed(mode: SocketMode, event_loops: usize) -> io::Result<Option<ListeningSockets>> {
+    /// A passed descriptor is not a listening TCP or Unix socket; those of
+    /// [`ListeningSockets::bind`] for the redirected address.
+    pub fn passed(options: &SocketOptions<'_>) -> io::Result<Option<ListeningSockets>> {
         let mut passed = listenfd::ListenFd::from_env();
         let count = passed.len();
         let take = |number| {
@@ -82,15 +94,21 @@ impl ListeningSockets {
                      socket"
                 ))
             })?;
-            let address = address_of(&socket)?;
-            Ok(Bound { address, sockets: shared(socket, event_loops)? })
+            Ok(Bound {
+                address: address_of(&socket)?,
+                sockets: shared(socket, options.event_loops)?,
+                ownership: Ownership::Inherited,
+                service: Service::Site,
+            })
         };
         let bound = (0..count).map(take).collect::<io::Result<Vec<Bound>>>()?;
         if bound.is_empty() {
             return Ok(None);
         }
-        let (addresses, listeners) = distribute(bound, mode, Ownership::Inherited)?;
-        Ok(Some(ListeningSockets { addresses, listeners, files: Vec::new() }))
+        let mut files = Vec::new();
+        let opened = open(bound, options, &mut files);
+        let sockets = opened.inspect_err(|_| files.iter().for_each(UnixSocketFile::remove))?;
+        Ok(Some(ListeningSockets { files, ..sockets }))
     }
 
     /// Removes the files of the Unix sockets that `bind` has created.
@@ -133,47 +151,64 @@ pub fn listening(address: SocketAddr) -> io::Result<Socket> {
 /// Binds sockets to all addresses. The files of Unix sockets are added to `files`.
 fn bind_all(
     addresses: &[ListenAddress],
-    unix_socket_mode: u32,
-    event_loops: usize,
+    service: Service,
+    options: &SocketOptions<'_>,
     files: &mut Vec<UnixSocketFile>,
 ) -> io::Result<Vec<Bound>> {
     let mut free_port = 0;
+    let ownership = Ownership::Owned;
     let mut bind = |address: &ListenAddress| match address {
         ListenAddress::Tcp(wanted) => {
             let port = if wanted.port() == 0 { free_port } else { wanted.port() };
-            let sockets = bind_tcp(SocketAddr::new(wanted.ip(), port), event_loops)?;
+            let sockets = bind_tcp(SocketAddr::new(wanted.ip(), port), options.event_loops)?;
             let address = address_of(&sockets[0])?;
             if let (0, ListenAddress::Tcp(bound)) = (wanted.port(), &address) {
                 free_port = bound.port();
             }
-            Ok(Bound { address, sockets })
+            Ok(Bound { address, sockets, ownership, service })
         }
         ListenAddress::Unix(path) => {
-            let (socket, file) = unix_socket::bind(path, unix_socket_mode, BACKLOG)?;
+            let (socket, file) = unix_socket::bind(path, options.unix_socket_mode, BACKLOG)?;
             files.push(file);
-            Ok(Bound { address: address.clone(), sockets: shared(socket, event_loops)? })
+            let sockets = shared(socket, options.event_loops)?;
+            Ok(Bound { address: address.clone(), sockets, ownership, service })
         }
     };
     let with_address = |address| bind(address).map_err(|error| error_with(address, &error));
     addresses.iter().map(with_address).collect()
 }
 
-/// The addresses, and for each event loop a listener for each of them.
-fn distribute(
-    bound: Vec<Bound>,
-    mode: SocketMode,
-    ownership: Ownership,
-) -> io::Result<(Vec<ListenAddress>, Vec<Vec<Listener>>)> {
+/// Listens on the sockets of the site, and where plain HTTP is redirected to the first of them. The
+/// files of Unix sockets are added to `files`.
+fn open(
+    mut bound: Vec<Bound>,
+    options: &SocketOptions<'_>,
+    files: &mut Vec<UnixSocketFile>,
+) -> io::Result<ListeningSockets> {
+    /// Behind a Unix socket is a proxy, which listens at the standard port.
+    const HTTPS_PORT: u16 = 443;
+    let mut redirect_address = None;
+    if let Some(address) = options.redirect_http {
+        let tcp = bound.iter().find_map(|bound| bound.address.tcp());
+        let port = tcp.map_or(HTTPS_PORT, |address| address.port());
+        let service = Service::HttpsRedirect { port };
+        let mut redirected = bind_all(std::slice::from_ref(address), service, options, files)?;
+        redirect_address = redirected.first().map(|bound| bound.address.clone());
+        bound.append(&mut redirected);
+    }
     let is_only_one = bound.len() == 1;
     let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
-    for Bound { address, sockets } in bound {
+    for Bound { address, sockets, ownership, service } in bound {
         listeners.resize_with(sockets.len(), Vec::new);
         for (socket, of_event_loop) in sockets.into_iter().zip(&mut listeners) {
-            of_event_loop.push(Listener::open(socket, mode, ownership, is_only_one)?);
+            let listener = Listener::open(socket, options.mode, ownership, is_only_one, service)?;
+            of_event_loop.push(listener);
         }
-        addresses.push(address);
+        if service == Service::Site {
+            addresses.push(address);
+        }
     }
-    Ok((addresses, listeners))
+    Ok(ListeningSockets { addresses, redirect_address, listeners, files: Vec::new() })
 }
 
 /// Binds `count` sockets to one address.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::tls::TlsParameters;
 use crate::format::{self, counted, printable};
 use crate::http::CloseReason;
 use crate::syscall_stats::Call;
@@ -53,6 +54,12 @@ pub enum TraceEvent<'a> {
     ProxyHeader {
         address: IpAddr,
     },
+    /// The TLS handshake is complete.
+    TlsBegins {
+        parameters: TlsParameters,
+        resumed: bool,
+    },
+    TlsFails(&'a dyn std::error::Error),
     /// A thread or process for a connection.
     Starts(&'static str),
     Transfers {
@@ -127,6 +134,8 @@ impl TraceEvent<'_> {
             TraceEvent::Asks { .. }
             | TraceEvent::Ready(_)
             | TraceEvent::ProxyHeader { .. }
+            | TraceEvent::TlsBegins { .. }
+            | TraceEvent::TlsFails(_)
             | TraceEvent::Fails { .. }
             | TraceEvent::Request(_)
             | TraceEvent::Response(_)
@@ -169,6 +178,11 @@ impl fmt::Display for TraceEvent<'_> {
             TraceEvent::Accepted { peer: None } => f.write_str("accept"),
             TraceEvent::Rejected => f.write_str("close: the client has too many connections"),
             TraceEvent::ProxyHeader { address } => write!(f, "PROXY header: from {address}"),
+            TraceEvent::TlsBegins { parameters: TlsParameters { version, cipher }, resumed } => {
+                let resumed = if resumed { ", resumed" } else { "" };
+                write!(f, "{version} with {cipher}{resumed}")
+            }
+            TraceEvent::TlsFails(error) => write!(f, "TLS: {error}"),
             TraceEvent::Starts(what) => write!(f, "{what} started"),
             TraceEvent::Transfers { call, bytes } => {
                 write!(f, "{} {bytes} bytes", plain_name(call))

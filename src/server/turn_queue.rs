@@ -6,6 +6,9 @@
 //!
 //!   a client is ready for more of a response, ───> continuing: in order of arrival, as long as the
 //!   or its turn was over before it was done        pass has moved few bytes
+//!
+//!   a client has to make its TLS handshake, ─────> handshaking: in order of arrival, a few parts of
+//!   and is ready, or new                          handshakes in each pass
 //! ```
 //!
 //! So a short response does not wait behind many long ones: after each few hundred kilobytes of
@@ -27,12 +30,14 @@ use crate::http::Step;
 pub struct TurnQueue {
     awaiting_input: VecDeque<usize>,
     continuing: VecDeque<usize>,
+    handshaking: VecDeque<usize>,
 }
 
 impl TurnQueue {
     /// Adds a client whose socket is ready.
     pub fn add_woken(&mut self, client: &mut Client) {
         match client.connection.step() {
+            _ if client.transport.awaits_handshake() => add(&mut self.handshaking, client),
             Step::Send => add(&mut self.continuing, client),
             _ => add(&mut self.awaiting_input, client),
         }
@@ -45,7 +50,10 @@ impl TurnQueue {
 
     /// Adds a client whose turn ended although it could continue.
     pub fn add_yielded(&mut self, client: &mut Client) {
-        add(&mut self.continuing, client);
+        match client.transport.awaits_handshake() {
+            true => add(&mut self.handshaking, client),
+            false => add(&mut self.continuing, client),
+        }
     }
 
     /// Takes the next client that waits for input.
@@ -63,11 +71,22 @@ impl TurnQueue {
         self.continuing.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.awaiting_input.is_empty() && self.continuing.is_empty()
+    /// Takes the next client that makes its handshake.
+    pub fn next_handshaking(&mut self) -> Option<usize> {
+        self.handshaking.pop_front()
     }
 
-    /// Removes all clients, for a caller that gives each a turn.
+    /// How many clients make their handshakes.
+    pub fn handshaking(&self) -> usize {
+        self.handshaking.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.awaiting_input.is_empty() && self.continuing.is_empty() && self.handshaking.is_empty()
+    }
+
+    /// Removes all clients but those that make their handshakes, for a caller that gives each of the
+    /// others a turn.
     pub fn clear(&mut self) {
         self.awaiting_input.clear();
         self.continuing.clear();
@@ -89,10 +108,11 @@ mod tests {
 
     use super::*;
     use crate::http::{Connection, Moment, Now};
-    use crate::server::client::{PendingJob, ReadState};
+    use crate::server::client::{PendingJob, ReadState, Transport};
     use crate::server::connection_limit::ConnectionLimit;
     use crate::server::proxy_header::ProxyHeader;
     use crate::server::tracer::ConnectionId;
+    use crate::site::Service;
 
     fn client(slab_key: usize) -> Client {
         let (socket, _) = UnixStream::pair().expect("descriptors are free");
@@ -103,6 +123,7 @@ mod tests {
             connection: Connection::new(Arc::default(), &Now::new(Moment::default(), UNIX_EPOCH)),
             socket: Arc::new(socket.into()),
             address: None,
+            transport: Transport::Plain(Service::Site),
             proxy_header: ProxyHeader::NotExpected,
             permit: ConnectionLimit::new(1, None).try_acquire().expect("it is the first"),
             pending_job: PendingJob::None,

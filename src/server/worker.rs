@@ -4,24 +4,27 @@
 //! worker is used by one thread at a time. What workers share (the access log, the connection
 //! limit, the offload pool) has locks of its own and is reached through [`Shared`].
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Result;
 
 use super::access_log::AccessLog;
-use super::client::{Client, PendingJob, ReadState};
+use super::client::{Client, PendingJob, ReadState, Transport};
 use super::clock::{Clock, ClockMode};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::listener::Incoming;
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::proxy_header::ProxyHeader;
+use super::tls::{TlsConfig, TlsSession};
 use super::trace_event::TraceEvent;
 use super::tracer::{ConnectionId, TraceSink, Tracer, TransferMode};
 use super::waker::Waker;
 use crate::http::{CompletedReply, Connection, DeferredReply, Limits, Output, TrustedProxies};
-use crate::site::{self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Site, WorkerSite};
+use crate::site::{
+    self, FileChunk, MemoryBudget, MemoryShare, Policy, Root, Service, Site, WorkerSite,
+};
 use crate::syscall_stats::{Call, CounterSource, Event, SyscallStats};
 
 /// The size of the receive buffer in bytes: twice the longest head, or several hundred pipelined
@@ -42,9 +45,19 @@ pub struct Worker {
     pub receive_buffer: Box<[u8]>,
     /// Output buffers that are lent to the connection being served.
     pub spare_output: Output<site::File>,
+    /// What has been decrypted, and short output that is gathered to be encrypted. Empty without
+    /// TLS, like the next two.
+    pub plaintext: Vec<u8>,
+    /// A part of a file that is encrypted.
+    pub file_bytes: Vec<u8>,
+    /// A buffer for encrypted bytes, lent to the connection being served.
+    pub spare_records: Vec<u8>,
+    /// Counts the parts of TLS handshakes, most of which take about as long as ten responses.
+    pub handshake_steps: u64,
     limits: Arc<Limits>,
     trusted_proxies: Arc<TrustedProxies>,
     expects_proxy_header: bool,
+    tls: Option<Arc<TlsConfig>>,
     accepted: u64,
     offload: Offload,
 }
@@ -67,12 +80,11 @@ pub struct Shared {
     pub trusted_proxies: Arc<TrustedProxies>,
     /// Whether connections of trusted proxies begin with a PROXY header.
     pub expects_proxy_header: bool,
+    /// None if connections are not encrypted.
+    pub tls: Option<Arc<TlsConfig>>,
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
-    /// The configuration of TLS sessions; None for plain HTTP.
-    #[cfg(feature = "tls")]
-    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// For the caches of the workers.
     pub cache_budget: MemoryBudget,
     pub trace: TraceSink,
@@ -131,9 +143,14 @@ impl Worker {
             log: shared.log.clone(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             spare_output: Output::default(),
+            plaintext: Vec::new(),
+            file_bytes: Vec::new(),
+            spare_records: Vec::new(),
+            handshake_steps: 0,
             limits: shared.limits.clone(),
             trusted_proxies: shared.trusted_proxies.clone(),
             expects_proxy_header: shared.expects_proxy_header,
+            tls: shared.tls.clone(),
             accepted: 0,
             offload,
         }
@@ -144,10 +161,10 @@ impl Worker {
     /// nothing. A trusted proxy may have any number, as it connects for many clients.
     pub fn new_client(
         &mut self,
-        socket: OwnedFd,
-        peer: Option<SocketAddr>,
+        incoming: Incoming,
         mut permit: ConnectionPermit,
     ) -> Option<Client> {
+        let Incoming { socket, peer, service } = incoming;
         self.accepted += 1;
         self.progress += 1;
         let id = ConnectionId(self.accepted);
@@ -160,6 +177,7 @@ impl Worker {
             self.tracer.trace(id, TraceEvent::Rejected);
             return None;
         }
+        let transport = self.transport(service)?;
         permit.count_in(&self.stats);
         let mut client = Client {
             id,
@@ -167,6 +185,7 @@ impl Worker {
             // The first request has often arrived together with the last packet of the handshake.
             read_state: ReadState::MaybeReadable,
             connection: Connection::new(self.limits.clone(), self.clock.now()),
+            transport,
             socket: Arc::new(socket),
             address,
             proxy_header: match is_proxy && self.expects_proxy_header {
@@ -181,6 +200,16 @@ impl Worker {
             client.connection.trust(self.trusted_proxies.clone());
         }
         Some(client)
+    }
+
+    /// How a connection for `service` is carried. None if its TLS is misconfigured.
+    fn transport(&self, service: Service) -> Option<Transport> {
+        match (&self.tls, service) {
+            (Some(config), Service::Site) => {
+                TlsSession::new(config.clone()).map(Box::new).map(Transport::Tls)
+            }
+            (_, service) => Some(Transport::Plain(service)),
+        }
     }
 
     /// Records that the PROXY header of a connection is complete, and which address it names. If it

@@ -20,6 +20,7 @@
 //! | `policy`, `rules`, `hidden`, `media_type` | what the options of the command line change |
 //! | `health` | the path that tells whether the server accepts requests |
 //! | `redirects` | the redirects of `--redirect` |
+//! | `https` | what connections without TLS get from a server that has TLS |
 //! | `route_prefix` | the path beneath which the site is served |
 //! | `cors` | which origins may read the site |
 //! | `server_names` | which hosts the site is served for |
@@ -47,6 +48,7 @@ mod file_root;
 mod file_version;
 mod health;
 mod hidden;
+mod https;
 mod listing;
 mod loaded_file;
 mod loader;
@@ -138,6 +140,20 @@ enum Files {
     Inline(FileResponder),
     /// In the offload pool.
     Offloaded(Arc<OffloadedSite>),
+}
+
+/// The part of a site that a connection may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// All of it.
+    Site,
+    /// It has no TLS, and its port requires it.
+    HttpsRequired,
+    /// It has no TLS, and is redirected to this port.
+    HttpsRedirect {
+        /// The port for HTTPS.
+        port: u16,
+    },
 }
 
 /// What a worker holds: its site, or with `--handicap` the same site made slower.
@@ -280,15 +296,22 @@ impl Site {
         {
             return reply;
         }
-        match (request.method, &mut self.files) {
-            (Method::Get | Method::Head, Files::Inline(files)) => files.respond(request, now),
-            (Method::Get | Method::Head, Files::Offloaded(files)) => {
+        match request.method {
+            Method::Get | Method::Head => self.respond_with_file(request, now),
+            Method::Options => Reply::Ready(self.options(request)),
+            _ => Reply::Ready(self.method_not_allowed(request)),
+        }
+    }
+
+    #[inline(always)]
+    fn respond_with_file(&mut self, request: &Request<'_>, now: &Now) -> Reply<File> {
+        match &mut self.files {
+            Files::Inline(files) => files.respond(request, now),
+            Files::Offloaded(files) => {
                 let error_headers =
                     self.policy.error_lines(self.policy.valid_path(request).as_ref());
                 Reply::Deferred(files.defer(error_headers, request, now))
             }
-            (Method::Options, _) => Reply::Ready(self.options(request)),
-            _ => Reply::Ready(self.method_not_allowed(request)),
         }
     }
 
@@ -411,8 +434,8 @@ impl WorkerSite {
     }
 
     /// The site for the requests of `client`, except those that a trusted proxy forwards.
-    pub fn for_client(&mut self, client: ClientNetwork) -> ClientSite<'_> {
-        ClientSite { site: self, client }
+    pub fn for_client(&mut self, client: ClientNetwork, service: Service) -> ClientSite<'_> {
+        ClientSite { site: self, client, service }
     }
 }
 
@@ -421,6 +444,7 @@ impl WorkerSite {
 pub struct ClientSite<'a> {
     site: &'a mut WorkerSite,
     client: ClientNetwork,
+    service: Service,
 }
 
 impl Respond for ClientSite<'_> {
@@ -431,6 +455,9 @@ impl Respond for ClientSite<'_> {
             WorkerSite::Plain(site) => site,
             WorkerSite::Delayed(delayed) => delayed.wait(),
         };
+        if self.service != Service::Site {
+            return site.respond_without_tls(self.service, request, now);
+        }
         let client = request.forwarded_for.map_or(self.client, ClientNetwork::from);
         site.respond_to(client, request, now)
     }

@@ -240,6 +240,19 @@ pub(super) const ESCAPED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
 const ESCAPED_IN_QUERY: &AsciiSet =
     &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
 
+/// The characters that no part of a URL may contain. Percent signs and delimiters are kept.
+pub(super) const ESCAPED_IN_URL: &AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 /// Escapes a file name for use as a path segment.
 pub fn escape_segment(name: &[u8]) -> String {
     percent_encode(name, ESCAPED_IN_PATH).to_string()

@@ -14,10 +14,10 @@
 use std::str::FromStr;
 
 use globset::GlobBuilder;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use regex::bytes::{Captures, Regex, RegexBuilder};
 
-use super::path::{ESCAPED_IN_PATH, SitePath, escape_query};
+use super::path::{ESCAPED_IN_PATH, ESCAPED_IN_URL, SitePath, escape_query};
 use super::rules::check_pattern;
 use crate::format::counted;
 use crate::http::{Status, is_authority};
@@ -47,19 +47,6 @@ enum Piece {
     Text(String),
     Capture(usize),
 }
-
-/// The characters that no part of a URL may contain. Percent signs and delimiters are kept.
-const ESCAPED_IN_URL: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// A capture in a query is one value, so its `&`, `=` and `+` are escaped.
 const ESCAPED_IN_VALUE: &AsciiSet =

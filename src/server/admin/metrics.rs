@@ -24,6 +24,9 @@ const TIMEOUTS: [(&str, Event); 4] = [
     ("write", Event::WriteTimeout),
 ];
 
+/// Completed TLS handshakes by kind.
+const HANDSHAKES: [(&str, Event); 2] = [("full", Event::Handshake), ("resumed", Event::Resumed)];
+
 impl Metrics {
     /// The metrics of a process that has just started.
     pub fn new(counters: CounterSource, strategy: String) -> Metrics {
@@ -35,6 +38,7 @@ impl Metrics {
         let mut text = Exposition(String::with_capacity(8 * 1024));
         self.add_responses(&mut text);
         self.add_connections(&mut text);
+        self.add_handshakes(&mut text);
         self.add_cache(&mut text);
         let calls = Call::ALL.map(|call| (call.name(), self.sum(|set| set.made(call))));
         text.add_counters(
@@ -116,6 +120,20 @@ impl Metrics {
             "Timeouts by kind: idle connection, request header, request body, write.",
             "kind",
             &TIMEOUTS.map(|(kind, event)| (kind, self.happened(event))),
+        );
+    }
+
+    fn add_handshakes(&self, text: &mut Exposition) {
+        text.add_counters(
+            "miniweb_tls_handshakes_total",
+            "TLS handshakes completed, by kind: full, or resumed from an earlier session.",
+            "kind",
+            &HANDSHAKES.map(|(kind, event)| (kind, self.happened(event))),
+        );
+        text.add_counter(
+            "miniweb_tls_handshake_failures_total",
+            "TLS handshakes that began and were not completed.",
+            self.happened(Event::HandshakeFailed),
         );
     }
 

@@ -1,124 +1,57 @@
-//! TLS: which certificate the server has, and how sessions are configured.
+//! TLS (RFC 8446, RFC 5246) in front of a connection. rustls does the protocol, without sockets.
 //!
-//! ```text
-//!   --tls-cert, --tls-key ──┐ read, check     ┌─────────────────────┐
-//!   --tls-self-signed ──────┴───────────────> │ CurrentCertificate  │──┐
-//!            ▲                                └─────────────────────┘  │  ┌──────────────┐
-//!            │ looks twice a second                      ▲             ├──│ ServerConfig │
-//!            │                               replaces    │             │  └──────────────┘
-//!       ┌────┴──────────┐ ───────────────────────────────┘             │  read by each
-//!       │ reload thread │               replaces      ┌─────────┐      │  handshake
-//!       └───────────────┘ ──────────────────────────> │ Tickets │──────┘
-//!                                                     └─────────┘
-//! ```
+//! | module | responsibility |
+//! |---|---|
+//! | `session`, `unsent` | one session, between the bytes of a socket and those of a [`Connection`] |
+//! | `certificates` and the others | which certificate the server has |
+//! | `absent` | in place of all others in a build without the feature `tls` |
 //!
-//! rustls is used with aws-lc-rs. ring is smaller, but its P-256 and AES-GCM are slower, and it has
-//! no ML-KEM.
+//! rustls is used with aws-lc-rs. ring is smaller and builds faster, but its P-256 and AES-GCM are
+//! slower, its RSA takes twice as long, and it has no ML-KEM.
 //!
-//! Invariants:
-//! 1. There is one `ServerConfig` for the life of the server. What changes is behind it.
-//! 2. A handshake takes no lock that the reload thread holds, and waits for no file.
-//! 3. A pair that cannot be used never replaces one that could.
-//! 4. Nothing is remembered about a session: a client that returns brings its ticket.
-//! 5. While the library of cryptography works in the reload thread, the process does not fork:
-//!    otherwise a child could inherit a lock of that library that is held.
+//! [`Connection`]: crate::http::Connection
 
+#[cfg(not(feature = "tls"))]
+mod absent;
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(feature = "tls")]
 mod config;
+#[cfg(feature = "tls")]
 mod pair;
+#[cfg(feature = "tls")]
 mod reload;
+#[cfg(feature = "tls")]
 mod self_signed;
+#[cfg(feature = "tls")]
+mod session;
+#[cfg(feature = "tls")]
 mod tickets;
+mod unsent;
 
-use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+#[cfg(not(feature = "tls"))]
+pub use absent::{Certificates, TlsConfig, TlsSession, TlsSource};
+#[cfg(feature = "tls")]
+pub use certificates::{Certificates, TlsSource};
+#[cfg(feature = "tls")]
+pub use session::{TlsConfig, TlsSession};
 
-use rustls::ServerConfig;
-
-use super::sockets::ListenAddress;
-use crate::site::ServedFiles;
-use config::CurrentCertificate;
-use pair::CertificateFiles;
-pub use reload::ReloadThread;
-use reload::{Reloader, Source};
-use self_signed::SelfSigned;
-use tickets::Tickets;
-
-/// Where the certificate of a server comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsSource {
-    /// PEM files, which are read again when they change.
-    Files {
-        /// The certificate, followed by those of intermediate authorities.
-        certificate: PathBuf,
-        /// Its key, without a passphrase: PKCS#8, SEC1 or PKCS#1.
-        key: PathBuf,
-    },
-    /// A certificate that the server makes for itself, and that no client trusts.
-    SelfSigned,
+/// What client and server have agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsParameters {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The name that IANA has registered.
+    pub cipher: &'static str,
 }
 
-/// The certificate of a server, and the keys of its session tickets.
-#[derive(Debug)]
-pub struct Certificates {
-    source: Source,
-    current: Arc<CurrentCertificate>,
-    tickets: Arc<Tickets>,
-    /// That of a self-signed certificate, by which a person recognises it.
-    fingerprint: Option<String>,
-}
-
-impl Certificates {
-    /// Reads the certificate, or makes one for the names of this machine and `addresses`.
-    ///
-    /// # Errors
-    /// A file cannot be read or is among those that are `served`, the key does not belong to the
-    /// certificate, or the certificate has expired.
-    pub fn open(
-        source: TlsSource,
-        addresses: &[ListenAddress],
-        served: ServedFiles,
-    ) -> io::Result<Certificates> {
-        let (source, pair, fingerprint) = match source {
-            TlsSource::Files { certificate, key } => {
-                let files = CertificateFiles::new(certificate, key, served)?;
-                let (source, pair) = Source::open(files).map_err(io::Error::other)?;
-                (source, pair, None)
-            }
-            TlsSource::SelfSigned => {
-                let SelfSigned { pair, fingerprint } = SelfSigned::make(addresses)
-                    .map_err(|error| io::Error::other(format!("--tls-self-signed: {error}")))?;
-                (Source::Memory, pair, Some(fingerprint))
-            }
-        };
-        let current = Arc::new(CurrentCertificate::new(pair));
-        let tickets = Tickets::new().map_err(io::Error::other)?;
-        Ok(Certificates { source, current, tickets: Arc::new(tickets), fingerprint })
-    }
-
-    /// The configuration of every session.
-    ///
-    /// # Errors
-    /// The library was built without a protocol version, which is excluded by its features.
-    pub fn server_config(&self) -> io::Result<Arc<ServerConfig>> {
-        config::server_config(self.current.clone(), self.tickets.clone()).map_err(io::Error::other)
-    }
-
-    /// The SHA-256 fingerprint of a self-signed certificate, as browsers show it.
-    pub fn fingerprint(&self) -> Option<&str> {
-        self.fingerprint.as_deref()
-    }
-
-    /// The files that must stay readable while the server runs.
-    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        self.source.files()
-    }
-
-    /// Starts the thread that replaces the certificate and the ticket keys.
-    ///
-    /// # Errors
-    /// EAGAIN: no thread can be started.
-    pub fn start_reloading(self) -> io::Result<ReloadThread> {
-        Reloader::new(self.source, self.current, self.tickets).start()
-    }
+/// What received bytes have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsProgress {
+    /// The handshake goes on.
+    Handshaking,
+    /// The handshake is complete, with or without a ticket of an earlier session.
+    Established { resumed: bool },
+    /// Nothing.
+    Unchanged,
 }

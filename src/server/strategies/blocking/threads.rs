@@ -1,8 +1,6 @@
 //! The loops that accept and serve on blocking sockets, and how they end.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +16,7 @@ use crate::server::client::{Client, ReadState};
 use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
 use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
-use crate::server::listener::Accepted;
+use crate::server::listener::{Accepted, Incoming};
 use crate::server::trace_event::TraceEvent;
 use crate::server::worker::{Shared, Worker};
 use crate::sync::lock;
@@ -171,10 +169,10 @@ impl BlockingServer {
     }
 
     fn serve_each(&self, mut worker: Worker) {
-        while let Some((socket, peer)) = self.accept(&mut worker) {
+        while let Some(incoming) = self.accept(&mut worker) {
             let permit = self.connection_limit.try_acquire();
             let permit = permit.expect("there are as many permits as threads");
-            if let Some(client) = worker.new_client(socket, peer, permit) {
+            if let Some(client) = worker.new_client(incoming, permit) {
                 let guard = self.live.insert(&client.socket);
                 self.serve(client, &mut worker, Some(&guard));
             }
@@ -185,8 +183,8 @@ impl BlockingServer {
     fn next_client(&self, worker: &mut Worker) -> Option<Client> {
         loop {
             let permit = self.wait_for_permit(worker)?;
-            let (socket, peer) = self.accept(worker)?;
-            if let Some(client) = worker.new_client(socket, peer, permit) {
+            let incoming = self.accept(worker)?;
+            if let Some(client) = worker.new_client(incoming, permit) {
                 return Some(client);
             }
         }
@@ -232,11 +230,11 @@ impl BlockingServer {
     }
 
     /// Waits for a connection; None once the server is shutting down.
-    fn accept(&self, worker: &mut Worker) -> Option<(OwnedFd, Option<SocketAddr>)> {
+    fn accept(&self, worker: &mut Worker) -> Option<Incoming> {
         while !self.is_stopping() {
             worker.tracer.trace_worker(TraceEvent::Waits { call: Call::Accept });
             match self.listeners.accept(&self.is_stopping, &worker.stats) {
-                Accepted::Connection(socket, peer) => return Some((socket, peer)),
+                Accepted::Connection(incoming) => return Some(incoming),
                 Accepted::WouldBlock => {}
                 Accepted::Exhausted(errno) => {
                     worker

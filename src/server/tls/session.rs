@@ -1,0 +1,331 @@
+//! One TLS session, without its socket.
+//!
+//! ```text
+//!   AwaitingHello ──first bytes──> Handshaking ──Finished──> Open ──close_notify of the client──┐
+//!        │                             │                      │                                 │
+//!        │ an HTTP request             │ invalid records,     │ close_notify of the server      v
+//!        v                             v or a timeout         v                             PeerClosed
+//!   (a plain connection)             Ended <────────────────Ended <─────────────────────────────┘
+//! ```
+//!
+//! It uses the interface of rustls without buffers: records are decrypted in the receive buffer of
+//! the worker and encrypted into a buffer of the worker.
+//!
+//! Invariants:
+//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record, of at most
+//!    [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
+//! 2. Nothing is encrypted in `Ended`: the last record is a close_notify or a fatal alert.
+//! 3. The server sends a close_notify only behind complete responses. So a client can tell a
+//!    response that is cut short from a complete one, even without Content-Length.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
+
+use super::unsent::Unsent;
+use super::{TlsParameters, TlsProgress};
+
+/// What the sessions of a server have in common.
+pub type TlsConfig = rustls::ServerConfig;
+
+/// The longest record (RFC 8446 section 5.2: 2^14 + 256 bytes, and TLS 1.2 allows 2^14 + 2048), with
+/// its header. A handshake message may be longer, but no ClientHello that a browser sends is, so a
+/// longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
+const INPUT_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+
+/// What a record may be longer than its content: header, nonce, type and tag of any cipher.
+const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
+const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
+
+/// Space for a request to change keys, which rustls puts in front of a record.
+const KEY_UPDATE_BYTES_MAX: usize = 128;
+
+/// A slice of at least this length is encrypted where it is. Shorter ones are gathered first: each
+/// record costs as much as copying several kilobytes.
+const GATHERED_BYTES_MAX: usize = 4 * 1024;
+
+/// One session.
+pub struct TlsSession {
+    connection: UnbufferedServerConnection,
+    phase: Phase,
+    /// The start of an incomplete record.
+    input: Vec<u8>,
+    unsent: Unsent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    AwaitingHello,
+    Handshaking,
+    Open,
+    /// The client has sent a close_notify. It may still receive.
+    PeerClosed,
+    Ended,
+}
+
+impl TlsSession {
+    /// None if the configuration is invalid.
+    pub fn new(config: Arc<TlsConfig>) -> Option<TlsSession> {
+        let connection = UnbufferedServerConnection::new(config).ok()?;
+        let (input, unsent) = (Vec::new(), Unsent::default());
+        Some(TlsSession { connection, phase: Phase::AwaitingHello, input, unsent })
+    }
+
+    /// Whether `received` are the first bytes and begin an HTTP request instead of a ClientHello:
+    /// with a letter, which no type of a TLS record is.
+    pub fn is_plain_http(&self, received: &[u8]) -> bool {
+        self.phase == Phase::AwaitingHello && received.first().is_some_and(u8::is_ascii_uppercase)
+    }
+
+    /// Whether a client has begun a handshake and not completed it.
+    pub fn is_handshaking(&self) -> bool {
+        self.phase == Phase::Handshaking
+    }
+
+    /// Whether requests can arrive: no client has been seen to complete the handshake before.
+    pub fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::PeerClosed)
+    }
+
+    /// Whether the client has sent a close_notify, so that no further input follows.
+    pub fn has_input_ended(&self) -> bool {
+        self.phase == Phase::PeerClosed
+    }
+
+    /// Whether the session is over. What is received then is not decrypted.
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// None before the handshake.
+    pub fn parameters(&self) -> Option<TlsParameters> {
+        let version = match self.connection.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => return None,
+        };
+        let suite = self.connection.negotiated_cipher_suite()?;
+        Some(TlsParameters { version, cipher: cipher_name(suite) })
+    }
+
+    /// Processes received bytes. The decrypted ones replace the content of `plaintext`.
+    ///
+    /// # Errors
+    /// The records are invalid; an alert that says so is unsent, and the session has ended.
+    pub fn receive(
+        &mut self,
+        received: &mut [u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Result<TlsProgress, rustls::Error> {
+        plaintext.clear();
+        if self.phase == Phase::AwaitingHello {
+            self.phase = Phase::Handshaking;
+        }
+        let processed = self.process_behind_input(received, plaintext);
+        match processed {
+            Ok(progress) if self.input.len() <= INPUT_BYTES_MAX => Ok(progress),
+            Ok(_) => {
+                self.phase = Phase::Ended;
+                Err(rustls::Error::General("a message is too long".to_owned()))
+            }
+            Err(error) => {
+                self.encode_alert();
+                self.phase = Phase::Ended;
+                Err(error)
+            }
+        }
+    }
+
+    /// Encrypts as much of `slices` as one batch may have, at most `bytes_max`. Returns how much
+    /// that is.
+    ///
+    /// # Errors
+    /// The keys may not be used any longer.
+    pub fn encrypt(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        bytes_max: usize,
+        gathered: &mut Vec<u8>,
+    ) -> Result<(), EncryptError> {
+        let mut left = bytes_max;
+        gathered.clear();
+        for slice in slices {
+            let slice = &slice[..slice.len().min(left)];
+            left -= slice.len();
+            if slice.len() < GATHERED_BYTES_MAX {
+                gathered.extend_from_slice(slice);
+                continue;
+            }
+            self.encrypt_slice(gathered)?;
+            gathered.clear();
+            self.encrypt_slice(slice)?;
+        }
+        self.encrypt_slice(gathered)
+    }
+
+    /// Ends the session in order, behind the last complete response.
+    pub fn close(&mut self) {
+        if !self.is_established() {
+            return;
+        }
+        let TlsSession { connection, unsent, .. } = self;
+        let status = connection.process_tls_records(&mut []);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
+            // Without it, the client sees an end of its connection that it cannot tell from an
+            // attack, but that HTTP can.
+            let _ = unsent
+                .append(RECORD_OVERHEAD_BYTES_MAX * 2, 0, |out| traffic.queue_close_notify(out));
+        }
+        self.phase = Phase::Ended;
+    }
+
+    pub fn unsent(&self) -> &Unsent {
+        &self.unsent
+    }
+
+    pub fn unsent_mut(&mut self) -> &mut Unsent {
+        &mut self.unsent
+    }
+
+    fn process_behind_input(
+        &mut self,
+        received: &mut [u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Result<TlsProgress, rustls::Error> {
+        if self.input.is_empty() {
+            let (used, processed) = self.process(received, plaintext);
+            self.input.extend_from_slice(&received[used..]);
+            return processed;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        input.extend_from_slice(received);
+        let (used, processed) = self.process(&mut input, plaintext);
+        self.input = input[used..].to_vec();
+        processed
+    }
+
+    /// Processes complete records. Returns how many bytes they have.
+    fn process(
+        &mut self,
+        incoming: &mut [u8],
+        plaintext: &mut Vec<u8>,
+    ) -> (usize, Result<TlsProgress, rustls::Error>) {
+        let mut used = 0;
+        loop {
+            let TlsSession { connection, unsent, phase, .. } = self;
+            let status = connection.process_tls_records(&mut incoming[used..]);
+            let UnbufferedStatus { mut discard, state } = status;
+            let is_blocked = match state {
+                Err(error) => return (used + discard, Err(error)),
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        match record {
+                            Ok(record) => {
+                                discard += record.discard;
+                                plaintext.extend_from_slice(record.payload);
+                            }
+                            Err(error) => return (used, Err(error)),
+                        }
+                    }
+                    false
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(unsent, |out| data.encode(out));
+                    false
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    false
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    *phase = Phase::PeerClosed;
+                    false
+                }
+                Ok(
+                    ConnectionState::BlockedHandshake
+                    | ConnectionState::WriteTraffic(_)
+                    | ConnectionState::Closed,
+                ) => true,
+                // Early data, which the configuration does not allow, or a state of a later version.
+                Ok(_) => return (used, Err(rustls::Error::General("unexpected state".to_owned()))),
+            };
+            used += discard;
+            if is_blocked {
+                return (used, Ok(self.progress()));
+            }
+        }
+    }
+
+    fn progress(&mut self) -> TlsProgress {
+        if self.phase != Phase::Handshaking {
+            return TlsProgress::Unchanged;
+        }
+        if self.connection.is_handshaking() {
+            return TlsProgress::Handshaking;
+        }
+        self.phase = Phase::Open;
+        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        TlsProgress::Established { resumed }
+    }
+
+    /// Encodes the alert about invalid records.
+    fn encode_alert(&mut self) {
+        loop {
+            let TlsSession { connection, unsent, .. } = self;
+            match connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(unsent, |out| data.encode(out))
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    fn encrypt_slice(&mut self, slice: &[u8]) -> Result<(), EncryptError> {
+        if slice.is_empty() {
+            return Ok(());
+        }
+        let TlsSession { connection, unsent, .. } = self;
+        let records = slice.len() / RECORD_CONTENT_BYTES_MAX + 1;
+        let bytes_max = slice.len() + records * RECORD_OVERHEAD_BYTES_MAX + KEY_UPDATE_BYTES_MAX;
+        match connection.process_tls_records(&mut []).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                unsent.append(bytes_max, slice.len(), |out| traffic.encrypt(slice, out))
+            }
+            Ok(_) | Err(_) => Err(EncryptError::EncryptExhausted),
+        }
+    }
+}
+
+impl fmt::Debug for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSession").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+/// Appends a message of TLS.
+fn encode(unsent: &mut Unsent, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
+    // rustls tells the length of a message only if the buffer is too short.
+    let length = match encode(&mut []) {
+        Err(EncodeError::InsufficientSize(error)) => error.required_size,
+        Ok(_) | Err(EncodeError::AlreadyEncoded) => return,
+    };
+    let encoded = unsent.append(length, 0, encode);
+    encoded.expect("the buffer has the length that rustls has asked for");
+}
+
+/// The name that IANA has registered. rustls names those of TLS 1.3 a little differently.
+fn cipher_name(suite: SupportedCipherSuite) -> &'static str {
+    let name = suite.suite().as_str().unwrap_or("unknown");
+    match name {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other,
+    }
+}
