@@ -13,5 +13,7 @@ mod shutdown;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod tls;
+mod tls_reload;
 mod trace;
 mod usage_errors;

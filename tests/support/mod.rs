@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses everything")]
 
 mod admin;
+mod certificate;
 mod peer;
 mod response;
 mod server;
@@ -16,6 +17,7 @@ mod site;
 mod wait;
 
 pub use admin::{Admin, Metrics};
+pub use certificate::{Certificate, shown_certificate, write_private};
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
