@@ -47,11 +47,14 @@ fn main() -> ExitCode {
             miniweb::compare::measure::control_socket::serve()?;
         }
         let admin = server.admin_address().cloned();
+        let redirect = server.redirect_address().cloned();
         let fingerprint = server.certificate_fingerprint().map(str::to_owned);
         server.run(move |addresses| {
             let at_terminal = std::io::stdout().is_terminal();
-            let (admin, fingerprint) = (admin.as_ref(), fingerprint.as_deref());
-            print(&banner.text(&Running { addresses, admin, fingerprint }, at_terminal));
+            let (admin, redirect) = (admin.as_ref(), redirect.as_ref());
+            let fingerprint = fingerprint.as_deref();
+            let running = Running { addresses, admin, redirect, fingerprint };
+            print(&banner.text(&running, at_terminal));
             if banner.opens_browser {
                 open_browser(&banner, addresses);
             }

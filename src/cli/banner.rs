@@ -30,6 +30,8 @@ pub struct Running<'a> {
     pub addresses: &'a [ListenAddress],
     /// The address of the admin listener.
     pub admin: Option<&'a ListenAddress>,
+    /// Where plain HTTP is redirected to HTTPS.
+    pub redirect: Option<&'a ListenAddress>,
     /// The SHA-256 fingerprint of a self-signed certificate.
     pub fingerprint: Option<&'a str>,
 }
@@ -39,14 +41,17 @@ impl Banner {
     /// self-signed certificate follows and, `at_terminal`, the URLs for other machines and a hint.
     /// With `--log json` there is one line of JSON, because the log follows on the same stream.
     pub fn text(&self, running: &Running<'_>, at_terminal: bool) -> String {
-        let Running { addresses, admin, fingerprint } = *running;
+        let Running { addresses, admin, redirect, fingerprint } = *running;
         if self.log == LogFormat::Json {
             return self.json_line(running);
         }
         let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
         let Banner { scheme, served, route_prefix, description, .. } = self;
         let admin = admin.map(|it| format!("; admin on {}", url("http", it))).unwrap_or_default();
-        let line = format!("Serving {served} on {} ({description}){admin}", listed(&urls));
+        let redirect = redirect.map(|it| format!("; redirecting {} to it", url("http", it)));
+        let redirect = redirect.unwrap_or_default();
+        let line =
+            format!("Serving {served} on {} ({description}){redirect}{admin}", listed(&urls));
         let mut lines = format!("{}\n", printable(&line));
         lines.extend(fingerprint.map(fingerprint_lines));
         if !at_terminal && !self.has_qr_code {
@@ -70,17 +75,19 @@ impl Banner {
     }
 
     fn json_line(&self, running: &Running<'_>) -> String {
-        let Running { addresses, admin, fingerprint } = *running;
+        let Running { addresses, admin, redirect, fingerprint } = *running;
         let urls: Vec<String> = addresses.iter().map(|address| self.url(address)).collect();
         let [first, served, strategy] = [&urls[0], &self.served, &self.description].map(json);
         let urls: Vec<String> = urls.iter().map(json).collect();
         let urls = urls.join(",");
         let admin = admin.map(|admin| format!(",\"admin\":{}", json(&url("http", admin))));
         let fingerprint = fingerprint.map(|it| format!(",\"certificate_sha256\":\"{it}\""));
-        let [admin, fingerprint] = [admin, fingerprint].map(Option::unwrap_or_default);
+        let redirect = redirect.map(|it| format!(",\"redirecting\":{}", json(&url("http", it))));
+        let [admin, redirect, fingerprint] =
+            [admin, redirect, fingerprint].map(Option::unwrap_or_default);
         format!(
             "{{\"event\":\"listening\",\"url\":{first},\"urls\":[{urls}],\"serving\":{served},\
-             \"strategy\":{strategy}{admin}{fingerprint}}}\n"
+             \"strategy\":{strategy}{redirect}{admin}{fingerprint}}}\n"
         )
     }
 

@@ -245,6 +245,22 @@ fn a_self_signed_certificate_is_announced_with_its_fingerprint() {
 }
 
 #[test]
+fn the_first_line_names_the_address_that_redirects() {
+    let site = Site::new();
+    for (address, host) in [(":0", "127.0.0.1"), ("127.0.0.2:0", "127.0.0.2")] {
+        let options = ["--tls-self-signed", "--redirect-http", address];
+        let server = Server::start(any_setup(), site.root(), &options);
+        let expected = format!("; redirecting http://{host}:");
+        assert!(server.greeting.contains(&expected), "{}", server.greeting);
+        let options = [&options[..], &["--log", "json"]].concat();
+        let server = Server::start(any_setup(), site.root(), &options);
+        let line: serde_json::Value = serde_json::from_str(&server.greeting).expect("it is JSON");
+        let url = line["redirecting"].as_str().expect("it is text");
+        assert!(url.starts_with(&format!("http://{host}:")), "{url}");
+    }
+}
+
+#[test]
 fn environment_variables_set_the_options() {
     let site = Site::new();
     let [certificate, key] = Certificate::new().write(&site.beside("tls"), "good");

@@ -124,7 +124,6 @@ fn all_servers(site: &Site, first: &Certificate) -> Vec<(Renewed, Server)> {
 }
 
 #[test]
-#[ignore = "needs connections over TLS"]
 fn a_renewed_certificate_is_shown_within_a_second() {
     let site = Site::new();
     let first = Certificate::new();
