@@ -9,16 +9,18 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::response::ResponseReader;
+use super::response::{Response, ResponseReader};
 use super::result::{LoadError, Recorder};
+use super::stream::Stream;
 use super::template::{RequestTemplate, Reuse};
+use super::tls::ClientTls;
 
 #[derive(Debug, Default)]
 pub(super) struct ClientConnection {
@@ -41,14 +43,14 @@ enum Transport {
     #[default]
     None,
     Open {
-        socket: TcpStream,
+        stream: Stream,
         reader: ResponseReader,
-        /// A write succeeded, so the handshake is complete.
+        /// A write succeeded, so the handshake of TCP is complete.
         is_connected: bool,
     },
     /// The last response has arrived. The client waits for the server's FIN, so that the server
     /// does the closing, as it does for most clients.
-    Closing { socket: TcpStream },
+    Closing { stream: Stream },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +70,10 @@ impl ClientConnection {
         ClientConnection { batch, ..ClientConnection::default() }
     }
 
-    /// An idle connection over `socket`.
-    pub(super) fn over(socket: TcpStream, batch: usize) -> ClientConnection {
+    /// An idle connection over `stream`.
+    pub(super) fn over(stream: Stream, batch: usize) -> ClientConnection {
         let transport =
-            Transport::Open { socket, reader: ResponseReader::default(), is_connected: true };
+            Transport::Open { stream, reader: ResponseReader::default(), is_connected: true };
         ClientConnection { transport, batch, ..ClientConnection::default() }
     }
 
@@ -84,6 +86,7 @@ impl ClientConnection {
         &mut self,
         address: SocketAddr,
         template: &RequestTemplate,
+        tls: Option<&ClientTls>,
     ) -> io::Result<()> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -103,7 +106,7 @@ impl ClientConnection {
         }
         self.unsent_bytes = self.pending.len() * template.first().len();
         self.transport = Transport::Open {
-            socket: socket.into(),
+            stream: Stream::start(socket.into(), tls)?,
             reader: ResponseReader::default(),
             is_connected: false,
         };
@@ -112,13 +115,16 @@ impl ClientConnection {
 
     pub(super) fn socket(&self) -> Option<&TcpStream> {
         match &self.transport {
-            Transport::Open { socket, .. } | Transport::Closing { socket } => Some(socket),
+            Transport::Open { stream, .. } | Transport::Closing { stream } => Some(stream.socket()),
             Transport::None => None,
         }
     }
 
+    /// Whether nothing waits for the socket, or for the handshake of TLS.
     pub(super) fn is_sent(&self) -> bool {
-        self.unsent_bytes == 0
+        let has_unsent =
+            matches!(&self.transport, Transport::Open { stream, .. } if stream.has_unsent());
+        self.unsent_bytes == 0 && !has_unsent
     }
 
     pub(super) fn push(&mut self, request: PendingRequest, template: &RequestTemplate) {
@@ -135,11 +141,11 @@ impl ClientConnection {
     /// at most as many as are pending.
     pub(super) fn write(&mut self, batches: &[Vec<u8>]) -> Result<(), LoadError> {
         let bytes = &batches[self.batch % batches.len()];
-        let Transport::Open { socket, is_connected, .. } = &mut self.transport else {
+        let Transport::Open { stream, is_connected, .. } = &mut self.transport else {
             return Ok(());
         };
-        while self.unsent_bytes > 0 {
-            match socket.write(&bytes[bytes.len() - self.unsent_bytes..]) {
+        while self.unsent_bytes > 0 || stream.has_unsent() {
+            match stream.write(&bytes[bytes.len() - self.unsent_bytes..]) {
                 Ok(sent) => {
                     self.unsent_bytes -= sent;
                     *is_connected = true;
@@ -154,7 +160,8 @@ impl ClientConnection {
     }
 
     /// Reads what has arrived. A short read drains the socket, so no second read is needed, unless
-    /// the server `has_closed`: then the EOF has to be read, too.
+    /// the server `has_closed`: then the EOF has to be read, too. With TLS, it may have completed
+    /// the handshake, so that requests can be written.
     pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
@@ -163,52 +170,58 @@ impl ClientConnection {
         recorder: &mut Recorder,
     ) -> Result<Status, LoadError> {
         loop {
-            let (Transport::Open { socket, .. } | Transport::Closing { socket }) =
-                &mut self.transport
-            else {
-                return Ok(self.status());
+            let read = match &mut self.transport {
+                Transport::None => return Ok(self.status()),
+                Transport::Closing { stream } => stream.discard(scratch),
+                Transport::Open { stream, reader, .. } => {
+                    let pending = &mut self.pending;
+                    let mut responses = Responses::new(reader, pending, template, recorder);
+                    let read = stream.read(scratch, scratch.len(), |bytes| responses.take(bytes));
+                    let end = responses.end;
+                    if let Some(handshake) = stream.take_handshake() {
+                        recorder.record_handshake(handshake);
+                    }
+                    self.end_responses(end)?;
+                    read
+                }
             };
-            let length = match socket.read(scratch) {
-                Ok(0) => return self.end(),
-                Ok(length) => length,
+            let received = match read {
+                Ok(received) if received.bytes == 0 => return self.end(),
+                Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(self.status()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Err(self.invalid_data());
+                }
                 Err(_) => return self.end(),
             };
-            recorder.record_received(length);
-            self.take(&scratch[..length], template, recorder)?;
-            if length < scratch.len() && !has_closed {
+            recorder.record_received(received.bytes);
+            if received.is_drained && !has_closed {
                 return Ok(self.status());
             }
         }
     }
 
-    fn take(
-        &mut self,
-        mut bytes: &[u8],
-        template: &RequestTemplate,
-        recorder: &mut Recorder,
-    ) -> Result<(), LoadError> {
-        let now = Instant::now();
-        // Bytes after the last response are ignored.
-        while let Transport::Open { reader, .. } = &mut self.transport {
-            let Some(response) = reader.next(&mut bytes).map_err(|_| LoadError::WrongLength)?
-            else {
-                break;
-            };
-            // A response without a request.
-            let request = self.pending.pop_front().ok_or(LoadError::WrongLength)?;
-            match template.error_in(&response) {
-                Some(error) => recorder.record_error(error, 1),
-                None => recorder.record_response(request.intended, request.sent, now),
-            }
-            if (response.is_last || template.reuse == Reuse::Never)
-                && let Transport::Open { socket, .. } = std::mem::take(&mut self.transport)
-            {
-                self.transport = Transport::Closing { socket };
+    /// Handles how the responses of a read have ended.
+    fn end_responses(&mut self, end: ResponsesEnd) -> Result<(), LoadError> {
+        match end {
+            ResponsesEnd::More => Ok(()),
+            ResponsesEnd::Malformed => Err(LoadError::WrongLength),
+            ResponsesEnd::Last => {
+                if let Transport::Open { stream, .. } = std::mem::take(&mut self.transport) {
+                    self.transport = Transport::Closing { stream };
+                }
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// What invalid records are: during the handshake, there is no connection yet.
+    fn invalid_data(&self) -> LoadError {
+        match &self.transport {
+            Transport::Open { stream, .. } if !stream.is_open() => LoadError::Connect,
+            _ => LoadError::WrongLength,
+        }
     }
 
     /// Handles EOF and errors.
@@ -255,6 +268,59 @@ impl ClientConnection {
             LoadError::Timeout
         } else {
             LoadError::Connect
+        }
+    }
+}
+
+/// Counts the responses in what one read has received.
+struct Responses<'a> {
+    reader: &'a mut ResponseReader,
+    pending: &'a mut VecDeque<PendingRequest>,
+    template: &'a RequestTemplate,
+    recorder: &'a mut Recorder,
+    end: ResponsesEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ResponsesEnd {
+    More,
+    /// The connection closes after the last one.
+    Last,
+    Malformed,
+}
+
+impl<'a> Responses<'a> {
+    fn new(
+        reader: &'a mut ResponseReader,
+        pending: &'a mut VecDeque<PendingRequest>,
+        template: &'a RequestTemplate,
+        recorder: &'a mut Recorder,
+    ) -> Responses<'a> {
+        Responses { reader, pending, template, recorder, end: ResponsesEnd::More }
+    }
+
+    /// Bytes after the last response are ignored.
+    fn take(&mut self, mut bytes: &[u8]) {
+        let now = Instant::now();
+        while self.end == ResponsesEnd::More {
+            self.end = match self.reader.next(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(response)) => self.count(&response, now),
+                Err(_) => ResponsesEnd::Malformed,
+            };
+        }
+    }
+
+    fn count(&mut self, response: &Response, now: Instant) -> ResponsesEnd {
+        // A response without a request.
+        let Some(request) = self.pending.pop_front() else { return ResponsesEnd::Malformed };
+        match self.template.error_in(response) {
+            Some(error) => self.recorder.record_error(error, 1),
+            None => self.recorder.record_response(request.intended, request.sent, now),
+        }
+        match response.is_last || self.template.reuse == Reuse::Never {
+            true => ResponsesEnd::Last,
+            false => ResponsesEnd::More,
         }
     }
 }

@@ -10,12 +10,15 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{ClientConnection, PendingRequest, Status};
+use super::handshakes::Handshake;
 use super::opening::Opening;
 use super::pace::{Pace, Schedule};
 use super::plan::Plan;
 use super::result::{LoadError, LoadResult, Recorder};
 use super::slow_readers::SlowClients;
+use super::stream::Stream;
 use super::template::Reuse;
+use super::tls::ClientTls;
 
 /// The time allowed for opening all connections, and the addition for each of them.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -89,18 +92,19 @@ impl Load {
             plan.active + plan.idle + plan.slow.as_ref().map_or(0, |slow| slow.connections);
         let deadline =
             Instant::now() + OPEN_TIMEOUT + OPEN_TIMEOUT_PER_CONNECTION * connections as u32;
-        let opening = Opening::new(plan.address, &kept, deadline);
-        let idle = opening.sockets(plan.idle)?;
+        let opening = Opening::new(plan.address, &kept, deadline).with_tls(plan.tls.as_ref());
+        let idle = opening.streams(plan.idle)?.into_iter().map(Stream::into_socket).collect();
         let slow = plan
             .slow
             .clone()
-            .map(|readers| SlowClients::open(readers, &opening, plan.address))
+            .map(|readers| SlowClients::open(readers, &opening, plan.address, plan.tls.as_ref()))
             .transpose()?;
         let mut connections = Vec::with_capacity(plan.active);
-        for (key, socket) in opening.sockets(verified)?.into_iter().enumerate() {
-            register(&poll, &socket, key, BOTH)?;
-            connections.push(ClientConnection::over(socket, key));
+        for (key, stream) in opening.streams(verified)?.into_iter().enumerate() {
+            register(&poll, stream.socket(), key, BOTH)?;
+            connections.push(ClientConnection::over(stream, key));
         }
+        collect_tickets(&plan, deadline)?;
         connections.extend((verified..plan.active).map(ClientConnection::unopened));
         let schedule = match plan.pace {
             Pace::Closed => None,
@@ -263,7 +267,7 @@ impl Load {
     fn connect(&mut self, key: usize, recorder: &mut Recorder) {
         let connection = &mut self.connections[key];
         let connected = connection
-            .connect(self.plan.address, &self.plan.template)
+            .connect(self.plan.address, &self.plan.template, self.plan.tls.as_ref())
             .map_err(|_| LoadError::Connect);
         let registered = connected.and_then(|()| {
             // On loopback the connection is usually established by now and takes the request at
@@ -293,6 +297,8 @@ impl Load {
         let read = connection.write(&self.batches).and_then(|()| {
             connection.read(&mut self.scratch, has_closed, &self.plan.template, recorder)
         });
+        // A handshake that is complete now lets the request go.
+        let read = read.and_then(|status| connection.write(&self.batches).map(|()| status));
         let responses = pending - connection.pending_count();
         if responses > 0 && self.schedule.is_some() {
             // A closed loop sends the next request at once, so counting once per wake-up is
@@ -350,6 +356,19 @@ impl Load {
     fn is_quiescent(&self) -> bool {
         self.in_flight == 0 && self.ready.len() + self.backing_off.len() == self.connections.len()
     }
+}
+
+/// For connections that resume a session from the first one on: a ticket for each that is active at
+/// the same time. One connection after the other, because a server may serve one at a time.
+fn collect_tickets(plan: &Plan, deadline: Instant) -> io::Result<()> {
+    let resumes = |tls: &&ClientTls| tls.handshake() == Handshake::Resumed;
+    let Some(tls) = plan.tls.as_ref().filter(resumes) else { return Ok(()) };
+    for _ in 0..plan.active {
+        Opening::new(plan.address, &plan.template, deadline)
+            .with_tls(Some(tls))
+            .open_and_close()?;
+    }
+    Ok(())
 }
 
 fn register(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {

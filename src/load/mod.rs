@@ -15,21 +15,31 @@
 //!    whatever the server does.
 //! 5. The client is cheaper than a server: requests are rendered in advance, and responses are
 //!    parsed no further than necessary.
+//! 6. With TLS, it is known of every connection whether its handshake was a full one.
 
 mod chunked;
 mod connection;
 mod generator;
+mod handshakes;
 mod opening;
 mod pace;
 mod plan;
 mod response;
 mod result;
 mod slow_readers;
+mod stream;
 mod template;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use generator::Load;
+pub use handshakes::{Handshake, HandshakeCounts};
 pub use pace::Pace;
 pub use plan::Plan;
 pub use result::{LoadError, LoadResult};
 pub use slow_readers::SlowReaders;
 pub use template::{RequestTemplate, Reuse};
+pub use tls::ClientTls;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::pace::Pace;
 use super::slow_readers::SlowReaders;
 use super::template::RequestTemplate;
+use super::tls::ClientTls;
 
 /// What to send to which server, over how many connections.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Plan {
     pub pace: Pace,
     /// Connections that read slowly, in addition to the measured ones.
     pub slow: Option<SlowReaders>,
+    /// None for plain HTTP.
+    pub tls: Option<ClientTls>,
     /// The longest wait for a response.
     pub timeout: Duration,
 }
@@ -39,6 +42,7 @@ impl Plan {
             depth: 1,
             pace: Pace::Closed,
             slow: None,
+            tls: None,
             timeout: Duration::from_secs(60),
         }
     }

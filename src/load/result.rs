@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::handshakes::{Handshake, HandshakeCounts};
+
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoadError {
@@ -40,6 +42,8 @@ pub struct LoadResult {
     pub in_flight_average: f64,
     /// CPU time of the thread that generates the load.
     pub client_cpu: Duration,
+    /// Of the measured connections; none without TLS.
+    pub handshakes: HandshakeCounts,
 }
 
 /// Collects the results of a run.
@@ -73,6 +77,7 @@ impl Recorder {
             service_time_ns: is_paced.then(histogram),
             in_flight_average: 0.0,
             client_cpu: Duration::ZERO,
+            handshakes: HandshakeCounts::default(),
         };
         Recorder {
             start: now,
@@ -106,6 +111,10 @@ impl Recorder {
         if let Some(service_time_ns) = &mut self.result.service_time_ns {
             service_time_ns.saturating_record(since(sent));
         }
+    }
+
+    pub(super) fn record_handshake(&mut self, handshake: Handshake) {
+        self.result.handshakes.count(handshake);
     }
 
     pub(super) fn record_error(&mut self, error: LoadError, requests: usize) {

@@ -3,14 +3,16 @@
 //! They are not measured. They keep the server waiting for writable sockets while it serves the
 //! measured connections.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::opening::Opening;
 use super::response::ResponseReader;
 use super::result::{LoadError, Recorder};
+use super::stream::Stream;
 use super::template::RequestTemplate;
+use super::tls::ClientTls;
 
 /// Clients that request one file again and again and read it slowly.
 #[derive(Clone, Debug)]
@@ -31,13 +33,14 @@ const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
 pub(super) struct SlowClients {
     readers: SlowReaders,
     address: SocketAddr,
+    tls: Option<ClientTls>,
     clients: Vec<SlowClient>,
     next_tick: Instant,
 }
 
 #[derive(Debug)]
 struct SlowClient {
-    socket: TcpStream,
+    stream: Stream,
     reader: ResponseReader,
 }
 
@@ -48,9 +51,11 @@ impl SlowClients {
         readers: SlowReaders,
         opening: &Opening<'_>,
         address: SocketAddr,
+        tls: Option<&ClientTls>,
     ) -> io::Result<SlowClients> {
         let clients = SlowClient::open(readers.connections, &readers.template, opening)?;
-        Ok(SlowClients { clients, readers, address, next_tick: Instant::now() })
+        let (tls, next_tick) = (tls.cloned(), Instant::now());
+        Ok(SlowClients { clients, readers, address, tls, next_tick })
     }
 
     pub(super) fn next_tick(&self) -> Instant {
@@ -70,12 +75,13 @@ impl SlowClients {
         }
         self.next_tick = now + TICK;
         let share = (self.readers.bytes_per_second as f64 * TICK.as_secs_f64()) as usize;
-        let share = share.clamp(1, scratch.len());
+        let share = share.clamp(1, scratch.len() / 2);
         for client in &mut self.clients {
-            if client.read(&mut scratch[..share], &self.readers.template, recorder).is_err() {
+            if client.read(scratch, share, &self.readers.template, recorder).is_err() {
                 recorder.record_error(LoadError::ClosedEarly, 1);
                 // If this fails, too, the next tick reads EOF from the old socket and tries again.
                 let opening = Opening::new(self.address, small, now + TICK);
+                let opening = opening.with_tls(self.tls.as_ref());
                 let fresh = SlowClient::open(1, &self.readers.template, &opening);
                 if let Some(fresh) = fresh.ok().and_then(|mut fresh| fresh.pop()) {
                     *client = fresh;
@@ -91,34 +97,42 @@ impl SlowClient {
         template: &RequestTemplate,
         opening: &Opening<'_>,
     ) -> io::Result<Vec<SlowClient>> {
-        let sockets = opening.with_receive_buffer(RECEIVE_BUFFER_BYTES).sockets(count)?;
-        let client = |mut socket: TcpStream| {
-            socket.write_all(template.first())?;
-            Ok(SlowClient { socket, reader: ResponseReader::default() })
+        let streams = opening.with_receive_buffer(RECEIVE_BUFFER_BYTES).streams(count)?;
+        let client = |mut stream: Stream| {
+            stream.write_all(template.first())?;
+            Ok(SlowClient { stream, reader: ResponseReader::default() })
         };
-        sockets.into_iter().map(client).collect()
+        streams.into_iter().map(client).collect()
     }
 
+    /// Reads `share` bytes, or less.
     fn read(
         &mut self,
-        share: &mut [u8],
+        scratch: &mut [u8],
+        share: usize,
         template: &RequestTemplate,
         recorder: &mut Recorder,
     ) -> io::Result<()> {
-        let length = match self.socket.read(share) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(length) => length,
+        let mut parsed = Ok(None);
+        let received = self.stream.read(scratch, share, |mut content| {
+            if let Ok(None) = parsed {
+                parsed = self.reader.next(&mut content);
+            }
+        });
+        let received = match received {
+            Ok(received) if received.bytes == 0 => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(received) => received,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        recorder.record_received(length);
+        recorder.record_received(received.bytes);
         let malformed = |_| io::Error::from(ErrorKind::InvalidData);
-        match self.reader.next(&mut &share[..length]).map_err(malformed)? {
+        match parsed.map_err(malformed)? {
             Some(response) if response.is_last => Err(ErrorKind::UnexpectedEof.into()),
             Some(response) if template.error_in(&response).is_some() => {
                 Err(ErrorKind::InvalidData.into())
             }
-            Some(_) => self.socket.write_all(template.first()),
+            Some(_) => self.stream.write_all(template.first()),
             None => Ok(()),
         }
     }

@@ -188,6 +188,7 @@ impl Bench {
                 }
             },
             slow,
+            tls: None,
             timeout: TIMEOUT,
         })
     }
