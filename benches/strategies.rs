@@ -21,8 +21,15 @@ use miniweb::compare::results::{Completeness, Pacing};
 use miniweb::compare::run;
 use miniweb::compare::workloads::WorkloadParameters;
 
-const PARAMETERS: WorkloadParameters =
-    WorkloadParameters { is_quick: true, connections: 64, depth: 16, idle: 500, slow: 32, rate: 1 };
+const PARAMETERS: WorkloadParameters = WorkloadParameters {
+    is_quick: true,
+    connections: 64,
+    depth: 16,
+    idle: 500,
+    slow: 32,
+    rate: 1,
+    has_tls: false,
+};
 
 fn main() {
     // Each pins the thread that generates its load, so each needs a thread whose cores are free.

@@ -65,6 +65,11 @@ struct Compare {
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
     against: Vec<Contender>,
 
+    /// measure every strategy with and without TLS (1.3, AES-128-GCM, ECDSA P-256): short for adding
+    /// NAME+tls to --strategies for each NAME
+    #[argh(switch)]
+    tls: bool,
+
     /// finish in under a minute: fewer strategies and workloads, shorter windows
     #[argh(switch)]
     quick: bool,
@@ -234,17 +239,23 @@ fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> 
         return Err(Failure::Usage(reason.to_owned()));
     }
     let is_quick = options.quick;
+    let mut contenders = strategies(options.strategies.as_deref(), is_quick)?;
+    if options.tls {
+        add_tls(&mut contenders)?;
+    }
+    contenders.extend(options.against);
+    reject_duplicates(&contenders)?;
     Ok(Request {
         command: command(),
         program: std::env::current_exe().map_err(|error| Failure::Unavailable(reason(&error)))?,
         root,
-        contenders: contenders(options.strategies.as_deref(), options.against, is_quick)?,
         workloads: options.workloads,
         sweeps: options.sweep.unwrap_or_default(),
         time: options.time.unwrap_or(if is_quick { QUICK_TIME } else { TIME }),
         seed: options.seed.unwrap_or_else(seed_from_clock),
         rounds: options.rounds.map_or(ROUNDS, |rounds| rounds.get() as u32),
         parameters: WorkloadParameters {
+            has_tls: contenders.iter().any(|contender| contender.info.without_tls.is_some()),
             is_quick,
             connections: options.connections,
             depth: options.depth,
@@ -252,6 +263,7 @@ fn request(arguments: &Arguments, options: Compare) -> Result<Request, Failure> 
             slow: options.slow,
             rate: options.rate.unwrap_or(if is_quick { 5000 } else { 2000 }),
         },
+        contenders,
     })
 }
 
@@ -262,24 +274,30 @@ fn command() -> String {
         .fold("miniweb".to_owned(), |command, word| format!("{command} {}", word.to_string_lossy()))
 }
 
-fn contenders(
-    names: Option<&str>,
-    against: Vec<Contender>,
-    is_quick: bool,
-) -> Result<Vec<Contender>, Failure> {
-    let mut contenders = match names {
-        None => Contender::strategies(is_quick),
-        Some(names) => {
-            let contender = |name| {
-                let invalid =
-                    |reason| format!("invalid value '{name}' for '--strategies': {reason}");
-                Contender::strategy(name).map_err(invalid)
-            };
-            let contenders: Result<Vec<_>, String> = names.split(',').map(contender).collect();
-            contenders.map_err(Failure::Usage)?
-        }
+fn strategies(names: Option<&str>, is_quick: bool) -> Result<Vec<Contender>, Failure> {
+    let Some(names) = names else { return Ok(Contender::strategies(is_quick)) };
+    let contender = |name| {
+        let invalid = |reason| format!("invalid value '{name}' for '--strategies': {reason}");
+        Contender::strategy(name).map_err(invalid)
     };
-    contenders.extend(against);
+    let contenders: Result<Vec<_>, String> = names.split(',').map(contender).collect();
+    contenders.map_err(Failure::Usage)
+}
+
+/// Adds to each strategy the same one with TLS, unless that is named anyway.
+fn add_tls(contenders: &mut Vec<Contender>) -> Result<(), Failure> {
+    let plain: Vec<Contender> = contenders.iter().filter(|it| it.takes_tls()).cloned().collect();
+    for contender in plain {
+        let unavailable = |reason| Failure::Usage(format!("invalid option '--tls': {reason}"));
+        let encrypted = contender.with_tls().map_err(unavailable)?;
+        if contenders.iter().all(|known| known.info.name != encrypted.info.name) {
+            contenders.push(encrypted);
+        }
+    }
+    Ok(())
+}
+
+fn reject_duplicates(contenders: &[Contender]) -> Result<(), Failure> {
     for (n, contender) in contenders.iter().enumerate() {
         let name = &contender.info.name;
         if name == Contender::REFERENCE
@@ -290,7 +308,7 @@ fn contenders(
             )));
         }
     }
-    Ok(contenders)
+    Ok(())
 }
 
 /// Enough for 99 % confidence intervals of which a burst of noise in one or two rounds is no bound.

@@ -62,21 +62,21 @@ impl Contender {
     }
 
     /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which
-    /// tests use as a known difference; a strategy with several models may be named without one.
+    /// tests use as a known difference, and `NAME+tls` speaks TLS; a strategy with several models may
+    /// be named without one.
     ///
     /// # Errors
     /// What is wrong with the name.
     pub fn strategy(name: &str) -> Result<Contender, String> {
-        let (strategy, handicap_us) = match name.split_once("+slow:") {
-            None => (name, None),
-            Some((strategy, handicap)) => {
-                let number = handicap.strip_suffix("us").and_then(|number| number.parse().ok());
-                let number: u32 = number.ok_or_else(|| {
-                    "expected microseconds after '+slow:', such as '+slow:5us'".to_owned()
-                })?;
-                (strategy, Some(number))
+        let (strategy, modifiers) = name.split_once('+').unwrap_or((name, ""));
+        let (mut handicap_us, mut has_tls) = (None, false);
+        for modifier in modifiers.split('+').filter(|modifier| !modifier.is_empty()) {
+            match modifier.strip_prefix("slow:") {
+                Some(handicap) if handicap_us.is_none() => handicap_us = Some(micros(handicap)?),
+                None if modifier == "tls" && !has_tls => has_tls = true,
+                _ => return Err(format!("unknown '+{modifier}': expected '+tls' or '+slow:5us'")),
             }
-        };
+        }
         let is_named = |setup: &&Setup| {
             setup.name == strategy
                 || setup.name.split_once(':').is_some_and(|(group, _)| group == strategy)
@@ -85,7 +85,29 @@ impl Contender {
             let names: Vec<&str> = setups().map(|setup| setup.name).collect();
             format!("expected one of {}", names.join(", "))
         })?;
-        Ok(Contender::of(setup, handicap_us))
+        let contender = Contender::of(setup, handicap_us);
+        if has_tls { contender.with_tls() } else { Ok(contender) }
+    }
+
+    /// The same strategy behind TLS.
+    ///
+    /// # Errors
+    /// This build has no TLS.
+    pub fn with_tls(&self) -> Result<Contender, String> {
+        if !cfg!(feature = "tls") {
+            return Err("this build has no TLS: it was made without the feature tls".to_owned());
+        }
+        let mut contender = self.clone();
+        contender.info.name.push_str("+tls");
+        contender.info.description.push_str(", with TLS 1.3");
+        contender.info.command.push_str(" --tls-cert CERTIFICATE --tls-key KEY");
+        contender.info.without_tls = Some(self.info.name.clone());
+        Ok(contender)
+    }
+
+    /// Whether it can be measured with TLS, and is not yet.
+    pub fn takes_tls(&self) -> bool {
+        self.info.kind == ContenderKind::Strategy && self.info.without_tls.is_none()
     }
 
     fn of(setup: &Setup, handicap_us: Option<u32>) -> Contender {
@@ -186,9 +208,15 @@ impl Contender {
             description: description.to_owned(),
             command,
             connections_max: (concurrency < usize::MAX).then_some(concurrency as u32),
+            without_tls: None,
         };
         Contender { info, origin, concurrency }
     }
+}
+
+fn micros(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("us").and_then(|number| number.parse().ok());
+    number.ok_or_else(|| "expected microseconds after '+slow:', such as '+slow:5us'".to_owned())
 }
 
 /// The set-ups that can be compared, in the order of the reports.

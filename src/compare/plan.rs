@@ -21,6 +21,7 @@ use crate::compare::results::{
 use crate::compare::sweep::{self, Resolution, SweepParameters};
 use crate::compare::workloads;
 use crate::format::counted;
+use crate::load::Handshake;
 
 /// Shorter windows hold too few responses for the p99 of an open loop, and too few for narrow
 /// intervals.
@@ -179,9 +180,9 @@ impl Plan {
         self.time
     }
 
-    /// The contenders of which a timeline is recorded.
+    /// The contenders of which a timeline is recorded. Its clients speak plain HTTP.
     pub(crate) fn recorded(&self) -> impl Iterator<Item = &Contender> {
-        let strategies = |contender: &&Contender| contender.info.kind == ContenderKind::Strategy;
+        let strategies = |contender: &&Contender| contender.takes_tls();
         self.contenders.iter().filter(strategies)
     }
 
@@ -283,8 +284,10 @@ fn check_responses(
             }
         }
         let server = bench.start(contender)?;
-        let responses =
-            requests.iter().map(|(_, request)| response_check::response(server.address, request));
+        let tls = bench.client_tls(contender, Handshake::Full)?;
+        let response =
+            |request: &[u8]| response_check::response(server.address, tls.as_ref(), request);
+        let responses = requests.iter().map(|(_, request)| response(request));
         let responses = responses.collect::<io::Result<Vec<_>>>()?;
         match &reference {
             None => reference = Some((&contender.info.name, responses)),

@@ -154,6 +154,10 @@ pub struct ContenderInfo {
     /// or take too long to set up.
     #[serde(default)]
     pub connections_max: Option<u32>,
+    /// Of a contender that speaks TLS: the name of the same server without it, which may take part
+    /// as well.
+    #[serde(default)]
+    pub without_tls: Option<String>,
 }
 
 /// The role of a contender.
@@ -201,6 +205,9 @@ pub struct Workload {
     pub body_bytes: u64,
     /// The rate at which each slow reader reads a large file.
     pub reader_bytes_per_second: Option<u64>,
+    /// New connections resume an earlier TLS session. Without TLS, this is no difference.
+    #[serde(default)]
+    pub resumes_sessions: bool,
     /// The sweep for which it was measured. `None`: a load of the tables, which may also be a point
     /// of a sweep.
     #[serde(default)]
@@ -306,7 +313,18 @@ pub struct Round {
     /// so that Little's law is a real check. In an open loop a request is in flight from its
     /// scheduled send time.
     pub in_flight_average: f64,
+    /// Handshakes of the measured connections within the window, with TLS.
+    #[serde(default)]
+    pub handshakes: Option<Handshakes>,
     pub noise: Noise,
+}
+
+/// TLS handshakes, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Handshakes {
+    pub full: u64,
+    pub resumed: u64,
 }
 
 /// Why a request failed.
@@ -376,6 +394,11 @@ impl Results {
 
     pub fn workload(&self, name: &str) -> Option<&Workload> {
         self.workloads.iter().find(|workload| workload.name == name)
+    }
+
+    /// Whether any contender speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        self.contenders.iter().any(|contender| contender.without_tls.is_some())
     }
 
     pub fn reference_loop(&self) -> Option<&ContenderInfo> {

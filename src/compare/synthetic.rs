@@ -112,6 +112,7 @@ fn contenders() -> Vec<ContenderInfo> {
         description: description.into(),
         command: format!("miniweb {name}"),
         connections_max: None,
+        without_tls: None,
     };
     vec![
         contender("alpha", ContenderKind::Strategy, "one thread, one event loop"),
@@ -146,6 +147,7 @@ fn workloads() -> Vec<Workload> {
         path: "/style.css".into(),
         body_bytes: 4096,
         reader_bytes_per_second: None,
+        resumes_sessions: false,
         sweep: None,
     };
     let mut workloads = Vec::new();
@@ -277,6 +279,7 @@ fn round(
             0.0004 * random.f64()
         }),
         client_cpu_share: 0.55 + 0.1 * random.f64(),
+        handshakes: None,
         in_flight_average: requests as f64 * mean_ns / (duration_us as f64 * 1000.0),
         noise: Noise {
             steal_share: Some(0.002 * random.f64()),

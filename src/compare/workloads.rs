@@ -30,6 +30,8 @@ pub struct WorkloadParameters {
     pub slow: u32,
     /// Rate of the paced workload, per second.
     pub rate: u32,
+    /// Adds the workload that resumes TLS sessions.
+    pub has_tls: bool,
 }
 
 /// The connections that request something beside idle or slow ones, and those that request large
@@ -60,13 +62,10 @@ pub(crate) fn all(parameters: &WorkloadParameters, site: &TestSite) -> Vec<Workl
         pipeline_depth: parameters.depth,
         ..keep_alive(connections, &site.small)
     });
-    workloads.push(Workload {
-        name: "connection-per-request".to_owned(),
-        kind: WorkloadKind::ConnectionPerRequest,
-        title: "a connection for each request, small file, 16 at a time".to_owned(),
-        requests_per_connection: Some(1),
-        ..keep_alive(16, &site.small)
-    });
+    let new_connections = connection_per_request(site);
+    let resumed = parameters.has_tls.then(|| resumed(&new_connections));
+    workloads.push(new_connections);
+    workloads.extend(resumed);
     if site.has_large() {
         workloads.push(large_file(site));
         workloads.push(slow_readers(parameters.slow, site));
@@ -90,6 +89,7 @@ pub(crate) fn keep_alive(connections: u32, file: &TestFile) -> Workload {
         path: format!("/{}", file.path),
         body_bytes: file.bytes,
         reader_bytes_per_second: None,
+        resumes_sessions: false,
         sweep: None,
     }
 }
@@ -118,6 +118,26 @@ pub(crate) fn open_loop(rate: u32, connections: u32, file: &TestFile) -> Workloa
         ),
         pacing: Pacing::Open { requests_per_second: f64::from(rate) },
         ..keep_alive(connections, file)
+    }
+}
+
+fn connection_per_request(site: &TestSite) -> Workload {
+    Workload {
+        name: "connection-per-request".to_owned(),
+        kind: WorkloadKind::ConnectionPerRequest,
+        title: "a connection for each request, small file, 16 at a time".to_owned(),
+        requests_per_connection: Some(1),
+        ..keep_alive(16, &site.small)
+    }
+}
+
+/// Contenders without TLS take part, too: what TLS adds is measured within a round.
+fn resumed(new_connections: &Workload) -> Workload {
+    Workload {
+        name: format!("{}-resumed", new_connections.name),
+        title: format!("{}; TLS sessions are resumed", new_connections.title),
+        resumes_sessions: true,
+        ..new_connections.clone()
     }
 }
 

@@ -5,18 +5,22 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::compare::budget::WindowLengths;
 use crate::compare::contender::{Contender, Origin};
+use crate::compare::measure::certificate::TestCertificate;
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::process::{Machine, ResourceUsage};
 use crate::compare::measure::server::{Server, Tracing};
-use crate::compare::results::{Cpu, ErrorKind, Histogram, Pacing, Round, Workload};
+use crate::compare::results::{Cpu, ErrorKind, Handshakes, Histogram, Pacing, Round, Workload};
 use crate::compare::test_site::TestSite;
 use crate::compare::workloads::{self, WorkloadParameters};
 use crate::format::counted;
-use crate::load::{Load, LoadError, LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders};
+use crate::load::{
+    self, ClientTls, Load, LoadError, LoadResult, Pace, Plan, RequestTemplate, Reuse, SlowReaders,
+};
 use crate::syscall_stats::{Call, Counters};
 
 /// What all measurements share.
@@ -25,6 +29,8 @@ pub struct Bench {
     pub(crate) site: TestSite,
     pub(crate) cores: Cores,
     program: PathBuf,
+    /// Made for the first contender that speaks TLS.
+    certificate: OnceLock<TestCertificate>,
 }
 
 /// A server with open connections. Fields are dropped in order: the connections close before the
@@ -47,7 +53,8 @@ impl Bench {
     /// # Errors
     /// From a system call.
     pub fn open(root: Option<&Path>, program: PathBuf) -> io::Result<Bench> {
-        Ok(Bench { site: TestSite::open(root)?, cores: Cores::divide(), program })
+        let (site, cores) = (TestSite::open(root)?, Cores::divide());
+        Ok(Bench { site, cores, program, certificate: OnceLock::new() })
     }
 
     /// The workloads for which the site has files.
@@ -72,7 +79,30 @@ impl Bench {
     }
 
     pub(crate) fn start_with(&self, contender: &Contender, tracing: Tracing) -> io::Result<Server> {
-        Server::start(contender, &self.site, &self.cores, &self.program, tracing)
+        let certificate = self.certificate_for(contender)?;
+        Server::start(contender, &self.site, &self.cores, &self.program, certificate, tracing)
+    }
+
+    /// The certificate of a contender that speaks TLS. All of a comparison have the same.
+    fn certificate_for(&self, contender: &Contender) -> io::Result<Option<&TestCertificate>> {
+        if contender.info.without_tls.is_none() {
+            return Ok(None);
+        }
+        if let Some(made) = self.certificate.get() {
+            return Ok(Some(made));
+        }
+        let made = TestCertificate::make()?;
+        Ok(Some(self.certificate.get_or_init(|| made)))
+    }
+
+    /// What a client of the contender has to speak; None for plain HTTP.
+    pub(crate) fn client_tls(
+        &self,
+        contender: &Contender,
+        handshake: load::Handshake,
+    ) -> io::Result<Option<ClientTls>> {
+        let certificate = self.certificate_for(contender)?;
+        certificate.map(|it| ClientTls::trusting(it.der(), handshake)).transpose()
     }
 
     /// Start, connect, warm up, measure, observe the idle server.
@@ -120,6 +150,7 @@ impl Bench {
                 counted(panics, "time")
             )));
         }
+        check_handshakes(contender, workload, &result)?;
         let calls = calls_before.zip(calls);
         Ok(Round {
             number,
@@ -139,6 +170,10 @@ impl Bench {
             idle_cpu_share,
             client_cpu_share: result.client_cpu.as_secs_f64() / result.duration.as_secs_f64(),
             in_flight_average: result.in_flight_average,
+            handshakes: contender.info.without_tls.as_ref().map(|_| Handshakes {
+                full: result.handshakes.full,
+                resumed: result.handshakes.resumed,
+            }),
             noise: machine.noise_since(&machine_before, used.as_ref().map_or(&[], |used| used)),
         })
     }
@@ -188,10 +223,41 @@ impl Bench {
                 }
             },
             slow,
-            tls: None,
+            tls: self.client_tls(contender, handshake_of(workload))?,
             timeout: TIMEOUT,
         })
     }
+}
+
+fn handshake_of(workload: &Workload) -> load::Handshake {
+    match workload.resumes_sessions {
+        true => load::Handshake::Resumed,
+        false => load::Handshake::Full,
+    }
+}
+
+/// A few connections may miss a ticket: a server that is slow, or one that rotates its keys.
+const OTHER_HANDSHAKES_MAX: f64 = 0.01;
+
+/// Checks that the handshakes were those that the workload states.
+fn check_handshakes(
+    contender: &Contender,
+    workload: &Workload,
+    result: &LoadResult,
+) -> io::Result<()> {
+    if contender.info.without_tls.is_none() || workload.requests_per_connection.is_none() {
+        return Ok(());
+    }
+    let load::HandshakeCounts { full, resumed } = result.handshakes;
+    let (others, what) = match handshake_of(workload) {
+        load::Handshake::Full => (resumed, "resumed a session"),
+        load::Handshake::Resumed => (full, "resumed no session"),
+    };
+    let all = full + resumed;
+    if all == 0 || others as f64 > OTHER_HANDSHAKES_MAX * all as f64 {
+        return Err(io::Error::other(format!("{others} of {} {what}", counted(all, "handshake"))));
+    }
+    Ok(())
 }
 
 /// CPU time over wall time of a process with open connections and no requests.

@@ -1,6 +1,7 @@
 //! One measurement: start a server, put it under load, and read what it and the machine counted.
 
 pub mod bench;
+mod certificate;
 pub mod control_socket;
 pub mod cores;
 pub(super) mod environment;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::compare::contender::ForeignServer;
 use crate::compare::test_site::TestSite;
 use crate::format::{counted, printable, reason};
+use crate::load::ClientTls;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -66,7 +67,7 @@ pub(crate) fn check_foreign(
         };
         let request =
             format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.host);
-        let response = response(server.address, request.as_bytes())
+        let response = response(server.address, None, request.as_bytes())
             .map_err(|error| format!("{} for GET {target}", reason(&error)))?;
         let head_end = memchr::memmem::find(&response, b"\r\n\r\n")
             .ok_or_else(|| differs("no response".to_owned()))?;
@@ -113,12 +114,22 @@ pub(crate) fn head_bytes(response: &[u8]) -> usize {
 ///
 /// # Errors
 /// From a system call; also if the response does not end in time.
-pub(crate) fn response(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn response(
+    address: SocketAddr,
+    tls: Option<&ClientTls>,
+    request: &[u8],
+) -> io::Result<Vec<u8>> {
     let mut socket = TcpStream::connect_timeout(&address, TIMEOUT)?;
     socket.set_read_timeout(Some(TIMEOUT))?;
-    socket.write_all(request)?;
-    let mut response = Vec::new();
-    socket.read_to_end(&mut response)?;
+    let mut response = match tls {
+        Some(tls) => tls.exchange(&mut socket, request)?,
+        None => {
+            let mut response = Vec::new();
+            socket.write_all(request)?;
+            socket.read_to_end(&mut response)?;
+            response
+        }
+    };
     let head_end = memchr::memmem::find(&response, b"\r\n\r\n").unwrap_or(response.len());
     if let Some(start) = memchr::memmem::find(&response[..head_end], b"\r\nDate: ") {
         let end = memchr::memmem::find(&response[start + 2..], b"\r\n")

@@ -14,6 +14,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::compare::contender::{Contender, ForeignServer, Origin};
+use crate::compare::measure::certificate::TestCertificate;
 use crate::compare::measure::control_socket::ControlSocket;
 use crate::compare::measure::cores::Cores;
 use crate::compare::measure::pinning::PinnedServer;
@@ -57,12 +58,13 @@ const LIMITS: [&str; 6] =
     ["--idle-timeout", "3600", "--write-timeout", "3600", "--max-connections", "20000"];
 
 impl Server {
-    /// Starts the server, unless it is foreign.
+    /// Starts the server, unless it is foreign. With a certificate, it speaks TLS.
     pub(crate) fn start(
         contender: &Contender,
         site: &TestSite,
         cores: &Cores,
         program: &Path,
+        certificate: Option<&TestCertificate>,
         tracing: Tracing,
     ) -> io::Result<Server> {
         let (arguments, page) = match &contender.origin {
@@ -97,6 +99,10 @@ impl Server {
                 command.args(site.files().iter().map(|file| &file.path));
             }
         }
+        if let Some(certificate) = certificate {
+            command.arg("--tls-cert").arg(certificate.file());
+            command.arg("--tls-key").arg(certificate.key_file());
+        }
         let recorded = match (tracing, &page) {
             (Tracing::Recorded, Some(_)) => Some(shared_file("trace", RECORDING_BYTES)?),
             _ => None,
@@ -111,7 +117,7 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let address =
-            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+            line.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         let Some(address) = address else {
             // No `Server` exists yet whose drop would do this.
             let _ = child.kill().and_then(|()| child.wait());
