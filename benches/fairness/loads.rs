@@ -1,9 +1,11 @@
 //! The loads beside which the client is measured.
 
+use std::io;
 use std::net::SocketAddr;
 
-use miniweb::load::{LoadResult, Plan, RequestTemplate, Reuse, SlowReaders};
+use miniweb::load::{ClientTls, Handshake, LoadResult, Plan, RequestTemplate, Reuse, SlowReaders};
 
+use crate::certificate::{KeyKind, TestCertificate};
 use crate::servers::Contender;
 use crate::site::{LARGE_PATH, LISTED_PATH, SMALL_BYTES, SMALL_PATH, Site};
 
@@ -32,11 +34,17 @@ enum Requests {
     NewConnections,
     CompressedPages,
     Listings,
-    SlowDownloads { bytes_per_second: u64 },
-    Pipelined { depth: usize },
+    SlowDownloads {
+        bytes_per_second: u64,
+    },
+    Pipelined {
+        depth: usize,
+    },
+    /// The measured client has TLS, too.
+    Handshakes(KeyKind),
 }
 
-pub static ALL: [BesideLoad; 9] = [
+pub static ALL: [BesideLoad; 11] = [
     load("alone", "no load", 0, Requests::None),
     load("downloads-1", "1 fast download of 100 MB", 1, Requests::Downloads),
     load("downloads-8", "8 fast downloads of 100 MB", 8, Requests::Downloads),
@@ -55,6 +63,18 @@ pub static ALL: [BesideLoad; 9] = [
         "16 clients that pipeline 16 requests",
         16,
         Requests::Pipelined { depth: 16 },
+    ),
+    load(
+        "handshakes",
+        "10 clients, a TLS handshake (P-256) per request",
+        10,
+        Requests::Handshakes(KeyKind::P256),
+    ),
+    load(
+        "handshakes-rsa",
+        "10 clients, a TLS handshake (RSA-2048) per request",
+        10,
+        Requests::Handshakes(KeyKind::Rsa2048),
     ),
 ];
 
@@ -78,18 +98,33 @@ impl BesideLoad {
         self.connections < server.concurrency()
     }
 
+    /// The certificate that the server needs.
+    pub fn certificate<'a>(&self, site: &'a Site) -> Option<&'a TestCertificate> {
+        match self.requests {
+            Requests::Handshakes(KeyKind::P256) => Some(&site.p256),
+            Requests::Handshakes(KeyKind::Rsa2048) => Some(&site.rsa),
+            _ => None,
+        }
+    }
+
+    /// How clients speak TLS. None without TLS.
+    pub fn client_tls(&self, site: &Site) -> io::Result<Option<ClientTls>> {
+        let trusting = |made: &TestCertificate| ClientTls::trusting(&made.der, Handshake::Full);
+        self.certificate(site).map(trusting).transpose()
+    }
+
     /// How to put the load on the server at `address`. None for `alone`.
-    pub fn plan(&self, site: &Site, address: SocketAddr) -> Option<Plan> {
+    pub fn plan(&self, site: &Site, address: SocketAddr) -> io::Result<Option<Plan>> {
         let host = address.to_string();
         let get =
             |path, body_bytes| RequestTemplate::get(&host, path, Reuse::KeepAlive, body_bytes);
         let small = get(SMALL_PATH, SMALL_BYTES);
         let large = get(LARGE_PATH, site.large_bytes);
         let closed = |template| Plan::closed_loop(address, template, self.connections);
-        Some(match self.requests {
-            Requests::None => return None,
+        let plan = match self.requests {
+            Requests::None => return Ok(None),
             Requests::Downloads => closed(large),
-            Requests::NewConnections => {
+            Requests::NewConnections | Requests::Handshakes(_) => {
                 closed(RequestTemplate::get(&host, SMALL_PATH, Reuse::Never, SMALL_BYTES))
             }
             Requests::CompressedPages => closed(
@@ -104,7 +139,8 @@ impl BesideLoad {
                 Plan { active: 0, slow: Some(slow), ..closed(small) }
             }
             Requests::Pipelined { depth } => Plan { depth, ..closed(small) },
-        })
+        };
+        Ok(Some(Plan { tls: self.client_tls(site)?, ..plan }))
     }
 
     /// What the load achieved, in its unit per second.

@@ -15,6 +15,8 @@
 //! Each measurement has a server of its own, because a server that polls takes CPU time even while
 //! another one is measured, and because a cache would help the second measurement.
 
+#[path = "../support/certificate.rs"]
+mod certificate;
 #[path = "../support/command_line.rs"]
 mod command_line;
 #[path = "../support/files.rs"]

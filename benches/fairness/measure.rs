@@ -69,11 +69,15 @@ pub fn measure(
         let message = format!("{} beside {}: {error}", contender.name(), load.name);
         io::Error::new(error.kind(), message)
     };
-    let server = contender.start(site, cores).map_err(explained)?;
+    let server = contender.start(load.certificate(site), site, cores).map_err(explained)?;
     let address = server.address;
     // The client connects before the load does.
-    let mut client = Load::open(client_plan(address, effort)).map_err(explained)?;
-    let (client, beside) = match load.plan(site, address) {
+    let mut client = Load::open(Plan {
+        tls: load.client_tls(site).map_err(explained)?,
+        ..client_plan(address, effort)
+    })
+    .map_err(explained)?;
+    let (client, beside) = match load.plan(site, address).map_err(explained)? {
         None => {
             client.run(effort.warm_up).map_err(explained)?;
             (client.run(effort.window).map_err(explained)?, None)

@@ -5,6 +5,7 @@ use std::io;
 use miniweb::compare::measure::cores::Cores;
 use miniweb::server::strategies::{self, Comparison, Setup};
 
+use crate::certificate::TestCertificate;
 use crate::peers::Peer;
 use crate::server::Server;
 use crate::site::Site;
@@ -47,13 +48,22 @@ impl Contender {
         }
     }
 
-    pub fn start(&self, site: &Site, cores: &Cores) -> io::Result<Server> {
+    pub fn start(
+        &self,
+        certificate: Option<&TestCertificate>,
+        site: &Site,
+        cores: &Cores,
+    ) -> io::Result<Server> {
         match self {
             Contender::Miniweb(setup) => {
-                let arguments = [setup.arguments, &["--list"]].concat();
+                let tls = certificate.map(TestCertificate::options).unwrap_or_default();
+                let mut arguments = [setup.arguments, &["--list"]].concat();
+                arguments.extend(tls.iter().map(String::as_str));
                 Server::miniweb(&arguments, site.root(), cores)
             }
-            Contender::Nginx => Peer::Nginx.start(include_str!("nginx.conf"), site.root(), cores),
+            Contender::Nginx => {
+                Peer::Nginx.start(include_str!("nginx.conf"), certificate, site.root(), cores)
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::certificate::{KeyKind, TestCertificate};
 use crate::files;
 
 /// The sizes of the site.
@@ -21,6 +22,8 @@ pub struct Site {
     /// Pages to compress, with paths of equal length.
     pub pages: Vec<String>,
     pub large_bytes: u64,
+    pub p256: TestCertificate,
+    pub rsa: TestCertificate,
 }
 
 pub const SMALL_PATH: &str = "/small.html";
@@ -43,7 +46,13 @@ impl Site {
             fs::write(root.join(&path[1..]), page(seed as u64))?;
         }
         files::settle();
-        Ok(Site { directory, pages, large_bytes: size.large_bytes })
+        Ok(Site {
+            directory,
+            pages,
+            large_bytes: size.large_bytes,
+            p256: TestCertificate::make(KeyKind::P256)?,
+            rsa: TestCertificate::make(KeyKind::Rsa2048)?,
+        })
     }
 
     pub fn root(&self) -> &Path {

@@ -1,8 +1,9 @@
 //! The loads that each server is put under.
 
+use std::io;
 use std::net::SocketAddr;
 
-use miniweb::load::{Plan, RequestTemplate, Reuse};
+use miniweb::load::{ClientTls, Handshake, Plan, RequestTemplate, Reuse};
 
 use crate::site::Site;
 
@@ -16,6 +17,8 @@ pub struct Workload {
     reuse: Reuse,
     /// Requests that a connection sends at once.
     depth: usize,
+    /// How connections begin if they are encrypted.
+    pub tls: Option<Handshake>,
 }
 
 /// What is requested.
@@ -47,9 +50,10 @@ const BASE: Workload = Workload {
     connections: 64,
     reuse: Reuse::KeepAlive,
     depth: 1,
+    tls: None,
 };
 
-pub static ALL: [Workload; 9] = [
+pub static ALL: [Workload; 15] = [
     BASE,
     Workload {
         name: "512-connections",
@@ -101,10 +105,55 @@ pub static ALL: [Workload; 9] = [
         target: Target::Files { count: 100_000 },
         ..BASE
     },
+    Workload {
+        name: "tls",
+        description: "1 KiB, 64 connections, TLS",
+        tls: Some(Handshake::Full),
+        ..BASE
+    },
+    Workload {
+        name: "tls-512",
+        description: "1 KiB, 512 connections, TLS",
+        connections: 512,
+        tls: Some(Handshake::Full),
+        ..BASE
+    },
+    Workload {
+        name: "tls-handshakes",
+        description: "1 KiB, 16 clients, a connection with a full TLS handshake for each request",
+        connections: 16,
+        reuse: Reuse::Never,
+        tls: Some(Handshake::Full),
+        ..BASE
+    },
+    Workload {
+        name: "tls-resumed",
+        description: "1 KiB, 16 clients, a connection that resumes a TLS session for each request",
+        connections: 16,
+        reuse: Reuse::Never,
+        tls: Some(Handshake::Resumed),
+        ..BASE
+    },
+    Workload {
+        name: "tls-100-kb",
+        description: "100 KB, 32 connections, TLS",
+        target: Target::File { bytes: 100_000 },
+        connections: 32,
+        tls: Some(Handshake::Full),
+        ..BASE
+    },
+    Workload {
+        name: "tls-10-mb",
+        description: "10 MB, 8 connections, TLS",
+        target: Target::File { bytes: 10_000_000 },
+        connections: 8,
+        tls: Some(Handshake::Full),
+        ..BASE
+    },
 ];
 
 impl Workload {
-    pub fn plan(&self, site: &Site, address: SocketAddr) -> Plan {
+    pub fn plan(&self, site: &Site, address: SocketAddr) -> io::Result<Plan> {
         let host = address.to_string();
         let get = |body_bytes: usize| {
             let paths = site.paths(self.target);
@@ -117,7 +166,15 @@ impl Workload {
                 get(RANGE_BYTES).with_header("Range", &range_header()).expecting(206)
             }
         };
-        Plan { depth: self.depth, ..Plan::closed_loop(address, template, self.connections) }
+        let tls = self.client_tls(site)?;
+        let closed_loop = Plan::closed_loop(address, template, self.connections);
+        Ok(Plan { depth: self.depth, tls, ..closed_loop })
+    }
+
+    /// How clients speak TLS. None without TLS.
+    pub fn client_tls(&self, site: &Site) -> io::Result<Option<ClientTls>> {
+        let trusting = |handshake| ClientTls::trusting(&site.certificate.der, handshake);
+        self.tls.map(trusting).transpose()
     }
 }
 

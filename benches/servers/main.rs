@@ -1,5 +1,5 @@
-//! The CPU time and the latency of a request to miniweb, nginx, lighttpd, h2o and a floor. Prints
-//! the figures of docs/PERFORMANCE.md.
+//! The CPU time and the latency of a request to miniweb, nginx, lighttpd, h2o and a floor, and over
+//! TLS to all but the floor. Prints the figures of docs/PERFORMANCE.md.
 //!
 //! ```text
 //! cargo bench --bench servers
@@ -13,6 +13,9 @@
 //! affects all of them alike; while one is measured, the others wait for requests and use no CPU
 //! time. Before that, each has to respond with the bytes of the file.
 
+#[path = "../support/certificate.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod certificate;
 mod check;
 #[path = "../support/command_line.rs"]
 mod command_line;
@@ -77,6 +80,10 @@ fn run(selection: &Selection) -> io::Result<()> {
         let mut running: Vec<Option<Running>> = Vec::new();
         let mut table = Table::new(workload, servers);
         for contender in servers {
+            if !contender.serves(workload) {
+                running.push(None);
+                continue;
+            }
             let start = Running::start(*contender, workload, &site, &cores, effort);
             running.push(start.map_err(|error| failures.push(error)).ok());
         }
@@ -126,7 +133,7 @@ impl Running {
         let start = || {
             let server = contender.start(workload, site, cores)?;
             check::check(server.address, workload, site)?;
-            let mut load = Load::open(workload.plan(site, server.address))?;
+            let mut load = Load::open(workload.plan(site, server.address)?)?;
             let (mut responses, files) = (0, site.paths(workload.target).len() as u64);
             while responses < files {
                 let result = load.run(effort.warm_up)?;

@@ -70,7 +70,7 @@ pub fn print(tables: &[Table], effort: &Effort) {
     println!("\nThe spread is the difference between the highest and the lowest CPU time of the");
     println!("rounds, as a share of the median. × is the ratio of the CPU time to that of the");
     println!("floor, and to that of the cheapest server of another project.");
-    println!("- The server failed under this load.");
+    println!("- The server failed under this load, or has no TLS.");
     tables.iter().for_each(print_table);
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use miniweb::compare::measure::cores::Cores;
 use miniweb::server::strategies;
 
+use crate::certificate::TestCertificate;
 use crate::loads::Workload;
 use crate::peers::Peer;
 use crate::server::Server;
@@ -42,7 +43,13 @@ impl Contender {
         }
     }
 
+    /// The floor has no TLS.
+    pub fn serves(&self, workload: &Workload) -> bool {
+        *self != Contender::Floor || workload.tls.is_none()
+    }
+
     pub fn start(&self, workload: &Workload, site: &Site, cores: &Cores) -> io::Result<Server> {
+        let certificate = workload.tls.map(|_| &site.certificate);
         match self {
             Contender::Floor => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -52,7 +59,9 @@ impl Contender {
             Contender::Miniweb => {
                 // The other servers are told to keep idle connections for so long, too.
                 const TIMEOUTS: [&str; 2] = ["--idle-timeout", "3600"];
-                let arguments = [strategies::DEFAULT.setups[0].arguments, &TIMEOUTS].concat();
+                let tls = certificate.map(TestCertificate::options).unwrap_or_default();
+                let mut arguments = [strategies::DEFAULT.setups[0].arguments, &TIMEOUTS].concat();
+                arguments.extend(tls.iter().map(String::as_str));
                 Server::miniweb(&arguments, site.root(), cores)
             }
             Contender::Peer(peer) => {
@@ -61,7 +70,7 @@ impl Contender {
                     Peer::Lighttpd => include_str!("lighttpd.conf"),
                     Peer::H2o => include_str!("h2o.conf"),
                 };
-                peer.start(configuration, site.root(), cores)
+                peer.start(configuration, certificate, site.root(), cores)
             }
         }
     }

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::certificate::{KeyKind, TestCertificate};
 use crate::files;
 use crate::loads::{MANY_BYTES, Target, Workload};
 
 /// A temporary directory, removed when dropped.
 pub struct Site {
     directory: TempDir,
+    pub certificate: TestCertificate,
     many: Vec<String>,
     single: Vec<(usize, [String; 1])>,
 }
@@ -33,7 +35,8 @@ impl Site {
         let many = files::many_paths(count_max);
         files::create_many(directory.path(), &many, MANY_BYTES)?;
         files::settle();
-        Ok(Site { directory, many, single })
+        let certificate = TestCertificate::make(KeyKind::P256)?;
+        Ok(Site { directory, certificate, many, single })
     }
 
     pub fn root(&self) -> &Path {

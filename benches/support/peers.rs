@@ -14,6 +14,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use miniweb::compare::measure::cores::Cores;
 use socket2::SockRef;
 
+use crate::certificate::TestCertificate;
 use crate::server::Server;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,15 @@ impl Peer {
         directories.map(|directory| directory.join(self.name())).find(|program| program.is_file())
     }
 
-    /// Starts it with `configuration`, in which ADDRESS, PORT and ROOT are replaced.
-    pub fn start(self, configuration: &str, root: &Path, cores: &Cores) -> io::Result<Server> {
+    /// Starts it with `configuration`, in which ADDRESS, PORT and ROOT are replaced, and which gets
+    /// TLS if there is a certificate.
+    pub fn start(
+        self,
+        configuration: &str,
+        certificate: Option<&TestCertificate>,
+        root: &Path,
+        cores: &Cores,
+    ) -> io::Result<Server> {
         const BACKLOG: i32 = 4096;
         let program = self.program().ok_or(io::ErrorKind::NotFound)?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -55,7 +63,10 @@ impl Peer {
         listener.set_nonblocking(true)?;
         SockRef::from(&listener).listen(BACKLOG)?;
         let files = tempfile::tempdir()?;
-        let configuration = configuration
+        let configuration = certificate
+            .map_or(configuration.to_owned(), |certificate| {
+                self.with_tls(configuration, certificate)
+            })
             .replace("ADDRESS", &address.to_string())
             .replace("PORT", &address.port().to_string())
             .replace("ROOT", &root.display().to_string());
@@ -80,6 +91,32 @@ impl Peer {
             }
         }
         Server::foreign(command, address, files, cores)
+    }
+
+    /// Adds TLS to a configuration, with the versions and session tickets that it has by default.
+    /// The client of the bench offers one cipher and one key exchange.
+    fn with_tls(self, configuration: &str, certificate: &TestCertificate) -> String {
+        let (certificate, key) = (
+            certificate.file().display().to_string(),
+            certificate.key_file().display().to_string(),
+        );
+        match self {
+            Peer::Nginx => configuration.replace(
+                "listen ADDRESS;",
+                &format!(
+                    "listen ADDRESS ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; \
+                     ssl_protocols TLSv1.2 TLSv1.3;"
+                ),
+            ),
+            Peer::Lighttpd => format!(
+                "{configuration}\nserver.modules += ( \"mod_openssl\" )\nssl.engine = \
+                 \"enable\"\nssl.pemfile = \"{certificate}\"\nssl.privkey = \"{key}\"\n"
+            ),
+            Peer::H2o => configuration.replace(
+                "port: PORT",
+                &format!("port: PORT, ssl: {{ certificate-file: {certificate}, key-file: {key} }}"),
+            ),
+        }
     }
 }
 

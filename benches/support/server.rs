@@ -41,7 +41,7 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let address =
-            line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+            line.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
         let address = address.ok_or_else(|| io::Error::other("the server did not start"))?;
         Ok(Server { address, process, _stdout: Some(stdout), _files: None })
     }
