@@ -71,9 +71,9 @@ pub fn server_config(
 ///
 /// Of the groups, the client's order counts (rustls has no option for that). X25519MLKEM768 costs a
 /// handshake a quarter more time than X25519 (90 instead of 70 µs) and 1.1 KB. It is included
-/// nevertheless: what was recorded today stays secret even if a quantum computer can solve discrete
-/// logarithms one day, and that includes passwords. Only clients that prefer it, as current browsers
-/// do, pay for it.
+/// nevertheless: what is recorded today stays secret even if a quantum computer can solve discrete
+/// logarithms one day, and that includes passwords. Only clients that prefer it pay for it, as
+/// current browsers do.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
