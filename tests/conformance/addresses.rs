@@ -46,11 +46,11 @@ fn every_address_is_served_and_the_socket_is_removed(setup: &'static Setup) {
     let path = site.beside("socket");
     let mut server = server_at(setup, &site, &path, &["--host=127.0.0.2"]);
     let second = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), server.address.port()));
-    let expected =
-        format!("on http://{}/, unix:{} and http://{second}/ (", server.address, path.display());
+    let [first, other] = [server.url("/"), server.url_at(second, "/")];
+    let expected = format!("on {first}, unix:{} and {other} (", path.display());
     assert!(server.greeting.contains(&expected), "{}", server.greeting);
     let connect: [&dyn Fn() -> Peer; 3] =
-        [&|| server.connect(), &|| Peer::connect(second), &|| server.connect_to_unix(&path)];
+        [&|| server.connect(), &|| server.connect_to(second), &|| server.connect_to_unix(&path)];
     for connect in [connect, connect].concat() {
         let mut peer = connect();
         assert_eq!(peer.get("/page.html").status, 200);
@@ -145,8 +145,9 @@ fn a_trusted_proxy_can_connect_to_a_unix_socket(setup: &'static Setup) {
     drop(server);
     let options = [&options[..], &["--proxy-protocol"]].concat();
     let (server, path) = start(setup, &site, &options);
-    let mut peer = server.connect_to_unix(&path);
+    let mut peer = Peer::connect_to_unix(&path, server.address);
     peer.send("PROXY TCP4 203.0.113.9 192.0.2.1 1234 80\r\n");
+    let mut peer = peer.with_tls(server.tls.as_ref());
     assert_eq!(peer.ask(&forwarded).status, 200);
     drop(peer);
     let line = server.output.next().expect("the request is logged");

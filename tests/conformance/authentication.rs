@@ -1,7 +1,6 @@
 //! Which requests get a response when the site needs a password.
 
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -514,8 +513,7 @@ fn a_slow_check_delays_no_client_that_has_been_verified(setup: &'static Setup) {
         assert_eq!(status(&mut verified, "me:secret"), 200);
     }
     assert_eq!(server.get("/page.html").status, 401, "a new client");
-    let are_waiting = waiting.iter().filter(|peer| has_no_response(peer)).count();
-    assert!(are_waiting > 0, "all slow checks were made first");
+    assert!(waiting.iter_mut().any(Peer::is_waiting), "all slow checks were made first");
     for peer in &mut waiting {
         assert_eq!(peer.response().status, 200);
     }
@@ -541,7 +539,7 @@ fn a_bounded_number_of_passwords_is_checked_at_once(setup: &'static Setup) {
     let mut used_bytes = Vec::new();
     wait_until("all responses", || {
         used_bytes.push(server.resident_bytes().saturating_sub(idle_bytes));
-        (!waiting.iter().any(has_no_response)).then_some(())
+        (!waiting.iter_mut().any(Peer::is_waiting)).then_some(())
     });
     for peer in &mut waiting {
         assert_eq!(peer.response().status, 200);
@@ -550,12 +548,4 @@ fn a_bounded_number_of_passwords_is_checked_at_once(setup: &'static Setup) {
     assert!(most > LARGE_HASH_BYTES / 2, "the test has seen no check: {most} bytes");
     let bytes_max = (checks_max() as u64 + 1) * LARGE_HASH_BYTES;
     assert!(most < bytes_max, "{most} bytes, expected less than {bytes_max}");
-}
-
-/// Whether nothing has arrived at a client yet.
-fn has_no_response(peer: &Peer) -> bool {
-    peer.stream.set_nonblocking(true).expect("sockets support O_NONBLOCK");
-    let peeked = peer.stream.peek(&mut [0]);
-    peer.stream.set_nonblocking(false).expect("sockets support O_NONBLOCK");
-    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }

@@ -1,7 +1,6 @@
 //! Clients do not block each other. Most cases run only under set-ups that serve concurrently.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
@@ -90,13 +89,13 @@ fn each_of_many_clients_gets_its_own_response(setup: &'static Setup) {
         site.write(size.to_string(), patterned(*size));
     }
     let server = Server::start(setup, site.root(), &[]);
-    let address = server.address;
+    let (address, tls) = (server.address, server.tls.as_ref());
     std::thread::scope(|scope| {
         for size in &sizes {
             scope.spawn(move || {
                 let (path, content) = (format!("/{size}"), patterned(*size));
                 for _ in 0..5 {
-                    let mut peer = Peer::connect(address);
+                    let mut peer = Peer::connect(address).with_tls(tls);
                     for _ in 0..5 {
                         assert!(peer.get(&path).body == content, "wrong body for {path}");
                     }
@@ -189,16 +188,18 @@ fn a_stream_of_new_connections_delays_neither_other_clients_nor_shutdown(setup: 
     let mut other = server.connect();
     assert_eq!(other.get("/page.html").status, 200);
     let (is_over, responses) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let address = server.address;
+    let (address, tls) = (server.address, server.tls.clone());
     let connect_repeatedly = || {
         while !is_over.load(Ordering::Acquire) {
             let n = responses.fetch_add(1, Ordering::AcqRel) % PAGES;
-            let Ok(mut socket) = TcpStream::connect(address) else { return };
+            let Some(peer) = Peer::try_connect(address) else { return };
+            let mut peer = peer.with_tls(tls.as_ref());
             let head = format!("GET /{n}.html HTTP/1.1\r\nHost: h\r\n");
             let end = "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n";
-            let sent = socket.write_all((head + end).as_bytes());
             // Shutdown may close the connection at any point.
-            let _ = sent.and_then(|()| socket.read_to_end(&mut Vec::new()));
+            if peer.try_send(head + end).is_ok() {
+                peer.rest();
+            }
         }
     };
     std::thread::scope(|scope| {

@@ -204,7 +204,7 @@ fn a_file_replaced_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    peer.await_response();
     fs::rename(site.write("new", vec![0; 30 << 20]), site.path("large.bin"))
         .expect("the test owns the file");
     assert!(peer.response().body == content);
@@ -217,7 +217,7 @@ fn a_file_deleted_during_a_transfer_is_sent_to_its_end(setup: &'static Setup) {
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    peer.await_response();
     fs::remove_file(site.path("large.bin")).expect("the test owns the file");
     assert!(peer.response().body == content);
     wait_until("the deletion becomes visible", || {
@@ -232,7 +232,7 @@ fn a_file_that_grows_during_a_transfer_is_sent_up_to_its_content_length(setup: &
     let server = Server::start(setup, site.root(), &[]);
     let mut peer = server.connect();
     peer.send(get("/large.bin") + &get("/page.html"));
-    assert_eq!(peer.stream.peek(&mut [0]).expect("the transfer has begun"), 1);
+    peer.await_response();
     let mut file = fs::File::options().append(true).open(path).expect("the file exists");
     file.write_all(b"and more").expect("the test owns the file");
     assert!(peer.response().body == content);

@@ -198,7 +198,7 @@ fn other_directories_are_listed_while_a_large_one_is_made_in_every_form(setup: &
         assert_eq!(rows(&server.get("/small/").body), 20);
         assert_eq!(rows(&server.get("/other/").body), 1_000);
         // A busy machine may finish all pages first: then try again.
-        let meanwhile = waiting.iter().any(Peer::is_waiting);
+        let meanwhile = waiting.iter_mut().any(Peer::is_waiting);
         waiting.iter_mut().for_each(|peer| assert_eq!(peer.response().status, 200));
         meanwhile
     });

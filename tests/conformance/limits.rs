@@ -1,14 +1,14 @@
 //! Limits on the size of a head and on time. A client that exceeds a limit gets an error response
 //! or loses its connection; other clients are served as before.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::case::{Case, cases};
 use crate::framing::{expect_answered, expect_refused};
-use crate::support::{Peer, Server, Setup, Site, get, head, patterned, wait_until};
+use crate::support::{Peer, Server, Setup, Site, TIMEOUT, get, head, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -148,18 +148,12 @@ fn single_bytes_do_not_extend_the_header_timeout(setup: &'static Setup) {
     for gap_ms in [50, 1] {
         let mut peer = server.connect();
         peer.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
-        let mut sender = peer.stream.try_clone().expect("the test has free descriptors");
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let give_up = Instant::now() + Duration::from_secs(60);
-                // Until the connection ends.
-                while Instant::now() < give_up && sender.write_all(b"x").is_ok() {
-                    std::thread::sleep(Duration::from_millis(gap_ms));
-                }
-            });
-            assert_eq!(peer.response().status, 408);
-            peer.stream.shutdown(std::net::Shutdown::Both).expect("the connection was open");
-        });
+        let give_up = Instant::now() + TIMEOUT;
+        while peer.is_waiting() && peer.try_send("x").is_ok() {
+            assert!(Instant::now() < give_up, "no end of the head, and no response");
+            std::thread::sleep(Duration::from_millis(gap_ms));
+        }
+        assert_eq!(peer.response().status, 408);
     }
 }
 
@@ -279,7 +273,8 @@ fn send_until_blocked(peer: &mut Peer, bytes: &str) {
     peer.stream
         .set_write_timeout(Some(Duration::from_millis(500)))
         .expect("the timeout is not zero");
-    if let Err(error) = peer.stream.write_all(bytes.as_bytes()) {
+    peer.complete_handshake();
+    if let Err(error) = peer.try_send(bytes) {
         assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
     }
     // Let the server process what it has received.

@@ -183,8 +183,8 @@ fn a_proxy_header_names_the_client_of_a_connection(setup: &'static Setup) {
     ] {
         for piece_bytes in [1, 1000] {
             let server = Server::start(setup, site.root(), &PROXY_PROTOCOL);
-            let mut peer = server.connect();
-            peer.send_in_pieces([header, request.as_bytes()].concat(), piece_bytes);
+            let mut peer = server.connect_behind(header, piece_bytes);
+            peer.send_in_pieces(&request, piece_bytes);
             assert_eq!(peer.response().status, 200);
             // One header is for all requests of the connection.
             assert_eq!(peer.ask(&request).status, 200);
@@ -202,12 +202,12 @@ fn a_trusted_proxy_without_a_valid_header_gets_no_response(setup: &'static Setup
     for start in
         [&b""[..], b"PROXY TCP4 x 10.0.0.1 1 2\r\n", &[b'P'; 5000], b"\r\n\r\n\0\r\nQUIT\n\x31"]
     {
-        let mut peer = server.connect();
-        peer.send([start, request.as_bytes()].concat());
+        let mut peer = server.connect_behind(start, start.len().max(1));
+        peer.send(&request);
         peer.finish_sending();
         assert_eq!(peer.rest().0, b"");
     }
-    let mut peer = server.connect();
+    let mut peer = server.connect_plainly();
     peer.send(b"PROXY");
     peer.finish_sending();
     assert_eq!(peer.rest().0, b"");

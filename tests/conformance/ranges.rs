@@ -14,7 +14,9 @@ use proptest::test_runner::{Config, TestRunner};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof};
 
 use crate::case::{Case, cases};
-use crate::support::{Peer, Response, Server, Setup, Site, get_with, head, patterned, wait_until};
+use crate::support::{
+    Peer, Response, Server, Setup, Site, authority_pem, get_with, head, patterned, wait_until,
+};
 
 pub fn cases() -> Vec<Case> {
     cases![
@@ -590,10 +592,12 @@ fn curl_resumes_an_interrupted_download(setup: &'static Setup) {
             "*",
             "--continue-at",
             "-",
+            "--cacert",
         ])
+        .arg(site.write_beside("authority.pem", &authority_pem()))
         .args(["--write-out", "%{http_code} %{size_download}", "--output"])
         .arg(&target)
-        .arg(format!("http://{}/large.bin", server.address))
+        .arg(server.url("/large.bin"))
         .output()
         .expect("curl can be run");
     assert!(curl.status.success(), "{curl:?}");

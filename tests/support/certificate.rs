@@ -13,10 +13,12 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
+use super::authority::AUTHORITY;
 use super::wait::TIMEOUT;
 
-/// A certificate for localhost and its key.
+/// A certificate for the names of this machine and its key.
 pub struct Certificate {
+    /// With that of the authority.
     pub pem: String,
     pub key_pem: String,
     pub der: CertificateDer<'static>,
@@ -30,12 +32,12 @@ impl Certificate {
 
     pub fn valid(from: SystemTime, to: SystemTime) -> Certificate {
         let key = KeyPair::generate().expect("the kernel has random bytes");
-        let mut parameters =
-            CertificateParams::new(vec!["localhost".to_owned()]).expect("a valid name");
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let mut parameters = CertificateParams::new(names).expect("valid names");
         (parameters.not_before, parameters.not_after) = (from.into(), to.into());
-        let certificate = parameters.self_signed(&key).expect("the key can sign");
+        let certificate = parameters.signed_by(&key, &*AUTHORITY).expect("the key can sign");
         Certificate {
-            pem: certificate.pem(),
+            pem: certificate.pem() + &AUTHORITY.pem(),
             key_pem: key.serialize_pem(),
             der: certificate.der().clone(),
         }
@@ -46,6 +48,11 @@ impl Certificate {
         let certificate = write_private(&directory.join(format!("{name}.pem")), &self.pem);
         [certificate, write_private(&directory.join(format!("{name}.key")), &self.key_pem)]
     }
+}
+
+/// The options with which a server uses a certificate and its key.
+pub fn tls_options([certificate, key]: &[PathBuf; 2]) -> [String; 2] {
+    [format!("--tls-cert={}", certificate.display()), format!("--tls-key={}", key.display())]
 }
 
 /// Writes a file that other users cannot read.

@@ -9,18 +9,24 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses everything")]
 
 mod admin;
+mod authority;
 mod certificate;
 mod peer;
 mod response;
 mod server;
 mod site;
+mod tls;
 mod wait;
 
 pub use admin::{Admin, Metrics};
-pub use certificate::{Certificate, shown_certificate, write_private};
+pub use authority::{authority_pem, client_config, client_with, server_name};
+pub use certificate::{Certificate, shown_certificate, tls_options, write_private};
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
-pub use server::{Lines, Server, address_in, any_setup, miniweb, setup_with, setups, with_sockets};
+pub use server::{
+    Lines, Server, address_in, any_setup, encrypted, is_encrypted, miniweb, setup_with, setups,
+    with_sockets,
+};
 pub use site::{Site, patterned};
 pub use wait::{TIMEOUT, shown, wait_until};

@@ -1,4 +1,5 @@
-//! A client that sends raw bytes in pieces of any size and reads exactly the bytes of a response.
+//! A client that sends raw bytes in pieces of any size and reads exactly the bytes of a response,
+//! over TCP or over TLS.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -6,19 +7,25 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{io, mem};
 
+use rustls::{AlertDescription, ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
 use super::response::Response;
+use super::tls::{Failure, Received, Tls};
 use super::wait::{TIMEOUT, shown, wait_until};
 
 /// A connection to the server.
 pub struct Peer {
     /// The socket, for operations that only one test needs.
     pub stream: TcpStream,
-    /// Bytes received and not yet returned.
+    tls: Option<Tls>,
+    /// Bytes received, decrypted and not yet returned.
     buffer: Vec<u8>,
+    /// Once no more can be received.
+    end: Option<End>,
     _connected: Connected,
 }
 
@@ -30,10 +37,14 @@ static CLIENTS: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new())
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server sent FIN: everything that it sent has arrived.
+    /// The server sent FIN, over TLS behind a close_notify: everything that it sent has arrived.
     Clean,
+    /// The server sent FIN without a close_notify: a client must not take what it has for all.
+    Truncated,
     /// The server sent RST: data that it sent before may be lost.
     Reset,
+    /// The server refused what the client sent over TLS.
+    Alert(AlertDescription),
 }
 
 /// A GET request for `path` with no header but Host.
@@ -55,9 +66,12 @@ pub fn head(request: &str) -> String {
 impl Peer {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Peer {
-        let stream =
-            TcpStream::connect_timeout(&address, TIMEOUT).expect("the server is listening");
-        Peer::new(stream, address)
+        Peer::try_connect(address).expect("the server is listening")
+    }
+
+    /// Connects, unless the server no longer listens.
+    pub fn try_connect(address: SocketAddr) -> Option<Peer> {
+        Some(Peer::new(TcpStream::connect_timeout(&address, TIMEOUT).ok()?, address))
     }
 
     /// Connects from another address of the loopback network, as another client.
@@ -70,11 +84,34 @@ impl Peer {
     }
 
     /// Connects to the Unix socket at `path` of the server that also listens at `address`.
+    /// Connects to the Unix socket at `path` of the server that also listens at `address`.
     #[track_caller]
     pub fn connect_to_unix(path: &Path, address: SocketAddr) -> Peer {
         let stream = UnixStream::connect(path).expect("the server is listening");
         // The calls that tests make work on both kinds of stream.
         Peer::with_timeouts(OwnedFd::from(stream).into(), address)
+    }
+
+    /// Begins a TLS handshake. What is sent before it is complete is sent afterwards.
+    pub fn with_tls(mut self, config: Option<&Arc<ClientConfig>>) -> Peer {
+        let server = self._connected.0;
+        self.tls = config.map(|config| Tls::begin(&self.stream, server, config.clone()));
+        self
+    }
+
+    /// Waits for the end of the handshake, if the connection has TLS.
+    #[track_caller]
+    pub fn complete_handshake(&mut self) {
+        if self.tls.is_some() {
+            self.session();
+        }
+    }
+
+    /// Completes the handshake of a connection with TLS.
+    #[track_caller]
+    pub fn session(&mut self) -> &mut ClientConnection {
+        let tls = self.tls.as_mut().expect("the connection has TLS");
+        tls.connection().unwrap_or_else(|failure| panic!("no handshake: {failure:?}"))
     }
 
     fn new(stream: TcpStream, address: SocketAddr) -> Peer {
@@ -86,15 +123,28 @@ impl Peer {
     fn with_timeouts(stream: TcpStream, address: SocketAddr) -> Peer {
         stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
-        Peer { stream, buffer: Vec::new(), _connected: Connected::to(address) }
+        let (buffer, connected) = (Vec::new(), Connected::to(address));
+        Peer { stream, tls: None, buffer, end: None, _connected: connected }
     }
 
-    /// Whether no byte of a response has arrived yet.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether no byte of a response has arrived yet, nor the end of the connection.
+    #[track_caller]
+    pub fn is_waiting(&mut self) -> bool {
+        if self.tls.as_mut().is_some_and(Tls::is_handshaking) {
+            return true;
+        }
         self.stream.set_nonblocking(true).expect("a socket has modes");
-        let peeked = self.stream.peek(&mut [0]);
+        let received = self.receive_once();
         self.stream.set_nonblocking(false).expect("a socket has modes");
-        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        received == Ok(Received::Nothing) && self.buffer.is_empty()
+    }
+
+    /// Waits until a response has begun to arrive. It is not taken.
+    #[track_caller]
+    pub fn await_response(&mut self) {
+        while self.buffer.is_empty() {
+            assert_eq!(self.receive(), Ok(true), "no response");
+        }
     }
 
     /// The number of clients of this address that have not been dropped.
@@ -105,7 +155,15 @@ impl Peer {
     /// Sends all bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server reads its input");
+        self.try_send(bytes).expect("the server reads its input");
+    }
+
+    /// Sends all bytes, if the server still receives.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes.as_ref()),
+            Some(tls) => tls.send(&mut self.stream, bytes.as_ref()),
+        }
     }
 
     /// Sends the bytes in pieces of `size` bytes.
@@ -114,9 +172,13 @@ impl Peer {
         bytes.as_ref().chunks(size).for_each(|piece| self.send(piece));
     }
 
-    /// Closes the sending side of the connection (FIN).
-    pub fn finish_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+    /// Closes the sending side of the connection (FIN, over TLS behind a close_notify).
+    pub fn finish_sending(&mut self) {
+        let finished = match &mut self.tls {
+            None => self.stream.shutdown(Shutdown::Write),
+            Some(tls) => tls.finish_sending(&mut self.stream),
+        };
+        finished.expect("the connection is open");
     }
 
     /// Closes the connection with RST, as the kernel does for a client that crashes.
@@ -172,7 +234,7 @@ impl Peer {
         loop {
             if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
                 let rest = self.buffer.split_off(end + 4);
-                return Response::parse(&std::mem::replace(&mut self.buffer, rest));
+                return Response::parse(&mem::replace(&mut self.buffer, rest));
             }
             let received = self.receive();
             assert!(
@@ -194,7 +256,7 @@ impl Peer {
             );
         }
         let rest = self.buffer.split_off(length);
-        std::mem::replace(&mut self.buffer, rest)
+        mem::replace(&mut self.buffer, rest)
     }
 
     /// Reads until the connection ends. Returns the bytes and how it ended.
@@ -207,7 +269,7 @@ impl Peer {
                 Err(end) => break end,
             }
         };
-        (std::mem::take(&mut self.buffer), end)
+        (mem::take(&mut self.buffer), end)
     }
 
     /// Fails unless the server closes the connection with FIN and sends nothing before it.
@@ -236,25 +298,63 @@ impl Peer {
 
     /// Receives bytes into the buffer. Returns false at the end of input.
     #[track_caller]
-    fn receive(&mut self) -> Result<bool, End> {
+    pub fn receive(&mut self) -> Result<bool, End> {
+        match self.receive_once()? {
+            Received::Bytes => Ok(true),
+            Received::End => Ok(false),
+            Received::Nothing => {
+                panic!("nothing within {TIMEOUT:?}, having received {:?}", shown(&self.buffer))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn receive_once(&mut self) -> Result<Received, End> {
+        match self.end {
+            Some(End::Clean) => return Ok(Received::End),
+            Some(end) => return Err(end),
+            None => {}
+        }
+        let received = match &mut self.tls {
+            None => self.receive_plain(),
+            Some(tls) => tls.receive(&mut self.stream, &mut self.buffer).map_err(End::from),
+        };
+        self.end = match received {
+            Ok(Received::End) => Some(End::Clean),
+            Ok(Received::Bytes | Received::Nothing) => None,
+            Err(end) => Some(end),
+        };
+        received
+    }
+
+    #[track_caller]
+    fn receive_plain(&mut self) -> Result<Received, End> {
         let mut piece = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut piece) {
+                Ok(0) => return Ok(Received::End),
                 Ok(length) => {
                     self.buffer.extend_from_slice(&piece[..length]);
-                    return Ok(length > 0);
+                    return Ok(Received::Bytes);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-                    ) =>
-                {
-                    return Err(End::Reset);
-                }
-                Err(error) => panic!("{error}, having received {:?}", shown(&self.buffer)),
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Err(End::Reset),
+                    _ => panic!("{error}, having received {:?}", shown(&self.buffer)),
+                },
             }
+        }
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        match failure {
+            Failure::Truncated => End::Truncated,
+            Failure::Reset => End::Reset,
+            Failure::Alert(alert) => End::Alert(alert),
+            Failure::TimedOut => panic!("no handshake within {TIMEOUT:?}"),
         }
     }
 }

@@ -8,15 +8,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use miniweb::server::strategies::{self, Setup};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustls::ClientConfig;
 
+use super::authority::client_config;
+use super::certificate::tls_options;
 use super::peer::Peer;
 use super::response::Response;
 use super::wait::{TIMEOUT, wait_until};
@@ -35,6 +39,23 @@ pub fn setup_with(property: impl Fn(&Setup) -> bool) -> &'static Setup {
 /// A set-up for tests whose subject does not depend on the strategy: the default strategy's first.
 pub fn any_setup() -> &'static Setup {
     &strategies::DEFAULT.setups[0]
+}
+
+/// `setup` with TLS: its servers have a certificate, and its clients trust it.
+pub fn encrypted(setup: &'static Setup, files: &[PathBuf; 2]) -> &'static Setup {
+    let leak = |text: String| &*Box::leak(text.into_boxed_str());
+    let options = tls_options(files).map(leak);
+    Box::leak(Box::new(Setup {
+        strategy: setup.strategy,
+        name: leak(format!("{}+tls", setup.name)),
+        arguments: Vec::leak([setup.arguments, &options].concat()),
+        ..*setup
+    }))
+}
+
+/// Whether the clients of a set-up have to use TLS.
+pub fn is_encrypted(setup: &Setup) -> bool {
+    setup.arguments.iter().any(|argument| argument.starts_with("--tls-cert="))
 }
 
 /// A command that runs the binary without arguments and with empty input. The environment variable
@@ -68,6 +89,8 @@ pub struct Server {
     /// The first line of its output.
     pub greeting: String,
     pub address: SocketAddr,
+    /// With what its clients use TLS.
+    pub tls: Option<Arc<ClientConfig>>,
     /// Its output after the first line.
     pub output: Lines,
     /// Its stderr, which stays empty unless `may_print_errors`.
@@ -129,9 +152,12 @@ impl Server {
             .next()
             .unwrap_or_else(|| panic!("{command:?} wrote {:?} and ended", errors.rest()));
         let address = address_in(&greeting).unwrap_or_else(|| panic!("no address in {greeting:?}"));
+        let is_encrypted =
+            greeting.split_once("://").is_some_and(|(before, _)| before.ends_with("https"));
         let mut server = Server {
             greeting,
             address,
+            tls: is_encrypted.then(client_config),
             output,
             errors,
             may_print_errors,
@@ -151,21 +177,52 @@ impl Server {
         self.output = Lines::none();
     }
 
+    /// The address of its site, for other clients.
+    pub fn url(&self, path: &str) -> String {
+        self.url_at(self.address, path)
+    }
+
+    /// The address of its site at another of its addresses.
+    pub fn url_at(&self, address: SocketAddr, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}{path}")
+    }
+
     #[track_caller]
     pub fn connect(&self) -> Peer {
+        self.connect_to(self.address)
+    }
+
+    /// Connects to another of its addresses.
+    #[track_caller]
+    pub fn connect_to(&self, address: SocketAddr) -> Peer {
+        Peer::connect(address).with_tls(self.tls.as_ref())
+    }
+
+    /// Connects without TLS, also to a server with TLS.
+    #[track_caller]
+    pub fn connect_plainly(&self) -> Peer {
         Peer::connect(self.address)
     }
 
     /// Connects from another address of the loopback network.
     #[track_caller]
     pub fn connect_from(&self, source: Ipv4Addr) -> Peer {
-        Peer::connect_from(source, self.address)
+        Peer::connect_from(source, self.address).with_tls(self.tls.as_ref())
     }
 
     /// Connects to its Unix socket at `path`.
     #[track_caller]
     pub fn connect_to_unix(&self, path: &Path) -> Peer {
-        Peer::connect_to_unix(path, self.address)
+        Peer::connect_to_unix(path, self.address).with_tls(self.tls.as_ref())
+    }
+
+    /// Connects as a proxy does that begins with `header`, sent in pieces of this size.
+    #[track_caller]
+    pub fn connect_behind(&self, header: &[u8], piece_bytes: usize) -> Peer {
+        let mut peer = self.connect_plainly();
+        peer.send_in_pieces(header, piece_bytes);
+        peer.with_tls(self.tls.as_ref())
     }
 
     /// Sends a GET request for `path` on a new connection and reads its response.
