@@ -1,5 +1,5 @@
-//! Runs each conformance case against the real binary under each tested set-up. The name of a test
-//! is `<set-up>::<file>::<case>`.
+//! Runs each conformance case against the real binary under each tested set-up, with and without
+//! TLS. The name of a test is `<set-up>::<file>::<case>`, or `<set-up>+tls::<file>::<case>`.
 //!
 //! Invariants:
 //! 1. Each case starts its own server, so that no case depends on the state that another left.
@@ -42,15 +42,20 @@ mod route_prefix;
 #[path = "../support/mod.rs"]
 mod support;
 mod syntax;
+mod tls_handshakes;
+mod tls_records;
 mod transfer_encoding;
 mod validators;
 
 use std::cell::RefCell;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 
 use case::Case;
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::{Setup, setups};
+use support::{Certificate, Setup, encrypted, setups};
+use tempfile::TempDir;
 
 thread_local! {
     /// The location and message of the last panic of this thread.
@@ -97,12 +102,26 @@ fn main() {
         proxies::cases(),
         admin::cases(),
         health::cases(),
+        tls_handshakes::cases(),
+        tls_records::cases(),
     ];
-    let trials = setups().flat_map(|setup| {
+    let directory = certificate_directory();
+    let files = Certificate::new().write_to(directory.path());
+    let trials = setups().flat_map(|setup| [setup, encrypted(setup, &files)]).flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));
         runs.map(move |case| trial(case.clone(), setup))
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // `exit` would not delete it.
+    drop(directory);
+    conclusion.exit();
+}
+
+/// Where the servers read the certificate of this run. Users without privileges may enter it.
+fn certificate_directory() -> TempDir {
+    let mode = Permissions::from_mode(0o755);
+    let builder = &mut tempfile::Builder::new();
+    builder.prefix("miniweb-tls-").permissions(mode).tempdir().expect("a temporary directory")
 }
 
 fn trial(case: Case, setup: &'static Setup) -> Trial {
