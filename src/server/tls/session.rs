@@ -12,8 +12,8 @@
 //! the worker and encrypted into a buffer of the worker.
 //!
 //! Invariants:
-//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record, of at most
-//!    [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
+//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record or message, of at
+//!    most [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
 //! 2. Nothing is encrypted in `Ended`: the last record is a close_notify or a fatal alert.
 //! 3. The server sends a close_notify only behind complete responses. So a client can tell a
 //!    response that is cut short from a complete one, even without Content-Length.
@@ -52,7 +52,8 @@ const GATHERED_BYTES_MAX: usize = 4 * 1024;
 pub struct TlsSession {
     connection: UnbufferedServerConnection,
     phase: Phase,
-    /// The start of an incomplete record.
+    /// The start of an incomplete record or handshake message. It is passed to each call of rustls,
+    /// which remembers how much of it is processed.
     input: Vec<u8>,
     unsent: Unsent,
 }
@@ -172,8 +173,8 @@ impl TlsSession {
         if !self.is_established() {
             return;
         }
-        let TlsSession { connection, unsent, .. } = self;
-        let status = connection.process_tls_records(&mut []);
+        let TlsSession { connection, unsent, input, .. } = self;
+        let status = connection.process_tls_records(input);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
             // Without it, the client sees an end of its connection that it cannot tell from an
             // attack, but that HTTP can.
@@ -272,16 +273,20 @@ impl TlsSession {
         TlsProgress::Established { resumed }
     }
 
-    /// Encodes the alert about invalid records.
+    /// Encodes the alert about invalid records, and what precedes it. It is the last message: another
+    /// call would process the invalid record again.
     fn encode_alert(&mut self) {
         loop {
-            let TlsSession { connection, unsent, .. } = self;
-            match connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(unsent, |out| data.encode(out))
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(_) | Err(_) => return,
+            let TlsSession { connection, unsent, input, .. } = self;
+            let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                connection.process_tls_records(input).state
+            else {
+                return;
+            };
+            let before = unsent.bytes().len();
+            encode(unsent, |out| data.encode(out));
+            if is_alert(&unsent.bytes()[before..]) {
+                return;
             }
         }
     }
@@ -290,10 +295,10 @@ impl TlsSession {
         if slice.is_empty() {
             return Ok(());
         }
-        let TlsSession { connection, unsent, .. } = self;
+        let TlsSession { connection, unsent, input, .. } = self;
         let records = slice.len() / RECORD_CONTENT_BYTES_MAX + 1;
         let bytes_max = slice.len() + records * RECORD_OVERHEAD_BYTES_MAX + KEY_UPDATE_BYTES_MAX;
-        match connection.process_tls_records(&mut []).state {
+        match connection.process_tls_records(input).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 unsent.append(bytes_max, slice.len(), |out| traffic.encrypt(slice, out))
             }
@@ -317,6 +322,19 @@ fn encode(unsent: &mut Unsent, mut encode: impl FnMut(&mut [u8]) -> Result<usize
     };
     let encoded = unsent.append(length, 0, encode);
     encoded.expect("the buffer has the length that rustls has asked for");
+}
+
+/// TLS 1.3 hides the type of an encrypted record, but no other message is as short as an alert.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const APPLICATION_DATA: u8 = 23;
+    /// Header, level, description, type and tag.
+    const ENCRYPTED_ALERT_BYTES: usize = 5 + 2 + 1 + 16;
+    match record.first() {
+        Some(&ALERT) => true,
+        Some(&APPLICATION_DATA) => record.len() == ENCRYPTED_ALERT_BYTES,
+        _ => false,
+    }
 }
 
 /// The name that IANA has registered. rustls names those of TLS 1.3 a little differently.
