@@ -20,6 +20,9 @@ use rustls::server::ProducesTickets;
 /// replaces its own key after six hours, so this must be less.
 pub const ROTATION_INTERVAL: Duration = Duration::from_secs(5 * 3600);
 
+/// A session has the name of the server, of at most 255 bytes, and its secrets.
+const SESSION_BYTES_MAX: usize = 1024;
+
 /// The keys of session tickets. They are read without a lock, for the same reason as the
 /// certificate.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Tickets {
     /// # Errors
     /// The kernel has no random bytes.
     pub fn new() -> Result<Tickets, Error> {
-        Ok(Tickets(ArcSwap::from_pointee(Keys { current: Ticketer::new()?, previous: None })))
+        Ok(Tickets(ArcSwap::from_pointee(Keys { current: new_key()?, previous: None })))
     }
 
     /// Makes a new key, keeps the present one for tickets that clients have, and forgets the one
@@ -44,11 +47,19 @@ impl Tickets {
     /// # Errors
     /// The kernel has no random bytes; the keys stay as they are.
     pub fn rotate(&self) -> Result<(), Error> {
-        let current = Ticketer::new()?;
+        let current = new_key()?;
         let previous = Some(self.0.load().current.clone());
         self.0.store(Arc::new(Keys { current, previous }));
         Ok(())
     }
+}
+
+/// A [`Ticketer`] refuses a ticket that is longer than all that it has made. A forked child has made
+/// none and would refuse every one, so the key makes a long one here.
+fn new_key() -> Result<Arc<dyn ProducesTickets>, Error> {
+    let key = Ticketer::new()?;
+    key.encrypt(&[0; SESSION_BYTES_MAX]);
+    Ok(key)
 }
 
 impl ProducesTickets for Tickets {
