@@ -106,7 +106,14 @@ fn main() {
         tls_records::cases(),
     ];
     let directory = certificate_directory();
-    let files = Certificate::new().write_to(directory.path());
+    let files = Certificate::new().write(directory.path(), "tls");
+    // With or without `--user nobody`, the server may read it, and nobody else.
+    if rustix::process::geteuid().is_root()
+        && let Ok(Some(nobody)) = nix::unistd::User::from_name("nobody")
+    {
+        let given = std::os::unix::fs::chown(&files[1], Some(nobody.uid.as_raw()), None);
+        given.expect("root may give files away");
+    }
     let trials = setups().flat_map(|setup| [setup, encrypted(setup, &files)]).flat_map(|setup| {
         let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));
         runs.map(move |case| trial(case.clone(), setup))
