@@ -400,3 +400,20 @@ fn an_option_takes_its_value_from_the_next_argument_or_after_an_equals_sign() {
         assert_eq!(Server::run(command).get("/page.html").status, 200, "{arguments:?}");
     }
 }
+
+/// A server that ignored them would serve in the clear what they protect.
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_refuses_its_options() {
+    for command in commands() {
+        for options in [
+            &["--tls-cert", "x"][..],
+            &["--tls-key", "x"],
+            &["--tls-self-signed"],
+            &["--redirect-http", ":80"],
+        ] {
+            let arguments = [&[command, "--port", "0"][..], options].concat();
+            expect_failure(&arguments, 2, &[options[0], "requires a build with TLS"]);
+        }
+    }
+}
