@@ -242,7 +242,11 @@ fn find<'a>(workloads: &'a [Workload], measurement: &Measurement) -> Option<&'a 
 
 /// The reference loop, what the request names, and the twin of the first strategy.
 fn contenders(request: &Request) -> Vec<Contender> {
-    let mut contenders = vec![Contender::reference_loop()];
+    let mut reference = Contender::reference_loop();
+    if request.parameters.has_tls {
+        reference.info.description.push_str(", without TLS");
+    }
+    let mut contenders = vec![reference];
     contenders.extend(request.contenders.iter().cloned());
     // The A/A comparison repeats the first strategy that was named.
     let first = contenders.iter().find(|contender| contender.info.kind == ContenderKind::Strategy);

@@ -20,8 +20,28 @@ fn noise_factor(random: &mut Rng, spread: f64) -> f64 {
 
 /// A complete run with every kind of contender and workload.
 pub fn results(seed: u64) -> Results {
+    run(seed, contenders(), workloads())
+}
+
+/// The same with two strategies that take part with TLS, too.
+pub fn with_tls(seed: u64) -> Results {
+    let (mut contenders, mut workloads) = (contenders(), workloads());
+    for name in ["alpha", "gamma"] {
+        let plain = contenders.iter().find(|it| it.name == name);
+        let plain = plain.expect("it is a synthetic contender").clone();
+        let without_tls = Some(plain.name.clone());
+        contenders.push(ContenderInfo { name: format!("{name}+tls"), without_tls, ..plain });
+    }
+    let churn = workloads.iter().find(|it| it.kind == WorkloadKind::ConnectionPerRequest);
+    let churn = churn.expect("it is a synthetic workload").clone();
+    let (name, title) = ("churn-resumed".to_owned(), "resumed TLS sessions".to_owned());
+    workloads.push(Workload { name, title, resumes_sessions: true, ..churn });
+    run(seed, contenders, workloads)
+}
+
+fn run(seed: u64, contenders: Vec<ContenderInfo>, workloads: Vec<Workload>) -> Results {
     let mut random = Rng::with_seed(seed);
-    let (contenders, workloads, rounds) = (contenders(), workloads(), 6);
+    let rounds = 6;
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         completeness: Completeness::Whole,
@@ -213,7 +233,8 @@ fn round(
 ) -> Round {
     // Cost in µs per request (user, system), per open connection and per new connection; memory in
     // bytes.
-    let (user, system, per_open, per_made, memory_bytes) = match contender.name.as_str() {
+    let name = contender.without_tls.as_ref().unwrap_or(&contender.name);
+    let (user, system, per_open, per_made, memory_bytes) = match name.as_str() {
         "beta" => (2.0, 6.0, 0.12, 12.0, 600.0),
         "gamma" => (1.8, 5.6, 0.012, 28.0, 18_400.0),
         "delta" => (1.9, 6.0, 0.01, 16.0, 1_100.0),
@@ -221,6 +242,12 @@ fn round(
         "nginx" => (3.1, 7.9, 0.001, 15.0, 900.0),
         "reference" => (0.4, 4.8, 0.0, 10.0, 200.0),
         _ => (2.1, 6.4, 0.0008, 14.0, 560.0),
+    };
+    // Encryption and handshakes.
+    let (user, per_made) = match (&contender.without_tls, workload.resumes_sessions) {
+        (None, _) => (user, per_made),
+        (Some(_), false) => (user + 4.0, per_made + 120.0),
+        (Some(_), true) => (user + 4.0, per_made + 60.0),
     };
     let made =
         workload.requests_per_connection.map_or(0.0, |requests| per_made / f64::from(requests));

@@ -107,7 +107,8 @@ fn server_name() -> ServerName<'static> {
 /// The session of one connection.
 pub(super) struct ClientSession {
     connection: UnbufferedClientConnection,
-    /// The start of an incomplete record.
+    /// The start of an incomplete record or handshake message. It is passed to each call of rustls,
+    /// which remembers how much of it is processed.
     input: Vec<u8>,
     /// Records that the socket has not accepted yet, from `sent` on.
     output: Vec<u8>,
@@ -173,7 +174,7 @@ impl ClientSession {
         let records = content.len() / RECORD_CONTENT_BYTES_MAX + 1;
         let start = self.output.len();
         self.output.resize(start + content.len() + records * RECORD_OVERHEAD_BYTES_MAX, 0);
-        let encrypted = match self.connection.process_tls_records(&mut []).state {
+        let encrypted = match self.connection.process_tls_records(&mut self.input).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 traffic.encrypt(content, &mut self.output[start..]).map_err(io::Error::other)
             }

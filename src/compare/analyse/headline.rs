@@ -98,7 +98,7 @@ pub fn in_order(results: &Results) -> Vec<&Workload> {
 
 fn order(workload: &Workload) -> impl Ord + use<> {
     let is_open = workload.pacing != Pacing::Closed;
-    (is_open, workload.kind, workload.connections)
+    (is_open, workload.kind, workload.connections, workload.resumes_sessions)
 }
 
 /// The CPU time without requests, as a share of a core: the median over the loads.
@@ -118,6 +118,9 @@ pub fn load(workload: &Workload) -> String {
         (None, WorkloadKind::MostlyIdle, _) => Axis::Idle,
         (None, WorkloadKind::Pipelined, _) => {
             return format!("{} pipelined requests", workload.pipeline_depth);
+        }
+        (None, WorkloadKind::ConnectionPerRequest, _) if workload.resumes_sessions => {
+            return "resumed TLS sessions".to_owned();
         }
         (None, WorkloadKind::ConnectionPerRequest, _) => return "new connections".to_owned(),
         (None, WorkloadKind::SlowReaders, _) => {

@@ -14,5 +14,6 @@ pub mod rounds;
 pub mod side_by_side;
 pub mod statistics;
 pub mod timeline;
+pub mod tls;
 pub mod unpaired;
 pub mod verdict;

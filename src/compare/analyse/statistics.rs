@@ -31,7 +31,7 @@
 //! - Swapping the contenders gives the reciprocal ratio and interval.
 
 use crate::compare::analyse::metric::Metric;
-use crate::compare::results::{Cell, ContenderInfo, Results, Workload};
+use crate::compare::results::{Cell, ContenderInfo, Results, Round, Workload};
 
 /// The confidence level of every interval with enough rounds. A report makes about a hundred
 /// statements; at 95 %, about five intervals would miss the true value.
@@ -68,23 +68,36 @@ impl Estimate {
     /// From one positive ratio per round; `None` without ratios.
     pub fn of_ratios(ratios: &[f64]) -> Option<Estimate> {
         let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-        let test = SignedRankTest::of(ratios.len());
-        let steps = Steps::of(&logarithms, &test)?;
+        let estimate = Estimate::of_differences(&logarithms)?;
+        let Estimate { median, low, high, .. } = estimate;
+        Some(Estimate { median: median.exp(), low: low.exp(), high: high.exp(), ..estimate })
+    }
+
+    /// From one difference per round; `None` without any. The noise of the two could be exchanged
+    /// if they differ by a constant amount.
+    pub fn of_differences(differences: &[f64]) -> Option<Estimate> {
+        let test = SignedRankTest::of(differences.len());
+        let steps = Steps::of(differences, &test)?;
         let half = test.sum_max() / 2.0;
         let center = f64::midpoint(steps.first_up_to(half), steps.last_from(half));
         let [low, high] = test.bounds().map(|sum| sum as f64);
         Some(Estimate {
-            median: center.exp(),
-            low: steps.first_up_to(high).exp(),
-            high: steps.last_from(low).exp(),
+            median: center,
+            low: steps.first_up_to(high),
+            high: steps.last_from(low),
             level: test.level,
-            rounds: ratios.len(),
+            rounds: differences.len(),
         })
     }
 
     /// Whether the interval excludes 1.
     pub fn excludes_one(&self) -> bool {
         self.low > 1.0 || self.high < 1.0
+    }
+
+    /// Whether the interval excludes 0.
+    pub fn excludes_zero(&self) -> bool {
+        self.low > 0.0 || self.high < 0.0
     }
 
     /// The median as a factor of at least 1: 0.5 and 2 are both 2.
@@ -128,6 +141,17 @@ pub fn ratios(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
         .iter()
         .filter_map(|round| Some((metric.of(round)?, metric.of(b.round(round.number)?)?)));
     pairs.map(|(a, b)| a.max(metric.resolution()) / b.max(metric.resolution())).collect()
+}
+
+/// The difference in each round that both have; none if either cell has no values.
+pub fn differences(metric: Metric, a: &Cell, b: &Cell) -> Vec<f64> {
+    if metric.values(a).is_empty() || metric.values(b).is_empty() {
+        return Vec::new();
+    }
+    let rounds = a.rounds.iter();
+    let difference = |(a, b): (&Round, &Round)| Some(metric.of(a)? - metric.of(b)?);
+    let pairs = rounds.filter_map(|round| Some((round, b.round(round.number)?)));
+    pairs.filter_map(difference).collect()
 }
 
 /// The median; of an even number, the geometric mean of the middle two.

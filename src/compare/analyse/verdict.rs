@@ -159,15 +159,22 @@ pub fn ranked_contenders(results: &Results) -> Vec<&ContenderInfo> {
         .collect()
 }
 
-/// Every pair of ranked contenders, and each twin with its original.
+/// Every pair of ranked contenders, and each twin with its original. With TLS and without it, only
+/// the same contender makes a pair: of two, the difference would be that of both.
 pub fn pairs(results: &Results) -> Vec<(&ContenderInfo, &ContenderInfo)> {
     let ranked = ranked_contenders(results);
     let mut pairs = Vec::new();
     for (position, a) in ranked.iter().enumerate() {
-        pairs.extend(ranked[position + 1..].iter().map(|b| (*a, *b)));
+        let others = ranked[position + 1..].iter();
+        pairs.extend(others.filter(|b| are_comparable(a, b)).map(|b| (*a, *b)));
     }
     pairs.extend(twins(results));
     pairs
+}
+
+fn are_comparable(a: &ContenderInfo, b: &ContenderInfo) -> bool {
+    let is_of = |a: &ContenderInfo, b: &ContenderInfo| a.without_tls.as_ref() == Some(&b.name);
+    a.without_tls.is_some() == b.without_tls.is_some() || is_of(a, b) || is_of(b, a)
 }
 
 /// Each twin with its original.

@@ -1,5 +1,6 @@
 //! Every number of the terminal's tables, HTML, Markdown, CSV and JSON of one run, read back and
-//! compared by workload, contender and metric.
+//! compared by workload, contender and metric. `agreement_on_tls.rs` does
+//! the same with what TLS adds.
 
 #![cfg(test)]
 
@@ -10,8 +11,9 @@ use regex::Regex;
 use crate::compare::analyse::axis::{Line, lines};
 use crate::compare::analyse::headline::load;
 use crate::compare::analyse::metric::Metric;
+use crate::compare::report::words::TLS_TITLE;
 use crate::compare::report::{figures, html, json, terminal};
-use crate::compare::results::Results;
+use crate::compare::results::{Results, WorkloadKind};
 use crate::compare::synthetic;
 
 /// Workload, contender, title of the metric.
@@ -34,7 +36,10 @@ fn every_report_of_a_run_has_the_same_numbers() {
         let kept: Vec<String> = results.workloads.iter().map(|it| it.name.clone()).collect();
         results.cells.retain(|cell| kept.contains(&cell.workload));
     }
-    let usual = [synthetic::results(9), synthetic::partial(9), synthetic::invalid(9)];
+    let mut tls = synthetic::with_tls(9);
+    tls.workloads.retain(|it| it.kind == WorkloadKind::ConnectionPerRequest);
+    tls.cells.retain(|cell| cell.workload.starts_with("churn"));
+    let usual = [synthetic::results(9), synthetic::partial(9), synthetic::invalid(9), tls];
     for results in usual.into_iter().chain([limited, noisy]) {
         let expected = of_csv(&results);
         let json = of_json(&results);
@@ -69,7 +74,8 @@ fn place(workload: &str, contender: &str, metric: &str) -> Place {
 fn of_csv(results: &Results) -> Medians {
     let csv = figures::csv(results);
     let rows = csv.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
-    let medians = rows.map(|row| {
+    let of_tls = [figures::ADDED_BY_TLS, figures::RATIO_OF_TLS];
+    let medians = rows.filter(|row| !of_tls.contains(&row[2])).map(|row| {
         let metric = metric_titled(row[2]);
         let median = row[4].parse().expect("a median is a number");
         (place(row[0], row[1], row[2]), text(metric, median, row[10] == "true"))
@@ -170,6 +176,9 @@ fn of_markdown(results: &Results) -> Medians {
     let mut medians = Medians::new();
     for section in markdown.split("\n## ").skip(1) {
         let (heading, table) = section.split_once('\n').expect("a table follows the heading");
+        if heading == TLS_TITLE {
+            continue;
+        }
         let mut rows = table
             .lines()
             .filter(|line| line.starts_with('|'))

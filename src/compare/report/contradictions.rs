@@ -3,18 +3,20 @@
 
 #![cfg(test)]
 
+use crate::compare::analyse::checks;
 use crate::compare::analyse::headline::headline;
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads;
 use crate::compare::analyse::verdict::{Verdict, sentence, verdict};
 use crate::compare::report::{figures, html, json, summary, terminal};
-use crate::compare::results::{Results, Round};
+use crate::compare::results::{Cell, Results, Round};
 use crate::compare::synthetic;
 
 /// Only the workloads that the tests need: all reports of all would take long without optimisation.
 fn few(mut results: Results) -> Results {
     let kept = ["keep-alive-1", "keep-alive-64", "keep-alive-64-open", "pipelined", "churn"];
-    let is_kept = |name: &str| kept.contains(&name) || name == "idle-504";
+    let is_kept =
+        |name: &str| kept.contains(&name) || ["idle-504", "churn-resumed"].contains(&name);
     results.workloads.retain(|workload| is_kept(&workload.name));
     results.cells.retain(|cell| is_kept(&cell.workload));
     results.order.retain(|measurement| is_kept(&measurement.workload));
@@ -245,6 +247,91 @@ fn a_contender_that_is_ranked_nowhere_is_not_said_to_be_beaten() {
     let reports = reports(&results);
     assert!(reports[1].1.contains("delta: not ranked anywhere"), "{}", reports[1].1);
     assert!(reports[2].1.contains("<p>not ranked anywhere</p>"));
+}
+
+/// The same program with TLS as without it.
+fn without_difference_by_tls() -> Results {
+    let mut results = few(synthetic::with_tls(8));
+    let twins: Vec<Cell> =
+        results.cells.iter().filter(|it| it.contender == "alpha again").cloned().collect();
+    for cell in results.cells.iter_mut().filter(|cell| cell.contender == "alpha+tls") {
+        let twin = twins.iter().find(|twin| twin.workload == cell.workload);
+        cell.rounds = twin.expect("the twin was measured").rounds.clone();
+    }
+    results
+}
+
+#[test]
+fn tls_is_not_said_to_add_what_is_not_shown() {
+    let results = without_difference_by_tls();
+    expect_nowhere(&results, &["alpha: tls adds"]);
+    for (report, text) in reports(&results) {
+        let handshakes = text.split("alpha: ").skip(1).map(|rest| rest.split(".").next());
+        assert!(handshakes.flatten().all(|it| !it.contains("handshake costs")), "{report}");
+        match report {
+            "summary" => assert!(text.contains("?: no difference is shown."), "{text}"),
+            "tables" | "HTML" | "Markdown" => {
+                assert!(text.contains("alpha: no difference shown with "), "{report}: {text}");
+            }
+            "JSON" => assert!(text.contains("\"is_shown\":false"), "{text}"),
+            _ => {}
+        }
+    }
+}
+
+/// A strategy that costs less with TLS, as far as the run can tell.
+#[test]
+fn tls_that_costs_less_adds_a_negative_amount() {
+    let mut results = few(synthetic::with_tls(8));
+    modify(&mut results, "alpha+tls", Some("keep-alive-1"), |round| {
+        round.cpu.iter_mut().for_each(|cpu| {
+            (cpu.user_us, cpu.system_us) = (cpu.user_us / 4, cpu.system_us / 4);
+        });
+    });
+    for (report, text) in reports(&results) {
+        match report {
+            "tables" | "HTML" | "Markdown" => {
+                assert!(text.contains("alpha: TLS adds −"), "{report}: {text}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn without_both_of_a_pair_nothing_is_said_about_what_tls_adds() {
+    let tls_alone = |results: &mut Results, names: &[&str]| {
+        results.contenders.retain(|it| !names.contains(&&*it.name));
+    };
+    let mut results = few(synthetic::with_tls(8));
+    tls_alone(&mut results, &["alpha", "alpha again", "gamma"]);
+    let mut failed = few(synthetic::with_tls(8));
+    for name in ["alpha+tls", "gamma+tls"] {
+        modify(&mut failed, name, None, |round| round.noise.steal_share = Some(0.06));
+    }
+    for results in [results, failed, few(synthetic::results(8))] {
+        expect_nowhere(&results, &["what tls adds", "tls adds", "handshake costs"]);
+    }
+}
+
+/// It has no TLS, and so its client has less to do than that of a strategy with TLS.
+#[test]
+fn a_client_that_keeps_up_without_tls_may_be_the_limit_with_it() {
+    let mut results = few(synthetic::with_tls(8));
+    modify(&mut results, "alpha+tls", Some("keep-alive-64-open"), |round| {
+        round.client_cpu_share = 0.99;
+    });
+    let workload = results.workload("keep-alive-64-open").expect("synthetic results contain it");
+    let is_valid = |name: &str| {
+        let cell = results.cell(&workload.name, name);
+        checks::is_valid(&results, workload, cell, Metric::LatencyP99)
+    };
+    assert!(is_valid("alpha") && is_valid("gamma+tls") && !is_valid("alpha+tls"));
+    for (report, text) in reports(&results) {
+        if matches!(report, "summary" | "tables" | "HTML" | "Markdown") {
+            assert!(text.contains("reference has no TLS."), "{report}");
+        }
+    }
 }
 
 #[test]

@@ -9,9 +9,12 @@ use crate::compare::analyse::headline::{headline, in_order, load};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads_at;
 use crate::compare::analyse::rounds;
-use crate::compare::analyse::statistics::estimate;
-use crate::compare::report::words::{left_out, round_count, value_text};
-use crate::compare::results::{Completeness, Results};
+use crate::compare::analyse::statistics::{Estimate, estimate};
+use crate::compare::analyse::tls::{TlsPair, tls_loads, tls_pairs, tls_sentences};
+use crate::compare::report::words::{
+    TLS_INTRO, TLS_TITLE, left_out, reference_without_tls, round_count, value_text,
+};
+use crate::compare::results::{Completeness, ContenderInfo, Results, Workload};
 use crate::format::{counted, printable};
 
 /// The metrics of the Markdown tables.
@@ -72,10 +75,36 @@ pub fn markdown(results: &Results) -> String {
             let _ = writeln!(text, "{gap}- {}", cell_text(&explanation.sentence()));
         }
     }
+    tls(&mut text, results);
     for line in lines(results) {
         sweep(&mut text, results, &line);
     }
     text
+}
+
+/// A table with a row for each load, if any strategy was measured with and without TLS.
+fn tls(text: &mut String, results: &Results) {
+    let (loads, pairs) = (tls_loads(results), tls_pairs(results));
+    if loads.is_empty() {
+        return;
+    }
+    let names: Vec<String> = pairs.iter().map(|pair| cell_text(&pair.plain.name)).collect();
+    let reference = reference_without_tls(results).unwrap_or_default();
+    let _ = writeln!(text, "\n## {TLS_TITLE}\n\n{TLS_INTRO} {}\n", cell_text(&reference));
+    let _ = writeln!(text, "| | {} |\n|---|{}", names.join(" | "), "---:|".repeat(names.len()));
+    for workload in loads {
+        let value = |pair: &TlsPair<'_>| match pair.cost(results, workload) {
+            Some(cost) if cost.is_shown => format!("{} ({})", cost.added(), cost.percent()),
+            Some(cost) => format!("no difference shown, {}", cost.added()),
+            None => "–".to_owned(),
+        };
+        let values: Vec<String> = pairs.iter().map(value).collect();
+        let _ = writeln!(text, "| {} | {} |", cell_text(&load(workload)), values.join(" | "));
+    }
+    text.push('\n');
+    for sentence in tls_sentences(results) {
+        let _ = writeln!(text, "- {}", cell_text(&sentence));
+    }
 }
 
 /// A table with a row for each point.
@@ -108,23 +137,42 @@ pub fn csv(results: &Results) -> String {
                 let is_ranked = checks::is_ranked(results, workload, Some(cell), metric);
                 let standing = checks::standing(results, workload, Some(cell), metric);
                 let is_lower_bound = standing == Standing::LowerBound;
-                let _ = write!(
-                    text,
-                    "{},{},{},{},{},{},{},{:.4},{},{is_ranked},{is_lower_bound}\r\n",
-                    field(&workload.name),
-                    field(&contender.name),
-                    field(metric.title()),
-                    metric.unit(),
-                    estimate.median,
-                    estimate.low,
-                    estimate.high,
-                    estimate.level,
-                    estimate.rounds
-                );
+                let metric = (metric.title(), metric.unit());
+                row(&mut text, (workload, contender), metric, &estimate);
+                let _ = write!(text, "{is_ranked},{is_lower_bound}\r\n");
             }
         }
     }
+    let (loads, pairs) = (tls_loads(results), tls_pairs(results));
+    let costs = loads.iter().flat_map(|load| pairs.iter().map(|pair| pair.cost(results, load)));
+    for cost in costs.flatten() {
+        let cell = (cost.workload, cost.pair.encrypted);
+        row(&mut text, cell, (ADDED_BY_TLS, Metric::CpuPerRequest.unit()), &cost.added_us);
+        text.push_str("false,false\r\n");
+        row(&mut text, cell, (RATIO_OF_TLS, ""), &cost.ratio);
+        text.push_str("false,false\r\n");
+    }
     text
+}
+
+/// The metrics of a contender with TLS that compare it with the same one without, in CSV.
+pub(super) const ADDED_BY_TLS: &str = "CPU time per request that TLS adds";
+pub(super) const RATIO_OF_TLS: &str = "CPU time per request with TLS over that without";
+
+/// The first nine fields of a line.
+fn row(
+    text: &mut String,
+    (workload, contender): (&Workload, &ContenderInfo),
+    (metric, unit): (&str, &str),
+    estimate: &Estimate,
+) {
+    let Estimate { median, low, high, level, rounds } = estimate;
+    let [load, contender, metric] =
+        [&*workload.name, &*contender.name, metric].map(|text| field(text));
+    let _ = write!(
+        text,
+        "{load},{contender},{metric},{unit},{median},{low},{high},{level:.4},{rounds},"
+    );
 }
 
 /// Text in a table of Markdown: names come from the command line.

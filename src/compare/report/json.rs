@@ -13,7 +13,8 @@ use crate::compare::analyse::checks::{self, Outcome, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::ranking::leads;
 use crate::compare::analyse::rounds;
-use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::statistics::{Estimate, estimate};
+use crate::compare::analyse::tls::{TlsCost, tls_loads, tls_pairs};
 use crate::compare::results::{Results, SCHEMA_VERSION, Workload};
 
 #[derive(Serialize)]
@@ -34,6 +35,8 @@ struct Derived<'a> {
     cells: Vec<CellSummary<'a>>,
     /// Where a contender is shown to be better than another.
     leads: Vec<LeadSummary<'a>>,
+    /// What TLS adds to the CPU time per request of a strategy that was measured with and without.
+    tls: Vec<TlsSummary<'a>>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +98,32 @@ struct LeadSummary<'a> {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+struct TlsSummary<'a> {
+    workload: &'a str,
+    /// The contender with TLS.
+    contender: &'a str,
+    /// The same one without.
+    without_tls: &'a str,
+    /// The difference in microseconds, within rounds.
+    added_us: IntervalSummary,
+    /// The CPU time with TLS over that without, within rounds.
+    ratio: IntervalSummary,
+    /// The two are shown to differ.
+    is_shown: bool,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct IntervalSummary {
+    median: f64,
+    low: f64,
+    high: f64,
+    /// The confidence level.
+    level: f64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 enum OutcomeSummary {
     Passed,
@@ -142,7 +171,25 @@ fn derived<'a>(results: &'a Results, left_out: Vec<LeftOutSummary<'a>>) -> Deriv
         metric: lead.metric.title(),
         leaders: lead.leaders.iter().map(|contender| contender.name.as_str()).collect(),
     });
-    Derived { left_out, cells, leads: leads.collect() }
+    let (loads, pairs) = (tls_loads(results), tls_pairs(results));
+    let costs = loads.iter().flat_map(|load| pairs.iter().map(|pair| pair.cost(results, load)));
+    let tls = costs.flatten().map(tls_summary).collect();
+    Derived { left_out, cells, leads: leads.collect(), tls }
+}
+
+fn tls_summary(cost: TlsCost<'_>) -> TlsSummary<'_> {
+    let interval = |estimate: Estimate| {
+        let Estimate { median, low, high, level, .. } = estimate;
+        IntervalSummary { median, low, high, level }
+    };
+    TlsSummary {
+        workload: &cost.workload.name,
+        contender: &cost.pair.encrypted.name,
+        without_tls: &cost.pair.plain.name,
+        added_us: interval(cost.added_us),
+        ratio: interval(cost.ratio),
+        is_shown: cost.is_shown,
+    }
 }
 
 fn cells<'a>(

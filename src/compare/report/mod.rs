@@ -13,6 +13,7 @@
 //! | exit status 3 | unless [`any_valid`] |
 
 mod agreement;
+mod agreement_on_tls;
 pub mod chart;
 pub mod color;
 mod contradictions;

@@ -14,12 +14,13 @@ use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
 use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::{figure, median};
+use crate::compare::analyse::tls::{TlsCost, TlsPair, has_plain, tls_loads, tls_pairs};
 use crate::compare::analyse::verdict::{Verdict, detectable, ranked_contenders, twins, verdict};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::{COLUMN_WIDTH_MIN, LOAD_WIDTH, Page};
 use crate::compare::report::text::wrapped;
-use crate::compare::report::words::{left_out_total, partial};
-use crate::compare::results::{Completeness, ContenderInfo, Results, Workload};
+use crate::compare::report::words::{TLS_TITLE, left_out_total, partial, reference_without_tls};
+use crate::compare::results::{Completeness, ContenderInfo, Results, Workload, WorkloadKind};
 use crate::format::counted;
 
 /// The notes about cells that are not ranked.
@@ -27,6 +28,9 @@ const NOTES_MAX: usize = 3;
 /// The path of the HTML report follows in one line more.
 const LINES_MAX: usize = 24;
 const ROWS_MAX: usize = 10;
+/// The rows of both tables, if there is one of what TLS adds.
+const ROWS_MAX_BESIDE_TLS: usize = 6;
+const TLS_ROWS_MAX: usize = 4;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Prints the summary in lines of at most `width` columns.
@@ -52,6 +56,7 @@ pub fn print_summary(
     if any_valid(results) {
         page.gap()?;
         page.table(results)?;
+        page.tls_table(results)?;
     }
     page.gap()?;
     for note in notes {
@@ -97,7 +102,9 @@ impl Text {
         };
         let texts = self.headline.iter().chain(&self.notes).chain(&partial);
         let text: usize = texts.map(|text| wrapped(text, 0, width).len()).sum();
-        let table = if any_valid(results) { rows(results).len() + 2 } else { 0 };
+        let tls = tls_rows(results).len();
+        let tls = if tls > 0 { tls + 1 } else { 0 };
+        let table = if any_valid(results) { rows(results).len() + 2 + tls } else { 0 };
         text + table + 1
     }
 }
@@ -106,10 +113,25 @@ impl Text {
 /// evenly over all.
 fn rows(results: &Results) -> Vec<&Workload> {
     let loads = in_order(results);
+    let max = if tls_rows(results).is_empty() { ROWS_MAX } else { ROWS_MAX_BESIDE_TLS };
     match loads.len() {
-        0..=ROWS_MAX => loads,
-        all => (0..ROWS_MAX).map(|n| loads[n * (all - 1) / (ROWS_MAX - 1)]).collect(),
+        all if all <= max => loads,
+        all => (0..max).map(|n| loads[n * (all - 1) / (max - 1)]).collect(),
     }
+}
+
+/// The loads of the table of what TLS adds: those that show its parts.
+fn tls_rows(results: &Results) -> Vec<&Workload> {
+    let mut loads = tls_loads(results);
+    if loads.len() > TLS_ROWS_MAX {
+        let first = results.loads().first().map(|load| load.name.clone());
+        loads.retain(|load| {
+            let kinds = [WorkloadKind::ConnectionPerRequest, WorkloadKind::LargeFile];
+            kinds.contains(&load.kind) || Some(&load.name) == first.as_ref()
+        });
+    }
+    loads.truncate(TLS_ROWS_MAX);
+    loads
 }
 
 impl<W: Write> Page<'_, W> {
@@ -126,9 +148,34 @@ impl<W: Write> Page<'_, W> {
         Ok(())
     }
 
-    /// The ranked contenders, and before them the reference loop if there is room for it.
+    /// What TLS adds to the contenders of the table above, in the same columns.
+    fn tls_table(&mut self, results: &Results) -> io::Result<()> {
+        let (rows, pairs) = (tls_rows(results), tls_pairs(results));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = self.columns(results);
+        let width = self.column_width(columns.len());
+        let names = columns.iter().map(|contender| short_name(contender));
+        self.load_heading(&format!("µs: {TLS_TITLE}"), names, width)?;
+        for workload in rows {
+            self.load_name(&load(workload))?;
+            let mut row = String::new();
+            for contender in &columns {
+                let pair = pairs.iter().find(|pair| pair.plain.name == contender.name);
+                let text = tls_text(results, workload, pair);
+                row.push_str(&format!("{text:>width$}"));
+            }
+            self.line(Style::Plain, &row)?;
+        }
+        Ok(())
+    }
+
+    /// The ranked contenders, and before them the reference loop if there is room for it. Those
+    /// with TLS are in a table of their own, unless they take part only so.
     fn columns<'r>(&self, results: &'r Results) -> Vec<&'r ContenderInfo> {
-        let ranked = ranked_contenders(results);
+        let mut ranked = ranked_contenders(results);
+        ranked.retain(|contender| !has_plain(results, contender));
         let has_room = LOAD_WIDTH + (ranked.len() + 1) * (COLUMN_WIDTH_MIN + 2) <= self.width;
         results.reference_loop().filter(|_| has_room).into_iter().chain(ranked).collect()
     }
@@ -159,6 +206,17 @@ impl<W: Write> Page<'_, W> {
         }
         writeln!(self.out)
     }
+}
+
+/// `+4.21`, with a question mark if no difference is shown. Where nothing can be stated, nothing
+/// is.
+fn tls_text(results: &Results, workload: &Workload, pair: Option<&TlsPair<'_>>) -> String {
+    let text = |cost: TlsCost<'_>| {
+        let sign = if cost.added_us.median < 0.0 { '−' } else { '+' };
+        let mark = if cost.is_shown { ' ' } else { '?' };
+        format!("{sign}{} {mark} ", significant(cost.added_us.median.abs()))
+    };
+    pair.and_then(|pair| pair.cost(results, workload)).map_or(String::new(), text)
 }
 
 /// Without the strategy that several have in common: `blocking:pool` is `pool`.
@@ -208,20 +266,29 @@ fn legend(results: &Results) -> String {
     });
     let (marked, unmarked): (Vec<_>, Vec<_>) = leads.partition(Lead::is_shown);
     let (tied, alone): (Vec<_>, Vec<_>) = unmarked.iter().partition(|lead| lead.rivals > 1);
+    let is_led_beside = |lead: &Lead<'_>| lead.leaders.iter().all(|it| has_plain(results, it));
     let reasons = [
+        marked.iter().any(is_led_beside).then_some("one with TLS is better"),
         (!tied.is_empty()).then_some("no difference is shown"),
         (!alone.is_empty()).then_some("fewer than two are ranked"),
     ];
-    let has_gaps = ranked_contenders(results).into_iter().any(|contender| {
+    let in_table = |contender: &&ContenderInfo| !has_plain(results, contender);
+    let has_gaps = ranked_contenders(results).into_iter().filter(in_table).any(|contender| {
         let metric = Metric::CpuPerRequest;
         results.loads().iter().any(|load| figure(results, load, contender, metric).is_none())
     });
+    let pairs = tls_pairs(results);
+    let costs = tls_rows(results).into_iter();
+    let mut costs = costs.flat_map(|load| pairs.iter().filter_map(|it| it.cost(results, load)));
+    let has_unshown = costs.any(|cost| !cost.is_shown);
     let reasons: Vec<&str> = reasons.into_iter().flatten().collect();
     let sentences = [
         (!marked.is_empty()).then(|| "* No other is shown to be better.".to_owned()),
         (!reasons.is_empty()).then(|| format!("Rows without *: {}.", reasons.join(", or "))),
         Some("Bars are per row.".to_owned()),
         has_gaps.then(|| "–: not measured.".to_owned()),
+        has_unshown.then(|| "?: no difference is shown.".to_owned()),
+        reference_without_tls(results),
     ];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
@@ -295,13 +362,28 @@ mod tests {
             cell.rounds.iter_mut().for_each(|round| round.noise.foreign_cpu_share = Some(0.5));
         }
         let others = [synthetic::results(2), synthetic::partial(2), synthetic::invalid(2)];
-        for results in others.into_iter().chain([sweeps, noisy]) {
+        for results in others.into_iter().chain([sweeps, noisy, synthetic::with_tls(2)]) {
             for width in [80, 120] {
                 let text = printed(&results, width);
                 assert!(text.lines().count() < 25, "one line is for the path:\n{text}");
                 assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_tls_adds_is_below_the_table() {
+        let text = printed(&synthetic::with_tls(2), 100);
+        let table = text.split("µs: What TLS adds").nth(1).expect("it has a heading");
+        let row = table.lines().find(|line| line.starts_with("new connections"));
+        let row = row.expect("the load is one of the rows");
+        assert_eq!(row.matches('+').count(), 2, "two strategies have TLS: {row}");
+        assert!(text.contains("reference has no TLS."), "{text}");
+        assert!(!text.contains("alpha+tls"), "{text}");
+        let mut only = synthetic::with_tls(2);
+        only.contenders.retain(|contender| !["alpha", "alpha again"].contains(&&*contender.name));
+        assert!(printed(&only, 100).contains("alpha+tls"), "it is in the table");
+        assert!(!printed(&synthetic::results(2), 100).contains("TLS"));
     }
 
     #[test]

@@ -10,16 +10,19 @@ use std::io::{self, Write};
 use crate::compare::analyse::checks;
 use crate::compare::analyse::crossover::crossovers;
 use crate::compare::analyse::explanation::explanations;
+use crate::compare::analyse::headline::load;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at, wins};
 use crate::compare::analyse::rounds;
 use crate::compare::analyse::statistics::estimate;
+use crate::compare::analyse::tls::{tls_loads, tls_pairs, tls_sentences};
 use crate::compare::analyse::verdict::{noise, pairs, sentence};
 use crate::compare::report::color::Style;
 use crate::compare::report::page::Page;
-use crate::compare::report::text::{WIDTH, truncated};
+use crate::compare::report::text::{WIDTH, fitted};
 use crate::compare::report::words::{
-    NO_CROSSOVER, left_out, noise_range, round_count, value_text, without_wins,
+    NO_CROSSOVER, TLS_INTRO, TLS_TITLE, left_out, noise_range, reference_without_tls, round_count,
+    value_text, without_wins,
 };
 use crate::compare::results::{Cell, Completeness, ContenderInfo, Pacing, Results, Workload};
 use crate::format::{counted, printable};
@@ -77,6 +80,7 @@ pub fn print_tables(results: &Results, out: &mut impl Write, is_colored: bool) -
     for workload in &results.workloads {
         page.workload(results, workload)?;
     }
+    page.tls(results)?;
     page.ranking(results)
 }
 
@@ -138,7 +142,7 @@ impl<W: Write> Page<'_, W> {
             "{}",
             style(Metric::CpuPerRequest).paint(
                 self.is_colored,
-                &format!("{:NAME_WIDTH$}", truncated(&printable(&contender.name), NAME_WIDTH))
+                &format!("{:NAME_WIDTH$}", fitted(&printable(&contender.name), NAME_WIDTH))
             )
         )?;
         for ((_, width, metric), lead) in COLUMNS.iter().zip(leads) {
@@ -159,6 +163,31 @@ impl<W: Write> Page<'_, W> {
             self.paragraph(Style::Warning, 4, &text)?;
         }
         Ok(())
+    }
+
+    /// Prints what TLS adds, if any strategy was measured with and without it.
+    fn tls(&mut self, results: &Results) -> io::Result<()> {
+        let loads = tls_loads(results);
+        if loads.is_empty() {
+            return Ok(());
+        }
+        self.line(Style::Strong, TLS_TITLE)?;
+        let reference = reference_without_tls(results).unwrap_or_default();
+        self.paragraph(Style::Faint, 0, &format!("{TLS_INTRO} {reference}"))?;
+        for workload in loads {
+            self.paragraph(Style::Plain, 0, &format!("{}:", load(workload)))?;
+            for pair in tls_pairs(results) {
+                let Some(cost) = pair.cost(results, workload) else { continue };
+                let note = if cost.is_shown { "" } else { " (no difference shown)" };
+                let (added, percent) = (cost.added_with_interval(), cost.percent_with_interval());
+                let text = format!("{}: {added}, {percent}{note}", pair.plain.name);
+                self.paragraph(Style::Plain, 2, &text)?;
+            }
+        }
+        for sentence in tls_sentences(results) {
+            self.paragraph(Style::Plain, 0, &sentence)?;
+        }
+        self.gap()
     }
 
     fn ranking(&mut self, results: &Results) -> io::Result<()> {

@@ -35,6 +35,15 @@ pub(super) fn truncated(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// The name of a contender in at most `chars_max` characters: if it is longer, without the strategy
+/// that several have in common. `blocking:pool+tls` becomes `pool+tls`.
+pub(super) fn fitted(name: &str, chars_max: usize) -> String {
+    match name.split_once(':') {
+        Some((_, model)) if name.chars().count() > chars_max => truncated(model, chars_max),
+        _ => truncated(name, chars_max),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +59,7 @@ mod tests {
     fn long_names_end_in_an_ellipsis() {
         assert_eq!(truncated("a-name-of-18-chars", 18), "a-name-of-18-chars");
         assert_eq!(truncated("a-name-of-18-chars again", 18), "a-name-of-18-char…");
+        assert_eq!(fitted("several:of-18-char", 18), "several:of-18-char");
+        assert_eq!(fitted("several:of-18-chars again", 18), "of-18-chars again");
     }
 }

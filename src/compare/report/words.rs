@@ -10,6 +10,21 @@ use crate::compare::analyse::statistics::{Estimate, estimate, figure, median};
 use crate::compare::results::{Cell, ContenderInfo, Noise, Results, Workload};
 use crate::format::counted;
 
+/// The heading of the part about TLS.
+pub(super) const TLS_TITLE: &str = "What TLS adds";
+
+/// What the figures of that part are.
+pub(super) const TLS_INTRO: &str = "CPU time per request of each strategy with TLS 1.3 (AES-128-GCM, a certificate for ECDSA \
+     P-256), less that of the same strategy without, in the same rounds. Connections that are kept \
+     have their handshakes before the window; what TLS adds to a new connection beyond what it adds \
+     with kept ones is called the handshake.";
+
+/// About the reference loop beside contenders with TLS.
+pub(super) fn reference_without_tls(results: &Results) -> Option<String> {
+    let reference = results.reference_loop().filter(|_| results.has_tls())?;
+    Some(format!("{} has no TLS.", reference.name))
+}
+
 /// Under "Where the lead changes".
 pub(super) const NO_CROSSOVER: &str = "No change is shown between neighbouring workloads.";
 

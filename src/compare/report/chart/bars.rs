@@ -6,7 +6,7 @@ use crate::compare::analyse::checks;
 use crate::compare::analyse::metric::{Metric, frequent_syscalls, significant};
 use crate::compare::analyse::statistics::{Estimate, estimate, median};
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::report::text::truncated;
+use crate::compare::report::text::fitted;
 use crate::compare::report::words::value_text;
 use crate::compare::results::{ContenderInfo, Results, Workload};
 
@@ -218,7 +218,7 @@ impl<'a> Frame<'a> {
                     "name",
                     Anchor::End,
                     (LEFT - 8.0, y + 4.5),
-                    &truncated(&row.contender.name, NAME_CHARS_MAX),
+                    &fitted(&row.contender.name, NAME_CHARS_MAX),
                 );
                 draw(drawing);
                 drawing.text(

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A contender has one color and one marker shape in all charts. An A/A twin has those of its
-//!   original, dashed; the reference loop is grey. Series are labelled directly, without a legend.
+//!   original, dashed; with TLS, a contender has those that it has without, and hollow markers; the
+//!   reference loop is grey. Series are labelled directly, without a legend.
 //! - Every estimate is drawn with its confidence interval. What is not ranked is pale.
 //! - Charts are 420 units wide and stay readable at 340 pixels, so that several fit side by side,
 //!   or one on a phone.
@@ -15,8 +16,9 @@ pub mod timeline;
 use crate::compare::analyse::checks::{self, Standing};
 use crate::compare::analyse::metric::Metric;
 use crate::compare::analyse::statistics::Estimate;
+use crate::compare::analyse::tls::has_plain;
 use crate::compare::report::svg::{Anchor, Drawing, Scale};
-use crate::compare::report::text::truncated;
+use crate::compare::report::text::fitted;
 use crate::compare::results::{ContenderInfo, ContenderKind, Results, Workload};
 use crate::format::counted;
 
@@ -53,8 +55,14 @@ pub fn series_style(results: &Results, contender: &ContenderInfo) -> SeriesStyle
             }
         }
         ContenderKind::Strategy | ContenderKind::Foreign => {
+            let plain = contender.without_tls.as_ref().and_then(|name| results.contender(name));
+            if let Some(plain) = plain.filter(|plain| plain.without_tls.is_none()) {
+                let SeriesStyle { class, shape } = series_style(results, plain);
+                return SeriesStyle { class: format!("{class} tls"), shape };
+            }
             let others = results.contenders.iter().filter(|contender| {
                 matches!(contender.kind, ContenderKind::Strategy | ContenderKind::Foreign)
+                    && !has_plain(results, contender)
             });
             let place = others.take_while(|other| other.name != contender.name).count();
             SeriesStyle { class: format!("contender-{}", place % COLORS), shape: place }
@@ -154,7 +162,7 @@ fn end_labels(
             &format!("name {}", label.class),
             Anchor::Start,
             (left, y + 4.0),
-            &truncated(&label.text, NAME_CHARS_MAX),
+            &fitted(&label.text, NAME_CHARS_MAX),
         );
     }
 }

@@ -17,13 +17,15 @@ mod loads;
 mod method;
 mod sweeps;
 mod timelines;
+mod tls;
 
 use std::fmt::{self, Write};
 
 use crate::compare::analyse::axis::lines;
 use crate::compare::analyse::rounds;
+use crate::compare::analyse::tls::tls_loads;
 use crate::compare::report::svg::escape;
-use crate::compare::report::words::{left_out, partial, round_count};
+use crate::compare::report::words::{TLS_TITLE, left_out, partial, round_count};
 use crate::compare::results::{Completeness, Results};
 use crate::format::counted;
 
@@ -46,6 +48,7 @@ fn write_page(out: &mut String, results: &Results, left_out: Option<String>) -> 
     )?;
     header(out, results, left_out)?;
     loads::write(out, results)?;
+    tls::write(out, results)?;
     sweeps::write(out, results)?;
     timelines::write(out, results)?;
     contenders::write(out, results)?;
@@ -96,8 +99,10 @@ fn header(out: &mut String, results: &Results, left_out: Option<String>) -> fmt:
 fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
     let sweeps = (!lines(results).is_empty()).then_some((sweeps::ID, sweeps::TITLE));
     let timelines = (!results.timelines.is_empty()).then_some((timelines::ID, timelines::TITLE));
+    let tls = (!tls_loads(results).is_empty()).then_some((tls::ID, TLS_TITLE));
     [(loads::ID, loads::TITLE)]
         .into_iter()
+        .chain(tls)
         .chain(sweeps)
         .chain(timelines)
         .chain([
