@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
 use super::proxy_header::ProxyHeader;
-use super::tls::{TlsParameters, TlsSession};
+use super::tls::{RECORD_BYTES_MAX, TlsParameters, TlsSession};
 use super::tracer::ConnectionId;
 use super::worker::Worker;
 use crate::http::{CloseReason, Connection, Now, Step};
@@ -103,6 +103,16 @@ impl Transport {
         match self {
             Transport::Plain(_) => false,
             Transport::Tls(session) => !session.is_established() && !session.is_ended(),
+        }
+    }
+
+    /// The most bytes to receive at a time. With TLS, a record, which may be divided into thousands:
+    /// each takes some time to decrypt.
+    #[inline]
+    pub fn receive_bytes_max(&self) -> usize {
+        match self {
+            Transport::Plain(_) => usize::MAX,
+            Transport::Tls(_) => RECORD_BYTES_MAX,
         }
     }
 

@@ -149,15 +149,15 @@ fn receive(
     if flags.is_empty() {
         worker.tracer.trace_call(client.id, Call::Recv);
     }
-    let received = rustix::net::recv(&client.socket, &mut worker.receive_buffer[..], flags)
-        .map(|(length, _)| length);
+    let bytes_max = worker.receive_buffer.len().min(client.transport.receive_bytes_max());
+    let buffer = &mut worker.receive_buffer[..bytes_max];
+    let received = rustix::net::recv(&client.socket, buffer, flags).map(|(length, _)| length);
     worker.record_transfer(client.id, Call::Recv, received);
     match received {
         Ok(0) => client.connection.end_of_input(),
         Ok(length) => {
             worker.progress += length as u64;
-            if length < worker.receive_buffer.len() && client.read_state == ReadState::MaybeReadable
-            {
+            if length < bytes_max && client.read_state == ReadState::MaybeReadable {
                 client.read_state = ReadState::Drained;
             }
             process_input(client, worker, length);

@@ -83,6 +83,10 @@ impl TlsSession {
         match *self {}
     }
 
+    pub fn received_records(&self) -> usize {
+        match *self {}
+    }
+
     pub fn parameters(&self) -> Option<TlsParameters> {
         match *self {}
     }

@@ -45,6 +45,10 @@ pub struct TlsParameters {
     pub cipher: &'static str,
 }
 
+/// The longest record (RFC 8446 section 5.2: 2^14 + 256 bytes, and TLS 1.2 allows 2^14 + 2048), with
+/// its header.
+pub const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+
 /// What received bytes have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsProgress {

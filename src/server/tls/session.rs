@@ -27,15 +27,14 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 
 use super::unsent::Unsent;
-use super::{TlsParameters, TlsProgress};
+use super::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
 
 /// What the sessions of a server have in common.
 pub type TlsConfig = rustls::ServerConfig;
 
-/// The longest record (RFC 8446 section 5.2: 2^14 + 256 bytes, and TLS 1.2 allows 2^14 + 2048), with
-/// its header. A handshake message may be longer, but no ClientHello that a browser sends is, so a
+/// A handshake message may be longer than a record, but no ClientHello that a browser sends is, so a
 /// longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
-const INPUT_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
 /// What a record may be longer than its content: header, nonce, type and tag of any cipher.
 const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
@@ -56,6 +55,8 @@ pub struct TlsSession {
     /// which remembers how much of it is processed.
     input: Vec<u8>,
     unsent: Unsent,
+    /// Records with plaintext, received in the last call.
+    records: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +73,13 @@ impl TlsSession {
     /// None if the configuration is invalid.
     pub fn new(config: Arc<TlsConfig>) -> Option<TlsSession> {
         let connection = UnbufferedServerConnection::new(config).ok()?;
-        let (input, unsent) = (Vec::new(), Unsent::default());
-        Some(TlsSession { connection, phase: Phase::AwaitingHello, input, unsent })
+        Some(TlsSession {
+            connection,
+            phase: Phase::AwaitingHello,
+            input: Vec::new(),
+            unsent: Unsent::default(),
+            records: 0,
+        })
     }
 
     /// Whether `received` are the first bytes and begin an HTTP request instead of a ClientHello:
@@ -102,6 +108,11 @@ impl TlsSession {
         self.phase == Phase::Ended
     }
 
+    /// How many records the plaintext of the last call was in.
+    pub fn received_records(&self) -> usize {
+        self.records
+    }
+
     /// None before the handshake.
     pub fn parameters(&self) -> Option<TlsParameters> {
         let version = match self.connection.protocol_version()? {
@@ -123,6 +134,7 @@ impl TlsSession {
         plaintext: &mut Vec<u8>,
     ) -> Result<TlsProgress, rustls::Error> {
         plaintext.clear();
+        self.records = 0;
         if self.phase == Phase::AwaitingHello {
             self.phase = Phase::Handshaking;
         }
@@ -217,7 +229,7 @@ impl TlsSession {
     ) -> (usize, Result<TlsProgress, rustls::Error>) {
         let mut used = 0;
         loop {
-            let TlsSession { connection, unsent, phase, .. } = self;
+            let TlsSession { connection, unsent, phase, records, .. } = self;
             let status = connection.process_tls_records(&mut incoming[used..]);
             let UnbufferedStatus { mut discard, state } = status;
             let is_blocked = match state {
@@ -227,6 +239,7 @@ impl TlsSession {
                         match record {
                             Ok(record) => {
                                 discard += record.discard;
+                                *records += 1;
                                 plaintext.extend_from_slice(record.payload);
                             }
                             Err(error) => return (used, Err(error)),
