@@ -9,8 +9,7 @@ use super::offload::{Completion, JobGuard};
 use super::proxy_header::ProxyHeader;
 use super::tls::{RECORD_BYTES_MAX, TlsParameters, TlsSession};
 use super::tracer::ConnectionId;
-use super::worker::Worker;
-use crate::http::{CloseReason, Connection, Now, Step};
+use crate::http::{CloseReason, Connection, Now, Output, Step};
 use crate::site::{self, ClientNetwork, Service};
 
 /// An accepted connection with everything that belongs to it.
@@ -106,8 +105,8 @@ impl Transport {
         }
     }
 
-    /// The most bytes to receive at a time. With TLS, a record, which may be divided into thousands:
-    /// each takes some time to decrypt.
+    /// The most bytes to receive at a time. With TLS, a record, which may be divided into
+    /// thousands: each takes some time to decrypt.
     #[inline]
     pub fn receive_bytes_max(&self) -> usize {
         match self {
@@ -142,19 +141,19 @@ impl Client {
         Peer { address: self.address, tls: self.transport.parameters() }
     }
 
-    /// Lends the buffers of `worker` to this client while it is driven.
-    pub fn lend_buffers(&mut self, worker: &mut Worker) {
-        self.connection.lend_buffers(&mut worker.spare_output);
+    /// Lends the buffers of a worker to this client while it is driven.
+    pub fn lend_buffers(&mut self, output: &mut Output<site::File>, records: &mut Vec<u8>) {
+        self.connection.lend_buffers(output);
         if let Transport::Tls(session) = &mut self.transport {
-            session.unsent_mut().lend_buffer(&mut worker.spare_records);
+            session.unsent_mut().lend_buffer(records);
         }
     }
 
-    /// Returns the buffers to `worker`.
-    pub fn reclaim_buffers(&mut self, worker: &mut Worker) {
-        self.connection.reclaim_buffers(&mut worker.spare_output);
+    /// Returns the buffers to the worker.
+    pub fn reclaim_buffers(&mut self, output: &mut Output<site::File>, records: &mut Vec<u8>) {
+        self.connection.reclaim_buffers(output);
         if let Transport::Tls(session) = &mut self.transport {
-            session.unsent_mut().reclaim_buffer(&mut worker.spare_records);
+            session.unsent_mut().reclaim_buffer(records);
         }
     }
 

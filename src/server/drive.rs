@@ -50,11 +50,11 @@ pub enum DriveOutcome {
 /// Gives `client` one turn: serves it until it has to wait, for its socket or for an offloaded job,
 /// until it is closed, or until its turn is over.
 pub fn drive(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
-    client.lend_buffers(worker);
+    client.lend_buffers(&mut worker.spare_output, &mut worker.spare_records);
     // A panic is a bug of ours. It closes the connection that triggered it; the worker continues.
     match catch_unwind(AssertUnwindSafe(|| run_steps(client, worker))) {
         Ok(outcome) => {
-            client.reclaim_buffers(worker);
+            client.reclaim_buffers(&mut worker.spare_output, &mut worker.spare_records);
             outcome
         }
         Err(_) => {

@@ -1,8 +1,8 @@
 //! The steps of `drive` for a client whose transport is TLS.
 //!
 //! Files cannot be sent with sendfile: they are read into a buffer of the worker and encrypted from
-//! there. Everything else, what is received, in which order responses leave, and when the connection
-//! ends, is decided as without TLS.
+//! there. Everything else, what is received, in which order responses leave, and when the
+//! connection ends, is decided as without TLS.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -24,8 +24,8 @@ use crate::syscall_stats::{Call, Event};
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 const SLICES_MAX: usize = 64;
 
-/// What a record counts for in a turn, as it may have a single byte: to decrypt it takes about as long
-/// as to send this much.
+/// What a record counts for in a turn, as it may have a single byte: to decrypt it takes about as
+/// long as to send this much.
 const RECORD_PROGRESS_BYTES: usize = 1024;
 
 /// Where the input for the connection is.
@@ -152,9 +152,9 @@ pub fn send(
     Ok(SentRecords { bytes, response_bytes: session.unsent_mut().advance(bytes) })
 }
 
-/// Ends the session of a client, if it has one, before its connection is closed or half-closed: with
-/// a close_notify if all responses are complete. One attempt to send it, which does not wait, is
-/// enough: the client gets the end of the connection in any case.
+/// Ends the session of a client, if it has one, before its connection is closed or half-closed:
+/// with a close_notify if all responses are complete. One attempt to send it, which does not wait,
+/// is enough: the client gets the end of the connection in any case.
 pub fn end(client: &mut Client, worker: &Worker) {
     let Transport::Tls(session) = &mut client.transport else { return };
     if session.is_handshaking() {

@@ -14,8 +14,8 @@
 //! 2. A client that has a timeout is in the timer queue; one that can continue is in the turn
 //!    queue.
 //! 3. What this module does for one client at a time is bounded by a turn of `drive`, the number of
-//!    connections that it accepts at a time by [`ACCEPTS_PER_PASS`], and the work for TLS handshakes
-//!    between two waits by [`HANDSHAKE_STEPS_PER_PASS`].
+//!    connections that it accepts at a time by [`ACCEPTS_PER_PASS`], and the work for TLS
+//!    handshakes between two waits by [`HANDSHAKE_STEPS_PER_PASS`].
 
 use std::io;
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //!   a client is ready for more of a response, ───> continuing: in order of arrival, as long as the
 //!   or its turn was over before it was done        pass has moved few bytes
 //!
-//!   a client has to make its TLS handshake, ─────> handshaking: in order of arrival, a few parts of
-//!   and is ready, or new                          handshakes in each pass
+//!   a client has to make its TLS handshake, ─────> handshaking: in order of arrival, one step of a
+//!   and is ready or new                            handshake in each pass
 //! ```
 //!
 //! So a short response does not wait behind many long ones: after each few hundred kilobytes of
@@ -85,8 +85,8 @@ impl TurnQueue {
         self.awaiting_input.is_empty() && self.continuing.is_empty() && self.handshaking.is_empty()
     }
 
-    /// Removes all clients but those that make their handshakes, for a caller that gives each of the
-    /// others a turn.
+    /// Removes all clients but those that make their handshakes, for a caller that gives each of
+    /// the others a turn.
     pub fn clear(&mut self) {
         self.awaiting_input.clear();
         self.continuing.clear();

@@ -3,7 +3,7 @@
 //! | where the connection was accepted | response |
 //! |---|---|
 //! | a port for HTTPS | 400: the client has to use HTTPS |
-//! | the address of `--redirect-http` | 308 to the same URL with `https`; challenges of ACME are served |
+//! | the address of `--redirect-http` | 308 to the URL with `https`, or a challenge of ACME |
 //!
 //! Neither says anything about the files of the site, which may need a password that must not be
 //! sent in clear.

@@ -6,8 +6,8 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::progress::{TlsParameters, TlsProgress};
 use super::unsent::Unsent;
-use super::{TlsParameters, TlsProgress};
 use crate::server::sockets::ListenAddress;
 use crate::site::ServedFiles;
 

@@ -2,7 +2,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `session`, `unsent` | one session, between the bytes of a socket and those of a [`Connection`] |
+//! | `session`, `unsent`, `progress` | one session, between a socket and a [`Connection`] |
 //! | `certificates` and the others | which certificate the server has |
 //! | `absent` | in place of all others in a build without the feature `tls` |
 //!
@@ -19,6 +19,7 @@ mod certificates;
 mod config;
 #[cfg(feature = "tls")]
 mod pair;
+mod progress;
 #[cfg(feature = "tls")]
 mod reload;
 #[cfg(feature = "tls")]
@@ -29,33 +30,11 @@ mod session;
 mod tickets;
 mod unsent;
 
+pub use progress::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
+
 #[cfg(not(feature = "tls"))]
 pub use absent::{Certificates, TlsConfig, TlsSession, TlsSource};
 #[cfg(feature = "tls")]
 pub use certificates::{Certificates, TlsSource};
 #[cfg(feature = "tls")]
 pub use session::{TlsConfig, TlsSession};
-
-/// What client and server have agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlsParameters {
-    /// Such as `TLSv1.3`.
-    pub version: &'static str,
-    /// The name that IANA has registered.
-    pub cipher: &'static str,
-}
-
-/// The longest record (RFC 8446 section 5.2: 2^14 + 256 bytes, and TLS 1.2 allows 2^14 + 2048), with
-/// its header.
-pub const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
-
-/// What received bytes have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsProgress {
-    /// The handshake goes on.
-    Handshaking,
-    /// The handshake is complete, with or without a ticket of an earlier session.
-    Established { resumed: bool },
-    /// Nothing.
-    Unchanged,
-}

@@ -1,19 +1,19 @@
 //! One TLS session, without its socket.
 //!
 //! ```text
-//!   AwaitingHello ──first bytes──> Handshaking ──Finished──> Open ──close_notify of the client──┐
-//!        │                             │                      │                                 │
-//!        │ an HTTP request             │ invalid records,     │ close_notify of the server      v
-//!        v                             v or a timeout         v                             PeerClosed
-//!   (a plain connection)             Ended <────────────────Ended <─────────────────────────────┘
+//!   AwaitingHello ──first bytes──> Handshaking ──Finished──> Open ──close_notify received──┐
+//!        │                             │                      │                            │
+//!        │ an HTTP request             │ invalid records      │ close_notify sent,         v
+//!        v                             v                      v or invalid records     PeerClosed
+//!   (a plain connection)             Ended <────────────────Ended <────────────────────────┘
 //! ```
 //!
 //! It uses the interface of rustls without buffers: records are decrypted in the receive buffer of
 //! the worker and encrypted into a buffer of the worker.
 //!
 //! Invariants:
-//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record or message, of at
-//!    most [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
+//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record or message, of
+//!    at most [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
 //! 2. Nothing is encrypted in `Ended`: the last record is a close_notify or a fatal alert.
 //! 3. The server sends a close_notify only behind complete responses. So a client can tell a
 //!    response that is cut short from a complete one, even without Content-Length.
@@ -26,14 +26,14 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 
+use super::progress::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
 use super::unsent::Unsent;
-use super::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
 
 /// What the sessions of a server have in common.
 pub type TlsConfig = rustls::ServerConfig;
 
-/// A handshake message may be longer than a record, but no ClientHello that a browser sends is, so a
-/// longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
+/// A handshake message may be longer than a record, but no ClientHello that a browser sends is, so
+/// a longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
 const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
 /// What a record may be longer than its content: header, nonce, type and tag of any cipher.
@@ -264,7 +264,8 @@ impl TlsSession {
                     | ConnectionState::WriteTraffic(_)
                     | ConnectionState::Closed,
                 ) => true,
-                // Early data, which the configuration does not allow, or a state of a later version.
+                // Early data, which the configuration does not allow, or a state of a later
+                // version.
                 Ok(_) => return (used, Err(rustls::Error::General("unexpected state".to_owned()))),
             };
             used += discard;
@@ -286,8 +287,8 @@ impl TlsSession {
         TlsProgress::Established { resumed }
     }
 
-    /// Encodes the alert about invalid records, and what precedes it. It is the last message: another
-    /// call would process the invalid record again.
+    /// Encodes the alert about invalid records, and what precedes it. It is the last message:
+    /// another call would process the invalid record again.
     fn encode_alert(&mut self) {
         loop {
             let TlsSession { connection, unsent, input, .. } = self;

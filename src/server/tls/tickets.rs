@@ -54,8 +54,8 @@ impl Tickets {
     }
 }
 
-/// A [`Ticketer`] refuses a ticket that is longer than all that it has made. A forked child has made
-/// none and would refuse every one, so the key makes a long one here.
+/// A [`Ticketer`] refuses a ticket that is longer than all that it has made. A forked child has
+/// made none and would refuse every one, so the key makes a long one here.
 fn new_key() -> Result<Arc<dyn ProducesTickets>, Error> {
     let key = Ticketer::new()?;
     key.encrypt(&[0; SESSION_BYTES_MAX]);
