@@ -26,6 +26,7 @@ fn usage_errors_name_the_option_and_exit_with_2() {
         (&["--strategies", "apache"][..], "apache"),
         (&["--strategies", &format!("{first},{first}")], &first),
         (&["--strategies", &format!("{first}+slow:much")], "+slow"),
+        (&["--strategies", &format!("{first}+fast")], "expected '+tls' or '+slow:5us'"),
         (&["--rounds", "0"], "--rounds"),
         (&["--seed", "x"], "--seed"),
         (&["--color", "green"], "--color"),
@@ -148,6 +149,70 @@ fn a_known_handicap_is_measured() {
     };
     let added = cpu_us(&slowed) - cpu_us(&first);
     assert!((150.0..=300.0).contains(&added), "{added} µs for 200 added");
+}
+
+/// Every strategy, and every load of a quick run.
+#[cfg(feature = "tls")]
+#[test]
+fn strategies_are_measured_with_and_without_tls() {
+    let names: Vec<String> =
+        Contender::strategies(false).into_iter().map(|contender| contender.info.name).collect();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let strategies = names.join(",");
+    let few = ["--rounds", "1", "--seed", "7", "--idle", "20", "--slow", "4", "--rate", "200"];
+    let arguments = [&["--strategies", &strategies, "--tls", "--time", "55"][..], &few].concat();
+    let results = results(&arguments, directory.path());
+    for name in &names {
+        let encrypted = results.contender(&format!("{name}+tls")).expect("it takes part");
+        assert_eq!(encrypted.without_tls.as_ref(), Some(name));
+    }
+    assert!(results.workload("connection-per-request-resumed").is_some());
+    for cell in &results.cells {
+        let place = format!("{} {}", cell.contender, cell.workload);
+        assert_eq!(cell.failures, Vec::<String>::new(), "{place}");
+        let contender = results.contender(&cell.contender).expect("it takes part");
+        let workload = results.workload(&cell.workload).expect("it was measured");
+        let round = &cell.rounds[0];
+        assert!(round.requests > 0, "{place}");
+        assert_eq!(round.handshakes.is_some(), contender.without_tls.is_some(), "{place}");
+        let Some(handshakes) = round.handshakes else { continue };
+        let are_new = workload.requests_per_connection.is_some();
+        let (expected, others) = match workload.resumes_sessions {
+            true => (handshakes.resumed, handshakes.full),
+            false => (handshakes.full, handshakes.resumed),
+        };
+        assert!(others * 100 <= expected, "{place}: {handshakes:?}");
+        assert_eq!(expected >= round.requests, are_new, "{place}: {handshakes:?}");
+    }
+    let recorded: Vec<&str> = results.timelines.iter().map(|it| &*it.contender).collect();
+    assert_eq!(recorded, names, "the clients of timelines have no TLS");
+    let reference = results.reference_loop().expect("it takes part");
+    assert!(reference.description.ends_with(", without TLS"), "{}", reference.description);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_contender_with_tls_may_take_part_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let name = format!("{}+tls", first_strategy());
+    let few = ["--workloads", "keep-alive-64", "--rounds", "2", "--time", "6"];
+    let results = results(&[&["--strategies", &name][..], &few].concat(), directory.path());
+    let names: Vec<&str> = results.contenders.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["reference", &name, &format!("{name} again")]);
+    assert!(results.cells.iter().all(|cell| cell.failures.is_empty()), "{:?}", results.cells);
+    assert_eq!(results.timelines, []);
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    let encrypted = format!("{}+tls", first_strategy());
+    for arguments in [&["--tls"][..], &["--strategies", &encrypted]] {
+        let output = compare(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("this build has no TLS"), "{stderr}");
+    }
 }
 
 #[test]
