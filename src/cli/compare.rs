@@ -65,8 +65,8 @@ struct Compare {
     #[argh(option, arg_name = "server", from_str_fn(foreign))]
     against: Vec<Contender>,
 
-    /// measure every strategy with and without TLS (1.3, AES-128-GCM, ECDSA P-256): short for adding
-    /// NAME+tls to --strategies for each NAME
+    /// measure every strategy with and without TLS (1.3, AES-128-GCM, ECDSA P-256): short for
+    /// adding NAME+tls to --strategies for each NAME
     #[argh(switch)]
     tls: bool,
 

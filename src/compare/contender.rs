@@ -62,8 +62,8 @@ impl Contender {
     }
 
     /// The strategy called `name`. `NAME+slow:5us` adds 5 µs of CPU time to every request, which
-    /// tests use as a known difference, and `NAME+tls` speaks TLS; a strategy with several models may
-    /// be named without one.
+    /// tests use as a known difference, and `NAME+tls` speaks TLS; a strategy with several models
+    /// may be named without one.
     ///
     /// # Errors
     /// What is wrong with the name.

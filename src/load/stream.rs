@@ -119,6 +119,8 @@ impl Stream {
             }
             self.flush()?;
         }
+        // It belongs to no run.
+        self.take_handshake();
         Ok(())
     }
 
