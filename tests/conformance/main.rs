@@ -4,6 +4,8 @@
 //! Invariants:
 //! 1. Each case starts its own server, so that no case depends on the state that another left.
 //! 2. A case that needs several open connections at a time runs only under set-ups that serve them.
+//! 3. A case about connections runs over TLS under every set-up, another one under one set-up, or
+//!    under all if the environment variable `EVERYTHING_OVER_TLS` is set.
 //!
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
 //! one set-up.
@@ -25,6 +27,7 @@ mod framing;
 mod header_rules;
 mod health;
 mod hidden;
+mod https_redirects;
 mod index_pages;
 mod large_listings;
 mod limits;
@@ -54,8 +57,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 
 use case::Case;
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::{Certificate, Setup, encrypted, setups};
+use support::{Certificate, Setup, any_setup, encrypted, give_to_nobody, setups};
 use tempfile::TempDir;
+
+/// An environment variable: if it is set, all cases run over TLS under every set-up.
+const EVERYTHING_OVER_TLS: &str = "EVERYTHING_OVER_TLS";
 
 thread_local! {
     /// The location and message of the last panic of this thread.
@@ -68,20 +74,59 @@ fn main() {
     arguments.test_threads.get_or_insert(8);
     // Kept for the summary, which prints it beside the name of the case.
     set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
-    let cases = [
+    let directory = certificate_directory();
+    let files = Certificate::new().write(directory.path(), "tls");
+    give_to_nobody(&files);
+    let cases = [cases_of_connections(), cases_of_the_site()];
+    let [of_connections, of_the_site] = cases.each_ref().map(|cases| cases.iter());
+    let over_tls: Vec<_> = setups().map(|setup| encrypted(setup, &files)).collect();
+    let runs_everything = std::env::var_os(EVERYTHING_OVER_TLS).is_some();
+    let site_over_tls =
+        if runs_everything { &over_tls[..] } else { &[encrypted(any_setup(), &files)] };
+    let of_connections = of_connections
+        .flat_map(|case| setups().chain(over_tls.iter().copied()).map(move |setup| (case, setup)));
+    let of_the_site = of_the_site.flat_map(|case| {
+        setups().chain(site_over_tls.iter().copied()).map(move |setup| (case, setup))
+    });
+    let runs = of_connections.chain(of_the_site).filter(|(case, setup)| (case.runs_under)(setup));
+    let trials = runs.map(|(case, setup)| trial(case.clone(), setup)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // `exit` would not delete it.
+    drop(directory);
+    conclusion.exit();
+}
+
+/// The cases whose outcome may depend on how bytes are carried: they are about connections, time,
+/// memory, or what the server tells about its clients.
+fn cases_of_connections() -> Vec<Case> {
+    [
         messages::cases(),
         connections::cases(),
         framing::cases(),
         transfer_encoding::cases(),
-        syntax::cases(),
         limits::cases(),
         connection_limit::cases(),
-        paths::cases(),
-        links::cases(),
-        methods::cases(),
         files::cases(),
         concurrency::cases(),
         regressions::cases(),
+        addresses::cases(),
+        proxies::cases(),
+        admin::cases(),
+        tls_handshakes::cases(),
+        tls_records::cases(),
+        https_redirects::cases(),
+    ]
+    .concat()
+}
+
+/// The cases about which response a request gets. They would find nothing more over TLS under each
+/// set-up, and take as long again.
+fn cases_of_the_site() -> Vec<Case> {
+    [
+        syntax::cases(),
+        paths::cases(),
+        links::cases(),
+        methods::cases(),
         validators::cases(),
         conditions::cases(),
         ranges::cases(),
@@ -94,34 +139,13 @@ fn main() {
         hidden::cases(),
         clean_urls::cases(),
         error_pages::cases(),
-        addresses::cases(),
         redirects::cases(),
         route_prefix::cases(),
         cors::cases(),
         authentication::cases(),
-        proxies::cases(),
-        admin::cases(),
         health::cases(),
-        tls_handshakes::cases(),
-        tls_records::cases(),
-    ];
-    let directory = certificate_directory();
-    let files = Certificate::new().write(directory.path(), "tls");
-    // With or without `--user nobody`, the server may read it, and nobody else.
-    if rustix::process::geteuid().is_root()
-        && let Ok(Some(nobody)) = nix::unistd::User::from_name("nobody")
-    {
-        let given = std::os::unix::fs::chown(&files[1], Some(nobody.uid.as_raw()), None);
-        given.expect("root may give files away");
-    }
-    let trials = setups().flat_map(|setup| [setup, encrypted(setup, &files)]).flat_map(|setup| {
-        let runs = cases.iter().flatten().filter(move |case| (case.runs_under)(setup));
-        runs.map(move |case| trial(case.clone(), setup))
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    // `exit` would not delete it.
-    drop(directory);
-    conclusion.exit();
+    ]
+    .concat()
 }
 
 /// Where the servers read the certificate of this run. Users without privileges may enter it.

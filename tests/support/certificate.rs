@@ -64,6 +64,19 @@ pub fn write_private(path: &Path, content: &str) -> PathBuf {
     path.to_owned()
 }
 
+/// Lets a server read its certificate with and without `--user nobody`, if the test runs as root.
+pub fn give_to_nobody(files: &[PathBuf]) {
+    let nobody = nix::unistd::User::from_name("nobody");
+    if rustix::process::geteuid().is_root()
+        && let Ok(Some(nobody)) = nobody
+    {
+        for file in files {
+            let given = std::os::unix::fs::chown(file, Some(nobody.uid.as_raw()), None);
+            given.expect("root may give files away");
+        }
+    }
+}
+
 /// The certificate that a server at `address` shows to a new client.
 #[track_caller]
 pub fn shown_certificate(address: SocketAddr) -> CertificateDer<'static> {

@@ -20,7 +20,7 @@ mod wait;
 
 pub use admin::{Admin, Metrics};
 pub use authority::{authority_pem, client_config, client_with, server_name};
-pub use certificate::{Certificate, shown_certificate, tls_options, write_private};
+pub use certificate::{Certificate, give_to_nobody, shown_certificate, tls_options, write_private};
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;
