@@ -1,5 +1,5 @@
-//! The authority of one run of the tests. It issues the certificates of the servers, and the clients
-//! trust it.
+//! The authority of one run of the tests. It issues the certificates of the servers, and the
+//! clients trust it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
