@@ -1,7 +1,8 @@
 //! The certificate of all servers that a bench measures over TLS.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
@@ -33,7 +34,9 @@ impl TestCertificate {
         let directory = tempfile::tempdir()?;
         let made = TestCertificate { der: certificate.der().to_vec(), directory };
         fs::write(made.file(), certificate.pem())?;
-        fs::write(made.key_file(), key.serialize_pem())?;
+        let mut private = File::options();
+        let private = private.write(true).create_new(true).mode(0o600).open(made.key_file());
+        private?.write_all(key.serialize_pem().as_bytes())?;
         Ok(made)
     }
 
