@@ -5,7 +5,8 @@
 //! that loads can be compared.
 //!
 //! Invariants:
-//! - A client trusts one certificate, byte for byte, and no other.
+//! - A client trusts one certificate, byte for byte, and no other. The first handshake of a load
+//!   verifies that the server has its key.
 //! - A ticket is used once. [`Handshake::Resumed`] connections share their tickets, and each gets
 //!   the newest; the load counts how many have found one.
 
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -61,6 +63,7 @@ impl ClientTls {
         let verifier = OneCertificate {
             certificate: CertificateDer::from(certificate).into_owned(),
             provider: provider.clone(),
+            is_proven: AtomicBool::new(false),
         };
         let builder = ClientConfig::builder_with_provider(provider);
         let mut config = builder
@@ -276,11 +279,13 @@ fn encode(output: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usiz
     encoded.expect("the buffer has the length that rustls has asked for");
 }
 
-/// Trusts one certificate. The server still has to prove that it has the key.
+/// Trusts one certificate. The server has to prove once that it has the key: a load has one server,
+/// and to verify each signature would make the client as expensive as the server.
 #[derive(Debug)]
 struct OneCertificate {
     certificate: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
+    is_proven: AtomicBool,
 }
 
 impl ServerCertVerifier for OneCertificate {
@@ -313,8 +318,13 @@ impl ServerCertVerifier for OneCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.is_proven.load(Ordering::Relaxed) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        let verified = verify_tls13_signature(message, certificate, signature, algorithms)?;
+        self.is_proven.store(true, Ordering::Relaxed);
+        Ok(verified)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
