@@ -133,18 +133,23 @@ pub fn tls_sentences(results: &Results) -> Vec<String> {
     pairs.into_iter().filter_map(|pair| sentence(results, pair)).collect()
 }
 
-/// Such as "mio: TLS adds +4.21 µs [+4.02 µs, +4.40 µs] per request (+38 %) with 64 connections; a
-/// full handshake costs 128 µs [120 µs, 133 µs], a resumed one 74.0 µs [70.0 µs, 79.0 µs]."
+/// Such as "mio: TLS adds 4.21 µs [4.02 µs, 4.40 µs] per request (+38 %) with 64 connections; a
+/// full handshake costs 128 µs [120 µs, 133 µs]; a resumed handshake costs 74 µs [70 µs, 79 µs]."
 fn sentence(results: &Results, pair: TlsPair<'_>) -> Option<String> {
     let loads = results.loads();
     let kept = loads.iter().find(|it| {
         it.kind == WorkloadKind::KeepAlive && it.pacing == Pacing::Closed && it.sweep.is_none()
     })?;
     let cost = pair.cost(results, kept)?;
-    let (added, place) = (cost.added_with_interval(), load(kept));
+    let place = load(kept);
     let encryption = match cost.is_shown {
-        true => format!("TLS adds {added} per request ({}) with {place}", cost.percent()),
-        false => format!("no difference shown with {place}, {added} per request"),
+        true => {
+            let added = interval(&cost.added_us, unsigned_time);
+            format!("TLS adds {added} per request ({}) with {place}", cost.percent())
+        }
+        false => {
+            format!("no difference shown with {place}, {} per request", cost.added_with_interval())
+        }
     };
     let handshake = |resumes: bool, what: &str| {
         let is_it = |it: &&&Workload| {
@@ -152,7 +157,7 @@ fn sentence(results: &Results, pair: TlsPair<'_>) -> Option<String> {
         };
         let new = loads.iter().find(is_it)?;
         let estimate = pair.handshake_us(results, new, kept)?;
-        Some(format!("a {what} handshake costs {}", interval(&estimate, |us| time(us * 1000.0))))
+        Some(format!("a {what} handshake costs {}", interval(&estimate, unsigned_time)))
     };
     let handshakes = [handshake(false, "full"), handshake(true, "resumed")];
     let clauses = std::iter::once(encryption).chain(handshakes.into_iter().flatten());
@@ -166,7 +171,13 @@ fn interval(estimate: &Estimate, format: impl Fn(f64) -> String) -> String {
 }
 
 fn signed_time(us: f64) -> String {
-    let sign = if us < 0.0 { "−" } else { "+" };
+    let sign = if us < 0.0 { "" } else { "+" };
+    format!("{sign}{}", unsigned_time(us))
+}
+
+/// With a sign only if it is negative.
+fn unsigned_time(us: f64) -> String {
+    let sign = if us < 0.0 { "−" } else { "" };
     format!("{sign}{}", time(us.abs() * 1000.0))
 }
 
@@ -220,7 +231,7 @@ mod tests {
         assert!((cost.added_us.high - cost.added_us.low).abs() < 0.01, "{cost:?}");
         assert!((1.2..1.4).contains(&cost.ratio.median), "{cost:?}");
         let sentences = tls_sentences(&results);
-        assert!(sentences[0].starts_with("alpha: TLS adds +4.00 µs ["), "{sentences:?}");
+        assert!(sentences[0].starts_with("alpha: TLS adds 4.00 µs ["), "{sentences:?}");
         assert!(sentences[0].contains("; a full handshake costs 100 µs ["), "{sentences:?}");
         assert!(sentences[0].contains("; a resumed handshake costs 50.0 µs ["), "{sentences:?}");
     }

@@ -167,8 +167,7 @@ fn row(
     estimate: &Estimate,
 ) {
     let Estimate { median, low, high, level, rounds } = estimate;
-    let [load, contender, metric] =
-        [&*workload.name, &*contender.name, metric].map(field);
+    let [load, contender, metric] = [&*workload.name, &*contender.name, metric].map(field);
     let _ = write!(
         text,
         "{load},{contender},{metric},{unit},{median},{low},{high},{level:.4},{rounds},"

@@ -9,8 +9,9 @@ pub(super) const TITLE: &str = "Legend and terms";
 const DRAWN: [(&str, &str); 8] = [
     (
         "line and marker",
-        "Each contender has a color and a shape of its own, the same in all charts. The reference \
-         loop is grey and dotted, a twin has the color of its original and is dashed.",
+        "Each strategy and each foreign server has a color and a shape of its own, the same in all \
+         charts; with TLS, its markers are hollow. The reference loop is grey and dotted, a twin \
+         has the color of its original and is dashed.",
     ),
     ("vertical or horizontal stroke", "The confidence interval of a point or a bar."),
     ("two shades in a bar", "User time is dark, system time light; or one shade per system call."),

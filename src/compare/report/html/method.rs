@@ -95,6 +95,7 @@ fn describe_workload(workload: &Workload) -> String {
     parts.extend(
         workload.requests_per_connection.map(|count| format!("a new connection after {count}")),
     );
+    parts.extend(workload.resumes_sessions.then(|| "TLS sessions are resumed".to_owned()));
     parts.extend(
         workload.reader_bytes_per_second.map(|bytes| format!("read at {}/s", format::bytes(bytes))),
     );

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_page_has_no_scripts_and_no_external_resources() {
-        for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6)] {
+        let tls = synthetic::with_tls(6);
+        for results in [synthetic::results(6), synthetic::partial(6), synthetic::invalid(6), tls] {
             let page = page(&results);
             for foreign in ["<script", "src=", "href=", "@import", "url(", "NaN", "inf"] {
                 let without_words = page.replace("information", "").replace("href=\"#", "");
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_element_is_closed() {
-        let page = page(&synthetic::results(6));
+        let page = page(&synthetic::with_tls(6));
         for name in [
             "section", "div", "figure", "svg", "g", "table", "tr", "td", "ul", "li", "dl", "p",
             "text", "title", "details", "summary", "dt", "dd", "i", "b",
