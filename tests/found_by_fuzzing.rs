@@ -33,6 +33,8 @@ fn check_all(directory: &str) -> usize {
             Some("path") => properties::path::check,
             Some("range") => properties::range::check,
             Some("request") => properties::request::check,
+            #[cfg(feature = "tls")]
+            Some("tls") => properties::tls::check,
             _ => panic!("no property for {}", target.display()),
         };
         for input in target.read_dir().expect("a target is a directory of inputs") {

@@ -58,6 +58,9 @@ pub use sys::{map_recording, map_shared_counters};
 #[cfg(feature = "compare")]
 pub(crate) use timer_fd::TimerFd;
 pub use tls::TlsSource;
+#[doc(hidden)]
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsSession};
 pub use tracer::Trace;
 
 use crate::http::{Limits, TrustedProxies};

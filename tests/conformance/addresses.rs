@@ -134,9 +134,10 @@ fn a_trusted_proxy_can_connect_to_a_unix_socket(setup: &'static Setup) {
     let options = ["--log", "common", "--trusted-proxy", "unix:"];
     let forwarded = get_with("/page.html", &["X-Forwarded-For: 203.0.113.7"]);
     let (server, path) = start(setup, &site, &options);
-    for (mut peer, expected) in
-        [(server.connect_to_unix(&path), "203.0.113.7 "), (server.connect(), "127.0.0.1 ")]
-    {
+    let connect: [(&dyn Fn() -> Peer, _); 2] =
+        [(&|| server.connect_to_unix(&path), "203.0.113.7 "), (&|| server.connect(), "127.0.0.1 ")];
+    for (connect, expected) in connect {
+        let mut peer = connect();
         assert_eq!(peer.ask(&forwarded).status, 200);
         drop(peer);
         let line = server.output.next().expect("the request is logged");

@@ -14,3 +14,5 @@ pub mod range;
 pub mod request;
 pub mod responses;
 pub mod simulation;
+#[cfg(feature = "tls")]
+pub mod tls;

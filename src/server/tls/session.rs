@@ -196,10 +196,12 @@ impl TlsSession {
         self.phase = Phase::Ended;
     }
 
+    /// What the socket has to accept next.
     pub fn unsent(&self) -> &Unsent {
         &self.unsent
     }
 
+    /// The same, to remove what it has accepted.
     pub fn unsent_mut(&mut self) -> &mut Unsent {
         &mut self.unsent
     }
