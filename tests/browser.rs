@@ -99,6 +99,11 @@ struct Browser(Child);
 impl Browser {
     /// Opens `path` of the server. None if there is no browser.
     fn open(server: &Server, profile: &Path, path: &str) -> Option<Browser> {
+        Browser::open_with(&[], server, profile, path)
+    }
+
+    /// The same, with further options of the browser.
+    fn open_with(options: &[&str], server: &Server, profile: &Path, path: &str) -> Option<Browser> {
         let mut command = Command::new("chromium");
         command.args([
             "--headless",
@@ -113,7 +118,7 @@ impl Browser {
             "--autoplay-policy=no-user-gesture-required",
         ]);
         command.arg(format!("--user-data-dir={}", profile.display()));
-        command.arg(format!("http://{}{path}", server.address));
+        command.args(options).arg(server.url(path));
         command.env("TZ", "Asia/Kolkata");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let browser = command.spawn().ok().map(Browser);
@@ -144,6 +149,48 @@ fn a_browser_seeks_in_a_video_and_plays_it() {
     drop(browser);
     let is_range = |line: &String| line.contains("clip.webm") && line.contains("\"status\":206");
     assert!(lines.iter().any(is_range), "no range request: {lines:#?}");
+}
+
+/// Shows a picture and runs a script, over several connections, and reports the protocol.
+#[cfg(feature = "tls")]
+const SECURE_PAGE: &str = r#"<!doctype html><title>secure</title>
+<img id="image" src="image.svg" alt="">
+<script type="module">
+const image = document.getElementById("image");
+await image.decode();
+const files = await Promise.all([1, 2, 3, 4].map(n => fetch(`/file${n}.txt`)));
+const texts = await Promise.all(files.map(file => file.text()));
+fetch(`/report?${isSecureContext}-${image.naturalWidth}-${texts.join("")}`);
+</script>"#;
+
+/// The browser trusts the certificate by the hash of its public key, as a user does who compares
+/// the fingerprint and accepts it.
+#[cfg(feature = "tls")]
+#[test]
+fn a_browser_opens_a_page_with_a_self_signed_certificate() {
+    use base64::Engine;
+    use sha2::{Digest, Sha256};
+    let site = Site::new();
+    site.write("secure.html", SECURE_PAGE);
+    let image = r#"<svg xmlns="http://www.w3.org/2000/svg" width="123" height="45"/>"#;
+    site.write("image.svg", image);
+    (1..=4).for_each(|n| drop(site.write(format!("file{n}.txt"), n.to_string())));
+    for setup in support::setups().filter(|setup| setup.serves_concurrently()) {
+        let server = Server::start(setup, site.root(), &["--tls-self-signed", "--log", "json"]);
+        let shown = support::shown_certificate(server.address);
+        let certificate = rustls::server::ParsedCertificate::try_from(&shown);
+        let key = certificate.expect("the certificate is valid").subject_public_key_info();
+        let hash = base64::prelude::BASE64_STANDARD.encode(Sha256::digest(&key));
+        let option = format!("--ignore-certificate-errors-spki-list={hash}");
+        let profile = tempfile::tempdir().expect("a temporary directory");
+        let browser = Browser::open_with(&[&option], &server, profile.path(), "/secure.html");
+        let Some(browser) = browser else { return };
+        let lines = server.output.until(|line| line.contains("/report?"));
+        drop(browser);
+        let report = lines.last().expect("the report is the last line");
+        assert!(report.contains("/report?true-123-1234 "), "{report}");
+        assert!(report.contains("\"tls\":\"TLSv1.3\""), "{report}");
+    }
 }
 
 #[test]
