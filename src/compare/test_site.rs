@@ -9,7 +9,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
 pub(crate) struct TestSite {
@@ -19,6 +19,7 @@ pub(crate) struct TestSite {
     /// Files that were asked for by size.
     sized: Vec<TestFile>,
     temporary: Option<TemporaryDirectory>,
+    opened: Instant,
 }
 
 /// Removed when dropped.
@@ -38,6 +39,9 @@ const LARGE_BYTES: usize = 1024 * 1024;
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
 /// A file stands for a size of a sweep if it is larger or smaller by at most this factor.
 const SIZE_FACTOR_MAX: f64 = 1.5;
+/// For two seconds after a write, servers send no validators of a file: it might change again
+/// without a trace.
+const SETTLED_AFTER: Duration = Duration::from_millis(2500);
 /// The depth to which the directory is searched.
 const DEPTH_MAX: usize = 8;
 
@@ -57,9 +61,14 @@ impl TestSite {
         let large = files.into_iter().max_by_key(|file| file.bytes);
         let sized = Vec::new();
         match small.zip(large) {
-            Some((small, large)) => {
-                Ok(TestSite { directory, small, large, sized, temporary: None })
-            }
+            Some((small, large)) => Ok(TestSite {
+                directory,
+                small,
+                large,
+                sized,
+                temporary: None,
+                opened: Instant::now(),
+            }),
             None => Err(io::Error::other(format!("{}: no suitable file found", root.display()))),
         }
     }
@@ -79,6 +88,11 @@ impl TestSite {
         std::fs::write(temporary.0.join("large.bin"), vec![b'x'; LARGE_BYTES])?;
         let site = TestSite::find(&temporary.0)?;
         Ok(TestSite { temporary: Some(temporary), ..site })
+    }
+
+    /// How long it takes until every server sends the validators of all files, unless they change.
+    pub(crate) fn time_to_settle(&self) -> Duration {
+        SETTLED_AFTER.saturating_sub(self.opened.elapsed())
     }
 
     /// The files that workloads request.

@@ -21,6 +21,8 @@ pub fn results(arguments: &[&str], directory: &Path) -> Results {
     // same.
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {stderr}", output.status);
+    // Before anything is measured, the file is empty.
+    assert!(!stderr.contains("cannot"), "{stderr}");
     let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {stderr}"));
     expect_valid(&json);
     serde_json::from_str(&json).expect("the JSON matches the types")
