@@ -4,8 +4,9 @@
 //! Invariants:
 //! 1. Each case starts its own server, so that no case depends on the state that another left.
 //! 2. A case that needs several open connections at a time runs only under set-ups that serve them.
-//! 3. A case about connections runs over TLS under every set-up, another one under one set-up, or
-//!    under all if the environment variable `EVERYTHING_OVER_TLS` is set.
+//! 3. A case about TLS runs under every set-up. Of the others, those about connections run over TLS
+//!    under every strategy, and the rest under one; if the environment variable
+//!    `EVERYTHING_OVER_TLS` is set, all run under every set-up.
 //!
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
 //! one set-up.
@@ -51,6 +52,7 @@ mod transfer_encoding;
 mod validators;
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -77,18 +79,22 @@ fn main() {
     let directory = certificate_directory();
     let files = Certificate::new().write(directory.path(), "tls");
     give_to_nobody(&files);
-    let cases = [cases_of_connections(), cases_of_the_site()];
-    let [of_connections, of_the_site] = cases.each_ref().map(|cases| cases.iter());
-    let over_tls: Vec<_> = setups().map(|setup| encrypted(setup, &files)).collect();
-    let runs_everything = std::env::var_os(EVERYTHING_OVER_TLS).is_some();
-    let site_over_tls =
-        if runs_everything { &over_tls[..] } else { &[encrypted(any_setup(), &files)] };
-    let of_connections = of_connections
-        .flat_map(|case| setups().chain(over_tls.iter().copied()).map(move |setup| (case, setup)));
-    let of_the_site = of_the_site.flat_map(|case| {
-        setups().chain(site_over_tls.iter().copied()).map(move |setup| (case, setup))
+    let everywhere: Vec<_> = setups().collect();
+    let over_tls = |setups: &[&'static Setup]| -> Vec<_> {
+        let runs_everything = std::env::var_os(EVERYTHING_OVER_TLS).is_some();
+        let setups = if runs_everything { &everywhere[..] } else { setups };
+        setups.iter().map(|setup| encrypted(setup, &files)).collect()
+    };
+    let groups = [
+        (cases_of_tls(), over_tls(&everywhere)),
+        (cases_of_connections(), [&everywhere[..], &over_tls(&representatives())].concat()),
+        (cases_of_the_site(), [&everywhere[..], &over_tls(&[any_setup()])].concat()),
+    ];
+    let runs = groups.iter().flat_map(|(cases, setups)| {
+        let of_setup = |setup| cases.iter().map(move |case: &Case| (case, setup));
+        setups.iter().copied().flat_map(of_setup)
     });
-    let runs = of_connections.chain(of_the_site).filter(|(case, setup)| (case.runs_under)(setup));
+    let runs = runs.filter(|(case, setup)| (case.runs_under)(setup));
     let trials = runs.map(|(case, setup)| trial(case.clone(), setup)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     // `exit` would not delete it.
@@ -112,11 +118,25 @@ fn cases_of_connections() -> Vec<Case> {
         addresses::cases(),
         proxies::cases(),
         admin::cases(),
-        tls_handshakes::cases(),
-        tls_records::cases(),
-        https_redirects::cases(),
     ]
     .concat()
+}
+
+/// The cases about TLS itself.
+fn cases_of_tls() -> Vec<Case> {
+    [tls_handshakes::cases(), tls_records::cases(), https_redirects::cases()].concat()
+}
+
+/// Of the set-ups of a strategy that fork, and of those that do not, the one that serves the most
+/// connections at a time: TLS does not see what else distinguishes them.
+fn representatives() -> Vec<&'static Setup> {
+    let kind = |setup: &Setup| (setup.strategy.name, setup.forks);
+    let represents = |setup: &&'static Setup| {
+        let same = setups().filter(|other| kind(other) == kind(setup));
+        let first = same.min_by_key(|other| Reverse(other.concurrency));
+        first.is_some_and(|first| first.name == setup.name)
+    };
+    setups().filter(represents).collect()
 }
 
 /// The cases about which response a request gets. They would find nothing more over TLS under each

@@ -203,8 +203,8 @@ fn a_trusted_proxy_without_a_valid_header_gets_no_response(setup: &'static Setup
         [&b""[..], b"PROXY TCP4 x 10.0.0.1 1 2\r\n", &[b'P'; 5000], b"\r\n\r\n\0\r\nQUIT\n\x31"]
     {
         let mut peer = server.connect_behind(start, start.len().max(1));
-        peer.send(&request);
-        peer.finish_sending();
+        // The server may have closed already.
+        let _ = peer.try_send(&request);
         assert_eq!(peer.rest().0, b"");
     }
     let mut peer = server.connect_plainly();
