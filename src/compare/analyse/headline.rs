@@ -17,7 +17,7 @@ const LOADS_NAMED_MAX: usize = 5;
 
 /// The sentences, the most important first.
 pub fn headline(results: &Results) -> Vec<String> {
-    let leads = leads_of(results, &results.loads());
+    let leads = leads_of(results, &distinct_loads(results));
     let of_metric =
         |metric| -> Vec<&Lead<'_>> { leads.iter().filter(|lead| lead.metric == metric).collect() };
     let (cpu, rate) = (of_metric(Metric::CpuPerRequest), of_metric(Metric::Throughput));
@@ -93,6 +93,16 @@ fn clause<'a>(what: &str, leads: impl Iterator<Item = &'a &'a Lead<'a>>) -> Opti
 pub fn in_order(results: &Results) -> Vec<&Workload> {
     let mut workloads = results.loads();
     workloads.sort_by_key(|workload| order(workload));
+    workloads
+}
+
+/// The loads in that order, each once: without TLS, one that resumes sessions is the one with new
+/// connections again.
+pub fn distinct_loads(results: &Results) -> Vec<&Workload> {
+    let is_plain = |contender: &&ContenderInfo| contender.without_tls.is_none();
+    let is_repeated = ranked_contenders(results).iter().any(is_plain);
+    let mut workloads = in_order(results);
+    workloads.retain(|workload| !(is_repeated && workload.resumes_sessions));
     workloads
 }
 

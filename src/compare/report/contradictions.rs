@@ -279,6 +279,16 @@ fn tls_is_not_said_to_add_what_is_not_shown() {
     }
 }
 
+/// Without TLS there are no sessions to resume.
+#[test]
+fn a_contender_without_tls_leads_no_load_that_resumes_sessions() {
+    let results = few(synthetic::with_tls(8));
+    let loads = results.workloads.len();
+    let sentences = headline(&results);
+    assert!(sentences[0].contains(&format!(" of {} loads", loads - 1)), "{sentences:?}");
+    assert!(sentences.iter().all(|it| !it.contains("resumed TLS sessions")), "{sentences:?}");
+}
+
 /// A strategy that costs less with TLS, as far as the run can tell.
 #[test]
 fn tls_that_costs_less_adds_a_negative_amount() {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use crate::compare::analyse::checks::{any_valid, failed_checks};
 use crate::compare::analyse::explanation::summary_of_sweeps;
-use crate::compare::analyse::headline::{headline, in_order, load};
+use crate::compare::analyse::headline::{distinct_loads, headline, load};
 use crate::compare::analyse::metric::{Metric, significant};
 use crate::compare::analyse::ranking::{Lead, leads_at};
 use crate::compare::analyse::rounds;
@@ -112,7 +112,7 @@ impl Text {
 /// The loads of the table. A run of several sweeps has too many for a screen: then these are spread
 /// evenly over all.
 fn rows(results: &Results) -> Vec<&Workload> {
-    let loads = in_order(results);
+    let loads = distinct_loads(results);
     let max = if tls_rows(results).is_empty() { ROWS_MAX } else { ROWS_MAX_BESIDE_TLS };
     match loads.len() {
         all if all <= max => loads,
@@ -244,7 +244,7 @@ fn general_notes(results: &Results) -> Vec<String> {
 }
 
 fn rows_left_out(results: &Results) -> Option<String> {
-    let count = results.loads().len() - rows(results).len();
+    let count = distinct_loads(results).len() - rows(results).len();
     (count > 0).then(|| format!("{} not shown; see --verbose.", counted(count, "row")))
 }
 
@@ -261,7 +261,7 @@ fn unranked_notes(unranked: &[String], max: usize) -> Vec<String> {
 
 /// What the marks of the table mean, and why rows have none.
 fn legend(results: &Results) -> String {
-    let leads = results.loads().into_iter().filter_map(|workload| {
+    let leads = distinct_loads(results).into_iter().filter_map(|workload| {
         leads_at(results, workload, &[Metric::CpuPerRequest]).pop().flatten()
     });
     let (marked, unmarked): (Vec<_>, Vec<_>) = leads.partition(Lead::is_shown);
@@ -275,7 +275,9 @@ fn legend(results: &Results) -> String {
     let in_table = |contender: &&ContenderInfo| !has_plain(results, contender);
     let has_gaps = ranked_contenders(results).into_iter().filter(in_table).any(|contender| {
         let metric = Metric::CpuPerRequest;
-        results.loads().iter().any(|load| figure(results, load, contender, metric).is_none())
+        distinct_loads(results)
+            .iter()
+            .any(|load| figure(results, load, contender, metric).is_none())
     });
     let pairs = tls_pairs(results);
     let costs = tls_rows(results).into_iter();
