@@ -5,7 +5,7 @@
 //! 1. Each case starts its own server, so that no case depends on the state that another left.
 //! 2. A case that needs several open connections at a time runs only under set-ups that serve them.
 //! 3. A case about TLS runs under every set-up. Of the others, those about connections run over TLS
-//!    under every strategy, and the rest under one; if the environment variable
+//!    under one set-up of each kind, and the rest under one; if the environment variable
 //!    `EVERYTHING_OVER_TLS` is set, all run under every set-up.
 //!
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
@@ -73,7 +73,7 @@ thread_local! {
 fn main() {
     let mut arguments = Arguments::from_args();
     // Many cases wait for a timeout or for the disk and use no core meanwhile.
-    arguments.test_threads.get_or_insert(8);
+    arguments.test_threads.get_or_insert(12);
     // Kept for the summary, which prints it beside the name of the case.
     set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
     let directory = certificate_directory();
@@ -127,10 +127,10 @@ fn cases_of_tls() -> Vec<Case> {
     [tls_handshakes::cases(), tls_records::cases(), https_redirects::cases()].concat()
 }
 
-/// Of the set-ups of a strategy that fork, and of those that do not, the one that serves the most
-/// connections at a time: TLS does not see what else distinguishes them.
+/// One event loop, one set-up that blocks, and one that forks: TLS sees no other difference. Of each
+/// kind, the first of those that serve the most connections at a time.
 fn representatives() -> Vec<&'static Setup> {
-    let kind = |setup: &Setup| (setup.strategy.name, setup.forks);
+    let kind = |setup: &Setup| (setup.strategy.is_event_loop, setup.forks);
     let represents = |setup: &&'static Setup| {
         let same = setups().filter(|other| kind(other) == kind(setup));
         let first = same.min_by_key(|other| Reverse(other.concurrency));
