@@ -112,7 +112,7 @@ fn wget_verifies_the_certificate_and_downloads() {
 
 /// The ssl module of Python tells a connection that ends without a close_notify from one that does.
 #[test]
-fn python_sees_a_close_notify_behind_the_response() {
+fn python_sees_a_close_notify_after_the_response() {
     const SCRIPT: &str = r#"
 import socket, ssl, sys
 context = ssl.create_default_context(cafile=sys.argv[2])

@@ -150,7 +150,7 @@ fn connections_begin_with_the_handshake_of_the_plan() {
 }
 
 #[test]
-fn without_tickets_it_is_known_that_no_session_is_resumed() {
+fn connections_without_a_ticket_are_counted_as_full_handshakes() {
     let server = serve(Script { has_tickets: false, ..SMALL });
     let plan = plan(&server, Handshake::Resumed, Reuse::Never, 5);
     let result = Load::open(plan).and_then(|mut load| load.run(Duration::from_millis(200)));

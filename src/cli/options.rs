@@ -271,7 +271,7 @@ pub(super) struct SecurityOptions {
     #[argh(option, arg_name = "file")]
     pub tls_cert: Option<PathBuf>,
 
-    /// the key of --tls-cert, in PEM without a passphrase
+    /// the private key for --tls-cert, in PEM without a passphrase
     #[argh(option, arg_name = "file")]
     pub tls_key: Option<PathBuf>,
 

@@ -205,7 +205,7 @@ pub struct Workload {
     pub body_bytes: u64,
     /// The rate at which each slow reader reads a large file.
     pub reader_bytes_per_second: Option<u64>,
-    /// New connections resume an earlier TLS session. Without TLS, this is no difference.
+    /// New connections resume an earlier TLS session. This has no effect without TLS.
     #[serde(default)]
     pub resumes_sessions: bool,
     /// The sweep for which it was measured. `None`: a load of the tables, which may also be a point

@@ -25,7 +25,7 @@ pub enum CloseReason {
     IdleTimeout,
     /// A trusted proxy did not begin the connection with a valid PROXY header.
     NoProxyHeader,
-    /// The records of TLS were invalid, or no common version or cipher was found.
+    /// The TLS handshake failed, or a record was invalid.
     TlsFailed,
     /// The client sent HTTP without TLS to a port that requires TLS.
     HttpsRequired,

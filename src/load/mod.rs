@@ -15,7 +15,7 @@
 //!    whatever the server does.
 //! 5. The client is cheaper than a server: requests are rendered in advance, and responses are
 //!    parsed no further than necessary.
-//! 6. With TLS, it is known of every connection whether its handshake was a full one.
+//! 6. With TLS, each connection's handshake is known to be full or resumed.
 
 mod chunked;
 mod connection;

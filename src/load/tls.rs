@@ -1,7 +1,7 @@
 //! TLS 1.3 on the side of the client, without a socket.
 //!
-//! rustls is used without buffers: received records are decrypted where they are, and requests are
-//! encrypted into the one buffer of the session. Every connection of a load has the same cipher, so
+//! The unbuffered API of rustls is used: received records are decrypted in place, and requests are
+//! encrypted into the session's only buffer. All connections of a load use one cipher suite, so
 //! that loads can be compared.
 //!
 //! Invariants:
@@ -42,7 +42,7 @@ pub struct ClientTls {
     handshake: Handshake,
 }
 
-/// What a record may be longer than its content: header, type and tag of the one cipher.
+/// How much longer than its content a record can be: header, type and tag.
 const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
 const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
 /// More than any load has connections without a ticket of their own; beyond that, the oldest are
@@ -53,7 +53,7 @@ impl ClientTls {
     /// For a server that has this certificate, in DER.
     ///
     /// # Errors
-    /// The cryptography does not support what every server is measured with.
+    /// The crypto provider lacks what TLS 1.3 needs.
     pub fn trusting(certificate: &[u8], handshake: Handshake) -> io::Result<ClientTls> {
         let provider = Arc::new(CryptoProvider {
             cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
@@ -90,7 +90,7 @@ impl ClientTls {
     /// handshake first. The socket has to be a blocking one.
     ///
     /// # Errors
-    /// From a system call or from TLS, also if the end of the data is not authentic.
+    /// From a system call or from TLS, also if the server closes without a close_notify.
     pub fn exchange(&self, socket: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
         let session = ClientConnection::new(self.config.clone(), server_name());
         let mut session = session.map_err(io::Error::other)?;

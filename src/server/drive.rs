@@ -99,7 +99,7 @@ fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
                 ControlFlow::Break(DriveOutcome::Closed)
             }
             Step::Send => send_or_await_file(client, worker),
-            // A part of a handshake.
+            // TLS messages that belong to no response.
             _ if client.transport.has_unsent() => send_records(client, worker),
             // What was made of a response has been sent; the rest waits for the next turn.
             Step::Resume if worker.site.is_turn_over() => ControlFlow::Break(DriveOutcome::Yielded),

@@ -19,13 +19,13 @@ use crate::http::{CloseReason, Output, Transmit};
 use crate::site::{self, Service};
 use crate::syscall_stats::{Call, Event};
 
-/// What is encrypted for one write: enough that the write costs little beside the encryption, and
-/// little enough that clients that do not read hold little memory.
+/// How much is encrypted for one write: enough that the system call costs little compared with the
+/// encryption, but little enough to bound the memory that clients that do not read can hold.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 const SLICES_MAX: usize = 64;
 
-/// What a record counts for in a turn, as it may have a single byte: to decrypt it takes about as
-/// long as to send this much.
+/// How many bytes of progress a received record counts for in a turn, even if it contains one byte:
+/// decrypting a record takes about as long as sending this much.
 const RECORD_PROGRESS_BYTES: usize = 1024;
 
 /// Where the input for the connection is.
@@ -50,7 +50,7 @@ pub fn receive(client: &mut Client, worker: &mut Worker, range: Range<usize>) ->
     let Transport::Tls(session) = &mut client.transport else { return Input::Received };
     let received = &mut worker.receive_buffer[range];
     if received.is_empty() || session.is_ended() {
-        // To parse input again that was received earlier, or to be discarded.
+        // The connection parses earlier input again, or discards input after the session's end.
         return Input::Received;
     }
     if session.is_plain_http(received) {
@@ -153,8 +153,8 @@ pub fn send(
 }
 
 /// Ends the session of a client, if it has one, before its connection is closed or half-closed:
-/// with a close_notify if all responses are complete. One attempt to send it, which does not wait,
-/// is enough: the client gets the end of the connection in any case.
+/// with a close_notify if all responses are complete. One non-blocking attempt to send it is
+/// enough: if it fails, the client still sees the FIN.
 pub fn end(client: &mut Client, worker: &Worker) {
     let Transport::Tls(session) = &mut client.transport else { return };
     if session.is_handshaking() {

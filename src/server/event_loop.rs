@@ -41,9 +41,9 @@ use crate::syscall_stats::{Call, Event};
 /// nginx accepts one per wake-up; a few share the cost of the wait.
 const ACCEPTS_PER_PASS: usize = 4;
 
-/// The parts of TLS handshakes per pass. One takes from 0.1 ms (a key exchange and a signature with
-/// P-256) to 0.4 ms (RSA with 2,048 bits), so what a pass costs beside is little, and a response of
-/// another client waits for little more than one.
+/// The steps of TLS handshakes per pass. One takes from 0.1 ms (a key exchange and a signature with
+/// P-256) to 0.4 ms (RSA with 2,048 bits): long compared with the fixed cost of a pass, and short
+/// enough that other clients need not wait for more than one.
 const HANDSHAKE_STEPS_PER_PASS: u64 = 1;
 
 /// How long a shutdown accepts connections that were in the backlog when it began.
@@ -353,7 +353,7 @@ impl EventLoop {
         self.serve_with(key, drive);
     }
 
-    /// The same, but a client that has to make its TLS handshake waits for its place in the queue.
+    /// The same, but a client whose TLS handshake is not complete is queued for it instead.
     fn serve_or_queue(&mut self, key: usize) {
         match self.clients.get_mut(key) {
             Some(client) if client.transport.awaits_handshake() => self.turns.add_woken(client),
@@ -361,7 +361,7 @@ impl EventLoop {
         }
     }
 
-    /// Serves clients that make their handshakes, until one of them has taken time.
+    /// Serves handshaking clients until [`HANDSHAKE_STEPS_PER_PASS`] steps have been done.
     fn serve_handshaking(&mut self) {
         let steps_max = self.worker.handshake_steps + HANDSHAKE_STEPS_PER_PASS;
         for _ in 0..self.turns.handshaking() {

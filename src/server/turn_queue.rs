@@ -71,12 +71,12 @@ impl TurnQueue {
         self.continuing.len()
     }
 
-    /// Takes the next client that makes its handshake.
+    /// Takes the next client whose handshake is not complete.
     pub fn next_handshaking(&mut self) -> Option<usize> {
         self.handshaking.pop_front()
     }
 
-    /// How many clients make their handshakes.
+    /// How many queued clients have not completed their handshakes.
     pub fn handshaking(&self) -> usize {
         self.handshaking.len()
     }
@@ -85,7 +85,7 @@ impl TurnQueue {
         self.awaiting_input.is_empty() && self.continuing.is_empty() && self.handshaking.is_empty()
     }
 
-    /// Removes all clients but those that make their handshakes, for a caller that gives each of
+    /// Removes all clients except those that are handshaking, for a caller that gives each of
     /// the others a turn.
     pub fn clear(&mut self) {
         self.awaiting_input.clear();

@@ -52,7 +52,7 @@ pub struct Worker {
     pub file_bytes: Vec<u8>,
     /// A buffer for encrypted bytes, lent to the connection being served.
     pub spare_records: Vec<u8>,
-    /// Counts the parts of TLS handshakes, most of which take about as long as ten responses.
+    /// Counts the steps of TLS handshakes. Most take about as long as ten responses.
     pub handshake_steps: u64,
     limits: Arc<Limits>,
     trusted_proxies: Arc<TrustedProxies>,

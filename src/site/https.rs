@@ -3,10 +3,10 @@
 //! | where the connection was accepted | response |
 //! |---|---|
 //! | a port for HTTPS | 400: the client has to use HTTPS |
-//! | the address of `--redirect-http` | 308 to the URL with `https`, or a challenge of ACME |
+//! | the address of `--redirect-http` | 308 to the URL with `https`, or an ACME challenge |
 //!
-//! Neither says anything about the files of the site, which may need a password that must not be
-//! sent in clear.
+//! Neither reveals anything about other files: the site may require a password, which must not be
+//! sent in the clear.
 
 use percent_encoding::percent_encode;
 

@@ -89,7 +89,7 @@ fn files_that_cannot_be_used_are_named_with_the_reason() {
         let words = [&["--tls-key", text(&bad)], words].concat();
         expect_refused(&site, [&certificate, &bad], &words);
     }
-    let mismatch = ["--tls-key", text(&other_key), "does not belong", text(&certificate)];
+    let mismatch = ["--tls-key", text(&other_key), "does not match", text(&certificate)];
     expect_refused(&site, [&certificate, &other_key], &mismatch);
     for missing in ["/no/such/file", "/", "/dev/null"] {
         let missing = PathBuf::from(missing);
@@ -129,7 +129,7 @@ fn an_expired_certificate_is_refused_and_one_that_is_not_yet_valid_causes_a_warn
     let options = ["--tls-cert", text(&certificate), "--tls-key", text(&key)];
     let warnings = warnings_of(Server::start(any_setup(), site.root(), &options));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    let expected = format!("warning: --tls-cert {}: clients do not accept", text(&certificate));
+    let expected = format!("warning: --tls-cert {}: the certificate is not", text(&certificate));
     assert!(warnings[0].starts_with(&expected), "{warnings:?}");
 }
 

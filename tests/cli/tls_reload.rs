@@ -155,7 +155,7 @@ fn a_pair_that_cannot_be_used_is_reported_once_and_the_old_one_kept() {
     server.may_print_errors = true;
     for (certificate, key, words) in [
         (&*old.pem, "garbage", &["--tls-key", "nothing usable"][..]),
-        (&old.pem, &expired.key_pem, &["--tls-key", "does not belong"]),
+        (&old.pem, &expired.key_pem, &["--tls-key", "does not match"]),
         (&expired.pem, &expired.key_pem, &["--tls-cert", "has expired"]),
         (&old.pem[..200], &old.key_pem, &["--tls-cert", "incomplete"]),
     ] {

@@ -17,9 +17,9 @@ pub fn cases() -> Vec<Case> {
     let everywhere = cases![if is_encrypted;
         records_may_be_short_and_many,
         requests_may_be_split_over_records_and_share_them,
-        requests_to_change_keys_are_granted,
-        many_requests_to_change_keys_do_not_grow_memory,
-        a_close_notify_without_fin_ends_the_connection_behind_the_responses,
+        key_updates_are_answered,
+        many_key_updates_do_not_grow_memory,
+        a_close_notify_without_fin_ends_the_connection_after_the_responses,
         a_close_notify_in_the_middle_of_a_request_ends_the_connection,
         what_follows_a_close_notify_is_ignored,
         a_response_with_close_ends_with_a_close_notify,
@@ -110,7 +110,7 @@ fn requests_may_be_split_over_records_and_share_them(setup: &'static Setup) {
     }
 }
 
-fn requests_to_change_keys_are_granted(setup: &'static Setup) {
+fn key_updates_are_answered(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &PATIENT);
     let config = client_with(aws_lc_rs::default_provider(), &[&TLS13]).into();
@@ -131,7 +131,7 @@ fn requests_to_change_keys_are_granted(setup: &'static Setup) {
 }
 
 /// The client reads none of the responses.
-fn many_requests_to_change_keys_do_not_grow_memory(setup: &'static Setup) {
+fn many_key_updates_do_not_grow_memory(setup: &'static Setup) {
     let site = Site::new();
     let server = Server::start(setup, site.root(), &PATIENT);
     let config = client_with(aws_lc_rs::default_provider(), &[&TLS13]).into();
@@ -161,7 +161,7 @@ fn send_close_notify(peer: &mut Peer) {
 }
 
 /// Not only after the idle timeout: what follows a close_notify would be ignored.
-fn a_close_notify_without_fin_ends_the_connection_behind_the_responses(setup: &'static Setup) {
+fn a_close_notify_without_fin_ends_the_connection_after_the_responses(setup: &'static Setup) {
     let site = Site::new();
     site.write("large.bin", patterned(3 << 20));
     let content = patterned(3 << 20);

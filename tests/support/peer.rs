@@ -37,9 +37,9 @@ static CLIENTS: Mutex<BTreeMap<SocketAddr, usize>> = Mutex::new(BTreeMap::new())
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server sent FIN, over TLS behind a close_notify: everything that it sent has arrived.
+    /// The server sent FIN, over TLS after a close_notify: everything that it sent has arrived.
     Clean,
-    /// The server sent FIN without a close_notify: a client must not take what it has for all.
+    /// The server sent FIN without a close_notify: what has arrived may be truncated.
     Truncated,
     /// The server sent RST: data that it sent before may be lost.
     Reset,
@@ -172,7 +172,7 @@ impl Peer {
         bytes.as_ref().chunks(size).for_each(|piece| self.send(piece));
     }
 
-    /// Closes the sending side of the connection (FIN, over TLS behind a close_notify).
+    /// Closes the sending side of the connection (FIN, over TLS after a close_notify).
     pub fn finish_sending(&mut self) {
         let finished = match &mut self.tls {
             None => self.stream.shutdown(Shutdown::Write),

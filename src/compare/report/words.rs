@@ -14,10 +14,10 @@ use crate::format::counted;
 pub(super) const TLS_TITLE: &str = "What TLS adds";
 
 /// What the figures of that part are.
-pub(super) const TLS_INTRO: &str = "CPU time per request of each strategy with TLS 1.3 (AES-128-GCM, a certificate for ECDSA \
-     P-256), less that of the same strategy without, in the same rounds. Connections that are kept \
-     have their handshakes before the window; what TLS adds to a new connection beyond what it adds \
-     with kept ones is called the handshake.";
+pub(super) const TLS_INTRO: &str = "CPU time per request of each strategy with TLS 1.3 (AES-128-GCM, an ECDSA P-256 \
+     certificate), less that of the same strategy without, in the same rounds. Keep-alive \
+     connections complete their handshakes before the window; what TLS adds to a new connection \
+     beyond what it adds to them is called the handshake.";
 
 /// About the reference loop beside contenders with TLS.
 pub(super) fn reference_without_tls(results: &Results) -> Option<String> {

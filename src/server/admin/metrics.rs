@@ -132,7 +132,7 @@ impl Metrics {
         );
         text.add_counter(
             "miniweb_tls_handshake_failures_total",
-            "TLS handshakes that began and were not completed.",
+            "TLS handshakes that started but did not complete.",
             self.happened(Event::HandshakeFailed),
         );
     }

@@ -15,10 +15,10 @@
 //! Invariants:
 //! 1. There is one `ServerConfig` for the life of the server. What changes is behind it.
 //! 2. A handshake takes no lock that the reload thread holds, and waits for no file.
-//! 3. A pair that cannot be used never replaces one that could.
-//! 4. Nothing is remembered about a session: a client that returns brings its ticket.
-//! 5. While the library of cryptography works in the reload thread, the process does not fork:
-//!    otherwise a child could inherit a lock of that library that is held.
+//! 3. A pair that cannot be used never replaces one that can.
+//! 4. The server stores no session state: a client that resumes a session sends it in its ticket.
+//! 5. While the reload thread calls the cryptography library, the process does not fork:
+//!    otherwise a child could inherit a held lock of that library.
 
 use std::io;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub struct Certificates {
     source: Source,
     current: Arc<CurrentCertificate>,
     tickets: Arc<Tickets>,
-    /// That of a self-signed certificate, by which a person recognises it.
+    /// Of a self-signed certificate, so that users can recognise it.
     fingerprint: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Certificates {
     /// Reads the certificate, or makes one for the names of this machine and `addresses`.
     ///
     /// # Errors
-    /// A file cannot be read or is among those that are `served`, the key does not belong to the
+    /// A file cannot be read or is among those that are `served`, the key does not match the
     /// certificate, or the certificate has expired.
     pub fn open(
         source: TlsSource,
@@ -89,7 +89,7 @@ impl Certificates {
     /// The configuration of every session.
     ///
     /// # Errors
-    /// The library was built without a protocol version, which is excluded by its features.
+    /// rustls was built without TLS 1.2 or 1.3; the Cargo features in use rule that out.
     pub fn server_config(&self) -> io::Result<Arc<ServerConfig>> {
         config::server_config(self.current.clone(), self.tickets.clone()).map_err(io::Error::other)
     }

@@ -33,7 +33,7 @@ pub struct LoadedPair {
     pub pair: CertifiedKey,
     /// None if the files may still change while their versions stay the same.
     pub versions: Option<Versions>,
-    /// What a person should know, although the pair works.
+    /// Problems to report although the pair is usable.
     pub warnings: Vec<String>,
 }
 
@@ -70,15 +70,15 @@ impl CertificateFiles {
         let key_file = read(&self.key).map_err(about_key)?;
         let now = SystemTime::now();
         let versions = certificate_file.version_as_of(now).zip(key_file.version_as_of(now));
-        // Not while the files are read: a disk that does not respond must not keep the server from
-        // forking.
+        // Taken only after the files are read: a disk that does not respond must not block forks
+        // and so new connections.
         let _no_fork = sys::exclude_fork();
         let chain = parse_chain(&certificate_file.content).map_err(about_certificate)?;
         let key = parse_key(&key_file.content).map_err(about_key)?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let pair = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => about_key(format!(
-                "the key does not belong to the certificate of {CERTIFICATE_OPTION} {}",
+                "the private key does not match the certificate of {CERTIFICATE_OPTION} {}",
                 self.certificate.display()
             )),
             Error::InvalidCertificate(error) => about_certificate(unusable_certificate(&error)),
@@ -92,7 +92,7 @@ impl CertificateFiles {
                 return Err(about_certificate(format!("the certificate has expired: {end}")));
             }
             Validity::Future(start) => warnings.push(about_certificate(format!(
-                "clients do not accept the certificate before {}",
+                "the certificate is not valid before {}",
                 httpdate::fmt_http_date(start)
             ))),
         }
@@ -100,7 +100,7 @@ impl CertificateFiles {
     }
 }
 
-/// The time in which a certificate is valid, seen from a moment.
+/// Whether a certificate is valid at a given time.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Validity {
     Present,
@@ -111,9 +111,9 @@ pub enum Validity {
 }
 
 impl Validity {
-    /// The chain is not verified, because the server need not know the authority that its clients
-    /// trust. Verification looks at the validity of the certificate before it looks for an issuer,
-    /// of which it knows none here, and stops with the first error.
+    /// The chain is not verified, because the server need not know the authorities that its clients
+    /// trust. rustls checks the validity period before it looks for an issuer. With no trust root,
+    /// verification always fails; if the period is what is wrong, it fails with that error.
     pub fn of(pair: &CertifiedKey, provider: &CryptoProvider, now: SystemTime) -> Validity {
         let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
         let algorithms = provider.signature_verification_algorithms.all;

@@ -1,8 +1,8 @@
 //! A thread that replaces the certificate when its files change, and the keys of session tickets.
 //!
-//! It compares the files with what it has seen instead of waiting for events: certificates are
-//! renewed through links, mounts and network file systems, of which not all have events, and two
-//! system calls twice a second cost nothing that can be measured.
+//! It polls the files instead of waiting for inotify events: certificates are
+//! renewed through links, mounts and network file systems, not all of which report changes, and two
+//! calls of stat(2) twice a second cost next to nothing.
 
 use std::io;
 use std::path::PathBuf;
@@ -91,8 +91,8 @@ impl WatchedFiles {
                 Some(pair)
             }
             Err(reason) => {
-                // They are read again until they can be used: permissions of directories change
-                // without a trace in the version of a file.
+                // Retry until the files can be used: a change of a parent directory's permissions
+                // does not change the version of a file.
                 self.seen = None;
                 self.note(reason, now);
                 None
@@ -134,7 +134,7 @@ impl ReloadThread {
     /// Ends the thread.
     pub fn finish(self) {
         drop(self.stop);
-        // Cryptography that panics would be a bug of its library; the server has ended anyway.
+        // An error means that the thread has panicked; the server has ended anyway.
         let _ = self.thread.join();
     }
 }
@@ -243,7 +243,7 @@ mod tests {
         write(directory, "key", &key);
         let new = watched.look(started + GRACE).expect("both are there");
         assert_ne!(new.cert, old.cert);
-        let told = |warned: &[String]| warned.iter().any(|it| it.contains("does not belong"));
+        let told = |warned: &[String]| warned.iter().any(|it| it.contains("does not match"));
         assert!(!told(&watched.warned), "{:?}", watched.warned);
     }
 

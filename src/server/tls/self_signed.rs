@@ -22,8 +22,8 @@ pub struct SelfSigned {
     pub fingerprint: String,
 }
 
-/// Longer than anyone tries things out with one process, and short enough that an exception in a
-/// browser does not stay useful to whoever gets hold of a copy of the memory.
+/// Longer than a trial run needs, and short enough that a browser's exception for this certificate
+/// does not stay useful to an attacker who has obtained the key from a memory dump.
 const VALID_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// The clock of a phone may be behind.
@@ -39,7 +39,7 @@ impl SelfSigned {
         parameters.not_after = (now + VALID_FOR).into();
         parameters.distinguished_name = DistinguishedName::new();
         parameters.distinguished_name.push(DnType::CommonName, "miniweb (self-signed)");
-        // Someone who trusts it does not trust certificates that it signs.
+        // Trusting this certificate must not imply trust in certificates that its key signs.
         parameters.is_ca = IsCa::ExplicitNoCa;
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -8,15 +8,15 @@
 //!   (a plain connection)             Ended <────────────────Ended <────────────────────────┘
 //! ```
 //!
-//! It uses the interface of rustls without buffers: records are decrypted in the receive buffer of
+//! It uses the unbuffered API of rustls: records are decrypted in place in the receive buffer of
 //! the worker and encrypted into a buffer of the worker.
 //!
 //! Invariants:
-//! 1. An idle session owns no buffer. It keeps a copy of only an incomplete record or message, of
-//!    at most [`INPUT_BYTES_MAX`], and of the records that the socket has not accepted.
+//! 1. An idle session owns no I/O buffer. It stores only an incomplete record or message, of at
+//!    most [`INPUT_BYTES_MAX`], and the records that the socket has not accepted yet.
 //! 2. Nothing is encrypted in `Ended`: the last record is a close_notify or a fatal alert.
-//! 3. The server sends a close_notify only behind complete responses. So a client can tell a
-//!    response that is cut short from a complete one, even without Content-Length.
+//! 3. The server sends a close_notify only after a complete response. So a client can tell a
+//!    truncated response from a complete one, even without Content-Length.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -36,11 +36,11 @@ pub type TlsConfig = rustls::ServerConfig;
 /// a longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
 const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
-/// What a record may be longer than its content: header, nonce, type and tag of any cipher.
+/// How much longer than its content a record can be, in any cipher suite: header, nonce, type, tag.
 const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
 const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
 
-/// Space for a request to change keys, which rustls puts in front of a record.
+/// Space for a KeyUpdate message, which rustls may put in front of a record.
 const KEY_UPDATE_BYTES_MAX: usize = 128;
 
 /// A slice of at least this length is encrypted where it is. Shorter ones are gathered first: each
@@ -93,7 +93,7 @@ impl TlsSession {
         self.phase == Phase::Handshaking
     }
 
-    /// Whether requests can arrive: no client has been seen to complete the handshake before.
+    /// Whether the handshake is complete and the session has not ended.
     pub fn is_established(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::PeerClosed)
     }
@@ -127,7 +127,7 @@ impl TlsSession {
     /// Processes received bytes. The decrypted ones replace the content of `plaintext`.
     ///
     /// # Errors
-    /// The records are invalid; an alert that says so is unsent, and the session has ended.
+    /// Invalid records, or too long a message. The session has ended; an alert may be unsent.
     pub fn receive(
         &mut self,
         received: &mut [u8],
@@ -153,11 +153,11 @@ impl TlsSession {
         }
     }
 
-    /// Encrypts as much of `slices` as one batch may have, at most `bytes_max`. Returns how much
-    /// that is.
+    /// Encrypts the first `bytes_max` bytes of `slices` into the unsent batch. Short slices are
+    /// copied into `gathered` first, so that they share a record.
     ///
     /// # Errors
-    /// The keys may not be used any longer.
+    /// The session is not open, or its keys have reached their usage limit.
     pub fn encrypt(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -188,8 +188,8 @@ impl TlsSession {
         let TlsSession { connection, unsent, input, .. } = self;
         let status = connection.process_tls_records(input);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
-            // Without it, the client sees an end of its connection that it cannot tell from an
-            // attack, but that HTTP can.
+            // If this fails, the client sees a FIN without a close_notify: TLS cannot tell that
+            // from a truncation attack, but HTTP framing can.
             let _ = unsent
                 .append(RECORD_OVERHEAD_BYTES_MAX * 2, 0, |out| traffic.queue_close_notify(out));
         }

@@ -1,12 +1,12 @@
 //! The keys of session tickets (RFC 8446 §4.6.1, RFC 5077).
 //!
-//! A ticket is the state of a session, encrypted with a key that only the server has. Whoever
-//! learns that key can decrypt recorded TLS 1.2 sessions, so it is replaced and forgotten.
+//! A ticket is the state of a session, encrypted with a key that only the server has. An attacker
+//! who gets that key can decrypt recorded TLS 1.2 sessions, so keys are rotated and discarded.
 //!
-//! rustls can replace the keys by itself, during a handshake. That fails where each connection has
-//! a process of its own: the process that forks makes no handshake, so its keys would stay the
-//! same, and each child would make keys that no other process knows. So here the reload thread of
-//! the process that forks replaces them, and every child that is forked later has them.
+//! rustls can rotate the keys by itself, during a handshake. That fails where each connection has
+//! its own process: the parent performs no handshakes, so its keys would never
+//! change, and each child would make keys that no other process has. So here, the reload thread of
+//! the parent rotates the keys, and every child that is forked later inherits them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Tickets {
         Ok(Tickets(ArcSwap::from_pointee(Keys { current: new_key()?, previous: None })))
     }
 
-    /// Makes a new key, keeps the present one for tickets that clients have, and forgets the one
+    /// Makes a new key, keeps the current one for tickets already issued, and discards the one
     /// before it.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl ProducesTickets for Tickets {
         true
     }
 
-    /// The time for which a ticket is accepted at least: it may be made just before its key is
+    /// The shortest time for which a ticket is accepted: it may be issued just before its key is
     /// replaced.
     fn lifetime(&self) -> u32 {
         ROTATION_INTERVAL.as_secs() as u32

@@ -8,14 +8,14 @@
 /// One batch of records, and how many bytes of a response are in it.
 #[derive(Debug, Default)]
 pub struct Unsent {
-    /// Longer than the batch: so the buffer need not be cleared for each batch.
+    /// May be longer than the batch, so that it need not be zeroed for each one.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// The length of the batch in bytes, as it was encrypted.
     total: u64,
     response_bytes: u64,
-    /// How many of the response bytes the connection has been told to be sent.
+    /// How many response bytes have been reported to the connection as sent.
     reported: u64,
 }
 
@@ -52,9 +52,9 @@ impl Unsent {
         Ok(())
     }
 
-    /// Removes `sent` bytes, which the socket has accepted. Returns how many bytes of the response
-    /// count as sent with them: the same share as of the batch, so that a slow reader makes visible
-    /// progress, and the last one only with the last byte of the batch.
+    /// Removes `sent` bytes, which the socket has accepted. Returns how many more response bytes
+    /// count as sent: in proportion to the batch, so that a slow reader makes visible progress, but
+    /// the last one only with the last byte of the batch.
     pub fn advance(&mut self, sent: usize) -> u64 {
         self.start += sent;
         let left = (self.end - self.start) as u64;
