@@ -127,8 +127,8 @@ fn cases_of_tls() -> Vec<Case> {
     [tls_handshakes::cases(), tls_records::cases(), https_redirects::cases()].concat()
 }
 
-/// One event loop, one set-up that blocks, and one that forks: TLS sees no other difference. Of each
-/// kind, the first of those that serve the most connections at a time.
+/// One event loop, one set-up that blocks, and one that forks: TLS sees no other difference. Of
+/// each kind, the first of those that serve the most connections at a time.
 fn representatives() -> Vec<&'static Setup> {
     let kind = |setup: &Setup| (setup.strategy.is_event_loop, setup.forks);
     let represents = |setup: &&'static Setup| {
