@@ -64,4 +64,6 @@ mod sync;
 pub mod syscall_stats;
 #[allow(missing_docs)]
 pub mod trace_recording;
+#[cfg(feature = "tls")]
+mod unbuffered_tls;
 mod warning;

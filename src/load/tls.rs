@@ -25,7 +25,7 @@ use rustls::client::{
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::unbuffered::ConnectionState;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind,
@@ -34,6 +34,7 @@ use rustls::{
 
 use super::handshakes::Handshake;
 use crate::sync::lock;
+use crate::unbuffered_tls::{Handled, encrypted_bytes_max, handle};
 
 /// How the connections of a load speak TLS.
 #[derive(Clone, Debug)]
@@ -42,9 +43,6 @@ pub struct ClientTls {
     handshake: Handshake,
 }
 
-/// How much longer than its content a record can be: header, type and tag.
-const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
-const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
 /// More than any load has connections without a ticket of their own; beyond that, the oldest are
 /// dropped, because a server may send several with each handshake.
 const TICKETS_MAX: usize = 1024;
@@ -174,9 +172,8 @@ impl ClientSession {
 
     /// Encrypts `content` behind what is unsent.
     pub(super) fn encrypt(&mut self, content: &[u8]) -> io::Result<()> {
-        let records = content.len() / RECORD_CONTENT_BYTES_MAX + 1;
         let start = self.output.len();
-        self.output.resize(start + content.len() + records * RECORD_OVERHEAD_BYTES_MAX, 0);
+        self.output.resize(start + encrypted_bytes_max(content.len()), 0);
         let encrypted = match self.connection.process_tls_records(&mut self.input).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 traffic.encrypt(content, &mut self.output[start..]).map_err(io::Error::other)
@@ -213,46 +210,22 @@ impl ClientSession {
         take: &mut dyn FnMut(&[u8]),
     ) -> (usize, io::Result<()>) {
         let mut used = 0;
-        loop {
+        let processed = loop {
             let status = self.connection.process_tls_records(&mut incoming[used..]);
-            let UnbufferedStatus { mut discard, state } = status;
-            let is_blocked = match state {
-                Err(error) => return (used, Err(invalid(error))),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        match record {
-                            Ok(record) => {
-                                discard += record.discard;
-                                take(record.payload);
-                            }
-                            Err(error) => return (used, Err(invalid(error))),
-                        }
-                    }
-                    false
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.output, |out| data.encode(out));
-                    false
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => {
-                    data.done();
-                    false
-                }
-                Ok(ConnectionState::PeerClosed) => false,
-                Ok(ConnectionState::WriteTraffic(_)) => {
-                    if self.phase == Phase::Handshaking {
+            let (discard, handled) = handle(status, take, &mut self.output);
+            used += discard;
+            match handled {
+                Ok(Handled::More | Handled::PeerClosed) => {}
+                Ok(Handled::Blocked { is_open }) => {
+                    if is_open && self.phase == Phase::Handshaking {
                         self.phase = Phase::Established;
                     }
-                    true
+                    break Ok(());
                 }
-                Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => true,
-                Ok(_) => return (used, Err(invalid("unexpected state"))),
-            };
-            used += discard;
-            if is_blocked {
-                return (used, Ok(()));
+                Err(error) => break Err(invalid(error)),
             }
-        }
+        };
+        (used, processed)
     }
 }
 
@@ -264,19 +237,6 @@ impl fmt::Debug for ClientSession {
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error)
-}
-
-/// Appends a message of the handshake.
-fn encode(output: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
-    // rustls tells the length of a message only if the buffer is too short.
-    let length = match encode(&mut []) {
-        Err(EncodeError::InsufficientSize(error)) => error.required_size,
-        Ok(_) | Err(EncodeError::AlreadyEncoded) => return,
-    };
-    let start = output.len();
-    output.resize(start + length, 0);
-    let encoded = encode(&mut output[start..]);
-    encoded.expect("the buffer has the length that rustls has asked for");
 }
 
 /// Trusts one certificate. The server has to prove once that it has the key: a load has one server,

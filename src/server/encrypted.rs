@@ -12,11 +12,11 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::client::{Client, ReadState, Transport};
-use super::tls::{TlsProgress, TlsSession};
+use super::tls::{ReceivedRecords, TlsProgress};
 use super::trace_event::TraceEvent;
 use super::worker::Worker;
-use crate::http::{CloseReason, Output, Transmit};
-use crate::site::{self, Service};
+use crate::http::{CloseReason, Transmit};
+use crate::site::Service;
 use crate::syscall_stats::{Call, Event};
 
 /// How much is encrypted for one write: enough that the system call costs little compared with the
@@ -59,8 +59,9 @@ pub fn receive(client: &mut Client, worker: &mut Worker, range: Range<usize>) ->
         return Input::Received;
     }
     let was_established = session.is_established();
-    let progress = match session.receive(received, &mut worker.plaintext) {
-        Ok(progress) => progress,
+    let received = session.receive(received, &mut worker.plaintext);
+    let ReceivedRecords { progress, records } = match received {
+        Ok(received) => received,
         Err(error) => {
             worker.tracer.trace(client.id, TraceEvent::TlsFails(&error));
             if !was_established {
@@ -79,7 +80,7 @@ pub fn receive(client: &mut Client, worker: &mut Worker, range: Range<usize>) ->
     if progress != TlsProgress::Unchanged {
         worker.handshake_steps += 1;
     }
-    worker.progress += (session.received_records() * RECORD_PROGRESS_BYTES) as u64;
+    worker.progress += (records * RECORD_PROGRESS_BYTES) as u64;
     if session.has_input_ended() {
         // No event reports the end of the input once more.
         client.read_state = ReadState::ReadClosed;
@@ -104,16 +105,8 @@ pub fn encrypt(client: &mut Client, worker: &mut Worker) -> Result<(), CloseReas
     let Client { transport: Transport::Tls(session), connection, .. } = client else {
         return Ok(());
     };
-    encrypt_next(session, connection.output(), worker)
-}
-
-fn encrypt_next(
-    session: &mut TlsSession,
-    output: &Output<site::File>,
-    worker: &mut Worker,
-) -> Result<(), CloseReason> {
     let mut slices = ArrayVec::<_, SLICES_MAX>::new();
-    let encrypted = match output.next_transmit(&mut slices) {
+    let encrypted = match connection.output().next_transmit(&mut slices) {
         Transmit::Empty => return Ok(()),
         Transmit::Memory { .. } => session.encrypt(&slices, BATCH_BYTES_MAX, &mut worker.plaintext),
         Transmit::File { file, range } => {

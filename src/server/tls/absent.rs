@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::progress::{TlsParameters, TlsProgress};
+use super::progress::{ReceivedRecords, TlsParameters};
 use super::unsent::Unsent;
 use crate::server::sockets::ListenAddress;
 use crate::site::ServedFiles;
@@ -83,15 +83,15 @@ impl TlsSession {
         match *self {}
     }
 
-    pub fn received_records(&self) -> usize {
-        match *self {}
-    }
-
     pub fn parameters(&self) -> Option<TlsParameters> {
         match *self {}
     }
 
-    pub fn receive(&mut self, _: &mut [u8], _: &mut Vec<u8>) -> Result<TlsProgress, Infallible> {
+    pub fn receive(
+        &mut self,
+        _: &mut [u8],
+        _: &mut Vec<u8>,
+    ) -> Result<ReceivedRecords, Infallible> {
         match *self {}
     }
 

@@ -30,7 +30,7 @@ mod session;
 mod tickets;
 mod unsent;
 
-pub use progress::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
+pub use progress::{RECORD_BYTES_MAX, ReceivedRecords, TlsParameters, TlsProgress};
 
 #[cfg(not(feature = "tls"))]
 pub use absent::{Certificates, TlsConfig, TlsSession, TlsSource};

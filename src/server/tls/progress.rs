@@ -13,6 +13,14 @@ pub struct TlsParameters {
 /// with its header.
 pub const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 
+/// What was received.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceivedRecords {
+    pub progress: TlsProgress,
+    /// How many records the plaintext was in.
+    pub records: usize,
+}
+
 /// What received bytes have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsProgress {

@@ -23,11 +23,14 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncryptError};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 
-use super::progress::{RECORD_BYTES_MAX, TlsParameters, TlsProgress};
+use super::progress::{RECORD_BYTES_MAX, ReceivedRecords, TlsParameters, TlsProgress};
 use super::unsent::Unsent;
+use crate::unbuffered_tls::{
+    Handled, RECORD_OVERHEAD_BYTES_MAX, encode_message, encrypted_bytes_max, handle,
+};
 
 /// What the sessions of a server have in common.
 pub type TlsConfig = rustls::ServerConfig;
@@ -35,13 +38,6 @@ pub type TlsConfig = rustls::ServerConfig;
 /// A handshake message may be longer than a record, but no ClientHello that a browser sends is, so
 /// a longer one is refused: 8,192 connections of 64 KiB would hold half a gigabyte.
 const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX;
-
-/// How much longer than its content a record can be, in any cipher suite: header, nonce, type, tag.
-const RECORD_OVERHEAD_BYTES_MAX: usize = 64;
-const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
-
-/// Space for a KeyUpdate message, which rustls may put in front of a record.
-const KEY_UPDATE_BYTES_MAX: usize = 128;
 
 /// A slice of at least this length is encrypted where it is. Shorter ones are gathered first: each
 /// record costs as much as copying several kilobytes.
@@ -55,8 +51,6 @@ pub struct TlsSession {
     /// which remembers how much of it is processed.
     input: Vec<u8>,
     unsent: Unsent,
-    /// Records with plaintext, received in the last call.
-    records: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +72,6 @@ impl TlsSession {
             phase: Phase::AwaitingHello,
             input: Vec::new(),
             unsent: Unsent::default(),
-            records: 0,
         })
     }
 
@@ -108,11 +101,6 @@ impl TlsSession {
         self.phase == Phase::Ended
     }
 
-    /// How many records the plaintext of the last call was in.
-    pub fn received_records(&self) -> usize {
-        self.records
-    }
-
     /// None before the handshake.
     pub fn parameters(&self) -> Option<TlsParameters> {
         let version = match self.connection.protocol_version()? {
@@ -132,15 +120,14 @@ impl TlsSession {
         &mut self,
         received: &mut [u8],
         plaintext: &mut Vec<u8>,
-    ) -> Result<TlsProgress, rustls::Error> {
+    ) -> Result<ReceivedRecords, rustls::Error> {
         plaintext.clear();
-        self.records = 0;
         if self.phase == Phase::AwaitingHello {
             self.phase = Phase::Handshaking;
         }
         let processed = self.process_behind_input(received, plaintext);
         match processed {
-            Ok(progress) if self.input.len() <= INPUT_BYTES_MAX => Ok(progress),
+            Ok(received) if self.input.len() <= INPUT_BYTES_MAX => Ok(received),
             Ok(_) => {
                 self.phase = Phase::Ended;
                 Err(rustls::Error::General("a message is too long".to_owned()))
@@ -210,7 +197,7 @@ impl TlsSession {
         &mut self,
         received: &mut [u8],
         plaintext: &mut Vec<u8>,
-    ) -> Result<TlsProgress, rustls::Error> {
+    ) -> Result<ReceivedRecords, rustls::Error> {
         if self.input.is_empty() {
             let (used, processed) = self.process(received, plaintext);
             self.input.extend_from_slice(&received[used..]);
@@ -228,53 +215,26 @@ impl TlsSession {
         &mut self,
         incoming: &mut [u8],
         plaintext: &mut Vec<u8>,
-    ) -> (usize, Result<TlsProgress, rustls::Error>) {
-        let mut used = 0;
-        loop {
-            let TlsSession { connection, unsent, phase, records, .. } = self;
-            let status = connection.process_tls_records(&mut incoming[used..]);
-            let UnbufferedStatus { mut discard, state } = status;
-            let is_blocked = match state {
-                Err(error) => return (used + discard, Err(error)),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        match record {
-                            Ok(record) => {
-                                discard += record.discard;
-                                *records += 1;
-                                plaintext.extend_from_slice(record.payload);
-                            }
-                            Err(error) => return (used, Err(error)),
-                        }
-                    }
-                    false
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(unsent, |out| data.encode(out));
-                    false
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => {
-                    data.done();
-                    false
-                }
-                Ok(ConnectionState::PeerClosed) => {
-                    *phase = Phase::PeerClosed;
-                    false
-                }
-                Ok(
-                    ConnectionState::BlockedHandshake
-                    | ConnectionState::WriteTraffic(_)
-                    | ConnectionState::Closed,
-                ) => true,
-                // Early data, which the configuration does not allow, or a state of a later
-                // version.
-                Ok(_) => return (used, Err(rustls::Error::General("unexpected state".to_owned()))),
-            };
+    ) -> (usize, Result<ReceivedRecords, rustls::Error>) {
+        let (mut used, mut records, mut messages) = (0, 0, Vec::new());
+        let mut take = |content: &[u8]| {
+            records += 1;
+            plaintext.extend_from_slice(content);
+        };
+        let processed = loop {
+            let status = self.connection.process_tls_records(&mut incoming[used..]);
+            let (discard, handled) = handle(status, &mut take, &mut messages);
             used += discard;
-            if is_blocked {
-                return (used, Ok(self.progress()));
+            match handled {
+                Ok(Handled::More) => {}
+                Ok(Handled::PeerClosed) => self.phase = Phase::PeerClosed,
+                Ok(Handled::Blocked { .. }) => break Ok(()),
+                Err(error) => break Err(error),
             }
-        }
+        };
+        self.unsent.push_message(&messages);
+        let received = processed.map(|()| ReceivedRecords { progress: self.progress(), records });
+        (used, received)
     }
 
     fn progress(&mut self) -> TlsProgress {
@@ -293,15 +253,15 @@ impl TlsSession {
     /// another call would process the invalid record again.
     fn encode_alert(&mut self) {
         loop {
-            let TlsSession { connection, unsent, input, .. } = self;
             let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                connection.process_tls_records(input).state
+                self.connection.process_tls_records(&mut self.input).state
             else {
                 return;
             };
-            let before = unsent.bytes().len();
-            encode(unsent, |out| data.encode(out));
-            if is_alert(&unsent.bytes()[before..]) {
+            let mut message = Vec::new();
+            encode_message(&mut data, &mut message);
+            self.unsent.push_message(&message);
+            if is_alert(&message) {
                 return;
             }
         }
@@ -312,8 +272,7 @@ impl TlsSession {
             return Ok(());
         }
         let TlsSession { connection, unsent, input, .. } = self;
-        let records = slice.len() / RECORD_CONTENT_BYTES_MAX + 1;
-        let bytes_max = slice.len() + records * RECORD_OVERHEAD_BYTES_MAX + KEY_UPDATE_BYTES_MAX;
+        let bytes_max = encrypted_bytes_max(slice.len());
         match connection.process_tls_records(input).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 unsent.append(bytes_max, slice.len(), |out| traffic.encrypt(slice, out))
@@ -327,17 +286,6 @@ impl fmt::Debug for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSession").field("phase", &self.phase).finish_non_exhaustive()
     }
-}
-
-/// Appends a message of TLS.
-fn encode(unsent: &mut Unsent, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
-    // rustls tells the length of a message only if the buffer is too short.
-    let length = match encode(&mut []) {
-        Err(EncodeError::InsufficientSize(error)) => error.required_size,
-        Ok(_) | Err(EncodeError::AlreadyEncoded) => return,
-    };
-    let encoded = unsent.append(length, 0, encode);
-    encoded.expect("the buffer has the length that rustls has asked for");
 }
 
 /// TLS 1.3 hides the type of an encrypted record, but no other message is as short as an alert.

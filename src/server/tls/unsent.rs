@@ -5,6 +5,8 @@
 //!    it, so a client that does not read holds no more than one batch.
 //! 2. Between two turns, a connection without unsent bytes owns no buffer.
 
+use std::convert::Infallible;
+
 /// One batch of records, and how many bytes of a response are in it.
 #[derive(Debug, Default)]
 pub struct Unsent {
@@ -50,6 +52,14 @@ impl Unsent {
         self.total += written as u64;
         self.response_bytes += response_bytes as u64;
         Ok(())
+    }
+
+    /// Appends a message of TLS.
+    pub fn push_message(&mut self, message: &[u8]) {
+        let Ok(()) = self.append(message.len(), 0, |out| {
+            out[..message.len()].copy_from_slice(message);
+            Ok::<_, Infallible>(message.len())
+        });
     }
 
     /// Removes `sent` bytes, which the socket has accepted. Returns how many more response bytes
