@@ -123,7 +123,8 @@ impl Transport {
         }
     }
 
-    fn parameters(&self) -> Option<TlsParameters> {
+    /// What TLS has negotiated.
+    pub fn parameters(&self) -> Option<TlsParameters> {
         match self {
             Transport::Plain(_) => None,
             Transport::Tls(session) => session.parameters(),
@@ -135,10 +136,6 @@ impl Client {
     /// The network that it connects from, for which a site counts wrong passwords.
     pub fn network(&self) -> ClientNetwork {
         self.address.map_or(ClientNetwork::Unknown, ClientNetwork::from)
-    }
-
-    pub fn peer(&self) -> Peer {
-        Peer { address: self.address, tls: self.transport.parameters() }
     }
 
     /// Lends the buffers of a worker to this client while it is driven.

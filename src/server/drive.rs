@@ -9,6 +9,7 @@
 //! The one difference is a slow file system: an event loop lets the offload pool read the file and
 //! sends the bytes that the pool returns, whereas a blocking strategy waits in sendfile.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -293,9 +294,10 @@ fn send_records(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOu
 
 /// Tells the connection what has been sent of its output.
 fn count_sent(client: &mut Client, worker: &mut Worker, bytes: u64) {
-    let (now, peer) = (worker.clock.now(), client.peer());
-    let record = |exchange| record(&exchange, peer, now, &worker.log, &worker.stats);
-    client.connection.sent(bytes, now, record);
+    let Client { connection, transport, address, .. } = client;
+    let now = worker.clock.now();
+    let record = |exchange| record(&exchange, *address, transport, now, &worker.log, &worker.stats);
+    connection.sent(bytes, now, record);
 }
 
 /// Offers the next output to the socket, and returns how many bytes it took.
@@ -363,14 +365,22 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     }
     worker.stats.count(Call::Close);
     worker.tracer.trace(client.id, TraceEvent::Closes(closing.reason));
-    let (now, peer) = (worker.clock.now(), client.peer());
-    let record = |exchange| record(&exchange, peer, now, &worker.log, &worker.stats);
-    client.connection.abandon(record);
+    let Client { connection, transport, address, .. } = client;
+    let now = worker.clock.now();
+    let record = |exchange| record(&exchange, *address, transport, now, &worker.log, &worker.stats);
+    connection.abandon(record);
 }
 
 /// Counts and logs the end of a response, so that the counters and the log agree.
-fn record(exchange: &Exchange, peer: Peer, now: &Now, log: &AccessLog, stats: &SyscallStats) {
+fn record(
+    exchange: &Exchange,
+    address: Option<IpAddr>,
+    transport: &Transport,
+    now: &Now,
+    log: &AccessLog,
+    stats: &SyscallStats,
+) {
     // Counted first, because the log may block.
     stats.count_response(exchange.status.code());
-    log.record(exchange, peer, now);
+    log.record(exchange, Peer { address, tls: transport.parameters() }, now);
 }
