@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::listener::{BACKLOG, Listener, Ownership, SocketMode};
 use super::unix_socket::{self, UnixSocketFile};
 use crate::format::error_with;
-use crate::site::Service;
+use crate::site::{HTTPS_PORT, Service};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,11 +185,10 @@ fn open(
     options: &SocketOptions<'_>,
     files: &mut Vec<UnixSocketFile>,
 ) -> io::Result<ListeningSockets> {
-    /// Behind a Unix socket is a proxy, which listens at the standard port.
-    const HTTPS_PORT: u16 = 443;
     let mut redirect_address = None;
     if let Some(address) = options.redirect_http {
         let tcp = bound.iter().find_map(|bound| bound.address.tcp());
+        // Behind a Unix socket is a proxy, which listens at the standard port.
         let port = tcp.map_or(HTTPS_PORT, |address| address.port());
         let service = Service::HttpsRedirect { port };
         let mut redirected = bind_all(std::slice::from_ref(address), service, options, files)?;

@@ -12,7 +12,7 @@ use percent_encoding::percent_encode;
 
 use super::open_file::File;
 use super::path::ESCAPED_IN_URL;
-use super::{Service, Site};
+use super::{HTTPS_PORT, Service, Site};
 use crate::http::{
     Method, Now, Reply, Request, Response, Status, Target, error_response, text_response,
 };
@@ -20,8 +20,6 @@ use crate::http::{
 /// Where an ACME client puts what the certificate authority asks for over plain HTTP (RFC 8555
 /// section 8.3).
 const ACME_CHALLENGES: &[u8] = b".well-known/acme-challenge/";
-
-const HTTPS_PORT: u16 = 443;
 
 impl Site {
     /// Replies to a request that has arrived without TLS.
@@ -52,12 +50,10 @@ impl Site {
     }
 
     fn to_https(&self, request: &Request<'_>, port: u16) -> Response<File> {
-        let host = request.host().filter(|host| !host.is_empty());
-        if !self.policy.server_names.is_empty()
-            && !host.is_some_and(|host| self.policy.serves(host))
-        {
+        if self.is_misdirected(request) {
             return self.misdirected();
         }
+        let host = request.host().filter(|host| !host.is_empty());
         let (Some(host), Target::Path { path, query }) = (host, request.target) else {
             return https_required();
         };

@@ -121,6 +121,9 @@ pub use sample::sample_files;
 pub use served_files::{ServedFiles, resolve as resolve_file};
 pub use server_names::ServerName;
 
+/// The port that a URL with `https` need not name.
+pub(crate) const HTTPS_PORT: u16 = 443;
+
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The site of one worker.
@@ -250,9 +253,7 @@ impl Site {
         {
             return Reply::Ready(health.response());
         }
-        if !self.policy.server_names.is_empty()
-            && !request.host().is_some_and(|host| self.policy.serves(host))
-        {
+        if self.is_misdirected(request) {
             return Reply::Ready(self.misdirected());
         }
         match &self.policy.cors {
@@ -358,6 +359,13 @@ impl Site {
         let mut response = error_response(status, "This page is at another address.");
         response.headers.push("Location", location);
         Some(Reply::Ready(self.policy.apply_to(response, Some(&path))))
+    }
+
+    /// Whether a request is for a host that the site is not served for.
+    #[inline(always)]
+    fn is_misdirected(&self, request: &Request<'_>) -> bool {
+        !self.policy.server_names.is_empty()
+            && !request.host().is_some_and(|host| self.policy.serves(host))
     }
 
     /// The response for another host (RFC 9110 section 15.5.20). It has no headers of the policy:
