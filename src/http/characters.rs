@@ -1,6 +1,6 @@
 //! Character classes of the HTTP and URI grammars.
 //!
-//! They are lookup tables, because every byte of every method and host is tested.
+//! They are lookup tables, because every byte of every target and host is tested.
 
 /// `tchar` of RFC 9110 section 5.6.2.
 pub(crate) fn is_token(byte: u8) -> bool {
@@ -12,6 +12,13 @@ pub(crate) fn is_token(byte: u8) -> bool {
 pub(super) fn is_host(byte: u8) -> bool {
     const HOST: Table = alphanumeric_and(b"-._~!$&'()*+,;=");
     HOST[byte as usize]
+}
+
+/// What a request target may contain: visible ASCII but `#`, as a target has no fragment. A space
+/// is either a doubled separator or one that the client failed to encode.
+pub(super) fn is_target(byte: u8) -> bool {
+    const TARGET: Table = alphanumeric_and(b"!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+    TARGET[byte as usize]
 }
 
 /// What a field value or a quoted string may contain: a tab, a space, visible ASCII, and bytes
@@ -39,7 +46,7 @@ const fn alphanumeric_and(others: &[u8]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_host, is_token};
+    use super::{is_host, is_target, is_token};
 
     #[test]
     fn delimiters_are_neither_token_nor_host_characters() {
@@ -52,5 +59,11 @@ mod tests {
                 .all(|byte| is_token(byte) && is_host(byte))
         );
         assert!(is_token(b'#') && !is_host(b'#') && is_host(b'(') && !is_token(b'('));
+    }
+    #[test]
+    fn a_target_is_visible_ascii_without_a_fragment() {
+        for byte in 0..=0xff {
+            assert_eq!(is_target(byte), byte.is_ascii_graphic() && byte != b'#', "{byte}");
+        }
     }
 }

@@ -401,16 +401,14 @@ impl<F> Connection<F> {
         now: &Now,
         site: &mut R,
     ) -> Option<Box<DeferredReply<F>>> {
-        let parsed = Request::parse_head(head, storage, &self.limits);
-        let (mut request, drain) = match parsed
-            .and_then(|r| Ok((BodyDrain::new(r.framing, self.limits.body_bytes_max)?, r)))
-        {
-            Ok((drain, request)) => (request, drain),
+        let mut request = match Request::parse_head(head, storage, &self.limits) {
+            Ok(request) => request,
             Err(error) => {
                 self.refuse(error, head.bytes(), now, site);
                 return None;
             }
         };
+        let drain = BodyDrain::new(request.framing, self.limits.body_bytes_max);
         if let Some(proxies) = &self.trusted_proxies {
             request.forwarded_for = proxies.client_of(request.headers);
         }

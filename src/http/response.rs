@@ -147,7 +147,10 @@ impl<F> Response<F> {
         out.extend_from_slice(date.as_bytes());
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&self.headers.shared);
-        out.extend_from_slice(&self.headers.own);
+        // Nearly all responses are of cached files and have no lines of their own.
+        if !self.headers.own.is_empty() {
+            out.extend_from_slice(&self.headers.own);
+        }
         out.extend_from_slice(match persistence {
             Persistence::Implied => b"\r\n",
             Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",

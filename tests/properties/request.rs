@@ -117,11 +117,14 @@ fn check_refusal(error: RequestError, head: &[u8]) {
     let strict = grammar::head(head);
     let framing = strict.as_ref().map_err(|stop| *stop).and_then(grammar::framing);
     let is_malformed = matches!(framing, Err(Stop::Malformed(_)));
+    let is_long_body =
+        matches!(framing, Ok(grammar::Framing::Length(n)) if n > limits().body_bytes_max);
     let target_bytes = strict.as_ref().map_or(0, |strict| strict.target.len());
     let header_count = strict.as_ref().map_or(0, |strict| strict.headers.len());
     let is_explained = match error {
         RequestError::TargetTooLong => is_malformed || target_bytes > limits().target_bytes_max,
         RequestError::TooManyHeaders => is_malformed || header_count > HEADERS_MAX,
+        RequestError::BodyTooLarge => is_long_body,
         RequestError::UnknownMethod => {
             is_malformed || strict.is_ok_and(|strict| !METHODS.contains(&strict.method))
         }
@@ -129,7 +132,6 @@ fn check_refusal(error: RequestError, head: &[u8]) {
         | RequestError::IncompleteHead
         | RequestError::HeadTooLarge
         | RequestError::MalformedChunk
-        | RequestError::BodyTooLarge
         | RequestError::HeadTimeout => false,
         RequestError::MalformedRequestLine
         | RequestError::InvalidMethod
