@@ -60,7 +60,7 @@ struct Files {
 
 impl ContentHash {
     pub fn of(content: &[u8]) -> ContentHash {
-        ContentHash::finish(blake3::Hasher::new().update(content))
+        ContentHash::from(blake3::hash(content))
     }
 
     /// The hash of a file, if that is known.
@@ -92,11 +92,12 @@ impl ContentHash {
             Asking::ClientThread => HASHES.wait_for(&version),
         }
     }
+}
 
-    fn finish(hasher: &blake3::Hasher) -> ContentHash {
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        ContentHash(u128::from_be_bytes(bytes))
+impl From<blake3::Hash> for ContentHash {
+    fn from(hash: blake3::Hash) -> ContentHash {
+        let (first, _) = hash.as_bytes().split_first_chunk().expect("32 bytes are more than 16");
+        ContentHash(u128::from_be_bytes(*first))
     }
 }
 
@@ -164,7 +165,7 @@ fn hash_file(file: &File, version: &FileVersion, stats: &SyscallStats) -> Option
         }
         hasher.update(&chunk);
     }
-    (file.version(stats).ok()? == *version).then(|| ContentHash::finish(&hasher))
+    (file.version(stats).ok()? == *version).then(|| hasher.finalize().into())
 }
 
 #[cfg(test)]

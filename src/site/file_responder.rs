@@ -129,23 +129,33 @@ impl FileResponder {
         file: &LoadedFile,
         now: &Now,
     ) -> Result<Reply<File>, Status> {
-        let mut representation = match self.prefer(request, path, file) {
-            Preferred::Made(representation) => representation,
-            Preferred::Compress(key) => return Ok(self.compress(request, path, file, key, now)),
-        };
-        if let Some(version) = representation.version_to_hash() {
-            representation = self.hash(path, representation, version, now);
+        // Most requests get the file as it is, which needs no second reference to it.
+        let (preferred, hashed);
+        let mut representation = &file.identity;
+        if file.has_choice() && request.headers.might_contain("accept-encoding") {
+            let accept_encoding = AcceptEncoding::parse(request.headers);
+            preferred = match self.cache.choose(path, file, &accept_encoding) {
+                Preferred::Made(representation) => representation,
+                Preferred::Compress(key) => {
+                    return Ok(self.compress(request, path, file, key, now));
+                }
+            };
+            representation = &preferred;
         }
-        if let Some(response) = check_preconditions(request, &representation, path, &self.policy) {
+        if let Some(version) = representation.version_to_hash() {
+            hashed = self.hash(path, representation.clone(), version, now);
+            representation = &hashed;
+        }
+        if let Some(response) = check_preconditions(request, representation, path, &self.policy) {
             return Ok(Reply::Ready(response));
         }
         let opened = match &representation.source {
             Source::Memory { .. } => None,
-            Source::Disk(version) => match self.cache.open(path, &representation, version) {
+            Source::Disk(version) => match self.cache.open(path, representation, version) {
                 Ok(opened) => Some(opened),
                 // The file changed after the lookup, and its entry is evicted: look it up again.
                 Err(Status::NotFound) => match self.cache.look_up(path, now) {
-                    Lookup::File(file) if !Arc::ptr_eq(&representation, &file.identity) => {
+                    Lookup::File(file) if !Arc::ptr_eq(representation, &file.identity) => {
                         return self.send_file(request, path, &file, now);
                     }
                     _ => return Err(Status::NotFound),
@@ -156,7 +166,7 @@ impl FileResponder {
         if opened.is_some() {
             self.cache.turn_operations += request.headers.list("range").count() as u32;
         }
-        Ok(Reply::Ready(file_response::send(request, &representation, opened, path, &self.policy)))
+        Ok(Reply::Ready(file_response::send(request, representation, opened, path, &self.policy)))
     }
 
     /// Waits until `file` is compressed.
@@ -208,19 +218,6 @@ impl FileResponder {
         match self.cache.look_up(path, now) {
             Lookup::File(hashed) => hashed.in_coding(representation.coding).clone(),
             Lookup::Directory | Lookup::NotFound(_) => representation,
-        }
-    }
-
-    /// The representation of `file` that the client prefers.
-    fn prefer(
-        &mut self,
-        request: &Request<'_>,
-        path: &SitePath<'_>,
-        file: &LoadedFile,
-    ) -> Preferred {
-        match file.has_choice() && request.headers.might_contain("accept-encoding") {
-            true => self.cache.choose(path, file, &AcceptEncoding::parse(request.headers)),
-            false => Preferred::Made(file.identity.clone()),
         }
     }
 

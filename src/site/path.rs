@@ -265,14 +265,16 @@ pub fn escape_query(query: &[u8]) -> String {
 
 /// Whether `path` needs no decoding, normalising or hiding: the common case, decided in one pass.
 fn is_normal(path: &[u8]) -> bool {
-    let mut previous = 0;
-    for byte in path {
-        if *byte == b'%' || previous == b'/' && matches!(byte, b'.' | b'/') {
-            return false;
+    let Some(mut rest) = path.strip_prefix(b"/") else { return false };
+    // Each iteration tests one segment.
+    while !matches!(rest, [b'.' | b'/', ..]) {
+        match rest.iter().position(|byte| matches!(byte, b'/' | b'%')) {
+            None => return true,
+            Some(end) if rest[end] == b'%' => return false,
+            Some(end) => rest = &rest[end + 1..],
         }
-        previous = *byte;
     }
-    path.first() == Some(&b'/')
+    false
 }
 
 fn decode(path: &[u8]) -> Result<Vec<u8>, &'static str> {

@@ -17,15 +17,16 @@ pub fn respond(
     representation: &Representation,
     opened: Option<File>,
 ) -> Response<File> {
+    let size_bytes = representation.size_bytes;
     let body = |range: Range<u64>| match (&representation.source, &opened) {
         _ if range.is_empty() => Body::Empty,
+        (Source::Memory { bytes, .. }, _) if range == (0..size_bytes) => Body::Bytes(bytes.clone()),
         (Source::Memory { bytes, .. }, _) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
         (Source::Disk(_), Some(file)) => part_of(file, range),
         (Source::Disk(_), None) => Body::Empty,
     };
-    let size_bytes = representation.size_bytes;
     match selection(request, representation) {
         ResolvedRange::Full => Response {
             status: Status::Ok,
