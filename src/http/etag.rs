@@ -1,18 +1,27 @@
 //! Entity tags (RFC 9110 section 8.8.3).
 
+use std::fmt::{self, Write};
+
 /// An entity tag, as it appears in an ETag header. This server sends none that is weak: it would
 /// have to identify bodies that are equivalent but differ, and a file has no such.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityTag {
-    text: Box<str>,
+    text: String,
 }
 
 impl EntityTag {
     /// The strong tag with the opaque part `opaque`, which must be visible ASCII without quotes. It
     /// promises that all responses that carry it have identical bodies.
-    pub fn new(opaque: &str) -> EntityTag {
-        debug_assert!(opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"'));
-        EntityTag { text: format!("\"{opaque}\"").into() }
+    pub fn new(opaque: impl fmt::Display) -> EntityTag {
+        // The hash of a content, a suffix and the quotes fit, so that the string does not grow
+        // several times.
+        const BYTES_TYPICAL: usize = 40;
+        let mut text = String::with_capacity(BYTES_TYPICAL);
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "\"{opaque}\"");
+        let is_opaque_byte = |b: u8| b.is_ascii_graphic() && b != b'"';
+        debug_assert!(text[1..text.len() - 1].bytes().all(is_opaque_byte));
+        EntityTag { text }
     }
 
     /// The value of the ETag header: `"x"`.

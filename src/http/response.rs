@@ -75,7 +75,7 @@ impl HeaderBlock {
     /// or were escaped by it.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
         // The headers of an ordinary response fit, so that the vector does not grow several times.
-        const OWN_BYTES_TYPICAL: usize = 256;
+        const OWN_BYTES_TYPICAL: usize = 384;
         if self.own.capacity() == 0 {
             self.own.reserve(OWN_BYTES_TYPICAL);
         }

@@ -71,9 +71,7 @@ pub struct RepresentationBuilder<'a> {
 impl RepresentationBuilder<'_> {
     /// Renders the headers of `source`, which was read from a file with `mtime`.
     pub fn build(&self, encoding: Encoding, source: Source, mtime: Mtime) -> Representation {
-        let etag = source
-            .opaque_tag(mtime)
-            .map(|opaque_tag| EntityTag::new(&format!("{opaque_tag}{}", encoding.tag_suffix())));
+        let etag = source.etag(mtime, encoding.tag_suffix());
         let size_bytes = source.size_bytes();
 
         let mut headers = HeaderBlock::default();
@@ -171,16 +169,19 @@ impl Source {
         }
     }
 
-    /// Identifies the bytes. None if nothing does yet.
-    fn opaque_tag(&self, mtime: Mtime) -> Option<String> {
-        match (self, mtime) {
-            (Source::Memory { hash, .. }, _) => Some(hash.to_string()),
+    /// Identifies the bytes, with `suffix` at its end. None if nothing does yet.
+    fn etag(&self, mtime: Mtime, suffix: &str) -> Option<EntityTag> {
+        let hash = match (self, mtime) {
+            (Source::Memory { hash, .. }, _) => Some(*hash),
             (Source::Disk(_), Mtime::Racy(_)) => None,
-            (Source::Disk(version), Mtime::Exact(_)) => Some(version.opaque_tag()),
-            (Source::Disk(version), Mtime::Absent | Mtime::Pinned(_) | Mtime::Dated(_)) => {
-                ContentHash::known_of(version).map(|hash| hash.to_string())
+            (Source::Disk(version), Mtime::Exact(_)) => {
+                return Some(EntityTag::new(format_args!("{}{suffix}", version.opaque_tag())));
             }
-        }
+            (Source::Disk(version), Mtime::Absent | Mtime::Pinned(_) | Mtime::Dated(_)) => {
+                ContentHash::known_of(version)
+            }
+        };
+        hash.map(|hash| EntityTag::new(format_args!("{hash}{suffix}")))
     }
 }
 
