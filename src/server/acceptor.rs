@@ -78,11 +78,12 @@ impl Acceptor {
         }
     }
 
-    /// Asks all event loops that share the limit to evict connections, and backs off until one of
-    /// them has.
-    pub fn request_eviction(&mut self, now: Moment) {
-        self.connection_limit.request_eviction();
-        self.back_off(now);
+    /// Asks all event loops that share the limit to evict connections, and backs off until a
+    /// connection of any of them has closed.
+    pub fn await_permit(&mut self, now: Moment) {
+        if self.connection_limit.await_permit() {
+            self.back_off(now);
+        }
     }
 
     /// Ends the back-off: a connection has closed, so a permit and a descriptor are available.

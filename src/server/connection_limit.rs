@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct ConnectionLimit {
     returning: Mutex<()>,
     /// How many threads wait. Without one, to return a permit costs no system call.
     waiting: AtomicUsize,
+    /// Whether an event loop waits. Without one, a permit wakes none.
+    is_awaited: AtomicBool,
     per_client: Option<PerClient>,
     /// One queue for each event loop that shares the limit.
     event_loops: Mutex<Vec<Arc<CompletionQueue>>>,
@@ -66,6 +68,7 @@ impl ConnectionLimit {
             returned: Condvar::new(),
             returning: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            is_awaited: AtomicBool::new(false),
             per_client,
             event_loops: Mutex::default(),
         })
@@ -102,14 +105,23 @@ impl ConnectionLimit {
         ConnectionLimit::new(self.available().min(connections_max), per_client_max)
     }
 
-    /// Adds an event loop to those that [`ConnectionLimit::request_eviction`] reaches.
+    /// Adds an event loop to those that share the limit.
     pub fn share_with(&self, event_loop: Arc<CompletionQueue>) {
         lock(&self.event_loops).push(event_loop);
     }
 
-    /// Asks every event loop to close some of its idle connections.
-    pub fn request_eviction(&self) {
-        lock(&self.event_loops).iter().for_each(|event_loop| event_loop.request_eviction());
+    /// For an event loop that has found no permit and no connection of its own to close: asks the
+    /// others to close some of theirs, and to wake all once a permit is returned. False if one has
+    /// been returned meanwhile; then the event loop must not wait.
+    pub fn await_permit(&self) -> bool {
+        let event_loops = lock(&self.event_loops);
+        // Only this event loop returns permits, and it knows when.
+        if event_loops.len() > 1 {
+            // Before the check: a permit returned after the check finds that it is awaited.
+            self.is_awaited.store(true, Ordering::SeqCst);
+            event_loops.iter().for_each(|event_loop| event_loop.request_eviction());
+        }
+        self.is_exhausted()
     }
 }
 
@@ -161,6 +173,12 @@ impl Drop for ConnectionPermit {
         if was_exhausted && self.limit.waiting.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.limit.returning));
             self.limit.returned.notify_all();
+        }
+        // A plain load first: most permits are returned while no event loop waits.
+        if self.limit.is_awaited.load(Ordering::SeqCst)
+            && self.limit.is_awaited.swap(false, Ordering::SeqCst)
+        {
+            lock(&self.limit.event_loops).iter().for_each(|event_loop| event_loop.offer_permit());
         }
     }
 }

@@ -264,12 +264,19 @@ impl EventLoop {
         self.worker.tracer.trace_idle_pass(sockets, pause);
     }
 
-    /// Does what other threads have asked for: evicts connections for another worker, and delivers
-    /// completed jobs. A completion whose client has been closed is dropped.
+    /// Does what other threads have asked for: evicts connections for another worker, accepts again
+    /// once another worker has closed one, and delivers completed jobs. A completion whose client
+    /// has been closed is dropped.
     pub fn handle_wake_up(&mut self) {
         if self.worker.take_eviction_request() {
             self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::EvictionRequest));
             self.evict();
+        }
+        if self.worker.take_permit_offer()
+            && let Phase::Serving { acceptor, .. } = &mut self.phase
+        {
+            self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::Permit));
+            acceptor.resume();
         }
         for (client_key, completion) in self.worker.take_completions() {
             let key = client_key.slab_key;
@@ -332,7 +339,7 @@ impl EventLoop {
             AcceptOutcome::AtCapacity => {
                 let now = self.now();
                 if let Phase::Serving { acceptor, .. } = &mut self.phase {
-                    acceptor.request_eviction(now);
+                    acceptor.await_permit(now);
                 }
             }
             AcceptOutcome::BackingOff => return false,

@@ -236,11 +236,13 @@ impl Job {
     }
 }
 
-/// What other threads have for one event loop: results of its jobs, and requests to evict.
+/// What other threads have for one event loop: results of its jobs, requests to evict, and permits
+/// for connections.
 #[derive(Debug)]
 pub struct CompletionQueue {
     completed: Mutex<Vec<(ClientKey, Completion)>>,
     is_eviction_requested: AtomicBool,
+    is_permit_offered: AtomicBool,
     waker: Waker,
 }
 
@@ -250,6 +252,7 @@ impl CompletionQueue {
         CompletionQueue {
             completed: Mutex::default(),
             is_eviction_requested: AtomicBool::new(false),
+            is_permit_offered: AtomicBool::new(false),
             waker,
         }
     }
@@ -260,11 +263,20 @@ impl CompletionQueue {
         self.waker.wake();
     }
 
+    /// Tells the event loop that it may accept again, if it was at the connection limit.
+    pub fn offer_permit(&self) {
+        self.is_permit_offered.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
     /// Whether eviction was requested since the last call.
     pub fn take_eviction_request(&self) -> bool {
-        // A plain load first: a busy-polling loop calls this in every pass.
-        self.is_eviction_requested.load(Ordering::Acquire)
-            && self.is_eviction_requested.swap(false, Ordering::AcqRel)
+        take(&self.is_eviction_requested)
+    }
+
+    /// Whether a permit was offered since the last call.
+    pub fn take_permit_offer(&self) -> bool {
+        take(&self.is_permit_offered)
     }
 
     fn push(&self, client: ClientKey, completion: Completion) {
@@ -276,6 +288,12 @@ impl CompletionQueue {
     pub fn take(&self) -> Vec<(ClientKey, Completion)> {
         std::mem::take(&mut lock(&self.completed))
     }
+}
+
+/// Resets `flag`, and returns what it was.
+fn take(flag: &AtomicBool) -> bool {
+    // A plain load first: a busy-polling loop calls this in every pass.
+    flag.load(Ordering::Acquire) && flag.swap(false, Ordering::AcqRel)
 }
 
 #[cfg(test)]

@@ -97,6 +97,8 @@ pub enum ReadySource {
     },
     /// Another worker needs a connection closed. The end of a job has a line of its own.
     EvictionRequest,
+    /// A connection of some worker has closed, while this one or another was at the limit.
+    Permit,
     Timer,
     Shutdown,
 }
@@ -213,6 +215,7 @@ impl fmt::Display for ReadySource {
             // EPOLLERR or POLLHUP alone.
             ReadySource::Client { readable: false, writable: false } => "disconnected",
             ReadySource::EvictionRequest => "another worker needs a connection closed",
+            ReadySource::Permit => "a connection has closed at the limit",
             ReadySource::Timer => "timer expired",
             ReadySource::Shutdown => "shutdown requested",
         })

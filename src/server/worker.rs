@@ -285,6 +285,14 @@ impl Worker {
         }
     }
 
+    /// Whether a connection of any worker has closed at the connection limit since the last call.
+    pub fn take_permit_offer(&self) -> bool {
+        match &self.offload {
+            Offload::Inline => false,
+            Offload::Pool { completions, .. } => completions.take_permit_offer(),
+        }
+    }
+
     /// The offloaded jobs completed since the last call.
     pub fn take_completions(&mut self) -> Vec<(ClientKey, Completion)> {
         match &mut self.offload {

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::case::{Case, cases};
-use crate::support::{Peer, Server, Setup, Site, get, is_encrypted, shown, wait_until};
+use crate::support::{Peer, Server, Setup, Site, TIMEOUT, get, is_encrypted, shown, wait_until};
 
 pub fn cases() -> Vec<Case> {
     let everywhere = cases![
@@ -18,6 +18,9 @@ pub fn cases() -> Vec<Case> {
     // the pauses that it looks for.
     let plain = cases![if |setup| !is_encrypted(setup);
         connections_follow_each_other_without_a_pause_at_the_limit];
+    // A child closes its connection between two requests if it is told to make room.
+    let not_in_processes = cases![if |setup| !is_encrypted(setup) && !setup.forks;
+        the_close_of_a_connection_admits_a_client_of_any_worker_without_a_pause];
     let concurrent = cases![if |setup| setup.serves_concurrently();
         connections_beyond_the_limit_wait_in_the_backlog,
         every_request_is_served_when_clients_exceed_the_limit,
@@ -30,7 +33,7 @@ pub fn cases() -> Vec<Case> {
         at_the_limit_the_longest_idle_connection_is_closed];
     let several_loops = cases![if |setup| setup.event_loops > 1;
         a_new_connection_evicts_idle_connections_of_any_event_loop];
-    [everywhere, plain, concurrent, one_loop, several_loops].concat()
+    [everywhere, plain, not_in_processes, concurrent, one_loop, several_loops].concat()
 }
 
 /// Options under which no connection times out during a test.
@@ -91,6 +94,37 @@ fn connections_follow_each_other_without_a_pause_at_the_limit(setup: &'static Se
     let mut peers: Vec<Peer> = (0..300).map(|_| send_only_request(&server)).collect();
     let last = peers.last_mut().expect("there are 300");
     assert_eq!(last.response().status, 200);
+}
+
+/// The next client waits before the one that it waits for closes, often for another worker. A pause
+/// of a tenth of a second for half of them would add up to half a minute.
+fn the_close_of_a_connection_admits_a_client_of_any_worker_without_a_pause(setup: &'static Setup) {
+    const CLIENTS: usize = 600;
+    // Without its end, so that no connection is idle.
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\n";
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &["--max-connections=1"]);
+    let begin = || {
+        let mut peer = server.connect();
+        peer.send(REQUEST);
+        peer
+    };
+    let next_response = |peer: &mut Peer, end: &str| {
+        peer.send(end);
+        assert_eq!(peer.response().status, 200);
+    };
+    let next_request = format!("\r\n{REQUEST}");
+    let started = Instant::now();
+    let mut admitted = begin();
+    for client in 0..CLIENTS {
+        next_response(&mut admitted, &next_request);
+        let waiting = begin();
+        // Meanwhile, the worker of the client that waits finds no room for it.
+        (0..2).for_each(|_| next_response(&mut admitted, &next_request));
+        next_response(&mut admitted, "Connection: close\r\n\r\n");
+        admitted = waiting;
+        assert!(started.elapsed() < TIMEOUT, "{client} clients in {TIMEOUT:?}");
+    }
 }
 
 /// 64 descriptors are fewer than the two of each connection and those of the server together.
