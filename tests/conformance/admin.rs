@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         the_counters_agree_with_the_log,
         connections_evictions_and_timeouts_are_counted,
         the_cache_is_counted,
+        a_root_that_is_a_file_is_one_entry,
         readiness_ends_with_the_first_signal_and_health_with_the_process,
         it_responds_while_the_site_is_at_its_connection_limit,
         stalled_clients_do_not_keep_others_out,
@@ -38,7 +39,14 @@ pub fn cases() -> Vec<Case> {
     ];
     let forking = cases![if |setup| setup.forks;
         a_killed_child_does_not_count_as_an_open_connection];
-    [everywhere, concurrent, forking].concat()
+    let per_connection = cases![if |setup| serves_each_connection_separately(setup);
+        the_caches_of_threads_and_children_are_freed_after_a_peak];
+    [everywhere, concurrent, forking, per_connection].concat()
+}
+
+/// Whether each connection has a thread or a process of its own.
+fn serves_each_connection_separately(setup: &Setup) -> bool {
+    setup.event_loops == 0 && setup.concurrency == usize::MAX
 }
 
 fn start(setup: &'static Setup, site: &Site, options: &[&str]) -> (Server, Admin) {
@@ -254,11 +262,37 @@ fn the_cache_is_counted(setup: &'static Setup) {
     assert_eq!(metrics.get(hits) + metrics.get(misses), 5.0);
     assert!(metrics.get(misses) >= 1.0 && metrics.get("miniweb_cache_bytes") > 0.0);
     assert_eq!(metrics.get("miniweb_cache_evictions_total"), 0.0);
-    drop(peer);
-    if setup.forks {
-        // The cache of a child ends with it.
-        admin.wait_for("miniweb_cache_bytes", 0);
+}
+
+/// So a server that has had many connections does not keep the memory of their threads.
+fn the_caches_of_threads_and_children_are_freed_after_a_peak(setup: &'static Setup) {
+    const CONNECTIONS: usize = 40;
+    let site = Site::new();
+    let (server, admin) = start(setup, &site, &[]);
+    let mut peers: Vec<Peer> = (0..CONNECTIONS).map(|_| server.connect()).collect();
+    peers.iter_mut().for_each(|peer| assert_eq!(peer.get("/page.html").status, 200));
+    assert!(admin.metrics().get("miniweb_cache_bytes") > 0.0);
+    drop(peers);
+    admin.wait_for("miniweb_cache_bytes", 0);
+    assert_eq!(server.get("/page.html").status, 200);
+    admin.wait_for("miniweb_cache_bytes", 0);
+}
+
+/// Whichever paths are requested. Otherwise each would be loaded and compressed anew.
+fn a_root_that_is_a_file_is_one_entry(setup: &'static Setup) {
+    let site = Site::new();
+    let file = site.write("only.html", "much of the same\n".repeat(100));
+    let server = Server::start(setup, file, &[Admin::OPTION]);
+    let admin = Admin::of(&server);
+    let mut peer = server.connect();
+    let mut cache_bytes = Vec::new();
+    for paths in [0..1, 1..30] {
+        for number in paths {
+            assert_eq!(peer.get(&format!("/{number}/path.html")).status, 200);
+        }
+        cache_bytes.push(admin.metrics().get("miniweb_cache_bytes"));
     }
+    assert!(cache_bytes[0] > 0.0 && cache_bytes[0] == cache_bytes[1], "{cache_bytes:?}");
 }
 
 fn rejected_connections_are_counted(setup: &'static Setup) {

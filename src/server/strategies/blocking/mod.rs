@@ -11,6 +11,7 @@
 //! a thread or process per connection, busy or idle, or a wait for a free one. Timeouts are socket
 //! timeouts.
 
+mod idle_workers;
 mod listeners;
 mod live_connections;
 mod process;

@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::idle_workers::IdleWorkers;
 use super::listeners::Listeners;
 use super::live_connections::{Eviction, LiveConnections, LiveGuard};
 use super::process::{self, Children};
@@ -19,16 +20,11 @@ use crate::server::drive::{DriveOutcome, drive_with_timeout};
 use crate::server::listener::{Accepted, Incoming};
 use crate::server::trace_event::TraceEvent;
 use crate::server::worker::{Shared, Worker};
-use crate::sync::lock;
 use crate::syscall_stats::Call;
 
 /// What a thread or process that serves one connection may cache, in bytes. There may be thousands
 /// of them: when they have used up the budget of the server, further ones cache nothing.
 const CONNECTION_CACHE_BYTES_MAX: u64 = 256 * 1024;
-
-/// The workers without a thread that are kept, of threads that have ended. A worker has a receive
-/// buffer of 64 KiB and a cache.
-const IDLE_WORKERS_MAX: usize = 16;
 
 /// How often connections are closed while clients wait at the limit. None may be one that can be
 /// closed yet, and a signal to a child is lost if it arrives just before the child sleeps.
@@ -41,8 +37,7 @@ pub struct BlockingServer {
     connection_limit: Arc<ConnectionLimit>,
     live: LiveConnections,
     children: Children,
-    /// Workers of threads that have ended. Their caches serve the next connections.
-    idle_workers: Mutex<Vec<Worker>>,
+    idle_workers: IdleWorkers,
     /// Whether a client waits for a connection to become idle.
     is_room_needed: AtomicBool,
     is_stopping: Arc<AtomicBool>,
@@ -66,7 +61,7 @@ impl BlockingServer {
             shared: server.shared.clone(),
             connection_limit: server.shared.connection_limit.narrowed_to(connections_max),
             live: LiveConnections::default(),
-            idle_workers: Mutex::default(),
+            idle_workers: IdleWorkers::default(),
             is_room_needed: AtomicBool::new(false),
             is_stopping: server.shutdown.flag(),
         });
@@ -111,12 +106,15 @@ impl BlockingServer {
             acceptor.stats.count(Call::Spawn);
             acceptor.tracer.trace(client.id, TraceEvent::Starts("thread"));
             let spawned = std::thread::Builder::new().spawn(move || {
-                let idle = lock(&server.idle_workers).pop();
+                let idle = server.idle_workers.take();
                 let new_worker = || server.worker("thread", CONNECTION_CACHE_BYTES_MAX);
                 let mut worker = idle.unwrap_or_else(new_worker);
                 server.serve(client, &mut worker, Some(&guard));
-                server.retire(worker);
+                let is_keeper = server.idle_workers.add(worker);
                 drop(guard);
+                if is_keeper {
+                    server.idle_workers.free_unused();
+                }
             });
             if let Err(error) = spawned {
                 // The connection was dropped with the closure.
@@ -290,15 +288,6 @@ impl BlockingServer {
             guard.count_eviction(&worker.stats);
         }
         guard.set_eviction_candidate(client.connection.eviction_candidate());
-    }
-
-    /// Keeps the worker of a thread that ends for the thread of a later connection, unless there
-    /// are enough: after a peak, memory is not held for a load that may never come back.
-    fn retire(&self, worker: Worker) {
-        let mut idle_workers = lock(&self.idle_workers);
-        if idle_workers.len() < IDLE_WORKERS_MAX {
-            idle_workers.push(worker);
-        }
     }
 
     fn is_stopping(&self) -> bool {
