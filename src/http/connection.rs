@@ -221,15 +221,17 @@ impl<F> Connection<F> {
     /// arrive.
     pub fn graceful_shutdown(&mut self, reason: CloseReason, now: &Now) {
         const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
-        let is_new = self.awaits_first_request();
-        if let (State::Idle { until, .. }, true) = (&mut self.state, is_new) {
+        if let State::Idle { is_served: false, until, .. } = &mut self.state {
             *until = (*until).min(now.moment + FIRST_REQUEST_GRACE);
         }
         self.exhausted_reason = reason;
-        self.requests_left = match self.state {
-            State::Body { .. } => 0,
-            _ => self.requests_left.min(1),
-        };
+        let is_body_awaited = matches!(self.state, State::Body { .. });
+        self.requests_left = self.requests_left.min(if is_body_awaited { 0 } else { 1 });
+    }
+
+    /// Whether the next response is the last, or the last one has begun.
+    pub fn is_ending(&self) -> bool {
+        self.requests_left <= 1
     }
 
     /// What the connection waits for from its client, and since when. None while a response is in

@@ -404,18 +404,28 @@ impl EventLoop {
         }
     }
 
-    /// Closes some connections to make room for others; false if none can be closed.
+    /// Closes some connections to make room for others; false if none can be closed now.
     fn evict(&mut self) -> bool {
         let now = self.now();
         let candidate =
             |(key, client): (usize, &Client)| (key, client.connection.eviction_candidate());
         let chosen = eviction::choose(self.clients.iter().map(candidate), now);
-        for key in &chosen {
-            self.clients[*key].connection.evict();
-            self.serve(*key);
+        let mut has_closed = false;
+        for key in chosen {
+            let connection = &mut self.clients[key].connection;
+            if !connection.is_ending() {
+                self.worker.stats.count_event(Event::Evicted);
+            }
+            let candidate = connection.eviction_candidate();
+            if candidate.is_some_and(|candidate| eviction::is_closed_at_once(&candidate, now)) {
+                connection.evict();
+                self.serve(key);
+                has_closed = true;
+            } else {
+                connection.graceful_shutdown(CloseReason::Evicted, self.worker.clock.now());
+            }
         }
-        self.worker.stats.count_events(Event::Evicted, chosen.len());
-        !chosen.is_empty()
+        has_closed
     }
 
     /// Closes a client and logs a partly sent response.

@@ -3,7 +3,8 @@
 //! A client that reconnects loses a round trip, a client that is not admitted loses the site. So
 //! keep-alive connections go first, then those that keep the server waiting: that have sent nothing
 //! yet, or a part of a request, or that do not close after their last response. A connection with a
-//! response in progress is never closed.
+//! response in progress is never closed. One that has just become idle is closed after one more
+//! response: its next request may be on its way, and would be lost.
 
 use std::time::Duration;
 
@@ -15,6 +16,18 @@ const EVICTIONS_MAX: usize = 32;
 /// How long a client may keep the server waiting before it can be evicted. A client that sends its
 /// request at once needs less, unless a packet of it is lost.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long a keep-alive connection has been idle before it is closed at once. A client that sends
+/// one request after the other takes less, unless its machine is busy.
+const IDLE_TIME_MIN: Duration = Duration::from_millis(50);
+
+/// Whether a connection is closed at once if it is chosen, and not after one more response.
+pub fn is_closed_at_once(candidate: &EvictionCandidate, now: Moment) -> bool {
+    match candidate.awaits {
+        Awaits::NextRequest => now.since(candidate.since) >= IDLE_TIME_MIN,
+        Awaits::Rest => true,
+    }
+}
 
 /// The keys of the connections to close: of those that can be closed, the sixteenth that has waited
 /// for longest.
@@ -57,6 +70,20 @@ mod tests {
             connections.retain(|(other, _)| *other != key);
         }
         assert_eq!(order, ["longer idle", "idle", "old head"]);
+    }
+
+    #[test]
+    fn a_connection_that_has_just_become_idle_is_not_closed_at_once() {
+        let since = Moment::default() + Duration::from_secs(1);
+        let now = since + IDLE_TIME_MIN / 2;
+        for (awaits, now, expected) in [
+            (Awaits::NextRequest, now, false),
+            (Awaits::NextRequest, since + IDLE_TIME_MIN, true),
+            (Awaits::Rest, now, true),
+        ] {
+            let candidate = EvictionCandidate { awaits, since };
+            assert_eq!(is_closed_at_once(&candidate, now), expected, "{candidate:?}");
+        }
     }
 
     #[test]

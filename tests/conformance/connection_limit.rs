@@ -18,6 +18,10 @@ pub fn cases() -> Vec<Case> {
     // the pauses that it looks for.
     let plain = cases![if |setup| !is_encrypted(setup);
         connections_follow_each_other_without_a_pause_at_the_limit];
+    // A TLS record need not contain a part of a response.
+    let concurrent_and_plain = cases![
+        if |setup| setup.serves_concurrently() && !is_encrypted(setup);
+        a_busy_client_gets_a_last_response_before_it_makes_room];
     // A child closes its connection between two requests if it is told to make room.
     let not_in_processes = cases![if |setup| !is_encrypted(setup) && !setup.forks;
         the_close_of_a_connection_admits_a_client_of_any_worker_without_a_pause];
@@ -33,7 +37,8 @@ pub fn cases() -> Vec<Case> {
         at_the_limit_the_longest_idle_connection_is_closed];
     let several_loops = cases![if |setup| setup.event_loops > 1;
         a_new_connection_evicts_idle_connections_of_any_event_loop];
-    [everywhere, plain, not_in_processes, concurrent, one_loop, several_loops].concat()
+    [everywhere, plain, not_in_processes, concurrent_and_plain, concurrent, one_loop, several_loops]
+        .concat()
 }
 
 /// Options under which no connection times out during a test.
@@ -177,6 +182,28 @@ fn a_busy_keep_alive_connection_makes_room_after_a_response(setup: &'static Setu
         });
         assert_eq!(new.response().status, 200);
     });
+}
+
+/// Its next request is often on its way when the server needs room. It would be lost if the
+/// connection was closed then.
+fn a_busy_client_gets_a_last_response_before_it_makes_room(setup: &'static Setup) {
+    const ROUNDS: usize = 12;
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
+    let has_last_response = |_: &usize| {
+        let mut busy = server.connect();
+        assert_eq!(busy.get("/page.html").status, 200);
+        let mut new = send_only_request(&server);
+        let mut is_last = false;
+        while !is_last && busy.try_send(get("/page.html")).is_ok() && busy.receive() == Ok(true) {
+            is_last = busy.response().field("Connection") == Some("close");
+        }
+        assert_eq!(new.response().status, 200);
+        is_last
+    };
+    let rounds = (0..ROUNDS).filter(has_last_response).count();
+    // On a busy machine the client may pause for so long that it counts as idle.
+    assert!(rounds > ROUNDS / 2, "in {rounds} of {ROUNDS} rounds");
 }
 
 fn connections_beyond_those_of_one_client_are_closed(setup: &'static Setup) {

@@ -77,8 +77,12 @@ impl LiveConnections {
         if !is_client_waiting() {
             return Eviction::NotNeeded;
         }
-        let candidate =
-            |(key, connection): (usize, &Arc<LiveConnection>)| (key, *lock(&connection.candidate));
+        // Others are closed by their threads, see `BlockingServer::offer_eviction`.
+        let is_closed_at_once =
+            |candidate: &EvictionCandidate| eviction::is_closed_at_once(candidate, now);
+        let candidate = |(key, connection): (usize, &Arc<LiveConnection>)| {
+            (key, lock(&connection.candidate).filter(is_closed_at_once))
+        };
         let chosen = eviction::choose(connections.iter().map(candidate), now);
         for key in &chosen {
             connections[*key].count_eviction(stats);

@@ -11,12 +11,13 @@ use super::listeners::Listeners;
 use super::live_connections::{Eviction, LiveConnections, LiveGuard};
 use super::process::{self, Children};
 use super::recv_timeout::RecvTimeout;
-use crate::http::{Awaits, CloseReason};
+use crate::http::{Awaits, CloseReason, Now};
 use crate::server::acceptor::ACCEPT_BACKOFF;
 use crate::server::client::{Client, ReadState};
 use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
 use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
+use crate::server::eviction;
 use crate::server::listener::{Accepted, Incoming};
 use crate::server::trace_event::TraceEvent;
 use crate::server::worker::{Shared, Worker};
@@ -258,13 +259,13 @@ impl BlockingServer {
             if self.is_stopping() {
                 client.graceful_shutdown(CloseReason::Stopping, &now);
             } else if process::is_evicted_by_parent() {
-                client.graceful_shutdown(CloseReason::Evicted, &now);
+                evict_child(&mut client, &now);
             }
             if process::is_aborted_by_parent() {
                 client.connection.fail(CloseReason::Stopping);
             }
             if let Some(guard) = guard {
-                self.offer_eviction(&mut client, worker, guard);
+                self.offer_eviction(&mut client, worker, guard, &now);
             }
             recv_timeout.update(&client, worker, &now);
             client.read_state = ReadState::MaybeReadable;
@@ -272,9 +273,10 @@ impl BlockingServer {
         }
     }
 
-    /// Closes a connection that has just become idle if another client waits for that. Otherwise
+    /// Closes a connection that has just become idle after one more response, if another client
+    /// waits for that. If no request comes, or no client waits yet,
     /// [`BlockingServer::evict_for_waiting_client`] can close it later.
-    fn offer_eviction(&self, client: &mut Client, worker: &Worker, guard: &LiveGuard) {
+    fn offer_eviction(&self, client: &mut Client, worker: &Worker, guard: &LiveGuard, now: &Now) {
         let candidate = client.connection.eviction_candidate();
         let is_idle = candidate.is_some_and(|candidate| candidate.awaits == Awaits::NextRequest);
         // One connection is enough, so only one thread may see the request; and the client may have
@@ -284,7 +286,7 @@ impl BlockingServer {
             && self.is_room_needed.swap(false, Ordering::AcqRel)
             && self.listeners.has_connection(&worker.stats)
         {
-            client.connection.evict();
+            client.connection.graceful_shutdown(CloseReason::Evicted, now);
             guard.count_eviction(&worker.stats);
         }
         guard.set_eviction_candidate(client.connection.eviction_candidate());
@@ -297,5 +299,16 @@ impl BlockingServer {
     fn worker(&self, name: &str, cache_bytes_max: u64) -> Worker {
         let cache = self.shared.cache_budget.take_up_to(cache_bytes_max);
         Worker::blocking(&self.shared, name, cache)
+    }
+}
+
+/// Closes the connection of a child that has been told to make room: at once if it has been idle
+/// for a while, otherwise after one more response. It is told again as long as a client waits.
+fn evict_child(client: &mut Client, now: &Now) {
+    match client.connection.eviction_candidate() {
+        Some(candidate) if !eviction::is_closed_at_once(&candidate, now.moment) => {
+            client.connection.graceful_shutdown(CloseReason::Evicted, now);
+        }
+        _ => client.graceful_shutdown(CloseReason::Evicted, now),
     }
 }
