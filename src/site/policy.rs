@@ -215,7 +215,7 @@ impl Policy {
 /// Whether `relative` is named as build tools name an asset whose content never changes: a name, a
 /// separator, a hash of eight or more hexadecimal digits, and the extension (`app.3f2a9c1b.js`,
 /// `chunk-0a1b2c3d4e.css`, either with `.map`). A wrong guess pins an outdated file in browsers for
-/// a year, so data (`.json`), pages, UUIDs and names that are nothing but a hash do not count.
+/// a year, so data (`.json`), pages, IDs and names that are nothing but a hash do not count.
 fn is_fingerprinted(relative: &[u8]) -> bool {
     const ASSETS: [&[u8]; 12] = [
         b"js", b"mjs", b"css", b"wasm", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"svg", b"webp",
@@ -234,9 +234,11 @@ fn rsplit<'a>(text: &'a [u8], separators: &[u8]) -> Option<(&'a [u8], &'a [u8])>
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// Dates are only decimal digits, and words such as `deadbeef` only letters.
+/// Dates are only decimal digits, and words such as `deadbeef` only letters. No build tool is known
+/// to write 24 digits, the length of MongoDB's object IDs.
 fn is_hash(text: &[u8]) -> bool {
     text.len() >= 8
+        && text.len() != 24
         && text.iter().all(u8::is_ascii_hexdigit)
         && text.iter().any(u8::is_ascii_digit)
         && text.iter().any(u8::is_ascii_alphabetic)
@@ -279,6 +281,7 @@ mod tests {
             "users/550e8400-e29b-41d4-a716-446655440000.js",
             "avatar-550e8400-e29b-41d4-a716-446655440000.png",
             "avatar_550e8400-e29b-41d4-a716-4466554400a0.png",
+            "photo_507f1f77bcf86cd799439011.jpg",
         ] {
             assert!(!is_fingerprinted(name.as_bytes()), "{name}");
         }
