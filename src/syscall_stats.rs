@@ -138,6 +138,8 @@ pub enum Event {
     Resumed,
     /// A TLS handshake began and was not completed.
     HandshakeFailed,
+    /// The kernel took over the encryption of a connection.
+    KernelTls,
     /// A path was found in the cache of files, and was fresh.
     CacheHit,
     /// A path was looked up on the disk.

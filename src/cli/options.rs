@@ -280,6 +280,11 @@ pub(super) struct SecurityOptions {
     #[argh(switch)]
     pub tls_self_signed: bool,
 
+    /// let the kernel encrypt files that are not served from memory (kernel TLS, Linux module tls);
+    /// where it cannot, a warning says why, and the server encrypts them as without this option
+    #[argh(switch)]
+    pub kernel_tls: bool,
+
     /// address (:80, 192.0.2.1:80 or unix:PATH; default host: that of --host) of a listener that
     /// redirects HTTP to HTTPS, and serves /.well-known/acme-challenge/
     #[argh(option, from_str_fn(redirect_address), arg_name = "address")]

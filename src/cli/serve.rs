@@ -92,6 +92,7 @@ pub(super) fn settings(
         certificate: security.tls_cert,
         key: security.tls_key,
         self_signed: security.tls_self_signed,
+        kernel: security.kernel_tls,
         redirect_http: security.redirect_http,
     };
     let (tls, redirect_http) = (tls.source(&root)?, tls.redirect_address(&addresses));
@@ -103,6 +104,7 @@ pub(super) fn settings(
         unix_socket_mode: network.socket_mode,
         admin: network.admin,
         tls,
+        kernel_tls: security.kernel_tls,
         redirect_http,
         limits,
         proxy_protocol: network.proxy_protocol,

@@ -1,4 +1,5 @@
-//! `--tls-cert`, `--tls-key`, `--tls-self-signed` and `--redirect-http` → the TLS settings.
+//! `--tls-cert`, `--tls-key`, `--tls-self-signed`, `--kernel-tls` and `--redirect-http` → the TLS
+//! settings.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(super) struct TlsOptions {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub self_signed: bool,
+    pub kernel: bool,
     pub redirect_http: Option<RedirectAddress>,
 }
 
@@ -29,6 +31,9 @@ impl TlsOptions {
         let source = match (&self.certificate, &self.key, self.self_signed) {
             (None, None, false) if self.redirect_http.is_some() => {
                 Err("--redirect-http requires TLS: expected --tls-cert and --tls-key")
+            }
+            (None, None, false) if self.kernel => {
+                Err("--kernel-tls requires TLS: expected --tls-cert and --tls-key")
             }
             (None, None, false) => Ok(None),
             (None, None, true) => Ok(Some(TlsSource::SelfSigned)),
@@ -63,6 +68,7 @@ impl TlsOptions {
             ("--tls-cert", self.certificate.is_some()),
             ("--tls-key", self.key.is_some()),
             ("--tls-self-signed", self.self_signed),
+            ("--kernel-tls", self.kernel),
             ("--redirect-http", self.redirect_http.is_some()),
         ];
         match given.iter().find(|(_, is_given)| *is_given) {

@@ -27,6 +27,8 @@ pub enum CloseReason {
     NoProxyHeader,
     /// The TLS handshake failed, or a record was invalid.
     TlsFailed,
+    /// The key that the kernel encrypts with would have to be replaced, which it cannot do.
+    TlsKeyUsed,
     /// The client sent HTTP without TLS to a port that requires TLS.
     HttpsRequired,
     /// A request was malformed, too large, too late or unsupported.
@@ -70,6 +72,7 @@ impl fmt::Display for CloseReason {
             CloseReason::IdleTimeout => f.write_str("no request arrived in time"),
             CloseReason::NoProxyHeader => f.write_str("there was no valid PROXY header"),
             CloseReason::TlsFailed => f.write_str("TLS failed"),
+            CloseReason::TlsKeyUsed => f.write_str("the kernel cannot replace its TLS key"),
             CloseReason::HttpsRequired => f.write_str("the port requires TLS"),
             CloseReason::Refused(error) => {
                 write!(f, "the request was refused with status {}", error.status().code())

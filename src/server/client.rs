@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::connection_limit::ConnectionPermit;
 use super::offload::{Completion, JobGuard};
 use super::proxy_header::ProxyHeader;
-use super::tls::{RECORD_BYTES_MAX, TlsParameters, TlsSession};
+use super::tls::{KernelSession, RECORD_BYTES_MAX, TlsParameters, TlsSession};
 use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Output, Step};
 use crate::site::{self, ClientNetwork, Service};
@@ -39,8 +39,10 @@ pub struct Client {
 pub enum Transport {
     /// As they are.
     Plain(Service),
-    /// Encrypted. Boxed, because most servers have no TLS.
+    /// Encrypted in user space. Boxed, because most servers have no TLS.
     Tls(Box<TlsSession>),
+    /// Encrypted by the kernel. What is received is decrypted in user space.
+    Kernel(Box<KernelSession>),
 }
 
 /// What the access log tells about a client.
@@ -84,7 +86,7 @@ impl Transport {
     pub fn service(&self) -> Service {
         match self {
             Transport::Plain(service) => *service,
-            Transport::Tls(_) => Service::Site,
+            Transport::Tls(_) | Transport::Kernel(_) => Service::Site,
         }
     }
 
@@ -92,7 +94,7 @@ impl Transport {
     #[inline]
     pub fn has_unsent(&self) -> bool {
         match self {
-            Transport::Plain(_) => false,
+            Transport::Plain(_) | Transport::Kernel(_) => false,
             Transport::Tls(session) => !session.unsent().is_empty(),
         }
     }
@@ -100,7 +102,7 @@ impl Transport {
     /// Whether a handshake is in progress, or has to be made first.
     pub fn awaits_handshake(&self) -> bool {
         match self {
-            Transport::Plain(_) => false,
+            Transport::Plain(_) | Transport::Kernel(_) => false,
             Transport::Tls(session) => !session.is_established() && !session.is_ended(),
         }
     }
@@ -111,7 +113,7 @@ impl Transport {
     pub fn receive_bytes_max(&self) -> usize {
         match self {
             Transport::Plain(_) => usize::MAX,
-            Transport::Tls(_) => RECORD_BYTES_MAX,
+            Transport::Tls(_) | Transport::Kernel(_) => RECORD_BYTES_MAX,
         }
     }
 
@@ -120,6 +122,7 @@ impl Transport {
         match self {
             Transport::Plain(_) => false,
             Transport::Tls(session) => session.has_input_ended(),
+            Transport::Kernel(session) => session.has_input_ended(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Transport {
         match self {
             Transport::Plain(_) => None,
             Transport::Tls(session) => session.parameters(),
+            Transport::Kernel(session) => Some(session.parameters()),
         }
     }
 }

@@ -21,6 +21,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use super::access_log::AccessLog;
 use super::client::{Client, Peer, PendingJob, ReadState, Transport};
 use super::encrypted::{self, Input};
+use super::kernel_tls::{self, Readiness};
 use super::proxy_header::{ProxyHeader, ProxyHeaderProgress};
 use super::trace_event::TraceEvent;
 use super::traced_site::TracedSite;
@@ -193,6 +194,7 @@ fn process_input(client: &mut Client, worker: &mut Worker, length: usize) {
     let input = match client.transport {
         Transport::Plain(_) => Input::Received,
         Transport::Tls(_) => encrypted::receive(client, worker, start..length),
+        Transport::Kernel(_) => kernel_tls::receive(client, worker, start..length),
     };
     let input = match input {
         Input::Received => &worker.receive_buffer[start..length],
@@ -234,30 +236,66 @@ fn send_or_await_file(client: &mut Client, worker: &mut Worker) -> ControlFlow<D
             return ControlFlow::Break(DriveOutcome::Blocked);
         }
     }
-    match client.transport {
-        Transport::Plain(_) => send(client, worker),
-        Transport::Tls(_) => match encrypted::encrypt(client, worker) {
-            Ok(()) => send_records(client, worker),
-            Err(reason) => {
-                client.connection.fail(reason);
-                ControlFlow::Continue(())
-            }
-        },
+    let sent = match client.transport {
+        Transport::Plain(_) => Ok(send(client, worker)),
+        Transport::Tls(_) => encrypt_and_send(client, worker),
+        Transport::Kernel(_) => send_through_kernel(client, worker),
+    };
+    sent.unwrap_or_else(|reason| {
+        client.connection.fail(reason);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Encrypts the next output and writes once, or leaves that to the kernel from now on.
+fn encrypt_and_send(
+    client: &mut Client,
+    worker: &mut Worker,
+) -> Result<ControlFlow<DriveOutcome>, CloseReason> {
+    if kernel_tls::take_over(client, worker)? {
+        return Ok(send(client, worker));
     }
+    encrypted::encrypt(client, worker)?;
+    Ok(send_records(client, worker))
+}
+
+/// Writes once what the kernel encrypts, unless it still has to send what it has accepted.
+fn send_through_kernel(
+    client: &mut Client,
+    worker: &mut Worker,
+) -> Result<ControlFlow<DriveOutcome>, CloseReason> {
+    Ok(match kernel_tls::readiness(client, worker)? {
+        Readiness::Send => send(client, worker),
+        Readiness::Wait => ControlFlow::Break(DriveOutcome::Blocked),
+        Readiness::Report(bytes) => {
+            count_sent(client, worker, bytes);
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 /// What one write has offered to the socket.
 #[derive(Clone, Copy)]
 enum Offered {
-    Memory { bytes: usize },
-    File,
+    Memory { bytes: usize, more: bool },
+    File { bytes: u64 },
+}
+
+impl Offered {
+    /// Whether nothing is known to follow the bytes that were sent.
+    fn is_end(self, sent: usize) -> bool {
+        match self {
+            Offered::Memory { bytes, more } => sent == bytes && !more,
+            Offered::File { bytes } => sent as u64 == bytes,
+        }
+    }
 }
 
 /// Writes once.
 fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
     let (sent, offered) = offer(client, worker);
     let sent = match (sent, offered) {
-        (Ok(0), Offered::File) => {
+        (Ok(0), Offered::File { .. }) => {
             client.connection.fail(CloseReason::FileTruncated);
             return ControlFlow::Continue(());
         }
@@ -266,12 +304,14 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
     };
     worker.progress += sent as u64;
     worker.stats.count_sent(sent);
-    count_sent(client, worker, sent as u64);
+    let counted = kernel_tls::count_sent(client, worker, sent, offered.is_end(sent));
+    count_sent(client, worker, counted);
     match offered {
-        Offered::Memory { bytes } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
+        _ if counted < sent as u64 => ControlFlow::Break(DriveOutcome::Blocked),
+        Offered::Memory { bytes, .. } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
         // sendfile may stop early for reasons other than a full send buffer; the next call shows
         // which.
-        Offered::Memory { .. } | Offered::File => ControlFlow::Continue(()),
+        Offered::Memory { .. } | Offered::File { .. } => ControlFlow::Continue(()),
     }
 }
 
@@ -304,10 +344,10 @@ fn count_sent(client: &mut Client, worker: &mut Worker, bytes: u64) {
 fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offered) {
     let mut slices = ArrayVec::<_, SLICES_MAX>::new();
     match client.connection.output().next_transmit(&mut slices) {
-        Transmit::Empty => (Ok(0), Offered::Memory { bytes: 0 }),
+        Transmit::Empty => (Ok(0), Offered::Memory { bytes: 0, more: false }),
         Transmit::Memory { more } => {
-            let more = if more { SendFlags::MORE } else { SendFlags::empty() };
-            let flags = SendFlags::NOSIGNAL | more;
+            let hint = if more { SendFlags::MORE } else { SendFlags::empty() };
+            let flags = SendFlags::NOSIGNAL | hint;
             worker.tracer.trace_call(client.id, Call::Send);
             let (call, sent) = match &slices[..] {
                 [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
@@ -318,15 +358,17 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
                 }
             };
             worker.record_transfer(client.id, call, sent);
-            (sent, Offered::Memory { bytes: slices.iter().map(|slice| slice.len()).sum() })
+            let bytes = slices.iter().map(|slice| slice.len()).sum();
+            (sent, Offered::Memory { bytes, more })
         }
         Transmit::File { file, range } => {
-            let count = (range.end - range.start).min(TURN_BYTES_MAX) as usize;
+            let bytes = range.end - range.start;
+            let count = bytes.min(TURN_BYTES_MAX) as usize;
             let mut offset = range.start;
             worker.tracer.trace_call(client.id, Call::Sendfile);
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);
             worker.record_transfer(client.id, Call::Sendfile, sent);
-            (sent, Offered::File)
+            (sent, Offered::File { bytes })
         }
     }
 }
@@ -347,7 +389,7 @@ fn handle_error(client: &mut Client, errno: Errno) -> ControlFlow<DriveOutcome> 
 fn half_close(client: &mut Client, worker: &mut Worker) {
     worker.stats.count(Call::Shutdown);
     worker.tracer.trace(client.id, TraceEvent::HalfCloses);
-    encrypted::end(client, worker);
+    end_session(client, worker);
     match rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Write) {
         Ok(()) => client.connection.half_closed(worker.clock.now()),
         Err(_) => client.connection.fail(CloseReason::Failed),
@@ -361,7 +403,7 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
             // If it fails, the peer gets an ordinary close instead of a reset.
             let _ = rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO));
         }
-        false => encrypted::end(client, worker),
+        false => end_session(client, worker),
     }
     worker.stats.count(Call::Close);
     worker.tracer.trace(client.id, TraceEvent::Closes(closing.reason));
@@ -369,6 +411,14 @@ fn close(client: &mut Client, worker: &mut Worker, closing: Closing) {
     let now = worker.clock.now();
     let record = |exchange| record(&exchange, *address, transport, now, &worker.log, &worker.stats);
     connection.abandon(record);
+}
+
+fn end_session(client: &mut Client, worker: &Worker) {
+    match client.transport {
+        Transport::Plain(_) => {}
+        Transport::Tls(_) => encrypted::end(client, worker),
+        Transport::Kernel(_) => kernel_tls::end(client, worker),
+    }
 }
 
 /// Counts and logs the end of a response, so that the counters and the log agree.

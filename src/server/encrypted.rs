@@ -1,4 +1,4 @@
-//! The steps of `drive` for a client whose transport is TLS.
+//! The steps of `drive` for a client whose records are encrypted in user space.
 //!
 //! Files cannot be sent with sendfile: they are read into a buffer of the worker and encrypted from
 //! there. Everything else, what is received, in which order responses leave, and when the
@@ -26,7 +26,7 @@ const SLICES_MAX: usize = 64;
 
 /// How many bytes of progress a received record counts for in a turn, even if it contains one byte:
 /// decrypting a record takes about as long as sending this much.
-const RECORD_PROGRESS_BYTES: usize = 1024;
+pub const RECORD_PROGRESS_BYTES: usize = 1024;
 
 /// Where the input for the connection is.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ pub fn receive(client: &mut Client, worker: &mut Worker, range: Range<usize>) ->
 #[inline]
 pub fn has_unsent_response(client: &Client) -> bool {
     match &client.transport {
-        Transport::Plain(_) => false,
+        Transport::Plain(_) | Transport::Kernel(_) => false,
         Transport::Tls(session) => session.unsent().has_response(),
     }
 }

@@ -16,6 +16,7 @@ mod drive;
 mod encrypted;
 mod event_loop;
 mod eviction;
+mod kernel_tls;
 mod line_writer;
 mod listener;
 mod log_file;
@@ -77,10 +78,12 @@ use shutdown_signal::ShutdownSignal;
 use sockets::{ListeningSockets, SocketOptions};
 use strategies::ConfiguredStrategy;
 use supervisor::Supervisor;
-use tls::Certificates;
+use tls::{Certificates, KernelCiphers};
 use tracer::TraceSink;
 use unix_socket::UnixSocketFile;
 use worker::Shared;
+
+use crate::warning::warn;
 
 /// Everything that a server is started with.
 #[derive(Debug)]
@@ -101,6 +104,8 @@ pub struct Settings {
     pub admin: Option<ListenAddress>,
     /// Where the certificate comes from; None for plain HTTP.
     pub tls: Option<TlsSource>,
+    /// Whether the kernel encrypts files, if there is TLS and it can.
+    pub kernel_tls: bool,
     /// The limits of each connection.
     pub limits: Limits,
     /// The proxies that tell the addresses of their clients.
@@ -143,6 +148,7 @@ impl Settings {
             unix_socket_mode: 0o666,
             admin: None,
             tls: None,
+            kernel_tls: false,
             redirect_http: None,
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -195,6 +201,7 @@ pub struct Server {
     log_output: LogOutput,
     admin: Option<AdminListener>,
     certificates: Option<Certificates>,
+    kernel_ciphers: KernelCiphers,
 }
 
 impl Server {
@@ -230,6 +237,7 @@ impl Server {
         let certificates =
             open_certificates(&settings, &sockets).inspect_err(|_| sockets.remove_files())?;
         private_files.extend(certificates.iter().flat_map(Certificates::files));
+        let kernel_ciphers = kernel_ciphers(&settings);
         let log_output =
             drop_privileges(&settings, &private_files).inspect_err(|_| sockets.remove_files())?;
         Ok(Server {
@@ -242,6 +250,7 @@ impl Server {
             log_output,
             admin,
             certificates,
+            kernel_ciphers,
         })
     }
 
@@ -277,10 +286,12 @@ impl Server {
     /// A resource that is needed to start is missing. What happens to one connection is not an
     /// error of the server.
     pub fn run(self, announce: impl FnOnce(&[ListenAddress]) + 'static) -> io::Result<()> {
+        let kernel_ciphers = self.kernel_ciphers;
         let (tls, reload_thread) = match self.certificates {
-            Some(certificates) => {
-                (Some(certificates.server_config()?), Some(certificates.start_reloading()?))
-            }
+            Some(certificates) => (
+                Some(certificates.server_config(kernel_ciphers)?),
+                Some(certificates.start_reloading()?),
+            ),
             None => (None, None),
         };
         let Server { settings, sockets, shutdown, supervisor, counters, trace, .. } = self;
@@ -310,6 +321,7 @@ impl Server {
             trusted_proxies: Arc::new(settings.trusted_proxies),
             expects_proxy_header: settings.proxy_protocol,
             tls,
+            kernel_ciphers,
             connection_limit: ConnectionLimit::new(connections_max, settings.per_client_max),
             log,
             trace,
@@ -397,6 +409,18 @@ fn open_certificates(
     let served = ServedFiles::of(&settings.root);
     let open = |source| Certificates::open(source, &sockets.addresses, served);
     settings.tls.clone().map(open).transpose()
+}
+
+/// With which ciphers the kernel may encrypt. It is asked with the privileges that the server was
+/// started with, because those of root load its module.
+fn kernel_ciphers(settings: &Settings) -> KernelCiphers {
+    if settings.tls.is_none() || !settings.kernel_tls {
+        return KernelCiphers::default();
+    }
+    KernelCiphers::probe().unwrap_or_else(|error| {
+        warn(format_args!("--kernel-tls: {error}; files are encrypted in user space"));
+        KernelCiphers::default()
+    })
 }
 
 /// Drops the privileges that serving does not need. Private files are read again and the log file

@@ -60,6 +60,8 @@ pub enum TraceEvent<'a> {
         resumed: bool,
     },
     TlsFails(&'a dyn std::error::Error),
+    /// What the connection sends is encrypted by the kernel from now on.
+    KernelEncrypts,
     /// A thread or process for a connection.
     Starts(&'static str),
     Transfers {
@@ -138,6 +140,7 @@ impl TraceEvent<'_> {
             | TraceEvent::ProxyHeader { .. }
             | TraceEvent::TlsBegins { .. }
             | TraceEvent::TlsFails(_)
+            | TraceEvent::KernelEncrypts
             | TraceEvent::Fails { .. }
             | TraceEvent::Request(_)
             | TraceEvent::Response(_)
@@ -185,6 +188,7 @@ impl fmt::Display for TraceEvent<'_> {
                 write!(f, "{version} with {cipher}{resumed}")
             }
             TraceEvent::TlsFails(error) => write!(f, "TLS: {error}"),
+            TraceEvent::KernelEncrypts => f.write_str("the kernel encrypts from here on"),
             TraceEvent::Starts(what) => write!(f, "{what} started"),
             TraceEvent::Transfers { call, bytes } => {
                 write!(f, "{} {bytes} bytes", plain_name(call))

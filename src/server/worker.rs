@@ -17,7 +17,7 @@ use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::listener::Incoming;
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::proxy_header::ProxyHeader;
-use super::tls::{TlsConfig, TlsSession};
+use super::tls::{KernelCiphers, TlsConfig, TlsSession};
 use super::trace_event::TraceEvent;
 use super::tracer::{ConnectionId, TraceSink, Tracer, TransferMode};
 use super::waker::Waker;
@@ -54,6 +54,8 @@ pub struct Worker {
     pub spare_records: Vec<u8>,
     /// Counts the steps of TLS handshakes. Most take about as long as ten responses.
     pub handshake_steps: u64,
+    /// With which ciphers the kernel may encrypt files.
+    pub kernel_ciphers: KernelCiphers,
     limits: Arc<Limits>,
     trusted_proxies: Arc<TrustedProxies>,
     expects_proxy_header: bool,
@@ -82,6 +84,8 @@ pub struct Shared {
     pub expects_proxy_header: bool,
     /// None if connections are not encrypted.
     pub tls: Option<Arc<TlsConfig>>,
+    /// None without `--kernel-tls`.
+    pub kernel_ciphers: KernelCiphers,
     pub connection_limit: Arc<ConnectionLimit>,
     pub log: AccessLog,
     pub offload_pool: OffloadPool,
@@ -147,6 +151,7 @@ impl Worker {
             file_bytes: Vec::new(),
             spare_records: Vec::new(),
             handshake_steps: 0,
+            kernel_ciphers: shared.kernel_ciphers,
             limits: shared.limits.clone(),
             trusted_proxies: shared.trusted_proxies.clone(),
             expects_proxy_header: shared.expects_proxy_header,
@@ -210,6 +215,11 @@ impl Worker {
             }
             (_, service) => Some(Transport::Plain(service)),
         }
+    }
+
+    /// Whether its sockets are blocking: then it need not keep other clients from waiting.
+    pub fn is_blocking(&self) -> bool {
+        matches!(self.offload, Offload::Inline)
     }
 
     /// Records that the PROXY header of a connection is complete, and which address it names. If it

@@ -30,6 +30,7 @@ mod health;
 mod hidden;
 mod https_redirects;
 mod index_pages;
+mod kernel_tls;
 mod large_listings;
 mod limits;
 mod links;
@@ -124,7 +125,8 @@ fn cases_of_connections() -> Vec<Case> {
 
 /// The cases about TLS itself.
 fn cases_of_tls() -> Vec<Case> {
-    [tls_handshakes::cases(), tls_records::cases(), https_redirects::cases()].concat()
+    [tls_handshakes::cases(), tls_records::cases(), kernel_tls::cases(), https_redirects::cases()]
+        .concat()
 }
 
 /// One event loop, one set-up that blocks, and one that forks: TLS sees no other difference. Of

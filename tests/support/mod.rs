@@ -11,6 +11,7 @@
 mod admin;
 mod authority;
 mod certificate;
+mod kernel_tls;
 mod peer;
 mod response;
 mod server;
@@ -21,6 +22,7 @@ mod wait;
 pub use admin::{Admin, Metrics};
 pub use authority::{authority_pem, client_config, client_with, server_name};
 pub use certificate::{Certificate, give_to_nobody, shown_certificate, tls_options, write_private};
+pub use kernel_tls::{expect_taken_over, kernel_has_tls, start_with_kernel_tls};
 pub use miniweb::server::strategies::Setup;
 pub use peer::{End, Peer, get, get_with, head};
 pub use response::Response;

@@ -135,6 +135,11 @@ impl Metrics {
             "TLS handshakes that started but did not complete.",
             self.happened(Event::HandshakeFailed),
         );
+        text.add_counter(
+            "miniweb_tls_kernel_connections_total",
+            "TLS connections whose encryption the kernel took over (--kernel-tls).",
+            self.happened(Event::KernelTls),
+        );
     }
 
     fn add_cache(&self, text: &mut Exposition) {

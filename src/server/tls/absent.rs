@@ -3,8 +3,11 @@
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use rustix::net::SendFlags;
 
 use super::progress::{ReceivedRecords, TlsParameters};
 use super::unsent::Unsent;
@@ -26,6 +29,24 @@ pub enum ReloadThread {}
 #[derive(Debug)]
 pub enum TlsSession {}
 
+#[derive(Debug)]
+pub enum KernelSession {}
+
+#[derive(Debug)]
+pub enum SendKey {}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelCiphers;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Alert;
+
+#[derive(Debug)]
+pub enum ReceiveError {
+    Invalid { error: Infallible, reply: Option<Alert> },
+    KeyUpdate,
+}
+
 impl Certificates {
     pub fn open(
         source: TlsSource,
@@ -35,7 +56,7 @@ impl Certificates {
         match source {}
     }
 
-    pub fn server_config(&self) -> io::Result<Arc<TlsConfig>> {
+    pub fn server_config(&self, _: KernelCiphers) -> io::Result<Arc<TlsConfig>> {
         match *self {}
     }
 
@@ -108,6 +129,18 @@ impl TlsSession {
         match *self {}
     }
 
+    pub fn can_leave(&self, _: KernelCiphers, _: u64) -> bool {
+        match *self {}
+    }
+
+    pub fn stay(&mut self) {
+        match *self {}
+    }
+
+    pub fn into_kernel(self) -> Result<(KernelSession, SendKey), Infallible> {
+        match self {}
+    }
+
     pub fn unsent(&self) -> &Unsent {
         match *self {}
     }
@@ -115,4 +148,74 @@ impl TlsSession {
     pub fn unsent_mut(&mut self) -> &mut Unsent {
         match *self {}
     }
+}
+
+impl KernelSession {
+    pub fn ended(_: TlsParameters) -> KernelSession {
+        unreachable!("no session has parameters")
+    }
+
+    pub fn parameters(&self) -> TlsParameters {
+        match *self {}
+    }
+
+    pub fn has_input_ended(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn is_ended(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn end(&mut self) -> bool {
+        match *self {}
+    }
+
+    pub fn is_withholding(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn set_withholding(&mut self, _: bool) {
+        match *self {}
+    }
+
+    pub fn count_sent(&mut self, _: usize) {
+        match *self {}
+    }
+
+    pub fn is_key_worn(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn is_key_worn_out(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn receive(&mut self, _: &mut [u8], _: &mut Vec<u8>) -> Result<usize, ReceiveError> {
+        match *self {}
+    }
+}
+
+impl SendKey {
+    pub fn install(&self, _: &impl AsFd) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+impl KernelCiphers {
+    pub fn probe() -> io::Result<KernelCiphers> {
+        Ok(KernelCiphers)
+    }
+}
+
+impl Alert {
+    pub const CLOSE_NOTIFY: Alert = Alert;
+}
+
+pub fn prepare_socket(_: &impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn send_alert(_: &impl AsFd, _: Alert, _: SendFlags) -> rustix::io::Result<usize> {
+    Err(rustix::io::Errno::NOTSUP)
 }

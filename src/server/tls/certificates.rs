@@ -27,6 +27,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::config::{self, CurrentCertificate};
+use super::kernel_socket::KernelCiphers;
 use super::pair::CertificateFiles;
 use super::reload::{ReloadThread, Reloader, Source};
 use super::self_signed::SelfSigned;
@@ -86,12 +87,13 @@ impl Certificates {
         Ok(Certificates { source, current, tickets: Arc::new(tickets), fingerprint })
     }
 
-    /// The configuration of every session.
+    /// The configuration of every session. The kernel may take over those with its ciphers.
     ///
     /// # Errors
     /// rustls was built without TLS 1.2 or 1.3; the Cargo features in use rule that out.
-    pub fn server_config(&self) -> io::Result<Arc<ServerConfig>> {
-        config::server_config(self.current.clone(), self.tickets.clone()).map_err(io::Error::other)
+    pub fn server_config(&self, kernel: KernelCiphers) -> io::Result<Arc<ServerConfig>> {
+        config::server_config(self.current.clone(), self.tickets.clone(), kernel)
+            .map_err(io::Error::other)
     }
 
     /// The SHA-256 fingerprint of a self-signed certificate, as browsers show it.

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig};
 
+use super::kernel_socket::KernelCiphers;
 use super::tickets::Tickets;
 
 /// The certificate that new sessions get, whatever name the client asks for (SNI).
@@ -48,6 +49,7 @@ impl ResolvesServerCert for CurrentCertificate {
 pub fn server_config(
     certificate: Arc<CurrentCertificate>,
     tickets: Arc<Tickets>,
+    kernel: KernelCiphers,
 ) -> Result<Arc<ServerConfig>, Error> {
     let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?;
@@ -59,6 +61,7 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // A request in early data can be replayed by anyone who has recorded it (RFC 8446 §8).
     config.max_early_data_size = 0;
+    config.enable_secret_extraction = !kernel.is_empty();
     Ok(Arc::new(config))
 }
 
@@ -126,7 +129,8 @@ mod tests {
             roots.add(certificate.into_owned()).expect("it is valid");
             let tickets = Arc::new(Tickets::new().expect("random bytes"));
             let current = Arc::new(CurrentCertificate::new(made.pair));
-            let config = server_config(current, tickets.clone()).expect("the provider has all");
+            let config = server_config(current, tickets.clone(), KernelCiphers::default())
+                .expect("the provider has all");
             Fixture { config, tickets, roots: Arc::new(roots) }
         }
 

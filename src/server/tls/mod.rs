@@ -3,6 +3,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `session`, `unsent`, `progress` | one session, between a socket and a [`Connection`] |
+//! | `kernel_session`, `kernel_socket` | the rest of a session whose output the kernel encrypts |
 //! | `certificates` and the others | which certificate the server has |
 //! | `absent` | in place of all others in a build without the feature `tls` |
 //!
@@ -17,6 +18,10 @@ mod absent;
 mod certificates;
 #[cfg(feature = "tls")]
 mod config;
+#[cfg(feature = "tls")]
+mod kernel_session;
+#[cfg(feature = "tls")]
+mod kernel_socket;
 #[cfg(feature = "tls")]
 mod pair;
 mod progress;
@@ -33,8 +38,15 @@ mod unsent;
 pub use progress::{RECORD_BYTES_MAX, ReceivedRecords, TlsParameters, TlsProgress};
 
 #[cfg(not(feature = "tls"))]
-pub use absent::{Certificates, TlsConfig, TlsSession, TlsSource};
+pub use absent::{
+    Alert, Certificates, KernelCiphers, KernelSession, ReceiveError, TlsConfig, TlsSession,
+    TlsSource, prepare_socket, send_alert,
+};
 #[cfg(feature = "tls")]
 pub use certificates::{Certificates, TlsSource};
+#[cfg(feature = "tls")]
+pub use kernel_session::{KernelSession, ReceiveError};
+#[cfg(feature = "tls")]
+pub use kernel_socket::{Alert, KernelCiphers, prepare_socket, send_alert};
 #[cfg(feature = "tls")]
 pub use session::{TlsConfig, TlsSession};

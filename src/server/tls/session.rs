@@ -26,6 +26,8 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncryptError};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 
+use super::kernel_session::{Extracted, KernelSession};
+use super::kernel_socket::{KernelCiphers, SendKey};
 use super::progress::{RECORD_BYTES_MAX, ReceivedRecords, TlsParameters, TlsProgress};
 use super::unsent::Unsent;
 use crate::unbuffered_tls::{
@@ -51,7 +53,20 @@ pub struct TlsSession {
     /// which remembers how much of it is processed.
     input: Vec<u8>,
     unsent: Unsent,
+    kernel: KernelSwitch,
 }
+
+/// Whether the kernel may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KernelSwitch {
+    /// rustls may hold a KeyUpdate of its own, which it sends with the next output.
+    AfterOutput,
+    Now,
+    Never,
+}
+
+/// Larger files need more than one key with AES-GCM, and the kernel cannot change it.
+const KERNEL_FILE_BYTES_MAX: u64 = 32 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -72,6 +87,7 @@ impl TlsSession {
             phase: Phase::AwaitingHello,
             input: Vec::new(),
             unsent: Unsent::default(),
+            kernel: KernelSwitch::AfterOutput,
         })
     }
 
@@ -124,6 +140,9 @@ impl TlsSession {
         plaintext.clear();
         if self.phase == Phase::AwaitingHello {
             self.phase = Phase::Handshaking;
+        }
+        if self.kernel == KernelSwitch::Now {
+            self.kernel = KernelSwitch::AfterOutput;
         }
         let processed = self.process_behind_input(received, plaintext);
         match processed {
@@ -181,6 +200,38 @@ impl TlsSession {
                 .append(RECORD_OVERHEAD_BYTES_MAX * 2, 0, |out| traffic.queue_close_notify(out));
         }
         self.phase = Phase::Ended;
+    }
+
+    /// Whether the kernel can send what follows, the next part of which is a file: it knows the
+    /// cipher, no record is incomplete, and all that is encrypted has been sent.
+    pub fn can_leave(&self, ciphers: KernelCiphers, file_bytes: u64) -> bool {
+        !ciphers.is_empty()
+            && self.kernel == KernelSwitch::Now
+            && self.phase == Phase::Open
+            && self.input.is_empty()
+            && self.unsent.is_empty()
+            && file_bytes <= KERNEL_FILE_BYTES_MAX
+            && self.connection.negotiated_cipher_suite().is_some_and(|suite| ciphers.contain(suite))
+    }
+
+    /// Keeps the session in user space: its socket is not TCP.
+    pub fn stay(&mut self) {
+        self.kernel = KernelSwitch::Never;
+    }
+
+    /// Leaves sending to the kernel, if [`TlsSession::can_leave`]. Returns the key that it needs.
+    ///
+    /// # Errors
+    /// rustls does not reveal the keys.
+    pub fn into_kernel(self) -> Result<(KernelSession, SendKey), rustls::Error> {
+        let parameters = self.parameters().ok_or(rustls::Error::HandshakeNotComplete)?;
+        let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
+        KernelSession::new(Extracted {
+            connection,
+            send: secrets.tx,
+            receive: secrets.rx,
+            parameters,
+        })
     }
 
     /// What the socket has to accept next.
@@ -270,6 +321,9 @@ impl TlsSession {
     fn encrypt_slice(&mut self, slice: &[u8]) -> Result<(), EncryptError> {
         if slice.is_empty() {
             return Ok(());
+        }
+        if self.kernel == KernelSwitch::AfterOutput {
+            self.kernel = KernelSwitch::Now;
         }
         let TlsSession { connection, unsent, input, .. } = self;
         let bytes_max = encrypted_bytes_max(slice.len());
