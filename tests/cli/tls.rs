@@ -1,5 +1,5 @@
-//! `--tls-cert`, `--tls-key`, `--tls-self-signed` and `--redirect-http`: what is refused, what
-//! causes a warning, and what the first lines say.
+//! `--tls-cert`, `--tls-key`, `--tls-self-signed`, `--kernel-tls` and `--redirect-http`: what is
+//! refused, what causes a warning, and what the first lines say.
 #![cfg(feature = "tls")]
 
 use std::fs::{self, Permissions};
@@ -171,6 +171,7 @@ fn options_that_do_not_fit_together_are_refused() {
             (&["--tls-self-signed", "--tls-cert", "x"], ["--tls-cert", "cannot be combined"]),
             (&["--tls-self-signed", "--tls-key", "x"], ["--tls-key", "cannot be combined"]),
             (&["--redirect-http", ":80"], ["--redirect-http", "requires TLS"]),
+            (&["--kernel-tls"], ["--kernel-tls", "requires TLS"]),
         ] {
             let arguments = [&[command, "--port", "0"][..], options].concat();
             expect_failure(&arguments, 2, &words);

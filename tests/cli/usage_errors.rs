@@ -410,6 +410,7 @@ fn a_build_without_tls_refuses_its_options() {
             &["--tls-cert", "x"][..],
             &["--tls-key", "x"],
             &["--tls-self-signed"],
+            &["--kernel-tls"],
             &["--redirect-http", ":80"],
         ] {
             let arguments = [&[command, "--port", "0"][..], options].concat();

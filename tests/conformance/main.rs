@@ -4,8 +4,9 @@
 //! Invariants:
 //! 1. Each case starts its own server, so that no case depends on the state that another left.
 //! 2. A case that needs several open connections at a time runs only under set-ups that serve them.
-//! 3. A case about TLS runs under every set-up. Of the others, those about connections run over TLS
-//!    under one set-up of each kind, and the rest under one; if the environment variable
+//! 3. A case about TLS runs under every set-up, except those of `kernel_tls` that are about records
+//!    and not about waiting, which run under one. Of the others, those about connections run over
+//!    TLS under one set-up of each kind, and the rest under one; if the environment variable
 //!    `EVERYTHING_OVER_TLS` is set, all run under every set-up.
 //!
 //! `cargo test --test conformance -- framing::` runs the cases of one file, `-- SET-UP::` those of
@@ -88,6 +89,7 @@ fn main() {
     };
     let groups = [
         (cases_of_tls(), over_tls(&everywhere)),
+        (kernel_tls::cases_of_records(), over_tls(&[any_setup()])),
         (cases_of_connections(), [&everywhere[..], &over_tls(&representatives())].concat()),
         (cases_of_the_site(), [&everywhere[..], &over_tls(&[any_setup()])].concat()),
     ];

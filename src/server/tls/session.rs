@@ -365,3 +365,162 @@ fn cipher_name(suite: SupportedCipherSuite) -> &'static str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use rustls::pki_types::ServerName;
+    use rustls::version::{TLS12, TLS13};
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    };
+
+    use super::super::config::{CurrentCertificate, server_config};
+    use super::super::kernel_session::ReceiveError;
+    use super::super::self_signed::SelfSigned;
+    use super::super::tickets::Tickets;
+    use super::*;
+
+    /// A client and a session that have completed a handshake.
+    fn connected(version: &'static SupportedProtocolVersion) -> (ClientConnection, TlsSession) {
+        let made = SelfSigned::make(&[]).expect("random bytes");
+        let mut roots = RootCertStore::empty();
+        let certificate = made.pair.end_entity_cert().expect("there is one").clone();
+        roots.add(certificate.into_owned()).expect("it is valid");
+        let tickets = Arc::new(Tickets::new().expect("random bytes"));
+        let current = Arc::new(CurrentCertificate::new(made.pair));
+        let config = server_config(current, tickets, KernelCiphers::default());
+        let mut config: ServerConfig = (*config.expect("the provider has all")).clone();
+        config.enable_secret_extraction = true;
+        let client = ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a valid name");
+        let client = ClientConnection::new(Arc::new(client), name).expect("it is valid");
+        let session = TlsSession::new(Arc::new(config)).expect("it is valid");
+        let mut pair = (client, session);
+        while pair.0.is_handshaking() || pair.0.wants_write() {
+            let mut sent = records(&mut pair.0);
+            pair.1.receive(&mut sent, &mut Vec::new()).expect("the records are valid");
+            deliver(&mut pair);
+        }
+        pair
+    }
+
+    /// What the client has to send.
+    fn records(client: &mut ClientConnection) -> Vec<u8> {
+        let mut records = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut records).expect("memory is writable");
+        }
+        records
+    }
+
+    /// Gives the client what the session has to send.
+    fn deliver((client, session): &mut (ClientConnection, TlsSession)) {
+        let sent = session.unsent().bytes().to_vec();
+        session.unsent_mut().advance(sent.len());
+        let mut unread = &sent[..];
+        while !unread.is_empty() {
+            client.read_tls(&mut unread).expect("memory is readable");
+            client.process_new_packets().expect("the records are valid");
+        }
+        // What is decrypted is not looked at.
+        let _ = client.reader().read_to_end(&mut Vec::new());
+    }
+
+    fn write(client: &mut ClientConnection, content: &[u8]) -> Vec<u8> {
+        client.writer().write_all(content).expect("it is buffered");
+        records(client)
+    }
+
+    #[test]
+    fn input_is_decrypted_in_pieces_of_any_size_after_the_session_has_left_for_the_kernel() {
+        for version in [&TLS13, &TLS12] {
+            for piece_bytes in [1, 7, 50, 1000] {
+                let (mut client, session) = connected(version);
+                let (mut session, _) = session.into_kernel().expect("nothing is unsent");
+                let mut sent = write(&mut client, b"first");
+                sent.extend(write(&mut client, b"second"));
+                client.send_close_notify();
+                sent.extend(records(&mut client));
+                sent.extend([9; 40]);
+                let (mut received, mut plaintext) = (Vec::new(), Vec::new());
+                for piece in sent.chunks_mut(piece_bytes) {
+                    session.receive(piece, &mut plaintext).expect("the records are valid");
+                    received.extend_from_slice(&plaintext);
+                }
+                assert_eq!(received, b"firstsecond");
+                assert!(session.has_input_ended());
+                assert!(session.end() && !session.end());
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_may_change_its_key_but_not_ask_for_another_one() {
+        let (mut client, mut session) = connected(&TLS13);
+        // The client answers this with a KeyUpdate that requests none.
+        let status = session.connection.process_tls_records(&mut []);
+        let Ok(ConnectionState::WriteTraffic(traffic)) = status.state else {
+            panic!("the handshake is complete");
+        };
+        traffic.refresh_traffic_keys().expect("TLS 1.3 has that");
+        session.receive(&mut [], &mut Vec::new()).expect("it is open");
+        assert!(session.unsent().bytes().len() > 20);
+        let mut pair = (client, session);
+        deliver(&mut pair);
+        (client, session) = pair;
+        let (mut session, _) = session.into_kernel().expect("nothing is unsent");
+        let mut plaintext = Vec::new();
+        for _ in 0..3 {
+            let mut sent = write(&mut client, b"content");
+            session.receive(&mut sent, &mut plaintext).expect("the records are valid");
+            assert_eq!(plaintext, b"content");
+        }
+        client.refresh_traffic_keys().expect("TLS 1.3 has that");
+        let mut sent = write(&mut client, b"content");
+        let received = session.receive(&mut sent, &mut plaintext);
+        assert!(matches!(received, Err(ReceiveError::KeyUpdate)), "{received:?}");
+    }
+
+    #[test]
+    fn a_record_that_is_forged_replayed_or_of_another_type_is_refused() {
+        for version in [&TLS13, &TLS12] {
+            let change: [fn(&mut Vec<u8>); 5] = [
+                |record| *record.last_mut().expect("it has a tag") ^= 1,
+                |record| record[0] = 22,
+                |record| record[0] = 20,
+                |record| record.extend(record.clone()),
+                |record| record[3] = 0xff,
+            ];
+            for change in change {
+                let (mut client, session) = connected(version);
+                let (mut session, _) = session.into_kernel().expect("nothing is unsent");
+                let mut sent = write(&mut client, b"content");
+                change(&mut sent);
+                let received = session.receive(&mut sent, &mut Vec::new());
+                let is_refused =
+                    matches!(received, Err(ReceiveError::Invalid { reply: Some(_), .. }));
+                assert!(is_refused, "{received:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_not_used_for_more_records_than_its_cipher_allows() {
+        let (_, session) = connected(&TLS12);
+        let (mut session, _) = session.into_kernel().expect("nothing is unsent");
+        // AES-GCM allows 2^24 records, none of which is shorter than 4 KiB in a long file.
+        for _ in 0..64 {
+            assert!(!session.is_key_worn());
+            session.count_sent(512 << 20);
+        }
+        assert!(session.is_key_worn() && !session.is_key_worn_out());
+        for _ in 0..64 {
+            session.count_sent(512 << 20);
+        }
+        assert!(session.is_key_worn_out());
+    }
+}
