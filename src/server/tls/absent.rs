@@ -36,7 +36,7 @@ pub enum KernelSession {}
 pub enum SendKey {}
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct KernelCiphers;
+pub struct KernelCiphers(());
 
 #[derive(Clone, Copy, Debug)]
 pub struct Alert;
@@ -204,7 +204,7 @@ impl SendKey {
 
 impl KernelCiphers {
     pub fn probe() -> io::Result<KernelCiphers> {
-        Ok(KernelCiphers)
+        Ok(KernelCiphers(()))
     }
 }
 
