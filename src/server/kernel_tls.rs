@@ -48,7 +48,7 @@ pub fn take_over(client: &mut Client, worker: &Worker) -> Result<bool, CloseReas
     }
     worker.stats.count(Call::Setsockopt);
     if prepare_socket(&client.socket).is_err() {
-        // A Unix socket.
+        // A Unix socket, for example.
         session.stay();
         return Ok(false);
     }
@@ -130,7 +130,7 @@ pub fn count_sent(client: &mut Client, worker: &Worker, sent: usize, ends_output
     let Transport::Kernel(session) = &mut client.transport else { return sent_bytes };
     session.count_sent(sent);
     // A call on a blocking socket returns when TCP has accepted the records.
-    if !ends_output || worker.is_blocking() || has_space(client, worker) {
+    if sent == 0 || !ends_output || worker.is_blocking() || has_space(client, worker) {
         return sent_bytes;
     }
     set_withholding(client, true);
@@ -161,8 +161,9 @@ fn set_withholding(client: &mut Client, is_withholding: bool) {
     }
 }
 
-/// Whether a third of the send buffer is free, which is when poll(2) reports that. If it is not,
-/// the kernel will report when it is, also to an edge-triggered epoll.
+/// Whether a third of the send buffer is free, which is when poll(2) reports that: enough for the
+/// records that the kernel holds, unless someone has set net.ipv4.tcp_wmem to less than 100 KB. If
+/// there is no space, the kernel will report when there is, also to an edge-triggered epoll.
 fn has_space(client: &Client, worker: &Worker) -> bool {
     worker.stats.count(Call::Poll);
     let mut sockets = [PollFd::new(&client.socket, PollFlags::OUT)];
