@@ -60,6 +60,7 @@ mod tests {
         );
         assert!(is_token(b'#') && !is_host(b'#') && is_host(b'(') && !is_token(b'('));
     }
+
     #[test]
     fn a_target_is_visible_ascii_without_a_fragment() {
         for byte in 0..=0xff {

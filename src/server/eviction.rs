@@ -25,7 +25,7 @@ const IDLE_TIME_MIN: Duration = Duration::from_millis(50);
 pub fn is_closed_at_once(candidate: &EvictionCandidate, now: Moment) -> bool {
     match candidate.awaits {
         Awaits::NextRequest => now.since(candidate.since) >= IDLE_TIME_MIN,
-        Awaits::Rest => true,
+        Awaits::Rest => now.since(candidate.since) > WAIT_MAX,
     }
 }
 
@@ -37,7 +37,7 @@ pub fn choose<Key>(
 ) -> Vec<Key> {
     let is_evictable = |candidate: &EvictionCandidate| match candidate.awaits {
         Awaits::NextRequest => true,
-        Awaits::Rest => now.since(candidate.since) > WAIT_MAX,
+        Awaits::Rest => is_closed_at_once(candidate, now),
     };
     let mut candidates: Vec<_> = connections
         .filter_map(|(key, candidate)| Some((candidate.filter(is_evictable)?, key)))
@@ -79,7 +79,8 @@ mod tests {
         for (awaits, now, expected) in [
             (Awaits::NextRequest, now, false),
             (Awaits::NextRequest, since + IDLE_TIME_MIN, true),
-            (Awaits::Rest, now, true),
+            (Awaits::Rest, since + WAIT_MAX, false),
+            (Awaits::Rest, since + WAIT_MAX * 2, true),
         ] {
             let candidate = EvictionCandidate { awaits, since };
             assert_eq!(is_closed_at_once(&candidate, now), expected, "{candidate:?}");

@@ -17,7 +17,10 @@ pub fn cases() -> Vec<Case> {
     // It measures time by the number of connections, and their handshakes would take longer than
     // the pauses that it looks for.
     let plain = cases![if |setup| !is_encrypted(setup);
-        connections_follow_each_other_without_a_pause_at_the_limit];
+        connections_follow_each_other_without_a_pause_at_the_limit,
+        a_request_that_arrives_in_two_pieces_is_served_at_the_limit,
+        a_request_behind_a_download_is_served_at_the_limit,
+    ];
     // A TLS record need not contain a part of a response.
     let concurrent_and_plain = cases![
         if |setup| setup.serves_concurrently() && !is_encrypted(setup);
@@ -202,6 +205,45 @@ fn a_busy_client_gets_a_last_response_before_it_makes_room(setup: &'static Setup
         is_last
     };
     let rounds = (0..ROUNDS).filter(has_last_response).count();
+    // On a busy machine the client may pause for so long that it counts as idle.
+    assert!(rounds > ROUNDS / 2, "in {rounds} of {ROUNDS} rounds");
+}
+
+/// Longer than a server takes to make room, and shorter than the time for which a client may keep
+/// it waiting.
+const PAUSE: Duration = Duration::from_millis(250);
+
+fn a_request_that_arrives_in_two_pieces_is_served_at_the_limit(setup: &'static Setup) {
+    let site = Site::new();
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
+    let mut slow = server.connect();
+    slow.send("GET /page.html HTTP/1.1\r\n");
+    let mut new = send_only_request(&server);
+    std::thread::sleep(PAUSE);
+    slow.send("Host: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(slow.response().status, 200);
+    assert_eq!(new.response().status, 200);
+}
+
+fn a_request_behind_a_download_is_served_at_the_limit(setup: &'static Setup) {
+    const ROUNDS: usize = 5;
+    let site = Site::new();
+    site.write("large.bin", vec![b'x'; 12 << 20]);
+    let server = Server::start(setup, site.root(), &with_limit("--max-connections=1"));
+    let is_served = |_: &usize| {
+        let mut download = server.connect();
+        download.send(get("/large.bin"));
+        assert_eq!(download.receive(), Ok(true));
+        let mut new = send_only_request(&server);
+        std::thread::sleep(PAUSE);
+        assert_eq!(download.response().body.len(), 12 << 20);
+        let is_served =
+            download.try_send(get("/page.html")).is_ok() && download.receive() == Ok(true);
+        drop(download);
+        assert_eq!(new.response().status, 200);
+        is_served
+    };
+    let rounds = (0..ROUNDS).filter(is_served).count();
     // On a busy machine the client may pause for so long that it counts as idle.
     assert!(rounds > ROUNDS / 2, "in {rounds} of {ROUNDS} rounds");
 }

@@ -302,13 +302,13 @@ impl BlockingServer {
     }
 }
 
-/// Closes the connection of a child that has been told to make room: at once if it has been idle
-/// for a while, otherwise after one more response. It is told again as long as a client waits.
+/// Closes the connection of a child that has been told to make room: at once if its client has kept
+/// the server waiting, otherwise after one more response. Its parent does not know which, and tells
+/// it again as long as a client waits.
 fn evict_child(client: &mut Client, now: &Now) {
-    match client.connection.eviction_candidate() {
-        Some(candidate) if !eviction::is_closed_at_once(&candidate, now.moment) => {
-            client.connection.graceful_shutdown(CloseReason::Evicted, now);
-        }
-        _ => client.graceful_shutdown(CloseReason::Evicted, now),
+    let candidate = client.connection.eviction_candidate();
+    match candidate.is_some_and(|it| eviction::is_closed_at_once(&it, now.moment)) {
+        true => client.graceful_shutdown(CloseReason::Evicted, now),
+        false => client.connection.graceful_shutdown(CloseReason::Evicted, now),
     }
 }
