@@ -154,7 +154,7 @@ fn check_refusal(error: RequestError, head: &[u8]) {
         | RequestError::ChunkedNotFinal => is_malformed,
     };
     assert!(is_explained, "{error:?}, but the strict parser finds {framing:?}");
-    assert!(matches!(error.status().code(), 400 | 414 | 431 | 501 | 505), "{error:?}");
+    assert!(matches!(error.status().code(), 400 | 413 | 414 | 431 | 501 | 505), "{error:?}");
     assert!(error.message().ends_with('.'), "{error:?}");
 }
 
