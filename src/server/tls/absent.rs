@@ -206,6 +206,10 @@ impl KernelCiphers {
     pub fn probe() -> io::Result<KernelCiphers> {
         Ok(KernelCiphers(()))
     }
+
+    pub fn is_empty(self) -> bool {
+        true
+    }
 }
 
 impl Alert {

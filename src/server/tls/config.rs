@@ -124,9 +124,7 @@ mod tests {
     impl Fixture {
         fn new() -> Fixture {
             let made = SelfSigned::make(&[]).expect("random bytes");
-            let mut roots = RootCertStore::empty();
-            let certificate = made.pair.end_entity_cert().expect("there is one").clone();
-            roots.add(certificate.into_owned()).expect("it is valid");
+            let roots = made.roots();
             let tickets = Arc::new(Tickets::new().expect("random bytes"));
             let current = Arc::new(CurrentCertificate::new(made.pair));
             let config = server_config(current, tickets.clone(), KernelCiphers::default())

@@ -81,6 +81,16 @@ mod tests {
     use super::*;
     use crate::server::tls::pair::Validity;
 
+    impl SelfSigned {
+        /// What a client trusts that is to accept the certificate.
+        pub fn roots(&self) -> rustls::RootCertStore {
+            let mut roots = rustls::RootCertStore::empty();
+            let certificate = self.pair.end_entity_cert().expect("there is one").clone();
+            roots.add(certificate.into_owned()).expect("it is valid");
+            roots
+        }
+    }
+
     #[test]
     fn the_certificate_has_the_names_and_addresses_of_this_machine() {
         let listening = ListenAddress::Tcp("192.0.2.7:443".parse().expect("an address"));

@@ -205,8 +205,7 @@ impl TlsSession {
     /// Whether the kernel can send what follows, the next part of which is a file: it knows the
     /// cipher, no record is incomplete, and all that is encrypted has been sent.
     pub fn can_leave(&self, ciphers: KernelCiphers, file_bytes: u64) -> bool {
-        !ciphers.is_empty()
-            && self.kernel == KernelSwitch::Now
+        self.kernel == KernelSwitch::Now
             && self.phase == Phase::Open
             && self.input.is_empty()
             && self.unsent.is_empty()
@@ -372,9 +371,7 @@ mod tests {
 
     use rustls::pki_types::ServerName;
     use rustls::version::{TLS12, TLS13};
-    use rustls::{
-        ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
-    };
+    use rustls::{ClientConfig, ClientConnection, ServerConfig, SupportedProtocolVersion};
 
     use super::super::config::{CurrentCertificate, server_config};
     use super::super::kernel_session::ReceiveError;
@@ -385,9 +382,7 @@ mod tests {
     /// A client and a session that have completed a handshake.
     fn connected(version: &'static SupportedProtocolVersion) -> (ClientConnection, TlsSession) {
         let made = SelfSigned::make(&[]).expect("random bytes");
-        let mut roots = RootCertStore::empty();
-        let certificate = made.pair.end_entity_cert().expect("there is one").clone();
-        roots.add(certificate.into_owned()).expect("it is valid");
+        let roots = made.roots();
         let tickets = Arc::new(Tickets::new().expect("random bytes"));
         let current = Arc::new(CurrentCertificate::new(made.pair));
         let config = server_config(current, tickets, KernelCiphers::default());
