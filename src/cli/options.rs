@@ -12,12 +12,12 @@ use nix::unistd::User;
 
 use super::arguments::Arguments;
 use super::values::{
-    RedirectAddress, admin_address, compress, log_format, permission_bits, port, redirect_address,
-    user,
+    RedirectAddress, admin_address, cache_size, compress, log_format, permission_bits, port,
+    redirect_address, user,
 };
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
-use crate::server::{ListenAddress, LogFormat};
+use crate::server::{DEFAULT_CACHE_BYTES, ListenAddress, LogFormat};
 use crate::site::{
     CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HealthPath, HidePattern,
     IndexName, MediaTypeRule, Origin, RedirectRule, RoutePrefix, ServerName,
@@ -223,6 +223,10 @@ pub(super) struct CachingOptions {
     /// brotli and gzip on the fly; the default)
     #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
     pub compress: Compress,
+
+    /// memory for files of up to 64 KiB, such as 16M or 1G (default 64M; 0 reads each one anew)
+    #[argh(option, default = "DEFAULT_CACHE_BYTES", from_str_fn(cache_size), arg_name = "size")]
+    pub cache_size: u64,
 
     /// value of Cache-Control for every file and listing, or for request paths that match a
     /// pattern: 'no-store', '/assets/** max-age=86400'

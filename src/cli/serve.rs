@@ -111,6 +111,7 @@ pub(super) fn settings(
         trusted_proxies: network.trusted_proxy.into(),
         connections_max: network.max_connections,
         per_client_max: network.max_connections_per_client,
+        cache_bytes_max: caching.cache_size,
         log: log_format,
         log_file: log.log_file,
         trace: trace(log.trace, log.recording_file.as_deref())?,

@@ -95,6 +95,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+/// The size of a cache in bytes: none at all, or one that is worth having.
+pub(super) fn cache_size(text: &str) -> Result<u64, String> {
+    const MIN: u64 = 1024 * 1024;
+    let size = parse_size::Config::new().with_binary().parse_size(text);
+    // Without a unit it may be meant as megabytes.
+    let is_possible = |size: &u64| *size == 0 || *size >= MIN;
+    size.ok().filter(is_possible).ok_or_else(|| expected("0, or at least 1M, such as 64M or 1G"))
+}
+
 pub(super) fn compress(text: &str) -> Result<Compress, String> {
     match text {
         "off" => Ok(Compress::Off),

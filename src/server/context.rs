@@ -13,9 +13,6 @@ use super::supervisor::Supervisor;
 use super::waker::Waker;
 use super::worker::{Shared, Worker};
 
-/// What all workers of a server cache of the site together, in bytes.
-pub const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
 /// An opened server: its sockets listen, its privileges are dropped, nothing is accepted yet.
 pub struct ServerContext {
     /// For each event loop that the strategy has asked for, a listener for each address.
@@ -49,7 +46,7 @@ impl ServerContext {
     /// EMFILE or ENFILE if no descriptor is left for a waker.
     pub fn event_loop(&mut self, name: &str) -> io::Result<EventLoop> {
         let listeners = self.take_listeners();
-        self.new_event_loop(name, listeners, CACHE_BYTES_MAX)
+        self.new_event_loop(name, listeners, self.shared.cache_budget.available_bytes())
     }
 
     /// The event loops that the strategy asked for, named `name 0`, `name 1`, … They divide the
@@ -59,7 +56,7 @@ impl ServerContext {
     /// EMFILE or ENFILE if no descriptor is left for a waker.
     pub fn event_loops(&mut self, name: &str) -> io::Result<Vec<EventLoop>> {
         let listeners = std::mem::take(&mut self.listeners);
-        let cache_bytes_max = CACHE_BYTES_MAX / listeners.len() as u64;
+        let cache_bytes_max = self.shared.cache_budget.available_bytes() / listeners.len() as u64;
         let numbered = listeners.into_iter().enumerate();
         let event_loops = numbered.map(|(number, listeners)| {
             self.new_event_loop(&format!("{name} {number}"), listeners, cache_bytes_max)

@@ -70,7 +70,7 @@ use crate::syscall_stats::{CounterSource, Event, SyscallStats};
 use access_log::AccessLog;
 use admin::{AdminListener, Metrics};
 use connection_limit::ConnectionLimit;
-use context::{CACHE_BYTES_MAX, ServerContext};
+use context::ServerContext;
 use log_file::{LogFile, LogOutput};
 use offload::OffloadPool;
 use readiness::Readiness;
@@ -84,6 +84,10 @@ use unix_socket::UnixSocketFile;
 use worker::Shared;
 
 use crate::warning::warn;
+
+/// The default of [`Settings::cache_bytes_max`]: little on a machine of today, and enough for the
+/// small files of most sites.
+pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Everything that a server is started with.
 #[derive(Debug)]
@@ -116,6 +120,8 @@ pub struct Settings {
     pub connections_max: Option<NonZeroUsize>,
     /// The most open connections of one client; None for no limit of its own.
     pub per_client_max: Option<NonZeroUsize>,
+    /// The most bytes that the file caches of all workers hold together.
+    pub cache_bytes_max: u64,
     /// The format of the access log.
     pub log: LogFormat,
     /// Where the access log is written; None for stdout.
@@ -155,6 +161,7 @@ impl Settings {
             proxy_protocol: false,
             connections_max: None,
             per_client_max: None,
+            cache_bytes_max: DEFAULT_CACHE_BYTES,
             log: LogFormat::None,
             log_file: None,
             trace: Trace::Off,
@@ -314,7 +321,7 @@ impl Server {
             connections_max(settings.connections_max, admin_descriptors, owns_process)?;
         let shared = Shared {
             offload_pool: OffloadPool::new(checks_max()),
-            cache_budget: MemoryBudget::new(CACHE_BYTES_MAX),
+            cache_budget: MemoryBudget::new(settings.cache_bytes_max),
             root: Arc::new(root),
             policy: Arc::new(if strategy.forks() { policy.for_children() } else { policy }),
             limits: Arc::new(limits),

@@ -24,6 +24,11 @@ impl MemoryBudget {
         MemoryBudget { available_bytes: Arc::new(AtomicU64::new(bytes)) }
     }
 
+    /// What is left of it.
+    pub fn available_bytes(&self) -> u64 {
+        self.available_bytes.load(Ordering::Relaxed)
+    }
+
     /// Takes `bytes`, or what is left if that is less.
     pub fn take_up_to(&self, bytes: u64) -> MemoryShare {
         let take = |available: u64| Some(available.saturating_sub(bytes));

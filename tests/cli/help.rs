@@ -40,7 +40,13 @@ fn help_explains_common_options_once_and_those_of_a_strategy_with_its_command() 
         ("Network:", &["--host <address>", "-p, --port <number>", "--max-connections <number>"]),
         (
             "Caching and headers:",
-            &["--compress <mode>", "--cache-control <rule>", "--cors", "--cors-origin <origin>"],
+            &[
+                "--compress <mode>",
+                "--cache-size <size>",
+                "--cache-control <rule>",
+                "--cors",
+                "--cors-origin <origin>",
+            ],
         ),
         (
             "Security:",

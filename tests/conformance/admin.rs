@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         the_counters_agree_with_the_log,
         connections_evictions_and_timeouts_are_counted,
         the_cache_is_counted,
+        the_cache_stays_within_its_size,
         a_root_that_is_a_file_is_one_entry,
         readiness_ends_with_the_first_signal_and_health_with_the_process,
         it_responds_while_the_site_is_at_its_connection_limit,
@@ -262,6 +263,30 @@ fn the_cache_is_counted(setup: &'static Setup) {
     assert_eq!(metrics.get(hits) + metrics.get(misses), 5.0);
     assert!(metrics.get(misses) >= 1.0 && metrics.get("miniweb_cache_bytes") > 0.0);
     assert_eq!(metrics.get("miniweb_cache_evictions_total"), 0.0);
+}
+
+fn the_cache_stays_within_its_size(setup: &'static Setup) {
+    const FILE_BYTES: usize = 7_000;
+    let site = Site::new();
+    let paths: Vec<String> = (0..200).map(|number| format!("/{number}.bin")).collect();
+    for path in &paths {
+        site.write(&path[1..], "x".repeat(FILE_BYTES));
+    }
+    for (size, cache_bytes_max) in [("0", 0.0), ("1M", 1024.0 * 1024.0), ("3MiB", f64::MAX)] {
+        let (server, admin) = start(setup, &site, &["--cache-size", size]);
+        let mut peer = server.connect();
+        for path in paths.iter().chain(&paths) {
+            assert_eq!(peer.get(path).body.len(), FILE_BYTES);
+        }
+        // The process of this connection has its cache as long as it is open.
+        let metrics = admin.metrics();
+        let cache_bytes = metrics.get("miniweb_cache_bytes");
+        assert!(cache_bytes <= cache_bytes_max, "{size}: {cache_bytes}");
+        assert_eq!(cache_bytes == 0.0, size == "0", "{size}: {cache_bytes}");
+        if size == "0" {
+            assert_eq!(metrics.get("miniweb_cache_hits_total"), 0.0);
+        }
+    }
 }
 
 /// So a server that has had many connections does not keep the memory of their threads.

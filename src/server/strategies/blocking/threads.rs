@@ -15,7 +15,7 @@ use crate::http::{Awaits, CloseReason, Now};
 use crate::server::acceptor::ACCEPT_BACKOFF;
 use crate::server::client::{Client, ReadState};
 use crate::server::connection_limit::{ConnectionLimit, ConnectionPermit};
-use crate::server::context::{CACHE_BYTES_MAX, ServerContext};
+use crate::server::context::ServerContext;
 use crate::server::drive::{DriveOutcome, drive_with_timeout};
 use crate::server::eviction;
 use crate::server::listener::{Accepted, Incoming};
@@ -80,7 +80,7 @@ impl BlockingServer {
     /// EAGAIN if the system cannot start that many threads. Those that did start end again.
     pub fn accept_in_pool(&self, name: &str) -> io::Result<()> {
         let threads = self.connection_limit.available();
-        let cache_bytes_max = CACHE_BYTES_MAX / threads as u64;
+        let cache_bytes_max = self.shared.cache_budget.available_bytes() / threads as u64;
         std::thread::scope(|scope| {
             let started = (0..threads).try_for_each(|number| {
                 let worker = self.worker(&format!("{name} {number}"), cache_bytes_max);
