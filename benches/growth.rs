@@ -70,8 +70,8 @@ struct Effort {
 }
 
 const AXES: [Axis; 5] = [
-    Axis { name: "active connections", points: &[1, 16, 256, 512, 4_096, 15_000], traffic: active },
-    Axis { name: "idle connections, 64 active", points: &[0, 1_000, 15_000], traffic: idle },
+    Axis { name: "active connections", points: &[1, 16, 256, 512, 4_096, 8_000], traffic: active },
+    Axis { name: "idle connections, 64 active", points: &[0, 1_000, 8_000], traffic: idle },
     Axis { name: "files of 4 KiB", points: &[1, 100, 10_000, 100_000], traffic: files },
     Axis {
         name: "file size in bytes",
@@ -105,7 +105,7 @@ const SMOKE: Effort = Effort {
 fn main() -> io::Result<()> {
     let is_smoke = std::env::args().any(|argument| argument == "--test");
     let effort = if is_smoke { SMOKE } else { WHOLE };
-    server::raise_descriptor_limit()?;
+    let descriptors = server::raise_descriptor_limit()?;
     let cores = Cores::divide();
     let directory = tempfile::tempdir()?;
     let axes: Vec<(&Axis, Vec<Point>)> = AXES
@@ -113,7 +113,7 @@ fn main() -> io::Result<()> {
         .enumerate()
         .map(|(n, axis)| {
             let root = directory.path().join(n.to_string());
-            Ok((axis, create(&root, axis, &effort)?))
+            Ok((axis, create(&root, axis, &effort, descriptors)?))
         })
         .collect::<io::Result<_>>()?;
     files::settle();
@@ -136,16 +136,35 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Creates the files of an axis, with a directory for each of its points.
-fn create(root: &Path, axis: &Axis, effort: &Effort) -> io::Result<Vec<Point>> {
-    let points = axis.points.iter().take(effort.points);
-    let create = |size: &u64| {
+/// Creates the files of an axis, with a directory for each of its points. Leaves out the points
+/// for whose connections the server has too few of its `descriptors`.
+fn create(
+    root: &Path,
+    axis: &Axis,
+    effort: &Effort,
+    descriptors: Option<u64>,
+) -> io::Result<Vec<Point>> {
+    /// For each connection the server reserves another one, for a file.
+    const PER_CONNECTION: u64 = 2;
+    /// For large files that are kept open, and for the server itself.
+    const OTHERS: u64 = 600;
+    let mut points = Vec::new();
+    for size in axis.points.iter().take(effort.points) {
         let root = root.join(size.to_string());
         fs::create_dir_all(&root)?;
         let traffic = (axis.traffic)(&root, *size);
-        Ok(Point { size: *size, root, traffic })
-    };
-    points.map(create).collect()
+        let needed = (traffic.active + traffic.idle) as u64 * PER_CONNECTION + OTHERS;
+        match descriptors.filter(|descriptors| *descriptors < needed) {
+            Some(descriptors) => eprintln!(
+                "skipped: {}, {}: it takes {needed} descriptors, and the limit is {descriptors} \
+                 (ulimit -Hn)",
+                axis.name,
+                grouped(*size)
+            ),
+            None => points.push(Point { size: *size, root, traffic }),
+        }
+    }
+    Ok(points)
 }
 
 /// The cost at each of the points, which take turns.
@@ -205,7 +224,7 @@ fn sparse_file(root: &Path, bytes: u64) -> String {
 /// Starts one event loop of the strategy for production.
 fn start(root: &Path, cores: &Cores) -> io::Result<Server> {
     const LIMITS: [&str; 6] =
-        ["--max-connections", "18000", "--idle-timeout", "3600", "--header-timeout", "3600"];
+        ["--max-connections", "8192", "--idle-timeout", "3600", "--header-timeout", "3600"];
     let setup = &strategies::DEFAULT.setups[0];
     Server::miniweb(&[setup.arguments, &LIMITS].concat(), root, cores)
 }

@@ -64,10 +64,11 @@ impl Server {
 }
 
 /// Lets this process and its servers open as many descriptors as they may: each connection needs
-/// one at both ends.
-pub fn raise_descriptor_limit() -> io::Result<()> {
+/// one at both ends. Returns that number; None if there is no limit.
+pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum)
 }
 
 impl Drop for Process {
