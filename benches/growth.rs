@@ -144,7 +144,7 @@ fn create(
     effort: &Effort,
     descriptors: Option<u64>,
 ) -> io::Result<Vec<Point>> {
-    /// For each connection the server reserves another one, for a file.
+    /// One for the socket, and one that the server reserves for a file.
     const PER_CONNECTION: u64 = 2;
     /// For large files that are kept open, and for the server itself.
     const OTHERS: u64 = 600;
@@ -156,7 +156,7 @@ fn create(
         let needed = (traffic.active + traffic.idle) as u64 * PER_CONNECTION + OTHERS;
         match descriptors.filter(|descriptors| *descriptors < needed) {
             Some(descriptors) => eprintln!(
-                "skipped: {}, {}: it takes {needed} descriptors, and the limit is {descriptors} \
+                "skipped: {}, {}: needs {needed} descriptors, but the limit is {descriptors} \
                  (ulimit -Hn)",
                 axis.name,
                 grouped(*size)

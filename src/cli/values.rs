@@ -95,11 +95,11 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// The size of a cache in bytes: none at all, or one that is worth having.
+/// The size of the file caches in bytes: 0, or at least 1 MiB.
 pub(super) fn cache_size(text: &str) -> Result<u64, String> {
     const MIN: u64 = 1024 * 1024;
     let size = parse_size::Config::new().with_binary().parse_size(text);
-    // Without a unit it may be meant as megabytes.
+    // A small number without a unit, such as 64, is probably meant in megabytes.
     let is_possible = |size: &u64| *size == 0 || *size >= MIN;
     size.ok().filter(is_possible).ok_or_else(|| expected("0, or at least 1M, such as 64M or 1G"))
 }

@@ -85,7 +85,7 @@ use worker::Shared;
 
 use crate::warning::warn;
 
-/// The default of [`Settings::cache_bytes_max`]: little on a machine of today, and enough for the
+/// The default of [`Settings::cache_bytes_max`]: little memory today, and enough for the
 /// small files of most sites.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -24,7 +24,7 @@ impl MemoryBudget {
         MemoryBudget { available_bytes: Arc::new(AtomicU64::new(bytes)) }
     }
 
-    /// What is left of it.
+    /// The bytes that no share has taken yet.
     pub fn available_bytes(&self) -> u64 {
         self.available_bytes.load(Ordering::Relaxed)
     }

@@ -278,7 +278,7 @@ fn the_cache_stays_within_its_size(setup: &'static Setup) {
         for path in paths.iter().chain(&paths) {
             assert_eq!(peer.get(path).body.len(), FILE_BYTES);
         }
-        // The process of this connection has its cache as long as it is open.
+        // Under `process`, the child that has the cache lives as long as this connection.
         let metrics = admin.metrics();
         let cache_bytes = metrics.get("miniweb_cache_bytes");
         assert!(cache_bytes <= cache_bytes_max, "{size}: {cache_bytes}");

@@ -59,7 +59,7 @@ fn a_client_does_not_time_out_because_of_a_delay_of_the_server() {
         if start().is_none() {
             return;
         }
-        // A server that was late once is late for the next client, too: it still wakes the writer.
+        // A late server still wakes the writer, which delays the next client: start a new server.
         let (_server, mut peer) = wait_until("a second request within the timeout", || {
             let server = start()?;
             let (mut peer, since) = (server.connect(), Instant::now());
