@@ -224,8 +224,8 @@ pub(super) struct CachingOptions {
     #[argh(option, default = "Compress::On", from_str_fn(compress), arg_name = "mode")]
     pub compress: Compress,
 
-    /// memory in which all workers together cache files of up to 64 KiB, such as 16M or 1G: at least
-    /// 1M, or 0 to cache none (default 64M)
+    /// memory in which all workers together cache files of up to 64 KiB, such as 16M or 1G: at
+    /// least 1M, or 0 to cache none (default 64M)
     #[argh(option, default = "DEFAULT_CACHE_BYTES", from_str_fn(cache_size), arg_name = "size")]
     pub cache_size: u64,
 
