@@ -86,6 +86,11 @@ impl Acceptor {
         }
     }
 
+    /// Whether an event loop that shares the limit waits for a permit.
+    pub fn is_permit_awaited(&self) -> bool {
+        self.connection_limit.is_awaited()
+    }
+
     /// Ends the back-off: a connection has closed, so a permit and a descriptor are available.
     pub fn resume(&mut self) {
         self.backoff_until = None;

@@ -112,16 +112,26 @@ impl ConnectionLimit {
 
     /// For an event loop that has found no permit and no connection of its own to close: asks the
     /// others to close some of theirs, and to wake all once a permit is returned. False if one has
-    /// been returned meanwhile; then the event loop must not wait.
+    /// been returned meanwhile; then the event loop must not wait, and nobody is asked.
     pub fn await_permit(&self) -> bool {
         let event_loops = lock(&self.event_loops);
         // Only this event loop returns permits, and it knows when.
-        if event_loops.len() > 1 {
-            // Before the check: a permit returned after the check finds that it is awaited.
-            self.is_awaited.store(true, Ordering::SeqCst);
+        if event_loops.len() < 2 {
+            return self.is_exhausted();
+        }
+        // Before the check: a permit returned after the check finds that it is awaited.
+        self.is_awaited.store(true, Ordering::SeqCst);
+        let is_exhausted = self.is_exhausted();
+        if is_exhausted {
             event_loops.iter().for_each(|event_loop| event_loop.request_eviction());
         }
-        self.is_exhausted()
+        is_exhausted
+    }
+
+    /// Whether an event loop still waits for a permit. Otherwise a request to evict has been
+    /// overtaken, and a connection closed for it would make room for nobody.
+    pub fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::SeqCst)
     }
 }
 
@@ -186,6 +196,7 @@ impl Drop for ConnectionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::waker::Waker;
 
     #[test]
     fn the_connections_of_each_client_are_counted_until_they_close() {
@@ -209,5 +220,28 @@ mod tests {
         let per_client = limit.per_client.as_ref().expect("there is a limit for each client");
         assert!(lock(&per_client.open).is_empty());
         assert_eq!(limit.available.load(Ordering::Relaxed), 10);
+    }
+    #[test]
+    fn connections_are_evicted_only_for_an_event_loop_that_still_waits() {
+        let limit = ConnectionLimit::new(1, None);
+        let event_loops = [(); 2].map(|()| {
+            let waker = Waker::new().expect("a descriptor is free");
+            Arc::new(CompletionQueue::new(waker))
+        });
+        event_loops.iter().for_each(|event_loop| limit.share_with(event_loop.clone()));
+        let is_anyone_asked = || event_loops.iter().any(|queue| queue.take_eviction_request());
+
+        // A permit has been returned since the event loop found none.
+        assert!(!limit.await_permit());
+        assert!(!is_anyone_asked());
+
+        let permit = limit.try_acquire().expect("one connection is allowed");
+        assert!(limit.await_permit() && limit.is_awaited());
+        assert!(is_anyone_asked());
+        drop(permit);
+        let next = limit.try_acquire().expect("the first connection has closed");
+        assert!(!limit.is_awaited(), "a late request would evict the connection just accepted");
+        assert!(event_loops.iter().all(|event_loop| event_loop.take_permit_offer()));
+        drop(next);
     }
 }

@@ -268,7 +268,10 @@ impl EventLoop {
     /// once another worker has closed one, and delivers completed jobs. A completion whose client
     /// has been closed is dropped.
     pub fn handle_wake_up(&mut self) {
-        if self.worker.take_eviction_request() {
+        if self.worker.take_eviction_request()
+            && let Phase::Serving { acceptor, .. } = &self.phase
+            && acceptor.is_permit_awaited()
+        {
             self.worker.tracer.trace_worker(TraceEvent::Ready(ReadySource::EvictionRequest));
             self.evict();
         }
