@@ -17,7 +17,7 @@ use super::values::{
 };
 use crate::http::{Limits, TrustedProxy};
 use crate::option_values::{count, microseconds, parsed, seconds};
-use crate::server::{DEFAULT_CACHE_BYTES, ListenAddress, LogFormat};
+use crate::server::{ListenAddress, LogFormat, default_cache_bytes};
 use crate::site::{
     CacheRule, Compress, Credentials, ErrorPageRule, HeaderRule, HealthPath, HidePattern,
     IndexName, MediaTypeRule, Origin, RedirectRule, RoutePrefix, ServerName,
@@ -225,8 +225,8 @@ pub(super) struct CachingOptions {
     pub compress: Compress,
 
     /// memory in which all workers together cache files of up to 64 KiB, such as 16M or 1G: at
-    /// least 1M, or 0 to cache none (default 64M)
-    #[argh(option, default = "DEFAULT_CACHE_BYTES", from_str_fn(cache_size), arg_name = "size")]
+    /// least 1M, or 0 to cache none (default: a 16th of the memory, at most 1G)
+    #[argh(option, default = "default_cache_bytes()", from_str_fn(cache_size), arg_name = "size")]
     pub cache_size: u64,
 
     /// value of Cache-Control for every file and listing, or for request paths that match a

@@ -21,6 +21,7 @@ mod line_writer;
 mod listener;
 mod log_file;
 mod log_line;
+mod memory_limit;
 mod network;
 mod offload;
 mod privileges;
@@ -51,6 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use log_line::LogFormat;
+pub use memory_limit::default_cache_bytes;
 pub(crate) use network::network_addresses;
 pub use privileges::Privileges;
 pub use shutdown_signal::StopHandle;
@@ -84,10 +86,6 @@ use unix_socket::UnixSocketFile;
 use worker::Shared;
 
 use crate::warning::warn;
-
-/// The default of [`Settings::cache_bytes_max`]: little memory today, and enough for the
-/// small files of most sites.
-pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Everything that a server is started with.
 #[derive(Debug)]
@@ -161,7 +159,7 @@ impl Settings {
             proxy_protocol: false,
             connections_max: None,
             per_client_max: None,
-            cache_bytes_max: DEFAULT_CACHE_BYTES,
+            cache_bytes_max: default_cache_bytes(),
             log: LogFormat::None,
             log_file: None,
             trace: Trace::Off,
