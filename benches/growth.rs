@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use cost::Cost;
 use miniweb::compare::measure::cores::Cores;
+use miniweb::compare::measure::environment::pacing_remark;
 use miniweb::load::{Load, Plan, RequestTemplate, Reuse};
 use miniweb::server::strategies;
 use numbers::{digits, grouped};
@@ -117,6 +118,9 @@ fn main() -> io::Result<()> {
         })
         .collect::<io::Result<_>>()?;
     files::settle();
+    if let Some(remark) = pacing_remark() {
+        println!("{remark}\n");
+    }
     println!(
         "| {:<34} | {:>13} | {:>7} | {:>7} | {:>7} |",
         "", "size", "CPU µs", "p50 µs", "p99 µs"

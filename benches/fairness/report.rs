@@ -1,6 +1,7 @@
 //! The report: the worst figures of each server first, then a table for each load. It is Markdown
 //! and at most 80 columns wide.
 
+use miniweb::compare::measure::environment::pacing_remark;
 use miniweb::format;
 
 use crate::loads::{BesideLoad, Unit};
@@ -47,6 +48,9 @@ pub fn print(tables: &[Table<'_>], effort: &Effort) {
     println!("* The responses take longer than the interval between two requests, so requests");
     println!("  queue in the client and the latency grows with the length of a round.");
     println!("- The server cannot serve one more connection beside this load.");
+    if let Some(remark) = pacing_remark() {
+        println!("\n{remark}");
+    }
     println!("\nThe highest latency of each server, and the load beside which it occurs:\n");
     print_worst(tables);
     tables.iter().for_each(print_table);

@@ -1,6 +1,7 @@
 //! The report: the CPU time of all servers under all loads first, then a table for each load. It is
 //! Markdown and at most 80 columns wide.
 
+use miniweb::compare::measure::environment::pacing_remark;
 use miniweb::format;
 
 use crate::cost::Cost;
@@ -71,6 +72,9 @@ pub fn print(tables: &[Table], effort: &Effort) {
     println!("rounds, as a share of the median. × is the ratio of the CPU time to that of the");
     println!("floor, and to that of the cheapest server of another project.");
     println!("- The server failed under this load, or has no TLS.");
+    if let Some(remark) = pacing_remark() {
+        println!("\n{remark}");
+    }
     tables.iter().for_each(print_table);
 }
 

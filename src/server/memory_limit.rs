@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// The default of [`Settings::cache_bytes_max`](super::Settings::cache_bytes_max): a sixteenth of
-/// the memory, at least 16 MiB and at most 1 GiB. So a small machine or container spares little, and
-/// a large one keeps the small files of most sites.
+/// the memory, at least 16 MiB and at most 1 GiB. So a small machine or container spares little,
+/// and a large one keeps the small files of most sites.
 pub fn default_cache_bytes() -> u64 {
     let memory = rustix::system::sysinfo();
     // Its type differs between architectures.
@@ -23,8 +23,8 @@ fn cache_share_bytes(memory_bytes: u64) -> u64 {
 }
 
 /// The least limit of the control group that `groups` names, and of those above it; None without a
-/// limit. `groups` is the text of `/proc/self/cgroup`, and `hierarchies` the directory of cgroup v2,
-/// which contains those of v1.
+/// limit. `groups` is the text of `/proc/self/cgroup`, and `hierarchies` the directory of cgroup
+/// v2, which contains those of v1.
 fn group_limit_bytes(hierarchies: &Path, groups: &str) -> Option<u64> {
     let limits = groups.lines().filter_map(|line| {
         let (controllers, group) = line.split_once(':')?.1.split_once(":/")?;

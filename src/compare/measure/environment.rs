@@ -28,6 +28,7 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
         remarks.push("A virtual machine: others may take CPU time away (steal).".to_owned());
     }
     let profile = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    remarks.extend(pacing_remark());
     if cfg!(debug_assertions) {
         remarks.push("A debug build: its figures are not meaningful.".to_owned());
     }
@@ -49,6 +50,23 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
     }
 }
 
+/// A remark if the kernel paces what servers send; None if it does not.
+///
+/// Pacing waits for a timer between two segments. On the loopback interface that triples the CPU
+/// time of some servers for a large file, and how often the timer is needed depends on chance.
+pub fn pacing_remark() -> Option<String> {
+    remark_on(read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok()?.trim())
+}
+
+fn remark_on(congestion_control: &str) -> Option<String> {
+    congestion_control.starts_with("bbr").then(|| {
+        format!(
+            "The congestion control {congestion_control} paces large responses, which costs servers CPU time. \
+             The usual one is cubic: sysctl -w net.ipv4.tcp_congestion_control=cubic"
+        )
+    })
+}
+
 /// `2025-01-31T12:00:00Z`
 fn timestamp(now: SystemTime) -> String {
     // httpdate formats it as "Sun, 06 Nov 1994 08:49:37 GMT".
@@ -56,4 +74,15 @@ fn timestamp(now: SystemTime) -> String {
     let date = httpdate::fmt_http_date(now);
     let month = MONTHS.find(&date[8..11]).map_or(0, |at| at / 3 + 1);
     format!("{}-{month:02}-{}T{}Z", &date[12..16], &date[5..7], &date[17..25])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_congestion_control_that_paces_is_remarked_on() {
+        assert!(remark_on("bbr2").is_some_and(|remark| remark.contains(" bbr2 paces ")));
+        assert_eq!(remark_on("cubic"), None);
+    }
 }

@@ -4,7 +4,7 @@ pub mod bench;
 mod certificate;
 pub mod control_socket;
 pub mod cores;
-pub(super) mod environment;
+pub mod environment;
 pub(super) mod pinning;
 pub(super) mod process;
 pub mod reference_loop;
