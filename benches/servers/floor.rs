@@ -8,8 +8,8 @@
 //! | a range | `recv`, `pread` from an open descriptor, and one `send` for head and bytes |
 //! | one of many files | `recv` and one `send`; `openat`, `read` and `close` if it is not kept |
 //!
-//! Of many files it keeps the first that are requested, up to the 64 MiB that miniweb's cache has,
-//! and does not replace them. At random requests no other choice of files would be hit more often.
+//! Of many files it keeps the first that are requested, up to the size of miniweb's cache, and does
+//! not replace them. At random requests no other choice of files would be hit more often.
 //!
 //! It does not parse requests: it counts the empty lines, looks for `Connection: close` at the end,
 //! and takes the path if there is more than one. It responds to everything with the file of the
@@ -25,6 +25,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use miniweb::server::{default_cache_bytes, listening};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Mode, OFlags, openat, sendfile};
@@ -39,7 +40,6 @@ use crate::site::path_of;
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
 /// Copies of a response in one buffer, so that one write serves a pipeline.
 const COPIES: usize = 16;
-const KEPT_BYTES_MAX: usize = 64 << 20;
 const LISTENER: Token = Token(usize::MAX);
 
 /// What it responds with.
@@ -65,6 +65,7 @@ enum Source {
         buffer: Vec<u8>,
         head_bytes: usize,
         kept: HashMap<Vec<u8>, Vec<u8>>,
+        kept_bytes_max: u64,
     },
 }
 
@@ -81,7 +82,7 @@ pub fn serve(root: &Path, target: Target) -> io::Result<()> {
     // The bench stops it, too, but cannot if it is killed itself.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut source = Source::open(root, target)?;
-    let listener = miniweb::server::listening((Ipv4Addr::LOCALHOST, 0).into())?;
+    let listener = listening((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
     println!("Serving the floor on http://{address}/");
 
@@ -148,7 +149,8 @@ impl Source {
                 let head_bytes = buffer.len();
                 buffer.resize(head_bytes + MANY_BYTES, 0);
                 let root = File::open(root)?.into();
-                Source::Many { root, buffer, head_bytes, kept: HashMap::new() }
+                let kept_bytes_max = default_cache_bytes();
+                Source::Many { root, buffer, head_bytes, kept: HashMap::new(), kept_bytes_max }
             }
         })
     }
@@ -165,7 +167,7 @@ impl Source {
                 file.read_exact_at(&mut buffer[*head_bytes..], RANGE_FIRST as u64)?;
                 Ok((buffer, 0..0))
             }
-            Source::Many { root, buffer, head_bytes, kept } => {
+            Source::Many { root, buffer, head_bytes, kept, kept_bytes_max } => {
                 const METHOD: &[u8] = b"GET /";
                 let path = received.get(METHOD.len()..).unwrap_or_default();
                 let path = path.split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -175,7 +177,7 @@ impl Source {
                     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
                     let mut file = File::from(openat(&*root, path, flags, Mode::empty())?);
                     file.read_exact(&mut buffer[*head_bytes..])?;
-                    if (kept.len() + 1) * buffer.len() > KEPT_BYTES_MAX {
+                    if ((kept.len() + 1) * buffer.len()) as u64 > *kept_bytes_max {
                         return Ok((buffer, 0..0));
                     }
                     kept.insert(path.to_vec(), buffer.clone());
