@@ -119,7 +119,7 @@ fn main() -> io::Result<()> {
         .collect::<io::Result<_>>()?;
     files::settle();
     if let Some(remark) = pacing_remark() {
-        println!("{remark}\n");
+        println!("{}\n", textwrap::fill(&remark, 80));
     }
     println!(
         "| {:<34} | {:>13} | {:>7} | {:>7} | {:>7} |",

@@ -49,7 +49,7 @@ pub fn print(tables: &[Table<'_>], effort: &Effort) {
     println!("  queue in the client and the latency grows with the length of a round.");
     println!("- The server cannot serve one more connection beside this load.");
     if let Some(remark) = pacing_remark() {
-        println!("\n{remark}");
+        println!("\n{}", textwrap::fill(&remark, 80));
     }
     println!("\nThe highest latency of each server, and the load beside which it occurs:\n");
     print_worst(tables);

@@ -8,8 +8,8 @@
 //! | a range | `recv`, `pread` from an open descriptor, and one `send` for head and bytes |
 //! | one of many files | `recv` and one `send`; `openat`, `read` and `close` if it is not kept |
 //!
-//! Of many files it keeps the first that are requested, up to the size of miniweb's cache, and does
-//! not replace them. At random requests no other choice of files would be hit more often.
+//! Of many files it keeps the first that are requested, up to the default size of miniweb's cache,
+//! and does not replace them. At random requests no other choice of files would be hit more often.
 //!
 //! It does not parse requests: it counts the empty lines, looks for `Connection: close` at the end,
 //! and takes the path if there is more than one. It responds to everything with the file of the

@@ -73,7 +73,7 @@ pub fn print(tables: &[Table], effort: &Effort) {
     println!("floor, and to that of the cheapest server of another project.");
     println!("- The server failed under this load, or has no TLS.");
     if let Some(remark) = pacing_remark() {
-        println!("\n{remark}");
+        println!("\n{}", textwrap::fill(&remark, 80));
     }
     tables.iter().for_each(print_table);
 }

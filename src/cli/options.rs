@@ -225,7 +225,8 @@ pub(super) struct CachingOptions {
     pub compress: Compress,
 
     /// memory in which all workers together cache files of up to 64 KiB, such as 16M or 1G: at
-    /// least 1M, or 0 to cache none (default: a 16th of the memory, at most 1G)
+    /// least 1M, or 0 to cache none (default: 1/16 of the memory of the machine or cgroup, from 16M
+    /// to 1G)
     #[argh(option, default = "default_cache_bytes()", from_str_fn(cache_size), arg_name = "size")]
     pub cache_size: u64,
 

@@ -86,7 +86,8 @@ impl Acceptor {
         }
     }
 
-    /// Whether an event loop that shares the limit waits for a permit.
+    /// Whether an event loop that shares the limit waits for a permit. If none does, an eviction
+    /// request is out of date.
     pub fn is_permit_awaited(&self) -> bool {
         self.connection_limit.is_awaited()
     }

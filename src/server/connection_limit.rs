@@ -110,9 +110,10 @@ impl ConnectionLimit {
         lock(&self.event_loops).push(event_loop);
     }
 
-    /// For an event loop that has found no permit and no connection of its own to close: asks the
-    /// others to close some of theirs, and to wake all once a permit is returned. False if one has
-    /// been returned meanwhile; then the event loop must not wait, and nobody is asked.
+    /// For an event loop that has found no permit and no connection of its own to close: asks all
+    /// event loops that share the limit to close some, and has them woken once a permit is
+    /// returned. If one has been returned meanwhile, it asks none and returns false, and the event
+    /// loop must not wait.
     pub fn await_permit(&self) -> bool {
         let event_loops = lock(&self.event_loops);
         // Only this event loop returns permits, and it knows when.
@@ -120,16 +121,19 @@ impl ConnectionLimit {
             return self.is_exhausted();
         }
         // Before the check: a permit returned after the check finds that it is awaited.
-        self.is_awaited.store(true, Ordering::SeqCst);
+        let was_awaited = self.is_awaited.swap(true, Ordering::SeqCst);
         let is_exhausted = self.is_exhausted();
         if is_exhausted {
             event_loops.iter().for_each(|event_loop| event_loop.request_eviction());
+        } else if !was_awaited {
+            // The lock is held, so no other event loop has begun to wait.
+            self.is_awaited.store(false, Ordering::SeqCst);
         }
         is_exhausted
     }
 
-    /// Whether an event loop still waits for a permit. Otherwise a request to evict has been
-    /// overtaken, and a connection closed for it would make room for nobody.
+    /// Whether an event loop waits for a permit. If none does, an eviction request is out of date:
+    /// closing a connection would admit no client.
     pub fn is_awaited(&self) -> bool {
         self.is_awaited.load(Ordering::SeqCst)
     }
@@ -221,27 +225,26 @@ mod tests {
         assert!(lock(&per_client.open).is_empty());
         assert_eq!(limit.available.load(Ordering::Relaxed), 10);
     }
+
     #[test]
-    fn connections_are_evicted_only_for_an_event_loop_that_still_waits() {
+    fn an_eviction_request_counts_only_while_an_event_loop_waits() {
         let limit = ConnectionLimit::new(1, None);
         let event_loops = [(); 2].map(|()| {
             let waker = Waker::new().expect("a descriptor is free");
             Arc::new(CompletionQueue::new(waker))
         });
         event_loops.iter().for_each(|event_loop| limit.share_with(event_loop.clone()));
-        let is_anyone_asked = || event_loops.iter().any(|queue| queue.take_eviction_request());
+        let requests = || event_loops.each_ref().map(|queue| queue.take_eviction_request());
 
         // A permit has been returned since the event loop found none.
-        assert!(!limit.await_permit());
-        assert!(!is_anyone_asked());
+        assert!(!limit.await_permit() && !limit.is_awaited());
+        assert_eq!(requests(), [false, false]);
 
         let permit = limit.try_acquire().expect("one connection is allowed");
         assert!(limit.await_permit() && limit.is_awaited());
-        assert!(is_anyone_asked());
+        assert_eq!(requests(), [true, true]);
         drop(permit);
-        let next = limit.try_acquire().expect("the first connection has closed");
-        assert!(!limit.is_awaited(), "a late request would evict the connection just accepted");
+        assert!(!limit.is_awaited(), "a late request would evict the connection accepted next");
         assert!(event_loops.iter().all(|event_loop| event_loop.take_permit_offer()));
-        drop(next);
     }
 }

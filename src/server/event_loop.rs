@@ -264,9 +264,9 @@ impl EventLoop {
         self.worker.tracer.trace_idle_pass(sockets, pause);
     }
 
-    /// Does what other threads have asked for: evicts connections for another worker, accepts again
-    /// once another worker has closed one, and delivers completed jobs. A completion whose client
-    /// has been closed is dropped.
+    /// Does what other threads have asked for: evicts connections if a worker still waits for a
+    /// permit, accepts again once another worker has closed one, and delivers completed jobs. A
+    /// completion whose client has been closed is dropped.
     pub fn handle_wake_up(&mut self) {
         if self.worker.take_eviction_request()
             && let Phase::Serving { acceptor, .. } = &self.phase

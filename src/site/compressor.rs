@@ -189,10 +189,10 @@ impl Compressor {
 
     /// Runs the queued jobs, then ends: starting a thread takes far less time than a compression.
     fn run(&self) {
-        /// It affects only this thread. If it fails, the thread competes with the event loops. The
-        /// thread also yields about every millisecond, which on a busy core costs it the rest of
-        /// its time slice: with 10, the clients that wait for the file would wait more than twice
-        /// as long there (Linux 6.18). Other clients wait no longer with 5 than with 10.
+        /// Applies to this thread only; if it fails, the thread competes with the event loops.
+        /// Because the thread yields before each part of a file, it loses the rest of its time
+        /// slice on a busy core. There, clients wait longer for a compressed file at nice 10 than
+        /// at 5 (Linux 6.18), and other clients wait no longer at 5 than at 10.
         const LOWER_PRIORITY: i32 = 5;
         let _ = setpriority_process(Some(rustix::thread::gettid()), LOWER_PRIORITY);
         let mut state = lock(&self.state);

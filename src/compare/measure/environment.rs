@@ -27,8 +27,8 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
     if cpuinfo.contains("hypervisor") {
         remarks.push("A virtual machine: others may take CPU time away (steal).".to_owned());
     }
-    let profile = if cfg!(debug_assertions) { "debug build" } else { "release build" };
     remarks.extend(pacing_remark());
+    let profile = if cfg!(debug_assertions) { "debug build" } else { "release build" };
     if cfg!(debug_assertions) {
         remarks.push("A debug build: its figures are not meaningful.".to_owned());
     }
@@ -50,10 +50,10 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
     }
 }
 
-/// A remark if the kernel paces what servers send; None if it does not.
+/// A remark if the default congestion control of TCP paces; None if it does not, or can't be read.
 ///
-/// Pacing waits for a timer between two segments. On the loopback interface that triples the CPU
-/// time of some servers for a large file, and how often the timer is needed depends on chance.
+/// Pacing makes TCP wait for a timer between segments. Over loopback, a large file then takes up to
+/// three times the CPU time, and how often a timer is needed varies at random.
 pub fn pacing_remark() -> Option<String> {
     remark_on(read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok()?.trim())
 }
@@ -61,8 +61,8 @@ pub fn pacing_remark() -> Option<String> {
 fn remark_on(congestion_control: &str) -> Option<String> {
     congestion_control.starts_with("bbr").then(|| {
         format!(
-            "The congestion control {congestion_control} paces large responses, which costs servers CPU time. \
-             The usual one is cubic: sysctl -w net.ipv4.tcp_congestion_control=cubic"
+            "TCP uses {congestion_control}, which paces large responses. That costs servers CPU time. \
+             For comparable figures: sysctl -w net.ipv4.tcp_congestion_control=cubic"
         )
     })
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn only_a_congestion_control_that_paces_is_remarked_on() {
-        assert!(remark_on("bbr2").is_some_and(|remark| remark.contains(" bbr2 paces ")));
+        assert!(remark_on("bbr2").is_some_and(|remark| remark.contains(" bbr2, ")));
         assert_eq!(remark_on("cubic"), None);
     }
 }
