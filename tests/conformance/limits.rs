@@ -249,12 +249,12 @@ fn an_unread_pipeline_does_not_grow_memory(setup: &'static Setup) {
 
 /// If each thread or process cached the whole site, they would hold three times as much.
 fn the_caches_of_all_connections_together_are_bounded(setup: &'static Setup) {
-    /// The limit of the server, and what else 32 threads or processes need.
+    /// The size of the caches, and what else 32 threads or processes need.
     const GROWTH_BYTES_MAX: u64 = (64 + 32) << 20;
     const FILES: usize = 150;
     let site = Site::new();
     (0..FILES).for_each(|n| drop(site.write(format!("{n}.bin"), patterned(60_000))));
-    let server = Server::start(setup, site.root(), &[]);
+    let server = Server::start(setup, site.root(), &["--cache-size", "64M"]);
     let connections = setup.concurrency.min(32);
     let mut peers: Vec<Peer> = (0..connections).map(|_| server.connect()).collect();
     peers.iter_mut().for_each(|peer| assert_eq!(peer.get("/page.html").status, 200));
