@@ -8,13 +8,18 @@ use std::path::Path;
 /// the memory, at least 16 MiB and at most 1 GiB. A small machine or container thus gives up little
 /// memory, and a large one keeps the small files of most sites.
 pub fn default_cache_bytes() -> u64 {
-    let memory = rustix::system::sysinfo();
-    // Its type differs between architectures.
-    #[allow(clippy::useless_conversion)]
-    let of_machine = u64::from(memory.totalram).saturating_mul(memory.mem_unit.into());
+    let of_machine = machine_memory_bytes();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_cgroup = cgroup_limit_bytes(Path::new("/sys/fs/cgroup"), &groups);
     cache_share_bytes(of_cgroup.map_or(of_machine, |bytes| bytes.min(of_machine)))
+}
+
+/// The memory of the machine, without what the kernel has reserved at the start.
+pub fn machine_memory_bytes() -> u64 {
+    let memory = rustix::system::sysinfo();
+    // Its type differs between architectures.
+    #[allow(clippy::useless_conversion)]
+    u64::from(memory.totalram).saturating_mul(memory.mem_unit.into())
 }
 
 fn cache_share_bytes(memory_bytes: u64) -> u64 {

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use log_line::LogFormat;
-pub use memory_limit::default_cache_bytes;
+pub use memory_limit::{default_cache_bytes, machine_memory_bytes};
 pub(crate) use network::network_addresses;
 pub use privileges::Privileges;
 pub use shutdown_signal::StopHandle;

@@ -6,15 +6,13 @@ use std::time::SystemTime;
 
 use crate::compare::measure::cores::Cores;
 use crate::compare::results::Environment;
+use crate::server::machine_memory_bytes;
 
 pub(crate) fn describe(cores: &Cores) -> Environment {
     let uname = rustix::system::uname();
     let string = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let memory = read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory_kib: u64 =
-        memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
     let mut remarks = Vec::new();
     if cores.pinned.is_none() {
         remarks.push(match cores.allowed.len() {
@@ -39,7 +37,7 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
         architecture: string(uname.machine()),
         cpu_model: model.map_or_else(String::new, |(_, name)| name.to_owned()),
         cores: cores.allowed.len() as u32,
-        memory_bytes: memory_kib * 1024,
+        memory_bytes: machine_memory_bytes(),
         server_core: cores.pinned.map(|(server, _)| server),
         client_core: cores.pinned.map(|(_, client)| client),
         versions: BTreeMap::from([(
@@ -53,7 +51,7 @@ pub(crate) fn describe(cores: &Cores) -> Environment {
 /// A remark if the default congestion control of TCP paces; None if it does not, or can't be read.
 ///
 /// Pacing makes TCP wait for a timer between segments. Over loopback, a large file then takes up to
-/// three times the CPU time, and how often a timer is needed varies at random.
+/// four times the CPU time, and how often a timer is needed varies at random.
 pub fn pacing_remark() -> Option<String> {
     remark_on(read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok()?.trim())
 }
