@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use arrayvec::ArrayVec;
+
 /// The maximum number of ranges in one request. Beyond it, the whole representation is sent: the
 /// head of each part costs the server work, which has been used for denial of service (RFC 9110
 /// section 17.15).
@@ -26,18 +28,24 @@ pub fn resolve_range(value: &[u8], size: u64) -> ResolvedRange {
     let Some(specs) = parse(value) else {
         return ResolvedRange::Full;
     };
-    let mut ranges: Vec<Range<u64>> = specs.iter().filter_map(|spec| spec.resolve(size)).collect();
+    let ranges: ArrayVec<Range<u64>, RANGES_MAX> =
+        specs.iter().filter_map(|spec| spec.resolve(size)).collect();
     // Ranges that together exceed the representation request some bytes twice.
     let total =
         ranges.iter().try_fold(0u64, |total, range| total.checked_add(range.end - range.start));
-    if specs.len() > RANGES_MAX || total.is_none_or(|total| total > size) {
+    if total.is_none_or(|total| total > size) {
         return ResolvedRange::Full;
     }
-    coalesce(&mut ranges);
-    match ranges.len() {
-        0 => ResolvedRange::Unsatisfiable,
-        1 => ResolvedRange::Single(ranges.swap_remove(0)),
-        _ => ResolvedRange::Multiple(ranges),
+    match &ranges[..] {
+        [] => ResolvedRange::Unsatisfiable,
+        [range] => ResolvedRange::Single(range.clone()),
+        several => {
+            let mut ranges = coalesce(several);
+            match ranges.len() {
+                1 => ResolvedRange::Single(ranges.swap_remove(0)),
+                _ => ResolvedRange::Multiple(ranges),
+            }
+        }
     }
 }
 
@@ -64,13 +72,14 @@ impl RangeSpec {
     }
 }
 
-/// Parses `bytes=` and a list of range specs. Returns None if the value is malformed.
-fn parse(value: &[u8]) -> Option<Vec<RangeSpec>> {
+/// Parses `bytes=` and a list of range specs. Returns None if the value is malformed, or has more
+/// than [`RANGES_MAX`].
+fn parse(value: &[u8]) -> Option<ArrayVec<RangeSpec, RANGES_MAX>> {
     let (unit, set) = value.split_at(memchr::memchr(b'=', value)?);
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    let mut specs = Vec::new();
+    let mut specs = ArrayVec::new();
     for member in
         set[1..].split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     {
@@ -84,7 +93,7 @@ fn parse(value: &[u8]) -> Option<Vec<RangeSpec>> {
         if matches!(spec, RangeSpec::Closed { first, last } if last < first) {
             return None;
         }
-        specs.push(spec);
+        specs.try_push(spec).ok()?;
     }
     (!specs.is_empty()).then_some(specs)
 }
@@ -101,8 +110,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Merges ranges that overlap or touch, which RFC 9110 section 14.2 allows, and sorts them. If none
 /// do, their order is kept.
-fn coalesce(ranges: &mut Vec<Range<u64>>) {
-    let mut sorted = ranges.clone();
+fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted = ranges.to_vec();
     sorted.sort_by_key(|range| range.start);
     sorted.dedup_by(|next, before| {
         let joins = next.start <= before.end;
@@ -111,9 +120,7 @@ fn coalesce(ranges: &mut Vec<Range<u64>>) {
         }
         joins
     });
-    if sorted.len() < ranges.len() {
-        *ranges = sorted;
-    }
+    if sorted.len() < ranges.len() { sorted } else { ranges.to_vec() }
 }
 
 #[cfg(test)]
