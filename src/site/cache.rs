@@ -23,15 +23,17 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use super::compressor::{Compressed, CompressionKey, Compressor};
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
+use super::file_blocks::FileBlocks;
 use super::file_version::FileVersion;
 use super::loaded_file::{Choice, LoadedFile};
 use super::loader::{Loaded, Loader, Lookup};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::{IndexName, SitePath};
-use super::representation::Representation;
+use super::ranges::Content;
+use super::representation::{Representation, Source};
 use super::watch::Watch;
-use crate::http::{AcceptEncoding, Moment, Now, Status};
+use crate::http::{AcceptEncoding, Moment, Now, ResolvedRange, Status};
 use crate::syscall_stats::{Event, SyscallStats};
 
 /// For changes that have no event: a write through a mapping, or through a hard link that was made
@@ -50,13 +52,15 @@ pub struct FileCache {
     entries: Cache<Box<[u8]>, Entry, EntryWeighter, DefaultHashBuilder, EvictionCounter>,
     /// None if nothing reads the counters: most requests are hits, and counting them has a cost.
     stats: Option<SyscallStats>,
-    /// The size of `entries` when it was last counted.
+    /// What a range of a large file is sent from, if it was requested before.
+    blocks: FileBlocks,
+    /// The size of `entries` and `blocks` when it was last counted.
     counted_bytes: u64,
     root_fresh_until: Moment,
     /// The operations on files in this turn of a client: lookups on the disk, opens, and ranges of
     /// large files, each of which may be read.
     pub turn_operations: u32,
-    /// The share of the memory budget for `entries`.
+    /// The share of the memory budget for `entries` and `blocks`.
     _share: MemoryShare,
 }
 
@@ -113,11 +117,15 @@ impl FileCache {
     /// An empty cache that holds at most `share`.
     pub fn new(loader: Arc<Loader>, compressor: Arc<Compressor>, share: MemoryShare) -> FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
-        let entries_estimate = (share.bytes() / TYPICAL_ENTRY_BYTES) as usize;
+        /// Few sites have large files of which the same short ranges are requested.
+        const BLOCKS_FRACTION: u64 = 16;
+        let blocks_bytes_max = share.bytes() / BLOCKS_FRACTION;
+        let entries_bytes_max = share.bytes() - blocks_bytes_max;
+        let entries_estimate = (entries_bytes_max / TYPICAL_ENTRY_BYTES) as usize;
         let stats = SyscallStats::clone(loader.stats());
         let entries = Cache::with(
             entries_estimate,
-            share.bytes(),
+            entries_bytes_max,
             EntryWeighter,
             DefaultHashBuilder::default(),
             EvictionCounter(stats.clone()),
@@ -127,6 +135,7 @@ impl FileCache {
             compressor,
             entries,
             stats: Some(stats).filter(SyscallStats::is_read),
+            blocks: FileBlocks::new(blocks_bytes_max),
             counted_bytes: 0,
             root_fresh_until: Moment::default(),
             turn_operations: 0,
@@ -180,6 +189,49 @@ impl FileCache {
             Compressed::Smaller(representation) => representation,
             Compressed::NotSmaller => file.identity.clone(),
         })
+    }
+
+    /// The `selected` bytes of `representation`, or the file that they are in.
+    ///
+    /// # Errors
+    /// See [`FileCache::open`].
+    #[inline]
+    pub fn content(
+        &mut self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        selected: &ResolvedRange,
+    ) -> Result<Content, Status> {
+        match &representation.source {
+            Source::Memory { .. } => Ok(Content::Memory),
+            Source::Disk(version) => self.content_on_disk(path, representation, version, selected),
+        }
+    }
+
+    fn content_on_disk(
+        &mut self,
+        path: &SitePath<'_>,
+        representation: &Representation,
+        version: &FileVersion,
+        selected: &ResolvedRange,
+    ) -> Result<Content, Status> {
+        let range = match selected {
+            ResolvedRange::Single(range) if representation.is_settled() => Some(range),
+            _ => None,
+        };
+        if let Some(part) = range.and_then(|range| self.blocks.find(version, range)) {
+            return Ok(Content::Part(part));
+        }
+        let file = self.open(path, representation, version)?;
+        self.turn_operations += match selected {
+            ResolvedRange::Single(_) => 1,
+            ResolvedRange::Multiple(ranges) => ranges.len() as u32,
+            ResolvedRange::Full | ResolvedRange::Unsatisfiable => 0,
+        };
+        let stats = self.loader.stats();
+        let part = range.and_then(|range| self.blocks.request(version, range, &file, stats));
+        self.count_bytes();
+        Ok(part.map_or(Content::File(file), Content::Part))
     }
 
     /// Opens the file that `representation` was read from.
@@ -286,7 +338,7 @@ impl FileCache {
     }
 
     fn count_bytes(&mut self) {
-        self.count_bytes_as(self.entries.weight());
+        self.count_bytes_as(self.entries.weight() + self.blocks.weight_bytes());
     }
 
     fn count_bytes_as(&mut self, bytes: u64) {

@@ -26,7 +26,8 @@ use super::open_file::File;
 use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
 use super::policy::Policy;
-use super::representation::{Representation, Source};
+use super::ranges::{self, Content};
+use super::representation::Representation;
 use super::root::Root;
 use super::route_prefix::{PathError, RoutePrefix};
 use crate::http::{
@@ -149,24 +150,20 @@ impl FileResponder {
         if let Some(response) = check_preconditions(request, representation, path, &self.policy) {
             return Ok(Reply::Ready(response));
         }
-        let opened = match &representation.source {
-            Source::Memory { .. } => None,
-            Source::Disk(version) => match self.cache.open(path, representation, version) {
-                Ok(opened) => Some(opened),
-                // The file changed after the lookup, and its entry is evicted: look it up again.
-                Err(Status::NotFound) => match self.cache.look_up(path, now) {
-                    Lookup::File(file) if !Arc::ptr_eq(representation, &file.identity) => {
-                        return self.send_file(request, path, &file, now);
-                    }
-                    _ => return Err(Status::NotFound),
-                },
-                Err(status) => return Err(status),
+        let selected = ranges::select(request, representation);
+        let content = match self.cache.content(path, representation, &selected) {
+            Ok(content) => content,
+            // The file changed after the lookup, and its entry is evicted: look it up again.
+            Err(Status::NotFound) => match self.cache.look_up(path, now) {
+                Lookup::File(file) if !Arc::ptr_eq(representation, &file.identity) => {
+                    return self.send_file(request, path, &file, now);
+                }
+                _ => return Err(Status::NotFound),
             },
+            Err(status) => return Err(status),
         };
-        if opened.is_some() {
-            self.cache.turn_operations += request.headers.list("range").count() as u32;
-        }
-        Ok(Reply::Ready(file_response::send(request, representation, opened, path, &self.policy)))
+        let response = file_response::send(selected, representation, &content, path, &self.policy);
+        Ok(Reply::Ready(response))
     }
 
     /// Waits until `file` is compressed.
@@ -188,8 +185,12 @@ impl FileResponder {
         let compressor = policy.compressor.clone();
         let respond = move |compressed: Option<Arc<Representation>>| {
             request.with(|request| match compressed {
-                Some(made) => check_preconditions(request, &made, &path, &policy)
-                    .unwrap_or_else(|| file_response::send(request, &made, None, &path, &policy)),
+                Some(made) => {
+                    check_preconditions(request, &made, &path, &policy).unwrap_or_else(|| {
+                        let selected = ranges::select(request, &made);
+                        file_response::send(selected, &made, &Content::Memory, &path, &policy)
+                    })
+                }
                 None => file_response::load_and_send(request, &loader, &path, &policy, &now)
                     .unwrap_or_else(|status| {
                         file_response::error(&loader, &policy, status, &path, &now)

@@ -6,11 +6,11 @@ use super::loader::{Loader, Lookup};
 use super::open_file::File;
 use super::path::SitePath;
 use super::policy::Policy;
-use super::ranges;
+use super::ranges::{self, Content};
 use super::representation::{Representation, Source};
 use crate::http::{
-    Body, Now, PreconditionResult, Request, Response, Status, evaluate_preconditions,
-    push_retry_after,
+    Body, Now, PreconditionResult, Request, ResolvedRange, Response, Status,
+    evaluate_preconditions, push_retry_after,
 };
 
 /// A 304 or 412, if a precondition of the request evaluates to false.
@@ -31,16 +31,16 @@ pub fn check_preconditions(
     }
 }
 
-/// A 200, 206 or 416. `opened` is the file with the content, unless that is in memory.
+/// A 200, 206 or 416.
 #[inline]
 pub fn send(
-    request: &Request<'_>,
+    selected: ResolvedRange,
     representation: &Representation,
-    opened: Option<File>,
+    content: &Content,
     path: &SitePath<'_>,
     policy: &Policy,
 ) -> Response<File> {
-    let response = ranges::respond(request, representation, opened);
+    let response = ranges::respond(selected, representation, content);
     match response.status {
         // An error page; the other statuses have the policy's headers in the representation.
         Status::RangeNotSatisfiable => policy.apply_to(response, Some(path)),
@@ -67,11 +67,13 @@ pub fn load_and_send(
     if let Some(response) = check_preconditions(request, &file, path, policy) {
         return Ok(response);
     }
-    let opened = match &file.source {
-        Source::Memory { .. } => None,
-        Source::Disk(version) => Some(loader.open(path, &file, version)?.ok_or(Status::NotFound)?),
+    let content = match &file.source {
+        Source::Memory { .. } => Content::Memory,
+        Source::Disk(version) => {
+            Content::File(loader.open(path, &file, version)?.ok_or(Status::NotFound)?)
+        }
     };
-    Ok(send(request, &file, opened, path, policy))
+    Ok(send(ranges::select(request, &file), &file, &content, path, policy))
 }
 
 /// The response to a failure, with the site's own error page. That is loaded without a cache.

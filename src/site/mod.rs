@@ -41,6 +41,7 @@ mod destination;
 mod directory_root;
 mod error_response;
 mod errors;
+mod file_blocks;
 mod file_chunk;
 mod file_responder;
 mod file_response;

@@ -1,8 +1,13 @@
 //! The response to a GET or HEAD with its Range (RFC 9110 sections 14 and 15.3.7): the whole
 //! representation, one part of it, or several.
+//!
+//! The range is [selected](select) before the content is opened, because a short one may be in
+//! memory.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::open_file::File;
 use super::representation::{Representation, Source};
@@ -11,23 +16,48 @@ use crate::http::{
     evaluate_if_range, resolve_range,
 };
 
-/// A 200, 206 or 416. `opened` is the file with the content, unless that is in memory.
+/// Where the selected bytes of a representation are.
+#[derive(Debug)]
+pub enum Content {
+    /// In the representation.
+    Memory,
+    /// In this file.
+    File(File),
+    /// Here: these are all that is selected.
+    Part(Bytes),
+}
+
+/// The ranges to send. A Range applies to GET only, must occur once, and only if If-Range holds.
+pub fn select(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
+    match request.headers.only("range") {
+        Some(value)
+            if request.method == Method::Get
+                && evaluate_if_range(request.headers, representation.validators()) =>
+        {
+            resolve_range(value, representation.size_bytes)
+        }
+        _ => ResolvedRange::Full,
+    }
+}
+
+/// A 200, 206 or 416.
 pub fn respond(
-    request: &Request<'_>,
+    selected: ResolvedRange,
     representation: &Representation,
-    opened: Option<File>,
+    content: &Content,
 ) -> Response<File> {
     let size_bytes = representation.size_bytes;
-    let body = |range: Range<u64>| match (&representation.source, &opened) {
+    let body = |range: Range<u64>| match (&representation.source, content) {
         _ if range.is_empty() => Body::Empty,
         (Source::Memory { bytes, .. }, _) if range == (0..size_bytes) => Body::Bytes(bytes.clone()),
         (Source::Memory { bytes, .. }, _) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
-        (Source::Disk(_), Some(file)) => part_of(file, range),
-        (Source::Disk(_), None) => Body::Empty,
+        (Source::Disk(_), Content::File(file)) => part_of(file, range),
+        (Source::Disk(_), Content::Part(bytes)) => Body::Bytes(bytes.clone()),
+        (Source::Disk(_), Content::Memory) => Body::Empty,
     };
-    match selection(request, representation) {
+    match selected {
         ResolvedRange::Full => Response {
             status: Status::Ok,
             headers: representation.headers(),
@@ -58,19 +88,6 @@ fn part_of(file: &File, range: Range<u64>) -> Body<File> {
     match is_short.then(|| file.read_all(&range)).flatten() {
         Some(bytes) => Body::Bytes(bytes),
         None => Body::File { file: file.clone(), range },
-    }
-}
-
-/// The ranges to send. A Range applies to GET only, must occur once, and only if If-Range holds.
-fn selection(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
-    match request.headers.only("range") {
-        Some(value)
-            if request.method == Method::Get
-                && evaluate_if_range(request.headers, representation.validators()) =>
-        {
-            resolve_range(value, representation.size_bytes)
-        }
-        _ => ResolvedRange::Full,
     }
 }
 

@@ -30,6 +30,7 @@ pub fn cases() -> Vec<Case> {
         if_range_must_match_for_a_partial_response,
         a_head_request_ignores_ranges,
         cached_and_uncached_files_have_equal_parts,
+        a_repeated_range_is_of_the_version_that_its_etag_names,
         a_range_beyond_4_gib_is_sent,
         a_range_of_an_encoded_file_applies_to_the_encoded_bytes,
         random_range_sets_match_a_reference_implementation,
@@ -395,6 +396,39 @@ fn cached_and_uncached_files_have_equal_parts(setup: &'static Setup) {
     }
     for size in sizes {
         expect_parts(&mut peer, &format!("/{size}"), size, "bytes=-60000", &[size - 60_000..size]);
+    }
+}
+
+fn a_repeated_range_is_of_the_version_that_its_etag_names(setup: &'static Setup) {
+    let site = Site::new();
+    let size = 200_000;
+    let mut content = patterned(size);
+    site.write("large.bin", &content);
+    let server = Server::start(setup, site.root(), &[]);
+    let mut peer = server.connect();
+    let mut etag = peer.settled("/large.bin", &[]).required("ETag").to_owned();
+    // Within a block of 16 KiB, across two, at the end, and a whole block.
+    let ranges = [0..100, 16_000..17_000, 199_990..200_000, 32_768..49_152];
+    for version in 0..2_u8 {
+        for range in ranges.iter().cycle().take(4 * ranges.len()) {
+            let value = format!("Range: bytes={}-{}", range.start, range.end - 1);
+            let response = peer.get_with("/large.bin", &[&value]);
+            assert_eq!(response.required("ETag"), etag);
+            assert!(response.body == content[range.clone()], "version {version}, {range:?}");
+        }
+        // One write(2), so that the block never has a state in between.
+        let file = fs::File::options().write(true).open(site.path("large.bin"));
+        file.and_then(|file| file.write_all_at(&[version; 10], 50)).expect("the file exists");
+        let old = content[ranges[0].clone()].to_vec();
+        content[50..60].fill(version);
+        wait_until("the new bytes", || {
+            let response = peer.get_with("/large.bin", &["Range: bytes=0-99"]);
+            let is_old = response.body == old;
+            assert!(is_old || response.body == content[ranges[0].clone()], "neither version");
+            assert_eq!(response.field("ETag") == Some(&*etag), is_old, "the bytes of its ETag");
+            (!is_old).then_some(())
+        });
+        etag = peer.settled("/large.bin", &[]).required("ETag").to_owned();
     }
 }
 
