@@ -12,6 +12,10 @@ use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Output, Step};
 use crate::site::{self, ClientNetwork, Service};
 
+/// The bytes of a turn that encrypts nothing: few enough that the other clients do not wait for the
+/// end of a large file, and enough that a turn costs little more than its `sendfile`.
+pub const TURN_BYTES_MAX: u64 = 1024 * 1024;
+
 /// An accepted connection with everything that belongs to it.
 #[derive(Debug)]
 pub struct Client {
@@ -104,6 +108,15 @@ impl Transport {
         match self {
             Transport::Plain(_) | Transport::Kernel(_) => false,
             Transport::Tls(session) => !session.is_established() && !session.is_ended(),
+        }
+    }
+
+    /// The bytes after which a turn ends. To encrypt a byte takes longer than to send it.
+    #[inline]
+    pub fn turn_bytes_max(&self) -> u64 {
+        match self {
+            Transport::Plain(_) => TURN_BYTES_MAX,
+            Transport::Tls(_) | Transport::Kernel(_) => TURN_BYTES_MAX / 2,
         }
     }
 

@@ -1,5 +1,6 @@
-//! One turn of one client: at most [`STEPS_MAX`] steps, and about [`TURN_BYTES_MAX`]. A step reads
-//! once, writes once, or does what else the connection asks for.
+//! One turn of one client: at most [`STEPS_MAX`] steps, and about as many bytes as its transport
+//! allows ([`Transport::turn_bytes_max`]). A step reads once, writes once, or does what else the
+//! connection asks for.
 //!
 //! Every strategy calls [`drive`] and decides only when. So all strategies make the same calls to
 //! read and to write, and a comparison measures nothing but the way of waiting. It works on
@@ -31,10 +32,6 @@ use crate::syscall_stats::{Call, Event, SyscallStats};
 
 /// The steps of one turn: enough for an ordinary exchange.
 const STEPS_MAX: usize = 16;
-/// A turn ends with the step that reaches this many bytes, received and sent together: few enough
-/// that the other clients do not wait for the end of a large file, and enough that a turn costs
-/// little more than its `sendfile`.
-pub const TURN_BYTES_MAX: u64 = 512 * 1024;
 /// The most slices of one gathered write.
 const SLICES_MAX: usize = 16;
 
@@ -92,7 +89,8 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
 }
 
 fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
-    let progress_max = worker.progress + TURN_BYTES_MAX;
+    // Of bytes that were received and sent. The step that reaches it is the last one.
+    let progress_max = worker.progress + client.transport.turn_bytes_max();
     worker.site.begin_turn();
     for _ in 0..STEPS_MAX {
         let flow = match client.connection.step() {
@@ -363,7 +361,7 @@ fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offere
         }
         Transmit::File { file, range } => {
             let bytes = range.end - range.start;
-            let count = bytes.min(TURN_BYTES_MAX) as usize;
+            let count = bytes.min(client.transport.turn_bytes_max()) as usize;
             let mut offset = range.start;
             worker.tracer.trace_call(client.id, Call::Sendfile);
             let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);

@@ -23,8 +23,8 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::acceptor::{AcceptOutcome, Acceptor};
-use super::client::{Client, Interest, ReadState};
-use super::drive::{DriveOutcome, TURN_BYTES_MAX, drive, drive_with_timeout};
+use super::client::{Client, Interest, ReadState, TURN_BYTES_MAX};
+use super::drive::{DriveOutcome, drive, drive_with_timeout};
 use super::eviction;
 use super::listener::Listener;
 use super::timer_queue::TimerQueue;
