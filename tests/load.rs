@@ -93,6 +93,30 @@ fn every_correct_response_is_counted_once() {
 }
 
 #[test]
+fn a_long_response_is_read_to_its_end_in_several_turns() {
+    const BODY_BYTES: usize = 16 << 20;
+    for reuse in [Reuse::KeepAlive, Reuse::Never] {
+        let connection = if reuse == Reuse::Never { "close" } else { "keep-alive" };
+        let mut response = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\nConnection: {connection}\r\n\r\n"
+        )
+        .into_bytes();
+        response.resize(response.len() + BODY_BYTES, b'x');
+        let response_bytes = response.len() as u64;
+        let address = serve(move |socket, _| match respond(socket, &response) {
+            Next::Continue if reuse == Reuse::KeepAlive => Next::Continue,
+            _ => Next::Close,
+        });
+        let template = RequestTemplate::get("test", "/", reuse, BODY_BYTES as u64);
+        let mut load = Load::open(Plan { template, ..plan(address) }).expect("the server responds");
+        let result = load.run(Duration::from_millis(300)).expect("it runs");
+        assert!(result.responses >= 4, "{result:?}");
+        assert_eq!(result.received_bytes, result.responses * response_bytes);
+        assert_eq!(result.errors_total(), 0, "{result:?}");
+    }
+}
+
+#[test]
 fn announced_closes_are_not_errors() {
     let once = serve(|socket, _| {
         respond(socket, LAST_RESPONSE);

@@ -64,6 +64,18 @@ pub(super) enum Status {
     Reconnect,
 }
 
+/// How a turn of reading has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReadOutcome {
+    pub(super) status: Status,
+    /// Whether the turn is over although more may have arrived.
+    pub(super) has_more: bool,
+}
+
+/// The bytes of a turn of reading. A server can send faster than they are read here, so a
+/// connection could keep the others waiting until its response has ended.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
 impl ClientConnection {
     /// A connection that its first request opens. `batch` selects its first template.
     pub(super) fn unopened(batch: usize) -> ClientConnection {
@@ -159,19 +171,20 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Reads what has arrived. A short read drains the socket, so no second read is needed, unless
-    /// the server `has_closed`: then the EOF has to be read, too. With TLS, it may have completed
-    /// the handshake, so that requests can be written.
+    /// Reads what has arrived, up to [`READ_BYTES_MAX`]. A short read drains the socket, so no
+    /// second read is needed, unless the server `has_closed`: then the EOF has to be read, too.
+    /// With TLS, it may have completed the handshake, so that requests can be written.
     pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
         has_closed: bool,
         template: &RequestTemplate,
         recorder: &mut Recorder,
-    ) -> Result<Status, LoadError> {
-        loop {
+    ) -> Result<ReadOutcome, LoadError> {
+        let mut left_bytes = READ_BYTES_MAX;
+        let has_more = loop {
             let read = match &mut self.transport {
-                Transport::None => return Ok(self.status()),
+                Transport::None => break false,
                 Transport::Closing { stream } => stream.discard(scratch),
                 Transport::Open { stream, reader, .. } => {
                     let pending = &mut self.pending;
@@ -188,7 +201,7 @@ impl ClientConnection {
             let received = match read {
                 Ok(received) if received.bytes == 0 => return self.end(),
                 Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(self.status()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
                     return Err(self.invalid_data());
@@ -197,9 +210,14 @@ impl ClientConnection {
             };
             recorder.record_received(received.bytes);
             if received.is_drained && !has_closed {
-                return Ok(self.status());
+                break false;
             }
-        }
+            left_bytes = left_bytes.saturating_sub(received.bytes);
+            if left_bytes == 0 {
+                break true;
+            }
+        };
+        Ok(ReadOutcome { status: self.status(), has_more })
     }
 
     /// Handles how the responses of a read have ended.
@@ -225,17 +243,17 @@ impl ClientConnection {
     }
 
     /// Handles EOF and errors.
-    fn end(&mut self) -> Result<Status, LoadError> {
+    fn end(&mut self) -> Result<ReadOutcome, LoadError> {
         let is_expected = matches!(self.transport, Transport::Closing { .. });
         let was_connected = !matches!(self.transport, Transport::Open { is_connected: false, .. });
         self.transport = Transport::None;
-        match (self.pending.is_empty(), is_expected) {
-            (true, _) => Ok(Status::Ready),
-            (false, true) => Ok(Status::Reconnect),
-            (false, false) => {
-                Err(if was_connected { LoadError::ClosedEarly } else { LoadError::Connect })
-            }
-        }
+        let status = match (self.pending.is_empty(), is_expected) {
+            (true, _) => Status::Ready,
+            (false, true) => Status::Reconnect,
+            (false, false) if was_connected => return Err(LoadError::ClosedEarly),
+            (false, false) => return Err(LoadError::Connect),
+        };
+        Ok(ReadOutcome { status, has_more: false })
     }
 
     /// Closes the connection and returns how many requests had no response.

@@ -298,7 +298,14 @@ impl Load {
             connection.read(&mut self.scratch, has_closed, &self.plan.template, recorder)
         });
         // A handshake that is complete now lets the request go.
-        let read = read.and_then(|status| connection.write(&self.batches).map(|()| status));
+        let read = read.and_then(|outcome| connection.write(&self.batches).map(|()| outcome));
+        // An event is reported once. Registered again, the socket is reported again, behind those
+        // that became ready before.
+        let read =
+            read.and_then(|outcome| match connection.socket().filter(|_| outcome.has_more) {
+                Some(socket) => reregister(&self.poll, socket, key).map(|()| outcome.status),
+                None => Ok(outcome.status),
+            });
         let responses = pending - connection.pending_count();
         if responses > 0 && self.schedule.is_some() {
             // A closed loop sends the next request at once, so counting once per wake-up is
@@ -373,4 +380,11 @@ fn collect_tickets(plan: &Plan, deadline: Instant) -> io::Result<()> {
 
 fn register(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> io::Result<()> {
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(key), interest)
+}
+
+fn reregister(poll: &Poll, socket: &TcpStream, key: usize) -> Result<(), LoadError> {
+    let reregistered =
+        poll.registry().reregister(&mut SourceFd(&socket.as_raw_fd()), Token(key), BOTH);
+    // It fails only without memory.
+    reregistered.map_err(|_| LoadError::ClosedEarly)
 }
