@@ -93,7 +93,7 @@ fn every_correct_response_is_counted_once() {
 }
 
 #[test]
-fn a_long_response_is_read_to_its_end_in_several_turns() {
+fn a_long_response_is_read_to_its_end() {
     const BODY_BYTES: usize = 16 << 20;
     for reuse in [Reuse::KeepAlive, Reuse::Never] {
         let connection = if reuse == Reuse::Never { "close" } else { "keep-alive" };

@@ -73,7 +73,7 @@ impl RangeSpec {
 }
 
 /// Parses `bytes=` and a list of range specs. Returns None if the value is malformed, or has more
-/// than [`RANGES_MAX`].
+/// than [`RANGES_MAX`] specs.
 fn parse(value: &[u8]) -> Option<ArrayVec<RangeSpec, RANGES_MAX>> {
     let (unit, set) = value.split_at(memchr::memchr(b'=', value)?);
     if !unit.eq_ignore_ascii_case(b"bytes") {

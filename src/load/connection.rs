@@ -64,16 +64,16 @@ pub(super) enum Status {
     Reconnect,
 }
 
-/// How a turn of reading has ended.
+/// How [`ClientConnection::read`] has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReadOutcome {
     pub(super) status: Status,
-    /// Whether the turn is over although more may have arrived.
+    /// Whether [`READ_BYTES_MAX`] has ended it, so more may have arrived.
     pub(super) has_more: bool,
 }
 
-/// The bytes of a turn of reading. A server can send faster than they are read here, so a
-/// connection could keep the others waiting until its response has ended.
+/// About the most that is read at a time. A server that sends faster than this thread reads would
+/// otherwise keep it at one connection until the response ends.
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
 impl ClientConnection {
@@ -171,8 +171,8 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Reads what has arrived, up to [`READ_BYTES_MAX`]. A short read drains the socket, so no
-    /// second read is needed, unless the server `has_closed`: then the EOF has to be read, too.
+    /// Reads what has arrived, up to about [`READ_BYTES_MAX`]. A short read drains the socket, so
+    /// no second read is needed, unless the server `has_closed`: then the EOF has to be read, too.
     /// With TLS, it may have completed the handshake, so that requests can be written.
     pub(super) fn read(
         &mut self,

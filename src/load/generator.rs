@@ -299,8 +299,8 @@ impl Load {
         });
         // A handshake that is complete now lets the request go.
         let read = read.and_then(|outcome| connection.write(&self.batches).map(|()| outcome));
-        // An event is reported once. Registered again, the socket is reported again, behind those
-        // that became ready before.
+        // epoll is edge-triggered, and would report the socket only when more arrives. Registered
+        // again, it is reported again, behind the sockets that became ready before.
         let read =
             read.and_then(|outcome| match connection.socket().filter(|_| outcome.has_more) {
                 Some(socket) => reregister(&self.poll, socket, key).map(|()| outcome.status),
@@ -385,6 +385,6 @@ fn register(poll: &Poll, socket: &TcpStream, key: usize, interest: Interest) -> 
 fn reregister(poll: &Poll, socket: &TcpStream, key: usize) -> Result<(), LoadError> {
     let reregistered =
         poll.registry().reregister(&mut SourceFd(&socket.as_raw_fd()), Token(key), BOTH);
-    // It fails only without memory.
+    // Of a registered socket, it fails only with ENOMEM.
     reregistered.map_err(|_| LoadError::ClosedEarly)
 }

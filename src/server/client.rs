@@ -12,8 +12,9 @@ use super::tracer::ConnectionId;
 use crate::http::{CloseReason, Connection, Now, Output, Step};
 use crate::site::{self, ClientNetwork, Service};
 
-/// The bytes of a turn that encrypts nothing: few enough that the other clients do not wait for the
-/// end of a large file, and enough that a turn costs little more than its `sendfile`.
+/// A turn without TLS ends with the step that reaches this many bytes, received and sent together:
+/// few enough that the other clients do not wait for the end of a large file, and enough that a
+/// turn costs little more than its `sendfile`.
 pub const TURN_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An accepted connection with everything that belongs to it.
@@ -111,7 +112,8 @@ impl Transport {
         }
     }
 
-    /// The bytes after which a turn ends. To encrypt a byte takes longer than to send it.
+    /// The bytes after which a turn ends: half as many with TLS, because encrypting a byte takes
+    /// longer than sending it.
     #[inline]
     pub fn turn_bytes_max(&self) -> u64 {
         match self {

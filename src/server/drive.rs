@@ -89,7 +89,7 @@ pub fn drive_with_timeout(client: &mut Client, worker: &mut Worker, now: &Now) -
 }
 
 fn run_steps(client: &mut Client, worker: &mut Worker) -> DriveOutcome {
-    // Of bytes that were received and sent. The step that reaches it is the last one.
+    // `progress` counts bytes received and sent. The step that reaches this ends the turn.
     let progress_max = worker.progress + client.transport.turn_bytes_max();
     worker.site.begin_turn();
     for _ in 0..STEPS_MAX {

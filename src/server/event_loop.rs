@@ -208,21 +208,23 @@ impl EventLoop {
     }
 
     /// Serves the clients that are ready. Those that wait for input get one turn each. Those that
-    /// continue get turns until one of them uses up its turn, or they have moved
-    /// [`TURN_BYTES_MAX`] together: then it is time to look for new requests.
+    /// continue get turns until one of them uses up its turn, or they have moved as many bytes
+    /// together: then it is time to look for new requests.
     pub fn serve_ready(&mut self) {
         while let Some(key) = self.turns.next_awaiting_input() {
             self.serve_if_queued(key);
         }
-        let progress_max = self.worker.progress + TURN_BYTES_MAX;
+        let progress_before = self.worker.progress;
         let mut left = self.turns.continuing();
         while left > 0
-            && self.worker.progress < progress_max
             && let Some(key) = self.turns.next_continuing()
         {
             self.serve_if_queued(key);
-            let has_yielded = self.clients.get(key).is_some_and(|client| client.is_queued);
-            left = if has_yielded { 0 } else { left - 1 };
+            let client = self.clients.get(key);
+            let has_yielded = client.is_some_and(|client| client.is_queued);
+            let bytes_max = client.map_or(TURN_BYTES_MAX, |c| c.transport.turn_bytes_max());
+            let is_over = has_yielded || self.worker.progress - progress_before >= bytes_max;
+            left = if is_over { 0 } else { left - 1 };
         }
         self.serve_handshaking();
     }

@@ -11,8 +11,8 @@
 //!   and is ready or new                            handshake in each pass
 //! ```
 //!
-//! So a short response does not wait behind many long ones: after each few hundred kilobytes of
-//! those, the loop looks for new requests.
+//! So a short response does not wait behind many long ones: after each megabyte of those, the loop
+//! looks for new requests.
 //!
 //! Invariants:
 //! 1. A client for which [`Client::is_queued`] is set is not queued again, however many events it

@@ -1,4 +1,4 @@
-//! One worker's cache of files, and of paths where there is none.
+//! One worker's cache of files, of blocks of large files, and of paths where there is none.
 //!
 //! ```text
 //!   lookup ──┬─> fresh entry, nothing changed ─> its result
@@ -23,14 +23,14 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use super::compressor::{Compressed, CompressionKey, Compressor};
 use super::content_hash::Asking;
 use super::directory_root::OpenDirectory;
-use super::file_blocks::FileBlocks;
+use super::file_blocks::{Changed, FileBlocks};
 use super::file_version::FileVersion;
 use super::loaded_file::{Choice, LoadedFile};
 use super::loader::{Loaded, Loader, Lookup};
 use super::memory_budget::MemoryShare;
 use super::open_file::File;
 use super::path::{IndexName, SitePath};
-use super::ranges::Content;
+use super::ranges::SelectedContent;
 use super::representation::{Representation, Source};
 use super::watch::Watch;
 use crate::http::{AcceptEncoding, Moment, Now, ResolvedRange, Status};
@@ -52,7 +52,7 @@ pub struct FileCache {
     entries: Cache<Box<[u8]>, Entry, EntryWeighter, DefaultHashBuilder, EvictionCounter>,
     /// None if nothing reads the counters: most requests are hits, and counting them has a cost.
     stats: Option<SyscallStats>,
-    /// What a range of a large file is sent from, if it was requested before.
+    /// The blocks from which repeated short ranges of large files are sent.
     blocks: FileBlocks,
     /// The size of `entries` and `blocks` when it was last counted.
     counted_bytes: u64,
@@ -117,9 +117,7 @@ impl FileCache {
     /// An empty cache that holds at most `share`.
     pub fn new(loader: Arc<Loader>, compressor: Arc<Compressor>, share: MemoryShare) -> FileCache {
         const TYPICAL_ENTRY_BYTES: u64 = 4096;
-        /// Few sites have large files of which the same short ranges are requested.
-        const BLOCKS_FRACTION: u64 = 16;
-        let blocks_bytes_max = share.bytes() / BLOCKS_FRACTION;
+        let blocks_bytes_max = FileBlocks::share_of(share.bytes());
         let entries_bytes_max = share.bytes() - blocks_bytes_max;
         let entries_estimate = (entries_bytes_max / TYPICAL_ENTRY_BYTES) as usize;
         let stats = SyscallStats::clone(loader.stats());
@@ -201,9 +199,9 @@ impl FileCache {
         path: &SitePath<'_>,
         representation: &Representation,
         selected: &ResolvedRange,
-    ) -> Result<Content, Status> {
+    ) -> Result<SelectedContent, Status> {
         match &representation.source {
-            Source::Memory { .. } => Ok(Content::Memory),
+            Source::Memory { .. } => Ok(SelectedContent::Memory),
             Source::Disk(version) => self.content_on_disk(path, representation, version, selected),
         }
     }
@@ -214,13 +212,13 @@ impl FileCache {
         representation: &Representation,
         version: &FileVersion,
         selected: &ResolvedRange,
-    ) -> Result<Content, Status> {
+    ) -> Result<SelectedContent, Status> {
         let range = match selected {
             ResolvedRange::Single(range) if representation.is_settled() => Some(range),
             _ => None,
         };
-        if let Some(part) = range.and_then(|range| self.blocks.find(version, range)) {
-            return Ok(Content::Part(part));
+        if let Some(bytes) = range.and_then(|range| self.blocks.find(version, range)) {
+            return Ok(SelectedContent::Range(bytes));
         }
         let file = self.open(path, representation, version)?;
         self.turn_operations += match selected {
@@ -228,10 +226,18 @@ impl FileCache {
             ResolvedRange::Multiple(ranges) => ranges.len() as u32,
             ResolvedRange::Full | ResolvedRange::Unsatisfiable => 0,
         };
-        let stats = self.loader.stats();
-        let part = range.and_then(|range| self.blocks.request(version, range, &file, stats));
-        self.count_bytes();
-        Ok(part.map_or(Content::File(file), Content::Part))
+        let Some(range) = range else { return Ok(SelectedContent::File(file)) };
+        match self.blocks.request(version, range, &file, self.loader.stats()) {
+            Ok(Some(bytes)) => {
+                self.count_bytes();
+                Ok(SelectedContent::Range(bytes))
+            }
+            Ok(None) => Ok(SelectedContent::File(file)),
+            Err(Changed) => {
+                self.remove(path);
+                Err(Status::NotFound)
+            }
+        }
     }
 
     /// Opens the file that `representation` was read from.

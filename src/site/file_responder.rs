@@ -26,7 +26,7 @@ use super::open_file::File;
 use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
 use super::policy::Policy;
-use super::ranges::{self, Content};
+use super::ranges::{self, SelectedContent};
 use super::representation::Representation;
 use super::root::Root;
 use super::route_prefix::{PathError, RoutePrefix};
@@ -188,7 +188,13 @@ impl FileResponder {
                 Some(made) => {
                     check_preconditions(request, &made, &path, &policy).unwrap_or_else(|| {
                         let selected = ranges::select(request, &made);
-                        file_response::send(selected, &made, &Content::Memory, &path, &policy)
+                        file_response::send(
+                            selected,
+                            &made,
+                            &SelectedContent::Memory,
+                            &path,
+                            &policy,
+                        )
                     })
                 }
                 None => file_response::load_and_send(request, &loader, &path, &policy, &now)

@@ -6,7 +6,7 @@ use super::loader::{Loader, Lookup};
 use super::open_file::File;
 use super::path::SitePath;
 use super::policy::Policy;
-use super::ranges::{self, Content};
+use super::ranges::{self, SelectedContent};
 use super::representation::{Representation, Source};
 use crate::http::{
     Body, Now, PreconditionResult, Request, ResolvedRange, Response, Status,
@@ -36,7 +36,7 @@ pub fn check_preconditions(
 pub fn send(
     selected: ResolvedRange,
     representation: &Representation,
-    content: &Content,
+    content: &SelectedContent,
     path: &SitePath<'_>,
     policy: &Policy,
 ) -> Response<File> {
@@ -68,9 +68,9 @@ pub fn load_and_send(
         return Ok(response);
     }
     let content = match &file.source {
-        Source::Memory { .. } => Content::Memory,
+        Source::Memory { .. } => SelectedContent::Memory,
         Source::Disk(version) => {
-            Content::File(loader.open(path, &file, version)?.ok_or(Status::NotFound)?)
+            SelectedContent::File(loader.open(path, &file, version)?.ok_or(Status::NotFound)?)
         }
     };
     Ok(send(ranges::select(request, &file), &file, &content, path, policy))

@@ -11,7 +11,8 @@
 //! | `destination` | the file of a path: index pages, clean URLs, redirects |
 //! | `cache`, `loader`, `compress`, `compressor` | find, read, compress and remember files |
 //! | `watched_directories`, `watch` | notice changes on the disk |
-//! | `memory_budget`, `open_files` | bound the memory of caches, and keep large files open |
+//! | `memory_budget` | bounds the memory of caches |
+//! | `open_files`, `file_blocks` | keep large files open, and parts of them in memory |
 //! | `loaded_file`, `representation`, `ranges` | what is sent of a file, and with which headers |
 //! | `file_version`, `content_hash` | what identifies the content of a file |
 //! | `root`, `directory_root`, `open_root`, `file_root`, `sample` | where files come from |
@@ -220,8 +221,8 @@ impl Site {
     }
 
     fn is_turn_over(&self) -> bool {
-        /// A turn of this many responses from the cache takes about as long as one that sends the
-        /// most bytes.
+        /// A turn of this many responses from the cache takes longer than one that sends the most
+        /// bytes in one response, but not much.
         const RESPONSES_MAX: u32 = 128;
         /// So does one with this many opens, or pieces of files that are read.
         const FILE_OPERATIONS_MAX: u32 = 24;

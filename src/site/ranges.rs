@@ -1,8 +1,8 @@
 //! The response to a GET or HEAD with its Range (RFC 9110 sections 14 and 15.3.7): the whole
 //! representation, one part of it, or several.
 //!
-//! The range is [selected](select) before the content is opened, because a short one may be in
-//! memory.
+//! The range is [selected](select) before the content is opened, because a block in memory may
+//! hold a short range.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -18,13 +18,13 @@ use crate::http::{
 
 /// Where the selected bytes of a representation are.
 #[derive(Debug)]
-pub enum Content {
+pub enum SelectedContent {
     /// In the representation.
     Memory,
     /// In this file.
     File(File),
-    /// Here: these are all that is selected.
-    Part(Bytes),
+    /// These bytes: exactly the one selected range.
+    Range(Bytes),
 }
 
 /// The ranges to send. A Range applies to GET only, must occur once, and only if If-Range holds.
@@ -44,7 +44,7 @@ pub fn select(request: &Request<'_>, representation: &Representation) -> Resolve
 pub fn respond(
     selected: ResolvedRange,
     representation: &Representation,
-    content: &Content,
+    content: &SelectedContent,
 ) -> Response<File> {
     let size_bytes = representation.size_bytes;
     let body = |range: Range<u64>| match (&representation.source, content) {
@@ -53,9 +53,9 @@ pub fn respond(
         (Source::Memory { bytes, .. }, _) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
-        (Source::Disk(_), Content::File(file)) => part_of(file, range),
-        (Source::Disk(_), Content::Part(bytes)) => Body::Bytes(bytes.clone()),
-        (Source::Disk(_), Content::Memory) => Body::Empty,
+        (Source::Disk(_), SelectedContent::File(file)) => part_of(file, range),
+        (Source::Disk(_), SelectedContent::Range(bytes)) => Body::Bytes(bytes.clone()),
+        (Source::Disk(_), SelectedContent::Memory) => Body::Empty,
     };
     match selected {
         ResolvedRange::Full => Response {
