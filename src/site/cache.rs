@@ -194,14 +194,14 @@ impl FileCache {
     /// # Errors
     /// See [`FileCache::open`].
     #[inline]
-    pub fn content(
+    pub fn content<'a>(
         &mut self,
         path: &SitePath<'_>,
-        representation: &Representation,
+        representation: &'a Representation,
         selected: &ResolvedRange,
-    ) -> Result<SelectedContent, Status> {
+    ) -> Result<SelectedContent<'a>, Status> {
         match &representation.source {
-            Source::Memory { .. } => Ok(SelectedContent::Memory),
+            Source::Memory { bytes, .. } => Ok(SelectedContent::Memory(bytes)),
             Source::Disk(version) => self.content_on_disk(path, representation, version, selected),
         }
     }
@@ -212,7 +212,7 @@ impl FileCache {
         representation: &Representation,
         version: &FileVersion,
         selected: &ResolvedRange,
-    ) -> Result<SelectedContent, Status> {
+    ) -> Result<SelectedContent<'static>, Status> {
         let range = match selected {
             ResolvedRange::Single(range) if representation.is_settled() => Some(range),
             _ => None,

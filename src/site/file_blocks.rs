@@ -155,26 +155,34 @@ impl BlockKey {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
     use crate::site::open_file::OpenFile;
 
     /// An open file of two blocks and a short one, in which each byte is the number of its block.
-    fn three_blocks() -> (tempfile::TempDir, File) {
+    fn three_blocks() -> (tempfile::TempDir, File, FileVersion) {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("large");
         let content = [vec![0; BLOCK_BYTES as usize], vec![1; BLOCK_BYTES as usize], vec![2; 100]];
         fs::write(&path, content.concat()).expect("the directory is writable");
-        let descriptor = fs::File::open(&path).expect("it exists").into();
-        (directory, Arc::new(OpenFile::new(descriptor, &SyscallStats::default())))
+        let (file, version) = opened(&path);
+        (directory, file, version)
+    }
+
+    fn opened(path: &Path) -> (File, FileVersion) {
+        let (descriptor, stats) =
+            (fs::File::open(path).expect("it exists"), SyscallStats::default());
+        let file = Arc::new(OpenFile::new(descriptor.into(), &stats));
+        let version = file.version(&stats).expect("it is open");
+        (file, version)
     }
 
     #[test]
     fn a_block_is_kept_from_the_second_request_on() {
-        let (_directory, file) = three_blocks();
+        let (_directory, file, version) = three_blocks();
         let stats = SyscallStats::default();
-        let version = file.version(&stats).expect("it is open");
         let mut blocks = FileBlocks::new(1 << 20);
         let end = version.size_bytes;
         for (range, byte) in [(10..20, 0), (BLOCK_BYTES..2 * BLOCK_BYTES, 1), (end - 1..end, 2)] {
@@ -193,9 +201,8 @@ mod tests {
 
     #[test]
     fn a_block_of_a_file_that_has_changed_is_not_kept() {
-        let (directory, file) = three_blocks();
+        let (directory, file, version) = three_blocks();
         let stats = SyscallStats::default();
-        let version = file.version(&stats).expect("it is open");
         let mut blocks = FileBlocks::new(1 << 20);
         let range = 0..10;
         assert_eq!(blocks.request(&version, &range, &file, &stats), Ok(None));
@@ -207,9 +214,8 @@ mod tests {
 
     #[test]
     fn a_small_cache_reads_no_blocks_that_it_could_not_keep() {
-        let (_directory, file) = three_blocks();
+        let (_directory, file, version) = three_blocks();
         let stats = SyscallStats::default();
-        let version = file.version(&stats).expect("it is open");
         for cache_bytes in [0, 256 << 10, 1 << 20, 4 << 20] {
             let mut blocks = FileBlocks::new(FileBlocks::share_of(cache_bytes));
             let range = 0..10;
@@ -226,10 +232,8 @@ mod tests {
         let path = directory.path().join("large");
         let file = fs::File::create_new(&path).expect("the directory is writable");
         file.set_len(1000 * BLOCK_BYTES).expect("the file is writable");
+        let (file, version) = opened(&path);
         let stats = SyscallStats::default();
-        let descriptor = fs::File::open(&path).expect("it exists").into();
-        let file = Arc::new(OpenFile::new(descriptor, &stats));
-        let version = file.version(&stats).expect("it is open");
         let bytes_max = 10 * BLOCK_BYTES;
         let mut blocks = FileBlocks::new(bytes_max);
         let mut kept = 0;

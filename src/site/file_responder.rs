@@ -26,7 +26,7 @@ use super::open_file::File;
 use super::panic_trigger::panic_if_requested;
 use super::path::{SitePath, escape_query};
 use super::policy::Policy;
-use super::ranges::{self, SelectedContent};
+use super::ranges;
 use super::representation::Representation;
 use super::root::Root;
 use super::route_prefix::{PathError, RoutePrefix};
@@ -184,23 +184,16 @@ impl FileResponder {
         let (request, now) = (OwnedRequest::from(request), *now);
         let compressor = policy.compressor.clone();
         let respond = move |compressed: Option<Arc<Representation>>| {
-            request.with(|request| match compressed {
-                Some(made) => {
-                    check_preconditions(request, &made, &path, &policy).unwrap_or_else(|| {
-                        let selected = ranges::select(request, &made);
-                        file_response::send(
-                            selected,
-                            &made,
-                            &SelectedContent::Memory,
-                            &path,
-                            &policy,
-                        )
-                    })
-                }
-                None => file_response::load_and_send(request, &loader, &path, &policy, &now)
-                    .unwrap_or_else(|status| {
-                        file_response::error(&loader, &policy, status, &path, &now)
-                    }),
+            request.with(|request| {
+                let response = match &compressed {
+                    Some(made) => {
+                        file_response::open_and_send(request, &loader, made, &path, &policy)
+                    }
+                    None => file_response::load_and_send(request, &loader, &path, &policy, &now),
+                };
+                response.unwrap_or_else(|status| {
+                    file_response::error(&loader, &policy, status, &path, &now)
+                })
             })
         };
         Reply::Deferred(Work::new(error_headers, move |reply| {

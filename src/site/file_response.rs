@@ -36,7 +36,7 @@ pub fn check_preconditions(
 pub fn send(
     selected: ResolvedRange,
     representation: &Representation,
-    content: &SelectedContent,
+    content: &SelectedContent<'_>,
     path: &SitePath<'_>,
     policy: &Policy,
 ) -> Response<File> {
@@ -46,6 +46,30 @@ pub fn send(
         Status::RangeNotSatisfiable => policy.apply_to(response, Some(path)),
         _ => response,
     }
+}
+
+/// The response with `representation`, whose file is opened without a cache.
+///
+/// # Errors
+/// The status of a file that can't be opened, or has changed.
+pub fn open_and_send(
+    request: &Request<'_>,
+    loader: &Loader,
+    representation: &Representation,
+    path: &SitePath<'_>,
+    policy: &Policy,
+) -> Result<Response<File>, Status> {
+    if let Some(response) = check_preconditions(request, representation, path, policy) {
+        return Ok(response);
+    }
+    let content = match &representation.source {
+        Source::Memory { bytes, .. } => SelectedContent::Memory(bytes),
+        Source::Disk(version) => {
+            let opened = loader.open(path, representation, version)?;
+            SelectedContent::File(opened.ok_or(Status::NotFound)?)
+        }
+    };
+    Ok(send(ranges::select(request, representation), representation, &content, path, policy))
 }
 
 /// The response with the file at `path` as it is now, read without a cache.
@@ -59,21 +83,11 @@ pub fn load_and_send(
     policy: &Policy,
     now: &Now,
 ) -> Result<Response<File>, Status> {
-    let file = match loader.load(path, None, None, now)?.lookup {
-        Lookup::File(file) => file.identity.clone(),
-        Lookup::Directory => return Err(Status::NotFound),
-        Lookup::NotFound(status) => return Err(status),
-    };
-    if let Some(response) = check_preconditions(request, &file, path, policy) {
-        return Ok(response);
+    match loader.load(path, None, None, now)?.lookup {
+        Lookup::File(file) => open_and_send(request, loader, &file.identity, path, policy),
+        Lookup::Directory => Err(Status::NotFound),
+        Lookup::NotFound(status) => Err(status),
     }
-    let content = match &file.source {
-        Source::Memory { .. } => SelectedContent::Memory,
-        Source::Disk(version) => {
-            SelectedContent::File(loader.open(path, &file, version)?.ok_or(Status::NotFound)?)
-        }
-    };
-    Ok(send(ranges::select(request, &file), &file, &content, path, policy))
 }
 
 /// The response to a failure, with the site's own error page. That is loaded without a cache.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::open_file::File;
-use super::representation::{Representation, Source};
+use super::representation::Representation;
 use crate::http::{
     Body, EntityTag, Method, Request, ResolvedRange, Response, Status, error_response,
     evaluate_if_range, resolve_range,
@@ -18,9 +18,9 @@ use crate::http::{
 
 /// Where the selected bytes of a representation are.
 #[derive(Debug)]
-pub enum SelectedContent {
-    /// In the representation.
-    Memory,
+pub enum SelectedContent<'a> {
+    /// In the whole content, which is in memory.
+    Memory(&'a Bytes),
     /// In this file.
     File(File),
     /// These bytes: exactly the one selected range.
@@ -44,18 +44,19 @@ pub fn select(request: &Request<'_>, representation: &Representation) -> Resolve
 pub fn respond(
     selected: ResolvedRange,
     representation: &Representation,
-    content: &SelectedContent,
+    content: &SelectedContent<'_>,
 ) -> Response<File> {
     let size_bytes = representation.size_bytes;
-    let body = |range: Range<u64>| match (&representation.source, content) {
+    let body = |range: Range<u64>| match content {
         _ if range.is_empty() => Body::Empty,
-        (Source::Memory { bytes, .. }, _) if range == (0..size_bytes) => Body::Bytes(bytes.clone()),
-        (Source::Memory { bytes, .. }, _) => {
+        SelectedContent::Memory(bytes) if range == (0..size_bytes) => {
+            Body::Bytes(Bytes::clone(bytes))
+        }
+        SelectedContent::Memory(bytes) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
-        (Source::Disk(_), SelectedContent::File(file)) => part_of(file, range),
-        (Source::Disk(_), SelectedContent::Range(bytes)) => Body::Bytes(bytes.clone()),
-        (Source::Disk(_), SelectedContent::Memory) => Body::Empty,
+        SelectedContent::File(file) => part_of(file, range),
+        SelectedContent::Range(bytes) => Body::Bytes(bytes.clone()),
     };
     match selected {
         ResolvedRange::Full => Response {
