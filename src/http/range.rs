@@ -39,13 +39,10 @@ pub fn resolve_range(value: &[u8], size: u64) -> ResolvedRange {
     match &ranges[..] {
         [] => ResolvedRange::Unsatisfiable,
         [range] => ResolvedRange::Single(range.clone()),
-        several => {
-            let mut ranges = coalesce(several);
-            match ranges.len() {
-                1 => ResolvedRange::Single(ranges.swap_remove(0)),
-                _ => ResolvedRange::Multiple(ranges),
-            }
-        }
+        several => match <[Range<u64>; 1]>::try_from(coalesce(several)) {
+            Ok([range]) => ResolvedRange::Single(range),
+            Err(several) => ResolvedRange::Multiple(several),
+        },
     }
 }
 
