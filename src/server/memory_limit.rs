@@ -3,15 +3,22 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// The default of [`Settings::cache_bytes_max`](super::Settings::cache_bytes_max): a sixteenth of
 /// the memory, at least 16 MiB and at most 1 GiB. A small machine or container thus gives up little
 /// memory, and a large one keeps the small files of most sites.
 pub fn default_cache_bytes() -> u64 {
+    // The options and the settings both ask for it at every start.
+    static DEFAULT: LazyLock<u64> = LazyLock::new(|| cache_share_bytes(available_bytes()));
+    *DEFAULT
+}
+
+fn available_bytes() -> u64 {
     let of_machine = machine_memory_bytes();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_cgroup = cgroup_limit_bytes(Path::new("/sys/fs/cgroup"), &groups);
-    cache_share_bytes(of_cgroup.map_or(of_machine, |bytes| bytes.min(of_machine)))
+    of_cgroup.map_or(of_machine, |bytes| bytes.min(of_machine))
 }
 
 /// The memory of the machine, without what the kernel has reserved at the start.
