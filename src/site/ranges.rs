@@ -28,6 +28,7 @@ pub enum SelectedContent<'a> {
 }
 
 /// The ranges to send. A Range applies to GET only, must occur once, and only if If-Range holds.
+#[inline]
 pub fn select(request: &Request<'_>, representation: &Representation) -> ResolvedRange {
     match request.headers.only("range") {
         Some(value)
@@ -41,7 +42,24 @@ pub fn select(request: &Request<'_>, representation: &Representation) -> Resolve
 }
 
 /// A 200, 206 or 416.
+#[inline]
 pub fn respond(
+    selected: ResolvedRange,
+    representation: &Representation,
+    content: &SelectedContent<'_>,
+) -> Response<File> {
+    match (selected, content) {
+        // Most responses. Moving the range and the content into a function costs 42 instructions.
+        (ResolvedRange::Full, SelectedContent::Memory(bytes)) => Response {
+            status: Status::Ok,
+            headers: representation.headers(),
+            body: Body::Bytes(Bytes::clone(bytes)),
+        },
+        (selected, content) => respond_with_parts(selected, representation, content),
+    }
+}
+
+fn respond_with_parts(
     selected: ResolvedRange,
     representation: &Representation,
     content: &SelectedContent<'_>,
@@ -49,9 +67,6 @@ pub fn respond(
     let size_bytes = representation.size_bytes;
     let body = |range: Range<u64>| match content {
         _ if range.is_empty() => Body::Empty,
-        SelectedContent::Memory(bytes) if range == (0..size_bytes) => {
-            Body::Bytes(Bytes::clone(bytes))
-        }
         SelectedContent::Memory(bytes) => {
             Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
         }
