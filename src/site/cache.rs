@@ -206,6 +206,7 @@ impl FileCache {
         }
     }
 
+    #[inline(never)]
     fn content_on_disk(
         &mut self,
         path: &SitePath<'_>,

@@ -84,9 +84,10 @@ impl FileResponder {
             path = only_path.clone();
         }
         match destination::find(&mut self.cache, &self.policy, &mut path, now) {
-            Destination::File(file) => self
-                .send_file(request, &path, &file, now)
-                .unwrap_or_else(|status| Reply::Ready(self.error(status, &path, now))),
+            Destination::File(file) => match self.send_file(request, &path, &file, now) {
+                Ok(reply) => reply,
+                Err(status) => Reply::Ready(self.error(status, &path, now)),
+            },
             Destination::Redirect { location, reason } => {
                 Reply::Ready(self.redirect(location, reason, Some(&path), query))
             }
@@ -122,7 +123,10 @@ impl FileResponder {
     }
 
     /// A 200, 206, 304, 412 or 416.
-    #[inline]
+    ///
+    /// Most responses are the file as it is. The calls on their way are inlined, because a response
+    /// that is returned is copied.
+    #[inline(always)]
     fn send_file(
         &mut self,
         request: &Request<'_>,
@@ -130,40 +134,87 @@ impl FileResponder {
         file: &LoadedFile,
         now: &Now,
     ) -> Result<Reply<File>, Status> {
-        // Most requests get the file as it is, which needs no second reference to it.
-        let (preferred, hashed);
-        let mut representation = &file.identity;
-        if file.has_choice() && request.headers.might_contain("accept-encoding") {
-            let accept_encoding = AcceptEncoding::parse(request.headers);
-            preferred = match self.cache.choose(path, file, &accept_encoding) {
-                Preferred::Made(representation) => representation,
-                Preferred::Compress(key) => {
-                    return Ok(self.compress(request, path, file, key, now));
-                }
-            };
-            representation = &preferred;
+        match file.has_choice() && request.headers.might_contain("accept-encoding") {
+            true => self.send_preferred(request, path, file, now),
+            false => self.send_representation(request, path, &file.identity, now),
         }
-        if let Some(version) = representation.version_to_hash() {
-            hashed = self.hash(path, representation.clone(), version, now);
-            representation = &hashed;
+    }
+
+    /// Sends the representation of `file` that the client prefers.
+    #[inline(never)]
+    fn send_preferred(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        file: &LoadedFile,
+        now: &Now,
+    ) -> Result<Reply<File>, Status> {
+        match self.cache.choose(path, file, &AcceptEncoding::parse(request.headers)) {
+            Preferred::Made(representation) => {
+                self.send_representation(request, path, &representation, now)
+            }
+            Preferred::Compress(key) => Ok(self.compress(request, path, file, key, now)),
         }
+    }
+
+    #[inline(always)]
+    fn send_representation(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        representation: &Arc<Representation>,
+        now: &Now,
+    ) -> Result<Reply<File>, Status> {
+        match representation.version_to_hash() {
+            Some(version) => {
+                let hashed = self.hash(path, representation.clone(), version, now);
+                self.send_content(request, path, &hashed, now)
+            }
+            None => self.send_content(request, path, representation, now),
+        }
+    }
+
+    #[inline(always)]
+    fn send_content(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        representation: &Arc<Representation>,
+        now: &Now,
+    ) -> Result<Reply<File>, Status> {
         if let Some(response) = check_preconditions(request, representation, path, &self.policy) {
             return Ok(Reply::Ready(response));
         }
         let selected = ranges::select(request, representation);
-        let content = match self.cache.content(path, representation, &selected) {
-            Ok(content) => content,
-            // The file changed after the lookup, and its entry is evicted: look it up again.
-            Err(Status::NotFound) => match self.cache.look_up(path, now) {
-                Lookup::File(file) if !Arc::ptr_eq(representation, &file.identity) => {
-                    return self.send_file(request, path, &file, now);
-                }
-                _ => return Err(Status::NotFound),
-            },
-            Err(status) => return Err(status),
-        };
-        let response = file_response::send(selected, representation, &content, path, &self.policy);
-        Ok(Reply::Ready(response))
+        match self.cache.content(path, representation, &selected) {
+            Ok(content) => Ok(Reply::Ready(file_response::send(
+                selected,
+                representation,
+                &content,
+                path,
+                &self.policy,
+            ))),
+            Err(Status::NotFound) => self.send_changed_file(request, path, representation, now),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Sends the file that was found changed when `representation` was to be sent, which has
+    /// evicted its entry.
+    #[cold]
+    fn send_changed_file(
+        &mut self,
+        request: &Request<'_>,
+        path: &SitePath<'_>,
+        representation: &Arc<Representation>,
+        now: &Now,
+    ) -> Result<Reply<File>, Status> {
+        match self.cache.look_up(path, now) {
+            Lookup::File(file) if !Arc::ptr_eq(representation, &file.identity) => {
+                self.send_file(request, path, &file, now)
+            }
+            _ => Err(Status::NotFound),
+        }
     }
 
     /// Waits until `file` is compressed.

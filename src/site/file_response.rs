@@ -32,7 +32,7 @@ pub fn check_preconditions(
 }
 
 /// A 200, 206 or 416.
-#[inline]
+#[inline(always)]
 pub fn send(
     selected: ResolvedRange,
     representation: &Representation,
@@ -40,11 +40,14 @@ pub fn send(
     path: &SitePath<'_>,
     policy: &Policy,
 ) -> Response<File> {
-    let response = ranges::respond(selected, representation, content);
-    match response.status {
-        // An error page; the other statuses have the policy's headers in the representation.
-        Status::RangeNotSatisfiable => policy.apply_to(response, Some(path)),
-        _ => response,
+    match selected {
+        ResolvedRange::Full => ranges::full(representation, content),
+        ResolvedRange::Single(range) => ranges::single(representation, range, content),
+        ResolvedRange::Multiple(ranges) => ranges::multiple(representation, ranges, content),
+        // The representation has the policy's headers; an error page does not.
+        ResolvedRange::Unsatisfiable => {
+            policy.apply_to(ranges::unsatisfiable(representation.size_bytes), Some(path))
+        }
     }
 }
 

@@ -41,57 +41,78 @@ pub fn select(request: &Request<'_>, representation: &Representation) -> Resolve
     }
 }
 
-/// A 200, 206 or 416.
+/// A 200 with the whole representation.
 #[inline]
-pub fn respond(
-    selected: ResolvedRange,
-    representation: &Representation,
-    content: &SelectedContent<'_>,
-) -> Response<File> {
-    match (selected, content) {
-        // Most responses. Moving the range and the content into a function costs 42 instructions.
-        (ResolvedRange::Full, SelectedContent::Memory(bytes)) => Response {
-            status: Status::Ok,
-            headers: representation.headers(),
-            body: Body::Bytes(Bytes::clone(bytes)),
-        },
-        (selected, content) => respond_with_parts(selected, representation, content),
-    }
+pub fn full(representation: &Representation, content: &SelectedContent<'_>) -> Response<File> {
+    let body = match content {
+        SelectedContent::Memory(bytes) => Body::Bytes(Bytes::clone(bytes)),
+        SelectedContent::File(_) | SelectedContent::Range(_) => {
+            content.part(0..representation.size_bytes)
+        }
+    };
+    Response { status: Status::Ok, headers: representation.headers(), body }
 }
 
-fn respond_with_parts(
-    selected: ResolvedRange,
+/// A 206 with one range.
+#[inline(never)]
+pub fn single(
     representation: &Representation,
+    range: Range<u64>,
     content: &SelectedContent<'_>,
 ) -> Response<File> {
-    let size_bytes = representation.size_bytes;
-    let body = |range: Range<u64>| match content {
-        _ if range.is_empty() => Body::Empty,
-        SelectedContent::Memory(bytes) => {
-            Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
-        }
-        SelectedContent::File(file) => part_of(file, range),
-        SelectedContent::Range(bytes) => Body::Bytes(bytes.clone()),
-    };
-    match selected {
-        ResolvedRange::Full => Response {
-            status: Status::Ok,
-            headers: representation.headers(),
-            body: body(0..size_bytes),
-        },
-        ResolvedRange::Single(range) => {
-            let mut headers = representation.partial_headers();
-            headers.push_content_type(&representation.media_type);
-            headers.push("Content-Range", content_range(&range, size_bytes));
-            headers.push_number("Content-Length", range.end - range.start);
-            Response { status: Status::PartialContent, headers, body: body(range) }
-        }
-        ResolvedRange::Multiple(ranges) => multipart(representation, ranges, body),
-        ResolvedRange::Unsatisfiable => {
-            let mut response =
-                error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
-            response.headers.push("Content-Range", format!("bytes */{size_bytes}"));
-            response
+    let mut headers = representation.partial_headers();
+    headers.push_content_type(&representation.media_type);
+    headers.push("Content-Range", content_range(&range, representation.size_bytes));
+    headers.push_number("Content-Length", range.end - range.start);
+    Response { status: Status::PartialContent, headers, body: content.part(range) }
+}
+
+/// A 206 with several ranges, as `multipart/byteranges` (RFC 9110 section 14.6).
+#[inline(never)]
+pub fn multiple(
+    representation: &Representation,
+    ranges: Vec<Range<u64>>,
+    content: &SelectedContent<'_>,
+) -> Response<File> {
+    let boundary = boundary(representation, &ranges);
+    let media_type = &representation.media_type;
+    let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
+    for (n, range) in ranges.into_iter().enumerate() {
+        let line_end = if n == 0 { "" } else { "\r\n" };
+        let content_range = content_range(&range, representation.size_bytes);
+        let head = format!(
+            "{line_end}--{boundary}\r\nContent-Type: {media_type}\r\n\
+             Content-Range: {content_range}\r\n\r\n"
+        );
+        parts.extend([Body::Bytes(head.into()), content.part(range)]);
+    }
+    parts.push(Body::Bytes(format!("\r\n--{boundary}--\r\n").into()));
+    let body = Body::Parts(parts);
+    let mut headers = representation.partial_headers();
+    headers.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
+    headers.push_number("Content-Length", body.len());
+    Response { status: Status::PartialContent, headers, body }
+}
+
+/// A 416, without the headers of the policy.
+#[cold]
+pub fn unsatisfiable(size_bytes: u64) -> Response<File> {
+    let mut response =
+        error_response(Status::RangeNotSatisfiable, "The range lies beyond the end.");
+    response.headers.push("Content-Range", format!("bytes */{size_bytes}"));
+    response
+}
+
+impl SelectedContent<'_> {
+    /// The bytes of `range`, which must have been selected.
+    fn part(&self, range: Range<u64>) -> Body<File> {
+        match self {
+            _ if range.is_empty() => Body::Empty,
+            SelectedContent::Memory(bytes) => {
+                Body::Bytes(bytes.slice(range.start as usize..range.end as usize))
+            }
+            SelectedContent::File(file) => part_of(file, range),
+            SelectedContent::Range(bytes) => Body::Bytes(bytes.clone()),
         }
     }
 }
@@ -105,32 +126,6 @@ fn part_of(file: &File, range: Range<u64>) -> Body<File> {
         Some(bytes) => Body::Bytes(bytes),
         None => Body::File { file: file.clone(), range },
     }
-}
-
-/// A `multipart/byteranges` response (RFC 9110 section 14.6).
-fn multipart(
-    representation: &Representation,
-    ranges: Vec<Range<u64>>,
-    body: impl Fn(Range<u64>) -> Body<File>,
-) -> Response<File> {
-    let boundary = boundary(representation, &ranges);
-    let media_type = &representation.media_type;
-    let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
-    for (n, range) in ranges.into_iter().enumerate() {
-        let line_end = if n == 0 { "" } else { "\r\n" };
-        let content_range = content_range(&range, representation.size_bytes);
-        let head = format!(
-            "{line_end}--{boundary}\r\nContent-Type: {media_type}\r\n\
-             Content-Range: {content_range}\r\n\r\n"
-        );
-        parts.extend([Body::Bytes(head.into()), body(range)]);
-    }
-    parts.push(Body::Bytes(format!("\r\n--{boundary}--\r\n").into()));
-    let body = Body::Parts(parts);
-    let mut headers = representation.partial_headers();
-    headers.push_content_type(&format!("multipart/byteranges; boundary={boundary}"));
-    headers.push_number("Content-Length", body.len());
-    Response { status: Status::PartialContent, headers, body }
 }
 
 fn content_range(range: &Range<u64>, size_bytes: u64) -> String {
