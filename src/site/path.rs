@@ -49,19 +49,24 @@ impl<'a> SitePath<'a> {
     /// # Errors
     /// The reason for a 400, as a sentence: a `%` without two hexadecimal digits, an encoded slash
     /// or NUL, or a `..` above the root.
+    #[inline]
     pub fn parse(path: &'a [u8]) -> Result<SitePath<'a>, &'static str> {
-        if is_normal(path) {
-            let relative = &path[1..];
-            let is_directory = path.ends_with(b"/");
-            let relative = relative.strip_suffix(b"/").unwrap_or(relative);
-            return Ok(SitePath {
-                relative: Cow::Borrowed(relative),
-                is_directory,
-                is_hidden: false,
-                index: IndexName::default(),
-                route_prefix: "",
-            });
+        if !is_normal(path) {
+            return SitePath::normalise(path);
         }
+        let relative = &path[1..];
+        let is_directory = path.ends_with(b"/");
+        let relative = relative.strip_suffix(b"/").unwrap_or(relative);
+        Ok(SitePath {
+            relative: Cow::Borrowed(relative),
+            is_directory,
+            is_hidden: false,
+            index: IndexName::default(),
+            route_prefix: "",
+        })
+    }
+
+    fn normalise(path: &[u8]) -> Result<SitePath<'a>, &'static str> {
         let decoded = decode(path)?;
         let mut segments: Vec<&[u8]> = Vec::new();
         let mut is_directory = true;

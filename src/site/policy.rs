@@ -119,15 +119,14 @@ impl Policy {
     /// Those of [`SitePath::parse`]; the path is not beneath the prefix.
     #[inline(always)]
     pub fn parse_path<'a>(&self, target: &'a [u8]) -> Result<SitePath<'a>, PathError> {
-        let mut path = SitePath::parse(target).map_err(PathError::Malformed)?;
-        if let Some(prefix) = self.route_prefix {
-            prefix.strip_from(&mut path)?;
-        }
-        path.index = self.index_names.first;
-        if !self.hidden.is_empty() {
-            path.is_hidden |= self.hidden.hides(&path.relative);
-        }
-        Ok(path)
+        let path = SitePath::parse(target).map_err(PathError::Malformed)?;
+        let path = match self.route_prefix {
+            Some(prefix) => prefix.strip_from(path)?,
+            None => path,
+        };
+        let is_hidden =
+            path.is_hidden || !self.hidden.is_empty() && self.hidden.hides(&path.relative);
+        Ok(SitePath { is_hidden, index: self.index_names.first, ..path })
     }
 
     /// The path of the target, for the rules. None if it is malformed or outside the prefix, or if

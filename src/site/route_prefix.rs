@@ -42,7 +42,7 @@ impl RoutePrefix {
     /// Strips the prefix. The segments of `path` are decoded and normalised, so `/%73ub/` and
     /// `//sub/` are beneath `/sub`, and `/subway` is not.
     #[inline(never)]
-    pub(super) fn strip_from(self, path: &mut SitePath<'_>) -> Result<(), PathError> {
+    pub(super) fn strip_from(self, mut path: SitePath<'_>) -> Result<SitePath<'_>, PathError> {
         let rest = path.relative.strip_prefix(self.relative).ok_or(PathError::OutsidePrefix)?;
         let start = match rest {
             [] if path.is_directory => path.relative.len(),
@@ -57,7 +57,7 @@ impl RoutePrefix {
         path.route_prefix = self.target;
         // `.well-known` is at the top of the site.
         path.is_hidden = path.is_hidden && path.has_hidden_name();
-        Ok(())
+        Ok(path)
     }
 }
 
@@ -105,16 +105,15 @@ mod tests {
             ("/SUB/é/a", Err(PathError::OutsidePrefix)),
             ("/", Err(PathError::OutsidePrefix)),
         ] {
-            let mut path = SitePath::parse(target.as_bytes()).expect("a valid path");
-            let stripped = prefix.strip_from(&mut path).map(|()| {
+            let path = SitePath::parse(target.as_bytes()).expect("a valid path");
+            let stripped = prefix.strip_from(path).map(|path| {
                 assert!(!path.is_hidden, "{target}");
                 String::from_utf8_lossy(&path.relative).into_owned()
             });
             assert_eq!(stripped, expected, "{target}");
         }
-        let mut hidden = SitePath::parse("/sub/é/.git/a".as_bytes()).expect("a valid path");
-        assert_eq!(prefix.strip_from(&mut hidden), Ok(()));
-        assert!(hidden.is_hidden);
+        let hidden = SitePath::parse("/sub/é/.git/a".as_bytes()).expect("a valid path");
+        assert!(prefix.strip_from(hidden).expect("it is beneath the prefix").is_hidden);
         for text in ["", "/", "//", "sub", "/a//b", "/../a", "/.a", "/%41", "/a?b", "/a#", "/a\n"] {
             assert!(text.parse::<RoutePrefix>().is_err(), "{text:?}");
         }
