@@ -481,20 +481,21 @@ impl<F> Connection<F> {
 
     fn queue_response(
         &mut self,
-        mut response: Response<F>,
+        response: Response<F>,
         is_head: bool,
         persistence: Persistence,
         exchange: Option<Exchange>,
         now: &Now,
     ) {
-        let body = match is_head {
-            true => Body::Empty,
-            false => std::mem::replace(&mut response.body, Body::Empty),
-        };
-        let body_bytes = body.len();
-        self.output.push_response(|out| response.write_head(out, &now.date, persistence), body);
+        let Response { status, headers, body } = response;
+        let body = if is_head { Body::Empty } else { body };
+        let exchange =
+            exchange.map(|exchange| Exchange { body_bytes: body.len(), status, ..exchange });
+        let write_head =
+            |out: &mut Vec<u8>| headers.write_head(out, status, &now.date, persistence);
+        self.output.push_response(write_head, body);
         if let Some(exchange) = exchange {
-            self.output.push_end(Exchange { body_bytes, status: response.status, ..exchange });
+            self.output.push_end(exchange);
         }
         if self.write_progress.is_none() {
             self.write_progress = Some(WriteProgress::new(now.moment));

@@ -13,12 +13,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
-use bytes::Bytes;
-
 use super::error_page::error_response;
 use super::exchange::Exchange;
 use super::head::Head;
-use super::response::Response;
+use super::response::{HeaderLines, Response};
 use super::status::Status;
 
 /// A computation that produces a response. It may send the response before it returns, or pass the
@@ -27,7 +25,7 @@ pub struct Work<F> {
     run: Box<dyn FnOnce(ReplySender<F>) + Send>,
     is_check: bool,
     /// The header lines of the error that is sent instead if the work is not done.
-    error_headers: Bytes,
+    error_headers: HeaderLines,
     /// Headers that are added to the response, whichever it is.
     headers: Vec<(&'static str, &'static str)>,
 }
@@ -78,7 +76,7 @@ pub struct ReplySender<F> {
     /// The head of the request, if the work is a check.
     head: Vec<u8>,
     exchange: Option<Exchange>,
-    error_headers: Bytes,
+    error_headers: HeaderLines,
     /// Headers that are added to the response.
     headers: Vec<(&'static str, &'static str)>,
     /// None once the response has been sent.
@@ -88,14 +86,17 @@ pub struct ReplySender<F> {
 impl<F> Work<F> {
     /// Work that `run` does. `error_headers` are rendered header lines for the error that is sent
     /// without asking the site: a 503 if no thread takes the work, a 500 if it does not reply.
-    pub fn new(error_headers: Bytes, run: impl FnOnce(ReplySender<F>) + Send + 'static) -> Work<F> {
+    pub fn new(
+        error_headers: HeaderLines,
+        run: impl FnOnce(ReplySender<F>) + Send + 'static,
+    ) -> Work<F> {
         Work { run: Box::new(run), is_check: false, error_headers, headers: Vec::new() }
     }
 
     /// Work that checks a request: `run` returns a response that refuses the request, or None.
     /// After None, the site is asked again for its reply to the request.
     pub fn check(
-        error_headers: Bytes,
+        error_headers: HeaderLines,
         run: impl FnOnce() -> Option<Response<F>> + Send + 'static,
     ) -> Work<F> {
         let run = move |reply: ReplySender<F>| match run() {
@@ -171,7 +172,7 @@ impl<F> DeferredReply<F> {
         let reply = ReplySender {
             head: self.head,
             exchange: self.exchange,
-            error_headers: Bytes::new(),
+            error_headers: HeaderLines::default(),
             headers: Vec::new(),
             receiver: Some(Box::new(receiver)),
         };

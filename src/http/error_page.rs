@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::response::{Body, HeaderBlock, Response};
+use super::response::{Body, HeaderBlock, HeaderLines, Response};
 use super::status::Status;
 
 /// An error response whose page shows `status` and `message`, a sentence or an empty string.
@@ -14,7 +14,7 @@ pub fn error_response<F>(status: Status, message: &str) -> Response<F> {
 #[derive(Debug)]
 pub struct ErrorPage {
     status: Status,
-    headers: Bytes,
+    headers: HeaderLines,
     page: Bytes,
 }
 
@@ -32,7 +32,7 @@ impl ErrorPage {
 
     /// A response with this page; it shares the rendered bytes.
     pub fn response<F>(&self) -> Response<F> {
-        let headers = HeaderBlock::shared(self.headers.clone());
+        let headers = HeaderBlock::shared(self.headers.clone(), 0..self.headers.len());
         Response { status: self.status, headers, body: Body::Bytes(self.page.clone()) }
     }
 }

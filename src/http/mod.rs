@@ -77,7 +77,7 @@ pub use range::{ResolvedRange, resolve_range};
 pub use request::Request;
 pub use request_error::RequestError;
 pub use respond::Respond;
-pub use response::{Body, HeaderBlock, Response};
+pub use response::{Body, HeaderBlock, HeaderLines, Response};
 pub use state::{Awaits, EvictionCandidate};
 pub use status::Status;
 pub use step::Step;

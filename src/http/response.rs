@@ -1,10 +1,11 @@
 //! A response: status, headers and body.
 //!
-//! Date, Server and Connection are written only in `Response::write_head`, so that every response
-//! has them.
+//! Date, Server and Connection are written only in `HeaderBlock::write_head`, so that every
+//! response has them.
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -61,14 +62,23 @@ impl<F> Body<F> {
 /// were rendered when a file entered the cache; the others belong to this response.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderBlock {
-    shared: Bytes,
+    /// The part of rendered lines that belongs to this block.
+    shared: Option<(HeaderLines, Range<usize>)>,
     own: Vec<u8>,
 }
 
+/// Header lines that were rendered once, for several responses. Not `Bytes`: an `Arc` is cloned in
+/// registers, and has its count beside the lines.
+pub type HeaderLines = Arc<[u8]>;
+
 impl HeaderBlock {
-    /// A block of lines that were rendered before.
-    pub fn shared(shared: Bytes) -> HeaderBlock {
-        HeaderBlock { shared, own: Vec::new() }
+    /// A block of lines that were rendered before, those in `part`.
+    pub fn shared(lines: HeaderLines, part: Range<usize>) -> HeaderBlock {
+        HeaderBlock { shared: Some((lines, part)), own: Vec::new() }
+    }
+
+    fn shared_lines(&self) -> &[u8] {
+        self.shared.as_ref().map_or(&[], |(lines, part)| &lines[part.clone()])
     }
 
     /// Adds a line. Neither `name` nor `value` may contain a line end; both come from this program
@@ -104,7 +114,7 @@ impl HeaderBlock {
 
     /// The length of all lines, in bytes.
     pub fn len(&self) -> usize {
-        self.shared.len() + self.own.len()
+        self.shared_lines().len() + self.own.len()
     }
 
     /// Whether there are no lines.
@@ -118,12 +128,35 @@ impl HeaderBlock {
         let _ = write!(self.own, "{name}: {value}\r\n");
     }
 
-    /// Converts the lines to shared bytes for [`HeaderBlock::shared`].
-    pub fn freeze(self) -> Bytes {
-        if self.shared.is_empty() {
-            self.own.into_boxed_slice().into()
-        } else {
-            [&self.shared[..], &self.own[..]].concat().into()
+    /// The lines, for [`HeaderBlock::shared`].
+    pub fn freeze(self) -> HeaderLines {
+        match self.shared {
+            None => self.own.into(),
+            Some(_) => [self.shared_lines(), &self.own].concat().into(),
+        }
+    }
+
+    /// Appends the head of a response with these headers to `out`, including the empty line.
+    pub(super) fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        status: Status,
+        date: &DateText,
+        persistence: Persistence,
+    ) {
+        out.extend_from_slice(status.status_line().as_bytes());
+        out.extend_from_slice(b"\r\nServer: miniweb\r\nDate: ");
+        out.extend_from_slice(date.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.shared_lines());
+        // Nearly all responses are of cached files and have no lines of their own.
+        if !self.own.is_empty() {
+            out.extend_from_slice(&self.own);
+        }
+        match persistence {
+            Persistence::Implied => out.extend_from_slice(b"\r\n"),
+            Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n\r\n"),
         }
     }
 }
@@ -137,24 +170,4 @@ pub(super) enum Persistence {
     KeepAlive,
     /// `close`.
     Close,
-}
-
-impl<F> Response<F> {
-    /// Appends the head to `out`, including the empty line.
-    pub(super) fn write_head(&self, out: &mut Vec<u8>, date: &DateText, persistence: Persistence) {
-        out.extend_from_slice(self.status.status_line().as_bytes());
-        out.extend_from_slice(b"\r\nServer: miniweb\r\nDate: ");
-        out.extend_from_slice(date.as_bytes());
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.headers.shared);
-        // Nearly all responses are of cached files and have no lines of their own.
-        if !self.headers.own.is_empty() {
-            out.extend_from_slice(&self.headers.own);
-        }
-        out.extend_from_slice(match persistence {
-            Persistence::Implied => b"\r\n",
-            Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
-            Persistence::Close => b"Connection: close\r\n\r\n",
-        });
-    }
 }

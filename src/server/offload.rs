@@ -303,8 +303,8 @@ mod tests {
 
     use super::*;
     use crate::http::{
-        Connection, Limits, Moment, Now, Reply, Request, RequestError, Respond, Response, Status,
-        Work, error_response,
+        Connection, HeaderLines, Limits, Moment, Now, Reply, Request, RequestError, Respond,
+        Response, Status, Work, error_response,
     };
 
     /// Defers each reply until the test sends, or drops, what the work waits for.
@@ -324,8 +324,8 @@ mod tests {
                 error_response(Status::NotFound, "")
             };
             Reply::Deferred(match self.is_check {
-                true => Work::check(Bytes::new(), || Some(respond())),
-                false => Work::new(Bytes::new(), |reply| reply.send(respond())),
+                true => Work::check(HeaderLines::default(), || Some(respond())),
+                false => Work::new(HeaderLines::default(), |reply| reply.send(respond())),
             })
         }
 

@@ -279,7 +279,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::http::{Body, HeaderBlock, Reply, Status, Work};
+    use crate::http::{Body, HeaderBlock, HeaderLines, Reply, Status, Work};
     use crate::site::file_version::Mtime;
     use crate::site::representation::{Encoding, RepresentationBuilder, Source};
 
@@ -313,7 +313,7 @@ mod tests {
         make: impl FnOnce(MemoryShare) -> Option<Compressed> + Send + 'static,
     ) -> Option<Bytes> {
         let (compressor, key) = (compressor.clone(), key(name));
-        let work = Work::new(Bytes::new(), move |reply| {
+        let work = Work::new(HeaderLines::default(), move |reply| {
             let respond = Box::new(|made: Option<Arc<Representation>>| Response {
                 status: Status::Ok,
                 headers: HeaderBlock::default(),
@@ -379,7 +379,7 @@ mod tests {
     fn a_panic_in_a_response_is_a_500_for_its_client_alone() {
         let compressor = Arc::new(Compressor::new(1 << 20, 1));
         let (shared, key) = (compressor.clone(), key("bug"));
-        let work = Work::new(Bytes::new(), move |reply| {
+        let work = Work::new(HeaderLines::default(), move |reply| {
             let respond = Box::new(|_| panic!("a bug"));
             let make = Box::new(|share| Some(compressed(share)));
             shared.request(key, 10, make, WaitingRequest { reply, respond });

@@ -8,15 +8,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-
 use super::content_hash::Asking;
 use super::file_responder::FileResponder;
 use super::memory_budget::{MemoryBudget, MemoryShare};
 use super::open_file::File;
 use super::policy::Policy;
 use super::root::Root;
-use crate::http::{Now, OwnedRequest, Reply, ReplySender, Request, Work};
+use crate::http::{HeaderLines, Now, OwnedRequest, Reply, ReplySender, Request, Work};
 use crate::sync::lock;
 use crate::syscall_stats::SyscallStats;
 
@@ -60,7 +58,7 @@ impl OffloadedSite {
     /// The work of answering `request`, a GET or HEAD. See [`Work::new`] for `error_headers`.
     pub fn defer(
         self: &Arc<Self>,
-        error_headers: Bytes,
+        error_headers: HeaderLines,
         request: &Request<'_>,
         now: &Now,
     ) -> Work<File> {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::auth::Authenticator;
 use super::compressor::Compressor;
 use super::cors::Cors;
@@ -18,7 +16,7 @@ use super::redirects::RedirectRule;
 use super::route_prefix::{PathError, RoutePrefix};
 use super::rules::{CacheRule, HeaderRule, MediaTypeRule};
 use super::server_names::ServerName;
-use crate::http::{HeaderBlock, Request, Response, Status, Target};
+use crate::http::{HeaderBlock, HeaderLines, Request, Response, Status, Target};
 
 /// The options of a site.
 #[derive(Debug, Default)]
@@ -154,7 +152,7 @@ impl Policy {
     }
 
     /// The header lines of a response that sends, or refers to, the file or listing at `path`.
-    pub fn header_lines(&self, path: &SitePath<'_>) -> Bytes {
+    pub fn header_lines(&self, path: &SitePath<'_>) -> HeaderLines {
         let mut headers = HeaderBlock::default();
         headers.push("Cache-Control", self.cache_control(path));
         self.push_common_headers(&mut headers, Some(path));
@@ -173,7 +171,7 @@ impl Policy {
     }
 
     /// The same headers as lines, for an error that is made elsewhere.
-    pub fn error_lines(&self, path: Option<&SitePath<'_>>) -> Bytes {
+    pub fn error_lines(&self, path: Option<&SitePath<'_>>) -> HeaderLines {
         let mut headers = HeaderBlock::default();
         self.push_common_headers(&mut headers, path);
         headers.freeze()

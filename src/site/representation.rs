@@ -8,19 +8,23 @@
 //!    otherwise its hash as well. A suffix names the coding. So replicas send equal tags.
 //! 3. While a file may still be changing, no validator comes from its metadata.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::compress::MadeCoding;
 use super::content_hash::ContentHash;
 use super::file_version::{FileVersion, Mtime};
-use crate::http::{Coding, DateText, EntityTag, HeaderBlock, LastModified, Validators};
+use crate::http::{
+    Coding, DateText, EntityTag, HeaderBlock, HeaderLines, LastModified, Validators,
+};
 
 /// One coding of one version of a file.
 #[derive(Debug)]
 pub struct Representation {
     /// The header lines of a 200. Up to `not_modified_end` they are also those of a 304, up to
     /// `partial_end` those of a 206.
-    headers: Bytes,
+    headers: HeaderLines,
     not_modified_end: usize,
     partial_end: usize,
     /// None for a large file that has to be hashed first, or may still be changing.
@@ -128,22 +132,26 @@ impl Representation {
 
     /// The headers of a 200.
     pub fn headers(&self) -> HeaderBlock {
-        HeaderBlock::shared(self.headers.clone())
+        self.header_part(0..self.headers.len())
     }
 
     /// The headers of a 206, without Content-Type, Content-Range and Content-Length.
     pub fn partial_headers(&self) -> HeaderBlock {
-        HeaderBlock::shared(self.headers.slice(..self.partial_end))
+        self.header_part(0..self.partial_end)
     }
 
     /// The headers of a 304 (RFC 9110 section 15.4.5).
     pub fn not_modified_headers(&self) -> HeaderBlock {
-        HeaderBlock::shared(self.headers.slice(..self.not_modified_end))
+        self.header_part(0..self.not_modified_end)
     }
 
     /// Content-Type and Content-Length, for an error response with this representation as its page.
     pub fn content_headers(&self) -> HeaderBlock {
-        HeaderBlock::shared(self.headers.slice(self.partial_end..))
+        self.header_part(self.partial_end..self.headers.len())
+    }
+
+    fn header_part(&self, part: Range<usize>) -> HeaderBlock {
+        HeaderBlock::shared(self.headers.clone(), part)
     }
 
     /// The memory it occupies, in bytes.

@@ -87,11 +87,11 @@ impl Respond for FakeSite {
 pub const ERROR_HEADER: &[u8] = b"Site: fake\r\n";
 
 fn deferred(run: impl FnOnce(ReplySender<FakeFile>) + Send + 'static) -> Reply<FakeFile> {
-    Reply::Deferred(Work::new(Bytes::from_static(ERROR_HEADER), run))
+    Reply::Deferred(Work::new(ERROR_HEADER.into(), run))
 }
 
 fn checked(run: impl FnOnce() -> Option<Response<FakeFile>> + Send + 'static) -> Reply<FakeFile> {
-    Reply::Deferred(Work::check(Bytes::from_static(ERROR_HEADER), run))
+    Reply::Deferred(Work::check(ERROR_HEADER.into(), run))
 }
 
 impl FakeSite {

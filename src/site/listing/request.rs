@@ -1,11 +1,11 @@
 //! A request that waits for its page.
 
-use bytes::Bytes;
-
 use super::html;
 use super::options::{Format, ListingOptions};
 use super::page::Page;
-use crate::http::{Body, HeaderBlock, PreconditionResult, ReplySender, Response, Status};
+use crate::http::{
+    Body, HeaderBlock, HeaderLines, PreconditionResult, ReplySender, Response, Status,
+};
 use crate::site::open_file::File;
 
 /// What a request for a listing needs, besides the page.
@@ -13,7 +13,7 @@ pub struct ListingRequest {
     pub options: ListingOptions,
     pub preconditions: PreconditionResult,
     /// The rendered headers of the policy.
-    pub policy_lines: Bytes,
+    pub policy_lines: HeaderLines,
     /// Makes the response if there is no page.
     pub failure: Box<dyn FnOnce(Status) -> Response<File> + Send>,
     pub reply: ReplySender<File>,
