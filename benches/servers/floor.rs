@@ -5,6 +5,7 @@
 //! | a file of at most 64 KiB | `recv` and one `send`, from memory |
 //! | pipelined requests for it | the same for the whole batch |
 //! | a larger file | `recv`, `send` for the head, and `sendfile` from an open descriptor |
+//! | one of more than 256 KiB | also two `setsockopt`, for `TCP_CORK` |
 //! | a range | `recv`, `pread` from an open descriptor, and one `send` for head and bytes |
 //! | one of many files | `recv` and one `send`; `openat`, `read` and `close` if it is not kept |
 //!
@@ -29,6 +30,7 @@ use miniweb::server::{default_cache_bytes, listening};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Mode, OFlags, openat, sendfile};
+use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use slab::Slab;
@@ -38,6 +40,7 @@ use crate::site::path_of;
 
 /// Larger files are sent with `sendfile`, which copies less.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
+const LONG_BYTES_MIN: u64 = 256 * 1024;
 /// Copies of a response in one buffer, so that one write serves a pipeline.
 const COPIES: usize = 16;
 const LISTENER: Token = Token(usize::MAX);
@@ -187,6 +190,11 @@ impl Source {
         }
     }
 
+    /// Whether a response takes several writes. Then only full segments are sent until its end.
+    fn is_long(&self) -> bool {
+        matches!(self, Source::Large { bytes, .. } if *bytes >= LONG_BYTES_MIN)
+    }
+
     fn file(&self) -> Option<&File> {
         match self {
             Source::Large { file, .. } => Some(file),
@@ -222,6 +230,9 @@ impl Client {
                 Err(error) => return Err(error),
             };
             self.is_last = received.ends_with(b"Connection: close\r\n\r\n");
+            if source.is_long() {
+                set_tcp_cork(&self.socket, true)?;
+            }
             let (bytes, of_file) = source.respond(received)?;
             self.unsent_of_file = of_file;
             // MORE: the end of the head goes into one segment with the start of the file.
@@ -247,6 +258,9 @@ impl Client {
                 Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(_) => {}
             }
+        }
+        if source.is_long() {
+            set_tcp_cork(&self.socket, false)?;
         }
         if self.is_last { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }

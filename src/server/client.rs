@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::connection_limit::ConnectionPermit;
+use super::cork::Cork;
 use super::offload::{Completion, JobGuard};
 use super::proxy_header::ProxyHeader;
 use super::tls::{KernelSession, RECORD_BYTES_MAX, TlsParameters, TlsSession};
@@ -37,6 +38,7 @@ pub struct Client {
     pub pending_job: PendingJob,
     /// Whether an event loop has it in its turn queue.
     pub is_queued: bool,
+    pub cork: Cork,
 }
 
 /// How the bytes of a connection are carried over its socket.

@@ -304,6 +304,9 @@ fn send(client: &mut Client, worker: &mut Worker) -> ControlFlow<DriveOutcome> {
     worker.stats.count_sent(sent);
     let counted = kernel_tls::count_sent(client, worker, sent, offered.is_end(sent));
     count_sent(client, worker, counted);
+    if offered.is_end(sent) {
+        client.cork.remove(&client.socket, &worker.stats);
+    }
     match offered {
         _ if counted < sent as u64 => ControlFlow::Break(DriveOutcome::Blocked),
         Offered::Memory { bytes, .. } if sent < bytes => ControlFlow::Break(DriveOutcome::Blocked),
@@ -339,33 +342,41 @@ fn count_sent(client: &mut Client, worker: &mut Worker, bytes: u64) {
 }
 
 /// Offers the next output to the socket, and returns how many bytes it took.
-fn offer(client: &Client, worker: &Worker) -> (rustix::io::Result<usize>, Offered) {
+fn offer(client: &mut Client, worker: &Worker) -> (rustix::io::Result<usize>, Offered) {
+    let Client { id, connection, transport, socket, cork, .. } = client;
+    let mut before_write = |bytes| match transport {
+        Transport::Plain(_) => cork.before_write(socket, bytes, &worker.stats),
+        // The kernel's TLS fills records, and may hold some back itself.
+        Transport::Tls(_) | Transport::Kernel(_) => {}
+    };
     let mut slices = ArrayVec::<_, SLICES_MAX>::new();
-    match client.connection.output().next_transmit(&mut slices) {
+    match connection.output().next_transmit(&mut slices) {
         Transmit::Empty => (Ok(0), Offered::Memory { bytes: 0, more: false }),
         Transmit::Memory { more } => {
+            let bytes = slices.iter().map(|slice| slice.len()).sum();
+            before_write(bytes as u64);
             let hint = if more { SendFlags::MORE } else { SendFlags::empty() };
             let flags = SendFlags::NOSIGNAL | hint;
-            worker.tracer.trace_call(client.id, Call::Send);
+            worker.tracer.trace_call(*id, Call::Send);
             let (call, sent) = match &slices[..] {
-                [one] => (Call::Send, rustix::net::send(&client.socket, one, flags)),
+                [one] => (Call::Send, rustix::net::send(&*socket, one, flags)),
                 many => {
                     let no_control = &mut SendAncillaryBuffer::default();
-                    let sent = rustix::net::sendmsg(&client.socket, many, no_control, flags);
+                    let sent = rustix::net::sendmsg(&*socket, many, no_control, flags);
                     (Call::Sendmsg, sent)
                 }
             };
-            worker.record_transfer(client.id, call, sent);
-            let bytes = slices.iter().map(|slice| slice.len()).sum();
+            worker.record_transfer(*id, call, sent);
             (sent, Offered::Memory { bytes, more })
         }
         Transmit::File { file, range } => {
             let bytes = range.end - range.start;
-            let count = bytes.min(client.transport.turn_bytes_max()) as usize;
+            before_write(bytes);
+            let count = bytes.min(transport.turn_bytes_max()) as usize;
             let mut offset = range.start;
-            worker.tracer.trace_call(client.id, Call::Sendfile);
-            let sent = rustix::fs::sendfile(&client.socket, file, Some(&mut offset), count);
-            worker.record_transfer(client.id, Call::Sendfile, sent);
+            worker.tracer.trace_call(*id, Call::Sendfile);
+            let sent = rustix::fs::sendfile(&*socket, file, Some(&mut offset), count);
+            worker.record_transfer(*id, Call::Sendfile, sent);
             (sent, Offered::File { bytes })
         }
     }

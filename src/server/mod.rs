@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod connection_limit;
 mod context;
+mod cork;
 mod drive;
 mod encrypted;
 mod event_loop;

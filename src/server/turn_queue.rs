@@ -110,6 +110,7 @@ mod tests {
     use crate::http::{Connection, Moment, Now};
     use crate::server::client::{PendingJob, ReadState, Transport};
     use crate::server::connection_limit::ConnectionLimit;
+    use crate::server::cork::Cork;
     use crate::server::proxy_header::ProxyHeader;
     use crate::server::tracer::ConnectionId;
     use crate::site::Service;
@@ -128,6 +129,7 @@ mod tests {
             permit: ConnectionLimit::new(1, None).try_acquire().expect("it is the first"),
             pending_job: PendingJob::None,
             is_queued: false,
+            cork: Cork::default(),
         }
     }
 

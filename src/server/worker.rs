@@ -14,6 +14,7 @@ use super::access_log::AccessLog;
 use super::client::{Client, PendingJob, ReadState, Transport};
 use super::clock::{Clock, ClockMode};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::cork::Cork;
 use super::listener::Incoming;
 use super::offload::{ClientKey, Completion, CompletionQueue, Job, OffloadPool};
 use super::proxy_header::ProxyHeader;
@@ -200,6 +201,7 @@ impl Worker {
             permit,
             pending_job: PendingJob::None,
             is_queued: false,
+            cork: Cork::default(),
         };
         if is_proxy && !self.expects_proxy_header {
             client.connection.trust(self.trusted_proxies.clone());

@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::case::{Case, cases};
-use crate::support::{Peer, Server, Setup, Site, get, patterned, wait_until};
+use crate::support::{Admin, Peer, Server, Setup, Site, get, is_encrypted, patterned, wait_until};
 
 pub fn cases() -> Vec<Case> {
-    cases![
+    // The other strategies call setsockopt to wait.
+    let in_a_loop = cases![if |setup| setup.event_loops > 0 && !is_encrypted(setup);
+        a_long_response_is_corked_until_its_end];
+    let everywhere = cases![
         content_of_any_size_is_sent_unchanged,
         a_file_of_20_mib_is_sent_unchanged,
         content_length_exceeds_4_gib,
@@ -29,7 +32,8 @@ pub fn cases() -> Vec<Case> {
         a_root_that_is_a_file_is_served_under_its_own_name,
         a_directory_that_replaces_the_root_file_is_not_found,
         a_large_file_is_closed_soon_after_its_last_response,
-    ]
+    ];
+    [everywhere, in_a_loop].concat()
 }
 
 fn content_of_any_size_is_sent_unchanged(setup: &'static Setup) {
@@ -380,6 +384,25 @@ fn a_directory_that_replaces_the_root_file_is_not_found(setup: &'static Setup) {
         assert!([200, 404].contains(&status), "{status}");
         (status == 404).then_some(())
     });
+}
+
+fn a_long_response_is_corked_until_its_end(setup: &'static Setup) {
+    const LONG_BYTES: usize = 5 << 20;
+    let site = Site::new();
+    site.write("long.bin", patterned(LONG_BYTES));
+    let server = Server::start(setup, site.root(), &[Admin::OPTION]);
+    let calls = || Admin::of(&server).metrics().get("miniweb_syscalls_total{call=\"setsockopt\"}");
+    let mut peer = server.connect();
+    assert_eq!(peer.get("/page.html").status, 200);
+    let before = calls();
+    let each_scrape = calls() - before;
+    for n in 1..=3 {
+        assert_eq!(peer.get("/long.bin").body.len(), LONG_BYTES);
+        // It is answered once the long response is counted as sent.
+        assert_eq!(peer.get("/page.html").status, 200);
+        let expected = before + f64::from(n) * (2.0 + each_scrape) + each_scrape;
+        assert_eq!(calls(), expected, "after {n} long responses");
+    }
 }
 
 /// So that a deleted file gives up its blocks, and a file system can be unmounted.
