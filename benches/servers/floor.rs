@@ -5,7 +5,7 @@
 //! | a file of at most 64 KiB | `recv` and one `send`, from memory |
 //! | pipelined requests for it | the same for the whole batch |
 //! | a larger file | `recv`, `send` for the head, and `sendfile` from an open descriptor |
-//! | one of more than 256 KiB | also two `setsockopt`, for `TCP_CORK` |
+//! | one of 256 KiB or more | also two `setsockopt`, for `TCP_CORK` |
 //! | a range | `recv`, `pread` from an open descriptor, and one `send` for head and bytes |
 //! | one of many files | `recv` and one `send`; `openat`, `read` and `close` if it is not kept |
 //!
@@ -40,6 +40,7 @@ use crate::site::path_of;
 
 /// Larger files are sent with `sendfile`, which copies less.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
+/// A longer response is corked until its end, as miniweb does.
 const LONG_BYTES_MIN: u64 = 256 * 1024;
 /// Copies of a response in one buffer, so that one write serves a pipeline.
 const COPIES: usize = 16;

@@ -1,10 +1,10 @@
 //! Full segments for long responses (`TCP_CORK`).
 //!
 //! A long response takes several writes. Each acknowledgement that arrives between two of them
-//! makes TCP send what the last write left of a segment: with a fast client, a third more segments
-//! and 10 % more CPU time (docs/PERFORMANCE.md). While a socket is corked, TCP sends full segments
-//! only. The remainder leaves with the next write, when the cork is removed at the end of the
-//! response, or with the FIN.
+//! makes TCP send the incomplete segment that the last write left: with a fast client, a third more
+//! segments and 10 % more CPU time (docs/PERFORMANCE.md). While a socket is corked, TCP sends full
+//! segments only. The remainder leaves with the next write, when the cork is removed, with the FIN,
+//! or after 200 ms (tcp(7)).
 
 use std::os::fd::OwnedFd;
 
@@ -12,34 +12,40 @@ use rustix::net::sockopt::set_tcp_cork;
 
 use crate::syscall_stats::{Call, SyscallStats};
 
-/// A shorter response leaves in one or two writes, which cost less than a cork.
+/// A shorter response leaves in one or two writes, and corking would cost more than it saves.
 const LONG_BYTES_MIN: u64 = 256 * 1024;
 
 /// Whether a socket is corked.
-#[derive(Debug, Default)]
-pub struct Cork {
-    is_set: bool,
+#[derive(Debug, Default, PartialEq)]
+pub enum Cork {
+    #[default]
+    Off,
+    On,
+    /// A Unix socket has no segments, and refuses the option.
+    Unsupported,
 }
 
 impl Cork {
     /// Corks `socket` if `bytes`, which are offered to it next, are part of a long response.
     #[inline]
     pub fn before_write(&mut self, socket: &OwnedFd, bytes: u64, stats: &SyscallStats) {
-        if !self.is_set && bytes >= LONG_BYTES_MIN {
+        if *self == Cork::Off && bytes >= LONG_BYTES_MIN {
             stats.count(Call::Setsockopt);
-            // A Unix socket has no segments and refuses it.
-            self.is_set = set_tcp_cork(socket, true).is_ok();
+            *self = match set_tcp_cork(socket, true) {
+                Ok(()) => Cork::On,
+                Err(_) => Cork::Unsupported,
+            };
         }
     }
 
-    /// Removes the cork at the end of a response.
+    /// Removes the cork at the end of a response, or of one of its ranges.
     #[inline]
     pub fn remove(&mut self, socket: &OwnedFd, stats: &SyscallStats) {
-        if self.is_set {
+        if *self == Cork::On {
             stats.count(Call::Setsockopt);
-            // If it failed, the kernel would still send the remainder, 200 ms later.
+            // What could be corked can be uncorked.
             let _ = set_tcp_cork(socket, false);
-            self.is_set = false;
+            *self = Cork::Off;
         }
     }
 }
@@ -79,10 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_stays_as_it_is() {
+    fn a_unix_socket_is_asked_once() {
         let (socket, _peer) = UnixStream::pair().expect("two descriptors are left");
         let mut cork = Cork::default();
         cork.before_write(&socket.into(), LONG_BYTES_MIN, &SyscallStats::default());
-        assert!(!cork.is_set);
+        assert_eq!(cork, Cork::Unsupported);
     }
 }
