@@ -40,7 +40,7 @@ use crate::site::path_of;
 
 /// Larger files are sent with `sendfile`, which copies less.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
-/// A longer response is corked until its end, as miniweb does.
+/// A response of this length or more is corked until its end, as it is by miniweb.
 const LONG_BYTES_MIN: u64 = 256 * 1024;
 /// Copies of a response in one buffer, so that one write serves a pipeline.
 const COPIES: usize = 16;

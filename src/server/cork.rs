@@ -43,7 +43,7 @@ impl Cork {
     pub fn remove(&mut self, socket: &OwnedFd, stats: &SyscallStats) {
         if *self == Cork::On {
             stats.count(Call::Setsockopt);
-            // What could be corked can be uncorked.
+            // It cannot fail on a socket that has accepted the option.
             let _ = set_tcp_cork(socket, false);
             *self = Cork::Off;
         }

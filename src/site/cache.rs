@@ -206,6 +206,7 @@ impl FileCache {
         }
     }
 
+    // Not inlined, so that `content` is, which most often finds the bytes in memory.
     #[inline(never)]
     fn content_on_disk(
         &mut self,

@@ -140,7 +140,8 @@ impl FileResponder {
         }
     }
 
-    /// Sends the representation of `file` that the client prefers.
+    /// Sends the representation of `file` that the client prefers. Not inlined, so that a response
+    /// without a choice stays short.
     #[inline(never)]
     fn send_preferred(
         &mut self,
@@ -165,23 +166,14 @@ impl FileResponder {
         representation: &Arc<Representation>,
         now: &Now,
     ) -> Result<Reply<File>, Status> {
-        match representation.version_to_hash() {
+        let hashed;
+        let representation = match representation.version_to_hash() {
             Some(version) => {
-                let hashed = self.hash(path, representation.clone(), version, now);
-                self.send_content(request, path, &hashed, now)
+                hashed = self.hash(path, representation.clone(), version, now);
+                &hashed
             }
-            None => self.send_content(request, path, representation, now),
-        }
-    }
-
-    #[inline(always)]
-    fn send_content(
-        &mut self,
-        request: &Request<'_>,
-        path: &SitePath<'_>,
-        representation: &Arc<Representation>,
-        now: &Now,
-    ) -> Result<Reply<File>, Status> {
+            None => representation,
+        };
         if let Some(response) = check_preconditions(request, representation, path, &self.policy) {
             return Ok(Reply::Ready(response));
         }

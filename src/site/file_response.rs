@@ -31,7 +31,7 @@ pub fn check_preconditions(
     }
 }
 
-/// A 200, 206 or 416.
+/// A 200, 206 or 416. Inlined, because a return would copy the response.
 #[inline(always)]
 pub fn send(
     selected: ResolvedRange,

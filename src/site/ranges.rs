@@ -53,7 +53,8 @@ pub fn full(representation: &Representation, content: &SelectedContent<'_>) -> R
     Response { status: Status::Ok, headers: representation.headers(), body }
 }
 
-/// A 206 with one range.
+/// A 206 with one range. Like the other rare responses, it is not inlined, because that would slow
+/// down the ordinary one.
 #[inline(never)]
 pub fn single(
     representation: &Representation,
